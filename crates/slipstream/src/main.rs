@@ -1,0 +1,2 @@
+//! The `slipstream` program.
+fn main() {}
