@@ -1,1 +1,16 @@
-//! placeholder
+//! The rules of copy trading: pure types and functions, no IO.
+//!
+//! Everything that decides about money is in this crate and can be read and tested without a network,
+//! a database or a clock. It never imports an async runtime, SQL, HTTP or a chain library.
+#![cfg_attr(
+    not(test),
+    deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::indexing_slicing)
+)]
+
+pub mod clock;
+pub mod ids;
+pub mod money;
+
+pub use clock::{Clock, Timestamp};
+pub use ids::{Address, ConditionId, Hash, OrderId, TokenId, TxHash};
+pub use money::{Price, Shares, Side, TickSize, Usd};

@@ -1,0 +1,351 @@
+//! Identifiers of the chain and the venue, as bytes. Text only at the edge.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// An identifier that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Not `0x` and an even number of hex digits.
+    #[error("`{0}` is not 0x-prefixed hex")]
+    NotHex(String),
+    /// Hex of the wrong length.
+    #[error("`{text}` has {found} bytes where {expected} are needed")]
+    Length {
+        /// What was given, shortened.
+        text: String,
+        /// Bytes needed.
+        expected: &'static str,
+        /// Bytes found.
+        found: usize,
+    },
+    /// Not a decimal number below 2^256.
+    #[error("`{0}` is not a decimal number below 2^256")]
+    NotDecimal(String),
+}
+
+fn parse_hex(text: &str) -> Result<Vec<u8>, IdError> {
+    let not_hex = || IdError::NotHex(shorten(text));
+    let digits = text.strip_prefix("0x").ok_or_else(not_hex)?;
+    if digits.len() % 2 != 0 || !digits.is_ascii() {
+        return Err(not_hex());
+    }
+    digits
+        .as_bytes()
+        .chunks_exact(2)
+        .map(|pair| {
+            let pair = std::str::from_utf8(pair).map_err(|_| not_hex())?;
+            // `from_str_radix` would accept a sign.
+            if pair.starts_with('+') {
+                return Err(not_hex());
+            }
+            u8::from_str_radix(pair, 16).map_err(|_| not_hex())
+        })
+        .collect()
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    f.write_str("0x")?;
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+macro_rules! fixed_bytes {
+    ($(#[$doc:meta])* $name:ident, $length:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; $length]);
+
+        impl $name {
+            /// From a slice, as a store or a decoder has it.
+            ///
+            /// # Errors
+            /// [`IdError::Length`] when the slice has another length.
+            pub fn from_slice(bytes: &[u8]) -> Result<Self, IdError> {
+                bytes.try_into().map(Self).map_err(|_| IdError::Length {
+                    text: stringify!($name).to_owned(),
+                    expected: stringify!($length),
+                    found: bytes.len(),
+                })
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let bytes = parse_hex(text)?;
+                bytes.as_slice().try_into().map(Self).map_err(|_| IdError::Length {
+                    text: shorten(text),
+                    expected: stringify!($length),
+                    found: bytes.len(),
+                })
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_hex(f, &self.0)
+            }
+        }
+
+        text_impls!($name);
+    };
+}
+
+/// `Debug` and serde as the text form, so that logs and JSON show what people search for.
+macro_rules! text_impls {
+    ($name:ident) => {
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+fixed_bytes!(
+    /// A wallet or contract on Polygon.
+    Address, 20
+);
+fixed_bytes!(
+    /// Any 32-byte hash without a more specific name (block hash, digest).
+    Hash, 32
+);
+fixed_bytes!(
+    /// A transaction hash.
+    TxHash, 32
+);
+fixed_bytes!(
+    /// The EIP-712 hash of an order, which is the venue's order id and the contract's `orderHash`.
+    OrderId, 32
+);
+
+/// An outcome token (ERC-1155 id, "asset id"): 256 bits, big-endian; decimal as text.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenId(pub [u8; 32]);
+
+impl TokenId {
+    /// From a slice of 32 big-endian bytes.
+    ///
+    /// # Errors
+    /// [`IdError::Length`] when the slice has another length.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, IdError> {
+        Hash::from_slice(bytes).map(|hash| Self(hash.0))
+    }
+
+    /// Whether this is an id of the Exchange V3 era ("V2 positions"): bits 40 to 103 are zero.
+    /// Source: Polymarket/py-sdk `_internal/protocol.py` `is_v2_position_id`.
+    #[must_use]
+    pub fn is_v3(&self) -> bool {
+        // Bits 40..104 counted from the least significant end are the bytes 19..27.
+        self.0.iter().skip(19).take(8).all(|byte| *byte == 0)
+    }
+}
+
+impl FromStr for TokenId {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let bad = || IdError::NotDecimal(shorten(text));
+        if text.is_empty() || text.len() > 78 {
+            return Err(bad());
+        }
+        let mut value = [0_u8; 32];
+        for digit in text.bytes() {
+            if !digit.is_ascii_digit() {
+                return Err(bad());
+            }
+            let mut carry = u16::from(digit.wrapping_sub(b'0'));
+            for byte in value.iter_mut().rev() {
+                let next = u16::from(*byte).saturating_mul(10).saturating_add(carry);
+                let [high, low] = next.to_be_bytes();
+                *byte = low;
+                carry = u16::from(high);
+            }
+            if carry != 0 {
+                return Err(bad());
+            }
+        }
+        Ok(Self(value))
+    }
+}
+
+impl fmt::Display for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut value = self.0;
+        let mut digits = Vec::with_capacity(78);
+        while value.iter().any(|byte| *byte != 0) {
+            let mut remainder = 0_u16;
+            for byte in &mut value {
+                let current = remainder.saturating_mul(256).saturating_add(u16::from(*byte));
+                *byte = u8::try_from(current.div_euclid(10)).unwrap_or(u8::MAX);
+                remainder = current.rem_euclid(10);
+            }
+            digits.push(char::from_digit(u32::from(remainder), 10).unwrap_or('0'));
+        }
+        if digits.is_empty() {
+            return f.write_str("0");
+        }
+        f.write_str(&digits.iter().rev().collect::<String>())
+    }
+}
+
+text_impls!(TokenId);
+
+/// A market condition. Conditional Tokens ids have 32 bytes, ids of the Exchange V3 era 31, and both
+/// lengths are kept as they came: the same bytes with another length are another condition.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConditionId {
+    bytes: [u8; 32],
+    length: u8,
+}
+
+impl ConditionId {
+    /// From 31 or 32 bytes.
+    ///
+    /// # Errors
+    /// [`IdError::Length`] for any other length.
+    pub fn from_slice(slice: &[u8]) -> Result<Self, IdError> {
+        let length_error =
+            || IdError::Length { text: "condition id".to_owned(), expected: "31 or 32", found: slice.len() };
+        if !matches!(slice.len(), 31 | 32) {
+            return Err(length_error());
+        }
+        let mut bytes = [0; 32];
+        for (to, from) in bytes.iter_mut().zip(slice) {
+            *to = *from;
+        }
+        Ok(Self { bytes, length: u8::try_from(slice.len()).map_err(|_| length_error())? })
+    }
+
+    /// The 31 or 32 bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or(&self.bytes)
+    }
+}
+
+impl FromStr for ConditionId {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        Self::from_slice(&parse_hex(text)?)
+    }
+}
+
+impl fmt::Display for ConditionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, self.as_slice())
+    }
+}
+
+text_impls!(ConditionId);
+
+/// Surrogate keys of the system of record. Only a store makes them.
+macro_rules! row_id {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub i64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+
+row_id!(
+    /// A tenant: whoever a row belongs to.
+    OwnerId,
+    /// A trading account of an owner.
+    AccountId,
+    /// A followed wallet.
+    LeaderId,
+    /// One follower account following one leader under one policy.
+    RelationshipId,
+    /// A hold on an installation, account, leader or relationship.
+    HoldId,
+    /// A trade group: (leader, transaction, token, side).
+    GroupId,
+    /// A decision's intent to trade.
+    IntentId,
+    /// One signed attempt of an intent.
+    AttemptId,
+);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn token_ids_are_decimal() {
+        let text = "71321045679252212594626385532706912750332728571942532289631379312455583992563";
+        assert_eq!(text.parse::<TokenId>().unwrap().to_string(), text);
+        assert_eq!("0".parse::<TokenId>().unwrap().to_string(), "0");
+        let largest = TokenId([0xff; 32]).to_string();
+        assert_eq!(largest.parse::<TokenId>().unwrap(), TokenId([0xff; 32]));
+        for bad in ["", "12x", "-1", "0x10", "+5", &format!("{largest}0")] {
+            assert!(bad.parse::<TokenId>().is_err(), "{bad}");
+        }
+        // One above the largest.
+        let above = "115792089237316195423570985008687907853269984665640564039457584007913129639936";
+        assert!(above.parse::<TokenId>().is_err());
+    }
+
+    #[test]
+    fn conditions_keep_their_length() {
+        let long = format!("0x{}", "ab".repeat(32));
+        let short = format!("0x{}", "ab".repeat(31));
+        assert_eq!(long.parse::<ConditionId>().unwrap().to_string(), long);
+        assert_eq!(short.parse::<ConditionId>().unwrap().to_string(), short);
+        assert_ne!(long.parse::<ConditionId>().unwrap(), short.parse().unwrap());
+        assert!(format!("0x{}", "ab".repeat(30)).parse::<ConditionId>().is_err());
+    }
+
+    #[test]
+    fn hex_is_strict() {
+        for bad in ["", "0x", "ab", "0x+1", "0x0g", "0xé0", "0x123"] {
+            assert!(bad.parse::<Address>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn v3_ids_have_a_hole() {
+        let mut id = [0x11; 32];
+        assert!(!TokenId(id).is_v3());
+        id[19..27].fill(0);
+        assert!(TokenId(id).is_v3());
+        id[26] = 1;
+        assert!(!TokenId(id).is_v3());
+    }
+
+    proptest! {
+        #[test]
+        fn token_text_round_trips(bytes in any::<[u8; 32]>()) {
+            let id = TokenId(bytes);
+            prop_assert_eq!(id.to_string().parse::<TokenId>().unwrap(), id);
+            let json = serde_json::to_string(&id).unwrap();
+            prop_assert_eq!(serde_json::from_str::<TokenId>(&json).unwrap(), id);
+        }
+    }
+}
