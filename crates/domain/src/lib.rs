@@ -9,8 +9,12 @@
 
 pub mod clock;
 pub mod ids;
+pub mod market;
 pub mod money;
+pub mod order;
 
 pub use clock::{Clock, Timestamp};
 pub use ids::{Address, ConditionId, Hash, OrderId, TokenId, TxHash};
-pub use money::{Price, Shares, Side, TickSize, Usd};
+pub use market::{Book, FeeSchedule, Level, Market, MarketProvenance};
+pub use money::{OrderAmounts, Price, Rounding, Shares, Side, TickSize, Usd};
+pub use order::{KeyRef, OrderPlan, TradingAccount, WalletKind};

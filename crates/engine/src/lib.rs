@@ -1,1 +1,6 @@
-//! placeholder
+//! The copying engine: detect → decide → enqueue → execute → settle → report, over ports.
+//!
+//! It knows no SQL, no HTTP and no venue's JSON. Adapters implement its [`ports`]; the binary puts
+//! them together.
+
+pub mod ports;

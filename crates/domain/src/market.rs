@@ -1,0 +1,161 @@
+//! What a market demands of an order, and its order book.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{ConditionId, TokenId},
+    money::{CENT, MoneyError, ONE, Price, Rounding, Shares, Side, TickSize, Usd, mul_div},
+};
+
+/// One outcome token of a market and the rules its orders must obey.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Market {
+    /// The outcome token.
+    pub token: TokenId,
+    /// The condition the token belongs to.
+    pub condition: ConditionId,
+    /// Price grid.
+    pub tick: TickSize,
+    /// Smallest order, in shares.
+    pub minimum_size: Shares,
+    /// Whether orders go to the negative-risk exchange (ignored for ids of the V3 era).
+    pub negative_risk: bool,
+    /// Taker fees.
+    pub fee: FeeSchedule,
+    /// Whether the venue takes orders for it now.
+    pub accepting_orders: bool,
+    /// The question, for people.
+    pub title: String,
+    /// The venue's short name of the market.
+    pub slug: String,
+    /// Label of this token's outcome ("Yes", "Up").
+    pub outcome: String,
+    /// Whether tick and minimum are the venue's word or our assumption.
+    pub provenance: MarketProvenance,
+}
+
+/// Where the rules of a market come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarketProvenance {
+    /// The venue said so.
+    Venue,
+    /// Assumed, because a recording does not contain it.
+    Assumed,
+}
+
+/// Taker fee: dollars = shares × rate × (price × (1 − price))^exponent, rounded to 5 decimals.
+/// Makers pay nothing. Source: docs.polymarket.com/trading/fees; `fd.r`, `fd.e` of `/clob-markets`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeeSchedule {
+    /// Rate in millionths (0.07 = 70,000).
+    pub rate: i64,
+    /// Exponent of `price × (1 − price)`.
+    pub exponent: u32,
+}
+
+/// Fees are charged in steps of 0.00001 dollars.
+pub const FEE_STEP: Usd = Usd(10);
+
+impl FeeSchedule {
+    /// The fee of a taker fill, rounded up to the fee step: an estimate never in our favour.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn taker_fee(self, shares: Shares, price: Price) -> Result<Usd, MoneyError> {
+        if self.rate == 0 {
+            return Ok(Usd::ZERO);
+        }
+        let spread = mul_div(price.0, price.complement().0, ONE, Rounding::Up)?;
+        let mut amount = mul_div(shares.0, self.rate, ONE, Rounding::Up)?;
+        for _ in 0..self.exponent {
+            amount = mul_div(amount, spread, ONE, Rounding::Up)?;
+        }
+        let steps = mul_div(amount, 1, FEE_STEP.0, Rounding::Up)?;
+        mul_div(steps, FEE_STEP.0, 1, Rounding::Down).map(Usd)
+    }
+
+    /// The largest fee that a buy of `usd` at most at `limit` can cost. A better price means more
+    /// shares and another `p(1-p)`, so both ends of the reachable range are looked at.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn worst_buy_fee(self, usd: Usd, limit: Price, best: Price) -> Result<Usd, MoneyError> {
+        let at = |price: Price| -> Result<Usd, MoneyError> {
+            self.taker_fee(price.shares_for(usd, Rounding::Up)?, price)
+        };
+        Ok(at(limit)?.max(at(best.min(limit))?))
+    }
+}
+
+/// One price level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Level {
+    /// Price of the level.
+    pub price: Price,
+    /// Shares offered or wanted there.
+    pub size: Shares,
+}
+
+/// A market's order book as last seen, best level first on both sides.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Book {
+    /// Buyers, highest price first.
+    pub bids: Vec<Level>,
+    /// Sellers, lowest price first.
+    pub asks: Vec<Level>,
+}
+
+impl Book {
+    /// The best price an order of ours on `side` could get.
+    #[must_use]
+    pub fn best_for(&self, side: Side) -> Option<Price> {
+        self.against(side).first().map(|level| level.price)
+    }
+
+    /// The levels an order on `side` would match.
+    #[must_use]
+    pub fn against(&self, side: Side) -> &[Level] {
+        match side {
+            Side::Buy => &self.asks,
+            Side::Sell => &self.bids,
+        }
+    }
+}
+
+/// The venue refuses marketable buys below one dollar. Source: widely reported, not in the docs.
+pub const MINIMUM_MARKET_BUY: Usd = Usd(ONE);
+
+impl Market {
+    /// The smallest market buy at `limit`, in whole cents: the market's minimum shares and the
+    /// venue's minimum dollars.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn minimum_buy(&self, limit: Price) -> Result<Usd, MoneyError> {
+        let usd = limit.cost(self.minimum_size, Rounding::Up)?.max(MINIMUM_MARKET_BUY);
+        let mut cents = usd.plus(Usd(CENT.0.saturating_sub(1)))?.floor_to(CENT);
+        // Cutting shares to the tick's decimals can fall a hair short of the minimum.
+        if limit.shares_for(cents, Rounding::Down)?.floor_to(Shares(self.tick.amount_step()))
+            < self.minimum_size
+        {
+            cents = cents.plus(CENT)?;
+        }
+        Ok(cents)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fee_of_the_documented_formula() {
+        let crypto = FeeSchedule { rate: 70_000, exponent: 1 };
+        // 100 shares at 0.5: 100 x 0.07 x 0.25 = 1.75 dollars.
+        assert_eq!(crypto.taker_fee(Shares(100 * ONE), Price(500_000)), Ok(Usd(1_750_000)));
+        assert_eq!(FeeSchedule::default().taker_fee(Shares(100 * ONE), Price(500_000)), Ok(Usd::ZERO));
+        // Never below the smallest step.
+        assert_eq!(crypto.taker_fee(Shares(1), Price(500_000)), Ok(FEE_STEP));
+    }
+}

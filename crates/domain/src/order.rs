@@ -1,0 +1,105 @@
+//! An order before it is signed: everything that goes into its hash.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Timestamp,
+    ids::{AccountId, Address, TokenId},
+    money::{OrderAmounts, Side},
+};
+
+/// How an account's wallet holds money, the venue's "signature type".
+/// Source: `SignatureType` of the official clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WalletKind {
+    /// The key's own address holds the money (type 0).
+    Eoa,
+    /// Polymarket proxy wallet (type 1).
+    Proxy,
+    /// Gnosis Safe (type 2).
+    Safe,
+    /// Deposit wallet, checked on chain by ERC-1271 (type 3).
+    Deposit,
+}
+
+impl WalletKind {
+    /// All kinds in the order of their type numbers.
+    pub const ALL: [Self; 4] = [Self::Eoa, Self::Proxy, Self::Safe, Self::Deposit];
+
+    /// The number in the order struct.
+    #[must_use]
+    pub const fn signature_type(self) -> u8 {
+        match self {
+            Self::Eoa => 0,
+            Self::Proxy => 1,
+            Self::Safe => 2,
+            Self::Deposit => 3,
+        }
+    }
+
+    /// The kind with this number.
+    #[must_use]
+    pub fn from_signature_type(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.signature_type() == number)
+    }
+}
+
+/// Names a key inside the signer; says nothing about the key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyRef(pub String);
+
+impl fmt::Display for KeyRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is needed to trade for an account.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TradingAccount {
+    /// The account.
+    pub id: AccountId,
+    /// The wallet that holds the money (the order's maker).
+    pub wallet: Address,
+    /// The address of the signing key.
+    pub signer: Address,
+    /// How the wallet checks signatures.
+    pub kind: WalletKind,
+    /// The signer's name of the key.
+    pub key: KeyRef,
+}
+
+/// An order that is decided in every bit but not signed. Equal plans have equal order ids.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OrderPlan {
+    /// Below 2^53, because the venue reads it as a JSON number.
+    pub salt: u64,
+    /// Who trades.
+    pub account: TradingAccount,
+    /// What is traded.
+    pub token: TokenId,
+    /// Buy or sell.
+    pub side: Side,
+    /// The two amounts.
+    pub amounts: OrderAmounts,
+    /// Creation time; hashed in milliseconds.
+    pub timestamp: Timestamp,
+    /// Whether the market is traded on the negative-risk exchange.
+    pub negative_risk: bool,
+}
+
+impl OrderPlan {
+    /// The `signer` field of the order: the wallet itself for deposit wallets, else the key's address.
+    /// Source: the official clients' order builders.
+    #[must_use]
+    pub fn signer_field(&self) -> Address {
+        match self.account.kind {
+            WalletKind::Deposit => self.account.wallet,
+            _ => self.account.signer,
+        }
+    }
+}

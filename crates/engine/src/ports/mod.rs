@@ -1,0 +1,4 @@
+//! What the engine needs of the world. Every trait here is implemented by an adapter and by the
+//! simulation's adversary, and has a conformance suite in `testkit`.
+
+pub mod venue;

@@ -1,0 +1,430 @@
+//! The outside world of trading: order gateway, signer, chain, trade history, market data.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{
+    Address, Book, ConditionId, Hash, KeyRef, Market, OrderId, OrderPlan, Price, Shares, Side, Timestamp,
+    TokenId, TradingAccount, TxHash, Usd,
+};
+
+/// A call to the venue, the chain or the signer that brought no usable answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VenueError {
+    /// No answer within the deadline.
+    #[error("{what}: no answer within {after:?}")]
+    Timeout {
+        /// The call.
+        what: String,
+        /// The deadline.
+        after: Duration,
+    },
+    /// Not reachable, or an answer of the kind 5xx.
+    #[error("{what}: unavailable: {reason}")]
+    Unavailable {
+        /// The call.
+        what: String,
+        /// What was seen.
+        reason: String,
+    },
+    /// Asked to slow down.
+    #[error("{what}: asked to slow down")]
+    RateLimited {
+        /// The call.
+        what: String,
+        /// How long to wait, when told.
+        retry_after: Option<Duration>,
+    },
+    /// An answer that cannot be understood or breaks a limit.
+    #[error("{what}: bad answer: {reason}")]
+    Malformed {
+        /// The call.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A definite no (wrong credentials, unknown method, history pruned).
+    #[error("{what}: refused: {reason}")]
+    Refused {
+        /// The call.
+        what: String,
+        /// The answer's text.
+        reason: String,
+    },
+}
+
+/// An order ready to be sent: its identity and the exact bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreparedOrder {
+    /// The order's EIP-712 hash.
+    pub id: OrderId,
+    /// The request body. What is stored, sent and sent again are these bytes.
+    pub body: Vec<u8>,
+}
+
+/// Posting, looking up and cancelling orders.
+#[async_trait]
+pub trait OrderGateway: Send + Sync {
+    /// Builds, hashes and signs orders (through the [`Signer`] the adapter was given), answers in the
+    /// order of the plans. Sends no order. May ask the venue for the account's API credentials.
+    async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>>;
+
+    /// Sends the bytes once: no retry, no redirect. Whatever happens is a [`PostReply`].
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply;
+
+    /// What the venue knows of an order. Answers `Ok` only when every question was answered.
+    async fn look_up(&self, account: &TradingAccount, order: &OrderQuery) -> Result<OrderLookup, VenueError>;
+
+    /// Asks for cancellation; the outcome is learned by looking up.
+    async fn cancel(&self, account: &TradingAccount, order: OrderId) -> Result<(), VenueError>;
+}
+
+/// Which order to look up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderQuery {
+    /// Its id.
+    pub id: OrderId,
+    /// Its token, to narrow the search for trades.
+    pub token: TokenId,
+    /// When it was signed; no trade of it is older.
+    pub signed_at: Timestamp,
+}
+
+/// What a post came to. The strict acceptance rule and the texts are the adapter's business.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostReply {
+    /// Taken by the venue.
+    Accepted(Acceptance),
+    /// Definitely not executed: nothing to match.
+    Killed {
+        /// The venue's words.
+        text: String,
+    },
+    /// Definitely refused.
+    Rejected {
+        /// Why, typed.
+        reason: RejectReason,
+        /// The venue's words.
+        text: String,
+    },
+    /// The venue knows this id already; the outcome is open.
+    Duplicated,
+    /// Definitely not taken now (restart, rate limit, restricted mode); the same bytes may be sent
+    /// again within their deadline.
+    NotAccepted {
+        /// How long to wait, when told.
+        retry_after: Option<Duration>,
+        /// The venue's words.
+        text: String,
+    },
+    /// Anything else: it may or may not have been taken.
+    Unknown {
+        /// What was seen.
+        text: String,
+    },
+}
+
+/// The venue's acceptance of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acceptance {
+    /// Its state at acceptance.
+    pub status: AcceptedStatus,
+    /// What the order gave so far (dollars for a buy, shares for a sell), millionths, if told.
+    pub making: Option<i64>,
+    /// What the order got so far, millionths, if told.
+    pub taking: Option<i64>,
+    /// Ids of the trades, if told.
+    pub trade_ids: Vec<String>,
+}
+
+/// State of an order at acceptance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptedStatus {
+    /// On the book. For a fill-and-kill order this is unresolved, not resting.
+    Live,
+    /// Matched, at least in part; settlement follows.
+    Matched,
+    /// Held back by the venue; the outcome follows.
+    Delayed,
+}
+
+/// Why the venue refused an order for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RejectReason {
+    /// Money, shares or approvals are missing.
+    Balance,
+    /// The price does not fit the market's tick.
+    Tick,
+    /// Below the market's minimum.
+    Minimum,
+    /// The market takes no orders or does not exist.
+    Market,
+    /// The account may not trade (banned, closed-only, wrong wallet flow, region).
+    Account,
+    /// Signature, credentials or order version are wrong.
+    Authentication,
+    /// The venue could not read the order.
+    Payload,
+    /// Any other known rejection.
+    Other,
+}
+
+/// What the venue answered about an order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OrderLookup {
+    /// The order itself, if the venue shows it.
+    pub order: Option<VenueOrder>,
+    /// Its trades. Ids are unique within the list.
+    pub trades: Vec<VenueTrade>,
+}
+
+/// The venue's record of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VenueOrder {
+    /// Its status.
+    pub status: VenueOrderStatus,
+    /// Shares matched so far.
+    pub matched: Shares,
+}
+
+/// Status of an order at the venue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VenueOrderStatus {
+    /// Open.
+    Live,
+    /// Held back.
+    Delayed,
+    /// Completely matched, or a fill-and-kill order that matched in part.
+    Matched,
+    /// Cancelled, killed or invalidated; what matched before stays matched.
+    Cancelled,
+}
+
+/// One trade of an order as the venue tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VenueTrade {
+    /// The venue's id.
+    pub id: String,
+    /// Where its settlement is.
+    pub status: SettlementStatus,
+    /// Shares of our order in it.
+    pub shares: Shares,
+    /// Dollars of our order in it, without fee.
+    pub usd: Usd,
+    /// Our fee; estimated from the market's schedule when the venue does not tell it.
+    pub fee: Usd,
+    /// The transaction, once known. It can be replaced until confirmed.
+    pub tx: Option<TxHash>,
+}
+
+/// Settlement of a trade. Source: docs.polymarket.com (trade statuses).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SettlementStatus {
+    /// Matched off chain.
+    Matched,
+    /// In a block.
+    Mined,
+    /// Final.
+    Confirmed,
+    /// Being sent again, perhaps with another transaction hash.
+    Retrying,
+    /// Will not settle; the fill is undone.
+    Failed,
+}
+
+/// Opens keys and signs. Requests are structured, never bare digests, so that the signer can keep
+/// a policy of its own.
+#[async_trait]
+pub trait Signer: Send + Sync {
+    /// Signs 1 to 500 requests, answers in their order.
+    async fn sign(&self, requests: &[SignRequest]) -> Vec<Result<Signature, SignerError>>;
+
+    /// The address of a key.
+    async fn address(&self, key: &KeyRef) -> Result<Address, SignerError>;
+}
+
+/// One thing to sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignRequest {
+    /// An order; the signer computes the digest itself (wrapped for deposit wallets).
+    Order(OrderPlan),
+    /// The venue's login message, to create or derive API credentials.
+    ApiLogin {
+        /// Key to sign with.
+        key: KeyRef,
+        /// Unix seconds, as in the header.
+        timestamp: i64,
+        /// Nonce of the credentials.
+        nonce: u64,
+    },
+}
+
+/// A signature: 65 bytes `r || s || v` with v 27 or 28.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature(pub [u8; 65]);
+
+/// A signature that was refused or failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignerError {
+    /// No such key.
+    #[error("the signer has no key `{0}`; import it or correct the account")]
+    UnknownKey(KeyRef),
+    /// The signer's own policy says no.
+    #[error("the signer refuses: {0}")]
+    Policy(String),
+    /// The signer cannot be reached or broke.
+    #[error("the signer failed: {0}")]
+    Unavailable(String),
+}
+
+/// A block's header, as far as detection needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockHeader {
+    /// Height.
+    pub number: i64,
+    /// Its hash.
+    pub hash: Hash,
+    /// Hash of the block before.
+    pub parent: Hash,
+    /// Block time.
+    pub time: Timestamp,
+}
+
+/// Reads the chain. Logs are read by whole block; a subscription is only a doorbell to read again.
+#[async_trait]
+pub trait ChainReader: Send + Sync {
+    /// The newest header.
+    async fn head(&self) -> Result<BlockHeader, VenueError>;
+
+    /// The newest final header.
+    async fn finalized(&self) -> Result<BlockHeader, VenueError>;
+
+    /// The header at a height on the provider's canonical chain; `None` above its head.
+    async fn header(&self, number: i64) -> Result<Option<BlockHeader>, VenueError>;
+
+    /// Every event of one block, asked by its hash; an error when the provider does not have it.
+    async fn block_events(&self, block: &BlockHeader) -> Result<Vec<ChainEvent>, VenueError>;
+
+    /// Every event of the blocks `from..=to`, for catching up below finality.
+    async fn range_events(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError>;
+
+    /// ERC-1155 balances at the end of a block, in the order of the queries.
+    /// [`VenueError::Refused`] when the provider has pruned that state.
+    async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError>;
+}
+
+/// One decoded log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainEvent {
+    /// Height of its block.
+    pub block: i64,
+    /// Hash of its block.
+    pub block_hash: Hash,
+    /// Position in the block; with the block hash its identity.
+    pub log_index: i64,
+    /// Its transaction.
+    pub tx: TxHash,
+    /// What happened.
+    pub kind: ChainEventKind,
+}
+
+/// What a log says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChainEventKind {
+    /// `OrderFilled`: the order of `wallet` was filled.
+    Fill(ChainFill),
+    /// `PayoutRedemption`: `wallet` redeemed its shares of a resolved condition.
+    Redemption {
+        /// Who redeemed.
+        wallet: Address,
+        /// The resolved condition.
+        condition: ConditionId,
+        /// Dollars paid out.
+        payout: Usd,
+    },
+}
+
+/// One `OrderFilled` log, from the view of its `maker` field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainFill {
+    /// The filled order.
+    pub order: OrderId,
+    /// Whose order it was.
+    pub wallet: Address,
+    /// Whether the order rested on the book. The taker's log names the exchange as counterparty.
+    pub maker: bool,
+    /// The order's token.
+    pub token: TokenId,
+    /// The order's side.
+    pub side: Side,
+    /// Shares filled.
+    pub shares: Shares,
+    /// Dollars, without fee.
+    pub usd: Usd,
+    /// Fee charged to the order.
+    pub fee: Usd,
+}
+
+/// The venue's public history of wallets (Data API).
+#[async_trait]
+pub trait TradeHistory: Send + Sync {
+    /// What a wallet did since `since`, as separate responses: rows are counted inside one response
+    /// and never across responses, because pages overlap.
+    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<Vec<HistoryResponse>, VenueError>;
+
+    /// What a wallet holds now, for a baseline.
+    async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError>;
+}
+
+/// The rows of one HTTP response, as they came: equal rows are separate fills.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HistoryResponse {
+    /// The rows.
+    pub rows: Vec<HistoryRow>,
+}
+
+/// One row of a wallet's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// Whose row.
+    pub wallet: Address,
+    /// The transaction.
+    pub tx: TxHash,
+    /// The market.
+    pub condition: ConditionId,
+    /// When, to the second.
+    pub traded_at: Timestamp,
+    /// What.
+    pub kind: HistoryKind,
+}
+
+/// What a history row says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HistoryKind {
+    /// A fill. The price is an average and rounded.
+    Trade {
+        /// The token.
+        token: TokenId,
+        /// The wallet's side.
+        side: Side,
+        /// Shares.
+        shares: Shares,
+        /// Price.
+        price: Price,
+    },
+    /// A redemption of resolved shares.
+    Redemption {
+        /// Dollars paid out.
+        payout: Usd,
+    },
+}
+
+/// Rules and books of markets.
+#[async_trait]
+pub trait MarketData: Send + Sync {
+    /// The market of a token; `None` when the venue does not know the token.
+    async fn market(&self, token: TokenId) -> Result<Option<Market>, VenueError>;
+
+    /// The token's book; `None` when there is none.
+    async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError>;
+}
