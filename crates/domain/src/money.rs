@@ -295,7 +295,7 @@ impl TickSize {
 }
 
 /// The two amounts of an order as the venue wants them, in millionths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OrderAmounts {
     /// What the maker of the order gives: dollars for a buy, shares for a sell. The contract never
     /// lets an order give more than this, so it is the bound of an intent.
