@@ -1,0 +1,122 @@
+//! The official clients' orders and logins, hashed by us.
+//!
+//! What a key makes of the digests (and so the nested digest itself) is tested where keys are: in
+//! `signer`, on the same files.
+
+#![cfg(test)]
+
+use domain::{Hash, Side};
+use eip712::{Chain, Exchange, ExchangeError, OrderToSign, SignatureType, order_id, wrap_signature};
+use serde_json::Value;
+
+fn load(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap()
+}
+
+fn number(value: &Value, key: &str) -> u64 {
+    text(value, key).parse().unwrap()
+}
+
+fn order(value: &Value) -> OrderToSign {
+    OrderToSign {
+        salt: number(value, "salt"),
+        maker: text(value, "maker").parse().unwrap(),
+        signer: text(value, "signer").parse().unwrap(),
+        token: text(value, "tokenId").parse().unwrap(),
+        maker_amount: number(value, "makerAmount"),
+        taker_amount: number(value, "takerAmount"),
+        side: if value["side"] == 0 { Side::Buy } else { Side::Sell },
+        signature_type: SignatureType::from_number(value["signatureType"].as_u64().unwrap() as u8).unwrap(),
+        timestamp_ms: number(value, "timestamp"),
+        metadata: text(value, "metadata").parse().unwrap(),
+        builder: text(value, "builder").parse().unwrap(),
+    }
+}
+
+fn place(value: &Value) -> (Result<Exchange, ExchangeError>, Chain) {
+    let chain = Chain::from_id(value["chain_id"].as_u64().unwrap()).unwrap();
+    // Checksummed or not, hex digits are read the same.
+    (Exchange::at(text(value, "exchange").parse().unwrap(), chain), chain)
+}
+
+#[test]
+fn orders_hash_and_wrap_as_the_official_clients_do() {
+    let file = load(include_str!("vectors/orders.json"));
+    let mut seen = Vec::new();
+    for vector in file["orders"].as_array().unwrap() {
+        let (exchange, chain) = place(vector);
+        let exchange = exchange.unwrap();
+        let order = order(&vector["order"]);
+        if let Some(id) = vector["order_id"].as_str() {
+            assert_eq!(order_id(&order, exchange, chain), id.parse().unwrap());
+        }
+        let signature = hex::decode(&text(vector, "signature")[2..]).unwrap();
+        let inner = signature.first_chunk::<65>().unwrap();
+        assert_eq!(wrap_signature(&order, exchange, chain, inner), signature);
+        seen.push((exchange, order.signature_type.number()));
+    }
+    for exchange in Exchange::ALL {
+        for number in 0..=3 {
+            assert!(seen.contains(&(exchange, number)), "no vector for {exchange:?}, type {number}");
+        }
+    }
+}
+
+#[test]
+fn orders_of_the_first_era_are_refused() {
+    let file = load(include_str!("vectors/orders.json"));
+    let retired = file["retired"].as_array().unwrap();
+    assert_eq!(retired.len(), 6);
+    for vector in retired {
+        let (exchange, _) = place(vector);
+        assert!(matches!(exchange, Err(ExchangeError::RetiredV1(_))), "{exchange:?}");
+    }
+}
+
+#[test]
+fn the_inner_part_of_a_session_key_envelope_is_ours() {
+    let file = load(include_str!("vectors/session_key_envelope.json"));
+    let (exchange, chain) = place(&file);
+    let envelope = hex::decode(&text(&file, "envelope")[2..]).unwrap();
+    // Four ABI words (session key, one unused, offset, length), then the wrapped signature.
+    let length = usize::from(u16::from_be_bytes(*envelope[..128].last_chunk::<2>().unwrap()));
+    let wrapped = &envelope[128..128 + length];
+    let inner = wrapped.first_chunk::<65>().unwrap();
+    assert_eq!(wrap_signature(&order(&file["order"]), exchange.unwrap(), chain, inner), wrapped);
+}
+
+#[test]
+fn every_signed_field_changes_the_id() {
+    let file = load(include_str!("vectors/orders.json"));
+    let base = order(&file["orders"][0]["order"]);
+    let id = |order: &OrderToSign| order_id(order, Exchange::CtfV2, Chain::Polygon);
+    let changes: [fn(&mut OrderToSign); 11] = [
+        |order| order.salt += 1,
+        |order| order.maker.0[19] ^= 1,
+        |order| order.signer.0[19] ^= 1,
+        |order| order.token.0[31] ^= 1,
+        |order| order.maker_amount += 1,
+        |order| order.taker_amount += 1,
+        |order| order.side = Side::Sell,
+        |order| order.signature_type = SignatureType::DepositWallet,
+        |order| order.timestamp_ms += 1,
+        |order| order.metadata = Hash([1; 32]),
+        |order| order.builder = Hash([1; 32]),
+    ];
+    let mut ids = vec![id(&base)];
+    for change in changes {
+        let mut changed = base.clone();
+        change(&mut changed);
+        ids.push(id(&changed));
+    }
+    ids.push(order_id(&base, Exchange::NegRiskV2, Chain::Polygon));
+    ids.push(order_id(&base, Exchange::V3, Chain::Polygon));
+    ids.push(order_id(&base, Exchange::CtfV2, Chain::Amoy));
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 15);
+}
