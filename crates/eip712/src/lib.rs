@@ -14,4 +14,4 @@ mod word;
 
 pub use clob_auth::{CLOB_AUTH_MESSAGE, ClobAuth, clob_auth_digest};
 pub use exchange::{Chain, Exchange, ExchangeError};
-pub use order::{OrderToSign, SignatureType, order_id, signing_digest, wrap_signature};
+pub use order::{OrderToSign, PlanError, order_id, signing_digest, wrap_signature};

@@ -1,7 +1,7 @@
 //! The order of V2 and V3 (one struct, domains differ) and the nested signature of deposit wallets.
 
 use alloy_primitives::hex;
-use domain::{Address, Hash, OrderId, Side, TokenId};
+use domain::{Address, Hash, OrderId, OrderPlan, Side, Timestamp, TokenId, WalletKind};
 
 use crate::{
     exchange::{Chain, Exchange},
@@ -22,43 +22,21 @@ const WALLET_NAME_HASH: Word = hex!("d682b529a17cda19aa275f3a050608f9e9401fadd1b
 /// `keccak256("1")`, the wallet domain's version.
 const WALLET_VERSION_HASH: Word = hex!("c89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6");
 
-/// Who signs for the maker, as the contract numbers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum SignatureType {
-    /// The maker is the key's own address.
-    Eoa = 0,
-    /// The maker is a Polymarket proxy wallet of the key.
-    Proxy = 1,
-    /// The maker is a Safe of the key.
-    Safe = 2,
-    /// Maker and signer are a deposit wallet (ERC-1271); the key signs in its name.
-    DepositWallet = 3,
-}
+/// Salts lie below this.
+const SALT_LIMIT: u64 = 1 << 53;
 
-impl SignatureType {
-    /// The type with this number; `None` for numbers the contract does not know.
-    #[must_use]
-    pub const fn from_number(number: u8) -> Option<Self> {
-        match number {
-            0 => Some(Self::Eoa),
-            1 => Some(Self::Proxy),
-            2 => Some(Self::Safe),
-            3 => Some(Self::DepositWallet),
-            _ => None,
-        }
-    }
-
-    /// The number on the wire and in the signed struct.
-    #[must_use]
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Eoa => 0,
-            Self::Proxy => 1,
-            Self::Safe => 2,
-            Self::DepositWallet => 3,
-        }
-    }
+/// A plan that cannot be an order.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The venue reads the salt as a JSON number and would round it.
+    #[error("salt {0} is not below 2^53")]
+    Salt(u64),
+    /// An order gives something and gets something.
+    #[error("an order amount of {0} millionths is not positive")]
+    Amount(i64),
+    /// Before 1970.
+    #[error("order time {0} lies before 1970")]
+    Time(Timestamp),
 }
 
 /// The signed fields of an order, in plain form. Expiration, order type and owner travel beside it and
@@ -69,7 +47,7 @@ pub struct OrderToSign {
     pub salt: u64,
     /// The wallet that gives and gets.
     pub maker: Address,
-    /// The key's address, or the deposit wallet itself for [`SignatureType::DepositWallet`].
+    /// The key's address, or the deposit wallet itself for [`WalletKind::Deposit`].
     pub signer: Address,
     /// The outcome token.
     pub token: TokenId,
@@ -79,8 +57,8 @@ pub struct OrderToSign {
     pub taker_amount: u64,
     /// Buy or sell.
     pub side: Side,
-    /// Who signs.
-    pub signature_type: SignatureType,
+    /// How the wallet checks the signature.
+    pub wallet_kind: WalletKind,
     /// Creation time in milliseconds since the Unix epoch.
     pub timestamp_ms: u64,
     /// Free for the client; zero as a rule.
@@ -90,6 +68,35 @@ pub struct OrderToSign {
 }
 
 impl OrderToSign {
+    /// The order of a plan and the exchange it is for. Metadata and builder code are zero.
+    ///
+    /// # Errors
+    /// [`PlanError`] when a number of the plan does not fit an order.
+    pub fn from_plan(plan: &OrderPlan) -> Result<(Self, Exchange), PlanError> {
+        let amount = |amount: i64| match u64::try_from(amount) {
+            Ok(positive) if positive > 0 => Ok(positive),
+            _ => Err(PlanError::Amount(amount)),
+        };
+        if plan.salt >= SALT_LIMIT {
+            return Err(PlanError::Salt(plan.salt));
+        }
+        let order = Self {
+            salt: plan.salt,
+            maker: plan.account.wallet,
+            signer: plan.signer_field(),
+            token: plan.token,
+            maker_amount: amount(plan.amounts.maker)?,
+            taker_amount: amount(plan.amounts.taker)?,
+            side: plan.side,
+            wallet_kind: plan.account.kind,
+            timestamp_ms: u64::try_from(plan.timestamp.millis())
+                .map_err(|_| PlanError::Time(plan.timestamp))?,
+            metadata: Hash([0; 32]),
+            builder: Hash([0; 32]),
+        };
+        Ok((order, Exchange::for_token(&plan.token, plan.negative_risk)))
+    }
+
     /// `hashStruct(Order)`, independent of the exchange.
     fn struct_hash(&self) -> Word {
         hash_struct(&[
@@ -104,7 +111,7 @@ impl OrderToSign {
                 Side::Buy => 0,
                 Side::Sell => 1,
             }),
-            number(u64::from(self.signature_type.number())),
+            number(u64::from(self.wallet_kind.signature_type())),
             number(self.timestamp_ms),
             self.metadata.0,
             self.builder.0,
@@ -125,8 +132,8 @@ pub fn order_id(order: &OrderToSign, exchange: Exchange, chain: Chain) -> OrderI
 pub fn signing_digest(order: &OrderToSign, exchange: Exchange, chain: Chain) -> Hash {
     let separator = exchange.domain_separator(chain);
     let contents = order.struct_hash();
-    let signed = match order.signature_type {
-        SignatureType::DepositWallet => hash_struct(&[
+    let signed = match order.wallet_kind {
+        WalletKind::Deposit => hash_struct(&[
             TYPED_DATA_SIGN_TYPE_HASH,
             contents,
             WALLET_NAME_HASH,
@@ -135,7 +142,7 @@ pub fn signing_digest(order: &OrderToSign, exchange: Exchange, chain: Chain) -> 
             address(order.signer),
             [0; 32],
         ]),
-        SignatureType::Eoa | SignatureType::Proxy | SignatureType::Safe => contents,
+        WalletKind::Eoa | WalletKind::Proxy | WalletKind::Safe => contents,
     };
     Hash(digest(&separator, &signed))
 }
@@ -149,8 +156,8 @@ pub fn wrap_signature(
     chain: Chain,
     signature: &[u8; 65],
 ) -> Vec<u8> {
-    match order.signature_type {
-        SignatureType::DepositWallet => [
+    match order.wallet_kind {
+        WalletKind::Deposit => [
             signature.as_slice(),
             &exchange.domain_separator(chain),
             &order.struct_hash(),
@@ -158,13 +165,14 @@ pub fn wrap_signature(
             &ORDER_TYPE_LENGTH,
         ]
         .concat(),
-        SignatureType::Eoa | SignatureType::Proxy | SignatureType::Safe => signature.to_vec(),
+        WalletKind::Eoa | WalletKind::Proxy | WalletKind::Safe => signature.to_vec(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use alloy_primitives::keccak256;
+    use domain::{KeyRef, OrderAmounts, TradingAccount, ids::AccountId};
 
     use super::*;
 
@@ -180,11 +188,46 @@ mod tests {
         assert_eq!(WALLET_VERSION_HASH, keccak256("1").0);
     }
 
-    #[test]
-    fn signature_types_are_the_contract_s_numbers() {
-        for number in 0..=3 {
-            assert_eq!(SignatureType::from_number(number).unwrap().number(), number);
+    fn plan() -> OrderPlan {
+        OrderPlan {
+            salt: SALT_LIMIT - 1,
+            account: TradingAccount {
+                id: AccountId(1),
+                wallet: Address([2; 20]),
+                signer: Address([3; 20]),
+                kind: WalletKind::Safe,
+                key: KeyRef("k".to_owned()),
+            },
+            token: TokenId([0x11; 32]),
+            side: Side::Sell,
+            amounts: OrderAmounts { maker: 10, taker: 5 },
+            timestamp: Timestamp(1_234_567),
+            negative_risk: true,
         }
-        assert_eq!(SignatureType::from_number(4), None);
+    }
+
+    #[test]
+    fn a_plan_becomes_an_order() {
+        let (order, exchange) = OrderToSign::from_plan(&plan()).unwrap();
+        assert_eq!(exchange, Exchange::NegRiskV2);
+        assert_eq!((order.maker, order.signer), (Address([2; 20]), Address([3; 20])));
+        assert_eq!((order.maker_amount, order.taker_amount), (10, 5));
+        assert_eq!((order.timestamp_ms, order.side), (1_234, Side::Sell));
+        let mut deposit = plan();
+        deposit.account.kind = WalletKind::Deposit;
+        assert_eq!(OrderToSign::from_plan(&deposit).unwrap().0.signer, Address([2; 20]));
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_refused() {
+        let refused = |change: fn(&mut OrderPlan)| {
+            let mut plan = plan();
+            change(&mut plan);
+            OrderToSign::from_plan(&plan).unwrap_err()
+        };
+        assert_eq!(refused(|plan| plan.salt += 1), PlanError::Salt(SALT_LIMIT));
+        assert_eq!(refused(|plan| plan.amounts.maker = 0), PlanError::Amount(0));
+        assert_eq!(refused(|plan| plan.amounts.taker = -1), PlanError::Amount(-1));
+        assert_eq!(refused(|plan| plan.timestamp = Timestamp(-1)), PlanError::Time(Timestamp(-1)));
     }
 }

@@ -5,8 +5,8 @@
 
 #![cfg(test)]
 
-use domain::{Hash, Side};
-use eip712::{Chain, Exchange, ExchangeError, OrderToSign, SignatureType, order_id, wrap_signature};
+use domain::{Hash, Side, WalletKind};
+use eip712::{Chain, Exchange, ExchangeError, OrderToSign, order_id, wrap_signature};
 use serde_json::Value;
 
 fn load(text: &str) -> Value {
@@ -30,7 +30,7 @@ fn order(value: &Value) -> OrderToSign {
         maker_amount: number(value, "makerAmount"),
         taker_amount: number(value, "takerAmount"),
         side: if value["side"] == 0 { Side::Buy } else { Side::Sell },
-        signature_type: SignatureType::from_number(value["signatureType"].as_u64().unwrap() as u8).unwrap(),
+        wallet_kind: WalletKind::from_signature_type(value["signatureType"].as_u64().unwrap() as u8).unwrap(),
         timestamp_ms: number(value, "timestamp"),
         metadata: text(value, "metadata").parse().unwrap(),
         builder: text(value, "builder").parse().unwrap(),
@@ -57,7 +57,7 @@ fn orders_hash_and_wrap_as_the_official_clients_do() {
         let signature = hex::decode(&text(vector, "signature")[2..]).unwrap();
         let inner = signature.first_chunk::<65>().unwrap();
         assert_eq!(wrap_signature(&order, exchange, chain, inner), signature);
-        seen.push((exchange, order.signature_type.number()));
+        seen.push((exchange, order.wallet_kind.signature_type()));
     }
     for exchange in Exchange::ALL {
         for number in 0..=3 {
@@ -102,7 +102,7 @@ fn every_signed_field_changes_the_id() {
         |order| order.maker_amount += 1,
         |order| order.taker_amount += 1,
         |order| order.side = Side::Sell,
-        |order| order.signature_type = SignatureType::DepositWallet,
+        |order| order.wallet_kind = WalletKind::Deposit,
         |order| order.timestamp_ms += 1,
         |order| order.metadata = Hash([1; 32]),
         |order| order.builder = Hash([1; 32]),
