@@ -1,0 +1,305 @@
+//! The signer in this process: cache of opened keys, policy, digests, signatures.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use domain::{Address, Hash, KeyRef};
+use eip712::{Chain, ClobAuth, OrderToSign, clob_auth_digest, signing_digest};
+use engine::ports::venue::{SignRequest, Signature, Signer, SignerError};
+use lru::LruCache;
+
+use crate::{
+    keys::{KeySource, OpenKey},
+    limits::{CHUNK, INLINE_BATCH, MAX_BATCH, OPEN_KEYS},
+    policy::{Binding, check_order},
+};
+
+/// Signs with keys of a [`KeySource`] for one chain. Cheap to clone; clones share keys and bindings.
+#[derive(Clone)]
+pub struct LocalSigner {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    chain: Chain,
+    source: Box<dyn KeySource>,
+    open: Mutex<LruCache<KeyRef, Arc<OpenKey>>>,
+    bindings: Mutex<HashMap<KeyRef, Binding>>,
+}
+
+impl LocalSigner {
+    /// A signer for `chain`.
+    #[must_use]
+    pub fn new(chain: Chain, source: Box<dyn KeySource>) -> Self {
+        let open = Mutex::new(LruCache::new(OPEN_KEYS));
+        Self { inner: Arc::new(Inner { chain, source, open, bindings: Mutex::default() }) }
+    }
+
+    /// Binds a key to the wallet it trades for. A key that was never bound trades for its own address.
+    ///
+    /// # Errors
+    /// [`SignerError::Policy`] when the key is bound to another wallet already: a binding never changes
+    /// while the signer lives.
+    pub fn bind(&self, key: KeyRef, binding: Binding) -> Result<(), SignerError> {
+        let mut bindings = self.inner.bindings.lock().unwrap_or_else(PoisonError::into_inner);
+        let bound = *bindings.entry(key.clone()).or_insert(binding);
+        if bound == binding {
+            return Ok(());
+        }
+        Err(SignerError::Policy(format!("key `{key}` is bound to wallet {} already", bound.wallet)))
+    }
+}
+
+impl Inner {
+    fn key(&self, key: &KeyRef) -> Result<Arc<OpenKey>, SignerError> {
+        let cached = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        if let Some(open) = cached {
+            return Ok(open);
+        }
+        // Opened outside the lock: two callers may open the same key, which is harmless.
+        let bytes = self.source.open(key)?;
+        let open = OpenKey::new(&bytes)
+            .ok_or_else(|| SignerError::Unavailable(format!("key `{key}` is not a valid secp256k1 key")))?;
+        let open = Arc::new(open);
+        let mut cache = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.put(key.clone(), Arc::clone(&open));
+        Ok(open)
+    }
+
+    fn binding(&self, key: &KeyRef, address: Address) -> Binding {
+        let bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
+        bindings.get(key).copied().unwrap_or(Binding::own(address))
+    }
+
+    fn digest(&self, request: &SignRequest) -> Result<(Arc<OpenKey>, Hash), SignerError> {
+        match request {
+            SignRequest::Order(plan) => {
+                let key = self.key(&plan.account.key)?;
+                check_order(plan, key.address, self.binding(&plan.account.key, key.address))?;
+                let (order, exchange) =
+                    OrderToSign::from_plan(plan).map_err(|error| SignerError::Policy(error.to_string()))?;
+                Ok((key, signing_digest(&order, exchange, self.chain)))
+            }
+            SignRequest::ApiLogin { key, timestamp, nonce } => {
+                let key = self.key(key)?;
+                let timestamp_seconds = u64::try_from(*timestamp)
+                    .map_err(|_| SignerError::Policy(format!("login time {timestamp} lies before 1970")))?;
+                let auth = ClobAuth { address: key.address, timestamp_seconds, nonce: *nonce };
+                Ok((key, clob_auth_digest(&auth, self.chain)))
+            }
+        }
+    }
+
+    fn sign_all(&self, requests: &[SignRequest]) -> Vec<Result<Signature, SignerError>> {
+        let sign = |request| self.digest(request).map(|(key, digest)| Signature(key.sign(&digest)));
+        requests.iter().map(sign).collect()
+    }
+}
+
+#[async_trait]
+impl Signer for LocalSigner {
+    async fn sign(&self, requests: &[SignRequest]) -> Vec<Result<Signature, SignerError>> {
+        if requests.len() > MAX_BATCH {
+            let text = format!("{} requests in one call, at most {MAX_BATCH} are taken", requests.len());
+            return requests.iter().map(|_| Err(SignerError::Policy(text.clone()))).collect();
+        }
+        let runtime = tokio::runtime::Handle::try_current();
+        let (Ok(runtime), true) = (runtime, requests.len() > INLINE_BATCH) else {
+            return self.inner.sign_all(requests);
+        };
+        let tasks: Vec<_> = requests
+            .chunks(CHUNK)
+            .map(|chunk| {
+                let (inner, chunk) = (Arc::clone(&self.inner), chunk.to_vec());
+                (chunk.len(), runtime.spawn_blocking(move || inner.sign_all(&chunk)))
+            })
+            .collect();
+        let mut answers = Vec::with_capacity(requests.len());
+        for (count, task) in tasks {
+            match task.await {
+                Ok(signatures) => answers.extend(signatures),
+                Err(error) => {
+                    let failed = SignerError::Unavailable(error.to_string());
+                    answers.extend(std::iter::repeat_n(Err(failed), count));
+                }
+            }
+        }
+        answers
+    }
+
+    async fn address(&self, key: &KeyRef) -> Result<Address, SignerError> {
+        self.inner.key(key).map(|open| open.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{
+        OrderAmounts, OrderPlan, Side, Timestamp, TokenId, TradingAccount, WalletKind, ids::AccountId,
+    };
+    use eip712::{Exchange, order_id, wrap_signature};
+    use secp256k1::{
+        Message, SECP256K1,
+        ecdsa::{RecoverableSignature, RecoveryId},
+    };
+    use serde_json::Value;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::DerivedKeys;
+
+    /// The one key of a vector file, under every reference.
+    struct OneKey([u8; 32]);
+
+    impl KeySource for OneKey {
+        fn open(&self, _: &KeyRef) -> Result<Zeroizing<[u8; 32]>, SignerError> {
+            Ok(Zeroizing::new(self.0))
+        }
+    }
+
+    fn vectors(text: &str) -> (Value, OneKey) {
+        let file: Value = serde_json::from_str(text).unwrap();
+        let key = hex::decode(&file["private_key"].as_str().unwrap()[2..]).unwrap();
+        (file, OneKey(key.try_into().unwrap()))
+    }
+
+    fn order(value: &Value) -> OrderToSign {
+        let text = |key: &str| value[key].as_str().unwrap();
+        OrderToSign {
+            salt: text("salt").parse().unwrap(),
+            maker: text("maker").parse().unwrap(),
+            signer: text("signer").parse().unwrap(),
+            token: text("tokenId").parse().unwrap(),
+            maker_amount: text("makerAmount").parse().unwrap(),
+            taker_amount: text("takerAmount").parse().unwrap(),
+            side: if value["side"] == 0 { Side::Buy } else { Side::Sell },
+            wallet_kind: WalletKind::from_signature_type(value["signatureType"].as_u64().unwrap() as u8)
+                .unwrap(),
+            timestamp_ms: text("timestamp").parse().unwrap(),
+            metadata: text("metadata").parse().unwrap(),
+            builder: text("builder").parse().unwrap(),
+        }
+    }
+
+    fn plan(signer: Address, kind: WalletKind, wallet: Address) -> OrderPlan {
+        OrderPlan {
+            salt: 7,
+            account: TradingAccount {
+                id: AccountId(1),
+                wallet,
+                signer,
+                kind,
+                key: KeyRef("follower".to_owned()),
+            },
+            token: TokenId([0x11; 32]),
+            side: Side::Buy,
+            amounts: OrderAmounts { maker: 5_000_000, taker: 10_000_000 },
+            timestamp: Timestamp::from_millis(1_777_400_000_123),
+            negative_risk: false,
+        }
+    }
+
+    fn derived() -> LocalSigner {
+        LocalSigner::new(Chain::Polygon, Box::new(DerivedKeys::new(Zeroizing::new([9; 32]))))
+    }
+
+    async fn sign_one(signer: &LocalSigner, request: SignRequest) -> Result<Signature, SignerError> {
+        signer.sign(&[request]).await.remove(0)
+    }
+
+    #[test]
+    fn orders_are_signed_as_the_official_clients_do() {
+        let (file, source) = vectors(include_str!("../../eip712/tests/vectors/orders.json"));
+        let key = OpenKey::new(&source.0).unwrap();
+        for vector in file["orders"].as_array().unwrap() {
+            let chain = Chain::from_id(vector["chain_id"].as_u64().unwrap()).unwrap();
+            let exchange =
+                Exchange::at(vector["exchange"].as_str().unwrap().parse().unwrap(), chain).unwrap();
+            let order = order(&vector["order"]);
+            let signature = key.sign(&signing_digest(&order, exchange, chain));
+            let wrapped = wrap_signature(&order, exchange, chain, &signature);
+            assert_eq!(format!("0x{}", hex::encode(wrapped)), vector["signature"], "{vector}");
+        }
+    }
+
+    #[tokio::test]
+    async fn logins_are_signed_as_the_official_clients_do() {
+        let (file, OneKey(key)) = vectors(include_str!("../../eip712/tests/vectors/clob_auth.json"));
+        for vector in file["vectors"].as_array().unwrap() {
+            let chain = Chain::from_id(vector["chain_id"].as_u64().unwrap()).unwrap();
+            let signer = LocalSigner::new(chain, Box::new(OneKey(key)));
+            let request = SignRequest::ApiLogin {
+                key: KeyRef("any".to_owned()),
+                timestamp: vector["timestamp"].as_str().unwrap().parse().unwrap(),
+                nonce: vector["nonce"].as_u64().unwrap(),
+            };
+            let signature = sign_one(&signer, request).await.unwrap();
+            assert_eq!(format!("0x{}", hex::encode(signature.0)), vector["signature"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_batch_is_answered_in_order_and_recovers_to_the_key() {
+        let signer = derived();
+        let address = signer.address(&KeyRef("follower".to_owned())).await.unwrap();
+        let plans: Vec<_> = (0..MAX_BATCH as u64)
+            .map(|salt| OrderPlan { salt, ..plan(address, WalletKind::Eoa, address) })
+            .collect();
+        let requests: Vec<_> = plans.iter().cloned().map(SignRequest::Order).collect();
+        let answers = signer.sign(&requests).await;
+        assert_eq!(answers.len(), MAX_BATCH);
+        for (plan, answer) in plans.iter().zip(answers) {
+            let (order, exchange) = OrderToSign::from_plan(plan).unwrap();
+            let digest = order_id(&order, exchange, Chain::Polygon);
+            let Signature(bytes) = answer.unwrap();
+            let recovery = RecoveryId::try_from(i32::from(bytes[64]) - 27).unwrap();
+            let signature = RecoverableSignature::from_compact(&bytes[..64], recovery).unwrap();
+            let public = SECP256K1.recover_ecdsa(Message::from_digest(digest.0), &signature).unwrap();
+            let hash = alloy_primitives::keccak256(&public.serialize_uncompressed()[1..]);
+            assert_eq!(Address::from_slice(&hash[12..]).unwrap(), address);
+        }
+        let too_many = vec![requests[0].clone(); MAX_BATCH + 1];
+        assert!(
+            signer.sign(&too_many).await.iter().all(|answer| matches!(answer, Err(SignerError::Policy(_))))
+        );
+        assert!(signer.sign(&[]).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn orders_outside_the_binding_are_refused() {
+        let signer = derived();
+        let address = signer.address(&KeyRef("follower".to_owned())).await.unwrap();
+        let wallet = Address([5; 20]);
+        let order = |signer, kind, wallet| SignRequest::Order(plan(signer, kind, wallet));
+        let refused = |answer| matches!(answer, Err(SignerError::Policy(_)));
+        // Unbound: its own address only.
+        assert!(sign_one(&signer, order(address, WalletKind::Eoa, address)).await.is_ok());
+        assert!(refused(sign_one(&signer, order(address, WalletKind::Safe, wallet)).await));
+        assert!(refused(sign_one(&signer, order(address, WalletKind::Eoa, wallet)).await));
+        assert!(refused(sign_one(&signer, order(wallet, WalletKind::Eoa, wallet)).await));
+        // Bound: that wallet only, and for good.
+        let key = KeyRef("follower".to_owned());
+        let binding = Binding { wallet, kind: WalletKind::Safe };
+        signer.bind(key.clone(), binding).unwrap();
+        signer.bind(key.clone(), binding).unwrap();
+        assert!(signer.bind(key, Binding { wallet: address, ..binding }).is_err());
+        assert!(sign_one(&signer, order(address, WalletKind::Safe, wallet)).await.is_ok());
+        assert!(refused(sign_one(&signer, order(address, WalletKind::Proxy, wallet)).await));
+        assert!(refused(sign_one(&signer, order(address, WalletKind::Eoa, address)).await));
+    }
+
+    #[tokio::test]
+    async fn numbers_that_make_no_order_or_login_are_refused() {
+        let signer = derived();
+        let key = KeyRef("follower".to_owned());
+        let address = signer.address(&key).await.unwrap();
+        let mut order = plan(address, WalletKind::Eoa, address);
+        order.salt = 1 << 53;
+        assert!(matches!(sign_one(&signer, SignRequest::Order(order)).await, Err(SignerError::Policy(_))));
+        let login = SignRequest::ApiLogin { key, timestamp: -1, nonce: 0 };
+        assert!(matches!(sign_one(&signer, login).await, Err(SignerError::Policy(_))));
+    }
+}
