@@ -8,10 +8,15 @@
 )]
 
 pub mod clock;
+pub mod decide;
+pub mod exits;
 pub mod ids;
 pub mod market;
 pub mod money;
 pub mod order;
+pub mod policy;
+pub mod skip;
+pub mod trade;
 
 pub use clock::{Clock, Timestamp};
 pub use ids::{Address, ConditionId, Hash, OrderId, TokenId, TxHash};

@@ -1,0 +1,103 @@
+//! How exits converge: followers keep the share of their copied position that the leader keeps.
+
+use serde::{Deserialize, Serialize};
+
+use crate::money::{LOT, MoneyError, Rounding, Shares};
+
+/// How much of a token a leader kept over one block: `after / before`, at most 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitFactor {
+    /// The block.
+    pub block: i64,
+    /// Balance at the end of the block before.
+    pub before: Shares,
+    /// Balance at the end of the block.
+    pub after: Shares,
+}
+
+impl ExitFactor {
+    fn apply(self, shares: Shares) -> Result<Shares, MoneyError> {
+        if self.after >= self.before {
+            return Ok(shares);
+        }
+        // Rounded down: the follower keeps a millionth less rather than more.
+        shares.times(self.after.0.max(0), self.before.0, Rounding::Down)
+    }
+}
+
+/// What one copied buy has filled, and the block of the leader's buy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedBuy {
+    /// Block of the leader's trade.
+    pub block: i64,
+    /// Shares the copy filled.
+    pub filled: Shares,
+}
+
+/// The shares a follower should still hold: every copied buy times the factors of all later blocks.
+///
+/// # Errors
+/// [`MoneyError::Overflow`].
+pub fn exit_target(buys: &[CopiedBuy], factors: &[ExitFactor]) -> Result<Shares, MoneyError> {
+    let mut target = Shares::ZERO;
+    for buy in buys {
+        let kept = factors
+            .iter()
+            .filter(|factor| factor.block > buy.block)
+            .try_fold(buy.filled, |shares, factor| factor.apply(shares))?;
+        target = target.plus(kept)?;
+    }
+    Ok(target)
+}
+
+/// The shares to sell now, in whole lots: held, less the target, less what open exits may still sell.
+#[must_use]
+pub fn shares_to_sell(held: Shares, target: Shares, open_exits: Shares) -> Shares {
+    held.less(target).less(open_exits).floor_to(LOT)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn whole(shares: i64) -> Shares {
+        Shares(shares * 1_000_000)
+    }
+
+    #[test]
+    fn later_blocks_shrink_earlier_buys_only() {
+        let buys = [CopiedBuy { block: 10, filled: whole(100) }, CopiedBuy { block: 20, filled: whole(10) }];
+        let half = ExitFactor { block: 15, before: whole(1_000), after: whole(500) };
+        assert_eq!(exit_target(&buys, &[half]), Ok(whole(60)));
+        let rest = ExitFactor { block: 30, before: whole(600), after: whole(0) };
+        assert_eq!(exit_target(&buys, &[half, rest]), Ok(Shares::ZERO));
+    }
+
+    #[test]
+    fn a_balance_that_rose_is_no_exit() {
+        let buys = [CopiedBuy { block: 1, filled: whole(5) }];
+        let rise = ExitFactor { block: 2, before: whole(1), after: whole(3) };
+        assert_eq!(exit_target(&buys, &[rise]), Ok(whole(5)));
+    }
+
+    proptest! {
+        /// A fill that is booked late, after the exit was decided, is still exited: the sale decided in
+        /// two steps equals the sale decided at once, up to a lot.
+        #[test]
+        fn late_fills_converge(early in 0_i64..1_000_000_000, late in 0_i64..1_000_000_000, before in 1_i64..1_000_000_000, keep in 0_i64..1_000_000_000) {
+            let after = keep.min(before);
+            let factor = ExitFactor { block: 2, before: Shares(before), after: Shares(after) };
+            let first_buys = [CopiedBuy { block: 1, filled: Shares(early) }];
+            let first_target = exit_target(&first_buys, &[factor]).unwrap();
+            let first = shares_to_sell(Shares(early), first_target, Shares::ZERO);
+            let buys = [CopiedBuy { block: 1, filled: Shares(early + late) }];
+            let target = exit_target(&buys, &[factor]).unwrap();
+            let at_once = shares_to_sell(Shares(early + late), target, Shares::ZERO);
+            let second = shares_to_sell(Shares(early + late - first.0), target, Shares::ZERO);
+            prop_assert!(target <= Shares(early + late));
+            prop_assert!((first.0 + second.0 - at_once.0).abs() <= LOT.0);
+        }
+    }
+}

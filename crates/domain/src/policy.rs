@@ -1,0 +1,140 @@
+//! What a follower wants: sizing, caps, prices, ages. Everything a policy can do only ever reduces
+//! what is bought, except [`MinimumRule::Raise`], which the follower asks for and every cap bounds.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::money::{ONE, Price, Usd};
+
+/// One basis point is a hundredth of a per cent.
+pub const BASIS_POINTS: i64 = 10_000;
+
+/// How a follower copies one leader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// How much to buy.
+    pub sizing: Sizing,
+    /// Limits on money at risk.
+    #[serde(default)]
+    pub caps: Caps,
+    /// Only prices inside are bought.
+    #[serde(default)]
+    pub band: PriceBand,
+    /// The highest price above the leader's, in basis points of the leader's price.
+    pub slippage_to_leader_bps: i64,
+    /// The highest price above the best offer, in basis points of it.
+    pub slippage_to_book_bps: i64,
+    /// What to do when the copy is below the venue's minimum.
+    pub below_minimum: MinimumRule,
+    /// Entries older than this are not copied; exits have no age.
+    pub maximum_age: Duration,
+    /// Whether the leader's exits are followed.
+    pub follow_exits: bool,
+}
+
+/// How much to buy of a leader's trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Sizing {
+    /// This share of the leader's dollars, in millionths (0.1 = 100,000).
+    Ratio(i64),
+    /// These dollars for every trade of the leader.
+    Fixed(Usd),
+}
+
+/// Upper bounds in dollars; `None` is no bound of that kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Caps {
+    /// One order.
+    #[serde(default)]
+    pub order: Option<Usd>,
+    /// Money in one market through this relationship.
+    #[serde(default)]
+    pub market: Option<Usd>,
+    /// Money in all markets through this relationship.
+    #[serde(default)]
+    pub leader: Option<Usd>,
+}
+
+/// Prices that may be bought, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriceBand {
+    /// Lowest.
+    pub from: Price,
+    /// Highest.
+    pub to: Price,
+}
+
+impl Default for PriceBand {
+    fn default() -> Self {
+        Self { from: Price(0), to: Price(ONE) }
+    }
+}
+
+/// What to do when a copy is below the venue's minimum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MinimumRule {
+    /// Do not copy.
+    Skip,
+    /// Buy the minimum, if every cap allows it.
+    Raise,
+}
+
+impl Policy {
+    /// A careful default: a tenth of the leader's dollars, at most 5 % above the leader's price and 2 %
+    /// above the best offer, within 60 seconds.
+    #[must_use]
+    pub fn careful() -> Self {
+        Self {
+            sizing: Sizing::Ratio(ONE / 10),
+            caps: Caps::default(),
+            band: PriceBand::default(),
+            slippage_to_leader_bps: 500,
+            slippage_to_book_bps: 200,
+            below_minimum: MinimumRule::Skip,
+            maximum_age: Duration::from_secs(60),
+            follow_exits: true,
+        }
+    }
+
+    /// Every mistake in the policy, in words; empty when it can be used.
+    #[must_use]
+    pub fn mistakes(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        match self.sizing {
+            Sizing::Ratio(ratio) if !(1..=ONE.saturating_mul(100)).contains(&ratio) => {
+                found.push(format!("ratio {} is not between 0.000001 and 100", Price(ratio)));
+            }
+            Sizing::Fixed(usd) if !usd.is_positive() => {
+                found.push(format!("fixed amount {usd} is not positive"))
+            }
+            _ => {}
+        }
+        for (name, cap) in
+            [("order", self.caps.order), ("market", self.caps.market), ("leader", self.caps.leader)]
+        {
+            if let Some(cap) = cap.filter(|cap| !cap.is_positive()) {
+                found.push(format!("cap per {name} {cap} is not positive; leave it out for none"));
+            }
+        }
+        if self.band.from > self.band.to || self.band.from.0 < 0 || self.band.to.0 > ONE {
+            found.push(format!("price band {} to {} is not within 0 to 1", self.band.from, self.band.to));
+        }
+        for (name, bps) in [("leader", self.slippage_to_leader_bps), ("book", self.slippage_to_book_bps)] {
+            if !(0..=BASIS_POINTS).contains(&bps) {
+                found.push(format!(
+                    "slippage to {name} {bps} is not between 0 and {BASIS_POINTS} basis points"
+                ));
+            }
+        }
+        if self.maximum_age.is_zero() {
+            found.push("maximum age is zero: nothing would ever be copied".to_owned());
+        }
+        found
+    }
+}
