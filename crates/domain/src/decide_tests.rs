@@ -31,6 +31,7 @@ fn snapshot(shares: i64, leader_price: &str, ask: &str, bid: &str) -> TradeSnaps
             negative_risk: false,
             fee: FeeSchedule { rate: 70_000, exponent: 1 },
             accepting_orders: true,
+            payout: None,
             title: String::new(),
             slug: String::new(),
             outcome: String::new(),

@@ -11,10 +11,12 @@ pub mod clock;
 pub mod decide;
 pub mod exits;
 pub mod ids;
+pub mod lifecycle;
 pub mod market;
 pub mod money;
 pub mod order;
 pub mod policy;
+pub mod position;
 pub mod skip;
 pub mod trade;
 

@@ -24,6 +24,8 @@ pub struct Market {
     pub fee: FeeSchedule,
     /// Whether the venue takes orders for it now.
     pub accepting_orders: bool,
+    /// What one share of this token pays, once the market is resolved (0, 1, or between).
+    pub payout: Option<Price>,
     /// The question, for people.
     pub title: String,
     /// The venue's short name of the market.

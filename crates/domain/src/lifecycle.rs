@@ -1,0 +1,394 @@
+//! The life of one signed order, from evidence.
+//!
+//! docs/order-lifecycle.md draws it. The rule: a state is left only by evidence, and no state is
+//! absorbing: a fill for one of our hashes is booked in any state, and raises an alarm when the order
+//! had been given up.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    money::{MoneyError, Shares, Usd},
+    trade::Quantity,
+};
+
+/// Where a signed order is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderState {
+    /// Bytes and id are committed; nothing is known of a post.
+    Signed,
+    /// Sent, outcome open.
+    Unknown,
+    /// The venue says it rests; for a fill-and-kill order this is unresolved.
+    Live,
+    /// The venue holds it back.
+    Delayed,
+    /// Filled at the venue, not on chain yet.
+    Matched,
+    /// Every fill is in a block.
+    Mined,
+    /// Every fill is final.
+    Confirmed,
+    /// Settlement is being tried again.
+    Retrying,
+    /// Settlement failed; the fill is reversed.
+    Failed,
+    /// Nothing matched; the venue dropped it.
+    Killed,
+    /// The venue refused it.
+    Rejected,
+    /// The venue never took it within its deadline.
+    Missed,
+    /// Cancelled before anything matched.
+    Cancelled,
+    /// Never seen by venue or chain for long enough.
+    ExpiredUnseen,
+}
+
+impl OrderState {
+    /// All states; the position is the number stored.
+    pub const ALL: [Self; 14] = [
+        Self::Signed,
+        Self::Unknown,
+        Self::Live,
+        Self::Delayed,
+        Self::Matched,
+        Self::Mined,
+        Self::Confirmed,
+        Self::Retrying,
+        Self::Failed,
+        Self::Killed,
+        Self::Rejected,
+        Self::Missed,
+        Self::Cancelled,
+        Self::ExpiredUnseen,
+    ];
+
+    /// Whether shares or dollars of the order may still change hands, so that they count as open and no
+    /// further attempt may be signed.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Signed | Self::Unknown | Self::Live | Self::Delayed)
+    }
+
+    /// Whether the order was given up without a fill.
+    #[must_use]
+    pub const fn is_given_up(self) -> bool {
+        matches!(self, Self::Killed | Self::Rejected | Self::Missed | Self::Cancelled | Self::ExpiredUnseen)
+    }
+
+    /// Whether nothing more has to be asked about it.
+    #[must_use]
+    pub const fn is_settled(self) -> bool {
+        self.is_given_up() || matches!(self, Self::Confirmed | Self::Failed)
+    }
+
+    /// A word for people.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Signed => "signed",
+            Self::Unknown => "unknown",
+            Self::Live => "live",
+            Self::Delayed => "delayed",
+            Self::Matched => "matched",
+            Self::Mined => "mined",
+            Self::Confirmed => "confirmed",
+            Self::Retrying => "retrying",
+            Self::Failed => "failed",
+            Self::Killed => "killed",
+            Self::Rejected => "rejected",
+            Self::Missed => "missed",
+            Self::Cancelled => "cancelled",
+            Self::ExpiredUnseen => "expired unseen",
+        }
+    }
+}
+
+/// Something learned about an order that is not a quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OrderEvent {
+    /// A worker is about to write to the socket, or a reply said nothing.
+    OutcomeOpen,
+    /// The venue answered or shows that it rests.
+    SeenLive,
+    /// The venue holds it back.
+    SeenDelayed,
+    /// The venue says the order is done matching; quantities come as [`Evidence`].
+    SeenMatched,
+    /// Definitely killed.
+    SeenKilled,
+    /// Definitely refused.
+    SeenRejected,
+    /// The venue shows it cancelled or invalidated.
+    SeenCancelled,
+    /// Every reply was "not taken now" until the deadline.
+    DeadlineOver,
+    /// Looked for at venue and chain for long enough, never found.
+    NeverSeen,
+}
+
+/// Everything known about an order's fills, by source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// What the post's reply said was filled.
+    pub reply: Quantity,
+    /// The venue's trades that did not fail, summed.
+    pub trades: Filled,
+    /// The venue's trades that failed, summed.
+    pub failed: Quantity,
+    /// Whether any trade is being settled again.
+    pub retrying: bool,
+    /// Whether every trade that did not fail is confirmed (and there is one).
+    pub trades_confirmed: bool,
+    /// Canonical chain logs, summed.
+    pub chain: Filled,
+    /// Whether all those logs are final.
+    pub chain_final: bool,
+}
+
+/// A quantity and its fee.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filled {
+    /// Shares and dollars.
+    pub quantity: Quantity,
+    /// Fee in dollars.
+    pub fee: Usd,
+}
+
+impl Evidence {
+    /// What is booked: the chain's word where it has at least as much as the venue tells, else the venue's.
+    /// Failed trades never count. Sources are compared, never added.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn booked(&self) -> Result<Filled, MoneyError> {
+        // The reply knows the total before the single trades are listed.
+        let replied = Quantity {
+            shares: self.reply.shares.less(self.failed.shares),
+            usd: self.reply.usd.less(self.failed.usd),
+        };
+        let venue = if replied.shares > self.trades.quantity.shares {
+            Filled { quantity: replied, fee: self.trades.fee }
+        } else {
+            self.trades
+        };
+        Ok(if self.chain.quantity.shares >= venue.quantity.shares { self.chain } else { venue })
+    }
+
+    /// The settlement state the quantities alone say, if they say any.
+    #[must_use]
+    pub fn settlement(&self) -> Option<OrderState> {
+        let booked = self.booked().ok()?.quantity.shares;
+        if !booked.is_positive() {
+            let failed = self.failed.shares.is_positive();
+            return failed.then_some(OrderState::Failed);
+        }
+        let on_chain = self.chain.quantity.shares >= booked;
+        Some(match (on_chain, self.retrying) {
+            (true, _) if self.chain_final => OrderState::Confirmed,
+            (true, _) => OrderState::Mined,
+            (false, true) => OrderState::Retrying,
+            (false, false) if self.trades_confirmed => OrderState::Confirmed,
+            (false, false) => OrderState::Matched,
+        })
+    }
+}
+
+/// Result of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The new state.
+    pub state: OrderState,
+    /// Something a person must know.
+    pub alarm: Option<OrderAlarm>,
+}
+
+/// What must never pass in silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderAlarm {
+    /// A fill arrived for an order that had been given up.
+    FillAfterEnd,
+    /// A settled fill was undone.
+    Reversed,
+    /// More was filled than the order allows.
+    Overfilled,
+}
+
+/// The next state, from the state, an event and everything known about fills. Quantities outrank events:
+/// whatever was said, what was filled is filled.
+#[must_use]
+pub fn step(state: OrderState, event: Option<OrderEvent>, evidence: &Evidence) -> Step {
+    if let Some(settled) = evidence.settlement() {
+        let alarm = if settled == OrderState::Failed {
+            (state != OrderState::Failed).then_some(OrderAlarm::Reversed)
+        } else {
+            state.is_given_up().then_some(OrderAlarm::FillAfterEnd)
+        };
+        return Step { state: settled, alarm };
+    }
+    let was_filled = matches!(
+        state,
+        OrderState::Matched | OrderState::Mined | OrderState::Confirmed | OrderState::Retrying
+    );
+    if was_filled && event != Some(OrderEvent::SeenMatched) {
+        // The fills we knew are gone (a reorganisation): what becomes of the order is open again.
+        return Step { state: OrderState::Unknown, alarm: Some(OrderAlarm::Reversed) };
+    }
+    let next = match event {
+        None => state,
+        Some(event) => after(state, event),
+    };
+    Step { state: next, alarm: None }
+}
+
+fn after(state: OrderState, event: OrderEvent) -> OrderState {
+    match event {
+        // Evidence of an end is not undone by not knowing.
+        OrderEvent::OutcomeOpen if state == OrderState::Signed => OrderState::Unknown,
+        OrderEvent::OutcomeOpen => state,
+        OrderEvent::SeenLive => OrderState::Live,
+        OrderEvent::SeenDelayed => OrderState::Delayed,
+        OrderEvent::SeenMatched => OrderState::Matched,
+        // One post of the same bytes was killed or refused, but another may have been taken: only the
+        // caller knows whether all sends were answered, so it sends these only then.
+        OrderEvent::SeenKilled => OrderState::Killed,
+        OrderEvent::SeenRejected => OrderState::Rejected,
+        OrderEvent::SeenCancelled => OrderState::Cancelled,
+        OrderEvent::DeadlineOver if state.is_open() => OrderState::Missed,
+        OrderEvent::NeverSeen if state.is_open() => OrderState::ExpiredUnseen,
+        OrderEvent::DeadlineOver | OrderEvent::NeverSeen => state,
+    }
+}
+
+/// What the ledger must still book so that it says what the evidence says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BookingDelta {
+    /// Shares, positive for more filled.
+    pub shares: Shares,
+    /// Dollars, positive for more filled.
+    pub usd: Usd,
+    /// Fee, positive for more charged.
+    pub fee: Usd,
+}
+
+impl BookingDelta {
+    /// The difference between what evidence says and what is booked.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn between(booked: Filled, evidence: Filled) -> Result<Self, MoneyError> {
+        Ok(Self {
+            shares: evidence.quantity.shares.minus(booked.quantity.shares)?,
+            usd: evidence.quantity.usd.minus(booked.quantity.usd)?,
+            fee: evidence.fee.minus(booked.fee)?,
+        })
+    }
+
+    /// Whether there is nothing to book.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const EVENTS: [OrderEvent; 9] = [
+        OrderEvent::OutcomeOpen,
+        OrderEvent::SeenLive,
+        OrderEvent::SeenDelayed,
+        OrderEvent::SeenMatched,
+        OrderEvent::SeenKilled,
+        OrderEvent::SeenRejected,
+        OrderEvent::SeenCancelled,
+        OrderEvent::DeadlineOver,
+        OrderEvent::NeverSeen,
+    ];
+
+    fn filled(shares: i64) -> Filled {
+        Filled { quantity: Quantity { shares: Shares(shares), usd: Usd(shares / 2) }, fee: Usd(shares / 100) }
+    }
+
+    fn any_evidence() -> impl Strategy<Value = Evidence> {
+        (0_i64..3, 0_i64..3, 0_i64..3, 0_i64..3, any::<[bool; 3]>()).prop_map(
+            |(reply, trades, failed, chain, [retrying, confirmed, final_])| Evidence {
+                reply: filled(reply * 100).quantity,
+                trades: filled(trades * 100),
+                failed: filled(failed * 100).quantity,
+                retrying,
+                trades_confirmed: confirmed && trades > 0,
+                chain: filled(chain * 100),
+                chain_final: final_ && chain > 0,
+            },
+        )
+    }
+
+    #[test]
+    fn matched_is_not_confirmed() {
+        let reply = Evidence { reply: filled(100).quantity, ..Evidence::default() };
+        assert_eq!(reply.settlement(), Some(OrderState::Matched));
+        let mined = Evidence { chain: filled(100), ..reply };
+        assert_eq!(mined.settlement(), Some(OrderState::Mined));
+        let confirmed = Evidence { chain_final: true, ..mined };
+        assert_eq!(confirmed.settlement(), Some(OrderState::Confirmed));
+        let failed = Evidence { failed: filled(100).quantity, ..reply };
+        assert_eq!(failed.settlement(), Some(OrderState::Failed));
+        assert_eq!(failed.booked().unwrap(), Filled::default());
+    }
+
+    #[test]
+    fn a_partly_listed_reply_is_not_reversed() {
+        let half_listed = Evidence { reply: filled(100).quantity, trades: filled(40), ..Evidence::default() };
+        assert_eq!(half_listed.booked().unwrap().quantity, filled(100).quantity);
+    }
+
+    proptest! {
+        /// No state is absorbing: a chain fill is booked whatever was believed, and loudly if given up.
+        #[test]
+        fn a_chain_fill_always_counts(
+            state in prop::sample::select(OrderState::ALL.to_vec()),
+            event in prop::option::of(prop::sample::select(EVENTS.to_vec())),
+            shares in 1_i64..1_000,
+        ) {
+            let evidence = Evidence { chain: filled(shares), ..Evidence::default() };
+            let next = step(state, event, &evidence);
+            prop_assert_eq!(next.state, OrderState::Mined);
+            prop_assert_eq!(next.alarm, state.is_given_up().then_some(OrderAlarm::FillAfterEnd));
+            prop_assert_eq!(evidence.booked().unwrap(), filled(shares));
+        }
+
+        /// An order with an open outcome is never given up by anything but evidence of it.
+        #[test]
+        fn only_evidence_ends_an_order(
+            state in prop::sample::select(OrderState::ALL.to_vec()),
+            event in prop::option::of(prop::sample::select(EVENTS.to_vec())),
+            evidence in any_evidence(),
+        ) {
+            let next = step(state, event, &evidence);
+            if state.is_open() && next.state.is_given_up() {
+                prop_assert!(matches!(event, Some(
+                    OrderEvent::SeenKilled | OrderEvent::SeenRejected | OrderEvent::SeenCancelled
+                    | OrderEvent::DeadlineOver | OrderEvent::NeverSeen)));
+                prop_assert_eq!(evidence.settlement(), None);
+            }
+            // Telling the same thing again changes nothing more.
+            let again = step(next.state, event, &evidence);
+            prop_assert_eq!(again.state, step(again.state, event, &evidence).state);
+        }
+
+        /// What is booked never exceeds the largest source and is zero when all failed.
+        #[test]
+        fn sources_are_never_added(evidence in any_evidence()) {
+            let booked = evidence.booked().unwrap().quantity.shares;
+            let largest = evidence.reply.shares.max(evidence.trades.quantity.shares).max(evidence.chain.quantity.shares);
+            prop_assert!(booked <= largest);
+            prop_assert!(booked >= evidence.chain.quantity.shares);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Positions at average cost, from bookings.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    lifecycle::BookingDelta,
+    money::{MoneyError, Price, Rounding, Shares, Side, Usd},
+};
+
+/// What is held of one token through one relationship.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Shares held. Negative only while the venue has told us of a sale before the purchase.
+    pub shares: Shares,
+    /// What they cost, fees not included.
+    pub cost: Usd,
+    /// Profit of what was sold or redeemed, fees not included.
+    pub realised: Usd,
+    /// Fees paid.
+    pub fees: Usd,
+}
+
+/// The effect of one booking, as a ledger row holds it. The sums of the rows are the position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Change of shares.
+    pub shares: Shares,
+    /// Change of cash, fees included.
+    pub cash: Usd,
+    /// Change of cost.
+    pub cost: Usd,
+    /// Change of realised profit.
+    pub realised: Usd,
+    /// Change of fees paid.
+    pub fee: Usd,
+}
+
+impl Entry {
+    /// Sum, checked.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn plus(self, other: Self) -> Result<Self, MoneyError> {
+        Ok(Self {
+            shares: self.shares.plus(other.shares)?,
+            cash: self.cash.plus(other.cash)?,
+            cost: self.cost.plus(other.cost)?,
+            realised: self.realised.plus(other.realised)?,
+            fee: self.fee.plus(other.fee)?,
+        })
+    }
+}
+
+impl Position {
+    /// The ledger entry of a change of an order's fill. `so_far` is the sum of the order's entries: a
+    /// reversal gives back the cost and profit that the fill took, not today's average.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn entry(&self, side: Side, delta: BookingDelta, so_far: Entry) -> Result<Entry, MoneyError> {
+        let (cost, realised) = match side {
+            Side::Buy => (delta.usd, Usd::ZERO),
+            Side::Sell => {
+                let cost = if delta.shares.is_positive() {
+                    self.cost_of(delta.shares)?
+                } else {
+                    reversed_cost(delta.shares, so_far)?
+                };
+                (Usd::ZERO.minus(cost)?, delta.usd.minus(cost)?)
+            }
+        };
+        let (shares, cash) = match side {
+            Side::Buy => (delta.shares, Usd::ZERO.minus(delta.usd)?),
+            Side::Sell => (Shares::ZERO.minus(delta.shares)?, delta.usd),
+        };
+        Ok(Entry { shares, cash: cash.minus(delta.fee)?, cost, realised, fee: delta.fee })
+    }
+
+    /// The ledger entry of a redemption of everything held at `payout` per share.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn redemption(&self, payout: Price) -> Result<Entry, MoneyError> {
+        let proceeds = payout.cost(self.shares, Rounding::Down)?;
+        Ok(Entry {
+            shares: Shares::ZERO.minus(self.shares)?,
+            cash: proceeds,
+            cost: Usd::ZERO.minus(self.cost)?,
+            realised: proceeds.minus(self.cost)?,
+            fee: Usd::ZERO,
+        })
+    }
+
+    /// The position after an entry.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn after(&self, entry: Entry) -> Result<Self, MoneyError> {
+        Ok(Self {
+            shares: self.shares.plus(entry.shares)?,
+            cost: self.cost.plus(entry.cost)?,
+            realised: self.realised.plus(entry.realised)?,
+            fees: self.fees.plus(entry.fee)?,
+        })
+    }
+
+    /// Average price paid; `None` when nothing is held.
+    #[must_use]
+    pub fn average(&self) -> Option<Price> {
+        Price::of(self.cost, self.shares, Rounding::Up)
+    }
+
+    /// Profit if everything held were worth `price`.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn unrealised(&self, price: Price) -> Result<Usd, MoneyError> {
+        price.cost(self.shares, Rounding::Down)?.minus(self.cost)
+    }
+
+    fn cost_of(&self, shares: Shares) -> Result<Usd, MoneyError> {
+        if shares >= self.shares || !self.shares.is_positive() {
+            return Ok(self.cost);
+        }
+        self.cost.times(shares.0, self.shares.0, Rounding::Down)
+    }
+}
+
+/// The cost that a sale removed, for the reversed (negative) shares of it.
+fn reversed_cost(reversed: Shares, so_far: Entry) -> Result<Usd, MoneyError> {
+    // A sale's own entries have negative shares and negative cost.
+    if so_far.shares == Shares::ZERO {
+        return Ok(Usd::ZERO);
+    }
+    let fraction_of = so_far.shares.0;
+    let cost = so_far.cost.times(reversed.0, fraction_of, Rounding::Down)?;
+    // reversed / so_far.shares is positive (both negative), so `cost` carries the sign of the removal.
+    Ok(cost)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn delta(shares: i64, usd: i64, fee: i64) -> BookingDelta {
+        BookingDelta { shares: Shares(shares), usd: Usd(usd), fee: Usd(fee) }
+    }
+
+    #[test]
+    fn a_round_trip() {
+        let start = Position::default();
+        let buy = start.entry(Side::Buy, delta(10_000_000, 5_000_000, 70_000), Entry::default()).unwrap();
+        assert_eq!(buy.cash, Usd(-5_070_000));
+        let held = start.after(buy).unwrap();
+        assert_eq!(held.average(), Some(Price(500_000)));
+        let sell = held.entry(Side::Sell, delta(4_000_000, 2_400_000, 0), Entry::default()).unwrap();
+        let rest = held.after(sell).unwrap();
+        assert_eq!(
+            (rest.shares, rest.cost, rest.realised),
+            (Shares(6_000_000), Usd(3_000_000), Usd(400_000))
+        );
+        let redeemed = rest.after(rest.redemption(Price(1_000_000)).unwrap()).unwrap();
+        assert_eq!(
+            (redeemed.shares, redeemed.cost, redeemed.realised),
+            (Shares::ZERO, Usd::ZERO, Usd(3_400_000))
+        );
+    }
+
+    proptest! {
+        /// Whatever is booked and reversed, undoing every order leaves nothing behind.
+        #[test]
+        fn reversals_undo_exactly(buy in 1_i64..1_000_000_000, paid in 1_i64..1_000_000_000, part in 0_i64..=100, got in 0_i64..1_000_000_000) {
+            let start = Position::default();
+            let bought = start.entry(Side::Buy, delta(buy, paid, 3), Entry::default()).unwrap();
+            let held = start.after(bought).unwrap();
+            let sold_shares = buy * part / 100;
+            prop_assume!(sold_shares > 0);
+            let sold = held.entry(Side::Sell, delta(sold_shares, got, 2), Entry::default()).unwrap();
+            let less = held.after(sold).unwrap();
+            let back = less.entry(Side::Sell, delta(-sold_shares, -got, -2), sold).unwrap();
+            prop_assert_eq!(less.after(back).unwrap(), held);
+            let undone = held.entry(Side::Buy, delta(-buy, -paid, -3), bought).unwrap();
+            prop_assert_eq!(held.after(undone).unwrap(), start);
+        }
+    }
+}
