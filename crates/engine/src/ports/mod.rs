@@ -1,4 +1,10 @@
 //! What the engine needs of the world. Every trait here is implemented by an adapter and by the
 //! simulation's adversary, and has a conformance suite in `testkit`.
 
+pub mod detection;
+pub mod execution;
+pub mod following;
+pub mod queue;
+pub mod reports;
+pub mod store;
 pub mod venue;

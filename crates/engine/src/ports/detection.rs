@@ -1,0 +1,277 @@
+//! What the watcher reads and writes: chain headers, trade groups, parts, decisions, intents.
+
+use async_trait::async_trait;
+use domain::{
+    Address, ConditionId, Hash, Market, OrderId, Price, Shares, Side, Timestamp, TokenId, TxHash, Usd,
+    decide::{EntryInputs, ExitInputs, TradeSnapshot, Verdict},
+    exits::{CopiedBuy, ExitFactor},
+    ids::{AccountId, IntentId, LeaderId, OwnerId, RelationshipId},
+    trade::{GroupKey, Part, TradeGroup},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    store::{Event, Lease, StoreResult},
+    venue::BlockHeader,
+};
+
+/// A canonical or orphaned `OrderFilled` log that concerns a leader or an order of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredFill {
+    /// Hash of its block; with the log index its identity.
+    pub block_hash: Hash,
+    /// Position in the block.
+    pub log_index: i64,
+    /// Height.
+    pub block: i64,
+    /// Its transaction.
+    pub tx: TxHash,
+    /// The filled order.
+    pub order: OrderId,
+    /// Whose order.
+    pub wallet: Address,
+    /// Token.
+    pub token: TokenId,
+    /// Side.
+    pub side: Side,
+    /// Shares.
+    pub shares: Shares,
+    /// Dollars without fee.
+    pub usd: Usd,
+    /// Fee.
+    pub fee: Usd,
+    /// The leader's group it counts for, if it is a leader's.
+    pub group: Option<GroupKey>,
+}
+
+/// A redemption by a wallet of ours, booked once its block is final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredRedemption {
+    /// Hash of its block; with the log index its identity.
+    pub block_hash: Hash,
+    /// Position in the block.
+    pub log_index: i64,
+    /// Height.
+    pub block: i64,
+    /// Which account.
+    pub account: AccountId,
+    /// The resolved condition.
+    pub condition: ConditionId,
+    /// Dollars paid out.
+    pub payout: Usd,
+}
+
+/// How far a source was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Polygon blocks; position = height of the last block read.
+    Chain,
+    /// Height of the last block known to be final.
+    Finalized,
+    /// Data API of one leader; position = newest row's time in Unix seconds.
+    History(LeaderId),
+}
+
+/// A part with the facts it was decided from, stored once for all followers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPart {
+    /// Which part.
+    pub part: Part,
+    /// When it was detected.
+    pub seen_at: Timestamp,
+    /// What was known of trade, market and book.
+    pub snapshot: TradeSnapshot,
+    /// Relationships up to this id have their decisions; the next chunk begins after it.
+    pub decided_through: RelationshipId,
+    /// Whether every relationship has its decision.
+    pub complete: bool,
+}
+
+/// The inputs of a decision that differ between followers, kept so that it can be recomputed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecisionInputs {
+    /// For an entry.
+    Entry(EntryInputs),
+    /// For an exit.
+    Exit(ExitInputs),
+    /// Nothing was computed (paused, held, settling, dust, balance unknown).
+    None,
+}
+
+/// A decision to store. Unique per (group, part, relationship).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDecision {
+    /// The group.
+    pub key: GroupKey,
+    /// The part's number.
+    pub part: u32,
+    /// For whom.
+    pub relationship: RelationshipId,
+    /// Whose.
+    pub owner: OwnerId,
+    /// Under which policy.
+    pub policy_version: i64,
+    /// From which numbers.
+    pub inputs: DecisionInputs,
+    /// The answer. A copy makes an intent, a reservation and a work row in the same transaction.
+    pub verdict: Verdict,
+    /// When.
+    pub decided_at: Timestamp,
+    /// The intent's facts beyond the verdict; present exactly when the verdict is a copy.
+    pub intent: Option<IntentFacts>,
+}
+
+/// What an intent needs beyond its decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntentFacts {
+    /// The trading account.
+    pub account: AccountId,
+    /// The market, for exposure.
+    pub condition: ConditionId,
+    /// The leader's average price.
+    pub leader_price: Price,
+    /// When the leader traded.
+    pub traded_at: Timestamp,
+    /// When we saw it.
+    pub seen_at: Timestamp,
+    /// Entries are not signed after this.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Everything one step of the watcher wants to make true: commit 1.
+#[derive(Clone, Debug, Default)]
+pub struct DetectionCommit {
+    /// New canonical headers, ascending.
+    pub headers: Vec<BlockHeader>,
+    /// Hashes of blocks that are no longer canonical; their fills no longer count.
+    pub orphaned: Vec<Hash>,
+    /// Source positions.
+    pub cursors: Vec<(Source, i64)>,
+    /// Fills seen. A fill known before (same block hash and log index) becomes canonical again.
+    pub fills: Vec<StoredFill>,
+    /// Redemptions seen; same identity rule.
+    pub redemptions: Vec<StoredRedemption>,
+    /// Groups as they are now (insert or replace).
+    pub groups: Vec<TradeGroup>,
+    /// Balance factors of leaders; the newest word for a (leader, token, block) stands.
+    pub factors: Vec<(LeaderId, TokenId, ExitFactor)>,
+    /// Parts, new ones and progress on old ones (insert, or update of progress).
+    pub parts: Vec<StoredPart>,
+    /// Decisions; those that exist are left as they are.
+    pub decisions: Vec<NewDecision>,
+    /// Markets learned (insert or replace).
+    pub markets: Vec<Market>,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+/// What became of a [`DetectionCommit`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DetectionOutcome {
+    /// Done. The intents of the decisions handed in that wait for execution, in their order: the
+    /// *stored* decisions, whether this call or an earlier one stored them.
+    Committed(Vec<QueuedIntent>),
+    /// The configuration changed since the decisions were computed; nothing was written.
+    ConfigChanged,
+}
+
+/// An intent that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueuedIntent {
+    /// Its key.
+    pub id: IntentId,
+    /// Its lane.
+    pub lane: Lane,
+}
+
+/// Which queue an intent waits in. Exits go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// Sells and cancels.
+    Exits,
+    /// Buys.
+    Entries,
+}
+
+/// What followers of a leader hold of a token, for deciding an exit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExitBasis {
+    /// One line per relationship that holds or has open copies of the token, by relationship.
+    pub holders: Vec<ExitHolder>,
+    /// The leader's factors of the token, by block.
+    pub factors: Vec<ExitFactor>,
+}
+
+/// One follower's side of an exit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExitHolder {
+    /// Through which relationship.
+    pub relationship: RelationshipId,
+    /// Shares held.
+    pub held: Shares,
+    /// Copied buys with their fills.
+    pub buys: Vec<CopiedBuy>,
+    /// Shares that open exit intents may still sell: for each, its amount less what it filled.
+    pub open_exits: Shares,
+}
+
+/// What earlier parts of a group decided for one relationship.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecidedBefore {
+    /// For whom.
+    pub relationship: RelationshipId,
+    /// Sum of the dollars (or shares) of the copies.
+    pub amount: i64,
+}
+
+/// The watcher's side of the store.
+#[async_trait]
+pub trait Detection: Send + Sync {
+    /// Position of a source; `None` before its first commit.
+    async fn cursor(&self, source: Source) -> StoreResult<Option<i64>>;
+
+    /// The newest canonical headers, ascending, at most `limit`.
+    async fn headers(&self, limit: usize) -> StoreResult<Vec<BlockHeader>>;
+
+    /// The groups with these keys, and every group of the same (leader, token, side) first seen at or
+    /// after `related_since`.
+    async fn groups(&self, keys: &[GroupKey], related_since: Timestamp) -> StoreResult<Vec<TradeGroup>>;
+
+    /// Canonical fills of these blocks.
+    async fn fills_of_blocks(&self, blocks: &[Hash]) -> StoreResult<Vec<StoredFill>>;
+
+    /// Groups in state open whose block is at or below `block`, or that have no chain quantity and were
+    /// traded at or before `hinted_before`; at most `limit`.
+    async fn unsettled_groups(
+        &self,
+        block: i64,
+        hinted_before: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<TradeGroup>>;
+
+    /// What followers hold of a leader's token.
+    async fn exit_basis(&self, leader: LeaderId, token: TokenId) -> StoreResult<ExitBasis>;
+
+    /// Amounts that parts before `part` of a group decided, by relationship (those with none are absent).
+    async fn decided_before(&self, key: GroupKey, part: u32) -> StoreResult<Vec<DecidedBefore>>;
+
+    /// Parts that are not complete, oldest first.
+    async fn incomplete_parts(&self) -> StoreResult<Vec<StoredPart>>;
+
+    /// Stored markets of these tokens.
+    async fn markets(&self, tokens: &[TokenId]) -> StoreResult<Vec<Market>>;
+
+    /// Which of these order ids are ours.
+    async fn own_orders(&self, orders: &[OrderId]) -> StoreResult<Vec<OrderId>>;
+
+    /// Commit 1. Checks the lease's fence and, when there are decisions, that the configuration is still
+    /// `config_version`. [`super::store::StoreError::LeaseLost`] when fenced out.
+    async fn commit_detection(
+        &self,
+        lease: &Lease,
+        config_version: i64,
+        commit: &DetectionCommit,
+    ) -> StoreResult<DetectionOutcome>;
+}

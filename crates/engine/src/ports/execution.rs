@@ -1,0 +1,325 @@
+//! What workers and settlement read and write: intents, signed orders, permits, evidence, the ledger.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{
+    ConditionId, Hash, OrderAmounts, OrderId, Price, Shares, Side, Timestamp, TokenId, TradingAccount, Usd,
+    ids::{AccountId, AttemptId, IntentId, LeaderId, OwnerId, RelationshipId},
+    lifecycle::{Evidence, OrderAlarm, OrderState},
+    position::Entry,
+    trade::GroupKey,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    detection::{Lane, StoredRedemption},
+    store::{InstanceId, StoreResult},
+    venue::{PreparedOrder, VenueTrade},
+};
+
+/// A decided wish to trade. Insert-only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// Its key.
+    pub id: IntentId,
+    /// Whose.
+    pub owner: OwnerId,
+    /// Account to trade for.
+    pub account: TradingAccount,
+    /// Through which relationship.
+    pub relationship: RelationshipId,
+    /// Following whom.
+    pub leader: LeaderId,
+    /// Why.
+    pub cause: IntentCause,
+    /// Exits or entries.
+    pub lane: Lane,
+    /// What to trade.
+    pub token: TokenId,
+    /// In which market.
+    pub condition: ConditionId,
+    /// Which way.
+    pub side: Side,
+    /// The bound: micro-dollars to give for a buy, micro-shares for a sell.
+    pub amount: i64,
+    /// The worst price.
+    pub limit: Price,
+    /// Dollars set aside.
+    pub reserve: Usd,
+    /// The leader's average price.
+    pub leader_price: Price,
+    /// When the leader traded.
+    pub traded_at: Timestamp,
+    /// When we saw it.
+    pub seen_at: Timestamp,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// Not signed after this (entries).
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What an intent comes from; unique together with the relationship.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntentCause {
+    /// A part of a leader's trade.
+    Trade {
+        /// The group.
+        key: GroupKey,
+        /// The part's number.
+        part: u32,
+    },
+}
+
+/// An intent that waits to be signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingIntent {
+    /// The intent.
+    pub intent: Intent,
+    /// Attempts signed so far; the next one has this number.
+    pub attempts: u32,
+    /// Of a sell: shares of earlier attempts that were filled.
+    pub filled: Shares,
+}
+
+/// One attempt to make durable before its first byte is sent: commit 2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedAttempt {
+    /// The intent; must be waiting with exactly `attempt` attempts.
+    pub intent: IntentId,
+    /// Number of this attempt, from 0.
+    pub attempt: u32,
+    /// Identity and bytes.
+    pub order: PreparedOrder,
+    /// Its amounts.
+    pub amounts: OrderAmounts,
+    /// Its limit price.
+    pub limit: Price,
+    /// Its salt.
+    pub salt: u64,
+    /// Its hashed timestamp.
+    pub timestamp: Timestamp,
+    /// When it was signed.
+    pub signed_at: Timestamp,
+    /// The same bytes may be sent until then.
+    pub resend_until: Timestamp,
+}
+
+/// What became of one attempt in commit 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedOutcome {
+    /// Ours: these bytes may be sent by this holder.
+    Won {
+        /// The attempt's key.
+        attempt: AttemptId,
+        /// Fence of the permit.
+        fence: i64,
+    },
+    /// Somebody else has it, or it is closed.
+    NotWaiting,
+    /// The user paused or stopped the relationship, or a hold is in force; still waiting.
+    Blocked,
+}
+
+/// Why an intent ends without an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// Too old when its turn came.
+    TooOld,
+    /// Paused, stopped or on hold when its turn came.
+    Blocked,
+    /// The order cannot be built (the market changed, the amount is below a minimum).
+    Unbuildable,
+    /// The last attempt is final and nothing more is to be done.
+    Done,
+}
+
+/// A signed order with everything known about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderRecord {
+    /// Its key.
+    pub attempt: AttemptId,
+    /// Number of the attempt within its intent, from 0.
+    pub number: u32,
+    /// Its intent.
+    pub intent: Intent,
+    /// Identity and bytes.
+    pub order: PreparedOrder,
+    /// Its amounts.
+    pub amounts: OrderAmounts,
+    /// Its limit price.
+    pub limit: Price,
+    /// Its hashed timestamp.
+    pub timestamp: Timestamp,
+    /// Its salt.
+    pub salt: u64,
+    /// When it was signed.
+    pub signed_at: Timestamp,
+    /// The same bytes may be sent until then.
+    pub resend_until: Timestamp,
+    /// Where it is.
+    pub state: OrderState,
+    /// Raised by every update; compared before the next.
+    pub version: i64,
+    /// Fence of its work row.
+    pub fence: i64,
+    /// What is known of fills. `chain` is summed from canonical fills at reading time; `chain_final` says
+    /// whether all of them are at or below the finalized height.
+    pub evidence: Evidence,
+    /// Sum of its ledger entries.
+    pub booked: Entry,
+    /// Who may still be sending it: instances with a permit that is not returned and that are not known to
+    /// have ended.
+    pub permits_out: Vec<InstanceId>,
+    /// How long look-ups have been answered "no" so far.
+    pub unseen_for: Duration,
+    /// When it was looked up last.
+    pub looked_up_at: Option<Timestamp>,
+    /// Whether its work row is still there (it is due for settling).
+    pub open_work: bool,
+}
+
+/// What to change about an order, if it still has `version`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderUpdate {
+    /// Which.
+    pub attempt: AttemptId,
+    /// The version it was computed from.
+    pub version: i64,
+    /// New state.
+    pub state: OrderState,
+    /// Replaces what the post's reply said was filled, when `Some`.
+    pub reply: Option<domain::trade::Quantity>,
+    /// The venue's trades, to insert or replace by id.
+    pub trades: Vec<VenueTrade>,
+    /// A ledger entry to book, with its cause.
+    pub booking: Option<(LedgerCause, Entry)>,
+    /// Whose permit came back with a definitive reply.
+    pub permit_returned: Option<InstanceId>,
+    /// New `unseen_for`.
+    pub unseen_for: Duration,
+    /// New `looked_up_at`.
+    pub looked_up_at: Option<Timestamp>,
+    /// Give the reservation back (the order can no longer cost money beyond what is booked).
+    pub release_reserve: bool,
+    /// What becomes of the work row.
+    pub work: WorkChange,
+    /// For the outbox.
+    pub alarm: Option<OrderAlarm>,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// What becomes of an intent's work row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkChange {
+    /// Look again then.
+    Due(Timestamp),
+    /// Wait for the next attempt (exits), not before then.
+    NextAttempt(Timestamp),
+    /// Nothing more to do; the row is deleted.
+    Close,
+}
+
+/// Cause of a ledger row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LedgerCause {
+    /// Money from or to outside.
+    Deposit,
+    /// A fill, or more of one.
+    Fill,
+    /// A fill that was undone.
+    Reversal,
+    /// Resolved shares paid out.
+    Redeemed,
+}
+
+/// One token's part of a redemption to book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RedemptionPayout {
+    /// The token.
+    pub token: TokenId,
+    /// What one share pays.
+    pub payout: Price,
+}
+
+/// Workers' and settlement's side of the store.
+#[async_trait]
+pub trait Execution: Send + Sync {
+    /// Ids that wait in a lane and are due, oldest first, at most `limit`: the queue's truth.
+    async fn waiting(&self, lane: Lane, now: Timestamp, limit: usize) -> StoreResult<Vec<IntentId>>;
+
+    /// How many wait and are due in a lane.
+    async fn count_waiting(&self, lane: Lane, now: Timestamp) -> StoreResult<usize>;
+
+    /// Of these ids, those that still wait, with all that signing needs.
+    async fn load_waiting(&self, ids: &[IntentId]) -> StoreResult<Vec<WaitingIntent>>;
+
+    /// Commit 2, one transaction for the batch, one compare-and-set per attempt. `holder` gets a send
+    /// permit and a lease of `lease` on what it wins.
+    async fn commit_signed(
+        &self,
+        holder: &InstanceId,
+        lease: Duration,
+        attempts: &[SignedAttempt],
+    ) -> StoreResult<Vec<SignedOutcome>>;
+
+    /// Ends waiting intents without an order and gives their reservations back. Those no longer waiting
+    /// are left alone. Returns how many ended.
+    async fn end_intents(&self, ends: &[(IntentId, EndReason)], now: Timestamp) -> StoreResult<usize>;
+
+    /// Puts waiting intents off until `due`.
+    async fn put_off(&self, ids: &[IntentId], due: Timestamp) -> StoreResult<()>;
+
+    /// Claims orders whose work is due and whose lease is free, run out or held by `holder` already; the
+    /// claim raises the fence when the holder changes.
+    async fn claim_due(
+        &self,
+        holder: &InstanceId,
+        lease: Duration,
+        now: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<OrderRecord>>;
+
+    /// Notes durably that `holder` is about to send the bytes of an attempt again. `false` when the fence
+    /// is no longer its own: then it must not send.
+    async fn grant_permit(
+        &self,
+        attempt: AttemptId,
+        holder: &InstanceId,
+        fence: i64,
+        now: Timestamp,
+    ) -> StoreResult<bool>;
+
+    /// Orders by id; unknown ids are absent.
+    async fn orders(&self, ids: &[OrderId]) -> StoreResult<Vec<OrderRecord>>;
+
+    /// Orders of attempts, to read again after a lost commit.
+    async fn orders_of(&self, attempts: &[(IntentId, u32)]) -> StoreResult<Vec<OrderRecord>>;
+
+    /// Applies updates in one transaction, each only if its version still stands. Says which were applied.
+    async fn update_orders(&self, updates: &[OrderUpdate]) -> StoreResult<Vec<bool>>;
+
+    /// Redemptions at or below the finalized height that are not booked yet.
+    async fn unbooked_redemptions(&self, finalized: i64, limit: usize) -> StoreResult<Vec<StoredRedemption>>;
+
+    /// Books a redemption once: every position of the account in these tokens at its payout.
+    async fn book_redemption(
+        &self,
+        block_hash: Hash,
+        log_index: i64,
+        payouts: &[RedemptionPayout],
+        now: Timestamp,
+    ) -> StoreResult<bool>;
+
+    /// Position of a relationship in a token, for computing a ledger entry.
+    async fn position(
+        &self,
+        account: AccountId,
+        relationship: RelationshipId,
+        token: TokenId,
+    ) -> StoreResult<domain::position::Position>;
+}

@@ -1,0 +1,281 @@
+//! Owners, accounts, leaders, relationships and holds.
+//!
+//! Every change here takes the `config_version` row exclusively and raises it, so that a pause is
+//! effective the moment its call returns: commits 1 and 2 check the version and the state.
+
+use async_trait::async_trait;
+use domain::{
+    Address, ConditionId, KeyRef, Timestamp, TokenId, TradingAccount, Usd, WalletKind,
+    ids::{AccountId, HoldId, LeaderId, OwnerId, RelationshipId},
+    policy::Policy,
+};
+use serde::{Deserialize, Serialize};
+
+use super::store::StoreResult;
+
+/// Whether an account trades with real money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountMode {
+    /// Throw-away keys and play money.
+    Paper,
+    /// Real money.
+    Live,
+}
+
+/// A new account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAccount {
+    /// Name for people.
+    pub label: String,
+    /// Paper or live.
+    pub mode: AccountMode,
+    /// The wallet that holds the money. Unique over the installation.
+    pub wallet: Address,
+    /// Address of the signing key.
+    pub signer: Address,
+    /// Kind of wallet.
+    pub kind: WalletKind,
+    /// The signer's name of the key.
+    pub key: KeyRef,
+    /// Upper bound of money at risk in the account.
+    pub cap: Option<Usd>,
+}
+
+/// An account with its money.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Whose.
+    pub owner: OwnerId,
+    /// What is needed to trade.
+    pub trading: TradingAccount,
+    /// Name for people.
+    pub label: String,
+    /// Paper or live.
+    pub mode: AccountMode,
+    /// Upper bound of money at risk.
+    pub cap: Option<Usd>,
+    /// Sum of its ledger.
+    pub cash: Usd,
+    /// Sum of open reservations.
+    pub reserved: Usd,
+}
+
+/// A followed wallet, shared by all who follow it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// Its key.
+    pub id: LeaderId,
+    /// Its wallet.
+    pub wallet: Address,
+    /// Trades before this moment are never copied.
+    pub baseline: Timestamp,
+}
+
+/// The user's own word on a relationship.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelationshipStatus {
+    /// Copies.
+    Active,
+    /// Copies nothing until resumed.
+    Paused,
+    /// Ended.
+    Stopped,
+}
+
+/// A new relationship.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRelationship {
+    /// The follower's account; must be the owner's.
+    pub account: AccountId,
+    /// Whom it follows.
+    pub leader: LeaderId,
+    /// How.
+    pub policy: Policy,
+}
+
+/// A relationship as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relationship {
+    /// Its key; relationships of a leader are decided in this order.
+    pub id: RelationshipId,
+    /// Whose.
+    pub owner: OwnerId,
+    /// The follower's account.
+    pub account: AccountId,
+    /// Whom it follows.
+    pub leader: LeaderId,
+    /// The user's word.
+    pub status: RelationshipStatus,
+    /// The policy in force.
+    pub policy: Policy,
+    /// Number of that policy; earlier ones are kept, because decisions name them.
+    pub policy_version: i64,
+    /// Trades before this moment are not its business.
+    pub since: Timestamp,
+}
+
+/// What a hold stops. It belongs to a cause and never changes the user's own status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "scope", content = "id", rename_all = "snake_case")]
+pub enum HoldScope {
+    /// Everything.
+    Installation,
+    /// One account.
+    Account(AccountId),
+    /// All who follow a leader.
+    Leader(LeaderId),
+    /// One relationship.
+    Relationship(RelationshipId),
+}
+
+/// Who or what placed a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldCause {
+    /// An open incident.
+    Incident,
+    /// A circuit breaker.
+    Breaker,
+    /// A risk rule.
+    Risk,
+    /// An operator.
+    Operator,
+    /// The database went back in time or orders are unaccounted for.
+    Reconciliation,
+}
+
+/// A hold in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Its key.
+    pub id: HoldId,
+    /// What it stops.
+    pub scope: HoldScope,
+    /// Why, typed.
+    pub cause: HoldCause,
+    /// Why, in words.
+    pub reason: String,
+    /// Whether exits stop too. Default holds stop entries only.
+    pub stops_exits: bool,
+    /// When it ends by itself; `None` = until lifted.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Money at risk: cost of positions plus open reservations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exposure {
+    /// Through which relationship.
+    pub relationship: RelationshipId,
+    /// In which account.
+    pub account: AccountId,
+    /// In which market.
+    pub condition: ConditionId,
+    /// Dollars.
+    pub usd: Usd,
+}
+
+/// Everything the watcher decides from, as of one `config_version`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FollowingSnapshot {
+    /// The version this is of.
+    pub config_version: i64,
+    /// Leaders with at least one relationship that is not stopped.
+    pub leaders: Vec<Leader>,
+    /// Relationships that are not stopped, by id.
+    pub relationships: Vec<Relationship>,
+    /// Their accounts.
+    pub accounts: Vec<Account>,
+    /// Holds in force at the moment asked for.
+    pub holds: Vec<Hold>,
+    /// Money at risk.
+    pub exposures: Vec<Exposure>,
+}
+
+/// Accounts and who follows whom.
+#[async_trait]
+pub trait Following: Send + Sync {
+    /// A new tenant.
+    async fn add_owner(&self, name: &str, now: Timestamp) -> StoreResult<OwnerId>;
+
+    /// A new account. `Conflict` when the wallet has one already.
+    async fn add_account(
+        &self,
+        owner: OwnerId,
+        account: &NewAccount,
+        now: Timestamp,
+    ) -> StoreResult<AccountId>;
+
+    /// The leader with this wallet, made if new; an existing one keeps its baseline.
+    async fn add_leader(&self, wallet: Address, baseline: Timestamp) -> StoreResult<LeaderId>;
+
+    /// A new relationship. `Conflict` when the account follows the leader already (and it is not stopped),
+    /// `NotFound` when the account is not the owner's.
+    async fn add_relationship(
+        &self,
+        owner: OwnerId,
+        relationship: &NewRelationship,
+        now: Timestamp,
+    ) -> StoreResult<RelationshipId>;
+
+    /// Sets the user's word; `false` when it was so already. Stopped is for ever (`Conflict`).
+    async fn set_status(
+        &self,
+        owner: OwnerId,
+        relationship: RelationshipId,
+        status: RelationshipStatus,
+        now: Timestamp,
+    ) -> StoreResult<bool>;
+
+    /// A new policy in force; the old one is kept.
+    async fn set_policy(
+        &self,
+        owner: OwnerId,
+        relationship: RelationshipId,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> StoreResult<()>;
+
+    /// Places a hold.
+    async fn place_hold(&self, hold: &NewHold, now: Timestamp) -> StoreResult<HoldId>;
+
+    /// Lifts a hold; `false` when it was not in force.
+    async fn lift_hold(&self, hold: HoldId, now: Timestamp) -> StoreResult<bool>;
+
+    /// Books money that came (or, negative, went) from outside.
+    async fn book_deposit(
+        &self,
+        owner: OwnerId,
+        account: AccountId,
+        usd: Usd,
+        now: Timestamp,
+    ) -> StoreResult<()>;
+
+    /// Everything the watcher needs.
+    async fn following(&self, now: Timestamp) -> StoreResult<FollowingSnapshot>;
+
+    /// The version that every change above raises.
+    async fn config_version(&self) -> StoreResult<i64>;
+
+    /// Accounts by their wallets, for matching chain events.
+    async fn accounts_of_wallets(&self, wallets: &[Address]) -> StoreResult<Vec<Account>>;
+
+    /// Which condition each of these tokens belongs to, as far as markets are stored.
+    async fn conditions_of(&self, tokens: &[TokenId]) -> StoreResult<Vec<(TokenId, ConditionId)>>;
+}
+
+/// A hold to place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewHold {
+    /// What it stops.
+    pub scope: HoldScope,
+    /// Why, typed.
+    pub cause: HoldCause,
+    /// Why, in words.
+    pub reason: String,
+    /// Whether exits stop too.
+    pub stops_exits: bool,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+}

@@ -1,0 +1,190 @@
+//! What people and checks read: activity, positions, stories, and everything `verify` recomputes.
+
+use async_trait::async_trait;
+use domain::{
+    Hash, Market, Timestamp, TokenId, Usd,
+    decide::Verdict,
+    ids::{AccountId, IntentId, OwnerId, RelationshipId},
+    policy::Policy,
+    position::{Entry, Position},
+    trade::{GroupKey, TradeGroup},
+};
+
+use super::{
+    detection::{DecisionInputs, StoredFill, StoredPart},
+    execution::{EndReason, Intent, LedgerCause, OrderRecord},
+    following::{Account, Leader, Relationship},
+    store::{Event, StoreResult},
+};
+
+/// A decision as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionRecord {
+    /// Its number; grows.
+    pub id: i64,
+    /// The group.
+    pub key: GroupKey,
+    /// The part's number.
+    pub part: u32,
+    /// For whom.
+    pub relationship: RelationshipId,
+    /// Whose.
+    pub owner: OwnerId,
+    /// Under which policy.
+    pub policy_version: i64,
+    /// From which numbers.
+    pub inputs: DecisionInputs,
+    /// The answer.
+    pub verdict: Verdict,
+    /// When.
+    pub decided_at: Timestamp,
+    /// The intent, for a copy.
+    pub intent: Option<IntentId>,
+}
+
+/// A ledger row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerRecord {
+    /// Its number; grows.
+    pub id: i64,
+    /// Whose.
+    pub owner: OwnerId,
+    /// Which account.
+    pub account: AccountId,
+    /// Through which relationship, if any.
+    pub relationship: Option<RelationshipId>,
+    /// Which token, if any.
+    pub token: Option<TokenId>,
+    /// Which order's intent, if any.
+    pub intent: Option<IntentId>,
+    /// Why.
+    pub cause: LedgerCause,
+    /// How much.
+    pub entry: Entry,
+    /// When it was booked.
+    pub at: Timestamp,
+}
+
+/// A position as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PositionRecord {
+    /// Whose.
+    pub owner: OwnerId,
+    /// Which account.
+    pub account: AccountId,
+    /// Through which relationship.
+    pub relationship: RelationshipId,
+    /// Which token.
+    pub token: TokenId,
+    /// What.
+    pub position: Position,
+}
+
+/// How an intent ended, if without (further) orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntentEnd {
+    /// Which.
+    pub intent: IntentId,
+    /// Why.
+    pub reason: EndReason,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Read models. `owner: None` is the installation's own view (operator, checks); a user's command
+/// passes its owner.
+#[async_trait]
+pub trait Reports: Send + Sync {
+    /// Decisions after a number, ascending.
+    async fn decisions_after(
+        &self,
+        owner: Option<OwnerId>,
+        after: i64,
+        limit: usize,
+    ) -> StoreResult<Vec<DecisionRecord>>;
+
+    /// The newest decisions of an owner, newest first.
+    async fn newest_decisions(
+        &self,
+        owner: Option<OwnerId>,
+        limit: usize,
+    ) -> StoreResult<Vec<DecisionRecord>>;
+
+    /// Decisions of a group, by part and relationship.
+    async fn decisions_of(&self, owner: Option<OwnerId>, key: GroupKey) -> StoreResult<Vec<DecisionRecord>>;
+
+    /// A part as stored.
+    async fn part(&self, key: GroupKey, part: u32) -> StoreResult<Option<StoredPart>>;
+
+    /// A group with its canonical fills.
+    async fn group_with_fills(&self, key: GroupKey) -> StoreResult<Option<(TradeGroup, Vec<StoredFill>)>>;
+
+    /// Groups whose transaction hash begins with these bytes, newest first, at most `limit`.
+    async fn find_groups(&self, tx_prefix: &[u8], limit: usize) -> StoreResult<Vec<TradeGroup>>;
+
+    /// Groups newest first.
+    async fn newest_groups(&self, limit: usize) -> StoreResult<Vec<TradeGroup>>;
+
+    /// A policy by its version.
+    async fn policy(&self, relationship: RelationshipId, version: i64) -> StoreResult<Option<Policy>>;
+
+    /// Intents after a key, ascending.
+    async fn intents_after(
+        &self,
+        owner: Option<OwnerId>,
+        after: IntentId,
+        limit: usize,
+    ) -> StoreResult<Vec<Intent>>;
+
+    /// How these intents ended; those that have not are absent.
+    async fn ends_of(&self, intents: &[IntentId]) -> StoreResult<Vec<IntentEnd>>;
+
+    /// All attempts of these intents, by intent and number.
+    async fn attempts_of(&self, intents: &[IntentId]) -> StoreResult<Vec<OrderRecord>>;
+
+    /// Orders whose id begins with these bytes, at most `limit`.
+    async fn find_orders(
+        &self,
+        owner: Option<OwnerId>,
+        id_prefix: &[u8],
+        limit: usize,
+    ) -> StoreResult<Vec<OrderRecord>>;
+
+    /// Ledger rows after a number, ascending.
+    async fn ledger_after(
+        &self,
+        owner: Option<OwnerId>,
+        after: i64,
+        limit: usize,
+    ) -> StoreResult<Vec<LedgerRecord>>;
+
+    /// All positions.
+    async fn positions(&self, owner: Option<OwnerId>) -> StoreResult<Vec<PositionRecord>>;
+
+    /// All accounts.
+    async fn accounts(&self, owner: Option<OwnerId>) -> StoreResult<Vec<Account>>;
+
+    /// All relationships, stopped ones included.
+    async fn relationships(&self, owner: Option<OwnerId>) -> StoreResult<Vec<Relationship>>;
+
+    /// All leaders.
+    async fn leaders(&self) -> StoreResult<Vec<Leader>>;
+
+    /// All stored markets.
+    async fn all_markets(&self) -> StoreResult<Vec<Market>>;
+
+    /// Open reservations by intent.
+    async fn reservations(&self, owner: Option<OwnerId>) -> StoreResult<Vec<(IntentId, Usd)>>;
+
+    /// Events after a number, ascending.
+    async fn events_after(&self, after: i64, limit: usize) -> StoreResult<Vec<(i64, Event)>>;
+
+    /// A subscriber's cursor in the events; 0 at first.
+    async fn event_cursor(&self, subscriber: &str) -> StoreResult<i64>;
+
+    /// Moves a subscriber's cursor forward.
+    async fn move_event_cursor(&self, subscriber: &str, to: i64) -> StoreResult<()>;
+
+    /// Commit number and random mark of the installation, to notice a database that went back in time.
+    async fn commit_mark(&self) -> StoreResult<(i64, Hash)>;
+}

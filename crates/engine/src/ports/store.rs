@@ -1,0 +1,150 @@
+//! The system of record. One implementation per database, all behind the same conformance suite
+//! (`testkit::store_suite`). Every method is one transaction; the engine computes, the store keeps.
+
+use async_trait::async_trait;
+use domain::{Timestamp, ids::OwnerId};
+use serde::{Deserialize, Serialize};
+
+pub use super::{detection::Detection, execution::Execution, following::Following, reports::Reports};
+
+/// A failed store call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing was written.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// The commit was sent but its answer was lost: it may or may not have happened. Read again on
+    /// another connection before acting.
+    #[error("the outcome of a commit is unknown: {0}")]
+    OutcomeUnknown(String),
+    /// The lease was taken over; whoever holds this must stop.
+    #[error("lease `{0}` is held by somebody else")]
+    LeaseLost(String),
+    /// No such row of this owner.
+    #[error("no {what} {id}")]
+    NotFound {
+        /// Kind of row.
+        what: &'static str,
+        /// Which.
+        id: i64,
+    },
+    /// The call contradicts what is stored.
+    #[error("{0}")]
+    Conflict(String),
+    /// Stored data cannot be understood.
+    #[error("the store holds something unreadable: {0}")]
+    Corrupt(String),
+    /// No space left; nothing was written.
+    #[error("the disk is full: {0}")]
+    Full(String),
+}
+
+/// Result of a store call.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// The whole system of record.
+pub trait Store: Following + Detection + Execution + Leases + Reports {}
+impl<T: Following + Detection + Execution + Leases + Reports> Store for T {}
+
+/// A running copy of a role: whoever can hold a lease or a send permit. Unique for ever.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InstanceId(pub String);
+
+impl std::fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A lease that was won. Its fence grows with every change of holder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// What is leased.
+    pub name: String,
+    /// Who holds it.
+    pub holder: InstanceId,
+    /// Fencing number.
+    pub fence: i64,
+}
+
+/// Leases and the lives of instances. Lease times are the store's own clock.
+#[async_trait]
+pub trait Leases: Send + Sync {
+    /// Takes or renews a lease: `None` while another holder's has not run out.
+    async fn take_lease(
+        &self,
+        name: &str,
+        holder: &InstanceId,
+        ttl: std::time::Duration,
+    ) -> StoreResult<Option<Lease>>;
+
+    /// Gives a lease back early. Nothing happens if it is no longer held.
+    async fn release_lease(&self, lease: &Lease) -> StoreResult<()>;
+
+    /// Registers a running instance.
+    async fn begin_instance(&self, instance: &InstanceId, now: Timestamp) -> StoreResult<()>;
+
+    /// Records that an instance was *seen to end* (or an operator's statement). Only then do its send
+    /// permits count as returned.
+    async fn end_instance(&self, instance: &InstanceId, how: &str, now: Timestamp) -> StoreResult<()>;
+
+    /// Instances that have begun and are not known to have ended.
+    async fn running_instances(&self) -> StoreResult<Vec<InstanceId>>;
+}
+
+/// Something that happened, for pages, messages and metrics: written in the transaction that made it
+/// true, read by each subscriber behind its own cursor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Whose it is; `None` for the installation.
+    pub owner: Option<OwnerId>,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// Kinds of [`Event`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum EventKind {
+    /// A leader's trade part was recorded.
+    TradeSeen {
+        /// The group.
+        key: domain::trade::GroupKey,
+        /// Part number.
+        part: u32,
+        /// Shares of the part.
+        shares: domain::Shares,
+    },
+    /// A group of hints is not on the chain.
+    Phantom {
+        /// The group.
+        key: domain::trade::GroupKey,
+    },
+    /// The chain has less than was decided.
+    Overcounted {
+        /// The group.
+        key: domain::trade::GroupKey,
+    },
+    /// An order changed its state.
+    OrderChanged {
+        /// The order.
+        order: domain::OrderId,
+        /// Its new state.
+        state: domain::lifecycle::OrderState,
+    },
+    /// Something about an order that a person must know.
+    OrderAlarm {
+        /// The order.
+        order: domain::OrderId,
+        /// What.
+        alarm: domain::lifecycle::OrderAlarm,
+    },
+    /// A relationship or a hold changed.
+    FollowingChanged {
+        /// In words.
+        what: String,
+    },
+}
