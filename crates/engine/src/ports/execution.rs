@@ -81,6 +81,21 @@ pub struct WaitingIntent {
     pub attempts: u32,
     /// Of a sell: shares of earlier attempts that were filled.
     pub filled: Shares,
+    /// How far below the best bid the relationship's policy in force lets an exit go, in basis points.
+    pub slippage_to_book_bps: i64,
+}
+
+/// When an order passed its stages; `None` until then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageTimes {
+    /// First byte to the venue.
+    pub sent: Option<Timestamp>,
+    /// First reply of the venue.
+    pub replied: Option<Timestamp>,
+    /// First seen filled in a block.
+    pub mined: Option<Timestamp>,
+    /// First seen final.
+    pub confirmed: Option<Timestamp>,
 }
 
 /// One attempt to make durable before its first byte is sent: commit 2.
@@ -177,6 +192,8 @@ pub struct OrderRecord {
     pub unseen_for: Duration,
     /// When it was looked up last.
     pub looked_up_at: Option<Timestamp>,
+    /// When it passed its stages.
+    pub times: StageTimes,
     /// Whether its work row is still there (it is due for settling).
     pub open_work: bool,
 }
@@ -202,6 +219,8 @@ pub struct OrderUpdate {
     pub unseen_for: Duration,
     /// New `looked_up_at`.
     pub looked_up_at: Option<Timestamp>,
+    /// Stage times to note where none is stored yet; the first word stands.
+    pub times: StageTimes,
     /// Give the reservation back (the order can no longer cost money beyond what is booked).
     pub release_reserve: bool,
     /// What becomes of the work row.
