@@ -118,7 +118,8 @@ pub struct NewDecision {
     pub verdict: Verdict,
     /// When.
     pub decided_at: Timestamp,
-    /// The intent's facts beyond the verdict; present exactly when the verdict is a copy.
+    /// The intent's facts beyond the verdict; present exactly when the verdict is a copy (else `Conflict`
+    /// and nothing is written).
     pub intent: Option<IntentFacts>,
 }
 
@@ -144,11 +145,14 @@ pub struct IntentFacts {
 pub struct DetectionCommit {
     /// New canonical headers, ascending.
     pub headers: Vec<BlockHeader>,
-    /// Hashes of blocks that are no longer canonical; their fills no longer count.
+    /// Hashes of blocks that are no longer canonical; their headers, fills and redemptions no longer count.
+    /// Applied before everything else here.
     pub orphaned: Vec<Hash>,
     /// Source positions.
     pub cursors: Vec<(Source, i64)>,
-    /// Fills seen. A fill known before (same block hash and log index) becomes canonical again.
+    /// Fills seen. A fill known before (same block hash and log index) becomes canonical again. An order
+    /// of ours whose canonical fills change here gets a higher version and is news to settlement
+    /// ([`super::execution::Execution::unbooked_orders`]).
     pub fills: Vec<StoredFill>,
     /// Redemptions seen; same identity rule.
     pub redemptions: Vec<StoredRedemption>,
@@ -156,7 +160,7 @@ pub struct DetectionCommit {
     pub groups: Vec<TradeGroup>,
     /// Balance factors of leaders; the newest word for a (leader, token, block) stands.
     pub factors: Vec<(LeaderId, TokenId, ExitFactor)>,
-    /// Parts, new ones and progress on old ones (insert, or update of progress).
+    /// Parts, new ones and progress on old ones (insert, or update of progress, which never goes back).
     pub parts: Vec<StoredPart>,
     /// Decisions; those that exist are left as they are.
     pub decisions: Vec<NewDecision>,
@@ -169,7 +173,7 @@ pub struct DetectionCommit {
 /// What became of a [`DetectionCommit`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DetectionOutcome {
-    /// Done. The intents of the decisions handed in that wait for execution, in their order: the
+    /// Done. The intents of the decisions handed in that wait for execution (due or not), in their order: the
     /// *stored* decisions, whether this call or an earlier one stored them.
     Committed(Vec<QueuedIntent>),
     /// The configuration changed since the decisions were computed; nothing was written.
@@ -198,7 +202,8 @@ pub enum Lane {
 /// What followers of a leader hold of a token, for deciding an exit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExitBasis {
-    /// One line per relationship that holds or has open copies of the token, by relationship.
+    /// One line per relationship (stopped ones too) that holds the token or has an intent for it with a
+    /// work row, by relationship.
     pub holders: Vec<ExitHolder>,
     /// The leader's factors of the token, by block.
     pub factors: Vec<ExitFactor>,
@@ -211,9 +216,11 @@ pub struct ExitHolder {
     pub relationship: RelationshipId,
     /// Shares held.
     pub held: Shares,
-    /// Copied buys with their fills.
+    /// Copied buys that filled something, by intent. A buy whose group has no block yet is later than
+    /// every factor (`i64::MAX`): its block is known before the block of any later sale.
     pub buys: Vec<CopiedBuy>,
-    /// Shares that open exit intents may still sell: for each, its amount less what it filled.
+    /// Shares that open exit intents (those with a work row) may still sell: for each, its amount less
+    /// what it filled.
     pub open_exits: Shares,
 }
 
@@ -236,14 +243,15 @@ pub trait Detection: Send + Sync {
     async fn headers(&self, limit: usize) -> StoreResult<Vec<BlockHeader>>;
 
     /// The groups with these keys, and every group of the same (leader, token, side) first seen at or
-    /// after `related_since`.
+    /// after `related_since`; each once, by time first seen, then by key.
     async fn groups(&self, keys: &[GroupKey], related_since: Timestamp) -> StoreResult<Vec<TradeGroup>>;
 
-    /// Canonical fills of these blocks.
+    /// Canonical fills of these blocks, by height and log index.
     async fn fills_of_blocks(&self, blocks: &[Hash]) -> StoreResult<Vec<StoredFill>>;
 
     /// Groups in state open whose block is at or below `block`, or that have no chain quantity and were
-    /// traded at or before `hinted_before`; at most `limit`.
+    /// traded at or before `hinted_before` (also open ones only); by time first seen, then by key, at most
+    /// `limit`.
     async fn unsettled_groups(
         &self,
         block: i64,

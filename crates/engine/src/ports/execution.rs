@@ -176,9 +176,10 @@ pub struct OrderRecord {
     pub resend_until: Timestamp,
     /// Where it is.
     pub state: OrderState,
-    /// Raised by every update; compared before the next.
+    /// Raised by one by every update, every granted permit and every change of its canonical fills;
+    /// compared before the next update.
     pub version: i64,
-    /// Fence of its work row.
+    /// Fence of its work row; 0 when there is none.
     pub fence: i64,
     /// What is known of fills. `chain` is summed from canonical fills at reading time; `chain_final` says
     /// whether all of them are at or below the finalized height.
@@ -194,7 +195,7 @@ pub struct OrderRecord {
     pub looked_up_at: Option<Timestamp>,
     /// When it passed its stages.
     pub times: StageTimes,
-    /// Whether its work row is still there (it is due for settling).
+    /// Whether its work row is there and settles this attempt (it is not waiting for the next one).
     pub open_work: bool,
 }
 
@@ -231,12 +232,14 @@ pub struct OrderUpdate {
     pub at: Timestamp,
 }
 
-/// What becomes of an intent's work row.
+/// What becomes of an intent's work row. The row belongs to the newest attempt: updates of earlier ones
+/// leave it as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkChange {
-    /// Look again then.
+    /// Look again then. The holder keeps its lease; a row that was deleted is made again, with a fence
+    /// above all permits.
     Due(Timestamp),
-    /// Wait for the next attempt (exits), not before then.
+    /// Wait for the next attempt (exits), not before then, leased by nobody.
     NextAttempt(Timestamp),
     /// Nothing more to do; the row is deleted.
     Close,
@@ -268,17 +271,21 @@ pub struct RedemptionPayout {
 /// Workers' and settlement's side of the store.
 #[async_trait]
 pub trait Execution: Send + Sync {
-    /// Ids that wait in a lane and are due, oldest first, at most `limit`: the queue's truth.
+    /// Ids that wait in a lane and are due, by due time, then by id, at most `limit`: the queue's truth.
+    /// A new intent is due from `decided_at`.
     async fn waiting(&self, lane: Lane, now: Timestamp, limit: usize) -> StoreResult<Vec<IntentId>>;
 
     /// How many wait and are due in a lane.
     async fn count_waiting(&self, lane: Lane, now: Timestamp) -> StoreResult<usize>;
 
-    /// Of these ids, those that still wait, with all that signing needs.
+    /// Of these ids, those that still wait (due or not), in the order of the ids, with all that signing
+    /// needs.
     async fn load_waiting(&self, ids: &[IntentId]) -> StoreResult<Vec<WaitingIntent>>;
 
     /// Commit 2, one transaction for the batch, one compare-and-set per attempt. `holder` gets a send
-    /// permit and a lease of `lease` on what it wins.
+    /// permit and a lease of `lease` on what it wins. A relationship that is not active blocks both lanes; a
+    /// hold blocks entries, and exits if it says so. Leases and the ends of holds are judged by the store's
+    /// own clock. `Conflict` when an order id is known already; then nothing is written.
     async fn commit_signed(
         &self,
         holder: &InstanceId,
@@ -293,8 +300,9 @@ pub trait Execution: Send + Sync {
     /// Puts waiting intents off until `due`.
     async fn put_off(&self, ids: &[IntentId], due: Timestamp) -> StoreResult<()>;
 
-    /// Claims orders whose work is due and whose lease is free, run out or held by `holder` already; the
-    /// claim raises the fence when the holder changes.
+    /// Claims orders whose work is due at `now` and whose lease is free, run out (by the store's own clock)
+    /// or held by `holder` already; the claim raises the fence when the holder changes. By due time, then
+    /// by intent, at most `limit`. Intents that wait to be signed are not among them.
     async fn claim_due(
         &self,
         holder: &InstanceId,
@@ -304,7 +312,9 @@ pub trait Execution: Send + Sync {
     ) -> StoreResult<Vec<OrderRecord>>;
 
     /// Notes durably that `holder` is about to send the bytes of an attempt again. `false` when the fence
-    /// is no longer its own: then it must not send.
+    /// is no longer its own, the work row is gone or belongs to a later attempt: then it must not send.
+    /// There is one permit per attempt and holder: granting a returned one takes it out again. Raises the
+    /// order's version by one, so that nobody acts on a record that does not show the permit.
     async fn grant_permit(
         &self,
         attempt: AttemptId,
@@ -319,13 +329,22 @@ pub trait Execution: Send + Sync {
     /// Orders of attempts, to read again after a lost commit.
     async fn orders_of(&self, attempts: &[(IntentId, u32)]) -> StoreResult<Vec<OrderRecord>>;
 
-    /// Applies updates in one transaction, each only if its version still stands. Says which were applied.
+    /// Orders whose canonical fills changed since an update was last applied to them, by attempt, at most
+    /// `limit`: settlement's durable to-do list, whatever became of their work rows.
+    async fn unbooked_orders(&self, limit: usize) -> StoreResult<Vec<OrderRecord>>;
+
+    /// Applies updates in one transaction, one after the other, each only if its version still stands.
+    /// Says which were applied. A reservation is given back at most once. A booking that raises the cost or
+    /// takes cash while the intent has no open reservation adds exposure nobody expects, and so raises
+    /// `config_version`.
     async fn update_orders(&self, updates: &[OrderUpdate]) -> StoreResult<Vec<bool>>;
 
-    /// Redemptions at or below the finalized height that are not booked yet.
+    /// Canonical redemptions at or below the finalized height that are not booked yet, by height and log
+    /// index.
     async fn unbooked_redemptions(&self, finalized: i64, limit: usize) -> StoreResult<Vec<StoredRedemption>>;
 
-    /// Books a redemption once: every position of the account in these tokens at its payout.
+    /// Books a redemption once: every positive position of the account in these tokens at its payout.
+    /// `false` when it was booked before, is not canonical or is not known.
     async fn book_redemption(
         &self,
         block_hash: Hash,
@@ -334,7 +353,10 @@ pub trait Execution: Send + Sync {
         now: Timestamp,
     ) -> StoreResult<bool>;
 
-    /// Position of a relationship in a token, for computing a ledger entry.
+    /// Tokens of a condition of which an account holds shares.
+    async fn held_tokens(&self, account: AccountId, condition: ConditionId) -> StoreResult<Vec<TokenId>>;
+
+    /// Position of a relationship in a token, for computing a ledger entry; empty when there is none.
     async fn position(
         &self,
         account: AccountId,

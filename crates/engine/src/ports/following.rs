@@ -1,7 +1,8 @@
 //! Owners, accounts, leaders, relationships and holds.
 //!
 //! Every change here takes the `config_version` row exclusively and raises it, so that a pause is
-//! effective the moment its call returns: commits 1 and 2 check the version and the state.
+//! effective the moment its call returns: commits 1 and 2 check the version and the state. A call that
+//! changes nothing raises nothing.
 
 use async_trait::async_trait;
 use domain::{
@@ -189,7 +190,7 @@ pub struct FollowingSnapshot {
     pub accounts: Vec<Account>,
     /// Holds in force at the moment asked for.
     pub holds: Vec<Hold>,
-    /// Money at risk.
+    /// Money at risk, where there is any. Stopped relationships are included: they count for their account.
     pub exposures: Vec<Exposure>,
 }
 
@@ -237,7 +238,7 @@ pub trait Following: Send + Sync {
         now: Timestamp,
     ) -> StoreResult<()>;
 
-    /// Places a hold.
+    /// Places a hold. `NotFound` when what it names does not exist.
     async fn place_hold(&self, hold: &NewHold, now: Timestamp) -> StoreResult<HoldId>;
 
     /// Lifts a hold; `false` when it was not in force.

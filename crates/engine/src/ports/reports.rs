@@ -136,7 +136,7 @@ pub trait Reports: Send + Sync {
         limit: usize,
     ) -> StoreResult<Vec<Intent>>;
 
-    /// How these intents ended; those that have not are absent.
+    /// How these intents ended; those that have not, or whose last order closed them, are absent.
     async fn ends_of(&self, intents: &[IntentId]) -> StoreResult<Vec<IntentEnd>>;
 
     /// All attempts of these intents, by intent and number.
@@ -182,9 +182,10 @@ pub trait Reports: Send + Sync {
     /// A subscriber's cursor in the events; 0 at first.
     async fn event_cursor(&self, subscriber: &str) -> StoreResult<i64>;
 
-    /// Moves a subscriber's cursor forward.
+    /// Moves a subscriber's cursor forward, never back.
     async fn move_event_cursor(&self, subscriber: &str, to: i64) -> StoreResult<()>;
 
-    /// Commit number and random mark of the installation, to notice a database that went back in time.
+    /// Commit number and random mark of the installation, to notice a database that went back in time. The
+    /// number grows at least with every commit 1, commit 2 and order update; the mark never changes.
     async fn commit_mark(&self) -> StoreResult<(i64, Hash)>;
 }

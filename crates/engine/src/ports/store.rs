@@ -71,7 +71,8 @@ pub struct Lease {
 /// Leases and the lives of instances. Lease times are the store's own clock.
 #[async_trait]
 pub trait Leases: Send + Sync {
-    /// Takes or renews a lease: `None` while another holder's has not run out.
+    /// Takes or renews a lease: `None` while another holder's has not run out. Renewing keeps the fence,
+    /// also after running out, if nobody else took it meanwhile; taking it after a release raises it.
     async fn take_lease(
         &self,
         name: &str,
@@ -79,10 +80,11 @@ pub trait Leases: Send + Sync {
         ttl: std::time::Duration,
     ) -> StoreResult<Option<Lease>>;
 
-    /// Gives a lease back early. Nothing happens if it is no longer held.
+    /// Gives a lease back early: its fence passes no check any more. Nothing happens if it is no longer
+    /// held.
     async fn release_lease(&self, lease: &Lease) -> StoreResult<()>;
 
-    /// Registers a running instance.
+    /// Registers a running instance. Again is harmless; what has ended never runs again (`Conflict`).
     async fn begin_instance(&self, instance: &InstanceId, now: Timestamp) -> StoreResult<()>;
 
     /// Records that an instance was *seen to end* (or an operator's statement). Only then do its send
@@ -94,7 +96,9 @@ pub trait Leases: Send + Sync {
 }
 
 /// Something that happened, for pages, messages and metrics: written in the transaction that made it
-/// true, read by each subscriber behind its own cursor.
+/// true, read by each subscriber behind its own cursor. The watcher hands in what it saw with commit 1
+/// (a commit repeated after an unknown outcome may write them twice); the store itself writes order and
+/// following events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Whose it is; `None` for the installation.
@@ -128,7 +132,7 @@ pub enum EventKind {
         /// The group.
         key: domain::trade::GroupKey,
     },
-    /// An order changed its state.
+    /// An update changed the state of an order (signing alone writes none).
     OrderChanged {
         /// The order.
         order: domain::OrderId,
@@ -142,7 +146,7 @@ pub enum EventKind {
         /// What.
         alarm: domain::lifecycle::OrderAlarm,
     },
-    /// A relationship or a hold changed.
+    /// A relationship was added or changed, or a hold was placed or lifted.
     FollowingChanged {
         /// In words.
         what: String,
