@@ -176,7 +176,7 @@ pub struct OrderRecord {
     pub resend_until: Timestamp,
     /// Where it is.
     pub state: OrderState,
-    /// Raised by one by every update, every granted permit and every change of its canonical fills;
+    /// 0 when signed. Raised by one by every update, every granted permit and every change of its canonical fills;
     /// compared before the next update.
     pub version: i64,
     /// Fence of its work row; 0 when there is none.
