@@ -21,8 +21,6 @@ use crate::{
 pub struct TradeSnapshot {
     /// The group's quantity so far, without what may be another group.
     pub whole: Quantity,
-    /// Age of the trade at decision time.
-    pub age: Duration,
     /// Rules of the market; `None` when the venue did not tell them.
     pub market: Option<Market>,
     /// The book; `None` when it could not be read.
@@ -34,6 +32,8 @@ pub struct TradeSnapshot {
 /// What differs between followers of an entry: stored with each decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryInputs {
+    /// Age of the trade at decision time. Followers of one part can be decided at different times.
+    pub age: Duration,
     /// Dollars that earlier parts of this group decided for this follower.
     pub decided_before: Usd,
     /// Dollars at risk in this market through this relationship, reservations included.
@@ -126,8 +126,8 @@ pub fn decide_entry(
     if trade.own_order {
         return Ok(Verdict::Skip(SkipReason::OwnOrder));
     }
-    if trade.age > policy.maximum_age {
-        return Ok(Verdict::Skip(SkipReason::TooOld { age: trade.age, maximum: policy.maximum_age }));
+    if inputs.age > policy.maximum_age {
+        return Ok(Verdict::Skip(SkipReason::TooOld { age: inputs.age, maximum: policy.maximum_age }));
     }
     let limit = match entry_limit(trade, policy)? {
         Ok(limit) => limit,

@@ -22,7 +22,6 @@ fn snapshot(shares: i64, leader_price: &str, ask: &str, bid: &str) -> TradeSnaps
     let level = |text: &str| vec![Level { price: price(text), size: Shares(1_000 * ONE) }];
     TradeSnapshot {
         whole: Quantity { shares, usd: price(leader_price).cost(shares, Rounding::Down).unwrap() },
-        age: Duration::from_secs(2),
         market: Some(Market {
             token: TokenId([1; 32]),
             condition: ConditionId::from_slice(&[2; 32]).unwrap(),
@@ -43,7 +42,7 @@ fn snapshot(shares: i64, leader_price: &str, ask: &str, bid: &str) -> TradeSnaps
 }
 
 fn rich() -> EntryInputs {
-    EntryInputs { free: usd("100000"), ..EntryInputs::default() }
+    EntryInputs { age: Duration::from_secs(2), free: usd("100000"), ..EntryInputs::default() }
 }
 
 fn skip(verdict: Verdict) -> &'static str {
@@ -74,7 +73,8 @@ fn every_reason_to_skip_an_entry() {
     let base = || snapshot(200, "0.5", "0.5", "0.49");
     let decide = |trade: &TradeSnapshot| skip(decide_entry(trade, &policy, &rich()).unwrap());
     assert_eq!(decide(&TradeSnapshot { own_order: true, ..base() }), "own order");
-    assert_eq!(decide(&TradeSnapshot { age: Duration::from_secs(61), ..base() }), "too old");
+    let old = EntryInputs { age: Duration::from_secs(61), ..rich() };
+    assert_eq!(skip(decide_entry(&base(), &policy, &old).unwrap()), "too old");
     assert_eq!(decide(&TradeSnapshot { market: None, ..base() }), "market unknown");
     assert_eq!(decide(&TradeSnapshot { book: None, ..base() }), "book unknown");
     assert_eq!(decide(&TradeSnapshot { whole: Quantity::ZERO, ..base() }), "no price");
@@ -203,6 +203,7 @@ proptest! {
         account_cap in prop::option::of(0_i64..500_000_000),
     ) {
         let inputs = EntryInputs {
+            age: Duration::ZERO,
             decided_before: Usd::ZERO,
             in_market: Usd(used),
             with_leader: Usd(used),

@@ -232,7 +232,7 @@ pub fn step(state: OrderState, event: Option<OrderEvent>, evidence: &Evidence) -
         state,
         OrderState::Matched | OrderState::Mined | OrderState::Confirmed | OrderState::Retrying
     );
-    if was_filled && event != Some(OrderEvent::SeenMatched) {
+    if was_filled {
         // The fills we knew are gone (a reorganisation): what becomes of the order is open again.
         return Step { state: OrderState::Unknown, alarm: Some(OrderAlarm::Reversed) };
     }
@@ -248,9 +248,9 @@ fn after(state: OrderState, event: OrderEvent) -> OrderState {
         // Evidence of an end is not undone by not knowing.
         OrderEvent::OutcomeOpen if state == OrderState::Signed => OrderState::Unknown,
         OrderEvent::OutcomeOpen => state,
-        OrderEvent::SeenLive => OrderState::Live,
+        // "Matched" without a quantity is a promise: its numbers must still be looked up.
+        OrderEvent::SeenLive | OrderEvent::SeenMatched => OrderState::Live,
         OrderEvent::SeenDelayed => OrderState::Delayed,
-        OrderEvent::SeenMatched => OrderState::Matched,
         // One post of the same bytes was killed or refused, but another may have been taken: only the
         // caller knows whether all sends were answered, so it sends these only then.
         OrderEvent::SeenKilled => OrderState::Killed,

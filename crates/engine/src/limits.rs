@@ -1,0 +1,48 @@
+//! Every limit of the engine, in one place.
+
+use std::time::Duration;
+
+/// Relationships decided in one transaction.
+pub const DECISION_CHUNK: usize = 500;
+/// Ids a worker takes from the queue at once.
+pub const POP_BATCH: usize = 64;
+/// A trade with more orders than this is queued at the far end, so that it cannot starve small ones.
+pub const SMALL_TRADE: usize = 50;
+/// Every n-th batch of a worker comes from the far end.
+pub const FAR_END_EVERY: u64 = 4;
+/// The same bytes of an entry may be sent this long after signing.
+pub const ENTRY_RESEND: Duration = Duration::from_secs(5);
+/// The same bytes of an exit may be sent this long after signing.
+pub const EXIT_RESEND: Duration = Duration::from_secs(5);
+/// Look-ups must have been negative this long before an order counts as never seen.
+pub const UNSEEN_AFTER: Duration = Duration::from_secs(120);
+/// A gap between two negative look-ups longer than this counts only this much.
+pub const UNSEEN_STEP: Duration = Duration::from_secs(15);
+/// Deadline of one post.
+pub const POST_DEADLINE: Duration = Duration::from_secs(10);
+/// Deadline of a read at decision time (market, book).
+pub const READ_DEADLINE: Duration = Duration::from_secs(2);
+/// Deadline of a look-up, a block, a history page.
+pub const LOOK_UP_DEADLINE: Duration = Duration::from_secs(10);
+/// A worker's lease on an order it signed or resolves.
+pub const WORK_LEASE: Duration = Duration::from_secs(30);
+/// A watcher's lease.
+pub const WATCHER_LEASE: Duration = Duration::from_secs(5);
+/// Attempts of one exit.
+pub const EXIT_ATTEMPTS: u32 = 20;
+/// Pause before the next attempt of an exit, times the number of attempts so far.
+pub const EXIT_PAUSE: Duration = Duration::from_millis(500);
+/// Orders claimed for settling at once.
+pub const SETTLE_BATCH: usize = 128;
+/// Look-ups and posts in flight at once.
+pub const IN_FLIGHT: usize = 64;
+/// Blocks read in one step of the watcher.
+pub const BLOCKS_PER_STEP: i64 = 50;
+/// The deepest reorganisation that is followed; a deeper one stops detection loudly.
+pub const REORG_DEPTH: usize = 256;
+/// Rows of the Data API older than this before the newest known row are asked for again.
+pub const HISTORY_OVERLAP: Duration = Duration::from_secs(120);
+/// An exit whose balances cannot be read is decided as unknown after this long.
+pub const BALANCE_PATIENCE: Duration = Duration::from_secs(600);
+/// Groups judged for finality in one step.
+pub const FINALITY_BATCH: usize = 500;

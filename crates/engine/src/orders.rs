@@ -1,0 +1,203 @@
+//! From evidence to the update of an order: the one place where bookings, states and what happens next
+//! are computed. Workers and settlement both call it.
+
+use std::time::Duration;
+
+use domain::{
+    Side, Timestamp, Usd,
+    lifecycle::{BookingDelta, Evidence, Filled, OrderAlarm, OrderEvent, OrderState, step},
+    money::{LOT, MoneyError},
+    position::{Entry, Position},
+    trade::Quantity,
+};
+
+use crate::{
+    limits,
+    ports::{
+        execution::{LedgerCause, OrderRecord, OrderUpdate, StageTimes, WorkChange},
+        store::InstanceId,
+        venue::{SettlementStatus, VenueTrade},
+    },
+};
+
+/// What was just learned about an order.
+#[derive(Clone, Debug, Default)]
+pub struct Learned {
+    /// An event, if something other than quantities was learned.
+    pub event: Option<OrderEvent>,
+    /// What the post's reply (or the venue's order record) said was filled.
+    pub reply: Option<Quantity>,
+    /// The venue's trades.
+    pub trades: Vec<VenueTrade>,
+    /// Whose permit came back with a definitive reply.
+    pub permit_returned: Option<InstanceId>,
+    /// A look-up was answered: found (`false`) or not found (`true`).
+    pub unseen: Option<bool>,
+    /// First byte out and first reply in.
+    pub times: StageTimes,
+}
+
+/// The update that `learned` asks for; `position` is the order's relationship's, as stored.
+///
+/// # Errors
+/// [`MoneyError::Overflow`].
+pub fn update(
+    record: &OrderRecord,
+    learned: &Learned,
+    position: &Position,
+    now: Timestamp,
+) -> Result<OrderUpdate, MoneyError> {
+    let evidence = merged_evidence(record, learned)?;
+    let next = step(record.state, learned.event, &evidence);
+    let booked = booked_so_far(record.intent.side, record.booked)?;
+    let filled = evidence.booked()?;
+    let delta = BookingDelta::between(booked, filled)?;
+    let booking = if delta.is_nothing() {
+        None
+    } else {
+        let cause =
+            if delta.shares < domain::Shares::ZERO { LedgerCause::Reversal } else { LedgerCause::Fill };
+        Some((cause, position.entry(record.intent.side, delta, record.booked)?))
+    };
+    let unseen_for = unseen_for(record, learned, now);
+    let state = next.state;
+    let alarm = next.alarm.or_else(|| overfilled(record, &filled).then_some(OrderAlarm::Overfilled));
+    Ok(OrderUpdate {
+        attempt: record.attempt,
+        version: record.version,
+        state,
+        reply: learned.reply,
+        trades: learned.trades.clone(),
+        booking,
+        permit_returned: learned.permit_returned.clone(),
+        unseen_for,
+        looked_up_at: if learned.unseen.is_some() { Some(now) } else { record.looked_up_at },
+        times: stage_times(learned, &evidence, state, now),
+        release_reserve: !state.is_open(),
+        work: work_change(record, learned, state, &filled, now)?,
+        alarm,
+        at: now,
+    })
+}
+
+/// What an order has given so far, in the unit of its intent's bound.
+///
+/// # Errors
+/// [`MoneyError::Overflow`].
+pub fn given(side: Side, filled: &Filled) -> i64 {
+    match side {
+        Side::Buy => filled.quantity.usd.0,
+        Side::Sell => filled.quantity.shares.0,
+    }
+}
+
+fn overfilled(record: &OrderRecord, filled: &Filled) -> bool {
+    given(record.intent.side, filled) > record.amounts.maker
+}
+
+/// The ledger keeps signed changes of a position; this is the fill they stand for.
+///
+/// # Errors
+/// [`MoneyError::Overflow`].
+pub fn booked_so_far(side: Side, booked: Entry) -> Result<Filled, MoneyError> {
+    let before_fee = booked.cash.plus(booked.fee)?;
+    let quantity = match side {
+        Side::Buy => Quantity { shares: booked.shares, usd: Usd::ZERO.minus(before_fee)? },
+        Side::Sell => Quantity { shares: domain::Shares::ZERO.minus(booked.shares)?, usd: before_fee },
+    };
+    Ok(Filled { quantity, fee: booked.fee })
+}
+
+/// The record's evidence with what was just learned. Trades are replaced by id, so the sums are of the
+/// listed trades when a list came.
+fn merged_evidence(record: &OrderRecord, learned: &Learned) -> Result<Evidence, MoneyError> {
+    let mut evidence = record.evidence;
+    if let Some(reply) = learned.reply {
+        evidence.reply = reply;
+    }
+    if learned.trades.is_empty() {
+        return Ok(evidence);
+    }
+    let (mut trades, mut failed) = (Filled::default(), Quantity::ZERO);
+    for trade in &learned.trades {
+        let quantity = Quantity { shares: trade.shares, usd: trade.usd };
+        if trade.status == SettlementStatus::Failed {
+            failed = failed.plus(quantity)?;
+        } else {
+            trades.quantity = trades.quantity.plus(quantity)?;
+            trades.fee = trades.fee.plus(trade.fee)?;
+        }
+    }
+    let alive = || learned.trades.iter().filter(|trade| trade.status != SettlementStatus::Failed);
+    evidence.trades = trades;
+    evidence.failed = failed;
+    evidence.retrying = alive().any(|trade| trade.status == SettlementStatus::Retrying);
+    evidence.trades_confirmed =
+        alive().next().is_some() && alive().all(|trade| trade.status == SettlementStatus::Confirmed);
+    Ok(evidence)
+}
+
+fn unseen_for(record: &OrderRecord, learned: &Learned, now: Timestamp) -> Duration {
+    match learned.unseen {
+        None => record.unseen_for,
+        Some(false) => Duration::ZERO,
+        Some(true) => {
+            let since = now.since(record.looked_up_at.unwrap_or(now)).min(limits::UNSEEN_STEP);
+            record.unseen_for.saturating_add(since)
+        }
+    }
+}
+
+fn stage_times(learned: &Learned, evidence: &Evidence, state: OrderState, now: Timestamp) -> StageTimes {
+    StageTimes {
+        mined: evidence.chain.quantity.shares.is_positive().then_some(now),
+        confirmed: (state == OrderState::Confirmed).then_some(now),
+        ..learned.times
+    }
+}
+
+/// What happens next: settle on, try again (exits), or close.
+fn work_change(
+    record: &OrderRecord,
+    learned: &Learned,
+    state: OrderState,
+    filled: &Filled,
+    now: Timestamp,
+) -> Result<WorkChange, MoneyError> {
+    if !state.is_settled() {
+        return Ok(WorkChange::Due(now.plus(pause(record, state, now))));
+    }
+    let again_possible = record.intent.side == Side::Sell && state != OrderState::Rejected;
+    if again_possible && !sends_are_over(record, learned, state, now) {
+        return Ok(WorkChange::Due(now.plus(Duration::from_secs(1))));
+    }
+    let left = record.intent.amount.saturating_sub(given(record.intent.side, filled));
+    let attempts = record.number.saturating_add(1);
+    let again = again_possible && left >= LOT.0 && attempts < limits::EXIT_ATTEMPTS;
+    Ok(if again {
+        WorkChange::NextAttempt(now.plus(limits::EXIT_PAUSE.saturating_mul(attempts)))
+    } else {
+        WorkChange::Close
+    })
+}
+
+/// Whether no send of these bytes can still reach the venue, so that another attempt may be signed.
+/// Every permit is back or its holder is proven dead; or the only send that got no reply is the one the
+/// venue shows it has processed; or the bytes have been unsendable for as long as it takes to count an
+/// order as never seen.
+fn sends_are_over(record: &OrderRecord, learned: &Learned, state: OrderState, now: Timestamp) -> bool {
+    let out =
+        record.permits_out.iter().filter(|holder| learned.permit_returned.as_ref() != Some(holder)).count();
+    let processed = learned.unseen == Some(false) && !matches!(state, OrderState::Missed);
+    let long_over = now.since(record.resend_until) >= limits::UNSEEN_AFTER;
+    out == 0 || (out == 1 && processed) || long_over
+}
+
+/// How long to wait before looking again: soon while the outcome is open, relaxed while it settles.
+fn pause(record: &OrderRecord, state: OrderState, now: Timestamp) -> Duration {
+    let age = now.since(record.signed_at);
+    if state.is_open() {
+        return (age / 4).clamp(Duration::from_millis(200), Duration::from_secs(5));
+    }
+    (age / 4).clamp(Duration::from_millis(500), Duration::from_secs(15))
+}

@@ -1,0 +1,221 @@
+//! Settlement: from a sent order to a booked, final outcome, by evidence only.
+//!
+//! It owns every signed order whose work is due: it looks orders up, sends the same bytes again within
+//! their deadline when nobody has seen them, gives up only after long negative look-ups, and books what
+//! the chain says. It never signs.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    Clock, Rounding, Side, Usd,
+    lifecycle::{OrderEvent, OrderState},
+    money,
+    trade::Quantity,
+};
+use futures_util::{StreamExt, stream};
+use tracing::{info, warn};
+
+use crate::{
+    deadline::venue_call,
+    limits,
+    orders::Learned,
+    ports::{
+        execution::{OrderRecord, RedemptionPayout},
+        store::{InstanceId, Store, StoreResult},
+        venue::{
+            ChainReader, MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply, VenueOrder,
+            VenueOrderStatus,
+        },
+    },
+    worker::{apply, post_until, reply},
+};
+
+/// Everything settlement works with.
+pub struct Settlement {
+    /// The system of record.
+    pub store: Arc<dyn Store>,
+    /// The venue.
+    pub gateway: Arc<dyn OrderGateway>,
+    /// Resolutions of markets.
+    pub markets: Arc<dyn MarketData>,
+    /// The chain, to know that its head advances while look-ups are negative.
+    pub chain: Option<Arc<dyn ChainReader>>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who we are.
+    pub instance: InstanceId,
+}
+
+impl Settlement {
+    /// Claims what is due and moves it on. Returns how many orders were looked at.
+    ///
+    /// # Errors
+    /// Store errors.
+    pub async fn run_once(&self) -> StoreResult<usize> {
+        let now = self.clock.now();
+        let due = self.store.claim_due(&self.instance, limits::WORK_LEASE, now, limits::SETTLE_BATCH).await?;
+        let count = due.len();
+        let head_moves = if count == 0 { false } else { self.head_is_fresh().await };
+        let learned: Vec<(OrderRecord, Learned)> = stream::iter(due)
+            .map(|record| self.resolve(record, head_moves))
+            .buffer_unordered(limits::IN_FLIGHT)
+            .collect()
+            .await;
+        apply(self.store.as_ref(), self.clock.now(), learned).await?;
+        Ok(count)
+    }
+
+    /// Books what the chain has said about our orders since they were updated last. Returns how many.
+    ///
+    /// # Errors
+    /// Store errors.
+    pub async fn book_chain_fills(&self) -> StoreResult<usize> {
+        let records = self.store.unbooked_orders(limits::SETTLE_BATCH).await?;
+        let count = records.len();
+        let learned = records.into_iter().map(|record| (record, Learned::default())).collect();
+        apply(self.store.as_ref(), self.clock.now(), learned).await?;
+        Ok(count)
+    }
+
+    /// Books redemptions whose block is final, at the payouts the venue tells.
+    ///
+    /// # Errors
+    /// Store errors.
+    pub async fn book_redemptions(&self, finalized: i64) -> StoreResult<usize> {
+        let mut booked = 0;
+        for redemption in self.store.unbooked_redemptions(finalized, limits::FINALITY_BATCH).await? {
+            let Some(payouts) = self.payouts_of(&redemption).await? else { continue };
+            let done = self
+                .store
+                .book_redemption(redemption.block_hash, redemption.log_index, &payouts, self.clock.now())
+                .await?;
+            booked += usize::from(done);
+        }
+        Ok(booked)
+    }
+
+    /// Payouts of the tokens of a resolved condition that the account holds; `None` while unknown.
+    async fn payouts_of(
+        &self,
+        redemption: &crate::ports::detection::StoredRedemption,
+    ) -> StoreResult<Option<Vec<RedemptionPayout>>> {
+        let tokens = self.store.held_tokens(redemption.account, redemption.condition).await?;
+        let mut payouts = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            let ask = self.markets.market(token);
+            let market = venue_call(self.clock.as_ref(), "market", limits::LOOK_UP_DEADLINE, ask).await;
+            match market {
+                Ok(Some(market)) => match market.payout {
+                    Some(payout) => payouts.push(RedemptionPayout { token, payout }),
+                    None => return Ok(None),
+                },
+                Ok(None) | Err(_) => return Ok(None),
+            }
+        }
+        Ok(Some(payouts))
+    }
+
+    /// Negative look-ups count only while the chain's head advances: an order could otherwise settle
+    /// unseen. Without a chain the venue's answers are all there is.
+    async fn head_is_fresh(&self) -> bool {
+        let Some(chain) = &self.chain else { return true };
+        match venue_call(self.clock.as_ref(), "head", limits::LOOK_UP_DEADLINE, chain.head()).await {
+            Ok(head) => self.clock.now().since(head.time) < Duration::from_secs(60),
+            Err(error) => {
+                warn!(%error, "head of the chain cannot be read; look-ups do not count");
+                false
+            }
+        }
+    }
+
+    async fn resolve(&self, record: OrderRecord, head_moves: bool) -> (OrderRecord, Learned) {
+        let query =
+            OrderQuery { id: record.order.id, token: record.intent.token, signed_at: record.signed_at };
+        let ask = self.gateway.look_up(&record.intent.account, &query);
+        let lookup = match venue_call(self.clock.as_ref(), "order look-up", limits::LOOK_UP_DEADLINE, ask)
+            .await
+        {
+            Ok(lookup) => lookup,
+            Err(error) => {
+                warn!(order.id = %record.order.id, %error, "order {} cannot be looked up", record.order.id);
+                return (record, Learned::default());
+            }
+        };
+        let found = lookup.order.is_some() || !lookup.trades.is_empty();
+        if found {
+            let learned = from_lookup(&record, lookup);
+            return (record, learned);
+        }
+        if record.state.is_open() {
+            return self.unseen(record, head_moves).await;
+        }
+        (record, Learned::default())
+    }
+
+    /// Nobody has seen the order. Within its deadline the same bytes are sent again; after it, only time
+    /// and more look-ups end it.
+    async fn unseen(&self, record: OrderRecord, head_moves: bool) -> (OrderRecord, Learned) {
+        let uptime = self.clock.uptime();
+        let left = record.resend_until.since(self.clock.now());
+        if record.state != OrderState::Live && !left.is_zero() {
+            return self.send_again(record, uptime.saturating_add(left.min(limits::WORK_LEASE))).await;
+        }
+        let mut learned = Learned { unseen: head_moves.then_some(true), ..Learned::default() };
+        let waited = record.looked_up_at.map_or(Duration::ZERO, |at| self.clock.now().since(at));
+        let total = record.unseen_for.saturating_add(waited.min(limits::UNSEEN_STEP));
+        if head_moves && total >= limits::UNSEEN_AFTER {
+            info!(order.id = %record.order.id, "order {} was never seen; giving it up", record.order.id);
+            learned.event = Some(OrderEvent::NeverSeen);
+        }
+        (record, learned)
+    }
+
+    async fn send_again(&self, record: OrderRecord, send_before: Duration) -> (OrderRecord, Learned) {
+        let granted =
+            self.store.grant_permit(record.attempt, &self.instance, record.fence, self.clock.now()).await;
+        if !matches!(granted, Ok(true)) {
+            return (record, Learned::default());
+        }
+        // Granting raised the version: whoever acts on the order now sees the permit.
+        let mut permitted = OrderRecord { version: record.version + 1, ..record };
+        if !permitted.permits_out.contains(&self.instance) {
+            permitted.permits_out.push(self.instance.clone());
+        }
+        let answer = post_until(self.clock.as_ref(), self.gateway.as_ref(), &permitted, send_before).await;
+        let id = permitted.order.id;
+        info!(order.id = %id, reply = ?answer, "sent the same bytes of order {id} again");
+        let sent = answer.unwrap_or_else(|| PostReply::Unknown { text: "not sent: too late".to_owned() });
+        let learned = reply::learned(&permitted, &self.instance, Some(&sent));
+        (permitted, learned)
+    }
+}
+
+fn from_lookup(record: &OrderRecord, lookup: OrderLookup) -> Learned {
+    let event = lookup.order.map(|order| match order.status {
+        VenueOrderStatus::Live => OrderEvent::SeenLive,
+        VenueOrderStatus::Delayed => OrderEvent::SeenDelayed,
+        VenueOrderStatus::Matched => OrderEvent::SeenMatched,
+        VenueOrderStatus::Cancelled => OrderEvent::SeenCancelled,
+    });
+    let reply = lookup.order.and_then(|order| matched(record, order, &lookup));
+    // A list that misses trades of an earlier list would look like a reversal: keep the larger word.
+    Learned { event, reply, trades: lookup.trades, unseen: Some(false), ..Learned::default() }
+}
+
+/// What the order record alone says was matched, at the limit price, when no trades are listed and the
+/// reply never told.
+fn matched(record: &OrderRecord, order: VenueOrder, lookup: &OrderLookup) -> Option<Quantity> {
+    let told = record.evidence.reply.shares.is_positive() || !lookup.trades.is_empty();
+    if told || !order.matched.is_positive() {
+        return None;
+    }
+    let usd = match record.intent.side {
+        Side::Buy => {
+            money::mul_div(order.matched.0, record.amounts.maker, record.amounts.taker, Rounding::Up)
+        }
+        Side::Sell => {
+            money::mul_div(order.matched.0, record.amounts.taker, record.amounts.maker, Rounding::Down)
+        }
+    };
+    usd.ok().map(|usd| Quantity { shares: order.matched, usd: Usd(usd) })
+}

@@ -1,0 +1,310 @@
+//! Reading the chain: whole blocks on one chain of headers, reorganisations, catching up.
+
+use std::collections::{BTreeSet, HashMap};
+
+use domain::{
+    Hash, OrderId, Timestamp,
+    trade::{GroupKey, SURPLUS_WINDOW},
+};
+use tracing::{info, warn};
+
+use super::{Watcher, WatcherError, groups::GroupSet};
+use crate::{
+    deadline::venue_call,
+    limits,
+    ports::{
+        detection::{DetectionCommit, Source, StoredFill, StoredRedemption},
+        store::{Event, EventKind},
+        venue::{BlockHeader, ChainEvent, ChainEventKind, ChainReader, VenueError},
+    },
+};
+
+/// Blocks read in one step, and what they replace.
+struct Batch {
+    orphaned: Vec<Hash>,
+    headers: Vec<BlockHeader>,
+    events: Vec<ChainEvent>,
+    /// Height up to which everything is read now.
+    read_to: i64,
+}
+
+impl Watcher {
+    /// Reads what is new on the chain. Returns whether anything was.
+    pub(super) async fn chain_step(&mut self) -> Result<bool, WatcherError> {
+        let Some(chain) = self.chain.clone() else { return Ok(false) };
+        let head = self.call("head", chain.head()).await?;
+        self.head_time = Some(head.time);
+        let Some(position) = self.store.cursor(Source::Chain).await? else {
+            return self.begin_at(head).await.map(|()| true);
+        };
+        if self.headers.is_empty() {
+            self.headers = self.store.headers(limits::REORG_DEPTH).await?.into();
+        }
+        let Some(batch) = self.next_batch(chain.as_ref(), position, head).await? else { return Ok(false) };
+        self.take_batch(batch).await?;
+        Ok(true)
+    }
+
+    /// A first start takes the head as its baseline and copies nothing old.
+    async fn begin_at(&mut self, head: BlockHeader) -> Result<(), WatcherError> {
+        info!(block = head.number, "first start: reading from block {} on", head.number);
+        let commit = DetectionCommit {
+            headers: vec![head],
+            cursors: vec![(Source::Chain, head.number)],
+            ..DetectionCommit::default()
+        };
+        self.commit_parts(commit, Vec::new()).await?;
+        self.headers = [head].into();
+        Ok(())
+    }
+
+    async fn next_batch(
+        &self,
+        chain: &dyn ChainReader,
+        position: i64,
+        head: BlockHeader,
+    ) -> Result<Option<Batch>, WatcherError> {
+        if head.number - position > limits::BLOCKS_PER_STEP {
+            let finalized = self.call("finalized", chain.finalized()).await?;
+            if finalized.number > position {
+                return self.catch_up(chain, position, finalized).await.map(Some);
+            }
+        }
+        let (from, orphaned) = self.fork_point(chain, position).await?;
+        if head.number < from && orphaned.is_empty() {
+            return Ok(None);
+        }
+        let to = head.number.min(from + limits::BLOCKS_PER_STEP - 1);
+        let mut batch = Batch { orphaned, headers: Vec::new(), events: Vec::new(), read_to: from - 1 };
+        let mut parent = self.header_at(from - 1).map(|header| header.hash);
+        for number in from..=to {
+            let Some(header) = self.call("header", chain.header(number)).await? else { break };
+            if parent.is_some_and(|parent| parent != header.parent) {
+                // The chain changed under our reading; the next step starts from the new fork point.
+                break;
+            }
+            let events = self.call("logs of a block", chain.block_events(&header)).await?;
+            parent = Some(header.hash);
+            batch.read_to = number;
+            batch.headers.push(header);
+            batch.events.extend(events);
+        }
+        let nothing = batch.headers.is_empty() && batch.orphaned.is_empty();
+        Ok((!nothing).then_some(batch))
+    }
+
+    /// Where to read on: after our tip if it is still canonical, else after the newest common block.
+    async fn fork_point(
+        &self,
+        chain: &dyn ChainReader,
+        position: i64,
+    ) -> Result<(i64, Vec<Hash>), WatcherError> {
+        let mut orphaned = Vec::new();
+        for known in self.headers.iter().rev() {
+            match self.call("header", chain.header(known.number)).await? {
+                Some(header) if header.hash == known.hash => {
+                    if !orphaned.is_empty() {
+                        warn!(
+                            depth = orphaned.len(),
+                            "the chain was reorganised above block {}", known.number
+                        );
+                    }
+                    return Ok((known.number + 1, orphaned));
+                }
+                Some(_) => orphaned.push(known.hash),
+                // The provider lags behind what we have read: no reorganisation, nothing to read.
+                None if orphaned.is_empty() => return Ok((position + 1, Vec::new())),
+                None => orphaned.push(known.hash),
+            }
+        }
+        if orphaned.is_empty() {
+            return Ok((position + 1, orphaned));
+        }
+        Err(WatcherError::ReorganisedTooDeep(orphaned.len()))
+    }
+
+    /// Below the finalized block nothing is reorganised: a range of logs is enough.
+    async fn catch_up(
+        &self,
+        chain: &dyn ChainReader,
+        position: i64,
+        finalized: BlockHeader,
+    ) -> Result<Batch, WatcherError> {
+        let to = finalized.number.min(position + limits::BLOCKS_PER_STEP);
+        let events = self.call("logs of a range", chain.range_events(position + 1, to)).await?;
+        let mut wanted: BTreeSet<i64> =
+            events.iter().filter(|event| self.concerns_leader(event)).map(|event| event.block).collect();
+        wanted.insert(to);
+        let mut headers = Vec::with_capacity(wanted.len());
+        for number in wanted {
+            let header =
+                self.call("header", chain.header(number)).await?.ok_or_else(|| VenueError::Malformed {
+                    what: "header".to_owned(),
+                    reason: format!("block {number} is below the finalized one but missing"),
+                })?;
+            headers.push(header);
+        }
+        Ok(Batch { orphaned: Vec::new(), headers, events, read_to: to })
+    }
+
+    fn concerns_leader(&self, event: &ChainEvent) -> bool {
+        match &event.kind {
+            ChainEventKind::Fill(fill) => self.leader_of(&fill.wallet).is_some(),
+            ChainEventKind::Redemption { .. } => false,
+        }
+    }
+
+    async fn take_batch(&mut self, batch: Batch) -> Result<(), WatcherError> {
+        let now = self.clock.now();
+        self.following().await?;
+        let times: HashMap<i64, Timestamp> =
+            batch.headers.iter().map(|header| (header.number, header.time)).collect();
+        let orphaned_fills = self.store.fills_of_blocks(&batch.orphaned).await?;
+        let (fills, own) = self.concerning_fills(&batch.events, &times).await?;
+        let redemptions = self.own_redemptions(&batch.events).await?;
+        let keys: Vec<GroupKey> = fills.iter().chain(&orphaned_fills).filter_map(|fill| fill.group).collect();
+        let stored = self.store.groups(&keys, now.minus(SURPLUS_WINDOW)).await?;
+        let mut groups = GroupSet::of(stored);
+        groups.apply_chain(
+            &orphaned_fills,
+            &fills,
+            &|block| times.get(&block).copied().unwrap_or(now),
+            now,
+        )?;
+        let parts = groups.take_parts(|_| true)?;
+        let mut commit = DetectionCommit {
+            headers: batch.headers.clone(),
+            orphaned: batch.orphaned.clone(),
+            cursors: vec![(Source::Chain, batch.read_to)],
+            fills: fills.clone(),
+            redemptions,
+            groups: groups.changed(),
+            events: overcounted_events(&groups, now),
+            ..DetectionCommit::default()
+        };
+        let own_keys: BTreeSet<GroupKey> =
+            fills.iter().filter(|fill| own.contains(&fill.order)).filter_map(|fill| fill.group).collect();
+        let pending = self.prepare_all(&parts, &groups, &own_keys, &mut commit, now).await?;
+        self.commit_parts(commit, pending).await?;
+        self.advance_headers(&batch);
+        Ok(())
+    }
+
+    /// Fills of leaders (after their baseline) and of our own orders.
+    async fn concerning_fills(
+        &self,
+        events: &[ChainEvent],
+        times: &HashMap<i64, Timestamp>,
+    ) -> Result<(Vec<StoredFill>, BTreeSet<OrderId>), WatcherError> {
+        let orders: Vec<OrderId> = events
+            .iter()
+            .filter_map(|event| match &event.kind {
+                ChainEventKind::Fill(fill) => Some(fill.order),
+                ChainEventKind::Redemption { .. } => None,
+            })
+            .collect();
+        let own: BTreeSet<OrderId> = if orders.is_empty() {
+            BTreeSet::new()
+        } else {
+            self.store.own_orders(&orders).await?.into_iter().collect()
+        };
+        let mut fills = Vec::new();
+        for event in events {
+            let ChainEventKind::Fill(fill) = &event.kind else { continue };
+            let leader = self
+                .leader_of(&fill.wallet)
+                .filter(|leader| times.get(&event.block).is_some_and(|time| *time >= leader.baseline));
+            if leader.is_none() && !own.contains(&fill.order) {
+                continue;
+            }
+            fills.push(StoredFill {
+                block_hash: event.block_hash,
+                log_index: event.log_index,
+                block: event.block,
+                tx: event.tx,
+                order: fill.order,
+                wallet: fill.wallet,
+                token: fill.token,
+                side: fill.side,
+                shares: fill.shares,
+                usd: fill.usd,
+                fee: fill.fee,
+                group: leader.map(|leader| GroupKey {
+                    leader: leader.id,
+                    tx: event.tx,
+                    token: fill.token,
+                    side: fill.side,
+                }),
+            });
+        }
+        Ok((fills, own))
+    }
+
+    async fn own_redemptions(&self, events: &[ChainEvent]) -> Result<Vec<StoredRedemption>, WatcherError> {
+        let redemptions: Vec<_> = events
+            .iter()
+            .filter_map(|event| match &event.kind {
+                ChainEventKind::Redemption { wallet, condition, payout } => {
+                    Some((event, *wallet, *condition, *payout))
+                }
+                ChainEventKind::Fill(_) => None,
+            })
+            .collect();
+        if redemptions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wallets: Vec<_> = redemptions.iter().map(|(_, wallet, ..)| *wallet).collect();
+        let accounts: HashMap<_, _> = self
+            .store
+            .accounts_of_wallets(&wallets)
+            .await?
+            .into_iter()
+            .map(|account| (account.trading.wallet, account.trading.id))
+            .collect();
+        Ok(redemptions
+            .into_iter()
+            .filter_map(|(event, wallet, condition, payout)| {
+                accounts.get(&wallet).map(|account| StoredRedemption {
+                    block_hash: event.block_hash,
+                    log_index: event.log_index,
+                    block: event.block,
+                    account: *account,
+                    condition,
+                    payout,
+                })
+            })
+            .collect())
+    }
+
+    fn advance_headers(&mut self, batch: &Batch) {
+        self.headers.retain(|header| !batch.orphaned.contains(&header.hash));
+        self.headers.extend(batch.headers.iter().copied());
+        while self.headers.len() > limits::REORG_DEPTH {
+            self.headers.pop_front();
+        }
+    }
+
+    fn header_at(&self, number: i64) -> Option<&BlockHeader> {
+        self.headers.iter().rev().find(|header| header.number == number)
+    }
+
+    pub(super) async fn call<T>(
+        &self,
+        what: &str,
+        call: impl Future<Output = Result<T, VenueError>>,
+    ) -> Result<T, WatcherError> {
+        Ok(venue_call(self.clock.as_ref(), what, limits::LOOK_UP_DEADLINE, call).await?)
+    }
+}
+
+fn overcounted_events(groups: &GroupSet, now: Timestamp) -> Vec<Event> {
+    groups
+        .changed()
+        .iter()
+        .filter(|group| group.state == domain::trade::GroupState::Overcounted)
+        .map(|group| {
+            warn!(trade.tx = %group.key.tx, "the chain has less of trade {} than was decided", group.key.tx);
+            Event { owner: None, at: now, kind: EventKind::Overcounted { key: group.key } }
+        })
+        .collect()
+}

@@ -1,0 +1,370 @@
+//! From parts to decisions: commit 1, in chunks, chunks of different trades taking turns.
+
+use std::collections::HashMap;
+
+use domain::{
+    Shares, Side, Timestamp, TokenId, Usd,
+    decide::{EntryInputs, ExitInputs, TradeSnapshot, Verdict, decide_entry, decide_exit},
+    exits::{ExitFactor, exit_target},
+    ids::{LeaderId, RelationshipId},
+    skip::SkipReason,
+    trade::{Part, PartKind, TradeGroup},
+};
+use futures_util::future::join;
+use tracing::{info, warn};
+
+use super::{Watcher, WatcherError, following::Blocked, following::Following};
+use crate::{
+    deadline::venue_call,
+    limits,
+    ports::{
+        detection::{
+            DecisionInputs, DetectionCommit, DetectionOutcome, ExitHolder, IntentFacts, NewDecision,
+            QueuedIntent, StoredPart,
+        },
+        following::Relationship,
+        queue::End,
+        store::{Event, EventKind, StoreError},
+        venue::VenueError,
+    },
+};
+
+/// A part on its way to decisions.
+pub(super) struct Pending {
+    pub stored: StoredPart,
+    pub group: TradeGroup,
+    pub basis: Basis,
+    /// Orders decided so far, to choose the end of the queue.
+    pub orders: usize,
+    /// Not stored yet: its first commit announces it.
+    pub new: bool,
+}
+
+/// What the decisions of a part are computed from, beyond its snapshot.
+pub(super) enum Basis {
+    /// An entry: what earlier parts decided.
+    Entry(HashMap<RelationshipId, Usd>),
+    /// An exit: what followers hold and how far the leader's balance fell.
+    Exit { holders: HashMap<RelationshipId, ExitHolder>, factors: Vec<ExitFactor> },
+    /// An exit whose balances cannot be read now; tried again.
+    BalanceLater,
+    /// Nothing to compute: one reason for all.
+    Skip(SkipReason),
+}
+
+impl Watcher {
+    /// Builds what a new part is decided from. Returns the leader's factor to store with it.
+    pub(super) async fn prepare(
+        &self,
+        part: Part,
+        group: &TradeGroup,
+        own_order: bool,
+        now: Timestamp,
+    ) -> Result<(Pending, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
+        let (market, book) = join(self.markets.get(part.key.token), self.markets.book(part.key.token)).await;
+        let stored = StoredPart {
+            part,
+            seen_at: now,
+            snapshot: TradeSnapshot { whole: group.copied_quantity()?, market: market?, book, own_order },
+            decided_through: RelationshipId(0),
+            complete: false,
+        };
+        let (basis, factor) = self.basis(&stored, group).await?;
+        Ok((Pending { stored, group: *group, basis, orders: 0, new: true }, factor))
+    }
+
+    pub(super) async fn basis(
+        &self,
+        stored: &StoredPart,
+        group: &TradeGroup,
+    ) -> Result<(Basis, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
+        let part = stored.part;
+        let basis = match (part.kind, part.key.side) {
+            (PartKind::Settling, _) => Basis::Skip(SkipReason::MaySettle),
+            (PartKind::Dust, _) => Basis::Skip(SkipReason::Dust),
+            (PartKind::Trade, Side::Buy) => Basis::Entry(self.decided_before(part).await?),
+            (PartKind::Trade, Side::Sell) => return self.exit_basis(stored, group).await,
+        };
+        Ok((basis, None))
+    }
+
+    async fn decided_before(&self, part: Part) -> Result<HashMap<RelationshipId, Usd>, WatcherError> {
+        if part.number == 0 {
+            return Ok(HashMap::new());
+        }
+        let before = self.store.decided_before(part.key, part.number).await?;
+        Ok(before.into_iter().map(|line| (line.relationship, Usd(line.amount))).collect())
+    }
+
+    async fn exit_basis(
+        &self,
+        stored: &StoredPart,
+        group: &TradeGroup,
+    ) -> Result<(Basis, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
+        let key = stored.part.key;
+        let Some(block) = group.block else { return Ok((Basis::BalanceLater, None)) };
+        let factor = match self.leader_factor(group, block).await {
+            Ok(factor) => factor,
+            Err(VenueError::Refused { reason, .. }) => {
+                warn!(%reason, tx = %key.tx, "balances of the leader are not available");
+                return Ok((Basis::Skip(SkipReason::BalanceUnknown), None));
+            }
+            Err(error) if self.clock.now().since(stored.seen_at) > limits::BALANCE_PATIENCE => {
+                warn!(%error, tx = %key.tx, "balances of the leader could not be read for too long");
+                return Ok((Basis::Skip(SkipReason::BalanceUnknown), None));
+            }
+            Err(error) => {
+                warn!(%error, tx = %key.tx, "balances of the leader cannot be read; trying again");
+                return Ok((Basis::BalanceLater, None));
+            }
+        };
+        let stored_basis = self.store.exit_basis(key.leader, key.token).await?;
+        let mut factors: Vec<ExitFactor> =
+            stored_basis.factors.into_iter().filter(|known| known.block != block).collect();
+        factors.push(factor);
+        factors.sort_by_key(|factor| factor.block);
+        let holders = stored_basis.holders.into_iter().map(|holder| (holder.relationship, holder)).collect();
+        Ok((Basis::Exit { holders, factors }, Some((key.leader, key.token, factor))))
+    }
+
+    /// How much of the token the leader kept over the block: from the chain, or, without one, from what
+    /// it holds now and what it sold.
+    async fn leader_factor(&self, group: &TradeGroup, block: i64) -> Result<ExitFactor, VenueError> {
+        let key = group.key;
+        let wallet = self.wallet_of(key.leader).ok_or_else(|| VenueError::Refused {
+            what: "balances".to_owned(),
+            reason: "nobody follows this leader any more".to_owned(),
+        })?;
+        let limit = limits::LOOK_UP_DEADLINE;
+        let clock = self.clock.as_ref();
+        if let Some(chain) = &self.chain {
+            let query = [(wallet, key.token)];
+            let before = venue_call(clock, "balances", limit, chain.balances(&query, block - 1));
+            let after = venue_call(clock, "balances", limit, chain.balances(&query, block));
+            let (before, after) = join(before, after).await;
+            let one = |answer: Vec<Shares>| answer.first().copied().unwrap_or(Shares::ZERO);
+            return Ok(ExitFactor { block, before: one(before?), after: one(after?) });
+        }
+        let Some(history) = &self.history else {
+            return Err(VenueError::Refused { what: "balances".to_owned(), reason: "no source".to_owned() });
+        };
+        let held = venue_call(clock, "positions", limit, history.positions(wallet)).await?;
+        let after =
+            held.iter().find(|(token, _)| *token == key.token).map_or(Shares::ZERO, |(_, shares)| *shares);
+        let before = Shares(after.0.saturating_add(group.quantity().shares.0));
+        Ok(ExitFactor { block, before, after })
+    }
+
+    /// Commits `base` with the first chunk of each part's decisions; parts that need more chunks stay
+    /// pending. Returns when the store has it, whatever it takes of repeating.
+    pub(super) async fn commit_parts(
+        &mut self,
+        base: DetectionCommit,
+        mut parts: Vec<Pending>,
+    ) -> Result<(), WatcherError> {
+        loop {
+            let now = self.clock.now();
+            let following = self.following().await?;
+            let mut commit = base.clone();
+            let mut room = limits::DECISION_CHUNK;
+            let mut progress = Vec::with_capacity(parts.len());
+            for pending in &parts {
+                let chunk = decide_chunk(following, pending, room, now);
+                room = room.saturating_sub(chunk.decisions.len());
+                commit.parts.push(chunk.progress.clone());
+                commit.markets.extend(pending.stored.snapshot.market.clone());
+                commit.events.extend(seen_event(pending, now));
+                progress.push((chunk.progress, chunk.copies));
+                commit.decisions.extend(chunk.decisions);
+            }
+            let version = following.config_version;
+            match self.commit_until_known(version, &commit).await? {
+                DetectionOutcome::ConfigChanged => self.forget_following(),
+                DetectionOutcome::Committed(queued) => {
+                    for (pending, (stored, copies)) in parts.iter_mut().zip(progress) {
+                        pending.stored = stored;
+                        pending.orders += copies;
+                        pending.new = false;
+                    }
+                    self.ring(&queued, parts.iter().map(|pending| pending.orders).max().unwrap_or(0)).await;
+                    self.pending.extend(parts.into_iter().filter(|pending| !pending.stored.complete));
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// One chunk of the part whose turn it is. `false` when nothing is pending.
+    pub(super) async fn decide_next_chunk(&mut self) -> Result<bool, WatcherError> {
+        let Some(mut pending) = self.pending.pop_front() else { return Ok(false) };
+        let mut base = DetectionCommit::default();
+        if matches!(pending.basis, Basis::BalanceLater) {
+            let (basis, factor) = self.basis(&pending.stored, &pending.group).await?;
+            base.factors.extend(factor);
+            pending.basis = basis;
+            if matches!(pending.basis, Basis::BalanceLater) {
+                self.pending.push_back(pending);
+                return Ok(false);
+            }
+        }
+        let result = self.commit_parts(base, vec![pending]).await;
+        if result.is_err() {
+            // What was pending is read again from the store.
+            self.recovered = false;
+        }
+        result.map(|()| true)
+    }
+
+    /// Commits; after a lost answer commits the same again, which leaves what is stored as it is.
+    async fn commit_until_known(
+        &mut self,
+        version: i64,
+        commit: &DetectionCommit,
+    ) -> Result<DetectionOutcome, WatcherError> {
+        let lease = self.lease.clone().ok_or(WatcherError::NotActive)?;
+        loop {
+            match self.store.commit_detection(&lease, version, commit).await {
+                Err(StoreError::OutcomeUnknown(reason)) => {
+                    warn!(%reason, "answer to commit 1 was lost; committing the same again");
+                    self.forget_following();
+                    self.clock.sleep(std::time::Duration::from_millis(100)).await;
+                }
+                Err(error) => {
+                    self.forget_following();
+                    return Err(error.into());
+                }
+                Ok(outcome) => return Ok(outcome),
+            }
+        }
+    }
+
+    /// Rings the doorbell. A queue that cannot be reached is the rescuer's business.
+    async fn ring(&self, queued: &[QueuedIntent], orders_of_trade: usize) {
+        if queued.is_empty() {
+            return;
+        }
+        let end = if orders_of_trade <= limits::SMALL_TRADE { End::Serving } else { End::Far };
+        if let Err(error) = self.queue.push(queued, end).await {
+            warn!(%error, intents = queued.len(), "intents wait in the store; the queue could not be told");
+        }
+    }
+}
+
+fn seen_event(pending: &Pending, now: Timestamp) -> Option<Event> {
+    let part = pending.stored.part;
+    pending.new.then(|| {
+        info!(trade.tx = %part.key.tx, part = part.number, shares = %part.added, side = %part.key.side,
+            "leader {} trades {} in {}", part.key.leader, part.added, part.key.tx);
+        let kind = EventKind::TradeSeen { key: part.key, part: part.number, shares: part.added };
+        Event { owner: None, at: now, kind }
+    })
+}
+
+struct Chunk {
+    decisions: Vec<NewDecision>,
+    progress: StoredPart,
+    copies: usize,
+}
+
+/// Decides for at most `room` followers, in the order of their relationships.
+fn decide_chunk(following: &mut Following, pending: &Pending, room: usize, now: Timestamp) -> Chunk {
+    let part = pending.stored.part;
+    let mut progress = pending.stored.clone();
+    if matches!(pending.basis, Basis::BalanceLater) {
+        return Chunk { decisions: Vec::new(), progress, copies: 0 };
+    }
+    let followers: Vec<Relationship> = following
+        .followers(part.key.leader, progress.decided_through, pending.group.traded_at)
+        .take(room.saturating_add(1))
+        .cloned()
+        .collect();
+    progress.complete = followers.len() <= room;
+    let mut decisions = Vec::with_capacity(followers.len().min(room));
+    let mut copies = 0;
+    for relationship in followers.into_iter().take(room) {
+        progress.decided_through = relationship.id;
+        let (inputs, verdict) = decide_one(following, pending, &relationship, now);
+        let intent = intent_facts(following, pending, &relationship, &verdict, now);
+        copies += usize::from(intent.is_some());
+        decisions.push(NewDecision {
+            key: part.key,
+            part: part.number,
+            relationship: relationship.id,
+            owner: relationship.owner,
+            policy_version: relationship.policy_version,
+            inputs,
+            verdict,
+            decided_at: now,
+            intent,
+        });
+    }
+    Chunk { decisions, progress, copies }
+}
+
+fn decide_one(
+    following: &Following,
+    pending: &Pending,
+    relationship: &Relationship,
+    now: Timestamp,
+) -> (DecisionInputs, Verdict) {
+    let side = pending.stored.part.key.side;
+    let skip = |reason| (DecisionInputs::None, Verdict::Skip(reason));
+    if let Basis::Skip(reason) = pending.basis {
+        return skip(reason);
+    }
+    match following.blocked(relationship, side, now) {
+        Some(Blocked::ByUser) => return skip(SkipReason::NotActive),
+        Some(Blocked::ByHold) => return skip(SkipReason::Held),
+        None => {}
+    }
+    let snapshot = &pending.stored.snapshot;
+    let uncomputable = Verdict::Skip(SkipReason::Uncomputable);
+    match &pending.basis {
+        Basis::Entry(before) => {
+            let Some(market) = &snapshot.market else { return skip(SkipReason::MarketUnknown) };
+            let before = before.get(&relationship.id).copied().unwrap_or(Usd::ZERO);
+            let age = now.since(pending.group.traded_at);
+            let inputs =
+                EntryInputs { age, ..following.entry_inputs(relationship, market.condition, before) };
+            let verdict = decide_entry(snapshot, &relationship.policy, &inputs).unwrap_or(uncomputable);
+            (DecisionInputs::Entry(inputs), verdict)
+        }
+        Basis::Exit { holders, factors } => {
+            let inputs =
+                holders.get(&relationship.id).map_or_else(ExitInputs::default, |holder| ExitInputs {
+                    held: holder.held,
+                    // Numbers beyond computing keep everything: when in doubt nothing is sold.
+                    target: exit_target(&holder.buys, factors).unwrap_or(holder.held),
+                    open_exits: holder.open_exits,
+                });
+            let verdict = decide_exit(snapshot, &relationship.policy, &inputs).unwrap_or(uncomputable);
+            (DecisionInputs::Exit(inputs), verdict)
+        }
+        Basis::Skip(_) | Basis::BalanceLater => skip(SkipReason::BalanceUnknown),
+    }
+}
+
+/// The intent of a copy; notes its reservation in memory.
+fn intent_facts(
+    following: &mut Following,
+    pending: &Pending,
+    relationship: &Relationship,
+    verdict: &Verdict,
+    now: Timestamp,
+) -> Option<IntentFacts> {
+    let Verdict::Copy(order) = verdict else { return None };
+    let condition = pending.stored.snapshot.market.as_ref()?.condition;
+    following.reserve(relationship.id, relationship.account, condition, order.reserve);
+    let entry = order.side == Side::Buy;
+    Some(IntentFacts {
+        account: relationship.account,
+        condition,
+        leader_price: super::groups::price_of(&pending.group),
+        traded_at: pending.group.traded_at,
+        seen_at: pending.stored.seen_at,
+        expires_at: entry.then(|| {
+            let age = now.since(pending.group.traded_at).max(relationship.policy.maximum_age);
+            pending.group.traded_at.plus(age)
+        }),
+    })
+}

@@ -1,0 +1,58 @@
+//! Judging groups: final, dust, phantom.
+
+use domain::{Timestamp, trade::PHANTOM_AFTER};
+use tracing::warn;
+
+use super::{Watcher, WatcherError};
+use crate::{
+    limits,
+    ports::{
+        detection::{DetectionCommit, Source},
+        store::{Event, EventKind},
+    },
+};
+
+impl Watcher {
+    /// Follows the finalized block. Without a chain nothing is ever final and nothing a phantom.
+    pub(super) async fn finality_step(&mut self) -> Result<bool, WatcherError> {
+        let (Some(chain), Some(head_time)) = (self.chain.clone(), self.head_time) else { return Ok(false) };
+        let Some(read_to) = self.store.cursor(Source::Chain).await? else { return Ok(false) };
+        let finalized = self.call("finalized", chain.finalized()).await?;
+        // Only what was read can be judged.
+        let height = finalized.number.min(read_to);
+        let hinted_before = head_time.minus(PHANTOM_AFTER);
+        let groups = self.store.unsettled_groups(height, hinted_before, limits::FINALITY_BATCH).await?;
+        let advanced = self.finalized != Some(height);
+        if groups.is_empty() && !advanced {
+            return Ok(false);
+        }
+        let now = self.clock.now();
+        let mut commit =
+            DetectionCommit { cursors: vec![(Source::Finalized, height)], ..DetectionCommit::default() };
+        let mut pending = Vec::new();
+        for mut group in groups {
+            let before = group;
+            let in_final_block = group.chain.is_some() && group.block.is_some_and(|block| block <= height);
+            let dust = if in_final_block { group.finalize()? } else { None };
+            if !in_final_block && group.expire(head_time) {
+                commit.events.push(phantom(&group, now));
+            }
+            if let Some(part) = dust {
+                let (prepared, _) = self.prepare(part, &group, false, now).await?;
+                pending.push(prepared);
+            }
+            if group != before {
+                commit.groups.push(group);
+            }
+        }
+        let judged = !commit.groups.is_empty();
+        self.commit_parts(commit, pending).await?;
+        self.finalized = Some(height);
+        Ok(judged)
+    }
+}
+
+fn phantom(group: &domain::trade::TradeGroup, now: Timestamp) -> Event {
+    warn!(trade.tx = %group.key.tx, "trade {} was hinted at but is not on the chain", group.key.tx);
+    Event { owner: None, at: now, kind: EventKind::Phantom { key: group.key } }
+}

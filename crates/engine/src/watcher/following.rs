@@ -1,0 +1,140 @@
+//! Policies, holds and money at risk in memory, as of one `config_version`.
+//!
+//! It may lag on releases of exposure (it then skips what could have been copied) but never on additions:
+//! whoever adds raises `config_version`, and what the watcher decides itself it adds here at once.
+
+use std::{collections::HashMap, time::Duration};
+
+use domain::{
+    Address, ConditionId, Side, Timestamp, Usd,
+    decide::EntryInputs,
+    ids::{AccountId, LeaderId, RelationshipId},
+};
+
+use crate::ports::following::{
+    Account, FollowingSnapshot, Hold, HoldScope, Leader, Relationship, RelationshipStatus,
+};
+
+/// The snapshot with its look-ups.
+pub(super) struct Following {
+    pub config_version: i64,
+    leaders: HashMap<Address, Leader>,
+    by_leader: HashMap<LeaderId, Vec<Relationship>>,
+    accounts: HashMap<AccountId, Account>,
+    holds: Vec<Hold>,
+    in_market: HashMap<(RelationshipId, ConditionId), Usd>,
+    with_leader: HashMap<RelationshipId, Usd>,
+    in_account: HashMap<AccountId, Usd>,
+}
+
+impl Following {
+    pub fn of(snapshot: FollowingSnapshot) -> Self {
+        let mut by_leader: HashMap<LeaderId, Vec<Relationship>> = HashMap::new();
+        for relationship in snapshot.relationships {
+            by_leader.entry(relationship.leader).or_default().push(relationship);
+        }
+        for list in by_leader.values_mut() {
+            list.sort_by_key(|relationship| relationship.id);
+        }
+        let mut state = Self {
+            config_version: snapshot.config_version,
+            leaders: snapshot.leaders.into_iter().map(|leader| (leader.wallet, leader)).collect(),
+            by_leader,
+            accounts: snapshot.accounts.into_iter().map(|account| (account.trading.id, account)).collect(),
+            holds: snapshot.holds,
+            in_market: HashMap::new(),
+            with_leader: HashMap::new(),
+            in_account: HashMap::new(),
+        };
+        for exposure in snapshot.exposures {
+            state.expose(exposure.relationship, exposure.account, exposure.condition, exposure.usd);
+        }
+        state
+    }
+
+    pub fn leader(&self, wallet: &Address) -> Option<&Leader> {
+        self.leaders.get(wallet)
+    }
+
+    pub fn leaders(&self) -> impl Iterator<Item = &Leader> {
+        self.leaders.values()
+    }
+
+    /// Relationships of a leader after `after`, by id, that existed when the trade happened.
+    pub fn followers(
+        &self,
+        leader: LeaderId,
+        after: RelationshipId,
+        traded_at: Timestamp,
+    ) -> impl Iterator<Item = &Relationship> {
+        let list = self.by_leader.get(&leader).map_or(&[][..], Vec::as_slice);
+        let from = list.partition_point(|relationship| relationship.id <= after);
+        list.iter().skip(from).filter(move |relationship| relationship.since <= traded_at)
+    }
+
+    /// Whether the user or a hold stops this side.
+    pub fn blocked(&self, relationship: &Relationship, side: Side, now: Timestamp) -> Option<Blocked> {
+        if relationship.status != RelationshipStatus::Active {
+            return Some(Blocked::ByUser);
+        }
+        let held = self.holds.iter().any(|hold| {
+            let in_scope = match hold.scope {
+                HoldScope::Installation => true,
+                HoldScope::Account(id) => id == relationship.account,
+                HoldScope::Leader(id) => id == relationship.leader,
+                HoldScope::Relationship(id) => id == relationship.id,
+            };
+            let in_time = hold.expires_at.is_none_or(|expires| expires > now);
+            in_scope && in_time && (side == Side::Buy || hold.stops_exits)
+        });
+        held.then_some(Blocked::ByHold)
+    }
+
+    /// The numbers an entry of this relationship is decided from, but for the age.
+    pub fn entry_inputs(
+        &self,
+        relationship: &Relationship,
+        condition: ConditionId,
+        decided_before: Usd,
+    ) -> EntryInputs {
+        let of = |usd: Option<&Usd>| usd.copied().unwrap_or(Usd::ZERO);
+        let account = self.accounts.get(&relationship.account);
+        EntryInputs {
+            age: Duration::ZERO,
+            decided_before,
+            in_market: of(self.in_market.get(&(relationship.id, condition))),
+            with_leader: of(self.with_leader.get(&relationship.id)),
+            in_account: of(self.in_account.get(&relationship.account)),
+            free: account.map_or(Usd::ZERO, |account| account.cash.less(account.reserved)),
+            account_cap: account.and_then(|account| account.cap),
+        }
+    }
+
+    /// Notes a reservation that was just decided.
+    pub fn reserve(
+        &mut self,
+        relationship: RelationshipId,
+        account: AccountId,
+        condition: ConditionId,
+        usd: Usd,
+    ) {
+        self.expose(relationship, account, condition, usd);
+        if let Some(account) = self.accounts.get_mut(&account) {
+            account.reserved = Usd(account.reserved.0.saturating_add(usd.0));
+        }
+    }
+
+    fn expose(&mut self, relationship: RelationshipId, account: AccountId, condition: ConditionId, usd: Usd) {
+        let add = |total: &mut Usd| *total = Usd(total.0.saturating_add(usd.0));
+        add(self.in_market.entry((relationship, condition)).or_default());
+        add(self.with_leader.entry(relationship).or_default());
+        add(self.in_account.entry(account).or_default());
+    }
+}
+
+/// What stops a relationship.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blocked {
+    ByUser,
+    ByHold,
+}

@@ -1,0 +1,160 @@
+//! From observations to trade groups and parts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{
+    Price, Rounding, Timestamp,
+    money::MoneyError,
+    trade::{GroupKey, Part, Quantity, TradeGroup},
+};
+
+use crate::ports::{
+    detection::StoredFill,
+    venue::{HistoryKind, HistoryResponse},
+};
+
+/// Groups being changed, with everything of the same leader, token and side beside them.
+pub(super) struct GroupSet {
+    groups: BTreeMap<GroupKey, TradeGroup>,
+    changed: BTreeSet<GroupKey>,
+}
+
+impl GroupSet {
+    pub fn of(stored: Vec<TradeGroup>) -> Self {
+        Self {
+            groups: stored.into_iter().map(|group| (group.key, group)).collect(),
+            changed: BTreeSet::new(),
+        }
+    }
+
+    /// Sets what the canonical chain now says about these groups. A transaction is in one block, so
+    /// the sum over the block's logs is the whole; groups of orphaned blocks that are not seen again
+    /// are set to nothing.
+    pub fn apply_chain(
+        &mut self,
+        orphaned: &[StoredFill],
+        fills: &[StoredFill],
+        block_time: &dyn Fn(i64) -> Timestamp,
+        now: Timestamp,
+    ) -> Result<(), MoneyError> {
+        let mut sums: BTreeMap<GroupKey, (Quantity, Option<i64>)> =
+            orphaned.iter().filter_map(|fill| fill.group).map(|key| (key, (Quantity::ZERO, None))).collect();
+        for fill in fills {
+            let Some(key) = fill.group else { continue };
+            let (sum, block) = sums.entry(key).or_insert((Quantity::ZERO, None));
+            *sum = sum.plus(Quantity { shares: fill.shares, usd: fill.usd })?;
+            *block = Some(fill.block);
+        }
+        for (key, (sum, block)) in sums {
+            let traded_at = block.map_or(now, block_time);
+            let group = self.groups.entry(key).or_insert_with(|| TradeGroup::new(key, traded_at, now));
+            group.chain = Some(sum);
+            if let Some(block) = block {
+                group.block = Some(block);
+                group.traded_at = traded_at;
+            }
+            self.changed.insert(key);
+        }
+        Ok(())
+    }
+
+    /// Takes the maximum over single responses; rows are counted inside one response only. `pseudo_blocks`
+    /// orders trades by their second in an installation without a chain.
+    pub fn apply_history(
+        &mut self,
+        leader: domain::ids::LeaderId,
+        responses: &[HistoryResponse],
+        baseline: Timestamp,
+        pseudo_blocks: bool,
+        now: Timestamp,
+    ) -> Result<(), MoneyError> {
+        for response in responses {
+            for (key, (sum, traded_at)) in sums_of(leader, response, baseline)? {
+                let group = self.groups.entry(key).or_insert_with(|| TradeGroup::new(key, traded_at, now));
+                let larger = group.history.larger(sum);
+                if larger == group.history && group.parts > 0 {
+                    continue;
+                }
+                group.history = larger;
+                if pseudo_blocks && group.block.is_none() {
+                    group.block = Some(traded_at.seconds());
+                }
+                self.changed.insert(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the parts of every changed group for which `ripe` holds, in the order of their keys.
+    pub fn take_parts(&mut self, ripe: impl Fn(&TradeGroup) -> bool) -> Result<Vec<Part>, MoneyError> {
+        let keys: Vec<GroupKey> = self.changed.iter().copied().collect();
+        let mut parts = Vec::new();
+        for key in keys {
+            let Some(mut group) = self.groups.remove(&key) else { continue };
+            if ripe(&group) {
+                let mut related: Vec<TradeGroup> = self.related(&key);
+                parts.extend(group.take_parts(&mut related)?);
+                for other in related {
+                    if self.groups.insert(other.key, other) != Some(other) {
+                        self.changed.insert(other.key);
+                    }
+                }
+            }
+            self.groups.insert(key, group);
+        }
+        Ok(parts)
+    }
+
+    fn related(&self, key: &GroupKey) -> Vec<TradeGroup> {
+        let same = |other: &&TradeGroup| {
+            (other.key.leader, other.key.token, other.key.side) == (key.leader, key.token, key.side)
+        };
+        self.groups.values().filter(same).copied().collect()
+    }
+
+    pub fn get(&self, key: &GroupKey) -> Option<&TradeGroup> {
+        self.groups.get(key)
+    }
+
+    /// The groups that changed, to store.
+    pub fn changed(&self) -> Vec<TradeGroup> {
+        self.changed.iter().filter_map(|key| self.groups.get(key)).copied().collect()
+    }
+}
+
+type Sums = BTreeMap<GroupKey, (Quantity, Timestamp)>;
+
+fn sums_of(
+    leader: domain::ids::LeaderId,
+    response: &HistoryResponse,
+    baseline: Timestamp,
+) -> Result<Sums, MoneyError> {
+    let mut sums = Sums::new();
+    for row in &response.rows {
+        let HistoryKind::Trade { token, side, shares, price } = row.kind else { continue };
+        if row.traded_at < baseline {
+            continue;
+        }
+        let key = GroupKey { leader, tx: row.tx, token, side };
+        let (sum, _) = sums.entry(key).or_insert((Quantity::ZERO, row.traded_at));
+        // The history's price is rounded; the leader's dollars are never taken for more than they were.
+        *sum = sum.plus(Quantity { shares, usd: price.cost(shares, Rounding::Down)? })?;
+    }
+    Ok(sums)
+}
+
+/// Keys of the groups that responses mention, for loading them.
+pub(super) fn keys_of(leader: domain::ids::LeaderId, responses: &[HistoryResponse]) -> Vec<GroupKey> {
+    let mut keys = BTreeSet::new();
+    for row in responses.iter().flat_map(|response| &response.rows) {
+        if let HistoryKind::Trade { token, side, .. } = row.kind {
+            keys.insert(GroupKey { leader, tx: row.tx, token, side });
+        }
+    }
+    keys.into_iter().collect()
+}
+
+/// Average price of a group for people; zero when unknown.
+pub(super) fn price_of(group: &TradeGroup) -> Price {
+    group.quantity().price().unwrap_or_default()
+}

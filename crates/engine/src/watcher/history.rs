@@ -1,0 +1,86 @@
+//! Reading the venue's public history: fills gaps, and is the only source without a chain.
+
+use domain::{Side, ids::LeaderId, trade::TradeGroup};
+
+use super::{Watcher, WatcherError, groups};
+use crate::{
+    limits,
+    ports::{
+        detection::{DetectionCommit, Source},
+        following::Leader,
+        venue::HistoryResponse,
+    },
+};
+
+impl Watcher {
+    /// Asks for every leader whose turn has come. Returns whether anything new was found.
+    pub(super) async fn history_step(&mut self) -> Result<bool, WatcherError> {
+        let Some(history) = self.history.clone() else { return Ok(false) };
+        let uptime = self.clock.uptime();
+        let due: Vec<Leader> = self
+            .following()
+            .await?
+            .leaders()
+            .cloned()
+            .collect::<Vec<_>>()
+            .into_iter()
+            .filter(|leader| {
+                self.asked_history
+                    .get(&leader.id)
+                    .is_none_or(|asked| uptime.saturating_sub(*asked) >= self.history_every)
+            })
+            .collect();
+        let mut found = false;
+        for leader in due {
+            self.asked_history.insert(leader.id, uptime);
+            let position = self.store.cursor(Source::History(leader.id)).await?;
+            let newest = position.map_or(leader.baseline, domain::Timestamp::from_seconds);
+            let since = newest.minus(limits::HISTORY_OVERLAP).max(leader.baseline);
+            let responses = self.call("history", history.activity(leader.wallet, since)).await?;
+            found |= self.take_history(&leader, position, &responses).await?;
+        }
+        Ok(found)
+    }
+
+    async fn take_history(
+        &mut self,
+        leader: &Leader,
+        position: Option<i64>,
+        responses: &[HistoryResponse],
+    ) -> Result<bool, WatcherError> {
+        let now = self.clock.now();
+        let newest =
+            responses.iter().flat_map(|response| &response.rows).map(|row| row.traded_at.seconds()).max();
+        let cursor = newest.max(position).unwrap_or_else(|| leader.baseline.seconds());
+        let mut set = self.stored_groups(&groups::keys_of(leader.id, responses)).await?;
+        let alone = self.chain.is_none();
+        set.apply_history(leader.id, responses, leader.baseline, alone, now)?;
+        let managed = !self.store.accounts_of_wallets(&[leader.wallet]).await?.is_empty();
+        let parts = set.take_parts(|group| decides_from_history(group, alone, managed))?;
+        let changed = set.changed();
+        if changed.is_empty() && position == Some(cursor) {
+            return Ok(false);
+        }
+        let mut commit = DetectionCommit {
+            cursors: vec![(Source::History(leader.id), cursor)],
+            groups: changed,
+            ..DetectionCommit::default()
+        };
+        let pending =
+            self.prepare_all(&parts, &set, &std::collections::BTreeSet::new(), &mut commit, now).await?;
+        let found = !pending.is_empty();
+        self.commit_parts(commit, pending).await?;
+        Ok(found)
+    }
+
+    /// Lets the history of a leader be asked at the next step, whatever its turn.
+    pub fn ask_history_now(&mut self, leader: LeaderId) {
+        self.asked_history.remove(&leader);
+    }
+}
+
+/// With a chain, hints decide entries only: an exit needs balances at a block. A wallet that is ours is
+/// decided from chain logs alone, because only they name the order.
+fn decides_from_history(group: &TradeGroup, alone: bool, managed: bool) -> bool {
+    alone || (group.key.side == Side::Buy && !managed)
+}

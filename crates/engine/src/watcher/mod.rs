@@ -1,0 +1,260 @@
+//! The watcher: the one active role that detects and decides.
+//!
+//! A step takes the lease, finishes what an earlier watcher left undecided, reads the chain and the
+//! history, and judges finality. Everything it makes true goes through commit 1. It never signs or sends.
+
+mod chain;
+mod deciding;
+mod finality;
+mod following;
+mod groups;
+mod history;
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use domain::{
+    Address, Clock, Timestamp,
+    ids::LeaderId,
+    money::MoneyError,
+    trade::{GroupKey, Part, SURPLUS_WINDOW},
+};
+
+use crate::{
+    limits,
+    market_cache::MarketCache,
+    ports::{
+        detection::DetectionCommit,
+        following::Leader,
+        queue::Queue,
+        store::{InstanceId, Lease, Store, StoreError},
+        venue::{BlockHeader, ChainReader, TradeHistory, VenueError},
+    },
+};
+
+use self::{deciding::Pending, following::Following, groups::GroupSet};
+
+/// Name of the watcher's lease.
+pub const WATCHER: &str = "watcher";
+
+/// Why a step did not finish. Every step can be taken again.
+#[derive(Debug, thiserror::Error)]
+pub enum WatcherError {
+    /// Another watcher is active.
+    #[error("another watcher is active")]
+    NotActive,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A source.
+    #[error(transparent)]
+    Venue(#[from] VenueError),
+    /// Amounts beyond computing.
+    #[error("amounts of a trade are beyond computing: {0}")]
+    Money(#[from] MoneyError),
+    /// The chain was reorganised deeper than is followed.
+    #[error("the chain was reorganised by more than {0} blocks; detection stops, check the RPC provider")]
+    ReorganisedTooDeep(usize),
+}
+
+/// What a watcher works with.
+pub struct WatcherPorts {
+    /// The system of record.
+    pub store: Arc<dyn Store>,
+    /// The doorbell.
+    pub queue: Arc<dyn Queue>,
+    /// Polygon, if there is access.
+    pub chain: Option<Arc<dyn ChainReader>>,
+    /// Data API.
+    pub history: Option<Arc<dyn TradeHistory>>,
+    /// Markets, shared.
+    pub markets: Arc<MarketCache>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who we are.
+    pub instance: InstanceId,
+    /// How often each leader's history is asked for.
+    pub history_every: Duration,
+}
+
+/// A watcher; active while it holds the lease.
+pub struct Watcher {
+    store: Arc<dyn Store>,
+    queue: Arc<dyn Queue>,
+    chain: Option<Arc<dyn ChainReader>>,
+    history: Option<Arc<dyn TradeHistory>>,
+    markets: Arc<MarketCache>,
+    clock: Arc<dyn Clock>,
+    instance: InstanceId,
+    history_every: Duration,
+    lease: Option<Lease>,
+    /// Whether parts an earlier watcher left were taken up.
+    recovered: bool,
+    following: Option<Following>,
+    /// Commit number the following was read at, to notice releases of exposure.
+    read_at: Option<i64>,
+    headers: VecDeque<BlockHeader>,
+    head_time: Option<Timestamp>,
+    finalized: Option<i64>,
+    pending: VecDeque<Pending>,
+    asked_history: HashMap<LeaderId, Duration>,
+}
+
+/// What a step found to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepReport {
+    /// Something was read or decided; take the next step at once.
+    pub busy: bool,
+    /// This watcher is the active one.
+    pub active: bool,
+}
+
+impl Watcher {
+    /// A watcher that has not asked for the lease yet.
+    #[must_use]
+    pub fn new(ports: WatcherPorts) -> Self {
+        Self {
+            store: ports.store,
+            queue: ports.queue,
+            chain: ports.chain,
+            history: ports.history,
+            markets: ports.markets,
+            clock: ports.clock,
+            instance: ports.instance,
+            history_every: ports.history_every,
+            lease: None,
+            recovered: false,
+            following: None,
+            read_at: None,
+            headers: VecDeque::new(),
+            head_time: None,
+            finalized: None,
+            pending: VecDeque::new(),
+            asked_history: HashMap::new(),
+        }
+    }
+
+    /// One step. Errors leave nothing half done; call again.
+    ///
+    /// # Errors
+    /// [`WatcherError`].
+    pub async fn step(&mut self) -> Result<StepReport, WatcherError> {
+        if !self.hold_lease().await? {
+            return Ok(StepReport::default());
+        }
+        self.refresh_following().await?;
+        self.recover().await?;
+        let decided = self.decide_next_chunk().await?;
+        let read = self.chain_step().await;
+        let asked = self.history_step().await;
+        let judged = self.finality_step().await;
+        let busy = decided | read? | asked? | judged?;
+        Ok(StepReport { busy, active: true })
+    }
+
+    /// The newest height known to be final.
+    #[must_use]
+    pub const fn finalized(&self) -> Option<i64> {
+        self.finalized
+    }
+
+    async fn hold_lease(&mut self) -> Result<bool, WatcherError> {
+        let lease = self.store.take_lease(WATCHER, &self.instance, limits::WATCHER_LEASE).await?;
+        let changed = match (&self.lease, &lease) {
+            (Some(old), Some(new)) => old.fence != new.fence,
+            (None, None) => false,
+            _ => true,
+        };
+        if changed {
+            // What was remembered is of another reign.
+            self.forget_following();
+            self.headers.clear();
+            self.pending.clear();
+            self.recovered = false;
+        }
+        self.lease = lease;
+        Ok(self.lease.is_some())
+    }
+
+    /// Takes up parts that an earlier watcher (or an earlier life of this one) stored but did not decide
+    /// for everybody.
+    async fn recover(&mut self) -> Result<(), WatcherError> {
+        if self.recovered {
+            return Ok(());
+        }
+        self.pending.clear();
+        for stored in self.store.incomplete_parts().await? {
+            let groups = self.store.groups(&[stored.part.key], self.clock.now()).await?;
+            let Some(group) = groups.into_iter().find(|group| group.key == stored.part.key) else { continue };
+            let (basis, factor) = self.basis(&stored, &group).await?;
+            let base =
+                DetectionCommit { factors: factor.into_iter().collect(), ..DetectionCommit::default() };
+            let pending = Pending { stored, group, basis, orders: 0, new: false };
+            self.commit_parts(base, vec![pending]).await?;
+        }
+        self.recovered = true;
+        Ok(())
+    }
+
+    /// Reads the following again when anything was committed since: exposure may have been released.
+    async fn refresh_following(&mut self) -> Result<(), WatcherError> {
+        let (commits, _) = self.store.commit_mark().await?;
+        if self.read_at != Some(commits) {
+            self.forget_following();
+        }
+        self.following().await?;
+        Ok(())
+    }
+
+    async fn following(&mut self) -> Result<&mut Following, WatcherError> {
+        if self.following.is_none() {
+            let (commits, _) = self.store.commit_mark().await?;
+            let snapshot = self.store.following(self.clock.now()).await?;
+            self.read_at = Some(commits);
+            self.following = Some(Following::of(snapshot));
+        }
+        self.following.as_mut().ok_or(WatcherError::NotActive)
+    }
+
+    fn forget_following(&mut self) {
+        self.following = None;
+    }
+
+    fn leader_of(&self, wallet: &Address) -> Option<&Leader> {
+        self.following.as_ref().and_then(|following| following.leader(wallet))
+    }
+
+    fn wallet_of(&self, id: LeaderId) -> Option<Address> {
+        let following = self.following.as_ref()?;
+        following.leaders().find(|leader| leader.id == id).map(|leader| leader.wallet)
+    }
+
+    /// Prepares parts side by side: the time to read markets and books is the slowest one's, not the sum.
+    async fn prepare_all(
+        &self,
+        parts: &[Part],
+        groups: &GroupSet,
+        own: &BTreeSet<GroupKey>,
+        commit: &mut DetectionCommit,
+        now: Timestamp,
+    ) -> Result<Vec<Pending>, WatcherError> {
+        let prepare = parts.iter().filter_map(|part| {
+            groups.get(&part.key).map(|group| self.prepare(*part, group, own.contains(&part.key), now))
+        });
+        let mut prepared = Vec::with_capacity(parts.len());
+        for result in futures_util::future::join_all(prepare).await {
+            let (pending, factor) = result?;
+            commit.factors.extend(factor);
+            prepared.push(pending);
+        }
+        Ok(prepared)
+    }
+
+    async fn stored_groups(&self, keys: &[GroupKey]) -> Result<GroupSet, WatcherError> {
+        let since = self.clock.now().minus(SURPLUS_WINDOW);
+        Ok(GroupSet::of(self.store.groups(keys, since).await?))
+    }
+}

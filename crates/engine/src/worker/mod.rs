@@ -1,0 +1,318 @@
+//! The worker: from a waiting intent to a sent order, two durable commits apart.
+//!
+//! Take ids → load what still waits → plan → sign → **commit 2** → send the winners' bytes → record the
+//! replies. Nothing is sent that is not committed; nothing is signed anew while an outcome is open.
+
+mod plan;
+pub mod reply;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::{Clock, Side, Timestamp, ids::IntentId, position::Position};
+use futures_util::{StreamExt, stream};
+use tracing::{error, info, warn};
+
+use crate::{
+    limits,
+    market_cache::MarketCache,
+    orders::{self, Learned},
+    ports::{
+        detection::Lane,
+        execution::{EndReason, OrderRecord, SignedAttempt, SignedOutcome, WaitingIntent},
+        queue::{End, Queue},
+        store::{InstanceId, Store, StoreError, StoreResult},
+        venue::{OrderGateway, PostReply, PreparedOrder},
+    },
+    salt::Salts,
+    worker::plan::{Plan, Planned},
+};
+
+/// Everything a worker works with.
+pub struct Worker {
+    /// The system of record.
+    pub store: Arc<dyn Store>,
+    /// The venue.
+    pub gateway: Arc<dyn OrderGateway>,
+    /// Markets, shared.
+    pub markets: Arc<MarketCache>,
+    /// The doorbell.
+    pub queue: Arc<dyn Queue>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Salts of the installation.
+    pub salts: Arc<dyn Salts>,
+    /// Who we are; registered with the store before the first batch.
+    pub instance: InstanceId,
+    /// Counts batches, so that every fourth comes from the far end.
+    pub batches: AtomicU64,
+}
+
+/// An attempt that was committed by us and may be sent.
+struct Won {
+    record: OrderRecord,
+    /// Uptime after which it must not be written to a socket.
+    send_before: Duration,
+}
+
+impl Worker {
+    /// Waits for work up to `wait` and does one batch. Returns how many orders were sent.
+    ///
+    /// # Errors
+    /// Store errors; what was not recorded is found again by settlement.
+    pub async fn run_once(&self, wait: Duration) -> StoreResult<usize> {
+        let batch = self.batches.fetch_add(1, Ordering::Relaxed);
+        let end =
+            if batch % limits::FAR_END_EVERY == limits::FAR_END_EVERY - 1 { End::Far } else { End::Serving };
+        let popped = match self.queue.pop(limits::POP_BATCH, end, wait).await {
+            Ok(popped) => popped,
+            Err(error) => {
+                warn!(%error, "cannot take from the queue; reading the store instead");
+                self.clock.sleep(wait).await;
+                return self.execute(&self.waiting_from_store().await?).await;
+            }
+        };
+        let ids: Vec<IntentId> = popped.iter().map(|queued| queued.id).collect();
+        self.execute(&ids).await
+    }
+
+    async fn waiting_from_store(&self) -> StoreResult<Vec<IntentId>> {
+        let now = self.clock.now();
+        let exits = self.store.waiting(Lane::Exits, now, limits::POP_BATCH).await?;
+        if exits.is_empty() {
+            return self.store.waiting(Lane::Entries, now, limits::POP_BATCH).await;
+        }
+        Ok(exits)
+    }
+
+    /// Executes those of `ids` that still wait. Returns how many orders were sent.
+    ///
+    /// # Errors
+    /// Store errors.
+    pub async fn execute(&self, ids: &[IntentId]) -> StoreResult<usize> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let waiting = self.store.load_waiting(ids).await?;
+        let planned = self.plan_all(waiting).await?;
+        if planned.is_empty() {
+            return Ok(0);
+        }
+        let signed = self.sign_all(planned).await?;
+        let before_commit = self.clock.uptime();
+        let won = self.commit(&signed, before_commit).await?;
+        let sent = won.len();
+        let learned = self.send_all(won).await;
+        self.record(learned).await?;
+        Ok(sent)
+    }
+
+    /// Plans every waiting intent; ends those whose time is over or that cannot be built.
+    async fn plan_all(&self, waiting: Vec<WaitingIntent>) -> StoreResult<Vec<Planned>> {
+        let now = self.clock.now();
+        let (mut planned, mut ends, mut later) = (Vec::new(), Vec::new(), Vec::new());
+        for item in waiting {
+            let id = item.intent.id;
+            match self.plan(item, now).await? {
+                Plan::Order(order) => planned.push(*order),
+                Plan::End(reason) => ends.push((id, reason)),
+                Plan::Later(due) => later.push((id, due)),
+            }
+        }
+        if !ends.is_empty() {
+            self.store.end_intents(&ends, now).await?;
+        }
+        for (id, due) in later {
+            self.store.put_off(&[id], due).await?;
+        }
+        Ok(planned)
+    }
+
+    /// Has the adapter build, hash and sign. What cannot be signed now is put off.
+    async fn sign_all(&self, planned: Vec<Planned>) -> StoreResult<Vec<(Planned, PreparedOrder)>> {
+        let plans: Vec<_> = planned.iter().map(|planned| planned.plan.clone()).collect();
+        let prepared = self.gateway.prepare(&plans).await;
+        let mut signed = Vec::with_capacity(planned.len());
+        for (planned, prepared) in planned.into_iter().zip(prepared) {
+            match prepared {
+                Ok(order) => signed.push((planned, order)),
+                Err(error) => {
+                    let id = planned.waiting.intent.id;
+                    warn!(intent.id = %id, %error, "cannot prepare order of intent {id}; trying again");
+                    let due = self.clock.now().plus(Duration::from_secs(1));
+                    self.store.put_off(&[id], due).await?;
+                }
+            }
+        }
+        Ok(signed)
+    }
+
+    /// Commit 2. After a lost answer the rows are read again, and only what is stored as ours is sent.
+    async fn commit(&self, signed: &[(Planned, PreparedOrder)], uptime: Duration) -> StoreResult<Vec<Won>> {
+        if signed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let attempts: Vec<SignedAttempt> =
+            signed.iter().map(|(planned, order)| planned.attempt(order.clone())).collect();
+        let outcomes = match self.store.commit_signed(&self.instance, limits::WORK_LEASE, &attempts).await {
+            Ok(outcomes) => outcomes,
+            Err(StoreError::OutcomeUnknown(reason)) => {
+                warn!(%reason, "answer to a commit was lost; reading what is stored");
+                return self.read_own(&attempts, uptime).await;
+            }
+            Err(error) => return Err(error),
+        };
+        let mut won = Vec::new();
+        let mut blocked = Vec::new();
+        for ((planned, order), outcome) in signed.iter().zip(outcomes) {
+            match outcome {
+                SignedOutcome::Won { attempt, fence } => {
+                    let record = planned.record(attempt, fence, order.clone(), &self.instance);
+                    won.push(Won { send_before: send_before(&record, uptime), record });
+                }
+                SignedOutcome::NotWaiting => {}
+                SignedOutcome::Blocked => blocked.push(&planned.waiting),
+            }
+        }
+        self.put_away_blocked(&blocked).await?;
+        Ok(won)
+    }
+
+    async fn read_own(&self, attempts: &[SignedAttempt], uptime: Duration) -> StoreResult<Vec<Won>> {
+        let keys: Vec<_> = attempts.iter().map(|attempt| (attempt.intent, attempt.attempt)).collect();
+        let stored = self.store.orders_of(&keys).await?;
+        let ours = |record: &OrderRecord| {
+            record.permits_out.contains(&self.instance)
+                && attempts.iter().any(|attempt| attempt.order.id == record.order.id)
+        };
+        Ok(stored
+            .into_iter()
+            .filter(ours)
+            .map(|record| Won { send_before: send_before(&record, uptime), record })
+            .collect())
+    }
+
+    /// A blocked entry is over (missed entries are never replayed stale); a blocked exit waits.
+    async fn put_away_blocked(&self, blocked: &[&WaitingIntent]) -> StoreResult<()> {
+        let now = self.clock.now();
+        let (entries, exits): (Vec<_>, Vec<_>) =
+            blocked.iter().map(|waiting| &waiting.intent).partition(|intent| intent.side == Side::Buy);
+        let ends: Vec<_> = entries.iter().map(|intent| (intent.id, EndReason::Blocked)).collect();
+        if !ends.is_empty() {
+            self.store.end_intents(&ends, now).await?;
+        }
+        let exits: Vec<_> = exits.iter().map(|intent| intent.id).collect();
+        if !exits.is_empty() {
+            self.store.put_off(&exits, now.plus(Duration::from_secs(5))).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_all(&self, won: Vec<Won>) -> Vec<(OrderRecord, Learned)> {
+        stream::iter(won).map(|won| self.send(won)).buffer_unordered(limits::IN_FLIGHT).collect().await
+    }
+
+    /// Sends the committed bytes, again only while the venue says "not now" and the deadline holds.
+    async fn send(&self, won: Won) -> (OrderRecord, Learned) {
+        let sent_at = self.clock.now();
+        let reply =
+            post_until(self.clock.as_ref(), self.gateway.as_ref(), &won.record, won.send_before).await;
+        let id = won.record.order.id;
+        info!(order.id = %id, intent.id = %won.record.intent.id, reply = ?reply, "posted order {id}");
+        let mut learned = reply::learned(&won.record, &self.instance, reply.as_ref());
+        learned.times.sent = reply.is_some().then_some(sent_at);
+        learned.times.replied = reply.is_some().then(|| self.clock.now());
+        (won.record, learned)
+    }
+
+    async fn record(&self, learned: Vec<(OrderRecord, Learned)>) -> StoreResult<()> {
+        apply(self.store.as_ref(), self.clock.now(), learned).await
+    }
+}
+
+/// The moment of uptime after which the bytes of `record` must not be written, when `uptime` was read
+/// before they were committed: the earlier of the lease's and the order's own end.
+fn send_before(record: &OrderRecord, uptime: Duration) -> Duration {
+    let own = record.resend_until.since(record.signed_at);
+    uptime.saturating_add(own.min(limits::WORK_LEASE))
+}
+
+/// Posts until something other than "not now" comes back; `None` when the deadline passed before the
+/// first byte.
+pub(crate) async fn post_until(
+    clock: &dyn Clock,
+    gateway: &dyn OrderGateway,
+    record: &OrderRecord,
+    send_before: Duration,
+) -> Option<PostReply> {
+    let mut last = None;
+    loop {
+        if clock.uptime() >= send_before {
+            return last;
+        }
+        let post = gateway.post(&record.intent.account, &record.order, limits::POST_DEADLINE);
+        let reply = crate::deadline::within(clock, limits::POST_DEADLINE, post).await.unwrap_or_else(|_| {
+            PostReply::Unknown { text: format!("no reply within {:?}", limits::POST_DEADLINE) }
+        });
+        let PostReply::NotAccepted { retry_after, .. } = &reply else { return Some(reply) };
+        let pause = retry_after.unwrap_or(Duration::from_millis(250)).max(Duration::from_millis(50));
+        if clock.uptime().saturating_add(pause) >= send_before {
+            return Some(reply);
+        }
+        last = Some(reply);
+        clock.sleep(pause).await;
+    }
+}
+
+/// Computes and stores the updates of what was learned; those that lost a race are computed again from
+/// what is stored.
+///
+/// # Errors
+/// Store errors.
+pub(crate) async fn apply(
+    store: &dyn Store,
+    now: Timestamp,
+    mut learned: Vec<(OrderRecord, Learned)>,
+) -> StoreResult<()> {
+    while !learned.is_empty() {
+        let mut updates = Vec::with_capacity(learned.len());
+        for (record, learned) in &learned {
+            updates.push(compute(store, record, learned, now).await?);
+        }
+        let applied = store.update_orders(&updates).await?;
+        let lost: Vec<_> =
+            learned.into_iter().zip(applied).filter(|(_, applied)| !applied).map(|(item, _)| item).collect();
+        learned = Vec::with_capacity(lost.len());
+        for (record, what) in lost {
+            if let Some(fresh) = store.orders(&[record.order.id]).await?.pop() {
+                learned.push((fresh, what));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn compute(
+    store: &dyn Store,
+    record: &OrderRecord,
+    learned: &Learned,
+    now: Timestamp,
+) -> StoreResult<crate::ports::execution::OrderUpdate> {
+    // Only a sale's cost depends on the position; a buy's entry does not.
+    let position = match record.intent.side {
+        Side::Buy => Position::default(),
+        Side::Sell => {
+            let intent = &record.intent;
+            store.position(intent.account.id, intent.relationship, intent.token).await?
+        }
+    };
+    orders::update(record, learned, &position, now).map_err(|error| {
+        error!(order.id = %record.order.id, %error, "amounts of an order are beyond computing");
+        StoreError::Corrupt(format!("order {}: {error}", record.order.id))
+    })
+}

@@ -1,0 +1,175 @@
+//! Planning one attempt of an intent: age again, amounts, price on the tick of today, salt.
+
+use std::time::Duration;
+
+use domain::{
+    Market, OrderAmounts, OrderPlan, Price, Rounding, Shares, Side, Timestamp, Usd,
+    ids::AttemptId,
+    lifecycle::{Evidence, OrderState},
+    money::{self, LOT},
+    policy::BASIS_POINTS,
+    position::Entry,
+};
+
+use super::Worker;
+use crate::{
+    limits,
+    ports::{
+        execution::{EndReason, OrderRecord, SignedAttempt, StageTimes, WaitingIntent},
+        store::{InstanceId, StoreResult},
+        venue::PreparedOrder,
+    },
+    salt::natural_key,
+};
+
+/// What to do with a waiting intent.
+pub(super) enum Plan {
+    /// Sign this.
+    Order(Box<Planned>),
+    /// It is over.
+    End(EndReason),
+    /// Not now.
+    Later(Timestamp),
+}
+
+/// An attempt that is decided in every bit.
+pub(super) struct Planned {
+    pub waiting: WaitingIntent,
+    pub plan: OrderPlan,
+    pub limit: Price,
+    pub signed_at: Timestamp,
+    pub resend_until: Timestamp,
+}
+
+impl Planned {
+    /// The row of commit 2.
+    pub fn attempt(&self, order: PreparedOrder) -> SignedAttempt {
+        SignedAttempt {
+            intent: self.waiting.intent.id,
+            attempt: self.waiting.attempts,
+            order,
+            amounts: self.plan.amounts,
+            limit: self.limit,
+            salt: self.plan.salt,
+            timestamp: self.plan.timestamp,
+            signed_at: self.signed_at,
+            resend_until: self.resend_until,
+        }
+    }
+
+    /// The record as commit 2 has just made it.
+    pub fn record(
+        &self,
+        attempt: AttemptId,
+        fence: i64,
+        order: PreparedOrder,
+        holder: &InstanceId,
+    ) -> OrderRecord {
+        OrderRecord {
+            attempt,
+            number: self.waiting.attempts,
+            intent: self.waiting.intent.clone(),
+            order,
+            amounts: self.plan.amounts,
+            limit: self.limit,
+            timestamp: self.plan.timestamp,
+            salt: self.plan.salt,
+            signed_at: self.signed_at,
+            resend_until: self.resend_until,
+            state: OrderState::Signed,
+            version: 0,
+            fence,
+            evidence: Evidence::default(),
+            booked: Entry::default(),
+            permits_out: vec![holder.clone()],
+            unseen_for: Duration::ZERO,
+            looked_up_at: None,
+            times: StageTimes::default(),
+            open_work: true,
+        }
+    }
+}
+
+impl Worker {
+    pub(super) async fn plan(&self, waiting: WaitingIntent, now: Timestamp) -> StoreResult<Plan> {
+        let intent = &waiting.intent;
+        if intent.expires_at.is_some_and(|expires| now > expires) {
+            return Ok(Plan::End(EndReason::TooOld));
+        }
+        let Some(market) = self.markets.get(intent.token).await? else {
+            return Ok(Plan::Later(now.plus(Duration::from_secs(1))));
+        };
+        let sized = match intent.side {
+            Side::Buy => buy(intent.amount, intent.limit, &market),
+            Side::Sell => self.sell(&waiting, &market).await?,
+        };
+        let Some((amounts, limit)) = sized else { return Ok(Plan::End(EndReason::Unbuildable)) };
+        // An entry's hash carries the decision's time, an exit's the attempt's.
+        let (timestamp, resend) = match intent.side {
+            Side::Buy => (intent.decided_at, limits::ENTRY_RESEND),
+            Side::Sell => (now, limits::EXIT_RESEND),
+        };
+        let plan = OrderPlan {
+            salt: self.salts.salt(&natural_key(intent, waiting.attempts)),
+            account: intent.account.clone(),
+            token: intent.token,
+            side: intent.side,
+            amounts,
+            timestamp,
+            negative_risk: market.negative_risk,
+        };
+        Ok(Plan::Order(Box::new(Planned {
+            waiting,
+            plan,
+            limit,
+            signed_at: now,
+            resend_until: now.plus(resend),
+        })))
+    }
+
+    /// A further attempt of an exit takes the book of now, because the price that was right at the
+    /// decision is why the last attempt found nobody.
+    async fn sell(
+        &self,
+        waiting: &WaitingIntent,
+        market: &Market,
+    ) -> StoreResult<Option<(OrderAmounts, Price)>> {
+        let intent = &waiting.intent;
+        let held = self.store.position(intent.account.id, intent.relationship, intent.token).await?.shares;
+        let left = Shares(intent.amount).less(waiting.filled).min(held).floor_to(LOT);
+        if left < market.minimum_size.max(LOT) {
+            return Ok(None);
+        }
+        let limit = if waiting.attempts == 0 {
+            intent.limit
+        } else {
+            match self.markets.book(intent.token).await.and_then(|book| book.best_for(Side::Sell)) {
+                Some(best) => lowest(best, waiting.slippage_to_book_bps),
+                None => intent.limit,
+            }
+        };
+        let limit = market.tick.ceil(limit);
+        Ok(OrderAmounts::market_sell(left, limit, market.tick).ok().map(|amounts| (amounts, limit)))
+    }
+}
+
+/// A tick that became coarser since the decision only ever lowers what we pay.
+fn buy(amount: i64, limit: Price, market: &Market) -> Option<(OrderAmounts, Price)> {
+    if !market.accepting_orders {
+        return None;
+    }
+    let on_tick = market.tick.floor(limit);
+    if on_tick > limit {
+        return None;
+    }
+    let minimum = market.minimum_buy(on_tick).ok()?;
+    if Usd(amount) < minimum {
+        return None;
+    }
+    OrderAmounts::market_buy(Usd(amount), on_tick, market.tick).ok().map(|amounts| (amounts, on_tick))
+}
+
+fn lowest(best: Price, slippage_bps: i64) -> Price {
+    let keep = BASIS_POINTS.saturating_sub(slippage_bps.clamp(0, BASIS_POINTS));
+    money::mul_div(best.0, keep, BASIS_POINTS, Rounding::Up).map_or(best, Price)
+}
