@@ -3,11 +3,13 @@
 //! It knows no SQL, no HTTP and no venue's JSON. Adapters implement its [`ports`]; the binary puts
 //! them together.
 
+pub mod crash_points;
 pub mod deadline;
 pub mod limits;
 pub mod market_cache;
 pub mod orders;
 pub mod ports;
+pub mod rescuer;
 pub mod salt;
 pub mod settlement;
 pub mod watcher;

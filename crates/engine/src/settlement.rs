@@ -16,6 +16,7 @@ use futures_util::{StreamExt, stream};
 use tracing::{info, warn};
 
 use crate::{
+    crash_points,
     deadline::venue_call,
     limits,
     orders::Learned,
@@ -23,8 +24,7 @@ use crate::{
         execution::{OrderRecord, RedemptionPayout},
         store::{InstanceId, Store, StoreResult},
         venue::{
-            ChainReader, MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply, VenueOrder,
-            VenueOrderStatus,
+            ChainReader, MarketData, OrderGateway, OrderLookup, OrderQuery, VenueOrder, VenueOrderStatus,
         },
     },
     worker::{apply, post_until, reply},
@@ -55,13 +55,19 @@ impl Settlement {
         let now = self.clock.now();
         let due = self.store.claim_due(&self.instance, limits::WORK_LEASE, now, limits::SETTLE_BATCH).await?;
         let count = due.len();
-        let head_moves = if count == 0 { false } else { self.head_is_fresh().await };
+        if count == 0 {
+            return Ok(0);
+        }
+        crash_points::reach("settlement.after_claim");
+        let head_moves = self.head_is_fresh().await;
         let learned: Vec<(OrderRecord, Learned)> = stream::iter(due)
             .map(|record| self.resolve(record, head_moves))
             .buffer_unordered(limits::IN_FLIGHT)
             .collect()
             .await;
+        crash_points::reach("settlement.before_record");
         apply(self.store.as_ref(), self.clock.now(), learned).await?;
+        crash_points::reach("settlement.after_record");
         Ok(count)
     }
 
@@ -158,7 +164,7 @@ impl Settlement {
         let uptime = self.clock.uptime();
         let left = record.resend_until.since(self.clock.now());
         if record.state != OrderState::Live && !left.is_zero() {
-            return self.send_again(record, uptime.saturating_add(left.min(limits::WORK_LEASE))).await;
+            return self.send_again(record, uptime.saturating_add(left.min(limits::ENTRY_RESEND))).await;
         }
         let mut learned = Learned { unseen: head_moves.then_some(true), ..Learned::default() };
         let waited = record.looked_up_at.map_or(Duration::ZERO, |at| self.clock.now().since(at));
@@ -181,11 +187,15 @@ impl Settlement {
         if !permitted.permits_out.contains(&self.instance) {
             permitted.permits_out.push(self.instance.clone());
         }
+        crash_points::reach("settlement.before_resend");
         let answer = post_until(self.clock.as_ref(), self.gateway.as_ref(), &permitted, send_before).await;
         let id = permitted.order.id;
         info!(order.id = %id, reply = ?answer, "sent the same bytes of order {id} again");
-        let sent = answer.unwrap_or_else(|| PostReply::Unknown { text: "not sent: too late".to_owned() });
-        let learned = reply::learned(&permitted, &self.instance, Some(&sent));
+        let learned = match &answer {
+            // Too late: nothing was written, so our permit is back and the outcome as open as before.
+            None => Learned { permit_returned: Some(self.instance.clone()), ..Learned::default() },
+            reply => reply::learned(&permitted, &self.instance, reply.as_ref()),
+        };
         (permitted, learned)
     }
 }
@@ -198,7 +208,6 @@ fn from_lookup(record: &OrderRecord, lookup: OrderLookup) -> Learned {
         VenueOrderStatus::Cancelled => OrderEvent::SeenCancelled,
     });
     let reply = lookup.order.and_then(|order| matched(record, order, &lookup));
-    // A list that misses trades of an earlier list would look like a reversal: keep the larger word.
     Learned { event, reply, trades: lookup.trades, unseen: Some(false), ..Learned::default() }
 }
 

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::{Watcher, WatcherError, following::Blocked, following::Following};
 use crate::{
+    crash_points,
     deadline::venue_call,
     limits,
     ports::{
@@ -178,7 +179,10 @@ impl Watcher {
                 commit.decisions.extend(chunk.decisions);
             }
             let version = following.config_version;
-            match self.commit_until_known(version, &commit).await? {
+            crash_points::reach("detection.before_commit");
+            let outcome = self.commit_until_known(version, &commit).await?;
+            crash_points::reach("detection.after_commit");
+            match outcome {
                 DetectionOutcome::ConfigChanged => self.forget_following(),
                 DetectionOutcome::Committed(queued) => {
                     for (pending, (stored, copies)) in parts.iter_mut().zip(progress) {
@@ -187,6 +191,7 @@ impl Watcher {
                         pending.new = false;
                     }
                     self.ring(&queued, parts.iter().map(|pending| pending.orders).max().unwrap_or(0)).await;
+                    crash_points::reach("detection.after_push");
                     self.pending.extend(parts.into_iter().filter(|pending| !pending.stored.complete));
                     return Ok(());
                 }

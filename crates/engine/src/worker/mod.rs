@@ -19,7 +19,7 @@ use futures_util::{StreamExt, stream};
 use tracing::{error, info, warn};
 
 use crate::{
-    limits,
+    crash_points, limits,
     market_cache::MarketCache,
     orders::{self, Learned},
     ports::{
@@ -99,16 +99,21 @@ impl Worker {
             return Ok(0);
         }
         let waiting = self.store.load_waiting(ids).await?;
+        crash_points::reach("worker.after_load");
         let planned = self.plan_all(waiting).await?;
         if planned.is_empty() {
             return Ok(0);
         }
         let signed = self.sign_all(planned).await?;
+        crash_points::reach("worker.after_sign");
         let before_commit = self.clock.uptime();
         let won = self.commit(&signed, before_commit).await?;
         let sent = won.len();
+        crash_points::reach("worker.after_commit");
         let learned = self.send_all(won).await;
+        crash_points::reach("worker.before_record");
         self.record(learned).await?;
+        crash_points::reach("worker.after_record");
         Ok(sent)
     }
 
@@ -159,6 +164,7 @@ impl Worker {
         }
         let attempts: Vec<SignedAttempt> =
             signed.iter().map(|(planned, order)| planned.attempt(order.clone())).collect();
+        crash_points::reach("worker.before_commit");
         let outcomes = match self.store.commit_signed(&self.instance, limits::WORK_LEASE, &attempts).await {
             Ok(outcomes) => outcomes,
             Err(StoreError::OutcomeUnknown(reason)) => {
@@ -222,6 +228,7 @@ impl Worker {
         let sent_at = self.clock.now();
         let reply =
             post_until(self.clock.as_ref(), self.gateway.as_ref(), &won.record, won.send_before).await;
+        crash_points::reach("worker.after_post");
         let id = won.record.order.id;
         info!(order.id = %id, intent.id = %won.record.intent.id, reply = ?reply, "posted order {id}");
         let mut learned = reply::learned(&won.record, &self.instance, reply.as_ref());
