@@ -1,0 +1,364 @@
+//! The control API: JSON over HTTP, each request one method of [`World`]. Every reply is JSON; a request
+//! that makes no sense gets status 400 and `{"error": ...}`.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use domain::{Address, ConditionId, OrderId, Price, Shares, TokenId, Usd};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Outage, Service, Shared};
+use crate::{
+    wire::decimal,
+    world::{
+        Mode, World, WorldError,
+        control::{ForeignTrade, Levels, Redeemers},
+        faults::Fault,
+        ledger::{Asset, Transfer},
+        registry::{MarketSpec, MarketState, Wallet},
+        settlement::ReorgSpec,
+    },
+};
+
+type App = State<Arc<Shared>>;
+type Reply = Result<Json<Value>, ControlError>;
+
+pub(super) fn router(shared: &Arc<Shared>) -> Router {
+    Router::new()
+        .route("/", get(status))
+        .route("/wallets", post(add_wallet))
+        .route("/credit", post(credit))
+        .route("/transfer", post(transfer))
+        .route("/approve", post(approve))
+        .route("/markets", post(add_market))
+        .route("/tick", post(set_tick))
+        .route("/state", post(set_state))
+        .route("/resolve", post(resolve))
+        .route("/redeem", post(redeem))
+        .route("/levels", post(set_levels))
+        .route("/trades", post(foreign_trade))
+        .route("/mine", post(mine))
+        .route("/reorg", post(reorg))
+        .route("/stall", post(stall))
+        .route("/outage", post(outage))
+        .route("/mode", post(mode))
+        .route("/faults", get(faults).post(add_fault).delete(clear_faults))
+        .route("/knobs", get(knobs).post(set_knobs))
+        .route("/orders", get(orders))
+        .route("/orders/{id}", get(order))
+        .route("/verdict", get(verdict))
+        .with_state(Arc::clone(shared))
+}
+
+/// A refused control request.
+struct ControlError(WorldError);
+
+impl From<WorldError> for ControlError {
+    fn from(error: WorldError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for ControlError {
+    fn into_response(self) -> Response {
+        (StatusCode::BAD_REQUEST, Json(json!({ "error": self.0.to_string() }))).into_response()
+    }
+}
+
+fn done() -> Json<Value> {
+    Json(json!({ "ok": true }))
+}
+
+/// Changes the world and wakes whoever waits for what is due next.
+fn change<T>(shared: &Shared, work: impl FnOnce(&mut World, domain::Timestamp) -> T) -> T {
+    let result = shared.with(work);
+    shared.due_changed.notify_one();
+    result
+}
+
+fn print(value: &impl Serialize) -> Reply {
+    let value = serde_json::to_value(value).map_err(|error| WorldError::Invalid(error.to_string()))?;
+    Ok(Json(value))
+}
+
+async fn status(State(shared): App) -> Json<Value> {
+    Json(shared.with(|world, now| {
+        json!({
+            "now": now.to_string(),
+            "head": world.chain().head(),
+            "finalized": world.finalized(),
+            "pending": world.chain().pending.iter().map(|tx| tx.hash).collect::<Vec<_>>(),
+            "mode": world.mode,
+        })
+    }))
+}
+
+async fn add_wallet(State(shared): App, Json(wallet): Json<Wallet>) -> Reply {
+    change(&shared, |world, _| world.add_wallet(wallet))?;
+    Ok(done())
+}
+
+/// Either `usd`, or `token` and `shares`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Credit {
+    wallet: Address,
+    #[serde(default, with = "decimal")]
+    usd: Usd,
+    token: Option<TokenId>,
+    #[serde(default, with = "decimal")]
+    shares: Shares,
+}
+
+async fn credit(State(shared): App, Json(credit): Json<Credit>) -> Reply {
+    change(&shared, |world, _| {
+        if credit.usd != Usd::ZERO {
+            world.credit(credit.wallet, Asset::Collateral, credit.usd.0);
+        }
+        match credit.token {
+            Some(token) if world.registry().market_of(&token).is_none() => {
+                Err(WorldError::UnknownToken(token))
+            }
+            Some(token) => {
+                world.credit(credit.wallet, Asset::Token(token), credit.shares.0);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    })?;
+    Ok(done())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlainTransfer {
+    from: Address,
+    to: Address,
+    token: TokenId,
+    #[serde(with = "decimal")]
+    shares: Shares,
+}
+
+async fn transfer(State(shared): App, Json(plain): Json<PlainTransfer>) -> Reply {
+    change(&shared, |world, _| {
+        let asset = Asset::Token(plain.token);
+        let held = world.balance(plain.from, asset);
+        if !plain.shares.is_positive() || held < plain.shares.0 {
+            let (wallet, held) = (plain.from, Shares(held));
+            return Err(WorldError::Invalid(format!(
+                "wallet {wallet} has {held} of {} shares",
+                plain.shares
+            )));
+        }
+        world.move_asset(Transfer { asset, from: plain.from, to: plain.to, amount: plain.shares.0 });
+        Ok(())
+    })?;
+    Ok(done())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Approval {
+    wallet: Address,
+    approved: bool,
+}
+
+async fn approve(State(shared): App, Json(approval): Json<Approval>) -> Reply {
+    change(&shared, |world, _| world.approve(approval.wallet, approval.approved))?;
+    Ok(done())
+}
+
+async fn add_market(State(shared): App, Json(spec): Json<MarketSpec>) -> Reply {
+    change(&shared, |world, _| world.add_market(spec))?;
+    Ok(done())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tick {
+    condition: ConditionId,
+    #[serde(with = "decimal")]
+    tick: Price,
+}
+
+async fn set_tick(State(shared): App, Json(tick): Json<Tick>) -> Reply {
+    change(&shared, |world, _| world.set_tick(&tick.condition, tick.tick))?;
+    Ok(done())
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StateName {
+    Open,
+    Paused,
+    Closed,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewState {
+    condition: ConditionId,
+    state: StateName,
+}
+
+async fn set_state(State(shared): App, Json(new): Json<NewState>) -> Reply {
+    let state = match new.state {
+        StateName::Open => MarketState::Open,
+        StateName::Paused => MarketState::Paused,
+        StateName::Closed => MarketState::Closed,
+    };
+    change(&shared, |world, _| world.set_state(&new.condition, state))?;
+    Ok(done())
+}
+
+#[derive(Deserialize)]
+struct Payout(#[serde(with = "decimal")] Price);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resolution {
+    condition: ConditionId,
+    payouts: [Payout; 2],
+    #[serde(default)]
+    redeem: Redeemers,
+}
+
+async fn resolve(State(shared): App, Json(resolution): Json<Resolution>) -> Reply {
+    let [Payout(first), Payout(second)] = resolution.payouts;
+    let redeemed = change(&shared, |world, _| {
+        world.resolve(&resolution.condition, [first, second], &resolution.redeem)
+    })?;
+    Ok(Json(json!({ "redeemed": redeemed })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Redemption {
+    condition: ConditionId,
+    wallet: Address,
+}
+
+async fn redeem(State(shared): App, Json(redemption): Json<Redemption>) -> Reply {
+    let redeemed = change(&shared, |world, _| world.redeem(&redemption.condition, redemption.wallet))?;
+    Ok(Json(json!({ "redeemed": redeemed })))
+}
+
+async fn set_levels(State(shared): App, Json(levels): Json<Levels>) -> Reply {
+    change(&shared, |world, _| world.set_levels(&levels))?;
+    Ok(done())
+}
+
+async fn foreign_trade(State(shared): App, Json(trade): Json<ForeignTrade>) -> Reply {
+    change(&shared, |world, _| world.foreign_trade(&trade))?;
+    Ok(done())
+}
+
+async fn mine(State(shared): App) -> Json<Value> {
+    let head = change(&shared, |world, now| world.mine(now));
+    Json(json!({ "head": head }))
+}
+
+async fn reorg(State(shared): App, Json(spec): Json<ReorgSpec>) -> Reply {
+    let report = change(&shared, |world, now| world.reorganise(now, &spec))?;
+    print(&report)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stall {
+    stalled: bool,
+}
+
+async fn stall(State(shared): App, Json(stall): Json<Stall>) -> Json<Value> {
+    change(&shared, |world, _| world.stall_head(stall.stalled));
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServiceOutage {
+    service: Service,
+    outage: Outage,
+}
+
+async fn outage(State(shared): App, Json(wanted): Json<ServiceOutage>) -> Json<Value> {
+    shared.outage(wanted.service).send_replace(wanted.outage);
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewMode {
+    mode: Mode,
+}
+
+async fn mode(State(shared): App, Json(new): Json<NewMode>) -> Json<Value> {
+    change(&shared, |world, _| world.mode = new.mode);
+    done()
+}
+
+async fn faults(State(shared): App) -> Json<Value> {
+    Json(shared.with(|world, _| {
+        json!({
+            "waiting": world.faults.waiting().collect::<Vec<_>>(),
+            "happened": world.faults.happened(),
+        })
+    }))
+}
+
+async fn add_fault(State(shared): App, Json(fault): Json<Fault>) -> Reply {
+    if !change(&shared, |world, _| world.faults.push(fault)) {
+        let (kind, target) = (fault.kind, fault.target);
+        return Err(WorldError::Invalid(format!(
+            "fault {kind:?} cannot break {target:?}, or its count is 0"
+        ))
+        .into());
+    }
+    Ok(done())
+}
+
+async fn clear_faults(State(shared): App) -> Json<Value> {
+    change(&shared, |world, _| world.faults.clear());
+    done()
+}
+
+async fn knobs(State(shared): App) -> Reply {
+    print(&shared.with(|world, _| world.knobs.clone()))
+}
+
+/// Changes the knobs that are named and leaves the others.
+async fn set_knobs(State(shared): App, Json(changes): Json<serde_json::Map<String, Value>>) -> Reply {
+    change(&shared, |world, _| {
+        let invalid = |error: serde_json::Error| WorldError::Invalid(error.to_string());
+        let mut all = serde_json::to_value(&world.knobs).map_err(invalid)?;
+        if let Some(all) = all.as_object_mut() {
+            all.extend(changes);
+        }
+        world.knobs = serde_json::from_value(all).map_err(invalid)?;
+        Ok::<_, WorldError>(())
+    })?;
+    Ok(done())
+}
+
+async fn orders(State(shared): App) -> Reply {
+    print(&shared.with(|world, _| world.order_reports()))
+}
+
+async fn order(State(shared): App, Path(id): Path<OrderId>) -> Response {
+    match shared.with(|world, _| world.order_report(id)) {
+        Some(report) => Json(report).into_response(),
+        None => (StatusCode::NOT_FOUND, Json(json!({ "error": format!("order {id} never arrived") })))
+            .into_response(),
+    }
+}
+
+async fn verdict(State(shared): App) -> Reply {
+    print(&shared.with(|world, _| world.verdict()))
+}

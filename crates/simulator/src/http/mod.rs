@@ -1,0 +1,282 @@
+//! The sockets: four listeners on 127.0.0.1 over one world, the ticker that makes its blocks, and
+//! outages. Thin: everything that matters is decided in [`World`].
+
+mod auth;
+mod clob;
+mod connection;
+mod control;
+mod data;
+mod orders;
+mod rpc;
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{
+    Json, Router,
+    extract::{ConnectInfo, Request, State},
+    http::StatusCode,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use domain::{Clock, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
+
+use self::connection::{Connection, FaultyListener};
+use crate::{
+    config::SimulatorConfig,
+    world::{Refusal, World},
+};
+
+/// How a listener fails as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outage {
+    /// It does not.
+    #[default]
+    None,
+    /// Every request is answered with 503.
+    Unavailable,
+    /// Every connection is closed at the first request.
+    Refused,
+    /// Requests are read and never answered, until the outage ends.
+    Silent,
+}
+
+/// The three services that can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Service {
+    /// CLOB.
+    Clob,
+    /// Data API.
+    Data,
+    /// JSON-RPC.
+    Rpc,
+}
+
+/// What all handlers share.
+#[derive(Debug)]
+struct Shared {
+    world: Mutex<World>,
+    clock: ClockHandle,
+    due_changed: Notify,
+    clob_outage: watch::Sender<Outage>,
+    data_outage: watch::Sender<Outage>,
+    rpc_outage: watch::Sender<Outage>,
+}
+
+/// The clock, with a `Debug` of its own.
+#[derive(Clone)]
+struct ClockHandle(Arc<dyn Clock>);
+
+impl std::fmt::Debug for ClockHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+impl Shared {
+    /// Brings the world up to now and does something with it.
+    fn with<T>(&self, work: impl FnOnce(&mut World, Timestamp) -> T) -> T {
+        let now = self.clock.0.now();
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.tick(now);
+        work(&mut world, now)
+    }
+
+    fn outage(&self, service: Service) -> &watch::Sender<Outage> {
+        match service {
+            Service::Clob => &self.clob_outage,
+            Service::Data => &self.data_outage,
+            Service::Rpc => &self.rpc_outage,
+        }
+    }
+}
+
+/// Access to the world of a running simulator: the Rust form of the control API.
+#[derive(Clone, Debug)]
+pub struct WorldHandle(Arc<Shared>);
+
+impl WorldHandle {
+    /// Brings the world up to now and does something with it, while no request is served.
+    pub fn with<T>(&self, work: impl FnOnce(&mut World, Timestamp) -> T) -> T {
+        let result = self.0.with(work);
+        self.0.due_changed.notify_one();
+        result
+    }
+
+    /// Starts or ends an outage of a service.
+    pub fn set_outage(&self, service: Service, outage: Outage) {
+        self.0.outage(service).send_replace(outage);
+    }
+}
+
+/// Starts simulators.
+#[derive(Clone, Copy, Debug)]
+pub struct Simulator;
+
+impl Simulator {
+    /// Binds the four listeners and starts to make blocks.
+    ///
+    /// # Errors
+    /// When a port cannot be bound.
+    pub async fn start(config: SimulatorConfig, clock: Arc<dyn Clock>) -> io::Result<Running> {
+        let world = Mutex::new(World::new(&config, clock.now()));
+        let shared = Arc::new(Shared {
+            world,
+            clock: ClockHandle(clock),
+            due_changed: Notify::new(),
+            clob_outage: watch::Sender::new(Outage::None),
+            data_outage: watch::Sender::new(Outage::None),
+            rpc_outage: watch::Sender::new(Outage::None),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = Vec::new();
+        let clob = with_outage(clob::router(&shared), &shared, Service::Clob);
+        let data = with_outage(data::router(&shared), &shared, Service::Data);
+        let rpc = with_outage(rpc::router(&shared), &shared, Service::Rpc);
+        let clob_url = serve(clob, config.clob_port, &stopped, &mut tasks).await?;
+        let data_url = serve(data, config.data_port, &stopped, &mut tasks).await?;
+        let rpc_url = serve(rpc, config.rpc_port, &stopped, &mut tasks).await?;
+        let control_url = serve(control::router(&shared), config.control_port, &stopped, &mut tasks).await?;
+        tasks.push(tokio::spawn(make_blocks(Arc::clone(&shared), stopped)));
+        Ok(Running { clob_url, data_url, rpc_url, control_url, shared, stop, tasks })
+    }
+}
+
+/// A running simulator. Dropping it leaves it running until the runtime ends; see [`Running::shutdown`].
+#[derive(Debug)]
+pub struct Running {
+    /// `http://127.0.0.1:port` of the CLOB.
+    pub clob_url: String,
+    /// Of the Data API.
+    pub data_url: String,
+    /// Of the Polygon JSON-RPC.
+    pub rpc_url: String,
+    /// Of the control API.
+    pub control_url: String,
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Access to its world.
+    #[must_use]
+    pub fn world(&self) -> WorldHandle {
+        WorldHandle(Arc::clone(&self.shared))
+    }
+
+    /// Stops listening and waits until every open request is answered.
+    pub async fn shutdown(self) {
+        for service in [Service::Clob, Service::Data, Service::Rpc] {
+            self.shared.outage(service).send_replace(Outage::None);
+        }
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            // A task that was cancelled or panicked has stopped as well.
+            let _ = task.await;
+        }
+    }
+}
+
+async fn serve(
+    router: Router,
+    port: u16,
+    stopped: &watch::Receiver<bool>,
+    tasks: &mut Vec<JoinHandle<()>>,
+) -> io::Result<String> {
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await?;
+    let address = listener.local_addr()?;
+    let mut stopped = stopped.clone();
+    let service = router.into_make_service_with_connect_info::<Connection>();
+    let server = axum::serve(FaultyListener(listener), service).with_graceful_shutdown(async move {
+        // An error means that the sender is gone, which is a stop as well.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    });
+    tasks.push(tokio::spawn(async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, %address, "simulator listener failed");
+        }
+    }));
+    Ok(format!("http://{address}"))
+}
+
+/// Brings the world forward whenever something is due.
+async fn make_blocks(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+    while !*stopped.borrow() {
+        let (now, due) = shared.with(|world, now| (now, world.next_due()));
+        let sleep = async {
+            match due {
+                Some(due) => shared.clock.0.sleep(due.since(now)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = sleep => {}
+            () = shared.due_changed.notified() => {}
+            _ = stopped.changed() => {}
+        }
+    }
+}
+
+fn with_outage(router: Router, shared: &Arc<Shared>, service: Service) -> Router {
+    let state = (Arc::clone(shared), service);
+    router.layer(middleware::from_fn_with_state(state, fail_as_a_whole))
+}
+
+async fn fail_as_a_whole(
+    State((shared, service)): State<(Arc<Shared>, Service)>,
+    ConnectInfo(connection): ConnectInfo<Connection>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut outage = shared.outage(service).subscribe();
+    let present = *outage.borrow_and_update();
+    match present {
+        Outage::None => next.run(request).await,
+        Outage::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable").into_response(),
+        Outage::Refused => cut(&connection),
+        Outage::Silent => {
+            // An error means that the simulator is gone.
+            let _ = outage.wait_for(|outage| *outage != Outage::Silent).await;
+            cut(&connection)
+        }
+    }
+}
+
+/// Closes the connection without a byte of a reply.
+fn cut(connection: &Connection) -> Response {
+    connection.cut_after(0);
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut body = json!({ "error": self.error });
+        if let Some(map) = body.as_object_mut() {
+            if let Some(code) = self.code {
+                map.insert("code".to_owned(), json!(code));
+            }
+            if let Some(seconds) = self.retry_after {
+                map.insert("retry_after_seconds".to_owned(), json!(seconds));
+            }
+        }
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(body)).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}

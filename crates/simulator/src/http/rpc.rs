@@ -1,0 +1,325 @@
+//! Polygon JSON-RPC over HTTP, single requests and batches.
+
+use std::sync::Arc;
+
+use alloy_primitives::U256;
+use alloy_sol_types::SolCall;
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use domain::{Address, Hash, TokenId, TxHash};
+use serde_json::{Value, json};
+
+use super::Shared;
+use crate::{
+    contracts::{CHAIN_ID, COLLATERAL, CONDITIONAL_TOKENS, POSITION_MANAGER, abi, token_contract},
+    world::{
+        World,
+        chain::{Block, PlacedLog},
+        faults::{FaultKind, FaultTarget},
+        ledger::Asset,
+        registry::MarketState,
+    },
+};
+
+/// A JSON-RPC error: code and message.
+type RpcError = (i64, String);
+type Answer = Result<Value, RpcError>;
+
+pub(super) fn router(shared: &Arc<Shared>) -> Router {
+    Router::new().route("/", post(serve)).with_state(Arc::clone(shared))
+}
+
+async fn serve(State(shared): State<Arc<Shared>>, body: axum::body::Bytes) -> Response {
+    let failed =
+        shared.with(|world, _| world.faults.take(FaultTarget::Chain, |kind| kind == FaultKind::RpcError));
+    if failed.is_some() {
+        let error =
+            json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32000, "message": "internal error" } });
+        return (StatusCode::INTERNAL_SERVER_ERROR, Json(error)).into_response();
+    }
+    let reply = match serde_json::from_slice::<Value>(&body) {
+        Ok(Value::Array(requests)) => {
+            shared.with(|world, _| requests.iter().map(|request| answer(world, request)).collect())
+        }
+        Ok(request) => shared.with(|world, _| answer(world, &request)),
+        Err(_) => {
+            json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32700, "message": "parse error" } })
+        }
+    };
+    Json(reply).into_response()
+}
+
+fn answer(world: &mut World, request: &Value) -> Value {
+    let id = request.get("id").cloned().unwrap_or(Value::Null);
+    let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
+    let empty = Vec::new();
+    let params = request.get("params").and_then(Value::as_array).unwrap_or(&empty);
+    match call(world, method, params) {
+        Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
+        Err((code, message)) => {
+            json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } })
+        }
+    }
+}
+
+fn call(world: &mut World, method: &str, params: &[Value]) -> Answer {
+    let head = rpc_head(world, method, params);
+    match method {
+        "eth_chainId" => Ok(quantity(CHAIN_ID)),
+        "net_version" => Ok(json!(CHAIN_ID.to_string())),
+        "eth_blockNumber" => Ok(quantity(head)),
+        "eth_getBlockByNumber" => {
+            let number = block_number(world, param(params, 0), head)?;
+            Ok(world.chain().block(number).filter(|_| number <= head).map_or(Value::Null, block_json))
+        }
+        "eth_getBlockByHash" => {
+            let hash: Hash = parse(param(params, 0))?;
+            let block = world.chain().block_by_hash(&hash).filter(|block| block.number <= head);
+            Ok(block.map_or(Value::Null, block_json))
+        }
+        "eth_getLogs" => {
+            let logs = get_logs(world, param(params, 0), head)?;
+            let found = logs.as_array().is_some_and(|logs| !logs.is_empty());
+            let missing = |kind| found && kind == FaultKind::MissingLogs;
+            Ok(world.faults.take(FaultTarget::Chain, missing).map_or(logs, |_| json!([])))
+        }
+        "eth_getTransactionReceipt" => receipt(world, param(params, 0), head),
+        "eth_call" => eth_call(world, param(params, 0), param(params, 1), head),
+        _ => Err((-32601, format!("the method {method} does not exist/is not available"))),
+    }
+}
+
+/// The head this request sees, with the faults that make a provider look backwards.
+fn rpc_head(world: &mut World, method: &str, params: &[Value]) -> u64 {
+    let asks_head = method == "eth_blockNumber"
+        || (method == "eth_getBlockByNumber" && param(params, 0).as_str() == Some("latest"));
+    let head = world.visible_head();
+    if !asks_head {
+        return head;
+    }
+    let back = world.faults.take(FaultTarget::Chain, |kind| kind == FaultKind::HeadBack);
+    let depth = back.map_or(0, |fault| if fault.depth == 0 { 2 } else { fault.depth });
+    head.saturating_sub(depth).max(world.chain().first())
+}
+
+fn param(params: &[Value], index: usize) -> &Value {
+    params.get(index).unwrap_or(&Value::Null)
+}
+
+fn invalid(what: &str) -> RpcError {
+    (-32602, format!("invalid argument: {what}"))
+}
+
+fn parse<T: std::str::FromStr>(value: &Value) -> Result<T, RpcError> {
+    value.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| invalid(&value.to_string()))
+}
+
+fn quantity(number: u64) -> Value {
+    json!(format!("{number:#x}"))
+}
+
+fn bytes(data: &[u8]) -> Value {
+    json!(format!("0x{}", hex::encode(data)))
+}
+
+fn block_number(world: &World, value: &Value, head: u64) -> Result<u64, RpcError> {
+    match value.as_str() {
+        None if value.is_null() => Ok(head),
+        Some("latest" | "pending") => Ok(head),
+        Some("finalized" | "safe") => Ok(world.finalized().min(head)),
+        Some("earliest") => Ok(world.chain().first()),
+        Some(text) => text
+            .strip_prefix("0x")
+            .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+            .ok_or_else(|| invalid(&format!("block number {text}"))),
+        None => Err(invalid(&format!("block number {value}"))),
+    }
+}
+
+fn block_json(block: &Block) -> Value {
+    json!({
+        "number": quantity(block.number),
+        "hash": block.hash,
+        "parentHash": block.parent,
+        "timestamp": quantity(block.timestamp.unsigned_abs()),
+        "transactions": block.txs.iter().map(|tx| tx.hash).collect::<Vec<_>>(),
+        "logsBloom": format!("0x{}", "f".repeat(512)),
+        "gasUsed": "0x0",
+        "gasLimit": "0x1c9c380",
+    })
+}
+
+fn log_json(placed: PlacedLog<'_>) -> Value {
+    json!({
+        "address": placed.log.address,
+        "topics": placed.log.topics.iter().map(|topic| bytes(topic)).collect::<Vec<_>>(),
+        "data": bytes(&placed.log.data),
+        "blockNumber": quantity(placed.block.number),
+        "blockHash": placed.block.hash,
+        "blockTimestamp": quantity(placed.block.timestamp.unsigned_abs()),
+        "transactionHash": placed.tx.hash,
+        "transactionIndex": quantity(u64::try_from(placed.tx_index).unwrap_or(u64::MAX)),
+        "logIndex": quantity(placed.index),
+        "removed": false,
+    })
+}
+
+/// One place of a log filter: anything, or one of these.
+type OneOf = Option<Vec<Vec<u8>>>;
+
+fn one_of(value: &Value) -> Result<OneOf, RpcError> {
+    let one = |value: &Value| -> Result<Vec<u8>, RpcError> {
+        let text = value.as_str().and_then(|text| text.strip_prefix("0x"));
+        text.and_then(|text| hex::decode(text).ok()).ok_or_else(|| invalid(&value.to_string()))
+    };
+    match value {
+        Value::Null => Ok(None),
+        Value::Array(values) if values.is_empty() => Ok(None),
+        Value::Array(values) => values.iter().map(one).collect::<Result<_, _>>().map(Some),
+        value => Ok(Some(vec![one(value)?])),
+    }
+}
+
+fn fits(place: &OneOf, found: &[u8]) -> bool {
+    place.as_ref().is_none_or(|wanted| wanted.iter().any(|one| one == found))
+}
+
+fn get_logs(world: &World, filter: &Value, head: u64) -> Answer {
+    let field = |name: &str| filter.get(name).unwrap_or(&Value::Null);
+    let addresses = one_of(field("address"))?;
+    let topics = match field("topics") {
+        Value::Null => Vec::new(),
+        Value::Array(topics) => topics.iter().map(one_of).collect::<Result<Vec<_>, _>>()?,
+        other => return Err(invalid(&other.to_string())),
+    };
+    let blocks: Vec<&Block> = if field("blockHash").is_null() {
+        let from = block_number(world, field("fromBlock"), head)?;
+        let to = block_number(world, field("toBlock"), head)?;
+        let limit = world.knobs.max_log_range;
+        if from > to {
+            return Err((-32000, "invalid block range params".to_owned()));
+        }
+        if to.saturating_sub(from) >= limit {
+            return Err((-32005, format!("eth_getLogs is limited to a {limit} blocks range")));
+        }
+        (from..=to.min(head)).filter_map(|number| world.chain().block(number)).collect()
+    } else {
+        let hash: Hash = parse(field("blockHash"))?;
+        let block = world.chain().block_by_hash(&hash).filter(|block| block.number <= head);
+        vec![block.ok_or((-32000, "unknown block".to_owned()))?]
+    };
+    let matches = |placed: &PlacedLog<'_>| {
+        fits(&addresses, &placed.log.address.0)
+            && topics.iter().enumerate().all(|(index, place)| match placed.log.topics.get(index) {
+                Some(topic) => fits(place, topic),
+                None => false,
+            })
+    };
+    Ok(blocks.into_iter().flat_map(Block::logs).filter(matches).map(log_json).collect())
+}
+
+fn receipt(world: &World, hash: &Value, head: u64) -> Answer {
+    let hash: TxHash = parse(hash)?;
+    let Some((block, index)) = world.chain().tx(&hash).filter(|(block, _)| block.number <= head) else {
+        return Ok(Value::Null);
+    };
+    let logs: Vec<Value> = block.logs_of(index).map(log_json).collect();
+    Ok(json!({
+        "transactionHash": hash,
+        "transactionIndex": quantity(u64::try_from(index).unwrap_or(u64::MAX)),
+        "blockHash": block.hash,
+        "blockNumber": quantity(block.number),
+        "status": "0x1",
+        "gasUsed": "0x0",
+        "logs": logs,
+    }))
+}
+
+fn eth_call(world: &World, request: &Value, block: &Value, head: u64) -> Answer {
+    let block = state_block(world, block, head)?;
+    let to: Address = parse(request.get("to").unwrap_or(&Value::Null))?;
+    let data =
+        request.get("data").or_else(|| request.get("input")).and_then(Value::as_str).unwrap_or_default();
+    let data =
+        data.strip_prefix("0x").and_then(|text| hex::decode(text).ok()).ok_or_else(|| invalid(data))?;
+    let reverted = || (3, "execution reverted".to_owned());
+    match to {
+        COLLATERAL => {
+            let call = abi::Erc20::balanceOfCall::abi_decode(&data).map_err(|_| reverted())?;
+            let balance = world.chain().history.at(Address(call.owner.0.0), Asset::Collateral, block);
+            Ok(bytes(&word(balance)))
+        }
+        CONDITIONAL_TOKENS | POSITION_MANAGER => token_call(world, to, &data, block).ok_or_else(reverted),
+        // A call to an address without code returns nothing.
+        _ => Ok(json!("0x")),
+    }
+}
+
+/// The block whose state a call reads, if it is still kept.
+fn state_block(world: &World, block: &Value, head: u64) -> Result<u64, RpcError> {
+    let by_hash = block.get("blockHash").filter(|hash| !hash.is_null());
+    let block = match by_hash {
+        Some(hash) => world.chain().block_by_hash(&parse(hash)?).map(|block| block.number),
+        None => Some(block_number(world, block.get("blockNumber").unwrap_or(block), head)?),
+    };
+    let Some(block) = block.filter(|number| *number <= head && *number >= world.chain().first()) else {
+        return Err((-32000, "header not found".to_owned()));
+    };
+    let kept = world.knobs.state_blocks.map_or(0, |blocks| head.saturating_sub(blocks));
+    if block < kept {
+        let root = hex::encode(crate::signing::derive(block, &[b"state"]));
+        return Err((-32000, format!("missing trie node {root} (path ) state 0x{root} is not available")));
+    }
+    Ok(block)
+}
+
+fn token_call(world: &World, contract: Address, data: &[u8], block: u64) -> Option<Value> {
+    let balance = |account: alloy_primitives::Address, id: U256| {
+        let token = TokenId(id.to_be_bytes());
+        let amount = world.chain().history.at(Address(account.0.0), Asset::Token(token), block);
+        if token_contract(&token) == contract { word(amount) } else { word(0) }
+    };
+    if let Ok(call) = abi::Erc1155::balanceOfCall::abi_decode(data) {
+        return Some(bytes(&balance(call.account, call.id)));
+    }
+    if let Ok(call) = abi::Erc1155::balanceOfBatchCall::abi_decode(data) {
+        if call.accounts.len() != call.ids.len() {
+            return None;
+        }
+        let balances = call
+            .accounts
+            .iter()
+            .zip(&call.ids)
+            .map(|(account, id)| U256::from_be_bytes(balance(*account, *id)));
+        let encoded = abi::Erc1155::balanceOfBatchCall::abi_encode_returns(&balances.collect());
+        return Some(bytes(&encoded));
+    }
+    payout_call(world, data)
+}
+
+fn payout_call(world: &World, data: &[u8]) -> Option<Value> {
+    let payouts = |condition: alloy_primitives::B256| {
+        let condition = domain::ConditionId::from_slice(condition.as_slice()).ok()?;
+        match world.registry().market(&condition)?.state {
+            MarketState::Resolved(payouts) => Some(payouts),
+            _ => None,
+        }
+    };
+    if let Ok(call) = abi::Conditions::payoutDenominatorCall::abi_decode(data) {
+        return Some(bytes(&word(payouts(call.conditionId).map_or(0, |_| domain::money::ONE))));
+    }
+    let call = abi::Conditions::payoutNumeratorsCall::abi_decode(data).ok()?;
+    let index: usize = call.index.try_into().ok()?;
+    let numerator = payouts(call.conditionId).and_then(|payouts| payouts.get(index).copied());
+    Some(bytes(&word(numerator.map_or(0, |price| price.0))))
+}
+
+/// A balance as an ABI word; the house's negative ones show as nothing.
+fn word(amount: i64) -> [u8; 32] {
+    U256::from(amount.max(0).unsigned_abs()).to_be_bytes()
+}

@@ -1,0 +1,449 @@
+//! What an operator of the simulation may do: money, markets, books, resolutions, leaders' trades.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    Address, ConditionId, OrderId, Price, Shares, Side, TickSize, TokenId, TxHash, Usd, money::Rounding,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    World, WorldError,
+    book::{Resting, opposite},
+    chain::{Fate, Tx},
+    data::{Row, RowKind},
+    ledger::{Asset, Transfer},
+    logs::{self, Leg},
+    registry::{ApiKey, MarketSpec, MarketState, Wallet, are_payouts},
+    settlement::Exchanged,
+};
+use crate::{
+    contracts::{FEE_RECEIVER, HOUSE, NOBODY},
+    signing::derive,
+    wire::decimal,
+};
+
+/// A price level of the house.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Level {
+    /// Price.
+    #[serde(with = "decimal")]
+    pub price: Price,
+    /// Shares.
+    #[serde(with = "decimal")]
+    pub shares: Shares,
+}
+
+/// The house's levels of a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Levels {
+    /// Token.
+    pub token: TokenId,
+    /// What it buys.
+    #[serde(default)]
+    pub bids: Vec<Level>,
+    /// What it sells.
+    #[serde(default)]
+    pub asks: Vec<Level>,
+    /// Keep the house's present levels.
+    #[serde(default)]
+    pub extend: bool,
+}
+
+/// One fill of a foreign wallet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForeignFill {
+    /// Wallet.
+    pub wallet: Address,
+    /// Token.
+    pub token: TokenId,
+    /// Its side.
+    pub side: Side,
+    /// Price.
+    #[serde(with = "decimal")]
+    pub price: Price,
+    /// Shares.
+    #[serde(with = "decimal")]
+    pub shares: Shares,
+    /// Whether its order was the resting one.
+    #[serde(default)]
+    pub maker: bool,
+}
+
+/// A foreign transaction: all its fills against the house, at the given prices, in the next block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForeignTrade {
+    /// Its hash.
+    pub tx_hash: TxHash,
+    /// Its fills, in log order.
+    pub fills: Vec<ForeignFill>,
+}
+
+/// Who redeems when a market resolves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Redeemers {
+    /// Every holder but the house.
+    #[default]
+    All,
+    /// Nobody.
+    None,
+    /// These wallets.
+    Wallets(Vec<Address>),
+}
+
+impl World {
+    /// Registers or replaces a wallet.
+    ///
+    /// # Errors
+    /// [`WorldError::Invalid`].
+    pub fn add_wallet(&mut self, wallet: Wallet) -> Result<(), WorldError> {
+        self.registry.add_wallet(wallet)
+    }
+
+    /// Makes the API key of (signer, nonce); `None` if it was made before.
+    pub fn create_key(&mut self, address: Address, nonce: u64) -> Option<ApiKey> {
+        self.registry.create_key(self.seed, address, nonce).cloned()
+    }
+
+    /// Counts a post that was no order of a known signer.
+    pub fn note_strange_post(&mut self) {
+        self.journal.strange_posts = self.journal.strange_posts.saturating_add(1);
+    }
+
+    /// Allows or forbids the exchanges to move a wallet's money and shares.
+    ///
+    /// # Errors
+    /// [`WorldError::UnknownWallet`].
+    pub fn approve(&mut self, wallet: Address, approved: bool) -> Result<(), WorldError> {
+        let known = self.registry.wallet_mut(&wallet).ok_or(WorldError::UnknownWallet(wallet))?;
+        known.approved = approved;
+        Ok(())
+    }
+
+    /// Mints `amount` millionths to a wallet, on chain with the next block. A negative amount burns.
+    pub fn credit(&mut self, wallet: Address, asset: Asset, amount: i64) {
+        let (from, to) = if amount < 0 { (wallet, NOBODY) } else { (NOBODY, wallet) };
+        self.move_asset(Transfer { asset, from, to, amount: amount.saturating_abs() });
+    }
+
+    /// Moves something between wallets, on chain with the next block.
+    pub fn move_asset(&mut self, transfer: Transfer) {
+        let hash = TxHash(self.random());
+        let logs = vec![logs::transfer(&transfer)];
+        let transfers = vec![transfer];
+        self.submit(Tx {
+            hash,
+            transfers,
+            logs,
+            rows: Vec::new(),
+            trade: None,
+            fate: Fate::Mine,
+            first_log: 0,
+        });
+    }
+
+    /// Adds a market.
+    ///
+    /// # Errors
+    /// [`WorldError`].
+    pub fn add_market(&mut self, spec: MarketSpec) -> Result<(), WorldError> {
+        self.registry.add_market(spec)
+    }
+
+    /// Changes a market's tick size; resting orders stay.
+    ///
+    /// # Errors
+    /// [`WorldError`].
+    pub fn set_tick(&mut self, condition: &ConditionId, tick: Price) -> Result<(), WorldError> {
+        let size = TickSize::from_price(tick).map_err(|error| WorldError::Invalid(error.to_string()))?;
+        let market = self.registry.market_mut(condition)?;
+        market.tick = size;
+        market.spec.tick = tick;
+        Ok(())
+    }
+
+    /// Opens, pauses or closes a market. A closed one has no book.
+    ///
+    /// # Errors
+    /// [`WorldError`].
+    pub fn set_state(&mut self, condition: &ConditionId, state: MarketState) -> Result<(), WorldError> {
+        let market = self.registry.market_mut(condition)?;
+        if matches!(market.state, MarketState::Resolved(_)) {
+            return Err(WorldError::Invalid(format!("market {condition} is resolved for good")));
+        }
+        market.state = state;
+        let tokens = market.spec.tokens;
+        if matches!(state, MarketState::Closed | MarketState::Resolved(_)) {
+            tokens.iter().for_each(|token| self.cancel_book(token));
+        }
+        Ok(())
+    }
+
+    fn cancel_book(&mut self, token: &TokenId) {
+        let Some(book) = self.books.remove(token) else { return };
+        let clients: Vec<OrderId> = [Side::Buy, Side::Sell]
+            .into_iter()
+            .flat_map(|side| book.resting(side).map(|(_, resting)| resting.order).collect::<Vec<_>>())
+            .filter(|id| self.journal.orders.contains_key(id))
+            .collect();
+        for id in clients {
+            if let Some(record) = self.journal.orders.get_mut(&id) {
+                record.state = super::journal::OrderState::Canceled;
+                record.place = None;
+            }
+            self.reserve_rest(id);
+        }
+    }
+
+    /// Sets or extends the house's levels of a token.
+    ///
+    /// # Errors
+    /// [`WorldError`] for an unknown token, a price off the grid, or levels that would cross.
+    pub fn set_levels(&mut self, levels: &Levels) -> Result<(), WorldError> {
+        let token = levels.token;
+        let market = self.registry.market_of(&token).ok_or(WorldError::UnknownToken(token))?;
+        let tick = market.tick;
+        let off_grid = levels
+            .bids
+            .iter()
+            .chain(&levels.asks)
+            .find(|level| !tick.allows(level.price) || !level.shares.is_positive());
+        if let Some(level) = off_grid {
+            return Err(WorldError::Invalid(format!(
+                "level {} x {}: off the tick grid or empty",
+                level.price, level.shares
+            )));
+        }
+        let best_bid = levels.bids.iter().map(|level| level.price).max();
+        let best_ask = levels.asks.iter().map(|level| level.price).min();
+        if best_bid.zip(best_ask).is_some_and(|(bid, ask)| bid >= ask) {
+            return Err(WorldError::Invalid(format!("levels of token {token} cross")));
+        }
+        let seed = self.seed;
+        let book = self.books.entry(token).or_default();
+        for (side, wanted) in [(Side::Buy, &levels.bids), (Side::Sell, &levels.asks)] {
+            if !levels.extend {
+                book.remove_maker(side, HOUSE);
+            }
+            for level in wanted {
+                self.arrivals = self.arrivals.saturating_add(1);
+                let order = OrderId(derive(seed, &[b"house order", &token.0, &self.arrivals.to_be_bytes()]));
+                book.rest(side, level.price, Resting { order, maker: HOUSE, shares: level.shares });
+            }
+        }
+        Ok(())
+    }
+
+    /// Executes a foreign wallet's transaction with the next block. Missing dollars are minted to it in
+    /// the same transaction; shares it must have.
+    ///
+    /// # Errors
+    /// [`WorldError`] for an unknown token, a known hash, no fills or missing shares.
+    pub fn foreign_trade(&mut self, trade: &ForeignTrade) -> Result<(), WorldError> {
+        if trade.fills.is_empty() {
+            return Err(WorldError::Invalid(format!("transaction {} has no fills", trade.tx_hash)));
+        }
+        if self.chain.knows(&trade.tx_hash) {
+            return Err(WorldError::Exists(format!("transaction {}", trade.tx_hash)));
+        }
+        let mut tx = Tx {
+            hash: trade.tx_hash,
+            transfers: Vec::new(),
+            logs: Vec::new(),
+            rows: Vec::new(),
+            trade: None,
+            fate: Fate::Mine,
+            first_log: 0,
+        };
+        let mut changes: BTreeMap<(Address, Asset), i64> = BTreeMap::new();
+        for (index, fill) in trade.fills.iter().enumerate() {
+            self.add_foreign_fill(&mut tx, fill, index, &mut changes)?;
+        }
+        self.submit(tx);
+        Ok(())
+    }
+
+    fn add_foreign_fill(
+        &self,
+        tx: &mut Tx,
+        fill: &ForeignFill,
+        index: usize,
+        changes: &mut BTreeMap<(Address, Asset), i64>,
+    ) -> Result<(), WorldError> {
+        let market = self.registry.market_of(&fill.token).ok_or(WorldError::UnknownToken(fill.token))?;
+        let usd = fill
+            .price
+            .cost(fill.shares, Rounding::Down)
+            .ok()
+            .filter(|_| fill.shares.is_positive())
+            .ok_or_else(|| {
+                WorldError::Invalid(format!("{} shares at {}: out of range", fill.shares, fill.price))
+            })?;
+        let fee = if fill.maker { Usd::ZERO } else { market.spec.fee.fee(fill.shares, fill.price) };
+        let (taker, maker, taker_side) = if fill.maker {
+            (HOUSE, fill.wallet, opposite(fill.side))
+        } else {
+            (fill.wallet, HOUSE, fill.side)
+        };
+        let exchanged = Exchanged { token: fill.token, taker_side, taker, maker, shares: fill.shares, usd };
+        let mut transfers = exchanged.transfers().to_vec();
+        if fee.is_positive() {
+            transfers.push(Transfer {
+                asset: Asset::Collateral,
+                from: fill.wallet,
+                to: FEE_RECEIVER,
+                amount: fee.0,
+            });
+        }
+        self.top_up(tx, fill.wallet, &transfers, changes)?;
+        tx.transfers.append(&mut transfers);
+        let order = |who: &[u8]| {
+            let place = u64::try_from(index).unwrap_or(u64::MAX).to_be_bytes();
+            OrderId(derive(self.seed, &[b"foreign order", who, &tx.hash.0, &place]))
+        };
+        let leg = |who: &[u8], wallet, side, fee: Usd| Leg {
+            order: order(who),
+            wallet,
+            side,
+            token: fill.token,
+            usd: usd.0,
+            shares: fill.shares.0,
+            fee: fee.0,
+            builder: [0; 32],
+            metadata: [0; 32],
+        };
+        let (taker_leg, maker_leg) =
+            (leg(b"taker", taker, taker_side, fee), leg(b"maker", maker, opposite(taker_side), Usd::ZERO));
+        tx.logs.append(&mut logs::settlement(market.exchange(), &taker_leg, &[maker_leg]));
+        for (wallet, side, is_taker) in [(maker, opposite(taker_side), false), (taker, taker_side, true)] {
+            let kind = RowKind::Trade { token: fill.token, side, taker: is_taker };
+            tx.rows.push(Row { wallet, condition: market.spec.condition, kind, shares: fill.shares, usd });
+        }
+        Ok(())
+    }
+
+    /// Mints dollars a foreign wallet lacks for these transfers, and refuses missing shares.
+    fn top_up(
+        &self,
+        tx: &mut Tx,
+        wallet: Address,
+        transfers: &[Transfer],
+        changes: &mut BTreeMap<(Address, Asset), i64>,
+    ) -> Result<(), WorldError> {
+        for transfer in transfers {
+            for (who, amount) in
+                [(transfer.to, transfer.amount), (transfer.from, transfer.amount.saturating_neg())]
+            {
+                let change = changes.entry((who, transfer.asset)).or_default();
+                *change = change.saturating_add(amount);
+            }
+            let key = (wallet, transfer.asset);
+            let change = changes.get(&key).copied().unwrap_or(0);
+            let left = self.ledger.balance(wallet, transfer.asset).saturating_add(change);
+            match transfer.asset {
+                _ if left >= 0 || wallet == HOUSE => {}
+                Asset::Token(token) => {
+                    return Err(WorldError::Invalid(format!(
+                        "wallet {wallet} lacks {} shares of token {token}: credit them first",
+                        Shares(left.saturating_neg())
+                    )));
+                }
+                Asset::Collateral => {
+                    let amount = left.saturating_neg();
+                    let mint = Transfer { asset: Asset::Collateral, from: NOBODY, to: wallet, amount };
+                    tx.transfers.push(mint);
+                    changes.insert(key, change.saturating_add(amount));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Resolves a market: `payouts` are dollars per share. The redeemers' shares are burned and paid in
+    /// one transaction each, with the next block. Says how many redeemed.
+    ///
+    /// # Errors
+    /// [`WorldError`].
+    pub fn resolve(
+        &mut self,
+        condition: &ConditionId,
+        payouts: [Price; 2],
+        redeemers: &Redeemers,
+    ) -> Result<usize, WorldError> {
+        if !are_payouts(&payouts) {
+            return Err(WorldError::Invalid("payouts are two prices that add up to 1".to_owned()));
+        }
+        self.set_state(condition, MarketState::Resolved(payouts))?;
+        let tokens = self.registry.market_mut(condition)?.spec.tokens;
+        let holders: Vec<Address> = match redeemers {
+            Redeemers::None => Vec::new(),
+            Redeemers::Wallets(wallets) => wallets.clone(),
+            Redeemers::All => {
+                let mut holders: Vec<Address> = self
+                    .ledger
+                    .balances()
+                    .filter(|(_, asset, amount)| {
+                        *amount > 0 && tokens.iter().any(|token| *asset == Asset::Token(*token))
+                    })
+                    .map(|(wallet, _, _)| wallet)
+                    .filter(|wallet| *wallet != HOUSE && *wallet != NOBODY)
+                    .collect();
+                holders.dedup();
+                holders
+            }
+        };
+        let redeemed =
+            holders.iter().filter(|wallet| self.redeem(condition, **wallet).unwrap_or(false)).count();
+        Ok(redeemed)
+    }
+
+    /// Redeems a wallet's shares of a resolved market with the next block; `false` if it has none.
+    ///
+    /// # Errors
+    /// [`WorldError`] for an unknown or unresolved market.
+    pub fn redeem(&mut self, condition: &ConditionId, wallet: Address) -> Result<bool, WorldError> {
+        let market = self.registry.market(condition).ok_or(WorldError::UnknownMarket(*condition))?;
+        let MarketState::Resolved(payouts) = market.state else {
+            return Err(WorldError::Invalid(format!("market {condition} is not resolved")));
+        };
+        let mut burned = Vec::new();
+        let mut transfers = Vec::new();
+        let mut payout = Usd::ZERO;
+        for (token, price) in market.spec.tokens.into_iter().zip(payouts) {
+            let amount = self.ledger.balance(wallet, Asset::Token(token));
+            if amount <= 0 {
+                continue;
+            }
+            burned.push((token, amount));
+            transfers.push(Transfer { asset: Asset::Token(token), from: wallet, to: NOBODY, amount });
+            let paid = price.cost(Shares(amount), Rounding::Down).unwrap_or_default();
+            payout.0 = payout.0.saturating_add(paid.0);
+        }
+        if burned.is_empty() {
+            return Ok(false);
+        }
+        transfers.push(Transfer { asset: Asset::Collateral, from: NOBODY, to: wallet, amount: payout.0 });
+        let shares = burned.iter().map(|(_, amount)| Shares(*amount)).sum();
+        let rows = vec![Row { wallet, condition: *condition, kind: RowKind::Redeem, shares, usd: payout }];
+        let logs = logs::redemption(wallet, condition.as_slice(), &burned, payout.0);
+        let hash = TxHash(self.random());
+        self.submit(Tx { hash, transfers, logs, rows, trade: None, fate: Fate::Mine, first_log: 0 });
+        Ok(true)
+    }
+
+    /// Freezes the head that JSON-RPC shows, or lets it go on.
+    pub fn stall_head(&mut self, stalled: bool) {
+        self.stalled_head = stalled.then(|| self.visible_head());
+    }
+
+    /// The head that JSON-RPC shows.
+    #[must_use]
+    pub fn visible_head(&self) -> u64 {
+        self.stalled_head.unwrap_or_else(|| self.chain.head()).min(self.chain.head())
+    }
+}

@@ -1,0 +1,173 @@
+//! Faults waiting to happen: a queue per target, taken in the order they were put in.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+/// What a fault breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultTarget {
+    /// The next `POST /order`.
+    Order,
+    /// The settlement of the next match.
+    Settlement,
+    /// The next JSON-RPC request.
+    Chain,
+}
+
+/// How it breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// Order: the connection is closed, nothing was read.
+    DropBefore,
+    /// Order: processed, then the connection is closed without a reply.
+    AcceptThenDrop,
+    /// Order: processed at once, the reply comes after `delay_ms`.
+    Slow,
+    /// Order: status 500, not processed.
+    #[serde(rename = "500_before")]
+    Error500Before,
+    /// Order: processed, then status 500.
+    #[serde(rename = "500_after")]
+    Error500After,
+    /// Order: status 500 `order timed out`, not processed.
+    TimedOutText,
+    /// Order: status 500 `order timed out`, although it was processed.
+    TimedOutTextAfter,
+    /// Order: status 429.
+    #[serde(rename = "429")]
+    TooManyRequests,
+    /// Order: status 425.
+    #[serde(rename = "425")]
+    TooEarly,
+    /// Order: processed, the reply breaks off in the middle.
+    TruncateReply,
+    /// Order: the connection is closed and the order processed `delay_ms` later.
+    AcceptLate,
+    /// Settlement: `RETRYING`, mined one block later under another transaction hash.
+    Retrying,
+    /// Settlement: `FAILED`, balances are reversed.
+    Failed,
+    /// Chain: the request is answered with an error.
+    RpcError,
+    /// Chain: `eth_blockNumber` and `latest` go back by `depth` blocks (default 2).
+    HeadBack,
+    /// Chain: `eth_getLogs` finds nothing.
+    MissingLogs,
+}
+
+impl FaultKind {
+    /// What this kind breaks.
+    #[must_use]
+    pub const fn target(self) -> FaultTarget {
+        match self {
+            Self::Retrying | Self::Failed => FaultTarget::Settlement,
+            Self::RpcError | Self::HeadBack | Self::MissingLogs => FaultTarget::Chain,
+            _ => FaultTarget::Order,
+        }
+    }
+}
+
+/// A fault, `count` times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// What it breaks.
+    pub target: FaultTarget,
+    /// How.
+    pub kind: FaultKind,
+    /// How often, one after the other.
+    #[serde(default = "once")]
+    pub count: u32,
+    /// Delay of the kinds that have one.
+    #[serde(default)]
+    pub delay_ms: u64,
+    /// Blocks of the kinds that have them.
+    #[serde(default)]
+    pub depth: u64,
+}
+
+const fn once() -> u32 {
+    1
+}
+
+/// Queues of faults, and how many happened.
+#[derive(Debug, Default)]
+pub struct Faults {
+    waiting: BTreeMap<FaultTarget, VecDeque<Fault>>,
+    taken: BTreeMap<FaultKind, u64>,
+}
+
+impl Faults {
+    /// Appends a fault; `false` if its kind cannot break its target.
+    pub fn push(&mut self, fault: Fault) -> bool {
+        if fault.kind.target() != fault.target || fault.count == 0 {
+            return false;
+        }
+        self.waiting.entry(fault.target).or_default().push_back(fault);
+        true
+    }
+
+    /// Takes the next fault of a target if it is one of the kinds that can happen now.
+    pub fn take(&mut self, target: FaultTarget, possible: impl Fn(FaultKind) -> bool) -> Option<Fault> {
+        let queue = self.waiting.get_mut(&target)?;
+        let fault = queue.front_mut().filter(|fault| possible(fault.kind))?;
+        let taken = *fault;
+        fault.count = fault.count.saturating_sub(1);
+        if fault.count == 0 {
+            queue.pop_front();
+        }
+        let happened = self.taken.entry(taken.kind).or_default();
+        *happened = happened.saturating_add(1);
+        Some(taken)
+    }
+
+    /// Forgets all waiting faults.
+    pub fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// Waiting faults.
+    pub fn waiting(&self) -> impl Iterator<Item = &Fault> {
+        self.waiting.values().flatten()
+    }
+
+    /// How often each kind happened.
+    #[must_use]
+    pub const fn happened(&self) -> &BTreeMap<FaultKind, u64> {
+        &self.taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(kind: FaultKind, count: u32) -> Fault {
+        Fault { target: kind.target(), kind, count, delay_ms: 0, depth: 0 }
+    }
+
+    #[test]
+    fn faults_happen_in_order_and_as_often_as_told() {
+        let mut faults = Faults::default();
+        assert!(faults.push(fault(FaultKind::Slow, 2)));
+        assert!(faults.push(fault(FaultKind::TooEarly, 1)));
+        assert!(faults.push(fault(FaultKind::MissingLogs, 1)));
+        let mut next = || faults.take(FaultTarget::Order, |_| true).map(|fault| fault.kind);
+        assert_eq!([next(), next()], [Some(FaultKind::Slow); 2]);
+        assert_eq!([next(), next()], [Some(FaultKind::TooEarly), None]);
+        assert!(faults.take(FaultTarget::Chain, |kind| kind == FaultKind::RpcError).is_none());
+        assert!(faults.take(FaultTarget::Chain, |kind| kind == FaultKind::MissingLogs).is_some());
+        assert_eq!(faults.happened().get(&FaultKind::Slow), Some(&2));
+    }
+
+    #[test]
+    fn a_kind_breaks_only_its_target() {
+        let mut faults = Faults::default();
+        assert!(!faults.push(Fault { target: FaultTarget::Chain, ..fault(FaultKind::Slow, 1) }));
+        let parsed: Fault = serde_json::from_str(r#"{"target":"order","kind":"500_after"}"#).unwrap();
+        assert_eq!(parsed, fault(FaultKind::Error500After, 1));
+    }
+}

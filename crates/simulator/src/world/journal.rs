@@ -1,0 +1,260 @@
+//! The venue's own books: every order it ever saw, every post, every trade. The witness by which
+//! "nothing lost, nothing doubled" is judged; never used to decide anything about money.
+
+use std::collections::BTreeMap;
+
+use domain::{Address, OrderId, Price, Shares, Side, Timestamp, TokenId, TxHash, Usd};
+use serde::Serialize;
+
+use super::book::Place;
+use crate::{contracts::Exchange, signing::SignedFields, wire::OrderType};
+
+/// Where an order stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderState {
+    /// Never reached the book.
+    Refused,
+    /// Rests on the book.
+    Live,
+    /// Filled, or filled as far as it will be.
+    Matched,
+    /// Found nothing to match.
+    Killed,
+    /// Cancelled.
+    Canceled,
+}
+
+/// How one post of an order ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PostOutcome {
+    /// Filled or resting.
+    Accepted,
+    /// Reached the book and found nothing.
+    Killed,
+    /// Known already.
+    Duplicate,
+    /// Refused before the book.
+    Refused,
+}
+
+/// An order with everything that happened to it.
+#[derive(Clone, Debug)]
+pub struct OrderRecord {
+    /// As signed.
+    pub fields: SignedFields,
+    /// Type.
+    pub order_type: OrderType,
+    /// API key that posted it.
+    pub owner: String,
+    /// Exchange it was signed for.
+    pub exchange: Exchange,
+    /// Unix seconds, 0 = none.
+    pub expiration: u64,
+    /// Limit price; 0 until the numbers were checked.
+    pub limit: Price,
+    /// State.
+    pub state: OrderState,
+    /// Posts by outcome.
+    pub posts: Posts,
+    /// Last refusal.
+    pub last_error: Option<String>,
+    /// First time it reached the book.
+    pub known_since: Option<Timestamp>,
+    /// What it gave.
+    pub filled_maker: i64,
+    /// What it got.
+    pub filled_taker: i64,
+    /// Fees it paid.
+    pub fee: Usd,
+    /// Its trades.
+    pub trades: Vec<usize>,
+    /// Where it rests.
+    pub place: Option<Place>,
+    /// What is held back for its open rest, in its maker asset.
+    pub reserved: i64,
+}
+
+/// Posts of an order, counted by outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Posts {
+    /// Filled or resting.
+    pub accepted: u32,
+    /// Reached the book and found nothing.
+    pub killed: u32,
+    /// Known already.
+    pub duplicate: u32,
+    /// Refused before the book.
+    pub refused: u32,
+}
+
+impl OrderRecord {
+    /// What it may still give.
+    #[must_use]
+    pub const fn open_maker(&self) -> i64 {
+        self.fields.maker_amount.saturating_sub(self.filled_maker)
+    }
+
+    /// Shares asked for.
+    #[must_use]
+    pub const fn shares(&self) -> Shares {
+        Shares(match self.fields.side {
+            Side::Buy => self.fields.taker_amount,
+            Side::Sell => self.fields.maker_amount,
+        })
+    }
+
+    /// Shares filled.
+    #[must_use]
+    pub const fn filled_shares(&self) -> Shares {
+        Shares(match self.fields.side {
+            Side::Buy => self.filled_taker,
+            Side::Sell => self.filled_maker,
+        })
+    }
+}
+
+/// Where a trade's settlement stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TradeStatus {
+    /// Matched, on its way to the chain.
+    Matched,
+    /// In a block.
+    Mined,
+    /// Final.
+    Confirmed,
+    /// Sent again under another hash.
+    Retrying,
+    /// Will not settle; balances were given back.
+    Failed,
+}
+
+impl TradeStatus {
+    /// Name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Matched => "MATCHED",
+            Self::Mined => "MINED",
+            Self::Confirmed => "CONFIRMED",
+            Self::Retrying => "RETRYING",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// A maker's part of a trade.
+#[derive(Clone, Copy, Debug)]
+pub struct MakerPart {
+    /// Order.
+    pub order: OrderId,
+    /// Wallet.
+    pub wallet: Address,
+    /// Price.
+    pub price: Price,
+    /// Shares.
+    pub shares: Shares,
+    /// Dollars.
+    pub usd: Usd,
+}
+
+/// One match of a taker order.
+#[derive(Clone, Debug)]
+pub struct Trade {
+    /// Id (UUID).
+    pub id: String,
+    /// Taker order.
+    pub taker_order: OrderId,
+    /// Taker's wallet.
+    pub taker: Address,
+    /// API key of the taker.
+    pub owner: String,
+    /// Token.
+    pub token: TokenId,
+    /// Taker's side.
+    pub side: Side,
+    /// Shares.
+    pub shares: Shares,
+    /// Dollars, without the fee.
+    pub usd: Usd,
+    /// Taker's fee.
+    pub fee: Usd,
+    /// Makers.
+    pub makers: Vec<MakerPart>,
+    /// Status.
+    pub status: TradeStatus,
+    /// Transaction, once one was sent.
+    pub tx: Option<TxHash>,
+    /// When it was matched.
+    pub matched_at: Timestamp,
+    /// When its status changed.
+    pub updated_at: Timestamp,
+}
+
+/// Orders, posts and trades.
+#[derive(Debug, Default)]
+pub struct Journal {
+    /// Orders by id.
+    pub orders: BTreeMap<OrderId, OrderRecord>,
+    /// Trades in the order of matching.
+    pub trades: Vec<Trade>,
+    trade_ids: BTreeMap<String, usize>,
+    by_wallet: BTreeMap<Address, Vec<usize>>,
+    live: BTreeMap<Address, Vec<OrderId>>,
+    /// Posts that were no order of a known signer: bad login, bad JSON, bad signature.
+    pub strange_posts: u64,
+}
+
+impl Journal {
+    /// Adds a trade and says its number.
+    pub fn add_trade(&mut self, trade: Trade) -> usize {
+        let number = self.trades.len();
+        self.trade_ids.insert(trade.id.clone(), number);
+        self.by_wallet.entry(trade.taker).or_default().push(number);
+        for maker in &trade.makers {
+            let numbers = self.by_wallet.entry(maker.wallet).or_default();
+            if numbers.last() != Some(&number) {
+                numbers.push(number);
+            }
+        }
+        self.trades.push(trade);
+        number
+    }
+
+    /// A trade by id.
+    #[must_use]
+    pub fn trade(&self, id: &str) -> Option<&Trade> {
+        self.trades.get(*self.trade_ids.get(id)?)
+    }
+
+    /// Numbers of a wallet's trades, oldest first.
+    #[must_use]
+    pub fn trades_of(&self, wallet: Address) -> &[usize] {
+        self.by_wallet.get(&wallet).map_or(&[], Vec::as_slice)
+    }
+
+    /// Notes that an order rests.
+    pub fn note_live(&mut self, wallet: Address, id: OrderId) {
+        self.live.entry(wallet).or_default().push(id);
+    }
+
+    /// A wallet's resting orders.
+    pub fn live_of(&self, wallet: Address) -> impl Iterator<Item = (&OrderId, &OrderRecord)> {
+        self.live
+            .get(&wallet)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.orders.get_key_value(id))
+            .filter(|(_, record)| record.state == OrderState::Live)
+    }
+
+    /// Changes a trade's status.
+    pub fn set_status(&mut self, number: usize, status: TradeStatus, tx: Option<TxHash>, now: Timestamp) {
+        if let Some(trade) = self.trades.get_mut(number) {
+            trade.status = status;
+            trade.tx = tx;
+            trade.updated_at = now;
+        }
+    }
+}

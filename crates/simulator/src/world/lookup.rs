@@ -1,0 +1,176 @@
+//! What clients may look up: their orders and trades, as JSON of the venue. Reads only.
+
+use domain::{Address, OrderId, Price, Timestamp, money::Rounding};
+use serde_json::{Value, json};
+
+use super::{
+    World,
+    journal::{OrderRecord, OrderState, Trade},
+    registry::ApiKey,
+};
+
+/// Filters of `/data/trades`.
+#[derive(Clone, Debug, Default)]
+pub struct TradeFilter {
+    /// Trade id.
+    pub id: Option<String>,
+    /// Taker's wallet.
+    pub taker: Option<Address>,
+    /// A maker's wallet, or the taker's, which some clients send as `maker_address`.
+    pub maker: Option<Address>,
+    /// Condition, as text.
+    pub market: Option<String>,
+    /// Token, as text.
+    pub asset: Option<String>,
+    /// Unix seconds.
+    pub before: Option<i64>,
+    /// Unix seconds.
+    pub after: Option<i64>,
+}
+
+impl World {
+    /// An order of this key, as JSON, if look-ups can see it.
+    #[must_use]
+    pub fn order_json(&self, now: Timestamp, key: &ApiKey, id: OrderId) -> Option<Value> {
+        let record = self.journal.orders.get(&id)?;
+        (record.owner == key.key && self.is_visible(now, record)).then(|| self.record_json(id, record))
+    }
+
+    /// Resting orders of this key, oldest id first.
+    #[must_use]
+    pub fn open_orders_json(&self, now: Timestamp, key: &ApiKey) -> Vec<Value> {
+        let wallets = self.wallets_of(key);
+        let live = wallets.into_iter().flat_map(|wallet| self.journal.live_of(wallet));
+        let visible = live.filter(|(_, record)| record.owner == key.key && self.is_visible(now, record));
+        visible.map(|(id, record)| self.record_json(*id, record)).collect()
+    }
+
+    fn wallets_of(&self, key: &ApiKey) -> Vec<Address> {
+        (0..=3).filter_map(|kind| self.registry.wallet_of(key.address, kind)).collect()
+    }
+
+    fn is_visible(&self, now: Timestamp, record: &OrderRecord) -> bool {
+        let Some(since) = record.known_since else { return false };
+        let hidden = self.knobs.lookup_hides_finished && record.state != OrderState::Live;
+        !hidden && since.plus(self.knobs.lookup_lag()) <= now
+    }
+
+    fn record_json(&self, id: OrderId, record: &OrderRecord) -> Value {
+        let market = self.registry.market_of(&record.fields.token);
+        let status = match record.state {
+            OrderState::Live => "LIVE",
+            OrderState::Matched => "MATCHED",
+            OrderState::Canceled | OrderState::Killed => "CANCELED",
+            OrderState::Refused => "INVALID",
+        };
+        let trades: Vec<&str> = record
+            .trades
+            .iter()
+            .filter_map(|number| self.journal.trades.get(*number))
+            .map(|trade| trade.id.as_str())
+            .collect();
+        json!({
+            "id": id,
+            "status": self.status_text("ORDER", status),
+            "owner": record.owner,
+            "maker_address": record.fields.maker,
+            "market": market.map_or_else(String::new, |market| market.spec.condition.to_string()),
+            "asset_id": record.fields.token,
+            "side": record.fields.side.to_string(),
+            "original_size": self.size_text(record.shares().0),
+            "size_matched": self.size_text(record.filled_shares().0),
+            "price": record.limit.to_string(),
+            "outcome": market.map_or("", |market| market.outcome(&record.fields.token)),
+            "expiration": record.expiration.to_string(),
+            "order_type": record.order_type.name(),
+            "associate_trades": trades,
+            "created_at": record.known_since.map_or(0, Timestamp::seconds),
+        })
+    }
+
+    fn status_text(&self, kind: &str, status: &str) -> String {
+        if self.knobs.prefixed_statuses { format!("{kind}_STATUS_{status}") } else { status.to_owned() }
+    }
+
+    fn size_text(&self, micros: i64) -> String {
+        if self.knobs.prefixed_statuses { micros.to_string() } else { domain::Shares(micros).to_string() }
+    }
+
+    /// Trades of this key's wallets that pass the filter, newest first.
+    #[must_use]
+    pub fn trades_json(&self, now: Timestamp, key: &ApiKey, filter: &TradeFilter) -> Vec<Value> {
+        let mut numbers: Vec<(usize, Address)> = self
+            .wallets_of(key)
+            .into_iter()
+            .flat_map(|wallet| self.journal.trades_of(wallet).iter().map(move |number| (*number, wallet)))
+            .collect();
+        numbers.sort_unstable_by(|left, right| right.cmp(left));
+        numbers
+            .into_iter()
+            .filter_map(|(number, wallet)| Some((self.journal.trades.get(number)?, wallet)))
+            .filter(|(trade, _)| trade.matched_at.plus(self.knobs.lookup_lag()) <= now)
+            .filter(|(trade, _)| self.passes(trade, filter))
+            .map(|(trade, wallet)| self.trade_json(trade, wallet))
+            .collect()
+    }
+
+    fn passes(&self, trade: &Trade, filter: &TradeFilter) -> bool {
+        let market = || self.registry.market_of(&trade.token).map(|market| market.spec.condition.to_string());
+        let seconds = trade.matched_at.seconds();
+        filter.id.as_ref().is_none_or(|id| *id == trade.id)
+            && filter.taker.is_none_or(|taker| taker == trade.taker)
+            && filter.maker.is_none_or(|wallet| {
+                wallet == trade.taker || trade.makers.iter().any(|maker| maker.wallet == wallet)
+            })
+            && filter.asset.as_ref().is_none_or(|asset| *asset == trade.token.to_string())
+            && filter.market.as_ref().is_none_or(|wanted| market().as_ref() == Some(wanted))
+            && filter.before.is_none_or(|before| seconds < before)
+            && filter.after.is_none_or(|after| seconds > after)
+    }
+
+    fn trade_json(&self, trade: &Trade, viewer: Address) -> Value {
+        let market = self.registry.market_of(&trade.token);
+        let outcome = market.map_or("", |market| market.outcome(&trade.token));
+        let price = Price::of(trade.usd, trade.shares, Rounding::Down).unwrap_or_default();
+        let bps = market.map_or(0, |market| market.spec.fee.rate.0 / 100).to_string();
+        let maker_side = super::book::opposite(trade.side).to_string();
+        let makers: Vec<Value> = trade
+            .makers
+            .iter()
+            .map(|maker| {
+                json!({
+                    "order_id": maker.order,
+                    "owner": self.journal.orders.get(&maker.order).map_or("", |record| record.owner.as_str()),
+                    "maker_address": maker.wallet,
+                    "matched_amount": self.size_text(maker.shares.0),
+                    "price": maker.price.to_string(),
+                    "fee_rate_bps": "0",
+                    "asset_id": trade.token,
+                    "outcome": outcome,
+                    "side": maker_side,
+                })
+            })
+            .collect();
+        let is_taker = viewer == trade.taker;
+        json!({
+            "id": trade.id,
+            "taker_order_id": trade.taker_order,
+            "market": market.map_or_else(String::new, |market| market.spec.condition.to_string()),
+            "asset_id": trade.token,
+            "side": trade.side.to_string(),
+            "size": self.size_text(trade.shares.0),
+            "fee_rate_bps": bps,
+            "price": price.to_string(),
+            "status": self.status_text("TRADE", trade.status.name()),
+            "match_time": trade.matched_at.seconds().to_string(),
+            "last_update": trade.updated_at.seconds().to_string(),
+            "outcome": outcome,
+            "bucket_index": 0,
+            "owner": trade.owner,
+            "maker_address": trade.taker,
+            "maker_orders": makers,
+            "transaction_hash": trade.tx.map_or_else(String::new, |hash| hash.to_string()),
+            "trader_side": if is_taker { "TAKER" } else { "MAKER" },
+        })
+    }
+}

@@ -1,0 +1,227 @@
+//! The deterministic core: one plain struct with the whole venue and chain. No async, no IO, no clock;
+//! every method takes `now`. The same seed and the same calls give the same answers.
+
+pub mod book;
+pub mod chain;
+pub mod control;
+pub mod data;
+pub mod faults;
+pub mod fees;
+pub mod journal;
+pub mod ledger;
+pub mod logs;
+pub mod lookup;
+pub mod orders;
+pub mod registry;
+pub mod rules;
+pub mod settlement;
+pub mod verdict;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use domain::{Address, ConditionId, Timestamp, TokenId};
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng as _, SeedableRng as _},
+};
+use serde::{Deserialize, Serialize};
+
+use self::{
+    book::Book,
+    chain::Chain,
+    data::DataIndex,
+    faults::Faults,
+    journal::Journal,
+    ledger::{Asset, Ledger},
+    orders::Submission,
+    registry::Registry,
+};
+use crate::config::{Knobs, SimulatorConfig};
+
+/// A request the venue refuses, as it goes over the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: u16,
+    /// Text of `error`.
+    pub error: String,
+    /// Text of `code`.
+    pub code: Option<&'static str>,
+    /// Seconds until it makes sense to come back.
+    pub retry_after: Option<u64>,
+}
+
+impl Refusal {
+    /// With this status and text.
+    #[must_use]
+    pub fn new(status: u16, error: impl Into<String>) -> Self {
+        Self { status, error: error.into(), code: None, retry_after: None }
+    }
+
+    /// Status 400.
+    #[must_use]
+    pub fn bad(error: impl Into<String>) -> Self {
+        Self::new(400, error)
+    }
+}
+
+/// A control request that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WorldError {
+    /// No such market.
+    #[error("market {0} is not known: add it first")]
+    UnknownMarket(ConditionId),
+    /// No such token.
+    #[error("token {0} belongs to no known market: add its market first")]
+    UnknownToken(TokenId),
+    /// No such wallet.
+    #[error("wallet {0} is not known: register it first")]
+    UnknownWallet(Address),
+    /// Already there.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// Nonsense.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// What the venue accepts at all. Source: docs.polymarket.com/resources/error-codes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Everything.
+    #[default]
+    Normal,
+    /// Neither orders nor cancels.
+    Disabled,
+    /// Cancels only.
+    CancelOnly,
+    /// Cancels and post-only orders.
+    PostOnly,
+    /// The matching engine restarts (425).
+    Restarting,
+}
+
+/// The venue and its chain.
+#[derive(Debug)]
+pub struct World {
+    seed: u64,
+    interval: Option<Duration>,
+    next_block_at: Timestamp,
+    /// Behaviour.
+    pub knobs: Knobs,
+    /// What is accepted.
+    pub mode: Mode,
+    /// Faults waiting to happen.
+    pub faults: Faults,
+    rng: ChaCha8Rng,
+    registry: Registry,
+    books: BTreeMap<TokenId, Book>,
+    ledger: Ledger,
+    reserved: BTreeMap<(Address, Asset), i64>,
+    chain: Chain,
+    confirmed: u64,
+    stalled_head: Option<u64>,
+    data: DataIndex,
+    journal: Journal,
+    late: BTreeMap<(Timestamp, u64), Submission>,
+    arrivals: u64,
+}
+
+impl World {
+    /// An empty venue on a chain of one block.
+    #[must_use]
+    pub fn new(config: &SimulatorConfig, now: Timestamp) -> Self {
+        let interval = Some(Duration::from_millis(config.block_interval_ms)).filter(|time| !time.is_zero());
+        Self {
+            seed: config.seed,
+            interval,
+            next_block_at: now.plus(interval.unwrap_or_default()),
+            knobs: config.knobs.clone(),
+            mode: Mode::Normal,
+            faults: Faults::default(),
+            rng: ChaCha8Rng::seed_from_u64(config.seed),
+            registry: Registry::default(),
+            books: BTreeMap::new(),
+            ledger: Ledger::default(),
+            reserved: BTreeMap::new(),
+            chain: Chain::new(config.seed, config.first_block, now),
+            confirmed: config.first_block,
+            stalled_head: None,
+            data: DataIndex::default(),
+            journal: Journal::default(),
+            late: BTreeMap::new(),
+            arrivals: 0,
+        }
+    }
+
+    /// Wallets, markets and keys.
+    #[must_use]
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The chain.
+    #[must_use]
+    pub const fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Rows of the Data API.
+    #[must_use]
+    pub const fn data(&self) -> &DataIndex {
+        &self.data
+    }
+
+    /// Orders, posts and trades.
+    #[must_use]
+    pub const fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The venue's view of a balance, in millionths.
+    #[must_use]
+    pub fn balance(&self, wallet: Address, asset: Asset) -> i64 {
+        self.ledger.balance(wallet, asset)
+    }
+
+    /// A token's book; `None` if nothing ever rested there.
+    #[must_use]
+    pub fn book(&self, token: &TokenId) -> Option<&Book> {
+        self.books.get(token)
+    }
+
+    /// Does what time brings: blocks and late orders, in the order they are due.
+    pub fn tick(&mut self, now: Timestamp) {
+        while let Some(due) = self.next_due().filter(|due| *due <= now) {
+            if let Some(entry) = self.late.first_entry().filter(|entry| entry.key().0 <= due) {
+                let submission = entry.remove();
+                // Nobody waits for the answer; the journal keeps it.
+                let _ = self.place(due, &submission);
+                continue;
+            }
+            self.mine(due);
+            self.next_block_at = self.next_block_at.plus(self.interval.unwrap_or_default());
+        }
+    }
+
+    /// When something is due next.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let block = self.interval.map(|_| self.next_block_at);
+        let late = self.late.first_key_value().map(|((due, _), _)| *due);
+        [block, late].into_iter().flatten().min()
+    }
+
+    /// Keeps an order that the venue will process later.
+    pub fn defer(&mut self, due: Timestamp, submission: Submission) {
+        self.arrivals = self.arrivals.saturating_add(1);
+        self.late.insert((due, self.arrivals), submission);
+    }
+
+    fn random(&mut self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        self.rng.fill_bytes(&mut bytes);
+        bytes
+    }
+}

@@ -1,0 +1,439 @@
+//! From a match to the chain: balances move at once at the venue, the transaction is mined with the
+//! next block, becomes final, is retried, fails, or is reorganised away.
+
+use std::collections::BTreeMap;
+
+use domain::{Address, OrderId, Shares, Side, Timestamp, TokenId, TxHash, Usd};
+
+use super::{
+    World, WorldError,
+    book::Fill,
+    chain::{Fate, Tx},
+    data::{IndexedRow, Row, RowKind},
+    faults::{FaultKind, FaultTarget},
+    journal::{MakerPart, OrderState, Trade, TradeStatus},
+    ledger::{Asset, Transfer},
+    logs::{self, Leg},
+    orders::{Submission, totals},
+};
+use crate::{
+    contracts::{FEE_RECEIVER, HOUSE, NOBODY},
+    signing::uuid_text,
+};
+
+/// Two parties and what they exchange.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exchanged {
+    pub token: TokenId,
+    pub taker_side: Side,
+    pub taker: Address,
+    pub maker: Address,
+    pub shares: Shares,
+    pub usd: Usd,
+}
+
+impl Exchanged {
+    /// Shares one way, dollars the other.
+    pub const fn transfers(&self) -> [Transfer; 2] {
+        let (buyer, seller) = match self.taker_side {
+            Side::Buy => (self.taker, self.maker),
+            Side::Sell => (self.maker, self.taker),
+        };
+        [
+            Transfer { asset: Asset::Token(self.token), from: seller, to: buyer, amount: self.shares.0 },
+            Transfer { asset: Asset::Collateral, from: buyer, to: seller, amount: self.usd.0 },
+        ]
+    }
+}
+
+impl World {
+    /// Books a match: trade, balances, fills of all orders, and the transaction that settles it.
+    pub(super) fn settle_match(
+        &mut self,
+        now: Timestamp,
+        order: &Submission,
+        fills: &[Fill],
+        fee: Usd,
+    ) -> usize {
+        let (usd, shares) = totals(fills);
+        let fields = order.fields;
+        let number = self.journal.trades.len();
+        let id = uuid_text(&self.random());
+        let hash = TxHash(self.random());
+        let makers: Vec<MakerPart> = fills
+            .iter()
+            .map(|fill| MakerPart {
+                order: fill.order,
+                wallet: fill.maker,
+                price: fill.price,
+                shares: fill.shares,
+                usd: fill.usd,
+            })
+            .collect();
+        let tx = self.match_tx(order, &makers, fee, hash);
+        self.ledger.apply(&tx.transfers);
+        self.journal.add_trade(Trade {
+            id,
+            taker_order: order.id,
+            taker: fields.maker,
+            owner: order.owner.clone(),
+            token: fields.token,
+            side: fields.side,
+            shares,
+            usd,
+            fee,
+            makers,
+            status: TradeStatus::Matched,
+            tx: self.knobs.reply_with_hashes.then_some(hash),
+            matched_at: now,
+            updated_at: now,
+        });
+        let fate = self.next_fate();
+        self.chain.pending.push(Tx { trade: Some(number), fate, ..tx });
+        self.book_fill(order.id, fields.side, (usd, shares), number, fee);
+        for fill in fills {
+            let maker_side = super::book::opposite(fields.side);
+            self.book_fill(fill.order, maker_side, (fill.usd, fill.shares), number, Usd::ZERO);
+            self.close_if_filled(fill.order);
+            self.reserve_rest(fill.order);
+        }
+        number
+    }
+
+    fn next_fate(&mut self) -> Fate {
+        match self.faults.take(FaultTarget::Settlement, |_| true).map(|fault| fault.kind) {
+            Some(FaultKind::Retrying) => Fate::Retry,
+            Some(FaultKind::Failed) => Fate::Fail,
+            _ => Fate::Mine,
+        }
+    }
+
+    fn book_fill(&mut self, id: OrderId, side: Side, (usd, shares): (Usd, Shares), trade: usize, fee: Usd) {
+        let Some(record) = self.journal.orders.get_mut(&id) else { return };
+        let (gave, got) = match side {
+            Side::Buy => (usd.0, shares.0),
+            Side::Sell => (shares.0, usd.0),
+        };
+        record.filled_maker = record.filled_maker.saturating_add(gave);
+        record.filled_taker = record.filled_taker.saturating_add(got);
+        record.fee.0 = record.fee.0.saturating_add(fee.0);
+        record.trades.push(trade);
+    }
+
+    fn close_if_filled(&mut self, id: OrderId) {
+        if let Some(record) = self.journal.orders.get_mut(&id)
+            && record.filled_shares() >= record.shares()
+        {
+            record.state = OrderState::Matched;
+            record.place = None;
+        }
+    }
+
+    fn match_tx(&self, order: &Submission, makers: &[MakerPart], fee: Usd, hash: TxHash) -> Tx {
+        let fields = order.fields;
+        let mut transfers = Vec::with_capacity(2 * makers.len() + 1);
+        let mut legs = Vec::with_capacity(makers.len());
+        let mut rows = Vec::new();
+        let condition = self.registry.market_of(&fields.token).map(|market| market.spec.condition);
+        let mut row = |wallet, side, taker, shares, usd| {
+            if let Some(condition) = condition {
+                let kind = RowKind::Trade { token: fields.token, side, taker };
+                rows.push(Row { wallet, condition, kind, shares, usd });
+            }
+        };
+        let maker_side = super::book::opposite(fields.side);
+        for maker in makers {
+            let exchanged = Exchanged {
+                token: fields.token,
+                taker_side: fields.side,
+                taker: fields.maker,
+                maker: maker.wallet,
+                shares: maker.shares,
+                usd: maker.usd,
+            };
+            transfers.extend(exchanged.transfers());
+            legs.push(self.leg(maker.order, maker.wallet, maker_side, &exchanged, Usd::ZERO));
+            row(maker.wallet, maker_side, false, maker.shares, maker.usd);
+        }
+        let (usd, shares) = makers.iter().fold((Usd::ZERO, Shares::ZERO), |(usd, shares), part| {
+            (Usd(usd.0.saturating_add(part.usd.0)), Shares(shares.0.saturating_add(part.shares.0)))
+        });
+        if fee.is_positive() {
+            let asset = Asset::Collateral;
+            transfers.push(Transfer { asset, from: fields.maker, to: FEE_RECEIVER, amount: fee.0 });
+        }
+        row(fields.maker, fields.side, true, shares, usd);
+        let taker = Leg {
+            order: order.id,
+            wallet: fields.maker,
+            side: fields.side,
+            token: fields.token,
+            usd: usd.0,
+            shares: shares.0,
+            fee: fee.0,
+            builder: fields.builder,
+            metadata: fields.metadata,
+        };
+        let logs = logs::settlement(order.exchange, &taker, &legs);
+        Tx { hash, transfers, logs, rows, trade: None, fate: Fate::Mine, first_log: 0 }
+    }
+
+    fn leg(&self, order: OrderId, wallet: Address, side: Side, exchanged: &Exchanged, fee: Usd) -> Leg {
+        let record = self.journal.orders.get(&order);
+        Leg {
+            order,
+            wallet,
+            side,
+            token: exchanged.token,
+            usd: exchanged.usd.0,
+            shares: exchanged.shares.0,
+            fee: fee.0,
+            builder: record.map_or([0; 32], |record| record.fields.builder),
+            metadata: record.map_or([0; 32], |record| record.fields.metadata),
+        }
+    }
+
+    /// Adds a transaction of a party that is no client: its balances move at once, like a match's.
+    pub(super) fn submit(&mut self, tx: Tx) {
+        self.ledger.apply(&tx.transfers);
+        self.chain.pending.push(tx);
+    }
+
+    /// Mines a block now.
+    pub fn mine(&mut self, now: Timestamp) -> u64 {
+        let candidates = std::mem::take(&mut self.chain.pending);
+        let txs = self.ready(now, candidates);
+        let number = self.add_block(now.seconds(), txs, now);
+        self.confirm(now);
+        number
+    }
+
+    /// The transactions that go into the next block. The others wait, or fail: by their fate, or because
+    /// what they move is not there, as when an earlier one failed.
+    fn ready(&mut self, now: Timestamp, candidates: Vec<Tx>) -> Vec<Tx> {
+        let mut txs = Vec::new();
+        let mut moved = BTreeMap::new();
+        for mut tx in candidates {
+            match tx.fate {
+                Fate::Mine if self.is_covered(&tx, &mut moved) => txs.push(tx),
+                Fate::Mine if !self.chain.pending.is_empty() => self.chain.pending.push(tx),
+                Fate::Mine | Fate::Fail => {
+                    self.note_trade(&tx, TradeStatus::Failed, now);
+                    self.ledger.reverse(&tx.transfers);
+                }
+                Fate::Retry => {
+                    self.note_trade(&tx, TradeStatus::Retrying, now);
+                    tx.hash = TxHash(self.random());
+                    tx.fate = Fate::Mine;
+                    self.chain.pending.push(tx);
+                }
+                Fate::Wait(blocks) => {
+                    tx.fate = blocks.checked_sub(1).filter(|left| *left > 0).map_or(Fate::Mine, Fate::Wait);
+                    self.chain.pending.push(tx);
+                }
+            }
+        }
+        txs
+    }
+
+    /// Whether everybody has on chain what this transaction takes, after those before it in the block;
+    /// `moved` keeps the sums of the block.
+    fn is_covered(&self, tx: &Tx, moved: &mut BTreeMap<(Address, Asset), i64>) -> bool {
+        let head = self.chain.head();
+        let mut after: BTreeMap<(Address, Asset), i64> = BTreeMap::new();
+        for transfer in &tx.transfers {
+            for (wallet, amount) in
+                [(transfer.from, transfer.amount.saturating_neg()), (transfer.to, transfer.amount)]
+            {
+                let key = (wallet, transfer.asset);
+                let sum = after.entry(key).or_insert_with(|| moved.get(&key).copied().unwrap_or(0));
+                *sum = sum.saturating_add(amount);
+            }
+        }
+        let covered = after.iter().all(|((wallet, asset), change)| {
+            matches!(*wallet, HOUSE | NOBODY)
+                || self.chain.history.at(*wallet, *asset, head).saturating_add(*change) >= 0
+        });
+        if covered {
+            moved.append(&mut after);
+        }
+        covered
+    }
+
+    fn note_trade(&mut self, tx: &Tx, status: TradeStatus, now: Timestamp) {
+        if let Some(trade) = tx.trade {
+            self.journal.set_status(trade, status, Some(tx.hash), now);
+        }
+    }
+
+    fn add_block(&mut self, timestamp: i64, txs: Vec<Tx>, now: Timestamp) -> u64 {
+        let number = self.chain.push(timestamp, txs);
+        let visible_at = now.plus(self.knobs.data_lag());
+        let Some(block) = self.chain.block(number) else { return number };
+        for tx in &block.txs {
+            for row in &tx.rows {
+                let timestamp = block.timestamp;
+                self.data.push(IndexedRow { row: *row, block: number, tx: tx.hash, timestamp, visible_at });
+            }
+            if let Some(trade) = tx.trade {
+                self.journal.set_status(trade, TradeStatus::Mined, Some(tx.hash), now);
+            }
+        }
+        number
+    }
+
+    /// Height of the newest final block.
+    #[must_use]
+    pub fn finalized(&self) -> u64 {
+        self.chain.head().saturating_sub(self.knobs.finality_blocks).max(self.chain.first())
+    }
+
+    fn confirm(&mut self, now: Timestamp) {
+        let finalized = self.finalized();
+        while self.confirmed < finalized {
+            self.confirmed = self.confirmed.saturating_add(1);
+            let Some(block) = self.chain.block(self.confirmed) else { break };
+            for tx in &block.txs {
+                if let Some(trade) = tx.trade {
+                    self.journal.set_status(trade, TradeStatus::Confirmed, Some(tx.hash), now);
+                }
+            }
+        }
+    }
+
+    /// Replaces the newest `depth` blocks by as many others with the same transactions at other log
+    /// indices, except as told, and adds one on top.
+    ///
+    /// # Errors
+    /// [`WorldError::Invalid`] when the depth is zero or reaches a final block, or a named
+    /// transaction is in none of the blocks.
+    pub fn reorganise(&mut self, now: Timestamp, spec: &ReorgSpec) -> Result<ReorgReport, WorldError> {
+        let removable = self.chain.head().saturating_sub(self.finalized());
+        if spec.depth == 0 || spec.depth > removable {
+            return Err(WorldError::Invalid(format!(
+                "depth {} is not possible: 1 to {removable} blocks are not final",
+                spec.depth
+            )));
+        }
+        let fates = self.reorg_fates(spec)?;
+        let dropped = self.chain.rewind(usize::try_from(spec.depth).unwrap_or(usize::MAX));
+        self.data.rewind(self.chain.head());
+        let mut report = ReorgReport::default();
+        let mut delayed = Vec::new();
+        for block in dropped {
+            let mut txs = Vec::new();
+            for mut tx in block.txs {
+                match fates.get(&tx.hash) {
+                    Some(ReorgFate::Drop) => {
+                        self.note_trade(&tx, TradeStatus::Failed, now);
+                        self.ledger.reverse(&tx.transfers);
+                        report.dropped.push(tx.hash);
+                    }
+                    Some(ReorgFate::Delay) => {
+                        self.note_trade(&tx, TradeStatus::Matched, now);
+                        tx.fate = Fate::Wait(2);
+                        report.delayed.push(tx.hash);
+                        delayed.push(tx);
+                    }
+                    Some(ReorgFate::Replace) => {
+                        let old = tx.hash;
+                        self.note_trade(&tx, TradeStatus::Retrying, now);
+                        tx.hash = TxHash(self.random());
+                        report.replaced.push((old, tx.hash));
+                        txs.push(tx);
+                    }
+                    None => txs.push(tx),
+                }
+            }
+            let txs = self.ready(now, txs);
+            self.add_block(block.timestamp, txs, now);
+        }
+        self.chain.pending.splice(0..0, delayed);
+        report.head = self.mine(now);
+        Ok(report)
+    }
+
+    fn reorg_fates(&self, spec: &ReorgSpec) -> Result<BTreeMap<TxHash, ReorgFate>, WorldError> {
+        let first = self.chain.head().saturating_sub(spec.depth).saturating_add(1);
+        let newest = (first..=self.chain.head())
+            .filter_map(|number| self.chain.block(number))
+            .flat_map(|block| block.txs.iter().map(|tx| tx.hash))
+            .last();
+        let mut fates = BTreeMap::new();
+        let lists = [
+            (&spec.drop, ReorgFate::Drop),
+            (&spec.replace, ReorgFate::Replace),
+            (&spec.delay, ReorgFate::Delay),
+        ];
+        for (names, fate) in lists {
+            for name in names {
+                let hash = match name {
+                    TxName::Last => newest,
+                    TxName::Hash(hash) => {
+                        self.chain.tx(hash).filter(|(block, _)| block.number >= first).map(|_| *hash)
+                    }
+                };
+                let hash = hash.ok_or_else(|| {
+                    WorldError::Invalid(format!(
+                        "transaction {name:?} is not in the newest {} blocks",
+                        spec.depth
+                    ))
+                })?;
+                fates.insert(hash, fate);
+            }
+        }
+        Ok(fates)
+    }
+}
+
+/// A transaction named in a control request: its hash, or `"last"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub enum TxName {
+    /// By hash.
+    Hash(TxHash),
+    /// The newest one in the blocks concerned.
+    Last,
+}
+
+impl TryFrom<String> for TxName {
+    type Error = domain::ids::IdError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text == "last" { Ok(Self::Last) } else { text.parse().map(Self::Hash) }
+    }
+}
+
+/// What becomes of the transactions of replaced blocks. Those not named are mined again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReorgSpec {
+    /// Blocks to replace.
+    pub depth: u64,
+    /// Left out for ever; a client's trade fails.
+    pub drop: Vec<TxName>,
+    /// Mined again under another hash.
+    pub replace: Vec<TxName>,
+    /// Left out of the new blocks, mined after them.
+    pub delay: Vec<TxName>,
+}
+
+/// What a reorganisation did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ReorgReport {
+    /// New head.
+    pub head: u64,
+    /// Left out for ever.
+    pub dropped: Vec<TxHash>,
+    /// Old and new hashes.
+    pub replaced: Vec<(TxHash, TxHash)>,
+    /// To be mined later.
+    pub delayed: Vec<TxHash>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReorgFate {
+    Drop,
+    Replace,
+    Delay,
+}

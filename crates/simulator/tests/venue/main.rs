@@ -1,0 +1,8 @@
+//! The simulator as its clients see it: over real sockets, and against vectors of official clients.
+
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod path;
+#[cfg(test)]
+mod vectors;
