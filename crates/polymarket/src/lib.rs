@@ -1,1 +1,33 @@
-//! placeholder
+//! The venue adapter: builds orders, talks to Polymarket's services, reads its chain. Implements the
+//! engine's ports.
+//!
+//! Knows the venue's JSON and nothing of policies, stores or queues. Holds API credentials in memory,
+//! never a key. Every answer is hostile until read: sizes are capped, decoding is strict, and what cannot
+//! be understood is a typed error.
+#![cfg_attr(
+    not(test),
+    deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::indexing_slicing)
+)]
+
+mod auth;
+mod clob;
+pub mod contracts;
+mod data_api;
+mod data_rows;
+mod http;
+mod json;
+pub mod limits;
+pub mod logs;
+mod lookup;
+mod market;
+mod order;
+mod reply;
+mod rpc;
+
+pub use clob::Clob;
+pub use data_api::DataApi;
+pub use http::client;
+pub use rpc::Rpc;
+
+#[cfg(test)]
+mod test_server;

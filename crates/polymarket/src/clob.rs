@@ -1,0 +1,286 @@
+//! The order gateway: prepare, post, cancel. Looking up is in [`crate::lookup`], markets and books in
+//! [`crate::market`].
+//!
+//! Sends every order exactly as often as it is asked to. Never decides whether to send again.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use domain::{Address, Clock, FeeSchedule, OrderId, OrderPlan, Timestamp, TokenId, TradingAccount};
+use eip712::{Chain, Exchange, OrderToSign, order_id, wrap_signature};
+use engine::ports::venue::{
+    OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, SignRequest, Signature, Signer,
+    SignerError, VenueError,
+};
+use futures_util::{StreamExt, stream};
+use reqwest::{Client, Method, header::CONTENT_TYPE};
+use tokio::sync::OnceCell;
+
+use crate::{
+    auth::{Credentials, LOGIN_NONCE, LoginReply, login_headers},
+    http::{Answer, Failure, Service, malformed, send},
+    json::Scalar,
+    limits::{ACCOUNT_DEADLINE, LOGIN_PARALLEL, PAGE_BODY, SIGN_BATCH, SMALL_BODY},
+    order::fill_and_kill_body,
+    reply::classify,
+};
+
+const ORDER_PATH: &str = "/order";
+
+/// The venue's order book service (CLOB) for all accounts. API credentials are derived through a login
+/// on first use and kept in memory.
+pub struct Clob {
+    pub(crate) service: Service,
+    chain: Chain,
+    signer: Arc<dyn Signer>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// By signing address, because that is what the venue binds credentials to. One cell per address:
+    /// whoever comes second waits for the login in flight.
+    logins: Mutex<HashMap<Address, Arc<OnceCell<Arc<Credentials>>>>>,
+    /// What look-ups need to estimate fees.
+    pub(crate) fees: Mutex<HashMap<TokenId, FeeSchedule>>,
+}
+
+impl Clob {
+    /// The service at `origin` (scheme and host), called with the process's one HTTP client.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        origin: &str,
+        chain: Chain,
+        signer: Arc<dyn Signer>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let service = Service::new(client, origin);
+        Self { service, chain, signer, clock, logins: Mutex::default(), fees: Mutex::default() }
+    }
+
+    /// The venue's clock, to the second.
+    ///
+    /// # Errors
+    /// [`VenueError`].
+    pub async fn server_time(&self) -> Result<Timestamp, VenueError> {
+        let what = "GET /time";
+        let answer = self.service.get("/time", ACCOUNT_DEADLINE, SMALL_BODY).await;
+        let seconds: Scalar = answer.map_err(|failure| failure.into_error(what))?.json(what)?;
+        seconds.whole().map(Timestamp::from_seconds).map_err(|error| malformed(what, &error))
+    }
+
+    fn login_cell(&self, signer: Address) -> Arc<OnceCell<Arc<Credentials>>> {
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(logins.entry(signer).or_default())
+    }
+
+    /// Credentials the venue has refused are derived anew on next use.
+    fn forget_login(&self, signer: Address) {
+        self.logins.lock().unwrap_or_else(PoisonError::into_inner).remove(&signer);
+    }
+
+    async fn credentials(&self, account: &TradingAccount) -> Result<Arc<Credentials>, VenueError> {
+        let cell = self.login_cell(account.signer);
+        cell.get_or_try_init(|| self.login(account)).await.cloned()
+    }
+
+    /// Creates credentials, or derives the ones that exist already.
+    async fn login(&self, account: &TradingAccount) -> Result<Arc<Credentials>, VenueError> {
+        let what = "API login";
+        let seconds = self.clock.now().seconds();
+        let request =
+            SignRequest::ApiLogin { key: account.key.clone(), timestamp: seconds, nonce: LOGIN_NONCE };
+        let signature = self.sign_one(what, request).await?;
+        let call = async |method, path| {
+            let request = self.service.request(method, path);
+            let request = login_headers(request, account.signer, seconds, &signature);
+            let answer = send(request, ACCOUNT_DEADLINE, SMALL_BODY).await;
+            answer.map_err(|failure| failure.into_error(what))
+        };
+        let mut answer = call(Method::POST, "/auth/api-key").await?;
+        if answer.status == 400 {
+            answer = call(Method::GET, "/auth/derive-api-key").await?;
+        }
+        // The parser's own message could quote the secret.
+        let reply = answer.is_success().then(|| serde_json::from_slice::<LoginReply>(&answer.body));
+        let reply = reply.ok_or_else(|| answer.error(what))?;
+        let reply = reply.map_err(|_| malformed(what, &"not the three parts of API credentials"))?;
+        let credentials = Credentials::new(account.signer, reply).map_err(|error| malformed(what, &error))?;
+        Ok(Arc::new(credentials))
+    }
+
+    async fn sign_one(&self, what: &str, request: SignRequest) -> Result<Signature, VenueError> {
+        let signed = self.signer.sign(&[request]).await.pop();
+        signed
+            .ok_or_else(|| malformed(what, &"the signer answered nothing"))?
+            .map_err(|error| signer_error(what, &error))
+    }
+
+    /// An authenticated call. `path` is what is authenticated, `query` (with its `?`) is not.
+    pub(crate) async fn call(
+        &self,
+        account: &TradingAccount,
+        method: Method,
+        path: &str,
+        query: &str,
+        body: Vec<u8>,
+    ) -> Result<Answer, VenueError> {
+        let what = format!("{method} {path}");
+        let credentials = self.credentials(account).await?;
+        let sent = self.send_as(&credentials, method, (path, query), body, ACCOUNT_DEADLINE).await;
+        let answer = sent.map_err(|failure| failure.into_error(&what))?;
+        if answer.status == 401 {
+            self.forget_login(account.signer);
+        }
+        Ok(answer)
+    }
+
+    async fn send_as(
+        &self,
+        credentials: &Credentials,
+        method: Method,
+        (path, query): (&str, &str),
+        body: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<Answer, Failure> {
+        let seconds = self.clock.now().seconds();
+        let request = self.service.request(method.clone(), &format!("{path}{query}"));
+        let mut request = credentials.authenticate(request, seconds, method.as_str(), path, &body);
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        send(request, deadline, PAGE_BODY).await
+    }
+
+    /// Credentials of every account in the plans; only the first time does this ask the venue.
+    async fn credentials_of(&self, plans: &[OrderPlan]) -> CredentialsByAddress {
+        let mut known = CredentialsByAddress::new();
+        let mut missing = HashMap::new();
+        for OrderPlan { account, .. } in plans {
+            match self.login_cell(account.signer).get() {
+                Some(credentials) => {
+                    known.insert(account.signer, Ok(Arc::clone(credentials)));
+                }
+                None => {
+                    missing.insert(account.signer, account.clone());
+                }
+            }
+        }
+        let logins = stream::iter(missing)
+            .map(|(signer, account)| async move { (signer, self.credentials(&account).await) })
+            .buffer_unordered(LOGIN_PARALLEL);
+        known.extend(logins.collect::<Vec<_>>().await);
+        known
+    }
+
+    async fn prepare_batch(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
+        let credentials = self.credentials_of(plans).await;
+        let drafts: Vec<_> = plans.iter().map(|plan| Draft::new(plan, &credentials)).collect();
+        let requests: Vec<_> = drafts
+            .iter()
+            .zip(plans)
+            .filter(|(draft, _)| draft.is_ok())
+            .map(|(_, plan)| SignRequest::Order(plan.clone()))
+            .collect();
+        let mut signatures = self.signer.sign(&requests).await.into_iter();
+        drafts
+            .into_iter()
+            .map(|draft| {
+                let draft = draft?;
+                let signature =
+                    signatures.next().ok_or_else(|| malformed(PREPARE, &"a signature is missing"))?;
+                draft.finish(&signature.map_err(|error| signer_error(PREPARE, &error))?, self.chain)
+            })
+            .collect()
+    }
+}
+
+type CredentialsByAddress = HashMap<Address, Result<Arc<Credentials>, VenueError>>;
+
+const PREPARE: &str = "preparing an order";
+
+fn signer_error(what: &str, error: &SignerError) -> VenueError {
+    let (what, reason) = (what.to_owned(), error.to_string());
+    match error {
+        SignerError::UnknownKey(_) | SignerError::Policy(_) => VenueError::Refused { what, reason },
+        SignerError::Unavailable(_) => VenueError::Unavailable { what, reason },
+    }
+}
+
+/// A plan with everything but its signature.
+struct Draft {
+    order: OrderToSign,
+    exchange: Exchange,
+    credentials: Arc<Credentials>,
+}
+
+impl Draft {
+    fn new(plan: &OrderPlan, credentials: &CredentialsByAddress) -> Result<Self, VenueError> {
+        let (order, exchange) = OrderToSign::from_plan(plan)
+            .map_err(|error| VenueError::Refused { what: PREPARE.to_owned(), reason: error.to_string() })?;
+        let credentials = credentials.get(&plan.account.signer).cloned();
+        let credentials = credentials.ok_or_else(|| malformed(PREPARE, &"no credentials"))??;
+        Ok(Self { order, exchange, credentials })
+    }
+
+    fn finish(&self, Signature(signature): &Signature, chain: Chain) -> Result<PreparedOrder, VenueError> {
+        let id = order_id(&self.order, self.exchange, chain);
+        let signature = wrap_signature(&self.order, self.exchange, chain, signature);
+        let body = fill_and_kill_body(&self.order, self.credentials.api_key(), &signature);
+        Ok(PreparedOrder { id, body: body.map_err(|error| malformed(PREPARE, &error))? })
+    }
+}
+
+#[async_trait]
+impl OrderGateway for Clob {
+    async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
+        let mut prepared = Vec::with_capacity(plans.len());
+        for batch in plans.chunks(SIGN_BATCH) {
+            prepared.extend(self.prepare_batch(batch).await);
+        }
+        prepared
+    }
+
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
+        let not_sent = |text| PostReply::NotAccepted { retry_after: None, text };
+        let started = self.clock.uptime();
+        let credentials = match self.credentials(account).await {
+            Ok(credentials) => credentials,
+            Err(VenueError::RateLimited { what, retry_after }) => {
+                return PostReply::NotAccepted { retry_after, text: format!("not sent: {what}") };
+            }
+            Err(error) => return not_sent(format!("not sent: {error}")),
+        };
+        // A login may have taken time; not one byte goes out after the deadline.
+        let left = deadline.saturating_sub(self.clock.uptime().saturating_sub(started));
+        if left.is_zero() {
+            return not_sent("not sent: the deadline passed before the login was done".to_owned());
+        }
+        let sent = self.send_as(&credentials, Method::POST, (ORDER_PATH, ""), order.body.clone(), left).await;
+        match sent {
+            Ok(answer) => {
+                if answer.status == 401 {
+                    self.forget_login(account.signer);
+                }
+                classify(&answer, order.id)
+            }
+            Err(failure @ Failure::NotSent(_)) => not_sent(failure.text()),
+            Err(failure) => PostReply::Unknown { text: failure.text() },
+        }
+    }
+
+    async fn look_up(&self, account: &TradingAccount, order: &OrderQuery) -> Result<OrderLookup, VenueError> {
+        self.find(account, order).await
+    }
+
+    async fn cancel(&self, account: &TradingAccount, order: OrderId) -> Result<(), VenueError> {
+        let body = format!("{{\"orderID\":\"{order}\"}}").into_bytes();
+        let answer = self.call(account, Method::DELETE, ORDER_PATH, "", body).await?;
+        if answer.is_success() { Ok(()) } else { Err(answer.error("DELETE /order")) }
+    }
+}
+
+#[cfg(test)]
+#[path = "clob_tests.rs"]
+pub(crate) mod tests;

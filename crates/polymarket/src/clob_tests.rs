@@ -1,0 +1,256 @@
+//! Preparing, posting and cancelling against a canned server.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use domain::{KeyRef, OrderAmounts, Side, WalletKind, ids::AccountId};
+use engine::ports::venue::RejectReason;
+
+use super::*;
+use crate::test_server::{Action, Request, StoppedClock, TestServer, reply};
+
+const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const LOGIN: &str =
+    r#"{"apiKey":"00000000-0000-0000-0000-000000000001","secret":"AAAA","passphrase":"p"}"#;
+
+/// Signs everything with sevens and counts logins.
+#[derive(Default)]
+pub(crate) struct Sevens {
+    logins: AtomicUsize,
+}
+
+#[async_trait]
+impl Signer for Sevens {
+    async fn sign(&self, requests: &[SignRequest]) -> Vec<Result<Signature, SignerError>> {
+        let logins = requests.iter().filter(|request| matches!(request, SignRequest::ApiLogin { .. }));
+        self.logins.fetch_add(logins.count(), Ordering::Relaxed);
+        let refused = |request: &SignRequest| match request {
+            SignRequest::Order(plan) => plan.salt == 13,
+            SignRequest::ApiLogin { .. } => false,
+        };
+        let sign = |request| match refused(request) {
+            true => Err(SignerError::Policy("unlucky".to_owned())),
+            false => Ok(Signature([7; 65])),
+        };
+        requests.iter().map(sign).collect()
+    }
+
+    async fn address(&self, key: &KeyRef) -> Result<Address, SignerError> {
+        Err(SignerError::UnknownKey(key.clone()))
+    }
+}
+
+pub(crate) fn clob(server: &TestServer) -> Clob {
+    let clock = Arc::new(StoppedClock(Timestamp::from_seconds(1_777_400_000)));
+    let client = crate::client().unwrap();
+    Clob::new(client, &server.origin, Chain::Polygon, Arc::new(Sevens::default()), clock)
+}
+
+pub(crate) fn account(number: u8) -> TradingAccount {
+    TradingAccount {
+        id: AccountId(i64::from(number)),
+        wallet: Address([number; 20]),
+        signer: Address([number; 20]),
+        kind: WalletKind::Eoa,
+        key: KeyRef(format!("account {number}")),
+    }
+}
+
+fn plan(number: u8, salt: u64) -> OrderPlan {
+    OrderPlan {
+        salt,
+        account: account(number),
+        token: TokenId([0x11; 32]),
+        side: Side::Buy,
+        amounts: OrderAmounts { maker: 5_000_000, taker: 10_000_000 },
+        timestamp: Timestamp::from_millis(1_777_400_000_123),
+        negative_risk: false,
+    }
+}
+
+/// Logs everybody in and hands other requests on.
+async fn server(handler: impl Fn(&Request) -> Action + Send + Sync + 'static) -> TestServer {
+    TestServer::start(move |request| match request.path() {
+        "/auth/api-key" => reply(200, LOGIN),
+        _ => handler(request),
+    })
+    .await
+}
+
+async fn prepared(clob: &Clob) -> PreparedOrder {
+    clob.prepare(&[plan(1, 1)]).await.remove(0).unwrap()
+}
+
+fn taken(id: OrderId) -> String {
+    format!(r#"{{"success":true,"orderID":"{id}","status":"matched","errorMsg":""}}"#)
+}
+
+#[tokio::test]
+async fn the_prepared_bytes_are_posted_authenticated_and_unchanged() {
+    let server = server(|_| reply(500, "")).await;
+    let clob = clob(&server);
+    let order = prepared(&clob).await;
+    for _ in 0..2 {
+        assert!(matches!(clob.post(&account(1), &order, DEADLINE).await, PostReply::Unknown { .. }));
+    }
+    let seen = server.seen();
+    let [login, first, second] = seen.as_slice() else { panic!("{seen:?}") };
+    // L1: who, when, which nonce, signed.
+    assert_eq!((login.method.as_str(), login.path()), ("POST", "/auth/api-key"));
+    assert_eq!(login.headers["poly_address"], format!("0x{}", "01".repeat(20)));
+    assert_eq!(login.headers["poly_timestamp"], "1777400000");
+    assert_eq!(login.headers["poly_nonce"], "0");
+    assert_eq!(login.headers["poly_signature"], format!("0x{}", "07".repeat(65)));
+    // L2, twice the same bytes.
+    for post in [first, second] {
+        assert_eq!((post.method.as_str(), post.path()), ("POST", "/order"));
+        assert_eq!(post.body, order.body);
+        assert_eq!(post.headers["content-type"], "application/json");
+        assert_eq!(post.headers["poly_api_key"], "00000000-0000-0000-0000-000000000001");
+        assert_eq!(post.headers["poly_passphrase"], "p");
+        assert_eq!(post.headers["poly_signature"].len(), 44);
+    }
+    let body: serde_json::Value = serde_json::from_slice(&order.body).unwrap();
+    assert_eq!(body["owner"], "00000000-0000-0000-0000-000000000001");
+    assert_eq!(body["orderType"], "FAK");
+    assert_eq!(body["order"]["signature"], format!("0x{}", "07".repeat(65)));
+}
+
+#[tokio::test]
+async fn one_login_serves_all_orders_of_an_account_even_at_once() {
+    let server = server(|_| reply(500, "")).await;
+    let clob = clob(&server);
+    let plans: Vec<_> = (0..40).map(|salt| plan(1 + (salt % 4) as u8, salt + 100)).collect();
+    let (one, two) = tokio::join!(clob.prepare(&plans), clob.prepare(&plans));
+    assert_eq!(one, two);
+    assert!(one.iter().all(Result::is_ok));
+    assert_eq!(server.count("/auth/api-key"), 4);
+}
+
+#[tokio::test]
+async fn existing_credentials_are_derived() {
+    let server = TestServer::start(|request| match (request.method.as_str(), request.path()) {
+        ("POST", "/auth/api-key") => reply(400, r#"{"error":"Could not create api key"}"#),
+        ("GET", "/auth/derive-api-key") => reply(200, LOGIN),
+        _ => reply(500, ""),
+    })
+    .await;
+    prepared(&clob(&server)).await;
+    assert_eq!(server.count("/auth/derive-api-key"), 1);
+}
+
+#[tokio::test]
+async fn a_failed_login_is_told_without_the_secret_and_tried_again() {
+    let bodies =
+        Mutex::new(vec![LOGIN.to_owned(), r#"{"apiKey":"k","secret":"!hush!","passphrase":"p"}"#.to_owned()]);
+    let server = TestServer::start(move |_| reply(200, bodies.lock().unwrap().pop().unwrap())).await;
+    let clob = clob(&server);
+    let error = clob.prepare(&[plan(1, 1)]).await.remove(0).unwrap_err();
+    assert!(matches!(error, VenueError::Malformed { .. }) && !error.to_string().contains("hush"), "{error}");
+    prepared(&clob).await;
+}
+
+#[tokio::test]
+async fn a_bad_plan_does_not_spoil_its_neighbours() {
+    let server = server(|_| reply(500, "")).await;
+    let mut plans = vec![plan(1, 1), plan(1, 13), plan(2, 2), plan(1, 3)];
+    plans[2].salt = 1 << 53;
+    let answers = clob(&server).prepare(&plans).await;
+    assert!(answers[0].is_ok() && answers[3].is_ok());
+    assert!(matches!(&answers[1], Err(VenueError::Refused { reason, .. }) if reason.contains("unlucky")));
+    assert!(matches!(&answers[2], Err(VenueError::Refused { reason, .. }) if reason.contains("2^53")));
+    assert_ne!(answers[0].as_ref().unwrap().id, answers[3].as_ref().unwrap().id);
+}
+
+#[tokio::test]
+async fn an_accepted_post_is_reported() {
+    let server = server(|request| {
+        let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        assert_eq!(body["order"]["salt"], 1);
+        reply(200, taken(OrderId([0; 32])))
+    })
+    .await;
+    let clob = clob(&server);
+    let order = PreparedOrder { id: OrderId([0; 32]), ..prepared(&clob).await };
+    assert!(matches!(clob.post(&account(1), &order, DEADLINE).await, PostReply::Accepted(_)));
+}
+
+#[tokio::test]
+async fn a_post_is_sent_once_whatever_happens_to_it() {
+    for name in ["dropped", "redirected", "overloaded", "silent"] {
+        let server = server(move |_| match name {
+            "dropped" => Action::Drop,
+            "redirected" => Action::Reply(307, "location: /elsewhere\r\n", String::new()),
+            "overloaded" => reply(503, "try again"),
+            _ => Action::Hang,
+        })
+        .await;
+        let clob = clob(&server);
+        let order = prepared(&clob).await;
+        let deadline = if name == "silent" { Duration::from_millis(200) } else { DEADLINE };
+        let answer = clob.post(&account(1), &order, deadline).await;
+        assert!(matches!(answer, PostReply::Unknown { .. }), "{name}: {answer:?}");
+        assert_eq!((server.count("/order"), server.count("/elsewhere")), (1, 0), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_cut_off() {
+    let server = server(|_| reply(200, " ".repeat(PAGE_BODY + 1))).await;
+    let clob = clob(&server);
+    let order = prepared(&clob).await;
+    assert!(matches!(clob.post(&account(1), &order, DEADLINE).await, PostReply::Unknown { .. }));
+}
+
+#[tokio::test]
+async fn what_never_left_is_not_unknown() {
+    // A port nobody listens on: bound, then given back.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = TestServer::start(|_| reply(500, "")).await;
+    let clob =
+        Clob { service: Service::new(crate::client().unwrap(), &format!("http://{free}")), ..clob(&gone) };
+    let order = PreparedOrder { id: OrderId([0; 32]), body: b"{}".to_vec() };
+    let answer = clob.post(&account(1), &order, DEADLINE).await;
+    assert!(matches!(answer, PostReply::NotAccepted { .. }), "{answer:?}");
+    // The same with credentials at hand: the post itself fails to connect.
+    let reply = serde_json::from_str(LOGIN).unwrap();
+    let credentials = Arc::new(Credentials::new(account(1).signer, reply).ok().unwrap());
+    clob.login_cell(account(1).signer).set(credentials).ok().unwrap();
+    let answer = clob.post(&account(1), &order, DEADLINE).await;
+    assert!(
+        matches!(&answer, PostReply::NotAccepted { text, .. } if text.contains("not sent")),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn refused_credentials_are_derived_anew() {
+    let server = server(|_| reply(401, r#"{"error":"Unauthorized/Invalid api key"}"#)).await;
+    let clob = clob(&server);
+    let order = prepared(&clob).await;
+    let answer = clob.post(&account(1), &order, DEADLINE).await;
+    assert!(matches!(answer, PostReply::Rejected { reason: RejectReason::Authentication, .. }));
+    prepared(&clob).await;
+    assert_eq!(server.count("/auth/api-key"), 2);
+}
+
+#[tokio::test]
+async fn cancelling_names_the_order() {
+    let server = server(|_| reply(200, r#"{"canceled":[],"not_canceled":{}}"#)).await;
+    clob(&server).cancel(&account(1), OrderId([0xab; 32])).await.unwrap();
+    let seen = server.seen();
+    let cancel = seen.last().unwrap();
+    assert_eq!((cancel.method.as_str(), cancel.path()), ("DELETE", "/order"));
+    assert_eq!(cancel.body, format!("{{\"orderID\":\"0x{}\"}}", "ab".repeat(32)).into_bytes());
+}
+
+#[tokio::test]
+async fn the_venue_s_clock_is_read_in_both_forms() {
+    for body in ["1777400001", "\"1777400001\""] {
+        let server = TestServer::start(move |_| reply(200, body)).await;
+        assert_eq!(clob(&server).server_time().await, Ok(Timestamp::from_seconds(1_777_400_001)));
+    }
+    let server = TestServer::start(|_| Action::Reply(429, "retry-after: 7\r\n", String::new())).await;
+    let what = "GET /time".to_owned();
+    let limited = VenueError::RateLimited { what, retry_after: Some(Duration::from_secs(7)) };
+    assert_eq!(clob(&server).server_time().await, Err(limited));
+}

@@ -1,0 +1,65 @@
+//! Addresses, event topics and call selectors of the venue's contracts. Constants only.
+//!
+//! Sources: docs.polymarket.com/resources/contracts; topics and selector are recomputed from their
+//! signatures in the tests.
+
+use alloy_primitives::hex;
+use domain::{Address, Hash, TokenId};
+use eip712::Chain;
+
+/// `OrderFilled` of the V2 and V3 exchanges.
+pub const ORDER_FILLED: Hash = Hash(hex!("d543adfd945773f1a62f74f0ee55a5e3b9b1a28262980ba90b1a89f2ea84d8ee"));
+/// `PayoutRedemption` of ConditionalTokens.
+pub const PAYOUT_REDEMPTION: Hash =
+    Hash(hex!("2682012a4a4f1973119f1c9b90745d1bd91fa2bab387344f044cb3586864d18d"));
+/// `balanceOfBatch(address[],uint256[])` of ERC-1155.
+pub const BALANCE_OF_BATCH: [u8; 4] = hex!("4e1273f4");
+
+/// ConditionalTokens, the ERC-1155 of the V2 era.
+#[must_use]
+pub const fn conditional_tokens(chain: Chain) -> Address {
+    Address(match chain {
+        Chain::Polygon => hex!("4d97dcd97ec945f40cf65f87097ace5ea0476045"),
+        Chain::Amoy => hex!("69308fb512518e39f9b16112fa8d994f4e2bf8bb"),
+    })
+}
+
+/// PositionManager, the ERC-1155 of the V3 era. Known for Polygon only.
+const POSITION_MANAGER: Address = Address(hex!("006f54f7f9a22e0000cc2ab60031000000ae9fef"));
+
+/// The ERC-1155 contract that holds a token; `None` where its address is not known.
+#[must_use]
+pub fn token_contract(token: &TokenId, chain: Chain) -> Option<Address> {
+    match (token.is_v3(), chain) {
+        (false, _) => Some(conditional_tokens(chain)),
+        (true, Chain::Polygon) => Some(POSITION_MANAGER),
+        (true, Chain::Amoy) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::keccak256;
+
+    use super::*;
+
+    #[test]
+    fn constants_are_the_hashes_of_their_signatures() {
+        let filled =
+            "OrderFilled(bytes32,address,address,uint8,uint256,uint256,uint256,uint256,bytes32,bytes32)";
+        assert_eq!(ORDER_FILLED.0, keccak256(filled).0);
+        let redemption = "PayoutRedemption(address,address,bytes32,bytes32,uint256[],uint256)";
+        assert_eq!(PAYOUT_REDEMPTION.0, keccak256(redemption).0);
+        assert_eq!(BALANCE_OF_BATCH, keccak256("balanceOfBatch(address[],uint256[])")[..4]);
+    }
+
+    #[test]
+    fn the_token_says_which_contract_holds_it() {
+        let mut v3 = [0x11; 32];
+        v3[19..27].fill(0);
+        assert_eq!(token_contract(&TokenId(v3), Chain::Polygon), Some(POSITION_MANAGER));
+        assert_eq!(token_contract(&TokenId(v3), Chain::Amoy), None);
+        let old = TokenId([0x11; 32]);
+        assert_eq!(token_contract(&old, Chain::Polygon), Some(conditional_tokens(Chain::Polygon)));
+    }
+}

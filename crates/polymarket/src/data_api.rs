@@ -1,0 +1,234 @@
+//! The venue's public history of wallets: v2 of the Data API, and v1 where v2 is not served.
+//!
+//! Rows are handed on as they came, one list per response: equal rows of one response are separate
+//! fills, and rows are never counted across responses. So that fills of one second are not torn apart,
+//! the second in which a page ends is read again, whole, by the next request.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use domain::{Address, Shares, Timestamp, TokenId};
+use engine::ports::venue::{HistoryResponse, TradeHistory, VenueError};
+use reqwest::Client;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    data_rows::{ActivityRow, Page, PositionRow, read_v1, read_v2},
+    http::{Service, malformed},
+    limits::{HISTORY_DEADLINE, MAX_HISTORY_PAGES, PAGE_BODY, V1_PAGE, V2_PAGE},
+};
+
+/// The Data API.
+pub struct DataApi {
+    service: Service,
+}
+
+/// Which version answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
+
+/// What is read: a path of both versions and what narrows it.
+struct Feed {
+    path: &'static str,
+    v1_filter: &'static str,
+    v2_filter: &'static str,
+}
+
+/// Fills and redemptions.
+const ACTIVITY: Feed = Feed {
+    path: "/activity",
+    v1_filter: "&type=TRADE,REDEEM&sortBy=TIMESTAMP&sortDirection=DESC",
+    v2_filter: "&type=TRADE,REDEEM&sort_direction=DESC",
+};
+
+/// Fills in both roles: the default of v1 leaves out what the wallet did as maker.
+const TRADES: Feed = Feed { path: "/trades", v1_filter: "&takerOnly=false", v2_filter: "&taker_only=false" };
+
+/// Everything held, however small.
+const POSITIONS: Feed =
+    Feed { path: "/positions", v1_filter: "&sizeThreshold=0", v2_filter: "&size_threshold=0" };
+
+/// Where the next page begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Position {
+    /// Newest second asked for; `None` at first.
+    end: Option<i64>,
+    /// v1: rows to skip.
+    offset: usize,
+    /// v2: the venue's cursor.
+    cursor: Option<String>,
+}
+
+impl DataApi {
+    /// The service at `origin` (scheme and host).
+    #[must_use]
+    pub fn new(client: Client, origin: &str) -> Self {
+        Self { service: Service::new(client, origin) }
+    }
+
+    /// One page; `None` when this version does not serve the path.
+    async fn page<T: DeserializeOwned>(
+        &self,
+        version: Version,
+        feed: &Feed,
+        wallet: Address,
+        start: Option<i64>,
+        position: &Position,
+    ) -> Result<Option<Page<T>>, VenueError> {
+        let (prefix, limit, filter) = match version {
+            Version::V2 => ("/v2", V2_PAGE, feed.v2_filter),
+            Version::V1 => ("", V1_PAGE, feed.v1_filter),
+        };
+        let mut query = format!("{prefix}{}?user={wallet}&limit={limit}{filter}", feed.path);
+        let mut add = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                query.push_str(&format!("&{name}={value}"));
+            }
+        };
+        add("start", start.map(|second| second.to_string()));
+        add("end", position.end.map(|second| second.to_string()));
+        add("offset", (position.offset > 0).then(|| position.offset.to_string()));
+        add("cursor", position.cursor.as_deref().map(escape));
+        let what = format!("GET {prefix}{}", feed.path);
+        let answer = self.service.get(&query, HISTORY_DEADLINE, PAGE_BODY).await;
+        let answer = answer.map_err(|failure| failure.into_error(&what))?;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        if !answer.is_success() {
+            return Err(answer.error(&what));
+        }
+        let read = match version {
+            Version::V2 => read_v2(&answer.body),
+            Version::V1 => read_v1(&answer.body),
+        };
+        read.map(Some).map_err(|reason| malformed(&what, &reason))
+    }
+
+    /// The first page, from the newest version that serves the feed.
+    async fn first_page<T: DeserializeOwned>(
+        &self,
+        feed: &Feed,
+        wallet: Address,
+        start: Option<i64>,
+    ) -> Result<(Version, Page<T>), VenueError> {
+        for version in [Version::V2, Version::V1] {
+            let page = self.page(version, feed, wallet, start, &Position::default()).await?;
+            if let Some(page) = page {
+                return Ok((version, page));
+            }
+        }
+        let what = format!("GET {}", feed.path);
+        Err(VenueError::Refused { what, reason: "served by neither version of the Data API".to_owned() })
+    }
+
+    async fn rows_since(
+        &self,
+        feed: &Feed,
+        wallet: Address,
+        since: Timestamp,
+    ) -> Result<Vec<HistoryResponse>, VenueError> {
+        // Whether the first second is part of the answer is not documented: ask for one more.
+        let start = Some(since.seconds().saturating_sub(1).max(0));
+        let (version, mut page) = self.first_page::<ActivityRow>(feed, wallet, start).await?;
+        let mut position = Position::default();
+        let mut responses = Vec::new();
+        for _ in 0..MAX_HISTORY_PAGES {
+            let bad = |reason: String| malformed(feed.path, &reason);
+            responses.push(read_rows(&page.rows, wallet, since).map_err(bad)?);
+            match next(version, &page, &position).map_err(bad)? {
+                None => return Ok(responses),
+                Some(following) => position = following,
+            }
+            let following = self.page(version, feed, wallet, start, &position).await?;
+            page = following.ok_or_else(|| malformed(feed.path, &"a following page is not found"))?;
+        }
+        Err(malformed(feed.path, &format!("more than {MAX_HISTORY_PAGES} pages since {since}")))
+    }
+}
+
+fn read_rows(rows: &[ActivityRow], wallet: Address, since: Timestamp) -> Result<HistoryResponse, String> {
+    let mut response = HistoryResponse::default();
+    for row in rows {
+        let row = row.read(wallet)?.filter(|row| row.traded_at.seconds() >= since.seconds());
+        response.rows.extend(row);
+    }
+    Ok(response)
+}
+
+/// Where to go on after `page`, newest first; `None` at the end.
+fn next(version: Version, page: &Page<ActivityRow>, at: &Position) -> Result<Option<Position>, String> {
+    let more = match version {
+        Version::V2 => page.next_cursor.is_some(),
+        Version::V1 => page.rows.len() >= V1_PAGE,
+    };
+    if !more {
+        return Ok(None);
+    }
+    let mut oldest = i64::MAX;
+    for row in &page.rows {
+        oldest = oldest.min(row.seconds()?);
+    }
+    // One more than the oldest second, because the end may or may not be part of the answer.
+    let end = oldest.saturating_add(1);
+    if !page.rows.is_empty() && at.end.is_none_or(|before| end < before) {
+        return Ok(Some(Position { end: Some(end), ..Position::default() }));
+    }
+    // A page within one second: the same window goes on by cursor or offset.
+    Ok(Some(match version {
+        Version::V2 => Position { cursor: page.next_cursor.clone(), ..at.clone() },
+        Version::V1 => Position { offset: at.offset.saturating_add(page.rows.len()), ..at.clone() },
+    }))
+}
+
+/// Percent-encodes a cursor.
+fn escape(text: &str) -> String {
+    let keep = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(byte);
+    text.bytes()
+        .map(|byte| if keep(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+#[async_trait]
+impl TradeHistory for DataApi {
+    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<Vec<HistoryResponse>, VenueError> {
+        // Two views of the same fills; each response counts for itself.
+        let (mut activity, trades) = tokio::try_join!(
+            self.rows_since(&ACTIVITY, wallet, since),
+            self.rows_since(&TRADES, wallet, since)
+        )?;
+        activity.extend(trades);
+        Ok(activity)
+    }
+
+    async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
+        let feed = &POSITIONS;
+        let bad = |reason: String| malformed(feed.path, &reason);
+        let (version, mut page) = self.first_page::<PositionRow>(feed, wallet, None).await?;
+        let mut position = Position::default();
+        // By token, because a position can move to another page between two requests.
+        let mut held = HashMap::new();
+        for _ in 0..MAX_HISTORY_PAGES {
+            for row in &page.rows {
+                held.extend(row.read(wallet).map_err(bad)?);
+            }
+            match (version, page.next_cursor) {
+                (Version::V2, Some(cursor)) => position.cursor = Some(cursor),
+                (Version::V1, _) if page.rows.len() >= V1_PAGE => {
+                    position.offset = position.offset.saturating_add(page.rows.len());
+                }
+                _ => return Ok(held.into_iter().collect()),
+            }
+            let following = self.page(version, feed, wallet, None, &position).await?;
+            page = following.ok_or_else(|| bad("a following page is not found".to_owned()))?;
+        }
+        Err(bad(format!("more than {MAX_HISTORY_PAGES} pages of positions")))
+    }
+}
+
+#[cfg(test)]
+#[path = "data_api_tests.rs"]
+mod tests;

@@ -1,0 +1,267 @@
+//! Recorded rows in both spellings, pages that end inside a second, hostile rows.
+
+use domain::{Price, Side, Usd};
+use engine::ports::venue::HistoryKind;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::test_server::{Request, TestServer, reply};
+
+const WALLET: &str = "0x476639d9845d7a0261cb005dae6473f089ff5a03";
+
+fn wallet() -> Address {
+    WALLET.parse().unwrap()
+}
+
+fn recorded(name: &str) -> Value {
+    let file: Value = serde_json::from_str(include_str!("../tests/vectors/data_api_v1.json")).unwrap();
+    file[name].clone()
+}
+
+/// A v1 row as v2 spells it.
+fn snake(row: &Value) -> Value {
+    let rename = |name: &str| match name {
+        "proxyWallet" => "proxy_wallet".to_owned(),
+        "conditionId" => "condition_id".to_owned(),
+        "transactionHash" => "transaction_hash".to_owned(),
+        "usdcSize" => "usdc_size".to_owned(),
+        "asset" => "token_id".to_owned(),
+        other => other.to_owned(),
+    };
+    Value::Object(
+        row.as_object().unwrap().iter().map(|(name, value)| (rename(name), value.clone())).collect(),
+    )
+}
+
+fn v2(rows: &[Value], next: Option<&str>) -> String {
+    json!({"data": rows, "pagination": {"limit": V2_PAGE, "has_more": next.is_some(), "next_cursor": next}})
+        .to_string()
+}
+
+/// A trade of `second`, told from others by its transaction.
+fn trade(second: i64, number: usize) -> Value {
+    let mut row = recorded("activity")[0].clone();
+    row["timestamp"] = second.into();
+    row["transactionHash"] = format!("0x{number:064x}").into();
+    row
+}
+
+async fn history(
+    handler: impl Fn(&Request) -> crate::test_server::Action + Send + Sync + 'static,
+) -> (TestServer, DataApi) {
+    let server = TestServer::start(handler).await;
+    let api = DataApi::new(crate::client().unwrap(), &server.origin);
+    (server, api)
+}
+
+fn kinds(responses: &[HistoryResponse]) -> Vec<HistoryKind> {
+    responses.iter().flat_map(|response| &response.rows).map(|row| row.kind).collect()
+}
+
+#[tokio::test]
+async fn both_versions_tell_the_same() {
+    let (_v1_server, v1_api) = history(|request| match request.path() {
+        "/activity" => reply(200, recorded("activity").to_string()),
+        "/trades" => reply(200, recorded("trades").to_string()),
+        _ => reply(404, ""),
+    })
+    .await;
+    let (v2_server, v2_api) = history(|request| {
+        let rows: Vec<_> = match request.path() {
+            "/v2/activity" => recorded("activity").as_array().unwrap().iter().map(snake).collect(),
+            "/v2/trades" => recorded("trades").as_array().unwrap().iter().map(snake).collect(),
+            _ => return reply(404, ""),
+        };
+        reply(200, v2(&rows, None))
+    })
+    .await;
+    let since = Timestamp::from_seconds(1_779_000_000);
+    let one = v1_api.activity(wallet(), since).await.unwrap();
+    let two = v2_api.activity(wallet(), since).await.unwrap();
+    assert_eq!(one, two);
+    // Activity and trades are separate responses.
+    assert_eq!(one.iter().map(|response| response.rows.len()).collect::<Vec<_>>(), [3, 1]);
+    assert!(kinds(&one).contains(&HistoryKind::Redemption { payout: Usd(270_000_000) }));
+    let last = kinds(&one)[3];
+    let HistoryKind::Trade { side, shares, price, .. } = last else { panic!("{last:?}") };
+    assert_eq!((side, shares, price), (Side::Buy, Shares(30_000_000), Price(131_553)));
+    let asked = v2_server.seen();
+    let of = |path: &str| asked.iter().find(|request| request.path() == path).unwrap();
+    assert_eq!(of("/v2/trades").query("taker_only"), Some("false"));
+    assert_eq!(of("/v2/activity").query("user"), Some(WALLET));
+    assert_eq!(of("/v2/activity").query("start"), Some("1778999999"));
+}
+
+#[tokio::test]
+async fn equal_rows_stay_separate_and_old_rows_are_left_out() {
+    let (_server, api) = history(|request| match request.path() {
+        "/v2/activity" => reply(200, v2(&[trade(100, 1), trade(100, 1), trade(99, 2), trade(98, 3)], None)),
+        "/v2/trades" => reply(200, v2(&[], None)),
+        _ => reply(404, ""),
+    })
+    .await;
+    let responses = api.activity(wallet(), Timestamp::from_seconds(99)).await.unwrap();
+    assert_eq!(responses[0].rows.len(), 3);
+    assert_eq!(responses[0].rows[0], responses[0].rows[1]);
+}
+
+/// Fills: number and second, newest first. Serves `limit` of those not younger than `end`.
+fn serve(fills: &[(i64, usize)], request: &Request, limit: usize) -> String {
+    let ask = |name: &str| request.query(name).map(|text| text.parse::<i64>().unwrap());
+    let window: Vec<_> =
+        fills.iter().filter(|(second, _)| ask("end").is_none_or(|end| *second <= end)).collect();
+    let skip = ask("cursor").or(ask("offset")).unwrap_or(0) as usize;
+    let rows: Vec<_> =
+        window.iter().skip(skip).take(limit).map(|(second, number)| trade(*second, *number)).collect();
+    let next = (skip + rows.len() < window.len()).then(|| (skip + rows.len()).to_string());
+    if request.path().starts_with("/v2") { v2(&rows, next.as_deref()) } else { json!(rows).to_string() }
+}
+
+#[tokio::test]
+async fn the_second_in_which_a_page_ends_is_read_again_whole() {
+    // Pages of four; second 50 lies across the end of the first page, second 20 fills more than a page.
+    let seconds = [60, 60, 50, 50, 50, 40, 20, 20, 20, 20, 20, 20, 10];
+    let fills: Vec<_> = seconds.iter().copied().zip(0..).collect();
+    let (_server, api) = history(move |request| match request.path() {
+        "/v2/activity" => reply(200, serve(&fills, request, 4)),
+        "/v2/trades" => reply(200, v2(&[], None)),
+        _ => reply(404, ""),
+    })
+    .await;
+    let responses = api.activity(wallet(), Timestamp::from_seconds(0)).await.unwrap();
+    let of_second = |response: &HistoryResponse, second| {
+        response.rows.iter().filter(|row| row.traded_at.seconds() == second).count()
+    };
+    let most = |second| responses.iter().map(|response| of_second(response, second)).max().unwrap();
+    assert_eq!((most(60), most(50), most(40), most(10)), (2, 3, 1, 1));
+    let distinct: std::collections::BTreeSet<_> =
+        responses.iter().flat_map(|response| &response.rows).map(|row| row.tx).collect();
+    assert_eq!(distinct.len(), seconds.len());
+}
+
+#[tokio::test]
+async fn v1_pages_are_read_to_the_end() {
+    let fills: Vec<_> = (0..1_203_usize).map(|number| (9_000 - (number / 3) as i64, number)).collect();
+    let (server, api) = history(move |request| match request.path() {
+        "/activity" | "/trades" => reply(200, serve(&fills, request, V1_PAGE)),
+        _ => reply(404, ""),
+    })
+    .await;
+    let responses = api.activity(wallet(), Timestamp::from_seconds(0)).await.unwrap();
+    let distinct: std::collections::BTreeSet<_> =
+        responses.iter().flat_map(|response| &response.rows).map(|row| row.tx).collect();
+    assert_eq!(distinct.len(), 1_203);
+    assert_eq!((server.count("/activity"), server.count("/trades")), (3, 3));
+    let asked = server.seen();
+    let trades = asked.iter().find(|request| request.path() == "/trades").unwrap();
+    assert_eq!(trades.query("takerOnly"), Some("false"));
+}
+
+#[tokio::test]
+async fn a_server_that_never_ends_is_left() {
+    let (server, api) = history(|request| match request.path() {
+        "/v2/activity" | "/v2/trades" => reply(200, v2(&[trade(50, 1)], Some("again & again"))),
+        _ => reply(404, ""),
+    })
+    .await;
+    let answer = api.activity(wallet(), Timestamp::from_seconds(0)).await;
+    assert!(matches!(answer, Err(VenueError::Malformed { .. })), "{answer:?}");
+    assert!(server.seen().iter().any(|request| request.query("cursor") == Some("again%20%26%20again")));
+}
+
+#[tokio::test]
+async fn positions_of_both_versions() {
+    let token = recorded("positions")[0]["asset"].as_str().unwrap().parse().unwrap();
+    for version in ["", "/v2"] {
+        let (server, api) = history(move |request| {
+            let row = recorded("positions")[0].clone();
+            let mut nothing = row.clone();
+            nothing["size"] = 0.into();
+            match request.path().strip_prefix(version) {
+                Some("/positions") if version.is_empty() => reply(200, json!([row, nothing]).to_string()),
+                Some("/positions") => reply(200, v2(&[snake(&row), snake(&nothing)], None)),
+                _ => reply(404, ""),
+            }
+        })
+        .await;
+        assert_eq!(api.positions(wallet()).await, Ok(vec![(token, Shares(60_000_000))]));
+        assert!(server.seen().last().unwrap().query("user").is_some());
+    }
+}
+
+#[tokio::test]
+async fn no_version_or_an_overloaded_one_is_an_error() {
+    let (_server, api) = history(|_| reply(404, "")).await;
+    let answer = api.activity(wallet(), Timestamp::from_seconds(0)).await;
+    assert!(matches!(answer, Err(VenueError::Refused { .. })));
+    let (server, api) = history(|_| reply(429, "")).await;
+    assert!(matches!(api.positions(wallet()).await, Err(VenueError::RateLimited { .. })));
+    // A refusal is no reason to bother the other version.
+    assert_eq!(server.seen().len(), 1);
+}
+
+fn read(row: &Value) -> Result<Option<engine::ports::venue::HistoryRow>, String> {
+    let row: ActivityRow = serde_json::from_str(&row.to_string()).map_err(|error| error.to_string())?;
+    row.read(wallet())
+}
+
+#[test]
+fn rows_of_other_kinds_are_passed_over() {
+    for kind in ["SPLIT", "MERGE", "REWARD", "CONVERSION", "YIELD", "SOMETHING_NEW"] {
+        let row = json!({"proxyWallet": WALLET, "timestamp": 5, "type": kind});
+        assert_eq!(read(&row), Ok(None), "{kind}");
+    }
+    let mut nothing = trade(5, 1);
+    nothing["size"] = 0.into();
+    assert_eq!(read(&nothing), Ok(None));
+}
+
+#[test]
+fn hostile_rows_are_refused() {
+    let changes: [fn(&mut Value); 12] = [
+        |row| row["proxyWallet"] = format!("0x{}", "01".repeat(20)).into(),
+        |row| row["timestamp"] = "soon".into(),
+        |row| row["timestamp"] = (-1).into(),
+        |row| row["transactionHash"] = "".into(),
+        |row| row["conditionId"] = "0x12".into(),
+        |row| row["asset"] = "0x12".into(),
+        |row| row["side"] = "".into(),
+        |row| row["size"] = (-1).into(),
+        |row| row["size"] = 1e300.into(),
+        |row| row["price"] = 1.5.into(),
+        |row| row["price"] = Value::Null,
+        |row| row["size"] = Value::Null,
+    ];
+    for change in changes {
+        let mut row = trade(5, 1);
+        change(&mut row);
+        assert!(read(&row).is_err(), "{row}");
+    }
+    let mut redemption = recorded("activity")[2].clone();
+    redemption["usdcSize"] = Value::Null;
+    assert!(read(&redemption).is_err());
+}
+
+proptest! {
+    #[test]
+    fn any_row_is_read_or_refused(
+        field in prop::sample::select(vec!["timestamp", "size", "price", "side", "asset", "type", "transactionHash"]),
+        value in prop_oneof![
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,20}".prop_map(Value::from),
+            Just(Value::Null),
+            Just(json!([[]])),
+        ],
+    ) {
+        let mut row = trade(5, 1);
+        row[field] = value;
+        let _ = read(&row);
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = (read_v1::<ActivityRow>(&bytes).is_ok(), read_v2::<PositionRow>(&bytes).is_ok());
+    }
+}

@@ -1,0 +1,200 @@
+//! One way to make a call: a deadline, a cap on the answer, no retry, no redirect.
+
+use std::{sync::Arc, time::Duration};
+
+use engine::ports::venue::VenueError;
+use reqwest::{Client, RequestBuilder, header::RETRY_AFTER, redirect, retry};
+use serde::de::DeserializeOwned;
+
+use crate::limits::{CONNECT_DEADLINE, MAX_RETRY_AFTER, MAX_TEXT, POOL_IDLE};
+
+/// Builds the one HTTP client of the process: TLS with the system's roots, no redirects, no retries of
+/// its own (an order must go out exactly as often as the engine says), no proxy from the environment.
+///
+/// # Errors
+/// When TLS cannot be set up (no root certificates).
+pub fn client() -> Result<Client, reqwest::Error> {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Losing a race against another installer is fine: one provider is installed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    Client::builder()
+        .user_agent(concat!("slipstream/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .referer(false)
+        .no_proxy()
+        .connect_timeout(CONNECT_DEADLINE)
+        .pool_idle_timeout(POOL_IDLE)
+        .tcp_keepalive(POOL_IDLE)
+        .build()
+}
+
+/// A complete answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// No complete answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// No connection: not a byte of the request went out.
+    NotSent(String),
+    /// The deadline passed; the request may have arrived.
+    Timeout(Duration),
+    /// The connection broke; the request may have arrived.
+    Broken(String),
+    /// More bytes than allowed.
+    TooLarge(usize),
+}
+
+/// Sends a request and reads the whole answer within `deadline`.
+pub(crate) async fn send(request: RequestBuilder, deadline: Duration, cap: usize) -> Result<Answer, Failure> {
+    let fail = |error: reqwest::Error| failure(error, deadline);
+    let mut response = request.timeout(deadline).send().await.map_err(fail)?;
+    let status = response.status().as_u16();
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<u64>().ok())
+        .map(seconds);
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(fail)? {
+        if body.len().saturating_add(chunk.len()) > cap {
+            return Err(Failure::TooLarge(cap));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status, retry_after, body })
+}
+
+/// A wait the venue asked for, within reason.
+pub(crate) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds).min(MAX_RETRY_AFTER)
+}
+
+fn failure(error: reqwest::Error, deadline: Duration) -> Failure {
+    // URLs are left out of every text: a provider's URL may carry its key.
+    let error = error.without_url();
+    if error.is_connect() || error.is_builder() {
+        return Failure::NotSent(chain(&error));
+    }
+    if error.is_timeout() {
+        return Failure::Timeout(deadline);
+    }
+    Failure::Broken(chain(&error))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    shorten(&text)
+}
+
+/// A foreign text, cut and without control characters.
+pub(crate) fn shorten(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
+}
+
+impl Failure {
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::NotSent(reason) => format!("not sent: {reason}"),
+            Self::Timeout(after) => format!("no answer within {after:?}"),
+            Self::Broken(reason) => reason.clone(),
+            Self::TooLarge(cap) => format!("an answer of more than {cap} bytes"),
+        }
+    }
+
+    pub(crate) fn into_error(self, what: &str) -> VenueError {
+        let what = what.to_owned();
+        match self {
+            Self::Timeout(after) => VenueError::Timeout { what, after },
+            Self::TooLarge(_) => VenueError::Malformed { what, reason: self.text() },
+            Self::NotSent(_) | Self::Broken(_) => VenueError::Unavailable { what, reason: self.text() },
+        }
+    }
+}
+
+impl Answer {
+    /// Whether the status is 2xx.
+    pub(crate) const fn is_success(&self) -> bool {
+        matches!(self.status, 200..=299)
+    }
+
+    /// The body as text, cut.
+    pub(crate) fn text(&self) -> String {
+        shorten(&String::from_utf8_lossy(&self.body))
+    }
+
+    /// What a status that is not 2xx means for a question (not for an order post).
+    pub(crate) fn error(&self, what: &str) -> VenueError {
+        let what = what.to_owned();
+        let reason = format!("status {}: {}", self.status, self.text());
+        match self.status {
+            429 => VenueError::RateLimited { what, retry_after: self.retry_after },
+            425 | 500.. => VenueError::Unavailable { what, reason },
+            400..=499 => VenueError::Refused { what, reason },
+            _ => VenueError::Malformed { what, reason },
+        }
+    }
+
+    /// The body of a 2xx answer.
+    pub(crate) fn json<T: DeserializeOwned>(&self, what: &str) -> Result<T, VenueError> {
+        if !self.is_success() {
+            return Err(self.error(what));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| malformed(what, &error))
+    }
+
+    /// As [`Answer::json`], but 404 is `None`.
+    pub(crate) fn json_if_found<T: DeserializeOwned>(&self, what: &str) -> Result<Option<T>, VenueError> {
+        if self.status == 404 {
+            return Ok(None);
+        }
+        self.json(what).map(Some)
+    }
+}
+
+/// An answer that cannot be understood.
+pub(crate) fn malformed(what: &str, reason: &dyn std::fmt::Display) -> VenueError {
+    VenueError::Malformed { what: what.to_owned(), reason: shorten(&reason.to_string()) }
+}
+
+/// Where a service lives and how it is called.
+#[derive(Clone)]
+pub(crate) struct Service {
+    client: Client,
+    origin: Arc<str>,
+}
+
+impl Service {
+    /// `origin` is scheme and host, with or without a slash at its end.
+    pub(crate) fn new(client: Client, origin: &str) -> Self {
+        Self { client, origin: origin.trim_end_matches('/').into() }
+    }
+
+    /// A request for a path that begins with a slash.
+    pub(crate) fn request(&self, method: reqwest::Method, path_and_query: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path_and_query}", self.origin))
+    }
+
+    /// A plain GET.
+    pub(crate) async fn get(
+        &self,
+        path_and_query: &str,
+        deadline: Duration,
+        cap: usize,
+    ) -> Result<Answer, Failure> {
+        send(self.request(reqwest::Method::GET, path_and_query), deadline, cap).await
+    }
+}

@@ -1,0 +1,66 @@
+//! Every limit of this crate, with its reason.
+
+use std::time::Duration;
+
+// Time. The deadline of an order post comes from the caller.
+
+/// Connecting, including TLS.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// A look-up, cancellation or login.
+pub const ACCOUNT_DEADLINE: Duration = Duration::from_secs(5);
+/// Market metadata and books.
+pub const MARKET_DEADLINE: Duration = Duration::from_secs(4);
+/// One page of the Data API.
+pub const HISTORY_DEADLINE: Duration = Duration::from_secs(10);
+/// One JSON-RPC call.
+pub const RPC_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest wait believed when the venue names one.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+/// An idle pooled connection is dropped before the venue's front end (about 60 s) drops it under us.
+pub const POOL_IDLE: Duration = Duration::from_secs(45);
+
+// Bytes of a response body.
+
+/// Answers about one order, login or cancellation.
+pub const SMALL_BODY: usize = 256 * 1024;
+/// Books, markets and pages of trades.
+pub const PAGE_BODY: usize = 8 * 1024 * 1024;
+/// Logs of whole blocks. The busiest Polygon blocks hold about 2 MB of exchange logs.
+pub const RPC_BODY: usize = 32 * 1024 * 1024;
+
+// Text.
+
+/// Characters of a foreign text that are kept in an error or reply.
+pub const MAX_TEXT: usize = 300;
+/// Bytes of an API key, passphrase or secret.
+pub const MAX_CREDENTIAL: usize = 256;
+/// Bytes of a number written as text.
+pub const MAX_NUMBER: usize = 64;
+
+// Counts.
+
+/// Signatures asked of the signer in one call, as its port promises.
+pub const SIGN_BATCH: usize = 500;
+/// Logins at the same time; the venue allows 100 calls of its login group in 10 s.
+pub const LOGIN_PARALLEL: usize = 8;
+/// Fee schedules remembered for look-ups.
+pub const FEE_CACHE: usize = 10_000;
+/// Levels per side of a book.
+pub const MAX_LEVELS: usize = 10_000;
+/// Pages of `/data/trades` read in one look-up.
+pub const MAX_TRADE_PAGES: usize = 20;
+/// Rows asked per page of v2 of the Data API (its maximum).
+pub const V2_PAGE: usize = 1_000;
+/// Rows asked per page of v1 `/activity` and `/positions` (their maximum).
+pub const V1_PAGE: usize = 500;
+/// Pages read in one history call.
+pub const MAX_HISTORY_PAGES: usize = 200;
+/// Blocks asked in one `eth_getLogs`.
+pub const LOG_RANGE: i64 = 500;
+/// Balances asked in one `eth_call`; about 30,000 gas each, far below every provider's cap.
+pub const BALANCE_BATCH: usize = 200;
+/// Largest exponent of a fee schedule that is believed.
+pub const MAX_FEE_EXPONENT: i64 = 8;
+
+/// Seconds a trade may be dated before its order was signed: the venue's clock against ours.
+pub const TRADE_CLOCK_SLACK: i64 = 60;

@@ -1,0 +1,166 @@
+//! Decodes the logs the engine knows: `OrderFilled` of the V2 and V3 exchanges and `PayoutRedemption`
+//! of ConditionalTokens. Strict: a log that was not asked for or has another shape is an error.
+
+use alloy_primitives::hex;
+use domain::{Address, ConditionId, Hash, OrderId, Shares, Side, TokenId, TxHash, Usd, ids::IdError};
+use eip712::{Chain, Exchange};
+use engine::ports::venue::{ChainEvent, ChainEventKind, ChainFill};
+use serde::Deserialize;
+
+use crate::contracts::{ORDER_FILLED, PAYOUT_REDEMPTION, conditional_tokens};
+
+/// A log as JSON-RPC writes it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RawLog {
+    /// Emitting contract.
+    pub address: String,
+    /// Event topic and indexed fields.
+    pub topics: Vec<String>,
+    /// The other fields.
+    pub data: String,
+    /// Height, hex.
+    pub block_number: String,
+    /// Block hash.
+    pub block_hash: String,
+    /// Transaction.
+    pub transaction_hash: String,
+    /// Position in the block, hex.
+    pub log_index: String,
+    /// Whether a reorganisation took the log away.
+    #[serde(default)]
+    pub removed: bool,
+}
+
+/// A log that cannot be believed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    /// An identifier of the wrong form.
+    #[error("log with a bad identifier: {0}")]
+    Id(#[from] IdError),
+    /// A quantity or word of the wrong form.
+    #[error("log with a bad {0}")]
+    Field(&'static str),
+    /// From a contract nobody asked for.
+    #[error("log of contract {0}, which was not asked for")]
+    ForeignContract(Address),
+    /// Of an event nobody asked for.
+    #[error("log of event {0}, which was not asked for")]
+    ForeignEvent(Hash),
+    /// Taken away by a reorganisation, yet returned.
+    #[error("log {0} of a block that left the chain")]
+    Removed(i64),
+}
+
+/// A `0x` quantity as a number that is zero or more.
+///
+/// # Errors
+/// [`LogError::Field`] for anything that is no quantity below 2^63.
+pub fn quantity(text: &str, name: &'static str) -> Result<i64, LogError> {
+    let digits = text.strip_prefix("0x").filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    digits.and_then(|digits| i64::from_str_radix(digits, 16).ok()).ok_or(LogError::Field(name))
+}
+
+/// Reads one log of `chain`.
+///
+/// # Errors
+/// [`LogError`].
+pub fn decode(log: &RawLog, chain: Chain) -> Result<ChainEvent, LogError> {
+    let log_index = quantity(&log.log_index, "log index")?;
+    if log.removed {
+        return Err(LogError::Removed(log_index));
+    }
+    let address: Address = log.address.parse()?;
+    let topics = log.topics.iter().map(|topic| topic.parse()).collect::<Result<Vec<Hash>, _>>()?;
+    let data = log.data.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
+    let data = data.ok_or(LogError::Field("data"))?;
+    let (words, rest) = data.as_chunks::<32>();
+    if !rest.is_empty() {
+        return Err(LogError::Field("data length"));
+    }
+    let (event, fields) = topics.split_first().ok_or(LogError::Field("topic count"))?;
+    let kind = match *event {
+        ORDER_FILLED => {
+            Exchange::at(address, chain).map_err(|_| LogError::ForeignContract(address))?;
+            ChainEventKind::Fill(fill(address, fields, words)?)
+        }
+        PAYOUT_REDEMPTION if address == conditional_tokens(chain) => redemption(fields, words)?,
+        PAYOUT_REDEMPTION => return Err(LogError::ForeignContract(address)),
+        other => return Err(LogError::ForeignEvent(other)),
+    };
+    Ok(ChainEvent {
+        block: quantity(&log.block_number, "block number")?,
+        block_hash: log.block_hash.parse()?,
+        log_index,
+        tx: log.transaction_hash.parse::<TxHash>()?,
+        kind,
+    })
+}
+
+/// Topics: order hash, maker, taker. Words: side, token, maker amount, taker amount, fee, builder,
+/// metadata. The log of the taker's own order names the exchange as taker.
+fn fill(exchange: Address, topics: &[Hash], words: &[[u8; 32]]) -> Result<ChainFill, LogError> {
+    let [order, maker, taker] = topics else {
+        return Err(LogError::Field("topic count"));
+    };
+    let [side, token, gave, got, fee, _builder, _metadata] = words else {
+        return Err(LogError::Field("data length"));
+    };
+    let side = match number(side, "side")? {
+        0 => Side::Buy,
+        1 => Side::Sell,
+        _ => return Err(LogError::Field("side")),
+    };
+    let (gave, got) = (number(gave, "maker amount")?, number(got, "taker amount")?);
+    let (usd, shares) = match side {
+        Side::Buy => (gave, got),
+        Side::Sell => (got, gave),
+    };
+    Ok(ChainFill {
+        order: OrderId(order.0),
+        wallet: address_of(&maker.0, "maker")?,
+        maker: address_of(&taker.0, "taker")? != exchange,
+        token: TokenId(*token),
+        side,
+        shares: Shares(shares),
+        usd: Usd(usd),
+        fee: Usd(number(fee, "fee")?),
+    })
+}
+
+/// Topics: redeemer, collateral, parent collection. Words: condition, offset of the index sets, payout,
+/// then the index sets.
+fn redemption(topics: &[Hash], words: &[[u8; 32]]) -> Result<ChainEventKind, LogError> {
+    let [redeemer, _collateral, _parent] = topics else {
+        return Err(LogError::Field("topic count"));
+    };
+    let [condition, _offset, payout, _index_sets @ ..] = words else {
+        return Err(LogError::Field("data length"));
+    };
+    Ok(ChainEventKind::Redemption {
+        wallet: address_of(&redeemer.0, "redeemer")?,
+        condition: ConditionId::from_slice(condition)?,
+        payout: Usd(number(payout, "payout")?),
+    })
+}
+
+/// A word that fits 63 bits.
+pub(crate) fn number(word: &[u8; 32], name: &'static str) -> Result<i64, LogError> {
+    let (high, low) = word.split_last_chunk::<8>().ok_or(LogError::Field(name))?;
+    if high.iter().any(|byte| *byte != 0) {
+        return Err(LogError::Field(name));
+    }
+    i64::try_from(u64::from_be_bytes(*low)).map_err(|_| LogError::Field(name))
+}
+
+fn address_of(word: &[u8; 32], name: &'static str) -> Result<Address, LogError> {
+    let (high, low) = word.split_last_chunk::<20>().ok_or(LogError::Field(name))?;
+    if high.iter().any(|byte| *byte != 0) {
+        return Err(LogError::Field(name));
+    }
+    Ok(Address(*low))
+}
+
+#[cfg(test)]
+#[path = "logs_tests.rs"]
+pub(crate) mod tests;

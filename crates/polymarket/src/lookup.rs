@@ -1,0 +1,305 @@
+//! What the venue knows of an order: the order itself and its trades.
+//!
+//! Every question must be answered: a look-up that could not ask one is an error, never a "not there".
+
+use std::collections::BTreeMap;
+
+use domain::{FeeSchedule, OrderId, Price, Rounding, Shares, Side, TokenId, TradingAccount, Usd};
+use engine::ports::venue::{
+    MarketData, OrderLookup, OrderQuery, SettlementStatus, VenueError, VenueOrder, VenueOrderStatus,
+    VenueTrade,
+};
+use reqwest::Method;
+use serde::Deserialize;
+
+use crate::{
+    clob::Clob,
+    http::{malformed, shorten},
+    json::{Scalar, null_as_default},
+    limits::{FEE_CACHE, MAX_TRADE_PAGES, TRADE_CLOCK_SLACK},
+};
+
+/// Marks the last page. Source: every official client (`END_CURSOR`).
+const END_CURSOR: &str = "LTE=";
+
+#[derive(Deserialize)]
+struct Page<T> {
+    data: Vec<T>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    next_cursor: String,
+}
+
+#[derive(Deserialize)]
+struct OrderRow {
+    id: String,
+    status: String,
+    size_matched: Scalar,
+}
+
+#[derive(Deserialize)]
+struct TradeRow {
+    id: String,
+    taker_order_id: String,
+    status: String,
+    side: Side,
+    size: Scalar,
+    price: Scalar,
+    asset_id: TokenId,
+    #[serde(default, deserialize_with = "null_as_default")]
+    transaction_hash: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    maker_orders: Vec<MakerRow>,
+}
+
+#[derive(Deserialize)]
+struct MakerRow {
+    order_id: String,
+    matched_amount: Scalar,
+    price: Scalar,
+    asset_id: TokenId,
+    side: Side,
+}
+
+impl Clob {
+    pub(crate) async fn find(
+        &self,
+        account: &TradingAccount,
+        query: &OrderQuery,
+    ) -> Result<OrderLookup, VenueError> {
+        let (order, trades) =
+            tokio::try_join!(self.order_record(account, query.id), self.order_trades(account, query))?;
+        Ok(OrderLookup { order, trades })
+    }
+
+    /// The order itself, first by its own address and then by the list, which shows ended orders too.
+    async fn order_record(
+        &self,
+        account: &TradingAccount,
+        id: OrderId,
+    ) -> Result<Option<VenueOrder>, VenueError> {
+        let path = format!("/data/order/{id}");
+        let answer = self.call(account, Method::GET, &path, "", Vec::new()).await?;
+        let direct = if answer.is_success() && answer.body.trim_ascii().is_empty() {
+            None
+        } else {
+            // Killed orders are answered with `null` by some versions.
+            answer.json_if_found::<Option<OrderRow>>("GET /data/order")?.flatten()
+        };
+        if let Some(row) = direct {
+            if !is_same(&row.id, id) {
+                return Err(malformed("GET /data/order", &"another order than the one asked for"));
+            }
+            return order_state(&row).map(Some);
+        }
+        let what = "GET /data/orders";
+        let answer =
+            self.call(account, Method::GET, "/data/orders", &format!("?id={id}"), Vec::new()).await?;
+        let page: Option<Page<OrderRow>> = answer.json_if_found(what)?;
+        let rows = page.map(|page| page.data).unwrap_or_default();
+        rows.iter().find(|row| is_same(&row.id, id)).map(order_state).transpose()
+    }
+
+    async fn order_trades(
+        &self,
+        account: &TradingAccount,
+        query: &OrderQuery,
+    ) -> Result<Vec<VenueTrade>, VenueError> {
+        let what = "GET /data/trades";
+        let after = query.signed_at.seconds().saturating_sub(TRADE_CLOCK_SLACK).max(0);
+        let filter = format!("?asset_id={}&after={after}", query.token);
+        let mut cursor = String::new();
+        // By id, because pages overlap when trades arrive between two of them.
+        let mut found = BTreeMap::new();
+        for _ in 0..MAX_TRADE_PAGES {
+            let next = if cursor.is_empty() { String::new() } else { format!("&next_cursor={cursor}") };
+            let filter = format!("{filter}{next}");
+            let answer = self.call(account, Method::GET, "/data/trades", &filter, Vec::new()).await?;
+            let page: Page<TradeRow> = answer.json(what)?;
+            for row in page.data {
+                if let Some((trade, role)) =
+                    trade_of(&row, query.id).map_err(|error| malformed(what, &error))?
+                {
+                    found.insert(trade.id.clone(), (trade, role));
+                }
+            }
+            if page.next_cursor.is_empty() || page.next_cursor == END_CURSOR {
+                return self.with_fees(query.token, found.into_values().collect()).await;
+            }
+            if page.next_cursor == cursor || !is_cursor(&page.next_cursor) {
+                return Err(malformed(what, &"a cursor that leads nowhere"));
+            }
+            cursor = page.next_cursor;
+        }
+        Err(malformed(what, &format!("more than {MAX_TRADE_PAGES} pages of trades")))
+    }
+
+    /// The venue does not tell fees; takers pay by the market's schedule, makers nothing.
+    async fn with_fees(
+        &self,
+        token: TokenId,
+        trades: Vec<(VenueTrade, Role)>,
+    ) -> Result<Vec<VenueTrade>, VenueError> {
+        if trades.is_empty() {
+            return Ok(Vec::new());
+        }
+        let schedule = self.fee_schedule(token).await?;
+        trades
+            .into_iter()
+            .map(|(mut trade, role)| {
+                if let (Role::Taker, Some(price)) = (role, Price::of(trade.usd, trade.shares, Rounding::Up)) {
+                    let fee = schedule.taker_fee(trade.shares, price);
+                    trade.fee = fee.map_err(|error| malformed("fee of a trade", &error))?;
+                }
+                Ok(trade)
+            })
+            .collect()
+    }
+
+    async fn fee_schedule(&self, token: TokenId) -> Result<FeeSchedule, VenueError> {
+        if let Some(known) = self.known_fee(token) {
+            return Ok(known);
+        }
+        let market = self.market(token).await?;
+        market.map(|market| market.fee).ok_or_else(|| VenueError::Refused {
+            what: "fee of a trade".to_owned(),
+            reason: format!("the venue does not know the market of token {token}"),
+        })
+    }
+
+    fn known_fee(&self, token: TokenId) -> Option<FeeSchedule> {
+        self.fees.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&token).copied()
+    }
+
+    /// Remembers a fee schedule that was read on the way.
+    pub(crate) fn remember_fee(&self, token: TokenId, fee: FeeSchedule) {
+        let mut fees = self.fees.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if fees.len() >= FEE_CACHE {
+            fees.clear();
+        }
+        fees.insert(token, fee);
+    }
+}
+
+fn is_same(text: &str, id: OrderId) -> bool {
+    text.eq_ignore_ascii_case(&id.to_string())
+}
+
+/// Cursors are base64; anything else would have to be escaped and is not ours to send.
+fn is_cursor(text: &str) -> bool {
+    text.len() <= 256 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"=-_+/".contains(&byte))
+}
+
+/// Reads both documented forms: plain statuses with decimal sizes ("LIVE", "10") and prefixed ones with
+/// sizes in millionths ("ORDER_STATUS_LIVE", "10000000").
+fn order_state(row: &OrderRow) -> Result<VenueOrder, VenueError> {
+    let bad = |reason: &dyn std::fmt::Display| malformed("an order's record", reason);
+    let upper = row.status.to_ascii_uppercase();
+    let (status, fixed) = match upper.strip_prefix("ORDER_STATUS_") {
+        Some(rest) => (rest, !row.size_matched.0.contains('.')),
+        None => (upper.as_str(), false),
+    };
+    let status = match status {
+        "LIVE" => VenueOrderStatus::Live,
+        "DELAYED" => VenueOrderStatus::Delayed,
+        "MATCHED" => VenueOrderStatus::Matched,
+        "INVALID" => VenueOrderStatus::Cancelled,
+        // The reason of the cancellation is appended ("CANCELED_MARKET_RESOLVED", "CANCELED_order …").
+        other if other.starts_with("CANCELED") || other.starts_with("CANCELLED") => {
+            VenueOrderStatus::Cancelled
+        }
+        other => return Err(bad(&format!("unknown status `{}`", shorten(other)))),
+    };
+    let matched = match (row.size_matched.0.as_str(), fixed) {
+        // Killed orders have an empty size.
+        ("", _) => Ok(0),
+        (_, true) => row.size_matched.whole(),
+        (_, false) => row.size_matched.amount(),
+    };
+    Ok(VenueOrder { status, matched: Shares(matched.map_err(|error| bad(&error))?) })
+}
+
+/// Whether our order came to a resting one or rested itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Taker,
+    Maker,
+}
+
+/// A row as our order saw it; `None` when our order has no part in it.
+fn trade_of(row: &TradeRow, id: OrderId) -> Result<Option<(VenueTrade, Role)>, String> {
+    let text = |error: crate::json::NumberError| error.to_string();
+    let trade = |shares, usd| -> Result<VenueTrade, String> {
+        Ok(VenueTrade {
+            id: shorten(&row.id),
+            status: settlement(&row.status)?,
+            shares: Shares(shares),
+            usd,
+            fee: Usd::ZERO,
+            tx: transaction(&row.transaction_hash)?,
+        })
+    };
+    if is_same(&row.taker_order_id, id) {
+        let shares = row.size.amount().map_err(text)?;
+        return Ok(Some((trade(shares, taker_usd(row, shares)?)?, Role::Taker)));
+    }
+    let mut ours = row.maker_orders.iter().filter(|maker| is_same(&maker.order_id, id));
+    let Some(maker) = ours.next() else {
+        return Ok(None);
+    };
+    if ours.next().is_some() {
+        return Err("our order stands twice among the makers of one trade".to_owned());
+    }
+    let shares = maker.matched_amount.amount().map_err(text)?;
+    let usd = cost(maker.price.price().map_err(text)?, shares, maker.side)?;
+    Ok(Some((trade(shares, usd)?, Role::Maker)))
+}
+
+/// What the taker paid or got: the sum over the makers if it accounts for every share, else size times
+/// price. A maker on the opposite outcome (mint, merge) quotes the complement of our price.
+fn taker_usd(row: &TradeRow, shares: i64) -> Result<Usd, String> {
+    let text = |error: crate::json::NumberError| error.to_string();
+    let (mut matched, mut usd) = (0_i64, Usd::ZERO);
+    for maker in &row.maker_orders {
+        let amount = maker.matched_amount.amount().map_err(text)?;
+        let quoted = Price(maker.price.price().map_err(text)?);
+        let price = if maker.asset_id == row.asset_id { quoted } else { quoted.complement() };
+        matched = matched.saturating_add(amount);
+        usd = usd.plus(cost(price.0, amount, row.side)?).map_err(|error| error.to_string())?;
+    }
+    if matched == shares && !row.maker_orders.is_empty() {
+        return Ok(usd);
+    }
+    cost(row.price.price().map_err(text)?, shares, row.side)
+}
+
+/// Rounded against ourselves.
+fn cost(price: i64, shares: i64, side: Side) -> Result<Usd, String> {
+    let rounding = match side {
+        Side::Buy => Rounding::Up,
+        Side::Sell => Rounding::Down,
+    };
+    Price(price).cost(Shares(shares), rounding).map_err(|error| error.to_string())
+}
+
+fn settlement(status: &str) -> Result<SettlementStatus, String> {
+    let upper = status.to_ascii_uppercase();
+    match upper.strip_prefix("TRADE_STATUS_").unwrap_or(&upper) {
+        "MATCHED" | "MATCHED_NOT_BROADCASTED" => Ok(SettlementStatus::Matched),
+        "MINED" => Ok(SettlementStatus::Mined),
+        "CONFIRMED" => Ok(SettlementStatus::Confirmed),
+        "RETRYING" => Ok(SettlementStatus::Retrying),
+        "FAILED" => Ok(SettlementStatus::Failed),
+        other => Err(format!("unknown trade status `{}`", shorten(other))),
+    }
+}
+
+fn transaction(text: &str) -> Result<Option<domain::TxHash>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|error: domain::ids::IdError| error.to_string())
+}
+
+#[cfg(test)]
+#[path = "lookup_tests.rs"]
+mod tests;

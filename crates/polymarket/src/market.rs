@@ -1,0 +1,241 @@
+//! Rules and books of markets.
+
+use async_trait::async_trait;
+use domain::{
+    Book, ConditionId, FeeSchedule, Level, Market, MarketProvenance, Price, Shares, TickSize, TokenId,
+    money::ONE,
+};
+use engine::ports::venue::{MarketData, VenueError};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha1::{Digest, Sha1};
+
+use crate::{
+    clob::Clob,
+    http::{Answer, malformed, shorten},
+    json::{Scalar, null_as_default},
+    limits::{MARKET_DEADLINE, MAX_FEE_EXPONENT, MAX_LEVELS, PAGE_BODY},
+};
+
+/// `GET /markets-by-token/{token}`.
+#[derive(Deserialize)]
+struct TokenRow {
+    condition_id: ConditionId,
+}
+
+/// `GET /clob-markets/{condition}`: the compact record, the only one with the fee schedule.
+#[derive(Deserialize)]
+struct CompactMarket {
+    #[serde(rename = "c")]
+    condition: ConditionId,
+    #[serde(rename = "t")]
+    tokens: Vec<CompactToken>,
+    #[serde(rename = "mts")]
+    tick: Scalar,
+    #[serde(rename = "mos")]
+    minimum: Scalar,
+    #[serde(rename = "nr", default, deserialize_with = "null_as_default")]
+    negative_risk: bool,
+    #[serde(rename = "fd")]
+    fee: Option<FeeRow>,
+}
+
+#[derive(Deserialize)]
+struct CompactToken {
+    #[serde(rename = "t")]
+    token: TokenId,
+    #[serde(rename = "o")]
+    outcome: String,
+}
+
+#[derive(Deserialize)]
+struct FeeRow {
+    #[serde(rename = "r")]
+    rate: Scalar,
+    #[serde(rename = "e")]
+    exponent: Scalar,
+}
+
+/// `GET /markets/{condition}`: whether orders are taken, and the words.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct MarketRow {
+    #[serde(deserialize_with = "null_as_default")]
+    enable_order_book: bool,
+    #[serde(deserialize_with = "null_as_default")]
+    active: bool,
+    #[serde(deserialize_with = "null_as_default")]
+    closed: bool,
+    #[serde(deserialize_with = "null_as_default")]
+    accepting_orders: bool,
+    #[serde(deserialize_with = "null_as_default")]
+    is_50_50_outcome: bool,
+    #[serde(deserialize_with = "null_as_default")]
+    tokens: Vec<OutcomeRow>,
+    #[serde(deserialize_with = "null_as_default")]
+    question: String,
+    #[serde(deserialize_with = "null_as_default")]
+    market_slug: String,
+}
+
+#[derive(Deserialize)]
+struct OutcomeRow {
+    token_id: TokenId,
+    #[serde(default, deserialize_with = "null_as_default")]
+    winner: bool,
+}
+
+impl MarketRow {
+    /// What a share of `token` pays; `None` while the market is not resolved.
+    fn payout(&self, token: TokenId) -> Option<Price> {
+        if !self.closed {
+            return None;
+        }
+        let mut winners = self.tokens.iter().filter(|row| row.winner).peekable();
+        if winners.peek().is_none() {
+            return self.is_50_50_outcome.then_some(Price(ONE / 2));
+        }
+        Some(if winners.any(|row| row.token_id == token) { Price(ONE) } else { Price(0) })
+    }
+}
+
+/// `GET /book`. The order of the fields is the one the venue hashes; what only the hash needs is kept
+/// as it came.
+#[derive(Deserialize, Serialize)]
+struct BookRow {
+    market: Option<Box<RawValue>>,
+    asset_id: String,
+    timestamp: Option<Box<RawValue>>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    hash: String,
+    #[serde(deserialize_with = "null_as_default")]
+    bids: Vec<LevelRow>,
+    #[serde(deserialize_with = "null_as_default")]
+    asks: Vec<LevelRow>,
+    min_order_size: Option<Box<RawValue>>,
+    tick_size: Option<Box<RawValue>>,
+    neg_risk: Option<Box<RawValue>>,
+    last_trade_price: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct LevelRow {
+    price: String,
+    size: String,
+}
+
+#[async_trait]
+impl MarketData for Clob {
+    async fn market(&self, token: TokenId) -> Result<Option<Market>, VenueError> {
+        let what = "GET /markets-by-token";
+        let answer = self.ask(what, format!("/markets-by-token/{token}")).await?;
+        let Some(TokenRow { condition_id: condition }) = answer.json_if_found(what)? else {
+            return Ok(None);
+        };
+        let (compact_what, market_what) = ("GET /clob-markets", "GET /markets");
+        let (compact, words) = tokio::try_join!(
+            self.ask(compact_what, format!("/clob-markets/{condition}")),
+            self.ask(market_what, format!("/markets/{condition}")),
+        )?;
+        let compact: Option<CompactMarket> = compact.json_if_found(compact_what)?;
+        let words: Option<MarketRow> = words.json_if_found(market_what)?;
+        let (Some(compact), Some(words)) = (compact, words) else {
+            return Ok(None);
+        };
+        let market =
+            join(token, condition, compact, words).map_err(|reason| malformed(compact_what, &reason))?;
+        self.remember_fee(token, market.fee);
+        Ok(Some(market))
+    }
+
+    async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError> {
+        let what = "GET /book";
+        let answer = self.ask(what, format!("/book?token_id={token}")).await?;
+        let row: Option<BookRow> = answer.json_if_found(what)?;
+        row.map(|row| read_book(row, token).map_err(|reason| malformed(what, &reason))).transpose()
+    }
+}
+
+impl Clob {
+    async fn ask(&self, what: &str, path: String) -> Result<Answer, VenueError> {
+        let answer = self.service.get(&path, MARKET_DEADLINE, PAGE_BODY).await;
+        answer.map_err(|failure| failure.into_error(what))
+    }
+}
+
+fn join(
+    token: TokenId,
+    condition: ConditionId,
+    compact: CompactMarket,
+    words: MarketRow,
+) -> Result<Market, String> {
+    if compact.condition != condition {
+        return Err(format!("market {} instead of {condition}", compact.condition));
+    }
+    let fee = compact.fee.as_ref().map(fee_schedule).transpose()?.unwrap_or_default();
+    let tick = compact.tick.price().map_err(|error| error.to_string())?;
+    let mut outcomes = compact.tokens.into_iter().filter(|row| row.token == token);
+    let outcome = outcomes.next().ok_or_else(|| format!("token {token} is missing from its market"))?.outcome;
+    Ok(Market {
+        token,
+        condition,
+        tick: TickSize::from_price(Price(tick)).map_err(|error| error.to_string())?,
+        minimum_size: Shares(compact.minimum.amount().map_err(|error| error.to_string())?),
+        negative_risk: compact.negative_risk,
+        fee,
+        accepting_orders: words.accepting_orders && words.enable_order_book && words.active && !words.closed,
+        payout: words.payout(token),
+        title: shorten(&words.question),
+        slug: shorten(&words.market_slug),
+        outcome: shorten(&outcome),
+        provenance: MarketProvenance::Venue,
+    })
+}
+
+fn fee_schedule(row: &FeeRow) -> Result<FeeSchedule, String> {
+    let rate = row.rate.price().map_err(|error| error.to_string())?;
+    let exponent = row.exponent.whole().map_err(|error| error.to_string())?;
+    let exponent = u32::try_from(exponent).ok().filter(|exponent| i64::from(*exponent) <= MAX_FEE_EXPONENT);
+    Ok(FeeSchedule { rate, exponent: exponent.ok_or("a fee exponent that is not believed")? })
+}
+
+/// Levels come worst first; they are sorted rather than trusted.
+fn read_book(mut row: BookRow, token: TokenId) -> Result<Book, String> {
+    if row.asset_id != token.to_string() {
+        return Err(format!("the book of token {} instead of {token}", shorten(&row.asset_id)));
+    }
+    let hash = std::mem::take(&mut row.hash);
+    if !hash.is_empty() && hash != book_hash(&row).map_err(|error| error.to_string())? {
+        tracing::warn!(%token, "the book's hash is not the hash of its levels");
+    }
+    let mut bids = read_levels(&row.bids)?;
+    let mut asks = read_levels(&row.asks)?;
+    bids.sort_by_key(|level| std::cmp::Reverse(level.price));
+    asks.sort_by_key(|level| level.price);
+    Ok(Book { bids, asks })
+}
+
+fn read_levels(rows: &[LevelRow]) -> Result<Vec<Level>, String> {
+    if rows.len() > MAX_LEVELS {
+        return Err(format!("{} levels, at most {MAX_LEVELS} are believed", rows.len()));
+    }
+    let mut levels = Vec::with_capacity(rows.len());
+    for row in rows {
+        let price = Scalar(row.price.clone()).price().map_err(|error| error.to_string())?;
+        let size = Scalar(row.size.clone()).amount().map_err(|error| error.to_string())?;
+        if size > 0 {
+            levels.push(Level { price: Price(price), size: Shares(size) });
+        }
+    }
+    Ok(levels)
+}
+
+/// SHA-1 of the book as compact JSON with an empty hash.
+/// Source: `generate_orderbook_summary_hash` of py-clob-client-v2.
+fn book_hash(row: &BookRow) -> Result<String, serde_json::Error> {
+    Ok(alloy_primitives::hex::encode(Sha1::digest(serde_json::to_vec(row)?)))
+}
+
+#[cfg(test)]
+#[path = "market_tests.rs"]
+mod tests;

@@ -1,0 +1,338 @@
+//! Reads the chain by JSON-RPC over HTTP: headers, logs of whole blocks, balances.
+//!
+//! The URL of a provider often carries its key; it appears in no error. Before the first answer is
+//! believed the provider must say that it serves our chain.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use alloy_primitives::hex;
+use async_trait::async_trait;
+use domain::{Address, Hash, Shares, Timestamp, TokenId};
+use eip712::{Chain, Exchange};
+use engine::ports::venue::{BlockHeader, ChainEvent, ChainReader, VenueError};
+use reqwest::{Client, Method, header::CONTENT_TYPE};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json, value::RawValue};
+use tokio::sync::OnceCell;
+
+use crate::{
+    contracts::{BALANCE_OF_BATCH, ORDER_FILLED, PAYOUT_REDEMPTION, conditional_tokens, token_contract},
+    http::{Service, malformed, send, shorten},
+    limits::{BALANCE_BATCH, LOG_RANGE, RPC_BODY, RPC_DEADLINE},
+    logs::{RawLog, decode, number, quantity},
+};
+
+/// One provider of one chain.
+pub struct Rpc {
+    service: Service,
+    path: String,
+    chain: Chain,
+    next_id: AtomicU64,
+    chain_checked: OnceCell<()>,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    id: Option<u64>,
+    result: Option<Box<RawValue>>,
+    error: Option<RpcError>,
+}
+
+#[derive(Deserialize)]
+struct RpcError {
+    code: i64,
+    message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawHeader {
+    number: String,
+    hash: Hash,
+    parent_hash: Hash,
+    timestamp: String,
+}
+
+impl Rpc {
+    /// The provider at `url`, which may have a path.
+    #[must_use]
+    pub fn new(client: Client, url: &str, chain: Chain) -> Self {
+        // Everything from the path on is appended as it is; a trailing slash matters to some providers.
+        let host_start = url.find("://").map_or(0, |at| at.saturating_add(3));
+        let host_end = url.get(host_start..).and_then(|rest| rest.find(['/', '?']));
+        let split = host_end.map_or(url.len(), |at| at.saturating_add(host_start));
+        let (origin, path) = url.split_at_checked(split).unwrap_or((url, ""));
+        Self {
+            service: Service::new(client, origin),
+            path: path.to_owned(),
+            chain,
+            next_id: AtomicU64::new(1),
+            chain_checked: OnceCell::new(),
+        }
+    }
+
+    /// Calls a method; `None` when the result is `null`.
+    async fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<Option<T>, VenueError> {
+        self.chain_checked.get_or_try_init(|| self.check_chain()).await?;
+        self.call_unchecked(method, params).await
+    }
+
+    async fn check_chain(&self) -> Result<(), VenueError> {
+        let what = "eth_chainId";
+        let id: Option<String> = self.call_unchecked(what, json!([])).await?;
+        let id = quantity(&id.unwrap_or_default(), "chain id").map_err(|error| malformed(what, &error))?;
+        if u64::try_from(id).ok() == Some(self.chain.id()) {
+            return Ok(());
+        }
+        let reason = format!("the provider serves chain {id}, not {}; correct its URL", self.chain.id());
+        Err(VenueError::Refused { what: what.to_owned(), reason })
+    }
+
+    async fn call_unchecked<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: Value,
+    ) -> Result<Option<T>, VenueError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        let request = self
+            .service
+            .request(Method::POST, &self.path)
+            .header(CONTENT_TYPE, "application/json")
+            .body(body.to_string());
+        let answer =
+            send(request, RPC_DEADLINE, RPC_BODY).await.map_err(|failure| failure.into_error(method))?;
+        // Some providers send their error object with a 4xx or 5xx.
+        let reply = serde_json::from_slice::<Reply>(&answer.body);
+        let reply = match reply {
+            Ok(reply) if reply.error.is_some() && answer.status != 429 => reply,
+            _ => answer.json(method)?,
+        };
+        if let Some(error) = reply.error {
+            return Err(refusal(method, &error));
+        }
+        if reply.id != Some(id) {
+            return Err(malformed(method, &"the answer to another question"));
+        }
+        let result = reply.result.map(|raw| serde_json::from_str(raw.get())).transpose();
+        result.map_err(|error| malformed(method, &error))
+    }
+
+    async fn block(&self, tag: &str) -> Result<Option<BlockHeader>, VenueError> {
+        let what = "eth_getBlockByNumber";
+        let raw: Option<RawHeader> = self.call(what, json!([tag, false])).await?;
+        raw.map(|raw| read_header(&raw).map_err(|error| malformed(what, &error))).transpose()
+    }
+
+    async fn tagged(&self, tag: &str) -> Result<BlockHeader, VenueError> {
+        self.block(tag).await?.ok_or_else(|| malformed("eth_getBlockByNumber", &format!("no {tag} block")))
+    }
+
+    /// Logs of every contract and event we know, sorted by their place in the chain.
+    async fn events(&self, mut filter: Value) -> Result<Vec<ChainEvent>, VenueError> {
+        let what = "eth_getLogs";
+        let contracts = Exchange::ALL.map(|exchange| exchange.address(self.chain));
+        if let Some(filter) = filter.as_object_mut() {
+            let addresses: Vec<_> =
+                contracts.iter().copied().chain([conditional_tokens(self.chain)]).collect();
+            filter.insert("address".to_owned(), json!(addresses));
+            filter.insert("topics".to_owned(), json!([[ORDER_FILLED, PAYOUT_REDEMPTION]]));
+        }
+        let logs: Option<Vec<RawLog>> = self.call(what, json!([filter])).await?;
+        let logs = logs.ok_or_else(|| malformed(what, &"no list of logs"))?;
+        let decoded = logs.iter().map(|log| decode(log, self.chain)).collect::<Result<Vec<_>, _>>();
+        let mut events = decoded.map_err(|error| malformed(what, &error))?;
+        events.sort_by_key(|event| (event.block, event.log_index));
+        let twice = events
+            .iter()
+            .zip(events.iter().skip(1))
+            .any(|(one, next)| (one.block, one.log_index) == (next.block, next.log_index));
+        if twice { Err(malformed(what, &"two logs at one place")) } else { Ok(events) }
+    }
+
+    /// As [`Rpc::events`] for a range; a range the provider finds too large is asked in halves.
+    async fn events_between(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError> {
+        let mut events = Vec::new();
+        let mut ranges = vec![(from, to)];
+        while let Some((from, to)) = ranges.pop() {
+            let filter = json!({ "fromBlock": hex_number(from), "toBlock": hex_number(to) });
+            match self.events(filter).await {
+                Ok(found) if found.iter().all(|event| (from..=to).contains(&event.block)) => {
+                    events.extend(found);
+                }
+                Ok(_) => return Err(malformed("eth_getLogs", &"a log outside the range asked for")),
+                Err(VenueError::Refused { reason, .. }) if from < to && is_too_large(&reason) => {
+                    let middle = from.midpoint(to);
+                    ranges.push((middle.saturating_add(1), to));
+                    ranges.push((from, middle));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(events)
+    }
+
+    async fn balances_of(
+        &self,
+        contract: Address,
+        queries: &[(Address, TokenId)],
+        block: i64,
+    ) -> Result<Vec<Shares>, VenueError> {
+        let what = "balanceOfBatch";
+        let call = json!({ "to": contract, "data": hex::encode_prefixed(balance_call(queries)) });
+        let result: Option<String> = self.call("eth_call", json!([call, hex_number(block)])).await?;
+        let text = result.ok_or_else(|| malformed(what, &"no result"))?;
+        let data = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
+        let data = data.ok_or_else(|| malformed(what, &"the result is not hex"))?;
+        read_balances(&data, queries.len()).map_err(|reason| malformed(what, &reason))
+    }
+}
+
+fn hex_number(number: i64) -> String {
+    format!("{:#x}", number.max(0))
+}
+
+fn refusal(method: &str, error: &RpcError) -> VenueError {
+    let (what, text) = (method.to_owned(), error.message.to_ascii_lowercase());
+    if ["rate limit", "too many requests", "request limit"].iter().any(|part| text.contains(part)) {
+        return VenueError::RateLimited { what, retry_after: None };
+    }
+    VenueError::Refused { what, reason: format!("{} ({})", shorten(&error.message), error.code) }
+}
+
+/// How the large providers word it that a log query should be smaller.
+fn is_too_large(reason: &str) -> bool {
+    let lower = reason.to_ascii_lowercase();
+    [
+        "block range",
+        "query returned more than",
+        "response size",
+        "too many results",
+        "exceeds the limit",
+        "range limit",
+    ]
+    .iter()
+    .any(|part| lower.contains(part))
+}
+
+fn read_header(raw: &RawHeader) -> Result<BlockHeader, crate::logs::LogError> {
+    Ok(BlockHeader {
+        number: quantity(&raw.number, "block number")?,
+        hash: raw.hash,
+        parent: raw.parent_hash,
+        time: Timestamp::from_seconds(quantity(&raw.timestamp, "block time")?),
+    })
+}
+
+/// `balanceOfBatch(address[] owners, uint256[] ids)`: two offsets, then both lists with their lengths.
+fn balance_call(queries: &[(Address, TokenId)]) -> Vec<u8> {
+    let count = queries.len();
+    let word = |number: usize| {
+        let mut word = [0; 32];
+        if let Some(tail) = word.last_chunk_mut() {
+            *tail = u64::try_from(number).unwrap_or(u64::MAX).to_be_bytes();
+        }
+        word
+    };
+    let second_list = count.saturating_add(3).saturating_mul(32);
+    let mut data = BALANCE_OF_BATCH.to_vec();
+    for head in [word(64), word(second_list), word(count)] {
+        data.extend(head);
+    }
+    for (owner, _) in queries {
+        data.extend([0; 12]);
+        data.extend(owner.0);
+    }
+    data.extend(word(count));
+    for (_, token) in queries {
+        data.extend(token.0);
+    }
+    data
+}
+
+/// `uint256[]`: offset, length, items.
+fn read_balances(data: &[u8], expected: usize) -> Result<Vec<Shares>, String> {
+    let (words, rest) = data.as_chunks::<32>();
+    let [offset, length, items @ ..] = words else {
+        return Err("too short for a list".to_owned());
+    };
+    let header = [offset, length].map(|word| number(word, "list header").ok());
+    let fits =
+        header == [Some(32), i64::try_from(expected).ok()] && items.len() == expected && rest.is_empty();
+    if !fits {
+        return Err(format!("not a list of {expected} balances"));
+    }
+    let read = |word: &[u8; 32]| number(word, "balance").map(Shares).map_err(|error| error.to_string());
+    items.iter().map(read).collect()
+}
+
+#[async_trait]
+impl ChainReader for Rpc {
+    async fn head(&self) -> Result<BlockHeader, VenueError> {
+        self.tagged("latest").await
+    }
+
+    async fn finalized(&self) -> Result<BlockHeader, VenueError> {
+        self.tagged("finalized").await
+    }
+
+    async fn header(&self, number: i64) -> Result<Option<BlockHeader>, VenueError> {
+        let header = self.block(&hex_number(number)).await?;
+        if header.is_some_and(|header| header.number != number) {
+            return Err(malformed("eth_getBlockByNumber", &"another block than the one asked for"));
+        }
+        Ok(header)
+    }
+
+    async fn block_events(&self, block: &BlockHeader) -> Result<Vec<ChainEvent>, VenueError> {
+        let events = self.events(json!({ "blockHash": block.hash })).await?;
+        let ours = |event: &ChainEvent| event.block_hash == block.hash && event.block == block.number;
+        if events.iter().all(ours) {
+            return Ok(events);
+        }
+        Err(malformed("eth_getLogs", &"a log of another block than the one asked for"))
+    }
+
+    async fn range_events(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError> {
+        let mut events = Vec::new();
+        let mut start = from;
+        while start <= to {
+            let end = start.saturating_add(LOG_RANGE).saturating_sub(1).min(to);
+            events.extend(self.events_between(start, end).await?);
+            start = end.saturating_add(1);
+        }
+        Ok(events)
+    }
+
+    async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
+        // By contract, each query with its place in the answer.
+        let mut groups: HashMap<Address, Vec<(usize, (Address, TokenId))>> = HashMap::new();
+        for (place, query) in queries.iter().enumerate() {
+            let contract = token_contract(&query.1, self.chain).ok_or_else(|| VenueError::Refused {
+                what: "balances".to_owned(),
+                reason: format!("the contract of V3 tokens on chain {} is not known", self.chain.id()),
+            })?;
+            groups.entry(contract).or_default().push((place, *query));
+        }
+        let mut answers = vec![Shares::ZERO; queries.len()];
+        for (contract, group) in groups {
+            for batch in group.chunks(BALANCE_BATCH) {
+                let asked: Vec<_> = batch.iter().map(|(_, query)| *query).collect();
+                let balances = self.balances_of(contract, &asked, block).await?;
+                for ((place, _), balance) in batch.iter().zip(balances) {
+                    if let Some(answer) = answers.get_mut(*place) {
+                        *answer = balance;
+                    }
+                }
+            }
+        }
+        Ok(answers)
+    }
+}
+
+#[cfg(test)]
+#[path = "rpc_tests.rs"]
+mod tests;
