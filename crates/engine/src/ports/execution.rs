@@ -176,8 +176,8 @@ pub struct OrderRecord {
     pub resend_until: Timestamp,
     /// Where it is.
     pub state: OrderState,
-    /// 0 when signed. Raised by one by every update, every granted permit and every change of its canonical fills;
-    /// compared before the next update.
+    /// 0 when signed. Raised by one by every update, every granted permit and every commit 1 that changes
+    /// its canonical fills; compared before the next update.
     pub version: i64,
     /// Fence of its work row; 0 when there is none.
     pub fence: i64,
@@ -283,9 +283,10 @@ pub trait Execution: Send + Sync {
     async fn load_waiting(&self, ids: &[IntentId]) -> StoreResult<Vec<WaitingIntent>>;
 
     /// Commit 2, one transaction for the batch, one compare-and-set per attempt. `holder` gets a send
-    /// permit and a lease of `lease` on what it wins. A relationship that is not active blocks both lanes; a
-    /// hold blocks entries, and exits if it says so. Leases and the ends of holds are judged by the store's
-    /// own clock. `Conflict` when an order id is known already; then nothing is written.
+    /// permit and a lease of `lease` on what it wins, whose work is due when that runs out. A relationship
+    /// that is not active blocks both lanes; a hold blocks entries, and exits if it says so. Leases and the
+    /// ends of holds are judged by the store's own clock. `Conflict` when a winner's order id is known
+    /// already; then nothing is written.
     async fn commit_signed(
         &self,
         holder: &InstanceId,
