@@ -1,0 +1,171 @@
+//! What the watcher reads.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use domain::{
+    Hash, Market, OrderId, Shares, Side, Timestamp, TokenId,
+    decide::Verdict,
+    exits::CopiedBuy,
+    ids::{LeaderId, RelationshipId},
+    trade::{GroupKey, GroupState, TradeGroup},
+};
+use engine::ports::{
+    detection::{
+        DecidedBefore, Detection, DetectionCommit, DetectionOutcome, ExitBasis, ExitHolder, Source,
+        StoredFill, StoredPart,
+    },
+    execution::{Intent, IntentCause},
+    store::{Lease, StoreResult},
+    venue::BlockHeader,
+};
+
+use super::{MemoryStore, state::State};
+
+#[async_trait]
+impl Detection for MemoryStore {
+    async fn cursor(&self, source: Source) -> StoreResult<Option<i64>> {
+        Ok(self.read().cursors.get(&source).copied())
+    }
+
+    async fn headers(&self, limit: usize) -> StoreResult<Vec<BlockHeader>> {
+        let state = self.read();
+        let mut newest: Vec<_> = state.headers.values().rev().take(limit).copied().collect();
+        newest.reverse();
+        Ok(newest)
+    }
+
+    async fn groups(&self, keys: &[GroupKey], related_since: Timestamp) -> StoreResult<Vec<TradeGroup>> {
+        let state = self.read();
+        let wanted = |group: &&TradeGroup| {
+            let same = |key: &GroupKey| {
+                (key.leader, key.token, key.side) == (group.key.leader, group.key.token, group.key.side)
+            };
+            let related = group.first_seen_at >= related_since && keys.iter().any(same);
+            related || keys.contains(&group.key)
+        };
+        Ok(oldest_first(state.groups.values().filter(wanted)))
+    }
+
+    async fn fills_of_blocks(&self, blocks: &[Hash]) -> StoreResult<Vec<StoredFill>> {
+        let state = self.read();
+        let canonical = state.fills.values().filter(|row| row.canonical).map(|row| row.fill);
+        let mut fills: Vec<_> = canonical.filter(|fill| blocks.contains(&fill.block_hash)).collect();
+        fills.sort_by_key(|fill| (fill.block, fill.log_index));
+        Ok(fills)
+    }
+
+    async fn unsettled_groups(
+        &self,
+        block: i64,
+        hinted_before: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<TradeGroup>> {
+        let state = self.read();
+        let unsettled = |group: &&TradeGroup| {
+            let final_now = group.block.is_some_and(|at| at <= block);
+            let overdue = group.chain.is_none() && group.traded_at <= hinted_before;
+            group.state == GroupState::Open && (final_now || overdue)
+        };
+        let mut groups = oldest_first(state.groups.values().filter(unsettled));
+        groups.truncate(limit);
+        Ok(groups)
+    }
+
+    async fn exit_basis(&self, leader: LeaderId, token: TokenId) -> StoreResult<ExitBasis> {
+        let state = self.read();
+        let factors = state.factors.range((leader, token, i64::MIN)..=(leader, token, i64::MAX));
+        Ok(ExitBasis {
+            holders: state.exit_holders(leader, token)?,
+            factors: factors.map(|(_, factor)| *factor).collect(),
+        })
+    }
+
+    async fn decided_before(&self, key: GroupKey, part: u32) -> StoreResult<Vec<DecidedBefore>> {
+        let state = self.read();
+        let mut sums: BTreeMap<RelationshipId, i64> = BTreeMap::new();
+        let (from, to) = ((key, 0, RelationshipId(i64::MIN)), (key, part, RelationshipId(i64::MIN)));
+        for ((_, _, relationship), decision) in state.decision_keys.range(from..to) {
+            if let Verdict::Copy(order) = state.decisions.row("decision", *decision)?.verdict {
+                let sum = sums.entry(*relationship).or_default();
+                *sum = sum.saturating_add(order.amount);
+            }
+        }
+        Ok(sums.into_iter().map(|(relationship, amount)| DecidedBefore { relationship, amount }).collect())
+    }
+
+    async fn incomplete_parts(&self) -> StoreResult<Vec<StoredPart>> {
+        Ok(self.read().parts.rows().filter(|part| !part.complete).cloned().collect())
+    }
+
+    async fn markets(&self, tokens: &[TokenId]) -> StoreResult<Vec<Market>> {
+        let state = self.read();
+        Ok(tokens.iter().filter_map(|token| state.markets.get(token)).cloned().collect())
+    }
+
+    async fn own_orders(&self, orders: &[OrderId]) -> StoreResult<Vec<OrderId>> {
+        let state = self.read();
+        Ok(orders.iter().filter(|order| state.order_keys.contains_key(order)).copied().collect())
+    }
+
+    async fn commit_detection(
+        &self,
+        lease: &Lease,
+        config_version: i64,
+        commit: &DetectionCommit,
+    ) -> StoreResult<DetectionOutcome> {
+        self.write().commit(lease, config_version, commit)
+    }
+}
+
+fn oldest_first<'a>(groups: impl Iterator<Item = &'a TradeGroup>) -> Vec<TradeGroup> {
+    let mut groups: Vec<_> = groups.copied().collect();
+    groups.sort_by_key(|group| (group.first_seen_at, group.key));
+    groups
+}
+
+impl State {
+    fn exit_holders(&self, leader: LeaderId, token: TokenId) -> StoreResult<Vec<ExitHolder>> {
+        let mut holders: BTreeMap<RelationshipId, ExitHolder> = BTreeMap::new();
+        let empty = |relationship| ExitHolder {
+            relationship,
+            held: Shares::ZERO,
+            buys: Vec::new(),
+            open_exits: Shares::ZERO,
+        };
+        for ((_, relationship, held), row) in &self.positions {
+            let of_leader =
+                self.relationships.get(relationship.0).is_some_and(|row| row.relationship.leader == leader);
+            if of_leader && *held == token && row.position.shares != Shares::ZERO {
+                holders.entry(*relationship).or_insert_with(|| empty(*relationship)).held =
+                    row.position.shares;
+            }
+        }
+        let of_token = |intent: &&Intent| (intent.leader, intent.token) == (leader, token);
+        for intent in self.intents.rows().filter(of_token) {
+            let open = self.work.contains_key(&intent.id);
+            if !open && !holders.contains_key(&intent.relationship) {
+                continue;
+            }
+            let filled = self.filled(intent.id)?;
+            let holder = holders.entry(intent.relationship).or_insert_with(|| empty(intent.relationship));
+            match intent.side {
+                Side::Buy if filled.is_positive() => {
+                    holder.buys.push(CopiedBuy { block: self.block_of(intent), filled });
+                }
+                Side::Sell if open => {
+                    let left = Shares(intent.amount).less(filled);
+                    holder.open_exits = Shares(holder.open_exits.0.saturating_add(left.0));
+                }
+                Side::Buy | Side::Sell => {}
+            }
+        }
+        Ok(holders.into_values().collect())
+    }
+
+    /// Block of the leader's trade an intent copies; after every other while it is not known.
+    fn block_of(&self, intent: &Intent) -> i64 {
+        let IntentCause::Trade { key, .. } = intent.cause;
+        self.groups.get(&key).and_then(|group| group.block).unwrap_or(i64::MAX)
+    }
+}

@@ -1,0 +1,294 @@
+//! What workers and settlement read, and commit 2.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use async_trait::async_trait;
+use domain::{
+    ConditionId, Hash, OrderId, Shares, Timestamp, TokenId,
+    ids::{AccountId, AttemptId, IntentId, RelationshipId},
+    lifecycle::OrderState,
+    position::{Entry, Position},
+    trade::Quantity,
+};
+use engine::ports::{
+    detection::{Lane, StoredRedemption},
+    execution::{
+        EndReason, Execution, OrderRecord, OrderUpdate, RedemptionPayout, SignedAttempt, SignedOutcome,
+        StageTimes, WaitingIntent,
+    },
+    reports::IntentEnd,
+    store::{InstanceId, StoreError, StoreResult},
+};
+
+use super::{
+    MemoryStore,
+    state::{OrderRow, Permit, State, Work, WorkState},
+};
+
+#[async_trait]
+impl Execution for MemoryStore {
+    async fn waiting(&self, lane: Lane, now: Timestamp, limit: usize) -> StoreResult<Vec<IntentId>> {
+        let state = self.read();
+        let mut due: Vec<_> = state.waiting_in(lane, now).collect();
+        due.sort_unstable();
+        Ok(due.into_iter().take(limit).map(|(_, intent)| intent).collect())
+    }
+
+    async fn count_waiting(&self, lane: Lane, now: Timestamp) -> StoreResult<usize> {
+        Ok(self.read().waiting_in(lane, now).count())
+    }
+
+    async fn load_waiting(&self, ids: &[IntentId]) -> StoreResult<Vec<WaitingIntent>> {
+        let state = self.read();
+        ids.iter().filter(|id| state.waits(**id)).map(|id| state.waiting_intent(*id)).collect()
+    }
+
+    async fn commit_signed(
+        &self,
+        holder: &InstanceId,
+        lease: Duration,
+        attempts: &[SignedAttempt],
+    ) -> StoreResult<Vec<SignedOutcome>> {
+        let now = self.now();
+        let mut state = self.write();
+        state.check_order_ids(now, attempts)?;
+        Ok(attempts.iter().map(|attempt| state.sign(holder, now, lease, attempt)).collect())
+    }
+
+    async fn end_intents(&self, ends: &[(IntentId, EndReason)], now: Timestamp) -> StoreResult<usize> {
+        let mut state = self.write();
+        let mut ended = 0;
+        for (intent, reason) in ends {
+            if state.waits(*intent) {
+                state.work.remove(intent);
+                state.reservations.remove(intent);
+                state.ends.insert(*intent, IntentEnd { intent: *intent, reason: *reason, at: now });
+                ended += 1;
+            }
+        }
+        Ok(ended)
+    }
+
+    async fn put_off(&self, ids: &[IntentId], due: Timestamp) -> StoreResult<()> {
+        let mut state = self.write();
+        for id in ids {
+            if let Some(work) = state.work.get_mut(id).filter(|work| work.state == WorkState::Waiting) {
+                work.due = due;
+            }
+        }
+        Ok(())
+    }
+
+    async fn claim_due(
+        &self,
+        holder: &InstanceId,
+        lease: Duration,
+        now: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<OrderRecord>> {
+        let own_now = self.now();
+        let mut state = self.write();
+        let free =
+            |work: &Work| work.holder.as_ref().is_none_or(|known| known == holder) || work.until <= own_now;
+        let claimable = |work: &Work| work.state == WorkState::Signed && work.due <= now && free(work);
+        let mut due: Vec<_> =
+            state.work.iter().filter(|(_, work)| claimable(work)).map(|(id, work)| (work.due, *id)).collect();
+        due.sort_unstable();
+        due.truncate(limit);
+        let mut claimed = Vec::with_capacity(due.len());
+        for (_, intent) in due {
+            if let Some(work) = state.work.get_mut(&intent) {
+                work.lease_to(holder, own_now.plus(lease));
+            }
+            claimed.extend(state.attempts_of(intent).last().copied());
+        }
+        state.records(claimed)
+    }
+
+    async fn grant_permit(
+        &self,
+        attempt: AttemptId,
+        holder: &InstanceId,
+        fence: i64,
+        _now: Timestamp,
+    ) -> StoreResult<bool> {
+        let mut state = self.write();
+        let Some(intent) = state.orders.get(attempt.0).map(|order| order.signed.intent) else {
+            return Ok(false);
+        };
+        let own = state.is_newest(intent, attempt)
+            && state.work.get(&intent).is_some_and(|work| {
+                work.state == WorkState::Signed && work.fence == fence && work.holder.as_ref() == Some(holder)
+            });
+        if let Some(order) = state.orders.get_mut(attempt.0).filter(|_| own) {
+            order.permits.insert(holder.clone(), Permit { fence, returned: false });
+            order.version += 1;
+        }
+        Ok(own)
+    }
+
+    async fn orders(&self, ids: &[OrderId]) -> StoreResult<Vec<OrderRecord>> {
+        let state = self.read();
+        state.records(ids.iter().filter_map(|id| state.order_keys.get(id)).copied())
+    }
+
+    async fn orders_of(&self, attempts: &[(IntentId, u32)]) -> StoreResult<Vec<OrderRecord>> {
+        let state = self.read();
+        let find = |(intent, number): &(IntentId, u32)| {
+            let index = usize::try_from(*number).ok()?;
+            state.attempts_of(*intent).get(index).copied()
+        };
+        state.records(attempts.iter().filter_map(find))
+    }
+
+    async fn unbooked_orders(&self, limit: usize) -> StoreResult<Vec<OrderRecord>> {
+        let state = self.read();
+        let news = state.orders.iter().filter(|(_, order)| order.news);
+        state.records(news.map(|(id, _)| AttemptId(id)).take(limit))
+    }
+
+    async fn update_orders(&self, updates: &[OrderUpdate]) -> StoreResult<Vec<bool>> {
+        let mut state = self.write();
+        state.check_bookings(updates)?;
+        Ok(updates.iter().map(|update| state.apply(update)).collect())
+    }
+
+    async fn unbooked_redemptions(&self, finalized: i64, limit: usize) -> StoreResult<Vec<StoredRedemption>> {
+        let state = self.read();
+        let unbooked = state.redemptions.values().filter(|row| row.canonical && !row.booked);
+        let mut due: Vec<_> =
+            unbooked.map(|row| row.redemption).filter(|redemption| redemption.block <= finalized).collect();
+        due.sort_by_key(|redemption| (redemption.block, redemption.log_index));
+        due.truncate(limit);
+        Ok(due)
+    }
+
+    async fn book_redemption(
+        &self,
+        block_hash: Hash,
+        log_index: i64,
+        payouts: &[RedemptionPayout],
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        self.write().redeem((block_hash, log_index), payouts, now)
+    }
+
+    async fn held_tokens(&self, account: AccountId, condition: ConditionId) -> StoreResult<Vec<TokenId>> {
+        let state = self.read();
+        let held = state.positions.iter().filter(|((holder, _, _), row)| {
+            *holder == account && row.condition == condition && row.position.shares.is_positive()
+        });
+        let tokens: BTreeSet<_> = held.map(|((_, _, token), _)| *token).collect();
+        Ok(tokens.into_iter().collect())
+    }
+
+    async fn position(
+        &self,
+        account: AccountId,
+        relationship: RelationshipId,
+        token: TokenId,
+    ) -> StoreResult<Position> {
+        let state = self.read();
+        Ok(state
+            .positions
+            .get(&(account, relationship, token))
+            .map_or_else(Position::default, |row| row.position))
+    }
+}
+
+impl Work {
+    /// Gives the row to `holder`; the fence rises when that is somebody else than before.
+    pub(super) fn lease_to(&mut self, holder: &InstanceId, until: Timestamp) {
+        if self.holder.as_ref() != Some(holder) {
+            self.fence += 1;
+            self.holder = Some(holder.clone());
+        }
+        self.until = until;
+    }
+}
+
+impl State {
+    fn waiting_in(&self, lane: Lane, now: Timestamp) -> impl Iterator<Item = (Timestamp, IntentId)> {
+        let waits =
+            move |work: &Work| work.state == WorkState::Waiting && work.lane == lane && work.due <= now;
+        self.work.iter().filter(move |(_, work)| waits(work)).map(|(id, work)| (work.due, *id))
+    }
+
+    fn waiting_intent(&self, id: IntentId) -> StoreResult<WaitingIntent> {
+        let intent = self.intents.row("intent", id.0)?.clone();
+        let relationship = &self.relationships.row("relationship", intent.relationship.0)?.relationship;
+        Ok(WaitingIntent {
+            attempts: u32::try_from(self.attempts_of(id).len()).unwrap_or(u32::MAX),
+            filled: match intent.lane {
+                Lane::Exits => self.filled(id)?,
+                Lane::Entries => Shares::ZERO,
+            },
+            slippage_to_book_bps: relationship.policy.slippage_to_book_bps,
+            intent,
+        })
+    }
+
+    /// Whether the intent waits with exactly this many attempts.
+    fn may_sign(&self, attempt: &SignedAttempt) -> bool {
+        let signed = self.attempts_of(attempt.intent).len();
+        self.waits(attempt.intent) && u32::try_from(signed) == Ok(attempt.attempt)
+    }
+
+    fn is_blocked_for(&self, intent: IntentId, now: Timestamp) -> bool {
+        self.intents.get(intent.0).is_none_or(|intent| self.is_blocked(intent, now))
+    }
+
+    /// Fails when an attempt that would win brings an order id that is known.
+    fn check_order_ids(&self, now: Timestamp, attempts: &[SignedAttempt]) -> StoreResult<()> {
+        let (mut intents, mut ids) = (BTreeSet::new(), BTreeSet::new());
+        for attempt in attempts {
+            let wins = self.may_sign(attempt) && !self.is_blocked_for(attempt.intent, now);
+            if !wins || !intents.insert(attempt.intent) {
+                continue;
+            }
+            let id = attempt.order.id;
+            if self.order_keys.contains_key(&id) || !ids.insert(id) {
+                return Err(StoreError::Conflict(format!("order {id} exists already")));
+            }
+        }
+        Ok(())
+    }
+
+    fn sign(
+        &mut self,
+        holder: &InstanceId,
+        now: Timestamp,
+        lease: Duration,
+        attempt: &SignedAttempt,
+    ) -> SignedOutcome {
+        if !self.may_sign(attempt) {
+            return SignedOutcome::NotWaiting;
+        }
+        if self.is_blocked_for(attempt.intent, now) {
+            return SignedOutcome::Blocked;
+        }
+        let Some(work) = self.work.get_mut(&attempt.intent) else { return SignedOutcome::NotWaiting };
+        work.state = WorkState::Signed;
+        work.due = now.plus(lease);
+        work.holder = None;
+        work.lease_to(holder, now.plus(lease));
+        let fence = work.fence;
+        let order = OrderRow {
+            signed: attempt.clone(),
+            state: OrderState::Signed,
+            version: 0,
+            reply: Quantity::ZERO,
+            trades: Default::default(),
+            booked: Entry::default(),
+            permits: [(holder.clone(), Permit { fence, returned: false })].into(),
+            unseen_for: Duration::ZERO,
+            looked_up_at: None,
+            times: StageTimes::default(),
+            news: false,
+        };
+        let id = AttemptId(self.orders.insert(order));
+        self.order_keys.insert(attempt.order.id, id);
+        self.attempts.entry(attempt.intent).or_default().push(id);
+        SignedOutcome::Won { attempt: id, fence }
+    }
+}

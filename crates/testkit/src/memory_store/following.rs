@@ -1,0 +1,283 @@
+//! Owners, accounts, leaders, relationships and holds.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use domain::{
+    Address, ConditionId, Timestamp, TokenId, TradingAccount, Usd,
+    ids::{AccountId, HoldId, LeaderId, OwnerId, RelationshipId},
+    policy::Policy,
+    position::Entry,
+};
+use engine::ports::{
+    execution::LedgerCause,
+    following::{
+        Account, Exposure, Following, FollowingSnapshot, Hold, HoldScope, Leader, NewAccount, NewHold,
+        NewRelationship, Relationship, RelationshipStatus,
+    },
+    reports::LedgerRecord,
+    store::{EventKind, StoreError, StoreResult},
+};
+
+use super::{
+    MemoryStore, corrupt,
+    state::{AccountRow, HoldRow, RelationshipRow, State, in_force},
+};
+
+#[async_trait]
+impl Following for MemoryStore {
+    async fn add_owner(&self, name: &str, _now: Timestamp) -> StoreResult<OwnerId> {
+        let mut state = self.write();
+        state.raise_config();
+        Ok(OwnerId(state.owners.insert(name.to_owned())))
+    }
+
+    async fn add_account(
+        &self,
+        owner: OwnerId,
+        account: &NewAccount,
+        _now: Timestamp,
+    ) -> StoreResult<AccountId> {
+        let mut state = self.write();
+        state.owners.row("owner", owner.0)?;
+        if state.accounts.rows().any(|row| row.trading.wallet == account.wallet) {
+            return Err(StoreError::Conflict(format!("wallet {} has an account already", account.wallet)));
+        }
+        let id = AccountId(state.accounts.next_key());
+        let trading = TradingAccount {
+            id,
+            wallet: account.wallet,
+            signer: account.signer,
+            kind: account.kind,
+            key: account.key.clone(),
+        };
+        let (label, mode, cap) = (account.label.clone(), account.mode, account.cap);
+        state.accounts.insert(AccountRow { owner, trading, label, mode, cap });
+        state.raise_config();
+        Ok(id)
+    }
+
+    async fn add_leader(&self, wallet: Address, baseline: Timestamp) -> StoreResult<LeaderId> {
+        let mut state = self.write();
+        if let Some(leader) = state.leaders.rows().find(|leader| leader.wallet == wallet) {
+            return Ok(leader.id);
+        }
+        let id = LeaderId(state.leaders.next_key());
+        state.leaders.insert(Leader { id, wallet, baseline });
+        state.raise_config();
+        Ok(id)
+    }
+
+    async fn add_relationship(
+        &self,
+        owner: OwnerId,
+        relationship: &NewRelationship,
+        now: Timestamp,
+    ) -> StoreResult<RelationshipId> {
+        let mut state = self.write();
+        let (account, leader) = (relationship.account, relationship.leader);
+        state.own_account(owner, account)?;
+        state.leaders.row("leader", leader.0)?;
+        let follows = |row: &RelationshipRow| {
+            let known = &row.relationship;
+            (known.account, known.leader) == (account, leader) && known.status != RelationshipStatus::Stopped
+        };
+        if state.relationships.rows().any(follows) {
+            return Err(StoreError::Conflict(format!("account {account} follows leader {leader} already")));
+        }
+        let id = RelationshipId(state.relationships.next_key());
+        let stored = Relationship {
+            id,
+            owner,
+            account,
+            leader,
+            status: RelationshipStatus::Active,
+            policy: relationship.policy.clone(),
+            policy_version: 1,
+            since: now,
+        };
+        let policies = vec![relationship.policy.clone()];
+        state.relationships.insert(RelationshipRow { relationship: stored, policies });
+        state.following_changed(Some(owner), now, format!("relationship {id} added"));
+        Ok(id)
+    }
+
+    async fn set_status(
+        &self,
+        owner: OwnerId,
+        relationship: RelationshipId,
+        status: RelationshipStatus,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        let mut state = self.write();
+        let old = state.own_relationship(owner, relationship)?.relationship.status;
+        if old == status {
+            return Ok(false);
+        }
+        if old == RelationshipStatus::Stopped {
+            return Err(StoreError::Conflict(format!("relationship {relationship} is stopped for ever")));
+        }
+        if let Some(row) = state.relationships.get_mut(relationship.0) {
+            row.relationship.status = status;
+        }
+        state.following_changed(Some(owner), now, format!("relationship {relationship} is {status:?}"));
+        Ok(true)
+    }
+
+    async fn set_policy(
+        &self,
+        owner: OwnerId,
+        relationship: RelationshipId,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> StoreResult<()> {
+        let mut state = self.write();
+        state.own_relationship(owner, relationship)?;
+        if let Some(row) = state.relationships.get_mut(relationship.0) {
+            row.policies.push(policy.clone());
+            row.relationship.policy = policy.clone();
+            row.relationship.policy_version += 1;
+        }
+        state.following_changed(Some(owner), now, format!("relationship {relationship} has a new policy"));
+        Ok(())
+    }
+
+    async fn place_hold(&self, hold: &NewHold, now: Timestamp) -> StoreResult<HoldId> {
+        let mut state = self.write();
+        let owner = state.owner_of_scope(hold.scope)?;
+        let id = HoldId(state.holds.next_key());
+        let stored = Hold {
+            id,
+            scope: hold.scope,
+            cause: hold.cause,
+            reason: hold.reason.clone(),
+            stops_exits: hold.stops_exits,
+            expires_at: hold.expires_at,
+        };
+        state.holds.insert(HoldRow { hold: stored, lifted: false });
+        state.following_changed(owner, now, format!("hold {id} placed: {}", hold.reason));
+        Ok(id)
+    }
+
+    async fn lift_hold(&self, hold: HoldId, now: Timestamp) -> StoreResult<bool> {
+        let mut state = self.write();
+        let Some(row) = state.holds.get_mut(hold.0).filter(|row| in_force(row, now)) else {
+            return Ok(false);
+        };
+        row.lifted = true;
+        let scope = row.hold.scope;
+        let owner = state.owner_of_scope(scope)?;
+        state.following_changed(owner, now, format!("hold {hold} lifted"));
+        Ok(true)
+    }
+
+    async fn book_deposit(
+        &self,
+        owner: OwnerId,
+        account: AccountId,
+        usd: Usd,
+        now: Timestamp,
+    ) -> StoreResult<()> {
+        let mut state = self.write();
+        state.own_account(owner, account)?;
+        let id = state.ledger.next_key();
+        state.ledger.insert(LedgerRecord {
+            id,
+            owner,
+            account,
+            relationship: None,
+            token: None,
+            intent: None,
+            cause: LedgerCause::Deposit,
+            entry: Entry { cash: usd, ..Entry::default() },
+            at: now,
+        });
+        state.raise_config();
+        Ok(())
+    }
+
+    async fn following(&self, now: Timestamp) -> StoreResult<FollowingSnapshot> {
+        let state = self.read();
+        let followed = |row: &&RelationshipRow| row.relationship.status != RelationshipStatus::Stopped;
+        let relationships: Vec<Relationship> =
+            state.relationships.rows().filter(followed).map(|row| row.relationship.clone()).collect();
+        let leads = |leader: &&Leader| relationships.iter().any(|known| known.leader == leader.id);
+        let trades = |(id, _): &(i64, &AccountRow)| relationships.iter().any(|known| known.account.0 == *id);
+        Ok(FollowingSnapshot {
+            config_version: state.config_version,
+            leaders: state.leaders.rows().filter(leads).cloned().collect(),
+            accounts: state
+                .accounts
+                .iter()
+                .filter(trades)
+                .map(|(id, row)| state.account(AccountId(id), row))
+                .collect(),
+            holds: state.holds.rows().filter(|row| in_force(row, now)).map(|row| row.hold.clone()).collect(),
+            exposures: state.exposures()?,
+            relationships,
+        })
+    }
+
+    async fn config_version(&self) -> StoreResult<i64> {
+        Ok(self.read().config_version)
+    }
+
+    async fn accounts_of_wallets(&self, wallets: &[Address]) -> StoreResult<Vec<Account>> {
+        let state = self.read();
+        let wanted = state.accounts.iter().filter(|(_, row)| wallets.contains(&row.trading.wallet));
+        Ok(wanted.map(|(id, row)| state.account(AccountId(id), row)).collect())
+    }
+
+    async fn conditions_of(&self, tokens: &[TokenId]) -> StoreResult<Vec<(TokenId, ConditionId)>> {
+        let state = self.read();
+        let known = |token: &TokenId| state.markets.get(token).map(|market| (*token, market.condition));
+        Ok(tokens.iter().filter_map(known).collect())
+    }
+}
+
+impl State {
+    fn following_changed(&mut self, owner: Option<OwnerId>, at: Timestamp, what: String) {
+        self.event(owner, at, EventKind::FollowingChanged { what });
+        self.raise_config();
+    }
+
+    /// Whose business a hold of this scope is; an error when it names nothing.
+    fn owner_of_scope(&self, scope: HoldScope) -> StoreResult<Option<OwnerId>> {
+        Ok(match scope {
+            HoldScope::Installation => None,
+            HoldScope::Leader(leader) => {
+                self.leaders.row("leader", leader.0)?;
+                None
+            }
+            HoldScope::Account(account) => Some(self.accounts.row("account", account.0)?.owner),
+            HoldScope::Relationship(relationship) => {
+                Some(self.relationships.row("relationship", relationship.0)?.relationship.owner)
+            }
+        })
+    }
+
+    fn exposures(&self) -> StoreResult<Vec<Exposure>> {
+        let mut sums: BTreeMap<(RelationshipId, AccountId, ConditionId), Usd> = BTreeMap::new();
+        let mut add = |key, usd: Usd| -> StoreResult<()> {
+            let sum = sums.entry(key).or_default();
+            *sum = sum.plus(usd).map_err(corrupt)?;
+            Ok(())
+        };
+        for ((account, relationship, _), row) in &self.positions {
+            add((*relationship, *account, row.condition), row.position.cost.max(Usd::ZERO))?;
+        }
+        for (id, usd) in &self.reservations {
+            let intent = self.intents.row("intent", id.0)?;
+            add((intent.relationship, intent.account.id, intent.condition), *usd)?;
+        }
+        let at_risk = sums.into_iter().filter(|(_, usd)| usd.is_positive());
+        Ok(at_risk
+            .map(|((relationship, account, condition), usd)| Exposure {
+                relationship,
+                account,
+                condition,
+                usd,
+            })
+            .collect())
+    }
+}

@@ -1,0 +1,71 @@
+//! Leases and the lives of instances.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::Timestamp;
+use engine::ports::store::{InstanceId, Lease, Leases, StoreError, StoreResult};
+
+use super::{
+    MemoryStore,
+    state::{LeaseRow, State},
+};
+
+#[async_trait]
+impl Leases for MemoryStore {
+    async fn take_lease(&self, name: &str, holder: &InstanceId, ttl: Duration) -> StoreResult<Option<Lease>> {
+        let now = self.now();
+        let mut state = self.write();
+        let row =
+            state.leases.entry(name.to_owned()).or_insert(LeaseRow { holder: None, until: now, fence: 0 });
+        let renews = row.holder.as_ref() == Some(holder);
+        if !renews && row.holder.is_some() && row.until > now {
+            return Ok(None);
+        }
+        if !renews {
+            row.fence += 1;
+            row.holder = Some(holder.clone());
+        }
+        row.until = now.plus(ttl);
+        Ok(Some(Lease { name: name.to_owned(), holder: holder.clone(), fence: row.fence }))
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> StoreResult<()> {
+        let mut state = self.write();
+        if state.holds_lease(lease)
+            && let Some(row) = state.leases.get_mut(&lease.name)
+        {
+            row.holder = None;
+        }
+        Ok(())
+    }
+
+    async fn begin_instance(&self, instance: &InstanceId, _now: Timestamp) -> StoreResult<()> {
+        let mut state = self.write();
+        if state.instances.get(instance) == Some(&false) {
+            return Err(StoreError::Conflict(format!("instance {instance} has ended; begin a new one")));
+        }
+        state.instances.insert(instance.clone(), true);
+        Ok(())
+    }
+
+    async fn end_instance(&self, instance: &InstanceId, _how: &str, _now: Timestamp) -> StoreResult<()> {
+        self.write().instances.insert(instance.clone(), false);
+        Ok(())
+    }
+
+    async fn running_instances(&self) -> StoreResult<Vec<InstanceId>> {
+        let state = self.read();
+        Ok(state.instances.iter().filter(|(_, runs)| **runs).map(|(instance, _)| instance.clone()).collect())
+    }
+}
+
+impl State {
+    /// Whether nobody has taken the lease over and it was not given back. One that has run out counts until
+    /// somebody takes it.
+    pub(super) fn holds_lease(&self, lease: &Lease) -> bool {
+        self.leases
+            .get(&lease.name)
+            .is_some_and(|row| row.fence == lease.fence && row.holder.as_ref() == Some(&lease.holder))
+    }
+}

@@ -1,0 +1,201 @@
+//! Updates of orders and the ledger.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    Hash, Shares, Timestamp, Usd,
+    ids::{AttemptId, IntentId},
+    position::{Entry, Position},
+};
+use engine::ports::{
+    execution::{LedgerCause, OrderUpdate, RedemptionPayout, StageTimes, WorkChange},
+    reports::LedgerRecord,
+    store::{EventKind, StoreResult},
+};
+
+use super::{
+    corrupt,
+    state::{PositionKey, PositionRow, State, Work, WorkState},
+};
+
+impl State {
+    /// Adds up what the updates would book, so that an amount beyond 64 bits fails before anything is
+    /// written.
+    pub(super) fn check_bookings(&self, updates: &[OrderUpdate]) -> StoreResult<()> {
+        let mut positions: BTreeMap<PositionKey, Position> = BTreeMap::new();
+        let mut booked: BTreeMap<AttemptId, Entry> = BTreeMap::new();
+        for update in updates {
+            let Some((_, entry)) = update.booking else { continue };
+            let Some(order) = self.orders.get(update.attempt.0) else { continue };
+            let intent = self.intents.row("intent", order.signed.intent.0)?;
+            let key = (intent.account.id, intent.relationship, intent.token);
+            let stored = self.positions.get(&key).map_or_else(Position::default, |row| row.position);
+            let position = positions.entry(key).or_insert(stored);
+            *position = position.after(entry).map_err(corrupt)?;
+            let sum = booked.entry(update.attempt).or_insert(order.booked);
+            *sum = sum.plus(entry).map_err(corrupt)?;
+        }
+        Ok(())
+    }
+
+    /// Applies an update if its version still stands.
+    pub(super) fn apply(&mut self, update: &OrderUpdate) -> bool {
+        let Some(order) =
+            self.orders.get_mut(update.attempt.0).filter(|order| order.version == update.version)
+        else {
+            return false;
+        };
+        let intent = order.signed.intent;
+        let (order_id, old_state) = (order.signed.order.id, order.state);
+        order.version += 1;
+        order.news = false;
+        order.state = update.state;
+        order.reply = update.reply.unwrap_or(order.reply);
+        order.trades.extend(update.trades.iter().map(|trade| (trade.id.clone(), trade.clone())));
+        order.unseen_for = update.unseen_for;
+        order.looked_up_at = update.looked_up_at;
+        order.times = first_word(order.times, update.times);
+        if let Some(permit) = update.permit_returned.as_ref().and_then(|holder| order.permits.get_mut(holder))
+        {
+            permit.returned = true;
+        }
+        if let Some((cause, entry)) = update.booking {
+            self.book_order(update.attempt, intent, cause, entry, update.at);
+        }
+        if update.release_reserve {
+            self.reservations.remove(&intent);
+        }
+        if self.is_newest(intent, update.attempt) {
+            self.change_work(intent, update.work);
+        }
+        let owner = self.intents.get(intent.0).map(|intent| intent.owner);
+        if old_state != update.state {
+            self.event(owner, update.at, EventKind::OrderChanged { order: order_id, state: update.state });
+        }
+        if let Some(alarm) = update.alarm {
+            self.event(owner, update.at, EventKind::OrderAlarm { order: order_id, alarm });
+        }
+        true
+    }
+
+    fn book_order(
+        &mut self,
+        attempt: AttemptId,
+        id: IntentId,
+        cause: LedgerCause,
+        entry: Entry,
+        at: Timestamp,
+    ) {
+        let Some(intent) = self.intents.get(id.0).cloned() else { return };
+        // Cost or cash that no reservation covers is exposure the watcher does not know of.
+        let adds = entry.cost.is_positive() || entry.cash < Usd::ZERO;
+        if adds && !self.reservations.contains_key(&id) {
+            self.raise_config();
+        }
+        if let Some(order) = self.orders.get_mut(attempt.0) {
+            order.booked = order.booked.plus(entry).unwrap_or(order.booked);
+        }
+        let key = (intent.account.id, intent.relationship, intent.token);
+        let (owner, condition) = (intent.owner, intent.condition);
+        self.positions.entry(key).or_insert(PositionRow { owner, condition, position: Position::default() });
+        self.book(key, Some(id), cause, entry, at);
+    }
+
+    /// A ledger row and its effect on the position, whose sums were checked before.
+    fn book(
+        &mut self,
+        key: PositionKey,
+        intent: Option<IntentId>,
+        cause: LedgerCause,
+        entry: Entry,
+        at: Timestamp,
+    ) {
+        let Some(row) = self.positions.get_mut(&key) else { return };
+        row.position = row.position.after(entry).unwrap_or(row.position);
+        let (account, relationship, token) = key;
+        let record = LedgerRecord {
+            id: self.ledger.next_key(),
+            owner: row.owner,
+            account,
+            relationship: Some(relationship),
+            token: Some(token),
+            intent,
+            cause,
+            entry,
+            at,
+        };
+        self.ledger.insert(record);
+    }
+
+    fn change_work(&mut self, intent: IntentId, change: WorkChange) {
+        let (state, due) = match change {
+            WorkChange::Close => {
+                self.work.remove(&intent);
+                return;
+            }
+            WorkChange::Due(due) => (WorkState::Signed, due),
+            WorkChange::NextAttempt(due) => (WorkState::Waiting, due),
+        };
+        let Some(lane) = self.intents.get(intent.0).map(|intent| intent.lane) else { return };
+        let permits = self.attempts_of(intent).iter().filter_map(|attempt| self.orders.get(attempt.0));
+        let highest = permits.flat_map(|order| order.permits.values()).map(|permit| permit.fence).max();
+        let work = self.work.entry(intent).or_insert(Work {
+            state,
+            lane,
+            due,
+            holder: None,
+            until: due,
+            fence: highest.unwrap_or(0) + 1,
+        });
+        work.state = state;
+        work.due = due;
+        if state == WorkState::Waiting {
+            work.holder = None;
+        }
+    }
+
+    pub(super) fn redeem(
+        &mut self,
+        key: (Hash, i64),
+        payouts: &[RedemptionPayout],
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        let Some(account) = self
+            .redemptions
+            .get(&key)
+            .filter(|row| row.canonical && !row.booked)
+            .map(|row| row.redemption.account)
+        else {
+            return Ok(false);
+        };
+        let mut entries = Vec::new();
+        for (position_key, row) in &self.positions {
+            let (holder, _, token) = position_key;
+            let payout = payouts.iter().find(|payout| payout.token == *token);
+            let Some(payout) = payout.filter(|_| *holder == account && row.position.shares > Shares::ZERO)
+            else {
+                continue;
+            };
+            let entry = row.position.redemption(payout.payout).map_err(corrupt)?;
+            row.position.after(entry).map_err(corrupt)?;
+            entries.push((*position_key, entry));
+        }
+        for (position_key, entry) in entries {
+            self.book(position_key, None, LedgerCause::Redeemed, entry, now);
+        }
+        if let Some(row) = self.redemptions.get_mut(&key) {
+            row.booked = true;
+        }
+        Ok(true)
+    }
+}
+
+/// The first word on each stage stands.
+fn first_word(stored: StageTimes, new: StageTimes) -> StageTimes {
+    StageTimes {
+        sent: stored.sent.or(new.sent),
+        replied: stored.replied.or(new.replied),
+        mined: stored.mined.or(new.mined),
+        confirmed: stored.confirmed.or(new.confirmed),
+    }
+}
