@@ -189,7 +189,7 @@ pub fn request_signature(
     Some(URL_SAFE.encode(mac.finalize().into_bytes()))
 }
 
-/// HMAC-SHA256 with the world's seed, from which keys and ids that must look random are made.
+/// Keccak-256 of the world's seed and these parts: for keys and ids that must look random.
 #[must_use]
 pub fn derive(seed: u64, parts: &[&[u8]]) -> [u8; 32] {
     let mut input = seed.to_be_bytes().to_vec();

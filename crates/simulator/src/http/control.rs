@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    body::Bytes,
+    extract::{FromRequest, Path, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use domain::{Address, ConditionId, OrderId, Price, Shares, TokenId, Usd};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{Outage, Service, Shared};
@@ -72,6 +73,19 @@ impl IntoResponse for ControlError {
     }
 }
 
+/// A JSON body, of any content type.
+struct Body<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ControlError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ControlError> {
+        let invalid = |error: &dyn std::fmt::Display| WorldError::Invalid(error.to_string());
+        let bytes = Bytes::from_request(request, state).await.map_err(|error| invalid(&error))?;
+        Ok(Self(serde_json::from_slice(&bytes).map_err(|error| invalid(&error))?))
+    }
+}
+
 fn done() -> Json<Value> {
     Json(json!({ "ok": true }))
 }
@@ -100,7 +114,7 @@ async fn status(State(shared): App) -> Json<Value> {
     }))
 }
 
-async fn add_wallet(State(shared): App, Json(wallet): Json<Wallet>) -> Reply {
+async fn add_wallet(State(shared): App, Body(wallet): Body<Wallet>) -> Reply {
     change(&shared, |world, _| world.add_wallet(wallet))?;
     Ok(done())
 }
@@ -117,7 +131,7 @@ struct Credit {
     shares: Shares,
 }
 
-async fn credit(State(shared): App, Json(credit): Json<Credit>) -> Reply {
+async fn credit(State(shared): App, Body(credit): Body<Credit>) -> Reply {
     change(&shared, |world, _| {
         if credit.usd != Usd::ZERO {
             world.credit(credit.wallet, Asset::Collateral, credit.usd.0);
@@ -146,7 +160,7 @@ struct PlainTransfer {
     shares: Shares,
 }
 
-async fn transfer(State(shared): App, Json(plain): Json<PlainTransfer>) -> Reply {
+async fn transfer(State(shared): App, Body(plain): Body<PlainTransfer>) -> Reply {
     change(&shared, |world, _| {
         let asset = Asset::Token(plain.token);
         let held = world.balance(plain.from, asset);
@@ -170,12 +184,12 @@ struct Approval {
     approved: bool,
 }
 
-async fn approve(State(shared): App, Json(approval): Json<Approval>) -> Reply {
+async fn approve(State(shared): App, Body(approval): Body<Approval>) -> Reply {
     change(&shared, |world, _| world.approve(approval.wallet, approval.approved))?;
     Ok(done())
 }
 
-async fn add_market(State(shared): App, Json(spec): Json<MarketSpec>) -> Reply {
+async fn add_market(State(shared): App, Body(spec): Body<MarketSpec>) -> Reply {
     change(&shared, |world, _| world.add_market(spec))?;
     Ok(done())
 }
@@ -188,7 +202,7 @@ struct Tick {
     tick: Price,
 }
 
-async fn set_tick(State(shared): App, Json(tick): Json<Tick>) -> Reply {
+async fn set_tick(State(shared): App, Body(tick): Body<Tick>) -> Reply {
     change(&shared, |world, _| world.set_tick(&tick.condition, tick.tick))?;
     Ok(done())
 }
@@ -208,7 +222,7 @@ struct NewState {
     state: StateName,
 }
 
-async fn set_state(State(shared): App, Json(new): Json<NewState>) -> Reply {
+async fn set_state(State(shared): App, Body(new): Body<NewState>) -> Reply {
     let state = match new.state {
         StateName::Open => MarketState::Open,
         StateName::Paused => MarketState::Paused,
@@ -230,7 +244,7 @@ struct Resolution {
     redeem: Redeemers,
 }
 
-async fn resolve(State(shared): App, Json(resolution): Json<Resolution>) -> Reply {
+async fn resolve(State(shared): App, Body(resolution): Body<Resolution>) -> Reply {
     let [Payout(first), Payout(second)] = resolution.payouts;
     let redeemed = change(&shared, |world, _| {
         world.resolve(&resolution.condition, [first, second], &resolution.redeem)
@@ -245,17 +259,17 @@ struct Redemption {
     wallet: Address,
 }
 
-async fn redeem(State(shared): App, Json(redemption): Json<Redemption>) -> Reply {
+async fn redeem(State(shared): App, Body(redemption): Body<Redemption>) -> Reply {
     let redeemed = change(&shared, |world, _| world.redeem(&redemption.condition, redemption.wallet))?;
     Ok(Json(json!({ "redeemed": redeemed })))
 }
 
-async fn set_levels(State(shared): App, Json(levels): Json<Levels>) -> Reply {
+async fn set_levels(State(shared): App, Body(levels): Body<Levels>) -> Reply {
     change(&shared, |world, _| world.set_levels(&levels))?;
     Ok(done())
 }
 
-async fn foreign_trade(State(shared): App, Json(trade): Json<ForeignTrade>) -> Reply {
+async fn foreign_trade(State(shared): App, Body(trade): Body<ForeignTrade>) -> Reply {
     change(&shared, |world, _| world.foreign_trade(&trade))?;
     Ok(done())
 }
@@ -265,7 +279,7 @@ async fn mine(State(shared): App) -> Json<Value> {
     Json(json!({ "head": head }))
 }
 
-async fn reorg(State(shared): App, Json(spec): Json<ReorgSpec>) -> Reply {
+async fn reorg(State(shared): App, Body(spec): Body<ReorgSpec>) -> Reply {
     let report = change(&shared, |world, now| world.reorganise(now, &spec))?;
     print(&report)
 }
@@ -276,7 +290,7 @@ struct Stall {
     stalled: bool,
 }
 
-async fn stall(State(shared): App, Json(stall): Json<Stall>) -> Json<Value> {
+async fn stall(State(shared): App, Body(stall): Body<Stall>) -> Json<Value> {
     change(&shared, |world, _| world.stall_head(stall.stalled));
     done()
 }
@@ -288,7 +302,7 @@ struct ServiceOutage {
     outage: Outage,
 }
 
-async fn outage(State(shared): App, Json(wanted): Json<ServiceOutage>) -> Json<Value> {
+async fn outage(State(shared): App, Body(wanted): Body<ServiceOutage>) -> Json<Value> {
     shared.outage(wanted.service).send_replace(wanted.outage);
     done()
 }
@@ -299,7 +313,7 @@ struct NewMode {
     mode: Mode,
 }
 
-async fn mode(State(shared): App, Json(new): Json<NewMode>) -> Json<Value> {
+async fn mode(State(shared): App, Body(new): Body<NewMode>) -> Json<Value> {
     change(&shared, |world, _| world.mode = new.mode);
     done()
 }
@@ -313,7 +327,7 @@ async fn faults(State(shared): App) -> Json<Value> {
     }))
 }
 
-async fn add_fault(State(shared): App, Json(fault): Json<Fault>) -> Reply {
+async fn add_fault(State(shared): App, Body(fault): Body<Fault>) -> Reply {
     if !change(&shared, |world, _| world.faults.push(fault)) {
         let (kind, target) = (fault.kind, fault.target);
         return Err(WorldError::Invalid(format!(
@@ -334,7 +348,7 @@ async fn knobs(State(shared): App) -> Reply {
 }
 
 /// Changes the knobs that are named and leaves the others.
-async fn set_knobs(State(shared): App, Json(changes): Json<serde_json::Map<String, Value>>) -> Reply {
+async fn set_knobs(State(shared): App, Body(changes): Body<serde_json::Map<String, Value>>) -> Reply {
     change(&shared, |world, _| {
         let invalid = |error: serde_json::Error| WorldError::Invalid(error.to_string());
         let mut all = serde_json::to_value(&world.knobs).map_err(invalid)?;

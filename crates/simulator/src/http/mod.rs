@@ -70,6 +70,7 @@ struct Shared {
     world: Mutex<World>,
     clock: ClockHandle,
     due_changed: Notify,
+    stopped: watch::Receiver<bool>,
     clob_outage: watch::Sender<Outage>,
     data_outage: watch::Sender<Outage>,
     rpc_outage: watch::Sender<Outage>,
@@ -132,15 +133,16 @@ impl Simulator {
     /// When a port cannot be bound.
     pub async fn start(config: SimulatorConfig, clock: Arc<dyn Clock>) -> io::Result<Running> {
         let world = Mutex::new(World::new(&config, clock.now()));
+        let (stop, stopped) = watch::channel(false);
         let shared = Arc::new(Shared {
             world,
             clock: ClockHandle(clock),
             due_changed: Notify::new(),
+            stopped: stopped.clone(),
             clob_outage: watch::Sender::new(Outage::None),
             data_outage: watch::Sender::new(Outage::None),
             rpc_outage: watch::Sender::new(Outage::None),
         });
-        let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
         let clob = with_outage(clob::router(&shared), &shared, Service::Clob);
         let data = with_outage(data::router(&shared), &shared, Service::Data);
@@ -154,7 +156,7 @@ impl Simulator {
     }
 }
 
-/// A running simulator. Dropping it leaves it running until the runtime ends; see [`Running::shutdown`].
+/// A running simulator. Dropping it stops it as well, without waiting; see [`Running::shutdown`].
 #[derive(Debug)]
 pub struct Running {
     /// `http://127.0.0.1:port` of the CLOB.
@@ -177,7 +179,7 @@ impl Running {
         WorldHandle(Arc::clone(&self.shared))
     }
 
-    /// Stops listening and waits until every open request is answered.
+    /// Stops listening and waits until every open request is answered or cut off.
     pub async fn shutdown(self) {
         for service in [Service::Clob, Service::Data, Service::Rpc] {
             self.shared.outage(service).send_replace(Outage::None);
@@ -214,7 +216,7 @@ async fn serve(
 
 /// Brings the world forward whenever something is due.
 async fn make_blocks(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
-    while !*stopped.borrow() {
+    loop {
         let (now, due) = shared.with(|world, now| (now, world.next_due()));
         let sleep = async {
             match due {
@@ -225,7 +227,8 @@ async fn make_blocks(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
         tokio::select! {
             () = sleep => {}
             () = shared.due_changed.notified() => {}
-            _ = stopped.changed() => {}
+            // An error means that the simulator was dropped.
+            _ = stopped.wait_for(|stop| *stop) => return,
         }
     }
 }

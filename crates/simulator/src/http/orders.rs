@@ -78,8 +78,12 @@ async fn answer(shared: &Shared, connection: &Connection, fault: Option<Fault>, 
         FaultKind::Error500After => Refusal::new(500, "Internal server error").into_response(),
         FaultKind::TimedOutTextAfter => Refusal::new(500, "order timed out").into_response(),
         FaultKind::Slow => {
-            shared.clock.0.sleep(Duration::from_millis(fault.delay_ms)).await;
-            reply
+            let mut stopped = shared.stopped.clone();
+            tokio::select! {
+                () = shared.clock.0.sleep(Duration::from_millis(fault.delay_ms)) => reply,
+                // An error means that the simulator was dropped.
+                _ = stopped.wait_for(|stop| *stop) => cut(connection),
+            }
         }
         FaultKind::TruncateReply => {
             // Status line and headers of these replies take between 90 and 130 bytes.

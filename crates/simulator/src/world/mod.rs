@@ -17,6 +17,15 @@ pub mod rules;
 pub mod settlement;
 pub mod verdict;
 
+#[cfg(test)]
+mod chain_tests;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod order_tests;
+#[cfg(test)]
+mod properties;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{Address, ConditionId, Timestamp, TokenId};

@@ -331,7 +331,7 @@ impl World {
                     }
                     Some(ReorgFate::Delay) => {
                         self.note_trade(&tx, TradeStatus::Matched, now);
-                        tx.fate = Fate::Wait(2);
+                        tx.fate = Fate::Wait(1);
                         report.delayed.push(tx.hash);
                         delayed.push(tx);
                     }

@@ -1,8 +1,14 @@
 //! The simulator as its clients see it: over real sockets, and against vectors of official clients.
 
 #[cfg(test)]
+mod chain;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod path;
+#[cfg(test)]
+mod refusals;
 #[cfg(test)]
 mod vectors;

@@ -1,0 +1,149 @@
+//! Whatever happens, nothing is created, lost or overfilled, and the same history gives the same world.
+
+use std::time::Duration;
+
+use domain::{Address, Side};
+use proptest::prelude::*;
+
+use super::{
+    World,
+    faults::{Fault, FaultKind},
+    fixture::*,
+    settlement::{ReorgSpec, TxName},
+};
+use crate::{
+    config::{DuplicateMemory, Knobs},
+    wire::OrderType,
+};
+
+/// One thing that happens to a world.
+#[derive(Clone, Debug)]
+enum Step {
+    Buy { salt: u64, cents: i64 },
+    Sell { salt: u64, bob: bool, shares: i64 },
+    Rest { salt: u64, bob: bool, side: Side, ticks: i64, shares: i64 },
+    Cancel { salt: u64 },
+    Leader { hash: u8, side: Side, shares: i64 },
+    Fault(FaultKind),
+    Mine,
+    Reorg { depth: u64, fate: u8 },
+    Levels { ask: i64, shares: i64 },
+}
+
+fn side() -> impl Strategy<Value = Side> {
+    prop_oneof![Just(Side::Buy), Just(Side::Sell)]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..20_u64, 300..20_000_i64).prop_map(|(salt, cents)| Step::Buy { salt, cents }),
+        4 => (20..40_u64, any::<bool>(), 5..60_i64).prop_map(|(salt, bob, shares)| Step::Sell { salt, bob, shares }),
+        4 => (40..60_u64, any::<bool>(), side(), 45..60_i64, 5..60_i64)
+            .prop_map(|(salt, bob, side, ticks, shares)| Step::Rest { salt, bob, side, ticks, shares }),
+        1 => (40..60_u64).prop_map(|salt| Step::Cancel { salt }),
+        2 => (any::<u8>(), side(), 1..50_i64).prop_map(|(hash, side, shares)| Step::Leader { hash, side, shares }),
+        1 => prop_oneof![Just(FaultKind::Retrying), Just(FaultKind::Failed)].prop_map(Step::Fault),
+        3 => Just(Step::Mine),
+        1 => (1..4_u64, 0..4_u8).prop_map(|(depth, fate)| Step::Reorg { depth, fate }),
+        1 => (52..60_i64, 1..40_i64).prop_map(|(ask, shares)| Step::Levels { ask, shares }),
+    ]
+}
+
+fn who(bob: bool) -> Address {
+    if bob { BOB } else { ALICE }
+}
+
+/// Does one step; refusals are part of the game.
+fn run(world: &mut World, number: usize, step: &Step) {
+    let now = NOW.plus(Duration::from_secs(u64::try_from(number).unwrap()));
+    match *step {
+        Step::Buy { salt, cents } => {
+            let _ = world.place(now, &buy(salt, cents));
+        }
+        Step::Sell { salt, bob, shares } => {
+            let _ = world.place(now, &sell(salt, who(bob), shares));
+        }
+        Step::Rest { salt, bob, side, ticks, shares } => {
+            let (shares, usd) = (shares * 1_000_000, shares * ticks * 10_000);
+            let amounts = if side == Side::Buy { (usd, shares) } else { (shares, usd) };
+            let _ = world.place(now, &order(salt, who(bob), side, amounts, OrderType::Gtc));
+        }
+        Step::Cancel { salt } => {
+            let ids: Vec<_> = world
+                .journal()
+                .orders
+                .iter()
+                .filter(|(_, record)| record.fields.salt == salt)
+                .map(|(id, record)| (*id, record.owner.clone()))
+                .collect();
+            for (id, owner) in ids {
+                let _ = world.cancel(id, &owner);
+            }
+        }
+        Step::Leader { hash, side, shares } => {
+            let _ = world.foreign_trade(&foreign(hash, side, shares));
+        }
+        Step::Fault(kind) => {
+            world.faults.push(Fault { target: kind.target(), kind, count: 1, delay_ms: 0, depth: 0 });
+        }
+        Step::Mine => {
+            world.mine(now);
+        }
+        Step::Reorg { depth, fate } => {
+            let mut spec = ReorgSpec { depth, ..ReorgSpec::default() };
+            match fate {
+                1 => spec.drop.push(TxName::Last),
+                2 => spec.replace.push(TxName::Last),
+                3 => spec.delay.push(TxName::Last),
+                _ => {}
+            }
+            let _ = world.reorganise(now, &spec);
+        }
+        Step::Levels { ask, shares } => {
+            world.set_levels(&levels(YES, &[(500_000, 50)], &[(ask * 10_000, shares)])).unwrap();
+        }
+    }
+}
+
+fn play(steps: &[Step]) -> World {
+    let mut world = world(Knobs {
+        duplicated_for: DuplicateMemory::Millis(5_000),
+        killed_fak_executes_again: true,
+        ..Knobs::default()
+    });
+    for (number, step) in steps.iter().enumerate() {
+        run(&mut world, number, step);
+    }
+    // Whatever still waits comes through; nothing is put off for more than three blocks.
+    (0..4).for_each(|_| {
+        world.mine(NOW);
+    });
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_created_lost_or_overfilled(steps in prop::collection::vec(step(), 1..60)) {
+        let world = play(&steps);
+        prop_assert!(world.chain().pending.is_empty());
+        prop_assert_eq!(world.violations(), Vec::<String>::new());
+        for (wallet, _, _) in world.ledger.balances() {
+            let held: i64 = world.journal().live_of(wallet).map(|(_, record)| record.reserved).sum();
+            let reserved: i64 =
+                world.reserved.iter().filter(|((owner, _), _)| *owner == wallet).map(|(_, amount)| *amount).sum();
+            prop_assert_eq!(held, reserved);
+        }
+    }
+
+    #[test]
+    fn the_same_history_gives_the_same_world(steps in prop::collection::vec(step(), 1..30)) {
+        let (left, right) = (play(&steps), play(&steps));
+        prop_assert_eq!(left.order_reports(), right.order_reports());
+        prop_assert_eq!(left.verdict(), right.verdict());
+        let (chain, other) = (left.chain(), right.chain());
+        prop_assert_eq!(chain.head(), other.head());
+        prop_assert_eq!(chain.block(chain.head()).unwrap().hash, other.block(other.head()).unwrap().hash);
+    }
+}
