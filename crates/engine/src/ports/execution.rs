@@ -278,6 +278,9 @@ pub trait Execution: Send + Sync {
     /// How many wait and are due in a lane.
     async fn count_waiting(&self, lane: Lane, now: Timestamp) -> StoreResult<usize>;
 
+    /// How many intents have a work row: waiting, out, or settling.
+    async fn count_open_work(&self) -> StoreResult<usize>;
+
     /// Of these ids, those that still wait (due or not), in the order of the ids, with all that signing
     /// needs.
     async fn load_waiting(&self, ids: &[IntentId]) -> StoreResult<Vec<WaitingIntent>>;
