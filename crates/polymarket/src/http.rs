@@ -131,6 +131,11 @@ impl Answer {
         matches!(self.status, 200..=299)
     }
 
+    /// Whether the status is a 4xx that is not about the rate of calls.
+    pub(crate) const fn is_refusal(&self) -> bool {
+        matches!(self.status, 400..=424 | 426..=428 | 430..=499)
+    }
+
     /// The body as text, cut.
     pub(crate) fn text(&self) -> String {
         shorten(&String::from_utf8_lossy(&self.body))

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{FeeSchedule, OrderId, Price, Rounding, Shares, Side, TokenId, TradingAccount, Usd};
+use domain::{FeeSchedule, OrderId, Price, Rounding, Shares, Side, TokenId, TradingAccount, Usd, money::LOT};
 use engine::ports::venue::{
     MarketData, OrderLookup, OrderQuery, SettlementStatus, VenueError, VenueOrder, VenueOrderStatus,
     VenueTrade,
@@ -33,6 +33,7 @@ struct Page<T> {
 struct OrderRow {
     id: String,
     status: String,
+    original_size: Option<Scalar>,
     size_matched: Scalar,
 }
 
@@ -189,13 +190,13 @@ fn is_cursor(text: &str) -> bool {
     text.len() <= 256 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"=-_+/".contains(&byte))
 }
 
-/// Reads both documented forms: plain statuses with decimal sizes ("LIVE", "10") and prefixed ones with
-/// sizes in millionths ("ORDER_STATUS_LIVE", "10000000").
+/// Reads both documented forms: plain statuses with decimal sizes ("LIVE", "10"), and prefixed ones whose
+/// sizes may be decimals or millionths ("ORDER_STATUS_LIVE", "10000000").
 fn order_state(row: &OrderRow) -> Result<VenueOrder, VenueError> {
     let bad = |reason: &dyn std::fmt::Display| malformed("an order's record", reason);
     let upper = row.status.to_ascii_uppercase();
     let (status, fixed) = match upper.strip_prefix("ORDER_STATUS_") {
-        Some(rest) => (rest, !row.size_matched.0.contains('.')),
+        Some(rest) => (rest, is_in_millionths(row)),
         None => (upper.as_str(), false),
     };
     let status = match status {
@@ -216,6 +217,13 @@ fn order_state(row: &OrderRow) -> Result<VenueOrder, VenueError> {
         (_, false) => row.size_matched.amount(),
     };
     Ok(VenueOrder { status, matched: Shares(matched.map_err(|error| bad(&error))?) })
+}
+
+/// A size in millionths has no decimal point and is at least one lot.
+fn is_in_millionths(row: &OrderRow) -> bool {
+    let original = row.original_size.as_ref();
+    let whole = |size: &Scalar| size.whole().is_ok_and(|size| size >= LOT.0);
+    !row.size_matched.0.contains('.') && original.is_none_or(whole)
 }
 
 /// Whether our order came to a resting one or rested itself.

@@ -166,6 +166,21 @@ fn both_forms_of_an_order_are_read() {
 }
 
 #[test]
+fn the_original_size_tells_decimals_from_millionths() {
+    for (original, matched, expected) in [
+        ("25", "10", 10_000_000),
+        ("25000000", "10000000", 10_000_000),
+        ("25000000", "5", 5),
+        ("25.5", "10", 10_000_000),
+    ] {
+        let status = "ORDER_STATUS_LIVE";
+        let json = serde_json::json!({"id": "x", "status": status, "original_size": original, "size_matched": matched});
+        let order = order_state(&serde_json::from_str(&json.to_string()).unwrap()).unwrap();
+        assert_eq!(order.matched, Shares(expected), "{json}");
+    }
+}
+
+#[test]
 fn a_trade_of_a_resting_order_is_its_own_part() {
     let mut json = trade_json("t-1", "CONFIRMED");
     json["taker_order_id"] = "0x99".into();

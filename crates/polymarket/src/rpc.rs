@@ -105,10 +105,11 @@ impl Rpc {
             .body(body.to_string());
         let answer =
             send(request, RPC_DEADLINE, RPC_BODY).await.map_err(|failure| failure.into_error(method))?;
-        // Some providers send their error object with a 4xx or 5xx.
-        let reply = serde_json::from_slice::<Reply>(&answer.body);
-        let reply = match reply {
-            Ok(reply) if reply.error.is_some() && answer.status != 429 => reply,
+        // Some providers send their error object with a 4xx, and with a text that says more.
+        let parsed = serde_json::from_slice::<Reply>(&answer.body);
+        let refused = parsed.as_ref().is_ok_and(|reply| reply.error.is_some());
+        let reply: Reply = match parsed {
+            Ok(reply) if answer.is_success() || (refused && answer.is_refusal()) => reply,
             _ => answer.json(method)?,
         };
         if let Some(error) = reply.error {
@@ -195,12 +196,19 @@ fn hex_number(number: i64) -> String {
     format!("{:#x}", number.max(0))
 }
 
+/// JSON-RPC 2.0: the server failed, the request may be fine.
+const INTERNAL_ERROR: i64 = -32603;
+
 fn refusal(method: &str, error: &RpcError) -> VenueError {
     let (what, text) = (method.to_owned(), error.message.to_ascii_lowercase());
     if ["rate limit", "too many requests", "request limit"].iter().any(|part| text.contains(part)) {
         return VenueError::RateLimited { what, retry_after: None };
     }
-    VenueError::Refused { what, reason: format!("{} ({})", shorten(&error.message), error.code) }
+    let reason = format!("{} ({})", shorten(&error.message), error.code);
+    match error.code {
+        INTERNAL_ERROR => VenueError::Unavailable { what, reason },
+        _ => VenueError::Refused { what, reason },
+    }
 }
 
 /// How the large providers word it that a log query should be smaller.
@@ -208,6 +216,7 @@ fn is_too_large(reason: &str) -> bool {
     let lower = reason.to_ascii_lowercase();
     [
         "block range",
+        "blocks range",
         "query returned more than",
         "response size",
         "too many results",

@@ -182,7 +182,8 @@ async fn pruned_state_and_rate_limits_are_told_apart() {
 
 #[tokio::test]
 async fn broken_answers_are_errors_and_the_url_stays_secret() {
-    let actions: [fn() -> Action; 6] = [
+    let actions: [fn() -> Action; 7] = [
+        || reply(500, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"internal error"}}"#),
         || reply(200, "not json"),
         || reply(200, r#"{"jsonrpc":"2.0","id":999999,"result":"0x89"}"#),
         || reply(200, "[]"),
@@ -197,6 +198,21 @@ async fn broken_answers_are_errors_and_the_url_stays_secret() {
         let error = rpc.head().await.unwrap_err();
         assert!(!error.to_string().contains("secret-key"), "{error}");
         assert_eq!(server.seen()[0].target, "/v2/secret-key");
+    }
+}
+
+#[tokio::test]
+async fn failures_of_the_provider_are_not_refusals() {
+    let query = [(Address([1; 20]), TokenId([1; 32]))];
+    let (_server, rpc) = provider(|_, _| Err(json!({"code": -32603, "message": "oops"}))).await;
+    assert!(matches!(rpc.balances(&query, 5).await, Err(VenueError::Unavailable { .. })));
+    let error = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"archive plan needed"}}"#;
+    for (status, refused) in [(403, true), (500, false)] {
+        let server = TestServer::start(move |_| reply(status, error)).await;
+        let rpc = Rpc::new(crate::client().unwrap(), &server.origin, Chain::Polygon);
+        let answer = rpc.head().await;
+        assert_eq!(matches!(answer, Err(VenueError::Refused { .. })), refused, "{answer:?}");
+        assert_eq!(matches!(answer, Err(VenueError::Unavailable { .. })), !refused, "{answer:?}");
     }
 }
 
