@@ -1,0 +1,221 @@
+//! A client of the simulator's control API.
+
+use anyhow::{Context, bail};
+use domain::{Address, ConditionId, OrderId, Price, Shares, Side, TokenId, TxHash, Usd};
+use reqwest::{Client, Method};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use simulator::world::{
+    control::{ForeignTrade, Levels},
+    faults::Fault,
+    registry::{MarketSpec, Wallet},
+};
+
+/// The simulator as its operator sees it.
+#[derive(Clone)]
+pub struct Control {
+    client: Client,
+    origin: String,
+}
+
+/// An order as the simulator saw it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SeenOrder {
+    /// Its id.
+    pub id: OrderId,
+    /// Whose.
+    pub maker: Address,
+    /// Token.
+    pub token: TokenId,
+    /// Side.
+    #[serde(deserialize_with = "side")]
+    pub side: Side,
+    /// What it may give at most.
+    pub maker_amount: i64,
+    /// What it gave; failed settlements are left out.
+    pub filled_maker: i64,
+    /// What it got.
+    pub filled_taker: i64,
+    /// Fee paid.
+    pub fee: i64,
+    /// How its posts were answered.
+    pub posts: SeenPosts,
+}
+
+/// Posts of an order by answer.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct SeenPosts {
+    /// Filled or resting.
+    pub accepted: u32,
+    /// Found nothing.
+    pub killed: u32,
+    /// Known already.
+    pub duplicate: u32,
+    /// Refused before the book.
+    pub refused: u32,
+}
+
+/// The simulator's judgement of itself.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct SimulatorVerdict {
+    /// Whether dollars and shares were conserved and its own rules kept.
+    pub sound: bool,
+    /// What was not.
+    pub violations: Vec<String>,
+}
+
+/// Where the chain stands.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Status {
+    /// Newest block.
+    pub head: i64,
+    /// Newest final block.
+    pub finalized: i64,
+    /// Transactions that wait for a block.
+    pub pending: Vec<TxHash>,
+}
+
+fn side<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Side, D::Error> {
+    Side::deserialize(deserializer)
+}
+
+impl Control {
+    /// The simulator whose control API is at `origin`.
+    #[must_use]
+    pub fn new(client: Client, origin: &str) -> Self {
+        Self { client, origin: origin.trim_end_matches('/').to_owned() }
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<T> {
+        let what = || format!("simulator control {path}");
+        let mut request = self.client.request(method, format!("{}{path}", self.origin));
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let reply = request.send().await.with_context(what)?;
+        let status = reply.status();
+        let bytes = reply.bytes().await.with_context(what)?;
+        if !status.is_success() {
+            bail!("{}: {status}: {}", what(), String::from_utf8_lossy(&bytes));
+        }
+        serde_json::from_slice(&bytes).with_context(what)
+    }
+
+    async fn post(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Value> {
+        self.call(Method::POST, path, Some(&serde_json::to_value(body)?)).await
+    }
+
+    /// Registers a wallet.
+    ///
+    /// # Errors
+    /// When the simulator refuses or cannot be reached; so for all calls.
+    pub async fn add_wallet(&self, wallet: &Wallet) -> anyhow::Result<()> {
+        self.post("/wallets", wallet).await.map(drop)
+    }
+
+    /// Gives dollars.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn credit_usd(&self, wallet: Address, usd: Usd) -> anyhow::Result<()> {
+        self.post("/credit", &json!({ "wallet": wallet, "usd": usd.to_string() })).await.map(drop)
+    }
+
+    /// Gives shares.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn credit_shares(&self, wallet: Address, token: TokenId, shares: Shares) -> anyhow::Result<()> {
+        let body = json!({ "wallet": wallet, "token": token, "shares": shares.to_string() });
+        self.post("/credit", &body).await.map(drop)
+    }
+
+    /// Adds a market.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn add_market(&self, market: &MarketSpec) -> anyhow::Result<()> {
+        self.post("/markets", market).await.map(drop)
+    }
+
+    /// Sets the house's book of a token.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn set_levels(&self, levels: &Levels) -> anyhow::Result<()> {
+        self.post("/levels", levels).await.map(drop)
+    }
+
+    /// Lets leaders trade, in the next block.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn trade(&self, trade: &ForeignTrade) -> anyhow::Result<()> {
+        self.post("/trades", trade).await.map(drop)
+    }
+
+    /// Resolves a market; every holder redeems.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn resolve(&self, condition: ConditionId, payouts: [Price; 2]) -> anyhow::Result<()> {
+        let payouts = payouts.map(|payout| payout.to_string());
+        self.post("/resolve", &json!({ "condition": condition, "payouts": payouts })).await.map(drop)
+    }
+
+    /// Breaks something.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn fault(&self, fault: &Fault) -> anyhow::Result<()> {
+        self.post("/faults", fault).await.map(drop)
+    }
+
+    /// Takes the order book service down or brings it back.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn outage(&self, down: bool) -> anyhow::Result<()> {
+        let outage = if down { "unavailable" } else { "none" };
+        self.post("/outage", &json!({ "service": "clob", "outage": outage })).await.map(drop)
+    }
+
+    /// Replaces the newest blocks by others; as deep as finality allows, at most `depth`.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn reorganise(&self, depth: i64) -> anyhow::Result<()> {
+        let status = self.status().await?;
+        let depth = depth.min(status.head - status.finalized);
+        self.post("/reorg", &json!({ "depth": depth })).await.map(drop)
+    }
+
+    /// Where the chain stands.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn status(&self) -> anyhow::Result<Status> {
+        self.call(Method::GET, "/", None).await
+    }
+
+    /// Every order that ever arrived.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn orders(&self) -> anyhow::Result<Vec<SeenOrder>> {
+        self.call(Method::GET, "/orders", None).await
+    }
+
+    /// Its judgement of itself.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn verdict(&self) -> anyhow::Result<SimulatorVerdict> {
+        self.call(Method::GET, "/verdict", None).await
+    }
+}

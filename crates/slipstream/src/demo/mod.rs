@@ -1,0 +1,334 @@
+//! `slipstream demo`: real leaders' recorded trades, copied by paper followers against the simulator, in
+//! one process, on real sockets, with things to break.
+
+pub mod command;
+pub mod control;
+pub mod picture;
+pub mod player;
+pub mod setup;
+pub mod tape;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use domain::Clock;
+use eip712::Chain;
+use engine::ports::{
+    detection::Source,
+    store::Store,
+    venue::{ChainReader, MarketData, OrderGateway, TradeHistory},
+};
+use polymarket::{Clob, DataApi, Rpc};
+use serde::{Deserialize, Serialize};
+use signer::{DerivedKeys, LocalSigner};
+use simulator::{Simulator, SimulatorConfig};
+use store::SqliteStore;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use self::{
+    control::Control,
+    picture::{Collector, Picture},
+    player::{Played, Player},
+    tape::Tape,
+};
+use crate::{
+    clock::SystemClock,
+    instance::this_process,
+    runtime::{Ports, Runtime, Settings},
+    secrets::InstallationSecret,
+};
+
+/// Time between blocks of the demo's chain; Polygon takes two seconds.
+const BLOCK_MS: u64 = 500;
+/// How long a demo may take to settle after its last trade.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(150);
+/// Time between pictures.
+const PICTURE_EVERY: Duration = Duration::from_millis(250);
+
+/// What a demo is asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many times faster than recorded.
+    pub speed: u32,
+    /// Followers.
+    pub followers: usize,
+    /// Seed of keys and of the simulator.
+    pub seed: u64,
+    /// Break something every few seconds.
+    pub faults: bool,
+    /// Another tape.
+    pub tape: Option<PathBuf>,
+    /// Where to keep the data; a fresh temporary directory if not given.
+    pub data_dir: Option<PathBuf>,
+    /// A simulator in another process, which plays a tape of its own.
+    pub simulator: Option<SimulatorUrls>,
+}
+
+/// Where a simulator listens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SimulatorUrls {
+    /// Order book service.
+    pub clob: String,
+    /// Data API.
+    pub data: String,
+    /// Polygon JSON-RPC.
+    pub rpc: String,
+    /// Control API.
+    pub control: String,
+}
+
+/// Something to break while the demo runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// Kill a worker task, mid-order if it has one.
+    Worker,
+    /// Take the venue down, or bring it back.
+    Venue,
+    /// Reorganise the chain.
+    Chain,
+}
+
+/// A demo at work.
+pub struct Demo {
+    runtime: Runtime,
+    collector: Collector,
+    control: Control,
+    clock: Arc<dyn Clock>,
+    store: Arc<dyn Store>,
+    venue_down: bool,
+    simulator: Option<simulator::Running>,
+    played: Arc<Mutex<Played>>,
+    play: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
+    /// Where its data is.
+    pub data_dir: PathBuf,
+    /// Kept so that a temporary directory lives as long as the demo.
+    temporary: Option<TemporaryDirectory>,
+}
+
+/// A directory that is removed when dropped.
+struct TemporaryDirectory(PathBuf);
+
+impl Drop for TemporaryDirectory {
+    fn drop(&mut self) {
+        // Nothing to do about a directory that cannot be removed.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Demo {
+    /// Starts simulator, followers, engine and tape.
+    ///
+    /// # Errors
+    /// In words, with what to do.
+    pub async fn start(options: &Options) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (data_dir, temporary) = data_directory(options.data_dir.as_deref())?;
+        let (urls, simulator) = match &options.simulator {
+            Some(urls) => (urls.clone(), None),
+            None => start_simulator(options.seed, &clock).await?,
+        };
+        let client = polymarket::client().context("no HTTP client")?;
+        let control = Control::new(client.clone(), &urls.control);
+        let secret = Arc::new(InstallationSecret::of_seed(options.seed));
+        let keys = DerivedKeys::new(Zeroizing::new(secret.derive(&[b"keys"])));
+        let signer = Arc::new(LocalSigner::new(Chain::Polygon, Box::new(keys)));
+        let followers = setup::followers(options.followers, options.seed, &secret, &signer).await?;
+        let opened = SqliteStore::open(&data_dir.join("slipstream.db"), Arc::clone(&clock)).await?;
+        let store: Arc<dyn Store> = Arc::new(opened);
+        let player = player_of(options, &control, &clock)?;
+        if store.accounts(None).await?.is_empty() {
+            if simulator.is_some() {
+                player.prepare().await?;
+            }
+            setup::enrol(store.as_ref(), &control, &followers, &player.header().wallets, clock.now()).await?;
+        }
+        let clob =
+            Arc::new(Clob::new(client.clone(), &urls.clob, Chain::Polygon, signer, Arc::clone(&clock)));
+        let chain: Arc<dyn ChainReader> = Arc::new(Rpc::new(client.clone(), &urls.rpc, Chain::Polygon));
+        let history: Arc<dyn TradeHistory> = Arc::new(DataApi::new(client, &urls.data));
+        let ports = Ports {
+            store: Arc::clone(&store),
+            queue: Arc::new(queue::InProcessQueue::new()),
+            gateway: Arc::clone(&clob) as Arc<dyn OrderGateway>,
+            markets: clob as Arc<dyn MarketData>,
+            chain: Some(chain),
+            history: Some(history),
+            clock: Arc::clone(&clock),
+            salts: secret,
+        };
+        let settings = Settings { workers: 2, history_every: Duration::from_secs(5) };
+        let runtime = Runtime::start(ports, settings, this_process(clock.now())).await?;
+        let played = player.progress();
+        let collector =
+            Collector::new(Arc::clone(&store), control.clone(), Arc::clone(&clock), Arc::clone(&played));
+        wait_for_baseline(store.as_ref(), clock.as_ref()).await?;
+        let play = simulator.is_some().then(|| tokio::spawn(async move { player.play().await }));
+        Ok(Self {
+            runtime,
+            collector,
+            control,
+            clock,
+            store,
+            venue_down: false,
+            simulator,
+            played,
+            play,
+            data_dir,
+            temporary,
+        })
+    }
+
+    /// Runs until the tape is played and everything is settled, sending a picture every quarter of a
+    /// second, breaking what is asked for. Ends early, but settled, when `stop` says so.
+    ///
+    /// # Errors
+    /// When the player, the store or the simulator fails.
+    pub async fn run(
+        &mut self,
+        pictures: &watch::Sender<Picture>,
+        breaks: &mut tokio::sync::mpsc::UnboundedReceiver<Break>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
+        let mut settling_since = None;
+        loop {
+            while let Ok(wanted) = breaks.try_recv() {
+                self.break_something(wanted).await;
+            }
+            self.check_player().await?;
+            let picture = self.collector.gather().await?;
+            let over = picture.played || *stop.borrow();
+            pictures.send_replace(picture);
+            if over {
+                if self.venue_down {
+                    self.break_something(Break::Venue).await;
+                }
+                let since = *settling_since.get_or_insert(self.clock.uptime());
+                if self.is_settled().await? {
+                    return Ok(());
+                }
+                if self.clock.uptime().saturating_sub(since) > SETTLE_PATIENCE {
+                    bail!("not everything was settled {SETTLE_PATIENCE:?} after the last trade");
+                }
+            }
+            tokio::select! {
+                () = self.clock.sleep(PICTURE_EVERY) => {}
+                _ = stop.changed(), if !over => {}
+            }
+        }
+    }
+
+    async fn check_player(&mut self) -> anyhow::Result<()> {
+        if self.play.as_ref().is_some_and(tokio::task::JoinHandle::is_finished)
+            && let Some(play) = self.play.take()
+        {
+            play.await.context("the player died")??;
+        }
+        Ok(())
+    }
+
+    /// Breaks something now.
+    pub async fn break_something(&mut self, what: Break) {
+        let at = self.clock.now();
+        let done = match what {
+            Break::Worker => {
+                Ok(if self.runtime.kill_worker() { "killed a worker" } else { "no worker to kill" })
+            }
+            Break::Venue => {
+                self.venue_down = !self.venue_down;
+                let words = if self.venue_down { "took the venue down" } else { "brought the venue back" };
+                self.control.outage(self.venue_down).await.map(|()| words)
+            }
+            Break::Chain => self.control.reorganise(2).await.map(|()| "reorganised two blocks"),
+        };
+        let words = done.map_or_else(|error| format!("could not break: {error:#}"), str::to_owned);
+        self.collector.note_broken(format!("{at} {words}"));
+    }
+
+    /// Nothing waits, nothing is due, and everything played is final.
+    async fn is_settled(&self) -> anyhow::Result<bool> {
+        if !self.store.incomplete_parts().await?.is_empty() {
+            return Ok(false);
+        }
+        let status = self.control.status().await?;
+        let read_to = self.store.cursor(Source::Chain).await?.unwrap_or(0);
+        if !status.pending.is_empty() || read_to < status.finalized {
+            return Ok(false);
+        }
+        let groups = self.store.unsettled_groups(i64::MAX, self.clock.now(), 1).await?;
+        let redemptions = self.store.unbooked_redemptions(i64::MAX, 1).await?;
+        Ok(groups.is_empty() && redemptions.is_empty() && self.store.count_open_work().await? == 0)
+    }
+
+    /// Pictures, orders and the simulator's books, for the report.
+    #[must_use]
+    pub const fn parts(&self) -> (&Collector, &Control, &Arc<dyn Store>, &Arc<Mutex<Played>>) {
+        (&self.collector, &self.control, &self.store, &self.played)
+    }
+
+    /// Stops everything in order.
+    pub async fn shutdown(self) {
+        self.runtime.shutdown().await;
+        if let Some(play) = self.play {
+            play.abort();
+        }
+        if let Some(simulator) = self.simulator {
+            simulator.shutdown().await;
+        }
+        drop(self.temporary);
+    }
+}
+
+fn data_directory(wanted: Option<&Path>) -> anyhow::Result<(PathBuf, Option<TemporaryDirectory>)> {
+    if let Some(path) = wanted {
+        std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+        return Ok((path.to_owned(), None));
+    }
+    let mut mark = [0; 4];
+    let _ = rustix::rand::getrandom(&mut mark, rustix::rand::GetRandomFlags::empty());
+    let path = std::env::temp_dir().join(format!("slipstream-demo-{}", hex::encode(mark)));
+    std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    Ok((path.clone(), Some(TemporaryDirectory(path))))
+}
+
+async fn start_simulator(
+    seed: u64,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(SimulatorUrls, Option<simulator::Running>)> {
+    let config = SimulatorConfig { seed, block_interval_ms: BLOCK_MS, ..SimulatorConfig::default() };
+    let running = Simulator::start(config, Arc::clone(clock)).await.context("the simulator cannot listen")?;
+    let urls = SimulatorUrls {
+        clob: running.clob_url.clone(),
+        data: running.data_url.clone(),
+        rpc: running.rpc_url.clone(),
+        control: running.control_url.clone(),
+    };
+    Ok((urls, Some(running)))
+}
+
+fn player_of(options: &Options, control: &Control, clock: &Arc<dyn Clock>) -> anyhow::Result<Player> {
+    let tape = match &options.tape {
+        Some(path) => {
+            let packed = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Tape::read(&packed).with_context(|| format!("{}", path.display()))?
+        }
+        None => Tape::recorded()?,
+    };
+    Ok(Player::new(control.clone(), Arc::clone(clock), tape, options.speed))
+}
+
+/// The tape must not begin before detection has its baseline, or its first trades would be old.
+async fn wait_for_baseline(store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<()> {
+    let limit = clock.uptime() + Duration::from_secs(30);
+    while store.cursor(Source::Chain).await?.is_none() {
+        if clock.uptime() > limit {
+            bail!("detection did not start within 30 s; see the log");
+        }
+        clock.sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,392 @@
+//! What a running demo shows: gathered step by step from the store, the tape and the simulator.
+//!
+//! One picture serves the terminal, the plain output and the report, so that they cannot disagree.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use domain::{
+    Clock, OrderId, Price, Side, Timestamp, TxHash, Usd,
+    decide::Verdict,
+    ids::{AccountId, IntentId},
+    lifecycle::OrderState,
+    skip::SkipReason,
+    trade::GroupKey,
+};
+use engine::{
+    orders::booked_so_far,
+    ports::{
+        execution::OrderRecord,
+        reports::DecisionRecord,
+        store::{EventKind, Store},
+    },
+};
+use serde::Serialize;
+
+use super::{control::Control, player::Played};
+
+/// Lines of the feed that are kept.
+const FEED: usize = 200;
+/// A trade without answers counts as lost after this long.
+const LOST_AFTER: Duration = Duration::from_secs(10);
+/// Rows read at once.
+const PAGE: usize = 1_000;
+
+/// A leader's trade and the answers to it.
+#[derive(Clone, Debug, Serialize)]
+pub struct FeedLine {
+    /// The group and part it is about.
+    pub key: GroupKey,
+    /// Part number.
+    pub part: u32,
+    /// When we saw it.
+    pub at: Timestamp,
+    /// The market's title, or the token.
+    pub market: String,
+    /// The outcome's label.
+    pub outcome: String,
+    /// Shares of the part.
+    pub shares: domain::Shares,
+    /// The leader's average price.
+    pub price: Option<Price>,
+    /// Followers that copy it.
+    pub copied: usize,
+    /// Reasons of the others.
+    pub skipped: BTreeMap<&'static str, usize>,
+}
+
+/// One follower's line.
+#[derive(Clone, Debug, Serialize)]
+pub struct FollowerLine {
+    /// Name and style.
+    pub label: String,
+    /// Money at hand.
+    pub cash: Usd,
+    /// Cost of open positions.
+    pub invested: Usd,
+    /// Realised profit.
+    pub realised: Usd,
+    /// Fees paid.
+    pub fees: Usd,
+    /// Open positions.
+    pub positions: usize,
+}
+
+/// Everything there is to show at one moment.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Picture {
+    /// Tape position and length in milliseconds of tape.
+    pub tape: (u64, u64),
+    /// Whether the tape has been played to its end.
+    pub played: bool,
+    /// Leaders' transactions played.
+    pub played_trades: usize,
+    /// Trade parts seen.
+    pub seen: usize,
+    /// Decisions to copy.
+    pub copied: usize,
+    /// Decisions not to, by reason.
+    pub skipped: BTreeMap<&'static str, usize>,
+    /// Orders by state.
+    pub orders: BTreeMap<&'static str, usize>,
+    /// Leaders' trades nobody answered in time.
+    pub lost: usize,
+    /// Intents for which more was executed than was decided, and orders nobody knows.
+    pub doubled: usize,
+    /// Newest last.
+    pub feed: VecDeque<FeedLine>,
+    /// By account.
+    pub followers: Vec<FollowerLine>,
+    /// What was broken on purpose, newest last.
+    pub broken: Vec<String>,
+    /// When it was taken.
+    pub at: Timestamp,
+}
+
+/// Gathers pictures.
+pub struct Collector {
+    store: Arc<dyn Store>,
+    control: Control,
+    clock: Arc<dyn Clock>,
+    played: Arc<Mutex<Played>>,
+    picture: Picture,
+    last_decision: i64,
+    last_intent: IntentId,
+    last_event: i64,
+    /// Intents whose order is not settled yet.
+    open: BTreeSet<IntentId>,
+    /// Newest known record of every order.
+    orders: HashMap<OrderId, OrderRecord>,
+    /// When a leader's transaction was first found missing.
+    missing_since: HashMap<TxHash, Duration>,
+    answered: BTreeSet<TxHash>,
+    markets: HashMap<domain::TokenId, (String, String)>,
+}
+
+impl Collector {
+    /// A collector that has gathered nothing yet.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        control: Control,
+        clock: Arc<dyn Clock>,
+        played: Arc<Mutex<Played>>,
+    ) -> Self {
+        Self {
+            store,
+            control,
+            clock,
+            played,
+            picture: Picture::default(),
+            last_decision: 0,
+            last_intent: IntentId(0),
+            last_event: 0,
+            open: BTreeSet::new(),
+            orders: HashMap::new(),
+            missing_since: HashMap::new(),
+            answered: BTreeSet::new(),
+            markets: HashMap::new(),
+        }
+    }
+
+    /// Notes something that was broken on purpose.
+    pub fn note_broken(&mut self, what: String) {
+        self.picture.broken.push(what);
+    }
+
+    /// Every order gathered so far.
+    #[must_use]
+    pub fn orders(&self) -> Vec<&OrderRecord> {
+        self.orders.values().collect()
+    }
+
+    /// Reads what is new and gives the picture.
+    ///
+    /// # Errors
+    /// Store or simulator errors.
+    pub async fn gather(&mut self) -> anyhow::Result<Picture> {
+        self.read_events().await?;
+        self.read_decisions().await?;
+        self.read_orders().await?;
+        self.read_followers().await?;
+        self.judge().await?;
+        self.picture.at = self.clock.now();
+        Ok(self.picture.clone())
+    }
+
+    async fn read_events(&mut self) -> anyhow::Result<()> {
+        loop {
+            let events = self.store.events_after(self.last_event, PAGE).await?;
+            let full = events.len() == PAGE;
+            for (number, event) in events {
+                self.last_event = number;
+                let EventKind::TradeSeen { key, part, shares } = event.kind else { continue };
+                if self.picture.feed.iter().any(|line| line.key == key && line.part == part) {
+                    continue;
+                }
+                let line = self.feed_line(key, part, shares, event.at).await?;
+                self.picture.seen += 1;
+                self.picture.feed.push_back(line);
+                if self.picture.feed.len() > FEED {
+                    self.picture.feed.pop_front();
+                }
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn feed_line(
+        &mut self,
+        key: GroupKey,
+        part: u32,
+        shares: domain::Shares,
+        at: Timestamp,
+    ) -> anyhow::Result<FeedLine> {
+        if !self.markets.contains_key(&key.token)
+            && let Some(market) = self.store.markets(&[key.token]).await?.pop()
+        {
+            let title = if market.title.is_empty() { short(&key.token.to_string()) } else { market.title };
+            self.markets.insert(key.token, (title, market.outcome));
+        }
+        let (market, outcome) = self
+            .markets
+            .get(&key.token)
+            .cloned()
+            .unwrap_or_else(|| (short(&key.token.to_string()), String::new()));
+        let group = self.store.groups(&[key], at).await?.into_iter().find(|group| group.key == key);
+        let price = group.and_then(|group| group.quantity().price());
+        Ok(FeedLine { key, part, at, market, outcome, shares, price, copied: 0, skipped: BTreeMap::new() })
+    }
+
+    async fn read_decisions(&mut self) -> anyhow::Result<()> {
+        loop {
+            let decisions = self.store.decisions_after(None, self.last_decision, PAGE).await?;
+            let full = decisions.len() == PAGE;
+            for decision in decisions {
+                self.last_decision = decision.id;
+                self.count(&decision);
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    fn count(&mut self, decision: &DecisionRecord) {
+        self.answered.insert(decision.key.tx);
+        let line = self
+            .picture
+            .feed
+            .iter_mut()
+            .rev()
+            .find(|line| line.key == decision.key && line.part == decision.part);
+        match decision.verdict {
+            Verdict::Copy(_) => {
+                self.picture.copied += 1;
+                if let Some(line) = line {
+                    line.copied += 1;
+                }
+                self.open.extend(decision.intent);
+            }
+            Verdict::Skip(reason) => {
+                let label = SkipReason::label(&reason);
+                *self.picture.skipped.entry(label).or_default() += 1;
+                if let Some(line) = line {
+                    *line.skipped.entry(label).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    async fn read_orders(&mut self) -> anyhow::Result<()> {
+        let open: Vec<IntentId> = self.open.iter().copied().collect();
+        for chunk in open.chunks(PAGE) {
+            for record in self.store.attempts_of(chunk).await? {
+                let settled = record.state.is_settled() && !record.open_work;
+                if settled && record.intent.side == Side::Buy {
+                    self.open.remove(&record.intent.id);
+                }
+                self.orders.insert(record.order.id, record);
+            }
+        }
+        let mut by_state = BTreeMap::new();
+        for record in self.orders.values() {
+            *by_state.entry(OrderState::label(record.state)).or_default() += 1;
+        }
+        self.picture.orders = by_state;
+        Ok(())
+    }
+
+    async fn read_followers(&mut self) -> anyhow::Result<()> {
+        let positions = self.store.positions(None).await?;
+        let mut sums: HashMap<AccountId, FollowerLine> = HashMap::new();
+        for record in &positions {
+            let line = sums.entry(record.account).or_insert_with(FollowerLine::empty);
+            line.realised = line.realised.plus(record.position.realised)?;
+            line.fees = line.fees.plus(record.position.fees)?;
+            line.invested = line.invested.plus(record.position.cost)?;
+            line.positions += usize::from(record.position.shares.is_positive());
+        }
+        self.picture.followers = self
+            .store
+            .accounts(None)
+            .await?
+            .into_iter()
+            .map(|account| {
+                let sums = sums.remove(&account.trading.id).unwrap_or_else(FollowerLine::empty);
+                FollowerLine { label: account.label, cash: account.cash, ..sums }
+            })
+            .collect();
+        Ok(())
+    }
+
+    /// Lost: played long enough ago and still without a decision. Doubled: the venue executed more for an
+    /// intent than was decided, executed two entries of one intent, or executed an order we do not know.
+    async fn judge(&mut self) -> anyhow::Result<()> {
+        let played = self.played.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let now = self.clock.uptime();
+        let mut lost = 0;
+        for tx in &played.transactions {
+            if self.answered.contains(tx) {
+                self.missing_since.remove(tx);
+                continue;
+            }
+            let since = *self.missing_since.entry(*tx).or_insert(now);
+            lost += usize::from(now.saturating_sub(since) > LOST_AFTER);
+        }
+        self.picture.tape = (played.position, played.length);
+        self.picture.played = played.done;
+        self.picture.played_trades = played.transactions.len();
+        self.picture.lost = lost;
+        self.picture.doubled = self.doubled().await?;
+        Ok(())
+    }
+
+    async fn doubled(&mut self) -> anyhow::Result<usize> {
+        let mut executed: HashMap<IntentId, (i64, usize, i64, Side)> = HashMap::new();
+        let mut strange = 0;
+        for seen in self.control.orders().await? {
+            if seen.filled_maker == 0 {
+                continue;
+            }
+            if !self.orders.contains_key(&seen.id)
+                && let Some(record) = self.store.orders(&[seen.id]).await?.pop()
+            {
+                self.orders.insert(seen.id, record);
+            }
+            let Some(record) = self.orders.get(&seen.id) else {
+                strange += 1;
+                continue;
+            };
+            let intent = &record.intent;
+            let line = executed.entry(intent.id).or_insert((0, 0, intent.amount, intent.side));
+            line.0 += seen.filled_maker;
+            line.1 += 1;
+        }
+        let over = executed
+            .values()
+            .filter(|(filled, orders, amount, side)| filled > amount || (*side == Side::Buy && *orders > 1))
+            .count();
+        Ok(strange + over)
+    }
+}
+
+impl FollowerLine {
+    const fn empty() -> Self {
+        Self {
+            label: String::new(),
+            cash: Usd::ZERO,
+            invested: Usd::ZERO,
+            realised: Usd::ZERO,
+            fees: Usd::ZERO,
+            positions: 0,
+        }
+    }
+}
+
+/// Total paid for, got for, and fees of orders; for reports.
+///
+/// # Errors
+/// [`domain::money::MoneyError::Overflow`].
+pub fn turnover(orders: &[&OrderRecord]) -> Result<(Usd, Usd, Usd), domain::money::MoneyError> {
+    let (mut bought, mut sold, mut fees) = (Usd::ZERO, Usd::ZERO, Usd::ZERO);
+    for record in orders {
+        let filled = booked_so_far(record.intent.side, record.booked)?;
+        match record.intent.side {
+            Side::Buy => bought = bought.plus(filled.quantity.usd)?,
+            Side::Sell => sold = sold.plus(filled.quantity.usd)?,
+        }
+        fees = fees.plus(filled.fee)?;
+    }
+    Ok((bought, sold, fees))
+}
+
+fn short(text: &str) -> String {
+    let head: String = text.chars().take(10).collect();
+    format!("token {head}…")
+}

@@ -1,0 +1,239 @@
+//! Plays a tape into the simulator: leaders' trades as recorded, books seeded around their prices.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use domain::{Clock, Price, Shares, Side, TickSize, TokenId, TxHash, money::ONE};
+use simulator::world::{
+    control::{ForeignFill, ForeignTrade, Level, Levels},
+    fees::FeeSchedule,
+    registry::MarketSpec,
+};
+
+use super::{
+    control::Control,
+    tape::{Event, EventKind, Header, Provenance, Tape, TapeMarket},
+};
+use crate::secrets::InstallationSecret;
+
+/// Smallest order of every market on the tape: the venue's usual one. Assumed.
+const MINIMUM: Shares = Shares(5 * ONE);
+/// Shares on each level of a seeded book, at least.
+const LEVEL_SHARES: i64 = 500 * ONE;
+/// Levels on each side.
+const LEVELS: i64 = 5;
+
+/// How far the tape is.
+#[derive(Clone, Debug, Default)]
+pub struct Played {
+    /// Milliseconds of tape played.
+    pub position: u64,
+    /// Milliseconds of tape in all.
+    pub length: u64,
+    /// Events played, by provenance.
+    pub events: BTreeMap<Provenance, u64>,
+    /// Transactions of leaders played: transaction and how many leader fills it has.
+    pub transactions: Vec<TxHash>,
+    /// Whether everything was played.
+    pub done: bool,
+}
+
+/// Plays one tape.
+pub struct Player {
+    control: Control,
+    clock: Arc<dyn Clock>,
+    tape: Tape,
+    specs: Vec<MarketSpec>,
+    speed: u32,
+    progress: Arc<Mutex<Played>>,
+}
+
+impl Player {
+    /// A player at `speed` times the tape's own time.
+    #[must_use]
+    pub fn new(control: Control, clock: Arc<dyn Clock>, tape: Tape, speed: u32) -> Self {
+        let specs = tape
+            .header
+            .markets
+            .iter()
+            .enumerate()
+            .map(|(index, market)| spec(&tape, index, market))
+            .collect();
+        let progress = Arc::new(Mutex::new(Played { length: tape.length(), ..Played::default() }));
+        Self { control, clock, tape, specs, speed: speed.max(1), progress }
+    }
+
+    /// How far it is; shared with whoever shows it.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Mutex<Played>> {
+        Arc::clone(&self.progress)
+    }
+
+    /// What the tape is about.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.tape.header
+    }
+
+    /// Adds the tape's markets to the simulator and seeds their books.
+    ///
+    /// # Errors
+    /// When the simulator refuses.
+    pub async fn prepare(&self) -> anyhow::Result<()> {
+        for spec in &self.specs {
+            self.control.add_market(spec).await?;
+        }
+        Ok(())
+    }
+
+    /// Plays everything.
+    ///
+    /// # Errors
+    /// When the simulator refuses.
+    pub async fn play(&self) -> anyhow::Result<()> {
+        let start = self.clock.uptime();
+        let mut resolved = BTreeSet::new();
+        let mut index = 0;
+        while let Some(first) = self.tape.events.get(index) {
+            let due = start + Duration::from_millis(first.at / u64::from(self.speed));
+            self.clock.sleep(due.saturating_sub(self.clock.uptime())).await;
+            let batch = same_transaction(&self.tape.events, index);
+            index += batch.len();
+            self.play_batch(batch, &mut resolved).await?;
+            self.note(batch, first.at);
+        }
+        self.lock().done = true;
+        Ok(())
+    }
+
+    async fn play_batch(&self, batch: &[Event], resolved: &mut BTreeSet<usize>) -> anyhow::Result<()> {
+        let Some(first) = batch.first() else { return Ok(()) };
+        match &first.kind {
+            EventKind::Open { o, qty } => {
+                let (Some(wallet), Some(token)) =
+                    (self.tape.header.wallets.get(first.w), self.token(first.m, *o))
+                else {
+                    return Ok(());
+                };
+                self.control.credit_shares(*wallet, token, *qty).await
+            }
+            EventKind::Redeem { winner, .. } => {
+                // The first redemption of a market resolves it for everybody.
+                if !resolved.insert(first.m) {
+                    return Ok(());
+                }
+                let Some(spec) = self.specs.get(first.m) else { return Ok(()) };
+                let mut payouts = [Price(0); 2];
+                if let Some(payout) = payouts.get_mut(*winner) {
+                    *payout = Price(ONE);
+                }
+                self.control.resolve(spec.condition, payouts).await
+            }
+            EventKind::Trade { tx, .. } => self.play_trades(*tx, batch).await,
+        }
+    }
+
+    async fn play_trades(&self, tx: TxHash, batch: &[Event]) -> anyhow::Result<()> {
+        let mut fills = Vec::with_capacity(batch.len());
+        for event in batch {
+            let EventKind::Trade { o, side, px, qty, .. } = event.kind else { continue };
+            let (Some(wallet), Some(token), Some(spec)) =
+                (self.tape.header.wallets.get(event.w), self.token(event.m, o), self.specs.get(event.m))
+            else {
+                continue;
+            };
+            self.control.set_levels(&book_around(token, px, side, qty, spec.tick)).await?;
+            fills.push(ForeignFill { wallet: *wallet, token, side, price: px, shares: qty, maker: false });
+        }
+        self.control.trade(&ForeignTrade { tx_hash: tx, fills }).await?;
+        self.lock().transactions.push(tx);
+        Ok(())
+    }
+
+    fn token(&self, market: usize, outcome: usize) -> Option<TokenId> {
+        self.specs.get(market)?.tokens.get(outcome).copied()
+    }
+
+    fn note(&self, batch: &[Event], position: u64) {
+        let mut progress = self.lock();
+        progress.position = position;
+        for event in batch {
+            *progress.events.entry(event.prov).or_default() += 1;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Played> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The event at `index` and, for a trade, the following rows of its transaction.
+fn same_transaction(events: &[Event], index: usize) -> &[Event] {
+    let tx_of = |event: &Event| match event.kind {
+        EventKind::Trade { tx, .. } => Some(tx),
+        _ => None,
+    };
+    let rest = events.get(index..).unwrap_or_default();
+    let first = rest.first().and_then(tx_of);
+    let length = match first {
+        Some(tx) => rest.iter().take_while(|event| tx_of(event) == Some(tx)).count(),
+        None => usize::from(!rest.is_empty()),
+    };
+    rest.get(..length).unwrap_or_default()
+}
+
+/// The market as the simulator needs it. Tick, minimum and fee are assumed; a token the recordings never
+/// name gets an id of its own.
+fn spec(tape: &Tape, index: usize, market: &TapeMarket) -> MarketSpec {
+    let named = |outcome: usize| market.tokens.get(outcome).copied().flatten();
+    let made_up = |outcome: u8| {
+        let secret = InstallationSecret::of_seed(0);
+        TokenId(secret.derive(&[b"unnamed token", market.condition.as_slice(), &[outcome]]))
+    };
+    let label = |outcome: usize, fallback: &str| {
+        market.outcomes.get(outcome).cloned().flatten().unwrap_or_else(|| fallback.to_owned())
+    };
+    let short = market.slug.as_deref().is_some_and(|slug| slug.contains("updown"));
+    MarketSpec {
+        condition: market.condition,
+        tokens: [named(0).unwrap_or_else(|| made_up(0)), named(1).unwrap_or_else(|| made_up(1))],
+        outcomes: [label(0, "first"), label(1, "second")],
+        tick: tick_of(tape, index).size(),
+        min_size: MINIMUM,
+        neg_risk: false,
+        fee: FeeSchedule { rate: Price(if short { 70_000 } else { 40_000 }), exponent: 1 },
+        title: market.title.clone().unwrap_or_default(),
+        slug: market.slug.clone().unwrap_or_default(),
+        event_slug: String::new(),
+        end_date: String::new(),
+    }
+}
+
+/// A hundredth if all recorded prices near the edges allow it, else a thousandth.
+fn tick_of(tape: &Tape, market: usize) -> TickSize {
+    let at_edge = tape.events.iter().any(|event| {
+        matches!(event.kind, EventKind::Trade { px, .. } if event.m == market && (px.0 < 40_000 || px.0 > 960_000))
+    });
+    if at_edge { TickSize::Thousandth } else { TickSize::Hundredth }
+}
+
+/// A book whose best price for the leader's side is the recorded price, on the tick.
+fn book_around(token: TokenId, price: Price, side: Side, shares: Shares, tick: Price) -> Levels {
+    let size = TickSize::from_price(tick).unwrap_or(TickSize::Hundredth);
+    let (best_ask, best_bid) = match side {
+        Side::Buy => (size.ceil(price), size.ceil(price).0 - tick.0),
+        Side::Sell => (Price(size.floor(price).0 + tick.0), size.floor(price).0),
+    };
+    let per_level = Shares(LEVEL_SHARES.max(shares.0.saturating_mul(2)));
+    let ladder = |from: i64, step: i64| -> Vec<Level> {
+        (0..LEVELS)
+            .map(|level| Price(from + level * step))
+            .filter(|price| size.allows(*price))
+            .map(|price| Level { price, shares: per_level })
+            .collect()
+    };
+    Levels { token, bids: ladder(best_bid, -tick.0), asks: ladder(best_ask.0, tick.0), extend: false }
+}

@@ -1,0 +1,232 @@
+//! The tape: recorded trades of real wallets, as `tape/PROVENANCE.md` describes them.
+
+use std::io::Read;
+
+use anyhow::{Context, bail, ensure};
+use domain::{Address, ConditionId, Price, Shares, Side, TokenId, TxHash, Usd, money};
+use flate2::read::GzDecoder;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The tape that ships with the program.
+pub const RECORDED: &[u8] = include_bytes!("../../tape/recorded.jsonl.gz");
+/// Largest tape that is read, unpacked.
+const LARGEST: u64 = 256 * 1024 * 1024;
+
+/// A whole tape.
+#[derive(Clone, Debug)]
+pub struct Tape {
+    /// What it is about.
+    pub header: Header,
+    /// Events, ascending in time.
+    pub events: Vec<Event>,
+}
+
+/// First line of a tape.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Header {
+    /// Version of the format.
+    pub tape: u32,
+    /// Leaders.
+    pub wallets: Vec<Address>,
+    /// Markets.
+    pub markets: Vec<TapeMarket>,
+}
+
+/// A market as far as the recordings know it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TapeMarket {
+    /// Condition id.
+    pub condition: ConditionId,
+    /// Outcome tokens by outcome index, `None` where the recordings never name it.
+    pub tokens: [Option<TokenId>; 2],
+    /// Their labels.
+    pub outcomes: [Option<String>; 2],
+    /// Short name.
+    pub slug: Option<String>,
+    /// Question.
+    pub title: Option<String>,
+}
+
+/// Where an event comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Provenance {
+    /// It happened.
+    Recorded,
+    /// It follows from what happened.
+    Derived,
+}
+
+/// One line of a tape.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Event {
+    /// When, in milliseconds since the tape's start.
+    #[serde(deserialize_with = "millis")]
+    pub at: u64,
+    /// Whose: index of the wallet.
+    pub w: usize,
+    /// Where: index of the market.
+    pub m: usize,
+    /// Where it comes from.
+    pub prov: Provenance,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What happens.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "k", rename_all = "snake_case")]
+pub enum EventKind {
+    /// A fill.
+    Trade {
+        /// Outcome index.
+        o: usize,
+        /// Side.
+        side: Side,
+        /// Price.
+        #[serde(deserialize_with = "text")]
+        px: Price,
+        /// Shares.
+        #[serde(deserialize_with = "text")]
+        qty: Shares,
+        /// Transaction.
+        tx: TxHash,
+    },
+    /// The wallet redeemed; the market is resolved.
+    Redeem {
+        /// Winning outcome index.
+        winner: usize,
+        /// Dollars paid out.
+        #[serde(deserialize_with = "text")]
+        usd: Usd,
+    },
+    /// An opening balance.
+    Open {
+        /// Outcome index.
+        o: usize,
+        /// Shares.
+        #[serde(deserialize_with = "text")]
+        qty: Shares,
+    },
+}
+
+fn text<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+    D: Deserializer<'de>,
+{
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+/// Seconds with at most three decimals, read as text so that no float is involved.
+fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let micros =
+        money::parse_decimal(&number.to_string(), money::Excess::Cut).map_err(serde::de::Error::custom)?;
+    u64::try_from(micros / 1_000).map_err(serde::de::Error::custom)
+}
+
+impl Tape {
+    /// The recorded tape.
+    ///
+    /// # Errors
+    /// When the file built into the program is damaged.
+    pub fn recorded() -> anyhow::Result<Self> {
+        Self::read(RECORDED).context("the tape built into this program")
+    }
+
+    /// Reads a packed tape.
+    ///
+    /// # Errors
+    /// In words, with the line, when it is not one.
+    pub fn read(packed: &[u8]) -> anyhow::Result<Self> {
+        let mut unpacked = String::new();
+        GzDecoder::new(packed).take(LARGEST).read_to_string(&mut unpacked).context("cannot be unpacked")?;
+        let mut lines = unpacked.lines();
+        let header: Header =
+            serde_json::from_str(lines.next().unwrap_or("")).context("line 1: no tape header")?;
+        ensure!(header.tape == 1, "is a tape of version {}; this program reads version 1", header.tape);
+        let mut events = Vec::new();
+        for (index, line) in lines.enumerate() {
+            let number = index + 2;
+            let event: Event = serde_json::from_str(line).with_context(|| format!("line {number}"))?;
+            header.check(&event).with_context(|| format!("line {number}"))?;
+            if events.last().is_some_and(|last: &Event| last.at > event.at) {
+                bail!("line {number}: time goes back");
+            }
+            events.push(event);
+        }
+        Ok(Self { header, events })
+    }
+
+    /// Length in milliseconds.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.events.last().map_or(0, |event| event.at)
+    }
+}
+
+impl Header {
+    fn check(&self, event: &Event) -> anyhow::Result<()> {
+        ensure!(event.w < self.wallets.len(), "wallet {} does not exist", event.w);
+        let market =
+            self.markets.get(event.m).with_context(|| format!("market {} does not exist", event.m))?;
+        match event.kind {
+            EventKind::Trade { o, px, qty, .. } => {
+                ensure!(market.tokens.get(o).is_some_and(Option::is_some), "outcome {o} has no token");
+                ensure!(px.0 > 0 && px.0 < money::ONE && qty.is_positive(), "{qty} at {px} is no trade");
+            }
+            EventKind::Open { o, qty } => {
+                ensure!(market.tokens.get(o).is_some_and(Option::is_some), "outcome {o} has no token");
+                ensure!(qty.is_positive(), "an opening balance of {qty}");
+            }
+            EventKind::Redeem { winner, usd } => {
+                ensure!(winner < 2 && usd >= Usd::ZERO, "winner {winner}, {usd} $")
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_tape_is_whole() {
+        let tape = Tape::recorded().unwrap();
+        let trades = tape.events.iter().filter(|event| matches!(event.kind, EventKind::Trade { .. })).count();
+        let recorded = tape.events.iter().filter(|event| event.prov == Provenance::Recorded).count();
+        assert_eq!((tape.events.len(), trades, recorded), (580, 555, 566));
+        assert_eq!(tape.header.wallets.len(), 12);
+    }
+
+    #[test]
+    fn damaged_tapes_are_refused_with_their_line() {
+        use flate2::{Compression, write::GzEncoder};
+        use std::io::Write;
+        let pack = |text: &str| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(text.as_bytes()).unwrap();
+            encoder.finish().unwrap()
+        };
+        let header = r#"{"tape":1,"wallets":["0x0000000000000000000000000000000000000001"],"markets":[]}"#;
+        for (text, words) in [
+            (String::new(), "line 1"),
+            (r#"{"tape":2,"wallets":[],"markets":[]}"#.to_owned(), "version 2"),
+            (format!("{header}\n{{"), "line 2"),
+            (
+                format!(
+                    "{header}\n{}",
+                    r#"{"k":"open","at":0,"w":0,"m":3,"o":0,"qty":"1","prov":"derived"}"#
+                ),
+                "market 3",
+            ),
+        ] {
+            let error = format!("{:#}", Tape::read(&pack(&text)).unwrap_err());
+            assert!(error.contains(words), "{error}");
+        }
+        assert!(Tape::read(b"not packed").is_err());
+    }
+}

@@ -1,0 +1,10 @@
+//! The binary's own rooms: command line, composition, supervision, demo. A library only so that tests
+//! can reach it.
+
+pub mod cli;
+pub mod clock;
+pub mod demo;
+pub mod instance;
+pub mod runtime;
+pub mod secrets;
+pub mod simulate;

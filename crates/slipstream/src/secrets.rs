@@ -1,0 +1,114 @@
+//! The installation's secret: salts of orders come from it, and, for paper accounts, keys.
+//!
+//! A file of 32 random bytes, readable by its owner only. It is never printed.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use anyhow::{Context, bail, ensure};
+use engine::salt::{SALT_MASK, Salts};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// Name of the file in the data directory.
+pub const FILE: &str = "installation.secret";
+
+/// 32 secret bytes. No `Debug`.
+pub struct InstallationSecret([u8; 32]);
+
+impl InstallationSecret {
+    /// Reads the file in `directory`, made if it does not exist.
+    ///
+    /// # Errors
+    /// When it cannot be read or made, has another length, or others may read it.
+    pub fn open(directory: &Path) -> anyhow::Result<Self> {
+        let path = directory.join(FILE);
+        match OpenOptions::new().read(true).open(&path) {
+            Ok(mut file) => {
+                let mode = file.metadata()?.permissions().mode();
+                ensure!(
+                    mode & 0o077 == 0,
+                    "{} is readable by others (mode {:o}); run `chmod 600 {}`",
+                    path.display(),
+                    mode & 0o777,
+                    path.display()
+                );
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes)?;
+                let Ok(bytes) = <[u8; 32]>::try_from(bytes) else {
+                    bail!("{} is damaged: it must hold 32 bytes; restore it from a backup", path.display());
+                };
+                Ok(Self(bytes))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut bytes = [0; 32];
+                rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+                    .context("the system gives no random bytes")?;
+                Self::write(&path, &bytes)?;
+                Ok(Self(bytes))
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// The secret of a demo, a function of its seed: nothing in a demo is worth a secret.
+    #[must_use]
+    pub fn of_seed(seed: u64) -> Self {
+        let secret = Self([0x5a; 32]);
+        Self(secret.derive(&[b"demo", &seed.to_be_bytes()]))
+    }
+
+    /// 32 bytes derived for a purpose.
+    #[must_use]
+    pub fn derive(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return [0; 32] };
+        for part in parts {
+            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+
+    fn write(path: &Path, bytes: &[u8; 32]) -> anyhow::Result<()> {
+        // Written under another name first, so that a crash leaves no half a secret.
+        let temporary = path.with_extension("new");
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+impl Salts for InstallationSecret {
+    fn salt(&self, key: &[u8]) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.derive(&[b"salt", key]);
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]) & SALT_MASK
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_private_and_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = InstallationSecret::open(directory.path()).unwrap();
+        let again = InstallationSecret::open(directory.path()).unwrap();
+        assert_eq!(first.salt(b"x"), again.salt(b"x"));
+        assert_ne!(first.salt(b"x"), first.salt(b"y"));
+        assert!(first.salt(b"x") < 1 << 53);
+        let path = directory.path().join(FILE);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let refused = InstallationSecret::open(directory.path()).err().unwrap().to_string();
+        assert!(refused.contains("chmod 600"), "{refused}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, b"short").unwrap();
+        assert!(InstallationSecret::open(directory.path()).is_err());
+    }
+}

@@ -1,0 +1,37 @@
+//! `slipstream simulator`: the simulated venue in a process of its own.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use simulator::{Simulator, SimulatorConfig};
+
+use crate::{cli::SimulatorArgs, clock::SystemClock, demo::SimulatorUrls};
+
+/// Runs until interrupted. The first line of output is the addresses as JSON.
+///
+/// # Errors
+/// When it cannot listen.
+pub async fn run(arguments: &SimulatorArgs) -> anyhow::Result<ExitCode> {
+    let config = SimulatorConfig {
+        seed: arguments.seed,
+        block_interval_ms: arguments.block_ms,
+        ..SimulatorConfig::default()
+    };
+    let running =
+        Simulator::start(config, Arc::new(SystemClock)).await.context("the simulator cannot listen")?;
+    let urls = SimulatorUrls {
+        clob: running.clob_url.clone(),
+        data: running.data_url.clone(),
+        rpc: running.rpc_url.clone(),
+        control: running.control_url.clone(),
+    };
+    announce(&serde_json::to_string(&urls)?);
+    tokio::signal::ctrl_c().await.context("no signal handler")?;
+    running.shutdown().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stdout, reason = "the addresses are this command's output")]
+fn announce(line: &str) {
+    println!("{line}");
+}
