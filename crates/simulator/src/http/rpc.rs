@@ -156,13 +156,13 @@ fn block_json(block: &Block) -> Value {
 
 fn log_json(placed: PlacedLog<'_>) -> Value {
     json!({
-        "address": placed.log.address,
+        "address": bytes(&placed.log.address.0),
         "topics": placed.log.topics.iter().map(|topic| bytes(topic)).collect::<Vec<_>>(),
         "data": bytes(&placed.log.data),
         "blockNumber": quantity(placed.block.number),
-        "blockHash": placed.block.hash,
+        "blockHash": bytes(&placed.block.hash.0),
         "blockTimestamp": quantity(placed.block.timestamp.unsigned_abs()),
-        "transactionHash": placed.tx.hash,
+        "transactionHash": bytes(&placed.tx.hash.0),
         "transactionIndex": quantity(u64::try_from(placed.tx_index).unwrap_or(u64::MAX)),
         "logIndex": quantity(placed.index),
         "removed": false,

@@ -128,7 +128,8 @@ impl Chain {
     /// Height of the newest block.
     #[must_use]
     pub fn head(&self) -> u64 {
-        self.first + u64::try_from(self.blocks.len()).unwrap_or(u64::MAX).saturating_sub(1)
+        let above = u64::try_from(self.blocks.len()).unwrap_or(u64::MAX).saturating_sub(1);
+        self.first.saturating_add(above)
     }
 
     /// Height of the oldest block.

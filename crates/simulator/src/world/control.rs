@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Address, ConditionId, OrderId, Price, Shares, Side, TickSize, TokenId, TxHash, Usd, money::Rounding,
+    Address, ConditionId, OrderId, Price, Shares, Side, TickSize, TokenId, TxHash, Usd,
+    money::{ONE, Rounding},
 };
 use serde::{Deserialize, Serialize};
 
@@ -280,9 +281,12 @@ impl World {
             .price
             .cost(fill.shares, Rounding::Down)
             .ok()
-            .filter(|_| fill.shares.is_positive())
+            .filter(|_| fill.shares.is_positive() && (1..ONE).contains(&fill.price.0))
             .ok_or_else(|| {
-                WorldError::Invalid(format!("{} shares at {}: out of range", fill.shares, fill.price))
+                WorldError::Invalid(format!(
+                    "{} shares at {}: no shares, or a price outside 0 to 1",
+                    fill.shares, fill.price
+                ))
             })?;
         let fee = if fill.maker { Usd::ZERO } else { market.spec.fee.fee(fill.shares, fill.price) };
         let (taker, maker, taker_side) = if fill.maker {

@@ -233,10 +233,8 @@ impl World {
         if order.post_only && !fills.is_empty() {
             return Err(refused(Refusal::bad("invalid post-only order: order crosses book")));
         }
-        let whole = match order.fields.side {
-            Side::Buy => fills.iter().map(|fill| fill.usd.0).sum::<i64>(),
-            Side::Sell => fills.iter().map(|fill| fill.shares.0).sum::<i64>(),
-        };
+        let (usd, shares) = totals(fills);
+        let whole = if order.fields.side == Side::Buy { usd.0 } else { shares.0 };
         let open = self.journal.orders.get(&order.id).map_or(0, OrderRecord::open_maker);
         let killed = match order.order_type {
             OrderType::Fak => fills.is_empty(),

@@ -12,6 +12,9 @@ use crate::{
     wire::decimal,
 };
 
+/// Largest exponent of a fee schedule; the venue uses 1 and 2.
+const MAX_FEE_EXPONENT: u32 = 8;
+
 /// A trading wallet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -244,6 +247,11 @@ impl Registry {
         if spec.tokens.iter().any(|token| token.is_v3() != v3) {
             return Err(WorldError::Invalid(format!(
                 "market {condition}: V3 token ids go with a condition of 31 bytes, others with 32"
+            )));
+        }
+        if !(0..=ONE).contains(&spec.fee.rate.0) || spec.fee.exponent > MAX_FEE_EXPONENT {
+            return Err(WorldError::Invalid(format!(
+                "market {condition}: the fee rate is 0 to 1, its exponent at most {MAX_FEE_EXPONENT}"
             )));
         }
         let tick = TickSize::from_price(spec.tick).map_err(|error| WorldError::Invalid(error.to_string()))?;

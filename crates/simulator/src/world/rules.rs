@@ -54,6 +54,9 @@ pub fn check(
 fn limit_price(side: Side, order_type: OrderType, usd: i64, shares: i64, tick: TickSize) -> Option<Price> {
     let (dollars, lots, one) = (i128::from(usd), i128::from(shares), i128::from(ONE));
     let size = i128::from(tick.size().0);
+    if lots <= 0 {
+        return None;
+    }
     // Nearest multiple of the tick.
     let nearest = (2 * dollars * one / lots + size) / (2 * size) * size;
     let price = Price(i64::try_from(nearest).ok()?);
