@@ -3,8 +3,11 @@
 
 pub mod cli;
 pub mod clock;
+pub mod commands;
+pub mod crash;
 pub mod demo;
 pub mod instance;
 pub mod runtime;
 pub mod secrets;
 pub mod simulate;
+pub mod socket;

@@ -104,6 +104,7 @@ pub struct Demo {
     simulator: Option<simulator::Running>,
     played: Arc<Mutex<Played>>,
     play: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
+    socket: tokio::task::JoinHandle<()>,
     /// Where its data is.
     pub data_dir: PathBuf,
     /// Kept so that a temporary directory lives as long as the demo.
@@ -138,7 +139,7 @@ impl Demo {
         let keys = DerivedKeys::new(Zeroizing::new(secret.derive(&[b"keys"])));
         let signer = Arc::new(LocalSigner::new(Chain::Polygon, Box::new(keys)));
         let followers = setup::followers(options.followers, options.seed, &secret, &signer).await?;
-        let opened = SqliteStore::open(&data_dir.join("slipstream.db"), Arc::clone(&clock)).await?;
+        let opened = SqliteStore::open(&data_dir.join(crate::commands::DATABASE), Arc::clone(&clock)).await?;
         let store: Arc<dyn Store> = Arc::new(opened);
         let player = player_of(options, &control, &clock)?;
         if store.accounts(None).await?.is_empty() {
@@ -167,6 +168,7 @@ impl Demo {
         let collector =
             Collector::new(Arc::clone(&store), control.clone(), Arc::clone(&clock), Arc::clone(&played));
         wait_for_baseline(store.as_ref(), clock.as_ref()).await?;
+        let socket = crate::socket::serve(&data_dir, Arc::clone(&store), Arc::clone(&clock))?;
         let play = simulator.is_some().then(|| tokio::spawn(async move { player.play().await }));
         Ok(Self {
             runtime,
@@ -178,6 +180,7 @@ impl Demo {
             simulator,
             played,
             play,
+            socket,
             data_dir,
             temporary,
         })
@@ -272,6 +275,7 @@ impl Demo {
 
     /// Stops everything in order.
     pub async fn shutdown(self) {
+        self.socket.abort();
         self.runtime.shutdown().await;
         if let Some(play) = self.play {
             play.abort();

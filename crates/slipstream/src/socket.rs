@@ -1,0 +1,137 @@
+//! The control socket: how commands reach the process that holds the data directory.
+//!
+//! One line of JSON each way. The socket is in the data directory and only its owner may open it.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use domain::Clock;
+use engine::{deadline::within, ports::store::Store};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    task::JoinHandle,
+};
+use tracing::{debug, warn};
+
+use crate::commands::{self, Answer, Request};
+
+/// Name of the socket in the data directory.
+pub const FILE: &str = "control.sock";
+/// Longest request.
+const LONGEST_REQUEST: u64 = 64 * 1024;
+/// Longest answer.
+const LONGEST_ANSWER: u64 = 64 * 1024 * 1024;
+/// A client that says nothing is dropped after this long.
+const SILENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reply {
+    Done(Answer),
+    Refused(String),
+}
+
+/// Path of the socket of a data directory.
+#[must_use]
+pub fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join(FILE)
+}
+
+/// Listens until aborted. Call it only while holding the data directory's lock: a socket file that is
+/// there already is of a process that died.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub fn serve(
+    data_dir: &Path,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<JoinHandle<()>> {
+    let path = path(data_dir);
+    match fs::remove_file(&path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot remove {}", path.display())),
+    }
+    // Made under another name, so that nobody can open it before its permissions are set.
+    let temporary = path.with_extension("new");
+    let _ = fs::remove_file(&temporary);
+    let listener =
+        UnixListener::bind(&temporary).with_context(|| format!("cannot listen on {}", path.display()))?;
+    fs::set_permissions(&temporary, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&temporary, &path)?;
+    Ok(tokio::spawn(async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
+                    tokio::spawn(async move {
+                        if let Err(error) = converse(stream, store.as_ref(), clock.as_ref()).await {
+                            debug!(%error, "a client of the control socket went away");
+                        }
+                    });
+                }
+                Err(error) => {
+                    warn!(%error, "the control socket cannot accept");
+                    clock.sleep(Duration::from_millis(200)).await;
+                }
+            }
+        }
+    }))
+}
+
+async fn converse(mut stream: UnixStream, store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<()> {
+    let (reader, mut writer) = stream.split();
+    let mut line = String::new();
+    let mut limited = BufReader::new(reader).take(LONGEST_REQUEST);
+    let read = limited.read_line(&mut line);
+    match within(clock, SILENCE, read).await {
+        Ok(result) => result?,
+        Err(_) => bail!("no request within {SILENCE:?}"),
+    };
+    let reply = match serde_json::from_str::<Request>(&line) {
+        Ok(request) => match commands::answer(store, clock, &request).await {
+            Ok(answer) => Reply::Done(answer),
+            Err(error) => Reply::Refused(format!("{error:#}")),
+        },
+        Err(error) => Reply::Refused(format!("not a request: {error}")),
+    };
+    let mut bytes = serde_json::to_vec(&reply)?;
+    bytes.push(b'\n');
+    writer.write_all(&bytes).await?;
+    Ok(())
+}
+
+/// Asks the running process of a data directory; `None` when none runs.
+///
+/// # Errors
+/// What the process answers, or when the conversation breaks.
+pub async fn ask(data_dir: &Path, request: &Request) -> anyhow::Result<Option<Answer>> {
+    let path = path(data_dir);
+    let mut stream = match UnixStream::connect(&path).await {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot open {}", path.display())),
+    };
+    let (reader, mut writer) = stream.split();
+    let mut bytes = serde_json::to_vec(request)?;
+    bytes.push(b'\n');
+    writer.write_all(&bytes).await?;
+    let mut line = String::new();
+    BufReader::new(reader).take(LONGEST_ANSWER).read_line(&mut line).await?;
+    match serde_json::from_str(&line).with_context(|| format!("{} gave no answer", path.display()))? {
+        Reply::Done(answer) => Ok(Some(answer)),
+        Reply::Refused(reason) => bail!(reason),
+    }
+}
