@@ -1,6 +1,8 @@
 //! What tests of the whole house stand on: the reference store, conformance suites, virtual time and
 //! invariant checkers. For development only; the product never imports it.
 
+pub mod checkers;
 pub mod executor;
 pub mod memory_store;
+pub mod store_suite;
 pub mod virtual_clock;

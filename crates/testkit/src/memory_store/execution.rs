@@ -38,6 +38,10 @@ impl Execution for MemoryStore {
         Ok(self.read().waiting_in(lane, now).count())
     }
 
+    async fn count_open_work(&self) -> StoreResult<usize> {
+        Ok(self.read().work.len())
+    }
+
     async fn load_waiting(&self, ids: &[IntentId]) -> StoreResult<Vec<WaitingIntent>> {
         let state = self.read();
         ids.iter().filter(|id| state.waits(**id)).map(|id| state.waiting_intent(*id)).collect()

@@ -1,0 +1,7 @@
+//! Wrappers around ports through which planned faults strike. They change no answer but by the plan.
+
+mod outside;
+mod store;
+
+pub use outside::{FaultyQueue, FaultyVenue};
+pub use store::FaultyStore;

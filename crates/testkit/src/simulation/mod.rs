@@ -1,0 +1,11 @@
+//! The simulation: the engine whole, on a store, a virtual clock and an adversarial venue, with planned
+//! faults at every port call.
+//!
+//! It owns the venue model, the faults, the explorer and the judge. It never changes the engine: what it
+//! breaks on purpose it breaks in wrappers around ports.
+
+pub mod doorbell;
+pub mod faulty;
+pub mod monitor;
+pub mod probe;
+pub mod venue;

@@ -1,0 +1,272 @@
+//! Counts the calls of a run, decides where a planned fault strikes, and remembers what a fault at each
+//! call could still find out.
+//!
+//! A call is a *candidate* for faults when nothing has changed the world since its caller made the same
+//! kind of call last: repeating an idle poll is one placement, not hundreds. A crash between two calls of a
+//! process with no change between them is one placement too, because memory dies with it.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    future::pending,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use domain::{Clock, Timestamp};
+
+use super::venue::Venue;
+use crate::virtual_clock::VirtualClock;
+
+/// A paused caller stops this long: longer than every lease.
+pub const PAUSE: Duration = Duration::from_secs(35);
+/// Bytes that hang in the network arrive after this long.
+pub const LATE: Duration = Duration::from_secs(45);
+
+/// What part of a process makes a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Detects and decides.
+    Watcher,
+    /// Signs and sends.
+    Worker,
+    /// Resolves and books.
+    Settlement,
+    /// Keeps the doorbell true.
+    Rescuer,
+}
+
+/// Who makes a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Actor {
+    /// Number of the process.
+    pub process: usize,
+    /// Part of it.
+    pub role: Role,
+}
+
+/// What can go wrong at a call. A pause or crash *after* a call is one before the caller's next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// Fails, nothing happened.
+    FailBefore,
+    /// Fails in the same way, but it happened.
+    FailAfter,
+    /// The store cannot say whether it happened; it did not.
+    LostBefore,
+    /// The store cannot say whether it happened; it did.
+    LostAfter,
+    /// No answer ever; nothing happened.
+    HangBefore,
+    /// No answer ever, but it happened.
+    HangAfter,
+    /// The caller stops for [`PAUSE`] and then goes on as if nothing had been.
+    Pause,
+    /// The caller's process ends before the call.
+    CrashBefore,
+    /// The caller's process ends when the call has happened.
+    CrashAfter,
+    /// The bytes hang in the network for [`LATE`]; the caller gets no answer.
+    Late,
+    /// The venue says "not now".
+    NotNow,
+}
+
+const READ: &[Fault] = &[Fault::FailBefore, Fault::Pause, Fault::CrashBefore];
+const WRITE: &[Fault] =
+    &[Fault::FailBefore, Fault::LostBefore, Fault::LostAfter, Fault::Pause, Fault::CrashBefore];
+const ASK: &[Fault] = &[Fault::FailBefore, Fault::HangBefore, Fault::Pause, Fault::CrashBefore];
+const RING: &[Fault] = &[Fault::FailBefore, Fault::FailAfter, Fault::Pause, Fault::CrashBefore];
+const POST: &[Fault] = &[
+    Fault::FailBefore,
+    Fault::FailAfter,
+    Fault::HangAfter,
+    Fault::Late,
+    Fault::NotNow,
+    Fault::Pause,
+    Fault::CrashBefore,
+    Fault::CrashAfter,
+];
+
+/// Kinds of calls, by what can go wrong with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Reading the store.
+    Read,
+    /// Writing to the store.
+    Write,
+    /// Asking venue or chain.
+    Ask,
+    /// Using the queue.
+    Ring,
+    /// Posting an order.
+    Post,
+}
+
+impl Kind {
+    /// The faults of this kind of call.
+    #[must_use]
+    pub const fn faults(self) -> &'static [Fault] {
+        match self {
+            Self::Read => READ,
+            Self::Write => WRITE,
+            Self::Ask => ASK,
+            Self::Ring => RING,
+            Self::Post => POST,
+        }
+    }
+}
+
+/// A call that faults are worth placing at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallSite {
+    /// Its number in the run.
+    pub index: usize,
+    /// By whom.
+    pub actor: Actor,
+    /// The port's method.
+    pub method: &'static str,
+    /// What can go wrong.
+    pub kind: Kind,
+    /// Whether a crash here differs from one at an earlier site.
+    pub crashes: bool,
+}
+
+impl CallSite {
+    /// The faults worth placing here.
+    pub fn faults(&self) -> impl Iterator<Item = Fault> {
+        let crashes = self.crashes;
+        self.kind.faults().iter().copied().filter(move |fault| crashes || *fault != Fault::CrashBefore)
+    }
+}
+
+/// A fault at a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Number of the call.
+    pub index: usize,
+    /// What happens there.
+    pub fault: Fault,
+}
+
+/// Shared by all wrappers of a run.
+pub struct Probe {
+    clock: Arc<VirtualClock>,
+    venue: Arc<Venue>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    calls: usize,
+    plan: BTreeMap<usize, Fault>,
+    changes: u64,
+    seen: HashSet<(Actor, &'static str, (u64, u64))>,
+    crash_seen: HashSet<(usize, (u64, u64))>,
+    sites: Vec<CallSite>,
+    frozen: BTreeMap<Actor, Timestamp>,
+    crashed: Vec<usize>,
+    /// What a repeated write said last, by what it is about.
+    said: HashMap<(&'static str, i64), String>,
+    struck: Vec<(Actor, &'static str, Fault)>,
+}
+
+impl Probe {
+    /// A probe with a plan.
+    #[must_use]
+    pub fn new(clock: Arc<VirtualClock>, venue: Arc<Venue>, plan: &[Planned]) -> Arc<Self> {
+        let plan = plan.iter().map(|planned| (planned.index, planned.fault)).collect();
+        Arc::new(Self { clock, venue, state: Mutex::new(State { plan, ..State::default() }) })
+    }
+
+    /// Passes a call: pauses, hangs and crashes here, and returns what the wrapper itself must do.
+    pub async fn pass(&self, actor: Actor, method: &'static str, kind: Kind) -> Option<Fault> {
+        match self.note(actor, method, kind)? {
+            Fault::Pause => {
+                let until = self.clock.now().plus(PAUSE);
+                self.lock().frozen.insert(actor, until);
+                self.clock.sleep(PAUSE).await;
+                None
+            }
+            Fault::HangBefore => pending().await,
+            Fault::CrashBefore => self.crash(actor).await,
+            fault => Some(fault),
+        }
+    }
+
+    /// Ends the caller's process here.
+    pub async fn crash<T>(&self, actor: Actor) -> T {
+        self.lock().crashed.push(actor.process);
+        pending().await
+    }
+
+    fn note(&self, actor: Actor, method: &'static str, kind: Kind) -> Option<Fault> {
+        let revision = self.venue.revision();
+        let mut state = self.lock();
+        let index = state.calls;
+        state.calls += 1;
+        let world = (state.changes, revision);
+        if state.seen.insert((actor, method, world)) {
+            let crashes = state.crash_seen.insert((actor.process, world));
+            state.sites.push(CallSite { index, actor, method, kind, crashes });
+        }
+        let fault = state.plan.remove(&index)?;
+        state.struck.push((actor, method, fault));
+        Some(fault)
+    }
+
+    /// Notes that a call changed something durable.
+    pub fn changed(&self) {
+        self.lock().changes += 1;
+    }
+
+    /// Notes a write about `id`; a change only if it says something else than before.
+    pub fn said(&self, method: &'static str, id: i64, what: String) {
+        let mut state = self.lock();
+        if state.said.get(&(method, id)) != Some(&what) {
+            state.said.insert((method, id), what);
+            state.changes += 1;
+        }
+    }
+
+    /// Whether the actor is paused.
+    #[must_use]
+    pub fn is_frozen(&self, actor: Actor) -> bool {
+        let now = self.clock.now();
+        self.lock().frozen.get(&actor).is_some_and(|until| *until > now)
+    }
+
+    /// Whether anybody is paused.
+    #[must_use]
+    pub fn anybody_frozen(&self) -> bool {
+        let now = self.clock.now();
+        self.lock().frozen.values().any(|until| *until > now)
+    }
+
+    /// Processes that have ended since the last time this was asked.
+    #[must_use]
+    pub fn take_crashed(&self) -> Vec<usize> {
+        std::mem::take(&mut self.lock().crashed)
+    }
+
+    /// Calls worth placing faults at, in their order.
+    #[must_use]
+    pub fn sites(&self) -> Vec<CallSite> {
+        self.lock().sites.clone()
+    }
+
+    /// Calls so far.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.lock().calls
+    }
+
+    /// Where the planned faults struck.
+    #[must_use]
+    pub fn struck(&self) -> Vec<(Actor, &'static str, Fault)> {
+        self.lock().struck.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

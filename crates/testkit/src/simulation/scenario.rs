@@ -1,0 +1,285 @@
+//! What happens in a run before anything goes wrong: markets, books, leaders' trades, followers, users.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    Address, Book, ConditionId, FeeSchedule, KeyRef, Level, Market, MarketProvenance, Price, Shares, Side,
+    TickSize, Timestamp, TokenId, Usd, WalletKind,
+    ids::{OwnerId, RelationshipId},
+    money::ONE,
+    policy::{MinimumRule, Policy, Sizing},
+    trade::Quantity,
+};
+use engine::ports::{
+    following::{AccountMode, Following, NewAccount, NewRelationship},
+    store::{Store, StoreResult},
+};
+
+use super::{
+    venue::{BookChange, LeaderTrade, Venue},
+    world::START,
+};
+
+/// Something a user, an operator or an accident does.
+#[derive(Clone, Copy, Debug)]
+pub enum Action {
+    /// A user pauses a follower's relationship.
+    Pause(usize),
+    /// And resumes it.
+    Resume(usize),
+    /// Somebody deletes the queue.
+    DeleteQueue,
+    /// The newest blocks are replaced.
+    Reorganise(i64),
+}
+
+/// A follower of one leader.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    /// Number of the leader.
+    pub leader: u8,
+    /// How it follows.
+    pub policy: Policy,
+    /// Its money.
+    pub deposit: Usd,
+}
+
+/// Everything planned.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// For people.
+    pub name: String,
+    /// Tokens that can be traded.
+    pub tokens: Vec<u8>,
+    /// Leaders, and what they hold of the first token from before.
+    pub leaders: Vec<(u8, Shares)>,
+    /// Followers.
+    pub followers: Vec<Follower>,
+    /// Books over time.
+    pub books: Vec<BookChange>,
+    /// Leaders' trades.
+    pub trades: Vec<LeaderTrade>,
+    /// What else happens.
+    pub actions: Vec<(Timestamp, Action)>,
+    /// Whether the watcher has chain access.
+    pub reads_chain: bool,
+    /// Whether the watcher reads the history.
+    pub reads_history: bool,
+    /// Whether all roles of a process have one instance id.
+    pub shared_instances: bool,
+    /// Every n-th settlement fails.
+    pub failing_every: Option<u64>,
+}
+
+/// A moment of a run.
+#[must_use]
+pub fn at(seconds: u64) -> Timestamp {
+    START.plus(Duration::from_secs(seconds))
+}
+
+/// A leader's wallet.
+#[must_use]
+pub fn leader_wallet(number: u8) -> Address {
+    Address([number; 20])
+}
+
+/// A follower's wallet.
+#[must_use]
+pub fn follower_wallet(number: usize) -> Address {
+    let mut bytes = [0xf0; 20];
+    for (to, from) in bytes.iter_mut().zip(number.to_be_bytes()) {
+        *to = from;
+    }
+    Address(bytes)
+}
+
+/// A token.
+#[must_use]
+pub fn token(number: u8) -> TokenId {
+    TokenId([number; 32])
+}
+
+/// A market with a cent tick, five shares minimum and a fee.
+#[must_use]
+pub fn market(number: u8) -> Option<Market> {
+    Some(Market {
+        token: token(number),
+        condition: ConditionId::from_slice(&[number; 32]).ok()?,
+        tick: TickSize::Hundredth,
+        minimum_size: Shares(5 * ONE),
+        negative_risk: false,
+        fee: FeeSchedule { rate: 70_000, exponent: 1 },
+        accepting_orders: true,
+        payout: None,
+        title: format!("Question {number}"),
+        slug: format!("question-{number}"),
+        outcome: "Yes".to_owned(),
+        provenance: MarketProvenance::Venue,
+    })
+}
+
+/// One level on each side; none where the size is zero.
+#[must_use]
+pub fn book(bid: (i64, i64), ask: (i64, i64)) -> Book {
+    let level = |(cents, shares): (i64, i64)| {
+        let level = Level { price: Price(cents * 10_000), size: Shares(shares * ONE) };
+        (shares > 0).then_some(level).into_iter().collect()
+    };
+    Book { bids: level(bid), asks: level(ask) }
+}
+
+/// A fill of whole shares at a price in cents.
+#[must_use]
+pub fn fill(shares: i64, cents: i64) -> Quantity {
+    Quantity { shares: Shares(shares * ONE), usd: Usd(shares * cents * 10_000) }
+}
+
+impl Scenario {
+    /// One leader, one follower who copies a tenth, one token with a deep book at 49 to 50 cents.
+    #[must_use]
+    pub fn one_follower(name: &str) -> Self {
+        let policy = Policy { below_minimum: MinimumRule::Skip, ..Policy::careful() };
+        Self {
+            name: name.to_owned(),
+            tokens: vec![7],
+            leaders: vec![(1, Shares::ZERO)],
+            followers: vec![Follower { leader: 1, policy, deposit: Usd(1_000 * ONE) }],
+            books: vec![BookChange { at: START, token: token(7), book: book((49, 1_000), (50, 1_000)) }],
+            trades: Vec::new(),
+            actions: Vec::new(),
+            reads_chain: true,
+            reads_history: true,
+            shared_instances: true,
+            failing_every: None,
+        }
+    }
+
+    /// The leader buys 400 shares in two equal fills; the history shows it at once.
+    #[must_use]
+    pub fn entry() -> Self {
+        Self { trades: vec![buys(4)], ..Self::one_follower("entry") }
+    }
+
+    /// The same, but the book holds less than the copy.
+    #[must_use]
+    pub fn entry_part_filled() -> Self {
+        let books = vec![BookChange { at: START, token: token(7), book: book((49, 1_000), (50, 15)) }];
+        Self { name: "entry, part filled".to_owned(), books, ..Self::entry() }
+    }
+
+    /// The same, but somebody takes the whole book between decision and order, and later it is back.
+    #[must_use]
+    pub fn entry_killed() -> Self {
+        let mut scenario = Self { name: "entry, killed".to_owned(), ..Self::entry() };
+        scenario.books = vec![
+            // Shown for the decision, nothing behind it.
+            BookChange { at: START, token: token(7), book: shown_only() },
+            BookChange { at: at(12), token: token(7), book: book((49, 1_000), (50, 1_000)) },
+        ];
+        scenario
+    }
+
+    /// After a copied entry the leader sells everything; the bids hold only part, and later the rest.
+    #[must_use]
+    pub fn exit_in_two_attempts() -> Self {
+        let mut scenario = Self { name: "exit in two attempts".to_owned(), ..Self::entry() };
+        scenario.books = vec![
+            BookChange { at: START, token: token(7), book: book((49, 15), (50, 1_000)) },
+            BookChange { at: at(23), token: token(7), book: book((48, 1_000), (50, 1_000)) },
+        ];
+        scenario.trades.push(sells(20));
+        scenario
+    }
+
+    /// When the last planned thing happens.
+    #[must_use]
+    pub fn ends(&self) -> Timestamp {
+        let trades = self.trades.iter().map(|trade| trade.at);
+        let books = self.books.iter().map(|change| change.at);
+        let actions = self.actions.iter().map(|(at, _)| *at);
+        trades.chain(books).chain(actions).max().unwrap_or(START)
+    }
+
+    /// Sets up venue and store. Returns the followers' relationships.
+    pub(super) async fn set_up(
+        &self,
+        venue: &Arc<Venue>,
+        store: &dyn Store,
+    ) -> StoreResult<Vec<(OwnerId, RelationshipId)>> {
+        for number in &self.tokens {
+            if let Some(market) = market(*number) {
+                venue.open(market);
+            }
+        }
+        self.books.iter().cloned().for_each(|change| venue.plan_book(change));
+        self.trades.iter().cloned().for_each(|trade| venue.plan_trade(trade));
+        if let Some(every) = self.failing_every {
+            venue.fail_settlement_every(every);
+        }
+        let mut leaders = Vec::new();
+        for (number, opening) in &self.leaders {
+            let wallet = leader_wallet(*number);
+            for token_number in &self.tokens {
+                venue.endow(wallet, token(*token_number), *opening);
+            }
+            leaders.push((*number, store.add_leader(wallet, START).await?));
+        }
+        let mut relationships = Vec::new();
+        for (number, follower) in self.followers.iter().enumerate() {
+            let owner = store.add_owner(&format!("owner {number}"), START).await?;
+            let account = store.add_account(owner, &account(number), START).await?;
+            store.book_deposit(owner, account, follower.deposit, START).await?;
+            for (_, leader) in leaders.iter().filter(|(leader, _)| *leader == follower.leader) {
+                let new = NewRelationship { account, leader: *leader, policy: follower.policy.clone() };
+                relationships.push((owner, store.add_relationship(owner, &new, START).await?));
+            }
+        }
+        Ok(relationships)
+    }
+}
+
+fn account(number: usize) -> NewAccount {
+    NewAccount {
+        label: format!("account {number}"),
+        mode: AccountMode::Paper,
+        wallet: follower_wallet(number),
+        signer: follower_wallet(number),
+        kind: WalletKind::Eoa,
+        key: KeyRef(format!("key {number}")),
+        cap: None,
+    }
+}
+
+/// A book whose offer is too small for anything: the decision sees a price, the order finds nobody.
+fn shown_only() -> Book {
+    let mut shown = book((49, 1_000), (50, 1));
+    for level in &mut shown.asks {
+        level.size = Shares(50);
+    }
+    shown
+}
+
+/// The leader buys 400 shares at 50 cents.
+fn buys(second: u64) -> LeaderTrade {
+    LeaderTrade {
+        at: at(second),
+        wallet: leader_wallet(1),
+        token: token(7),
+        side: Side::Buy,
+        fills: vec![fill(200, 50), fill(200, 50)],
+        shown_at: Some(at(second)),
+        dropped: false,
+    }
+}
+
+/// The leader sells them at 49 cents.
+fn sells(second: u64) -> LeaderTrade {
+    let fills = vec![fill(200, 49), fill(200, 49)];
+    LeaderTrade { side: Side::Sell, fills, ..buys(second) }
+}
+
+/// A policy with a fixed amount per trade.
+#[must_use]
+pub fn fixed(usd: i64) -> Policy {
+    Policy { sizing: Sizing::Fixed(Usd(usd * ONE)), ..Policy::careful() }
+}

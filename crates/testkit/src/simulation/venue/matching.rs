@@ -1,0 +1,195 @@
+//! Taking bytes: fill-and-kill against a book, and every answer the model allows.
+
+use std::time::Duration;
+
+use domain::{
+    Book, Level, OrderId, OrderPlan, Price, Rounding, Shares, Side, Timestamp, TxHash, Usd,
+    lifecycle::Filled, trade::Quantity,
+};
+use engine::ports::venue::{AcceptedStatus, Acceptance, ChainFill, PostReply, RejectReason};
+
+use super::{Duplicated, LineTrade, Settling, State, VenueLine, chain::digest};
+
+/// From match to the earliest block.
+const SETTLES_AFTER: Duration = Duration::from_secs(1);
+
+/// What is offered and wanted of a token.
+#[derive(Default)]
+pub(super) struct VenueBook {
+    book: Book,
+}
+
+impl VenueBook {
+    pub fn replace(&mut self, book: &Book) {
+        self.book = book.clone();
+    }
+
+    pub fn shown(&self) -> Option<Book> {
+        let empty = self.book.bids.is_empty() && self.book.asks.is_empty();
+        (!empty).then(|| self.book.clone())
+    }
+
+    /// Takes what an order may still give, within its limit. Whole lots of 0.0001 shares.
+    fn take(&mut self, plan: &OrderPlan, left: i64) -> Quantity {
+        let levels = match plan.side {
+            Side::Buy => &mut self.book.asks,
+            Side::Sell => &mut self.book.bids,
+        };
+        let mut total = Quantity::ZERO;
+        for level in levels.iter_mut() {
+            let (shares, usd) = (total.shares.0, total.usd.0);
+            let open = match plan.side {
+                Side::Buy => shares_for(left - usd, level.price),
+                Side::Sell => left - shares,
+            };
+            let taken = open.min(level.size.0);
+            if taken <= 0 || !allows(plan, level.price) {
+                break;
+            }
+            level.size = Shares(level.size.0 - taken);
+            let cost = level.price.cost(Shares(taken), Rounding::Down).unwrap_or_default();
+            total = Quantity { shares: Shares(shares + taken), usd: Usd(usd + cost.0) };
+        }
+        levels.retain(|level: &Level| level.size.is_positive());
+        total
+    }
+}
+
+fn shares_for(usd: i64, price: Price) -> i64 {
+    price.shares_for(Usd(usd), Rounding::Down).map_or(0, |shares| shares.floor_to(Shares(100)).0)
+}
+
+/// Whether a level's price is within the order's limit (its two amounts).
+fn allows(plan: &OrderPlan, price: Price) -> bool {
+    let (maker, taker, price) =
+        (i128::from(plan.amounts.maker), i128::from(plan.amounts.taker), i128::from(price.0));
+    match plan.side {
+        Side::Buy => price * taker <= maker * 1_000_000,
+        // The dollars of a sale are rounded down, so the limit may be a hair below its tick.
+        Side::Sell => price * maker >= taker * 1_000_000,
+    }
+}
+
+impl State {
+    /// Reads bytes and opens a line for them.
+    pub(super) fn know(&mut self, body: &[u8]) -> Option<OrderId> {
+        let plan: OrderPlan = serde_json::from_slice(body).ok()?;
+        let id = OrderId(digest(body));
+        self.lines.entry(id).or_insert(VenueLine {
+            plan,
+            arrived: 0,
+            accepted: 0,
+            first_accepted: None,
+            last_accepted: None,
+            trades: Vec::new(),
+        });
+        Some(id)
+    }
+
+    /// Bytes are posted.
+    pub(super) fn post(&mut self, body: &[u8], now: Timestamp) -> PostReply {
+        self.revision += 1;
+        let Some(id) = self.know(body) else {
+            return rejected(RejectReason::Payload, "Invalid order payload");
+        };
+        if self.model.acceptance_delay.is_zero() {
+            return self.arrive(id, now);
+        }
+        self.arrivals.push((now.plus(self.model.acceptance_delay), id));
+        PostReply::Unknown { text: "order timed out".to_owned() }
+    }
+
+    /// Bytes reach the matching engine.
+    pub(super) fn arrive(&mut self, id: OrderId, now: Timestamp) -> PostReply {
+        let model = self.model;
+        let Some(line) = self.lines.get_mut(&id) else {
+            return rejected(RejectReason::Payload, "Invalid order payload");
+        };
+        line.arrived += 1;
+        if model.maximum_age.is_some_and(|maximum| now.since(line.plan.timestamp) > maximum) {
+            return rejected(RejectReason::Payload, "order timestamp is too old");
+        }
+        if let Some(last) = line.last_accepted {
+            let settled = line.trades.iter().all(|trade| self.chain.place_of(trade.tx).is_some());
+            let known = match model.duplicated {
+                Duplicated::ForEver => true,
+                Duplicated::WhileLive => !line.trades.is_empty() && !settled,
+                Duplicated::TenSeconds => now.since(last) < Duration::from_secs(10),
+            };
+            if known {
+                return PostReply::Duplicated;
+            }
+            if !model.executes_again {
+                return match line.trades.is_empty() {
+                    true => killed(),
+                    false => rejected(RejectReason::Other, "order is done"),
+                };
+            }
+        }
+        self.execute(id, now)
+    }
+
+    fn execute(&mut self, id: OrderId, now: Timestamp) -> PostReply {
+        let Some(line) = self.lines.get_mut(&id) else { return killed() };
+        let left = line.plan.amounts.maker - line.given();
+        if left <= 0 {
+            // The contract lets no hash give more than its amount.
+            return rejected(RejectReason::Other, "order is filled");
+        }
+        line.accepted += 1;
+        line.first_accepted = line.first_accepted.or(Some(now));
+        line.last_accepted = Some(now);
+        let plan = line.plan.clone();
+        let taken = self.books.entry(plan.token).or_default().take(&plan, left);
+        if !taken.shares.is_positive() {
+            return killed();
+        }
+        self.trade(id, &plan, taken, now);
+        let (making, taking) = match plan.side {
+            Side::Buy => (taken.usd.0, taken.shares.0),
+            Side::Sell => (taken.shares.0, taken.usd.0),
+        };
+        PostReply::Accepted(Acceptance {
+            status: AcceptedStatus::Matched,
+            making: Some(making),
+            taking: Some(taking),
+            trade_ids: Vec::new(),
+        })
+    }
+
+    fn trade(&mut self, order: OrderId, plan: &OrderPlan, taken: Quantity, now: Timestamp) {
+        self.trades += 1;
+        let failed = self.failing_every.is_some_and(|every| self.trades.is_multiple_of(every));
+        let id = format!("trade-{}", self.trades);
+        let announced = TxHash(digest(id.as_bytes()));
+        let tx = self.settled_tx(announced);
+        let price = Price::of(taken.usd, taken.shares, Rounding::Down).unwrap_or_default();
+        let schedule = self.markets.get(&plan.token).map(|market| market.fee).unwrap_or_default();
+        let fee = schedule.taker_fee(taken.shares, price).unwrap_or_default();
+        if !failed {
+            let fill = ChainFill {
+                order,
+                wallet: plan.account.wallet,
+                maker: false,
+                token: plan.token,
+                side: plan.side,
+                shares: taken.shares,
+                usd: taken.usd,
+                fee,
+            };
+            self.chain.settle(Settling { from: now.plus(SETTLES_AFTER), tx, fill, moved: false });
+        }
+        let filled = Filled { quantity: taken, fee };
+        if let Some(line) = self.lines.get_mut(&order) {
+            line.trades.push(LineTrade { id, filled, at: now, announced, tx, failed });
+        }
+    }
+}
+
+fn killed() -> PostReply {
+    PostReply::Killed { text: "no orders found to match with FAK order".to_owned() }
+}
+
+fn rejected(reason: RejectReason, text: &str) -> PostReply {
+    PostReply::Rejected { reason, text: text.to_owned() }
+}

@@ -1,0 +1,185 @@
+//! The venue's answers through the engine's ports.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{
+    Address, Book, ConditionId, Market, OrderId, OrderPlan, Shares, Timestamp, TokenId, TradingAccount,
+};
+use engine::ports::venue::{
+    BlockHeader, ChainEvent, ChainReader, HistoryKind, HistoryResponse, HistoryRow, MarketData, OrderGateway,
+    OrderLookup, OrderQuery, PostReply, PreparedOrder, SettlementStatus, TradeHistory, VenueError, VenueOrder,
+    VenueOrderStatus, VenueTrade,
+};
+
+use super::{LineTrade, State, Venue, VenueLine, chain::digest, row_price};
+
+/// How many rows two pages of the history share.
+const OVERLAP: usize = 2;
+
+#[async_trait]
+impl OrderGateway for Venue {
+    async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
+        plans.iter().map(prepared).collect()
+    }
+
+    async fn post(&self, _: &TradingAccount, order: &PreparedOrder, _: Duration) -> PostReply {
+        let now = self.clock.now();
+        self.now().post(&order.body, now)
+    }
+
+    async fn look_up(&self, _: &TradingAccount, query: &OrderQuery) -> Result<OrderLookup, VenueError> {
+        let now = self.clock.now();
+        let state = self.now();
+        let lag = state.model.look_up_lag;
+        let line = state.lines.get(&query.id);
+        let Some(line) = line.filter(|line| line.first_accepted.is_some_and(|at| at.plus(lag) <= now)) else {
+            return Ok(OrderLookup::default());
+        };
+        Ok(state.shown(line, now))
+    }
+
+    async fn cancel(&self, _: &TradingAccount, _: OrderId) -> Result<(), VenueError> {
+        Ok(())
+    }
+}
+
+/// The order of a plan: its bytes and their digest, so that equal plans have equal ids.
+pub(crate) fn prepared(plan: &OrderPlan) -> Result<PreparedOrder, VenueError> {
+    let body = serde_json::to_vec(plan).map_err(|error| VenueError::Malformed {
+        what: "prepare".to_owned(),
+        reason: error.to_string(),
+    })?;
+    Ok(PreparedOrder { id: OrderId(digest(&body)), body })
+}
+
+impl State {
+    fn shown(&self, line: &VenueLine, now: Timestamp) -> OrderLookup {
+        let lag = self.model.look_up_lag;
+        let visible = line.trades.iter().filter(|trade| trade.at.plus(lag) <= now);
+        let trades: Vec<VenueTrade> = visible.map(|trade| self.shown_trade(trade, now)).collect();
+        let matched: Shares = trades.iter().map(|trade| trade.shares).sum();
+        let status =
+            if trades.is_empty() { VenueOrderStatus::Cancelled } else { VenueOrderStatus::Matched };
+        let order = self.model.shows_done_orders.then_some(VenueOrder { status, matched });
+        OrderLookup { order, trades }
+    }
+
+    fn shown_trade(&self, trade: &LineTrade, now: Timestamp) -> VenueTrade {
+        let place = self.chain.place_of(trade.tx);
+        let (status, tx) = match place {
+            _ if trade.failed && now.since(trade.at) > Duration::from_secs(4) => {
+                (SettlementStatus::Failed, trade.announced)
+            }
+            _ if trade.failed => (SettlementStatus::Retrying, trade.announced),
+            None => (SettlementStatus::Matched, trade.announced),
+            Some((_, false)) => (SettlementStatus::Mined, trade.tx),
+            Some((_, true)) => (SettlementStatus::Confirmed, trade.tx),
+        };
+        VenueTrade {
+            id: trade.id.clone(),
+            status,
+            shares: trade.filled.quantity.shares,
+            usd: trade.filled.quantity.usd,
+            fee: trade.filled.fee,
+            tx: Some(tx),
+        }
+    }
+
+    fn history_rows(&self, wallet: Address, since: Timestamp, now: Timestamp) -> Vec<HistoryRow> {
+        let mut rows = Vec::new();
+        for (trade, announced, settled) in &self.happened {
+            let shown = trade.shown_at.is_some_and(|at| at <= now);
+            if trade.wallet != wallet || !shown || trade.at < since {
+                continue;
+            }
+            let condition = self.markets.get(&trade.token).map(|market| market.condition);
+            let in_block = self.chain.place_of(*settled).is_some();
+            for fill in &trade.fills {
+                rows.push(HistoryRow {
+                    wallet,
+                    tx: if in_block { *settled } else { *announced },
+                    condition: condition.unwrap_or_else(no_condition),
+                    traded_at: Timestamp::from_seconds(trade.at.seconds()),
+                    kind: HistoryKind::Trade {
+                        token: trade.token,
+                        side: trade.side,
+                        shares: fill.shares,
+                        price: row_price(*fill),
+                    },
+                });
+            }
+        }
+        rows
+    }
+}
+
+fn no_condition() -> ConditionId {
+    ConditionId::from_slice(&[0; 32]).unwrap_or_else(|_| unreachable!("32 bytes are a condition"))
+}
+
+#[async_trait]
+impl TradeHistory for Venue {
+    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<Vec<HistoryResponse>, VenueError> {
+        let now = self.clock.now();
+        let rows = self.now().history_rows(wallet, since, now);
+        // A second page that repeats the end of the first.
+        let overlap = rows.len().saturating_sub(OVERLAP);
+        let second = rows.get(overlap..).map(<[HistoryRow]>::to_vec).unwrap_or_default();
+        Ok(vec![HistoryResponse { rows }, HistoryResponse { rows: second }])
+    }
+
+    async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
+        let state = self.now();
+        let head = state.chain.head().number;
+        let held = |token: &TokenId| (*token, state.balance(wallet, *token, head));
+        Ok(state.markets.keys().map(held).filter(|(_, shares)| shares.is_positive()).collect())
+    }
+}
+
+#[async_trait]
+impl ChainReader for Venue {
+    async fn head(&self) -> Result<BlockHeader, VenueError> {
+        Ok(self.now().chain.head())
+    }
+
+    async fn finalized(&self) -> Result<BlockHeader, VenueError> {
+        Ok(self.now().chain.finalized())
+    }
+
+    async fn header(&self, number: i64) -> Result<Option<BlockHeader>, VenueError> {
+        Ok(self.now().chain.header(number))
+    }
+
+    async fn block_events(&self, block: &BlockHeader) -> Result<Vec<ChainEvent>, VenueError> {
+        let state = self.now();
+        if state.chain.header(block.number).is_none_or(|header| header.hash != block.hash) {
+            return Err(VenueError::Unavailable {
+                what: "logs of a block".to_owned(),
+                reason: format!("block {} is not known", block.hash),
+            });
+        }
+        Ok(state.chain.events(block.number))
+    }
+
+    async fn range_events(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError> {
+        let state = self.now();
+        Ok((from..=to).flat_map(|number| state.chain.events(number)).collect())
+    }
+
+    async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
+        let state = self.now();
+        Ok(queries.iter().map(|(wallet, token)| state.balance(*wallet, *token, block)).collect())
+    }
+}
+
+#[async_trait]
+impl MarketData for Venue {
+    async fn market(&self, token: TokenId) -> Result<Option<Market>, VenueError> {
+        Ok(self.now().markets.get(&token).cloned())
+    }
+
+    async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError> {
+        Ok(self.now().books.get(&token).and_then(super::matching::VenueBook::shown))
+    }
+}

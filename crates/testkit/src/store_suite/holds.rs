@@ -1,0 +1,191 @@
+//! Pauses and holds: effective at the signing statement, and never more than their cause.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::{
+    Side,
+    ids::{AccountId, HoldId, LeaderId, RelationshipId},
+};
+use engine::ports::{
+    execution::SignedOutcome,
+    following::{HoldCause, HoldScope, NewHold, RelationshipStatus},
+    store::StoreError,
+};
+
+use super::{
+    bench::{Bench, CaseResult, at, holds, only, same},
+    world::{LEASE, World, worker},
+};
+
+fn hold(scope: HoldScope) -> NewHold {
+    NewHold {
+        scope,
+        cause: HoldCause::Incident,
+        reason: "the venue answers nonsense".to_owned(),
+        stops_exits: false,
+        expires_at: None,
+    }
+}
+
+/// Which of `intents` may be signed now; signs none of those that may not.
+async fn signable(world: &World, intents: &[domain::ids::IntentId], number: u32) -> CaseResult<Vec<bool>> {
+    let attempts: Vec<_> = intents.iter().map(|intent| world.attempt(*intent, number)).collect();
+    let outcomes = world.store.commit_signed(&worker("a"), LEASE, &attempts).await?;
+    let mut answers = Vec::new();
+    for outcome in outcomes {
+        holds!(outcome != SignedOutcome::NotWaiting, "an intent that waits is told not to");
+        answers.push(matches!(outcome, SignedOutcome::Won { .. }));
+    }
+    Ok(answers)
+}
+
+pub(crate) async fn a_pause_stops_the_very_next_signature(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 2).await?;
+    let entries = world.trade(1, Side::Buy).await?;
+    let exits = world.trade(2, Side::Sell).await?;
+    let relationship = world.follower(0)?.relationship;
+    let (paused, other) = ([at(&entries, 0)?, at(&exits, 0)?], [at(&entries, 1)?, at(&exits, 1)?]);
+    world.store.set_status(world.owner, relationship, RelationshipStatus::Paused, world.now()).await?;
+    same!(signable(&world, &paused, 0).await?, [false, false], "paused: entry and exit");
+    same!(signable(&world, &other, 0).await?, [true, true], "another follower's entry and exit");
+    same!(world.store.load_waiting(&paused).await?.len(), 2, "blocked intents that still wait");
+    world.store.set_status(world.owner, relationship, RelationshipStatus::Active, world.now()).await?;
+    same!(signable(&world, &paused, 0).await?, [true, true], "resumed: entry and exit");
+    Ok(())
+}
+
+pub(crate) async fn a_stopped_relationship_signs_nothing(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let intents = [world.intent(1, Side::Buy).await?, world.intent(2, Side::Sell).await?];
+    let relationship = world.follower(0)?.relationship;
+    world.store.set_status(world.owner, relationship, RelationshipStatus::Stopped, world.now()).await?;
+    same!(signable(&world, &intents, 0).await?, [false, false], "stopped: entry and exit");
+    Ok(())
+}
+
+pub(crate) async fn nothing_is_signed_once_a_pause_has_returned(bench: Bench) -> CaseResult {
+    let world = Arc::new(World::new(bench, 40).await?);
+    let intents = world.trade(1, Side::Buy).await?;
+    let signing = Arc::new(AtomicBool::new(false));
+    let job = {
+        let (world, signing) = (Arc::clone(&world), Arc::clone(&signing));
+        let spawn = world.bench.spawn;
+        spawn(Box::pin(async move {
+            for intent in intents {
+                let attempt = world.attempt(intent, 0);
+                // A store that fails here is caught by the other cases.
+                drop(world.store.commit_signed(&worker("a"), LEASE, &[attempt]).await);
+                signing.store(true, Ordering::Release);
+            }
+        }))
+    };
+    for follower in &world.followers {
+        world
+            .store
+            .set_status(world.owner, follower.relationship, RelationshipStatus::Paused, world.now())
+            .await?;
+    }
+    let signed = world.store.find_orders(None, &[], 1_000).await?.len();
+    job.await;
+    holds!(signing.load(Ordering::Acquire), "the other job must have run");
+    same!(world.store.find_orders(None, &[], 1_000).await?.len(), signed, "orders after the pauses returned");
+    Ok(())
+}
+
+pub(crate) async fn a_hold_stops_entries_in_its_scope(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 2).await?;
+    let first = world.follower(0)?;
+    let scopes = [
+        (HoldScope::Installation, [false, false]),
+        (HoldScope::Leader(world.leader), [false, false]),
+        (HoldScope::Account(first.account), [false, true]),
+        (HoldScope::Relationship(first.relationship), [false, true]),
+    ];
+    for (number, (scope, expected)) in (1..).zip(scopes) {
+        let entries = world.trade(number, Side::Buy).await?;
+        let exits = world.trade(number + 100, Side::Sell).await?;
+        let version = world.store.config_version().await?;
+        let id = world.store.place_hold(&hold(scope), world.now()).await?;
+        holds!(world.store.config_version().await? > version, "a hold must raise the version");
+        same!(signable(&world, &entries, 0).await?, expected, "entries under a hold on {scope:?}");
+        same!(signable(&world, &exits, 0).await?, [true, true], "exits under a hold on {scope:?}");
+        let version = world.store.config_version().await?;
+        same!(world.store.lift_hold(id, world.now()).await?, true, "lifting a hold");
+        holds!(world.store.config_version().await? > version, "lifting must raise the version");
+        same!(world.store.lift_hold(id, world.now()).await?, false, "lifting it again");
+        let blocked: Vec<_> =
+            entries.iter().zip(expected).filter(|(_, signed)| !signed).map(|(id, _)| *id).collect();
+        let answers = signable(&world, &blocked, 0).await?;
+        holds!(answers.iter().all(|signed| *signed), "entries after the hold on {scope:?}: {answers:?}");
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_hold_stops_exits_if_it_says_so(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let intents = [world.intent(1, Side::Buy).await?, world.intent(2, Side::Sell).await?];
+    let all = NewHold { stops_exits: true, ..hold(HoldScope::Installation) };
+    world.store.place_hold(&all, world.now()).await?;
+    same!(signable(&world, &intents, 0).await?, [false, false], "entry and exit");
+    Ok(())
+}
+
+pub(crate) async fn a_hold_ends_by_itself(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let intent = world.intent(1, Side::Buy).await?;
+    let until = world.now().plus(Duration::from_secs(60));
+    let short = NewHold { expires_at: Some(until), ..hold(HoldScope::Installation) };
+    let id = world.store.place_hold(&short, world.now()).await?;
+    world.pass(Duration::from_secs(59));
+    same!(signable(&world, &[intent], 0).await?, [false], "an entry a second before the end");
+    let stored = only(world.store.following(world.now()).await?.holds, "hold in force")?;
+    same!((stored.id, stored.scope, stored.cause), (id, short.scope, short.cause), "the hold");
+    same!(
+        (stored.reason, stored.stops_exits, stored.expires_at),
+        (short.reason, false, Some(until)),
+        "the hold's terms"
+    );
+    world.pass(Duration::from_secs(2));
+    same!(world.store.following(world.now()).await?.holds, [], "holds in force after the end");
+    same!(world.store.lift_hold(id, world.now()).await?, false, "lifting what has ended");
+    same!(signable(&world, &[intent], 0).await?, [true], "an entry after the end");
+    Ok(())
+}
+
+pub(crate) async fn lifting_a_hold_resumes_nothing(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let intent = world.intent(1, Side::Buy).await?;
+    let relationship = world.follower(0)?.relationship;
+    let first = world.store.place_hold(&hold(HoldScope::Installation), world.now()).await?;
+    let second = world.store.place_hold(&hold(HoldScope::Leader(world.leader)), world.now()).await?;
+    world.store.set_status(world.owner, relationship, RelationshipStatus::Paused, world.now()).await?;
+    world.store.lift_hold(first, world.now()).await?;
+    same!(signable(&world, &[intent], 0).await?, [false], "one hold and a pause left");
+    world.store.lift_hold(second, world.now()).await?;
+    same!(signable(&world, &[intent], 0).await?, [false], "the user's pause left");
+    world.store.set_status(world.owner, relationship, RelationshipStatus::Active, world.now()).await?;
+    same!(signable(&world, &[intent], 0).await?, [true], "nothing left");
+    Ok(())
+}
+
+pub(crate) async fn a_hold_names_something(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let nothing = [
+        HoldScope::Account(AccountId(77)),
+        HoldScope::Leader(LeaderId(77)),
+        HoldScope::Relationship(RelationshipId(77)),
+    ];
+    for scope in nothing {
+        let placed = world.store.place_hold(&hold(scope), world.now()).await;
+        holds!(matches!(placed, Err(StoreError::NotFound { .. })), "a hold on {scope:?}: {placed:?}");
+    }
+    same!(world.store.lift_hold(HoldId(77), world.now()).await?, false, "lifting an unknown hold");
+    same!(world.store.following(world.now()).await?.holds, [], "holds in force");
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Who may send: send permits, work leases and their fences.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::{Side, ids::AttemptId, lifecycle::OrderState};
+use engine::ports::{
+    detection::Lane,
+    execution::{OrderUpdate, WorkChange},
+    store::InstanceId,
+};
+
+use super::{
+    bench::{Bench, CaseResult, holds, only, same},
+    world::{LEASE, World, worker},
+};
+
+pub(crate) async fn a_permit_is_out_until_it_comes_back(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let intent = world.intent(1, Side::Buy).await?;
+    let (attempt, fence) = world.sign("a", intent, 0).await?;
+    let unknown =
+        OrderUpdate { state: OrderState::Unknown, ..world.unchanged(&world.order(intent, 0).await?) };
+    let order = world.change(unknown).await?;
+    same!(order.permits_out, [worker("a")], "a permit without a definitive reply");
+    let strangers = OrderUpdate { permit_returned: Some(worker("b")), ..world.unchanged(&order) };
+    let order = world.change(strangers).await?;
+    same!(order.permits_out, [worker("a")], "after another's came back");
+    let back = OrderUpdate { permit_returned: Some(worker("a")), ..world.unchanged(&order) };
+    let order = world.change(back).await?;
+    same!(order.permits_out, [], "after it came back");
+    // Sending again takes it out again.
+    same!(
+        world.store.grant_permit(attempt, &worker("a"), fence, world.now()).await?,
+        true,
+        "a second permit"
+    );
+    same!(world.order(intent, 0).await?.permits_out, [worker("a")], "after it was granted again");
+    Ok(())
+}
+
+pub(crate) async fn a_permit_ends_with_its_instance(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    world.store.begin_instance(&worker("a"), world.now()).await?;
+    let intent = world.intent(1, Side::Buy).await?;
+    world.sign("a", intent, 0).await?;
+    world.pass(LEASE * 100);
+    same!(world.order(intent, 0).await?.permits_out, [worker("a")], "a lease that ran out proves nothing");
+    world.store.end_instance(&worker("a"), "its process is gone", world.now()).await?;
+    same!(world.order(intent, 0).await?.permits_out, [], "after its end was seen");
+    Ok(())
+}
+
+pub(crate) async fn a_taken_over_order_is_not_sent_by_its_old_holder(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let intent = world.intent(1, Side::Buy).await?;
+    let (attempt, fence) = world.sign("a", intent, 0).await?;
+    world.pass(LEASE + Duration::from_millis(1));
+    let grant = async |holder: &InstanceId, fence| {
+        world.store.grant_permit(attempt, holder, fence, world.now()).await
+    };
+    same!(grant(&worker("a"), fence).await?, true, "a lease that ran out but was not taken");
+    let taken = world.store.claim_due(&worker("b"), LEASE, world.now(), 9).await?;
+    let taken = only(taken, "order taken over")?;
+    holds!(taken.fence > fence, "the fence must grow with the holder: {} after {fence}", taken.fence);
+    same!(grant(&worker("a"), fence).await?, false, "the old holder with its old fence");
+    same!(grant(&worker("a"), taken.fence).await?, false, "the old holder with the new fence");
+    same!(grant(&worker("b"), fence).await?, false, "the new holder with the old fence");
+    same!(world.order(intent, 0).await?.permits_out, [worker("a")], "permits after refusals");
+    same!(grant(&worker("b"), taken.fence).await?, true, "the new holder");
+    same!(world.order(intent, 0).await?.permits_out, [worker("a"), worker("b")], "permits of both");
+    same!(grant(&worker("b"), taken.fence).await?, true, "the new holder once more");
+    same!(world.order(intent, 0).await?.permits_out.len(), 2, "one permit for each holder");
+    let unknown = AttemptId(77_777);
+    let refused = world.store.grant_permit(unknown, &worker("b"), taken.fence, world.now()).await?;
+    same!(refused, false, "a permit for nothing");
+    Ok(())
+}
+
+pub(crate) async fn a_granted_permit_raises_the_version(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let intent = world.intent(1, Side::Buy).await?;
+    let (attempt, fence) = world.sign("a", intent, 0).await?;
+    let read_before = world.order(intent, 0).await?;
+    same!(world.store.grant_permit(attempt, &worker("a"), fence, world.now()).await?, true, "the permit");
+    let order = world.order(intent, 0).await?;
+    same!(order.version, read_before.version + 1, "the version");
+    let blind = OrderUpdate { state: OrderState::Killed, ..world.unchanged(&read_before) };
+    same!(world.apply(blind).await?, false, "an update by one who does not know of the permit");
+    same!(
+        world.store.grant_permit(attempt, &worker("b"), fence, world.now()).await?,
+        false,
+        "a refused permit"
+    );
+    same!(world.order(intent, 0).await?, order, "the order after refusals");
+    Ok(())
+}
+
+pub(crate) async fn work_is_claimed_when_due_and_free(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let first = world.intent(1, Side::Buy).await?;
+    let second = world.intent(2, Side::Buy).await?;
+    let waiting = world.intent(3, Side::Buy).await?;
+    for intent in [first, second] {
+        world.sign("a", intent, 0).await?;
+    }
+    let claim = async |holder: &str, limit| -> CaseResult<Vec<_>> {
+        let claimed = world.store.claim_due(&worker(holder), LEASE, world.now(), limit).await?;
+        Ok(claimed.iter().map(|order| (order.intent.id, order.fence)).collect())
+    };
+    for holder in ["a", "b"] {
+        same!(claim(holder, 9).await?, [], "work of {holder} while the first lease lasts");
+    }
+    let later = world.now().plus(Duration::from_secs(1));
+    let earlier = world.now();
+    for (intent, due) in [(first, later), (second, earlier)] {
+        let order = world.order(intent, 0).await?;
+        world.change(OrderUpdate { work: WorkChange::Due(due), ..world.unchanged(&order) }).await?;
+    }
+    same!(claim("b", 9).await?, [], "another's work while it is leased");
+    same!(claim("a", 9).await?, [(second, 1)], "the holder's own work that is due");
+    world.pass(Duration::from_secs(1));
+    same!(claim("a", 9).await?, [(second, 1), (first, 1)], "by due time");
+    same!(claim("a", 1).await?, [(second, 1)], "at most one");
+    world.pass(LEASE - Duration::from_millis(1));
+    same!(claim("b", 9).await?, [], "another's work while its lease was renewed by claiming");
+    world.pass(Duration::from_millis(2));
+    same!(claim("b", 9).await?, [(second, 2), (first, 2)], "another's work when its lease ran out");
+    same!(claim("a", 9).await?, [], "the old holder's work");
+    same!(world.store.waiting(Lane::Entries, world.now(), 9).await?, [waiting], "what waits is not claimed");
+    Ok(())
+}
+
+/// Due times are the caller's, leases the store's: a worker whose clock is wrong steals nothing.
+pub(crate) async fn a_wrong_clock_steals_no_work(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let intent = world.intent(1, Side::Buy).await?;
+    let (attempt, fence) = world.sign("a", intent, 0).await?;
+    let future = world.now().plus(Duration::from_secs(100_000));
+    same!(world.store.claim_due(&worker("b"), LEASE, future, 9).await?, [], "work claimed from the future");
+    same!(world.store.grant_permit(attempt, &worker("a"), fence, future).await?, true, "the holder's permit");
+    let order = world.order(intent, 0).await?;
+    same!(order.fence, fence, "the fence");
+    world.change(OrderUpdate { work: WorkChange::Due(world.now()), ..world.unchanged(&order) }).await?;
+    world.pass(LEASE * 2);
+    let past = world.now().minus(LEASE * 3);
+    same!(world.store.claim_due(&worker("b"), LEASE, past, 9).await?, [], "work claimed from the past");
+    same!(world.store.claim_due(&worker("b"), LEASE, world.now(), 9).await?.len(), 1, "work claimed now");
+    Ok(())
+}
+
+pub(crate) async fn only_one_of_many_claims_an_order(bench: Bench) -> CaseResult {
+    let world = Arc::new(World::new(bench, 24).await?);
+    for intent in world.trade(1, Side::Buy).await? {
+        world.sign("signer", intent, 0).await?;
+    }
+    world.pass(LEASE * 2);
+    let claimed = Arc::new(AtomicUsize::new(0));
+    let jobs: Vec<_> = (0..8)
+        .map(|number| {
+            let (world, claimed) = (Arc::clone(&world), Arc::clone(&claimed));
+            let spawn = world.bench.spawn;
+            spawn(Box::pin(async move {
+                // Twice, so that somebody claims after everybody has begun. The second claim of a holder
+                // shows what it holds.
+                let name = worker(&format!("worker {number}"));
+                let mut held = 0;
+                for limit in [5, 24] {
+                    let answer = world.store.claim_due(&name, LEASE, world.now(), limit).await;
+                    held = answer.map_or(0, |orders| orders.len());
+                }
+                claimed.fetch_add(held, Ordering::AcqRel);
+            }))
+        })
+        .collect();
+    for job in jobs {
+        job.await;
+    }
+    same!(claimed.load(Ordering::Acquire), 24, "orders held by all workers together");
+    Ok(())
+}
