@@ -65,17 +65,18 @@ struct RowQuery {
 
 impl RowQuery {
     fn passes(&self, row: &IndexedRow) -> bool {
-        let conditions = self.market.as_ref().or(self.condition_id.as_ref());
-        let condition = row.row.condition.to_string();
+        let is_one_of = |wanted: &String| {
+            let condition = row.row.condition.to_string();
+            wanted.split(',').any(|one| one == condition)
+        };
         let kind = if matches!(row.row.kind, RowKind::Redeem) { "REDEEM" } else { "TRADE" };
         let side = match row.row.kind {
             RowKind::Trade { side, .. } => Some(side),
             RowKind::Redeem => None,
         };
-        conditions.is_none_or(|wanted| wanted.split(',').any(|one| one == condition))
+        self.market.as_ref().or(self.condition_id.as_ref()).is_none_or(is_one_of)
             && self.kinds.as_ref().is_none_or(|kinds| kinds.split(',').any(|one| one == kind))
             && self.side.is_none_or(|wanted| side == Some(wanted))
-            && self.start.is_none_or(|start| row.timestamp >= start)
             && self.end.is_none_or(|end| row.timestamp <= end)
     }
 
@@ -98,18 +99,27 @@ impl RowQuery {
         keep: impl Fn(&IndexedRow) -> bool,
         limit: usize,
     ) -> (Vec<&'a IndexedRow>, Option<usize>) {
-        let rows = world.data().newest(self.user, now).filter(|(_, row)| keep(row) && self.passes(row));
-        let mut rows: Vec<_> = rows.collect();
-        if self.ascending() {
-            rows.reverse();
-        }
         // A cursor names the last row of its page, so that new rows do not shift the pages.
-        let cursor = self.cursor.as_deref().and_then(wire::offset);
-        if let Some(last) = cursor {
-            rows.retain(|(number, _)| if self.ascending() { *number > last } else { *number < last });
+        let last = self.cursor.as_deref().and_then(wire::offset);
+        let ascending = self.ascending();
+        let mut rows: Box<dyn Iterator<Item = (usize, &IndexedRow)>> = Box::new(
+            world
+                .data()
+                .newest(self.user, now)
+                // Rows come newest first, in the order of their blocks' time.
+                .take_while(|(_, row)| self.start.is_none_or(|start| row.timestamp >= start))
+                .filter(|(_, row)| keep(row) && self.passes(row))
+                .filter(|(number, _)| {
+                    last.is_none_or(|last| if ascending { *number > last } else { *number < last })
+                }),
+        );
+        if ascending {
+            let all: Vec<_> = rows.collect();
+            rows = Box::new(all.into_iter().rev());
         }
-        let more = rows.len() > self.offset.saturating_add(limit);
-        let page: Vec<_> = rows.into_iter().skip(self.offset).take(limit).collect();
+        let mut page: Vec<_> = rows.skip(self.offset).take(limit.saturating_add(1)).collect();
+        let more = page.len() > limit;
+        page.truncate(limit);
         let next = page.last().map(|(number, _)| *number).filter(|_| more);
         (page.into_iter().map(|(_, row)| row).collect(), next)
     }

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use domain::{Address, OrderId};
+use domain::{Address, ConditionId, OrderId, TokenId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -225,8 +225,8 @@ pub(super) struct TradesQuery {
     taker: Option<Address>,
     maker: Option<Address>,
     maker_address: Option<Address>,
-    market: Option<String>,
-    asset_id: Option<String>,
+    market: Option<ConditionId>,
+    asset_id: Option<TokenId>,
     before: Option<i64>,
     after: Option<i64>,
     #[serde(default)]

@@ -1,6 +1,6 @@
 //! What clients may look up: their orders and trades, as JSON of the venue. Reads only.
 
-use domain::{Address, OrderId, Price, Timestamp, money::Rounding};
+use domain::{Address, ConditionId, OrderId, Price, Timestamp, TokenId, money::Rounding};
 use serde_json::{Value, json};
 
 use super::{
@@ -18,10 +18,10 @@ pub struct TradeFilter {
     pub taker: Option<Address>,
     /// A maker's wallet, or the taker's, which some clients send as `maker_address`.
     pub maker: Option<Address>,
-    /// Condition, as text.
-    pub market: Option<String>,
-    /// Token, as text.
-    pub asset: Option<String>,
+    /// Condition.
+    pub market: Option<ConditionId>,
+    /// Token.
+    pub asset: Option<TokenId>,
     /// Unix seconds.
     pub before: Option<i64>,
     /// Unix seconds.
@@ -115,15 +115,15 @@ impl World {
     }
 
     fn passes(&self, trade: &Trade, filter: &TradeFilter) -> bool {
-        let market = || self.registry.market_of(&trade.token).map(|market| market.spec.condition.to_string());
+        let market = || self.registry.market_of(&trade.token).map(|market| market.spec.condition);
         let seconds = trade.matched_at.seconds();
         filter.id.as_ref().is_none_or(|id| *id == trade.id)
             && filter.taker.is_none_or(|taker| taker == trade.taker)
             && filter.maker.is_none_or(|wallet| {
                 wallet == trade.taker || trade.makers.iter().any(|maker| maker.wallet == wallet)
             })
-            && filter.asset.as_ref().is_none_or(|asset| *asset == trade.token.to_string())
-            && filter.market.as_ref().is_none_or(|wanted| market().as_ref() == Some(wanted))
+            && filter.asset.is_none_or(|asset| asset == trade.token)
+            && filter.market.is_none_or(|wanted| market() == Some(wanted))
             && filter.before.is_none_or(|before| seconds < before)
             && filter.after.is_none_or(|after| seconds > after)
     }

@@ -95,6 +95,12 @@ async fn v2_pages_by_cursor_while_rows_arrive() {
         (&second["data"][0]["transaction_hash"], &second["pagination"]["has_more"]),
         (&json!(hash(7)), &json!(false))
     );
+    let oldest = venue.get(format!("{url}&sort_direction=ASC")).await.1;
+    assert_eq!(oldest["data"][0]["transaction_hash"], hash(7));
+    let data = &venue.running.data_url;
+    let since = START.seconds() + 1;
+    let (_, recent) = venue.get(format!("{data}/activity?user={LEADER}&start={since}&offset=1")).await;
+    assert_eq!((recent.as_array().unwrap().len(), &recent[0]["transactionHash"]), (1, &json!(hash(9))));
     assert_eq!(venue.get(format!("{}/v2/activity", venue.running.data_url)).await.0, 400);
     venue.running.shutdown().await;
 }

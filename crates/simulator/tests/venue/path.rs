@@ -140,3 +140,36 @@ async fn check_chain(
             .with(|world, _| world.balance(trader.wallet, simulator::world::ledger::Asset::Collateral))
     );
 }
+
+#[tokio::test]
+async fn both_sides_of_a_trade_see_it_as_their_own() {
+    let venue = Venue::manual().await;
+    let (maker, taker) = (Trader::logged_in(&venue, 1, 0).await, Trader::logged_in(&venue, 2, 3).await);
+    let market = market_v2(false);
+    let token = market.tokens[0];
+    let bid = maker.order(token, Side::Buy, 10_400_000, 20_000_000);
+    let (bid_id, body) = maker.body(&bid, Exchange::V2, "GTC");
+    assert_eq!(maker.post(&venue, &body).await.1["status"], "live");
+    venue.control("/credit", json!({ "wallet": taker.wallet, "token": token, "shares": 20 })).await;
+    let (_, body) = taker.body(&taker.order(token, Side::Sell, 20_000_000, 10_400_000), Exchange::V2, "FAK");
+    let (_, reply) = taker.post(&venue, &body).await;
+    assert_eq!((&reply["makingAmount"], &reply["takingAmount"]), (&json!("20"), &json!("10.4")));
+    let row = async |trader: &Trader, filter: String| {
+        let (_, page) = trader.get(&venue, &format!("/data/trades?{filter}")).await;
+        page["data"][0].clone()
+    };
+    let seen = row(&taker, format!("asset_id={token}&market={}", market.condition)).await;
+    assert_eq!(
+        (&seen["trader_side"], &seen["maker_orders"][0]["order_id"]),
+        (&json!("TAKER"), &json!(bid_id))
+    );
+    assert_eq!(seen["maker_orders"][0]["owner"], json!(maker.key));
+    let seen = row(&maker, format!("maker={}", maker.wallet)).await;
+    assert_eq!(
+        (&seen["trader_side"], &seen["size"], &seen["price"]),
+        (&json!("MAKER"), &json!("20"), &json!("0.52"))
+    );
+    assert_eq!(row(&maker, format!("taker={}", maker.wallet)).await, Value::Null);
+    assert_eq!(row(&taker, format!("after={}", super::harness::START.seconds())).await, Value::Null);
+    venue.running.shutdown().await;
+}
