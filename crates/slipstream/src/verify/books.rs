@@ -1,6 +1,6 @@
 //! Positions, cash and reservations against the ledger's rows.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use domain::{
     TokenId, Usd,
@@ -25,8 +25,8 @@ type PositionKey = (AccountId, RelationshipId, TokenId);
 /// Sums of the ledger; `None` beyond 64 bits.
 #[derive(Default)]
 struct Sums {
-    positions: HashMap<PositionKey, Option<Position>>,
-    cash: HashMap<AccountId, Option<Usd>>,
+    positions: BTreeMap<PositionKey, Option<Position>>,
+    cash: BTreeMap<AccountId, Option<Usd>>,
 }
 
 /// Adds the ledger up and compares. `last` is the last intent that was joined; intents named beyond it are
@@ -111,11 +111,7 @@ async fn check_intent_named(
     Ok(())
 }
 
-async fn check_positions(
-    reports: &dyn Reports,
-    sums: &mut Sums,
-    findings: &mut Findings,
-) -> StoreResult<()> {
+async fn check_positions(reports: &dyn Reports, sums: &mut Sums, findings: &mut Findings) -> StoreResult<()> {
     let stored = reports.positions(None).await?;
     findings.compared(Check::Positions, stored.len());
     for record in stored {
@@ -123,7 +119,7 @@ async fn check_positions(
         let sum = sums.positions.remove(&key).unwrap_or(Some(Position::default()));
         compare_position(key, Some(record.position), sum, findings);
     }
-    for (key, sum) in sums.positions.drain() {
+    for (key, sum) in std::mem::take(&mut sums.positions) {
         if sum != Some(Position::default()) {
             compare_position(key, None, sum, findings);
         }
@@ -141,12 +137,14 @@ fn compare_position(
         return;
     }
     let text = |position: Option<Position>| {
-        position.map_or_else(|| "not there".to_owned(), |Position { shares, cost, realised, fees }| {
-            format!("{shares} shares at cost {cost}, realised {realised}, fees {fees}")
-        })
+        position.map_or_else(
+            || "not there".to_owned(),
+            |Position { shares, cost, realised, fees }| {
+                format!("{shares} shares at cost {cost}, realised {realised}, fees {fees}")
+            },
+        )
     };
-    let subject =
-        || format!("position of relationship {relationship} (account {account}) in token {token}");
+    let subject = || format!("position of relationship {relationship} (account {account}) in token {token}");
     let basis = "the ledger's rows sum to";
     let about = About { check: Check::Positions, subject: &subject, basis };
     findings.wrong(&about, "it", &text(stored), &text(sum));

@@ -2,7 +2,7 @@
 //! last.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::Hash,
 };
 
@@ -10,11 +10,7 @@ use domain::{
     OrderId, TokenId, Usd,
     ids::{AccountId, IntentId, OwnerId, RelationshipId},
 };
-use engine::ports::{
-    execution::Execution,
-    reports::Reports,
-    store::StoreResult,
-};
+use engine::ports::{execution::Execution, reports::Reports, store::StoreResult};
 
 use super::Sources;
 
@@ -26,7 +22,7 @@ pub(super) struct Facts {
     owners: HashMap<RelationshipId, OwnerId>,
     negative_risk: HashMap<TokenId, bool>,
     /// Open reservations that no intent has claimed yet.
-    pub(super) unclaimed: HashMap<IntentId, Usd>,
+    pub(super) unclaimed: BTreeMap<IntentId, Usd>,
     /// Claimed reservations by account.
     pub(super) reserved: HashMap<AccountId, Usd>,
     unbooked: Option<HashSet<OrderId>>,

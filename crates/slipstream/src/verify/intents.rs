@@ -58,9 +58,8 @@ impl Window {
             if page.is_empty() {
                 break;
             }
-            let join = |intent: Intent| {
-                (intent.id, Joined { intent, decisions: 0, ledger: Some(Entry::default()) })
-            };
+            let join =
+                |intent: Intent| (intent.id, Joined { intent, decisions: 0, ledger: Some(Entry::default()) });
             self.rows.extend(page.into_iter().map(join));
         }
         Ok(!self.rows.is_empty())

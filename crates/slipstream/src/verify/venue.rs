@@ -67,13 +67,7 @@ fn compare(record: &OrderRecord, executed: &Executed, settling: bool, findings: 
     }
 }
 
-fn compare_filled(
-    about: &About<'_>,
-    ours: Filled,
-    theirs: Filled,
-    settling: bool,
-    findings: &mut Findings,
-) {
+fn compare_filled(about: &About<'_>, ours: Filled, theirs: Filled, settling: bool, findings: &mut Findings) {
     findings.compared(about.check, 1);
     if ours == theirs {
         return;

@@ -6,13 +6,17 @@ use engine::ports::{execution::OrderRecord, reports::DecisionRecord};
 /// A verdict in one sentence.
 pub(super) fn verdict(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Skip(reason) => format!("skip: {} ({reason})", reason.label()),
+        Verdict::Skip(reason) => {
+            let (label, sentence) = (reason.label(), reason.to_string());
+            if sentence == label { format!("skip: {label}") } else { format!("skip: {label} ({sentence})") }
+        }
         Verdict::Copy(order) => {
             let unit = match order.side {
                 Side::Buy => domain::Usd(order.amount).to_string() + " $",
                 Side::Sell => domain::Shares(order.amount).to_string() + " shares",
             };
-            let binding = order.binding.map_or(String::new(), |binding| format!(", set by {}", binding.label()));
+            let binding =
+                order.binding.map_or(String::new(), |binding| format!(", set by {}", binding.label()));
             format!("copy: {} {unit} at {}, reserving {} ${binding}", order.side, order.limit, order.reserve)
         }
     }
@@ -33,7 +37,7 @@ pub(super) fn decision(record: &DecisionRecord) -> String {
 }
 
 pub(super) fn trade(key: &GroupKey) -> String {
-    format!("trade {} ({} of token {} by leader {})", key.tx, key.side, key.token, key.leader)
+    format!("leader {}'s {} in {}", key.leader, key.side, key.tx)
 }
 
 pub(super) fn order(record: &OrderRecord) -> String {
