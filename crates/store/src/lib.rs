@@ -1,1 +1,44 @@
-//! placeholder
+//! The system of record: SQLite behind the engine's store ports.
+//!
+//! It owns the schema, its migrations, the rules of writing (one writer, one transaction per call, the
+//! commit is the truth) and the reading back of rows, strictly. It decides nothing about money, calls
+//! nothing outside the database and never writes in a read transaction.
+
+#[macro_use]
+mod dialect;
+mod bulk;
+mod codes;
+mod column;
+mod config;
+mod error;
+mod sql;
+
+mod accounts;
+mod chain;
+mod decisions;
+mod detection;
+mod events;
+mod execution;
+mod exits;
+mod following;
+mod groups;
+mod holds;
+mod installation;
+mod instances;
+mod intents;
+mod leases;
+mod ledger;
+mod limits;
+mod lock;
+mod markets;
+mod order_update;
+mod orders;
+mod parts;
+mod relationships;
+mod reports;
+mod signing;
+mod sqlite;
+mod work;
+
+pub use installation::SCHEMA_VERSION;
+pub use sqlite::{OpenError, SqliteStore};

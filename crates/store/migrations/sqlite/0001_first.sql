@@ -1,0 +1,412 @@
+-- The first schema. Conventions, the same on every database:
+-- money, shares and prices are millionths, time is microseconds since the Unix epoch, hashes, addresses
+-- and token ids are bytes, enumerations are the numbers of crates/store/src/codes.rs. Text is for people,
+-- for names given from outside, and for the JSON of policies, markets, snapshots and events.
+-- Every row that belongs to somebody names its owner.
+
+-- ---------------------------------------------------------------- the installation
+
+CREATE TABLE installation (
+    id              INTEGER PRIMARY KEY CHECK (id = 1),
+    schema_version  INTEGER NOT NULL,
+    software        TEXT    NOT NULL,
+    commit_number   INTEGER NOT NULL,
+    mark            BLOB    NOT NULL
+) STRICT;
+
+CREATE TABLE config_version (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    version  INTEGER NOT NULL
+) STRICT;
+INSERT INTO config_version (id, version) VALUES (1, 1);
+
+CREATE TABLE leases (
+    name    TEXT    PRIMARY KEY,
+    holder  TEXT,
+    fence   INTEGER NOT NULL,
+    until   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE instances (
+    id        INTEGER PRIMARY KEY,
+    name      TEXT    NOT NULL UNIQUE,
+    began_at  INTEGER NOT NULL,
+    ended_at  INTEGER,
+    how       TEXT
+) STRICT;
+
+CREATE TABLE tasks (
+    name         TEXT    PRIMARY KEY,
+    due          INTEGER NOT NULL,
+    lease_until  INTEGER NOT NULL,
+    holder       TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE events (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner_id  INTEGER,
+    at        INTEGER NOT NULL,
+    event     TEXT    NOT NULL
+) STRICT;
+
+CREATE TABLE event_cursors (
+    subscriber  TEXT    PRIMARY KEY,
+    position    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- ---------------------------------------------------------------- who follows whom
+
+CREATE TABLE owners (
+    id          INTEGER PRIMARY KEY,
+    name        TEXT    NOT NULL,
+    created_at  INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE accounts (
+    id          INTEGER PRIMARY KEY,
+    owner_id    INTEGER NOT NULL REFERENCES owners (id),
+    label       TEXT    NOT NULL,
+    mode        INTEGER NOT NULL,
+    wallet      BLOB    NOT NULL UNIQUE,
+    signer      BLOB    NOT NULL,
+    kind        INTEGER NOT NULL,
+    key_name    TEXT    NOT NULL,
+    cap         INTEGER,
+    created_at  INTEGER NOT NULL
+) STRICT;
+CREATE INDEX accounts_by_owner ON accounts (owner_id);
+
+CREATE TABLE account_cash (
+    account_id  INTEGER PRIMARY KEY REFERENCES accounts (id),
+    owner_id    INTEGER NOT NULL,
+    cash        INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE leaders (
+    id        INTEGER PRIMARY KEY,
+    wallet    BLOB    NOT NULL UNIQUE,
+    baseline  INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE relationships (
+    id              INTEGER PRIMARY KEY,
+    owner_id        INTEGER NOT NULL REFERENCES owners (id),
+    account_id      INTEGER NOT NULL REFERENCES accounts (id),
+    leader_id       INTEGER NOT NULL REFERENCES leaders (id),
+    status          INTEGER NOT NULL,
+    policy_version  INTEGER NOT NULL,
+    since           INTEGER NOT NULL
+) STRICT;
+CREATE INDEX relationships_by_leader ON relationships (leader_id);
+CREATE INDEX relationships_by_owner ON relationships (owner_id);
+-- Status 2 is stopped: an account may follow a leader again after it stopped.
+CREATE UNIQUE INDEX relationships_once ON relationships (account_id, leader_id) WHERE status <> 2;
+
+CREATE TABLE policies (
+    relationship_id  INTEGER NOT NULL REFERENCES relationships (id),
+    version          INTEGER NOT NULL,
+    owner_id         INTEGER NOT NULL,
+    policy           TEXT    NOT NULL,
+    created_at       INTEGER NOT NULL,
+    PRIMARY KEY (relationship_id, version)
+) STRICT;
+
+CREATE TABLE holds (
+    id           INTEGER PRIMARY KEY,
+    owner_id     INTEGER,
+    scope        INTEGER NOT NULL,
+    scope_id     INTEGER NOT NULL,
+    cause        INTEGER NOT NULL,
+    reason       TEXT    NOT NULL,
+    stops_exits  INTEGER NOT NULL,
+    placed_at    INTEGER NOT NULL,
+    expires_at   INTEGER,
+    lifted_at    INTEGER
+) STRICT;
+CREATE INDEX holds_not_lifted ON holds (id) WHERE lifted_at IS NULL;
+
+-- ---------------------------------------------------------------- what leaders do
+
+CREATE TABLE markets (
+    token      BLOB PRIMARY KEY,
+    condition  BLOB NOT NULL,
+    market     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE chain_headers (
+    number  INTEGER PRIMARY KEY,
+    hash    BLOB    NOT NULL,
+    parent  BLOB    NOT NULL,
+    time    INTEGER NOT NULL
+) STRICT;
+
+-- leader_id is 0 for sources of the installation.
+CREATE TABLE cursors (
+    source     INTEGER NOT NULL,
+    leader_id  INTEGER NOT NULL,
+    position   INTEGER NOT NULL,
+    PRIMARY KEY (source, leader_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE chain_fills (
+    id          INTEGER PRIMARY KEY,
+    block_hash  BLOB    NOT NULL,
+    log_index   INTEGER NOT NULL,
+    block       INTEGER NOT NULL,
+    tx          BLOB    NOT NULL,
+    order_id    BLOB    NOT NULL,
+    wallet      BLOB    NOT NULL,
+    token       BLOB    NOT NULL,
+    side        INTEGER NOT NULL,
+    shares      INTEGER NOT NULL,
+    usd         INTEGER NOT NULL,
+    fee         INTEGER NOT NULL,
+    -- The leader whose group it counts for; the group's other parts are the fill's own.
+    leader_id   INTEGER,
+    canonical   INTEGER NOT NULL,
+    UNIQUE (block_hash, log_index)
+) STRICT;
+CREATE INDEX chain_fills_by_order ON chain_fills (order_id);
+CREATE INDEX chain_fills_by_group ON chain_fills (tx, leader_id) WHERE leader_id IS NOT NULL;
+
+CREATE TABLE redemptions (
+    id          INTEGER PRIMARY KEY,
+    block_hash  BLOB    NOT NULL,
+    log_index   INTEGER NOT NULL,
+    block       INTEGER NOT NULL,
+    owner_id    INTEGER NOT NULL,
+    account_id  INTEGER NOT NULL REFERENCES accounts (id),
+    condition   BLOB    NOT NULL,
+    payout      INTEGER NOT NULL,
+    canonical   INTEGER NOT NULL,
+    booked_at   INTEGER,
+    UNIQUE (block_hash, log_index)
+) STRICT;
+CREATE INDEX redemptions_unbooked ON redemptions (block, log_index) WHERE booked_at IS NULL;
+
+CREATE TABLE trade_groups (
+    id              INTEGER PRIMARY KEY,
+    leader_id       INTEGER NOT NULL REFERENCES leaders (id),
+    tx              BLOB    NOT NULL,
+    token           BLOB    NOT NULL,
+    side            INTEGER NOT NULL,
+    chain_shares    INTEGER,
+    chain_usd       INTEGER,
+    history_shares  INTEGER NOT NULL,
+    history_usd     INTEGER NOT NULL,
+    decided         INTEGER NOT NULL,
+    inherited       INTEGER NOT NULL,
+    given           INTEGER NOT NULL,
+    parts           INTEGER NOT NULL,
+    block           INTEGER,
+    traded_at       INTEGER NOT NULL,
+    first_seen_at   INTEGER NOT NULL,
+    state           INTEGER NOT NULL,
+    UNIQUE (tx, leader_id, token, side)
+) STRICT;
+CREATE INDEX trade_groups_related ON trade_groups (token, leader_id, side, first_seen_at);
+CREATE INDEX trade_groups_seen ON trade_groups (first_seen_at);
+-- State 0 is open.
+CREATE INDEX trade_groups_open ON trade_groups (first_seen_at) WHERE state = 0;
+
+CREATE TABLE trade_parts (
+    id               INTEGER PRIMARY KEY,
+    group_id         INTEGER NOT NULL REFERENCES trade_groups (id),
+    part             INTEGER NOT NULL,
+    added            INTEGER NOT NULL,
+    kind             INTEGER NOT NULL,
+    seen_at          INTEGER NOT NULL,
+    snapshot         TEXT    NOT NULL,
+    decided_through  INTEGER NOT NULL,
+    complete         INTEGER NOT NULL,
+    UNIQUE (group_id, part)
+) STRICT;
+CREATE INDEX trade_parts_incomplete ON trade_parts (id) WHERE complete = 0;
+
+CREATE TABLE exit_factors (
+    leader_id     INTEGER NOT NULL,
+    token         BLOB    NOT NULL,
+    block         INTEGER NOT NULL,
+    shares_before INTEGER NOT NULL,
+    shares_after  INTEGER NOT NULL,
+    PRIMARY KEY (leader_id, token, block)
+) STRICT, WITHOUT ROWID;
+
+-- ---------------------------------------------------------------- what followers do
+
+-- One row per follower of every trade: integers only, about 100 bytes with its index.
+-- input_1 to input_7 and number_1 to number_4 are the fields of crates/store/src/decisions.rs.
+CREATE TABLE decisions (
+    id               INTEGER PRIMARY KEY,
+    group_id         INTEGER NOT NULL,
+    part             INTEGER NOT NULL,
+    relationship_id  INTEGER NOT NULL,
+    owner_id         INTEGER NOT NULL,
+    policy_version   INTEGER NOT NULL,
+    decided_at       INTEGER NOT NULL,
+    inputs           INTEGER NOT NULL,
+    input_1          INTEGER,
+    input_2          INTEGER,
+    input_3          INTEGER,
+    input_4          INTEGER,
+    input_5          INTEGER,
+    input_6          INTEGER,
+    input_7          INTEGER,
+    answer           INTEGER NOT NULL,
+    number_1         INTEGER,
+    number_2         INTEGER,
+    number_3         INTEGER,
+    number_4         INTEGER,
+    UNIQUE (group_id, part, relationship_id)
+) STRICT;
+
+-- Insert-only.
+CREATE TABLE intents (
+    id               INTEGER PRIMARY KEY,
+    owner_id         INTEGER NOT NULL,
+    account_id       INTEGER NOT NULL REFERENCES accounts (id),
+    relationship_id  INTEGER NOT NULL REFERENCES relationships (id),
+    leader_id        INTEGER NOT NULL,
+    cause            INTEGER NOT NULL,
+    group_id         INTEGER NOT NULL,
+    part             INTEGER NOT NULL,
+    lane             INTEGER NOT NULL,
+    token            BLOB    NOT NULL,
+    condition        BLOB    NOT NULL,
+    side             INTEGER NOT NULL,
+    amount           INTEGER NOT NULL,
+    limit_price      INTEGER NOT NULL,
+    reserve          INTEGER NOT NULL,
+    leader_price     INTEGER NOT NULL,
+    traded_at        INTEGER NOT NULL,
+    seen_at          INTEGER NOT NULL,
+    decided_at       INTEGER NOT NULL,
+    expires_at       INTEGER,
+    UNIQUE (group_id, part, relationship_id)
+) STRICT;
+
+CREATE TABLE intent_ends (
+    intent_id  INTEGER PRIMARY KEY REFERENCES intents (id),
+    owner_id   INTEGER NOT NULL,
+    reason     INTEGER NOT NULL,
+    at         INTEGER NOT NULL
+) STRICT;
+
+-- What is still to be done about an intent: state 0 waits to be signed, 1 settles its newest attempt.
+-- Deleted at the end.
+CREATE TABLE work (
+    intent_id    INTEGER PRIMARY KEY,
+    owner_id     INTEGER NOT NULL,
+    state        INTEGER NOT NULL,
+    lane         INTEGER NOT NULL,
+    due          INTEGER NOT NULL,
+    attempts     INTEGER NOT NULL,
+    fence        INTEGER NOT NULL,
+    holder       INTEGER,
+    lease_until  INTEGER NOT NULL
+) STRICT;
+CREATE INDEX work_due ON work (state, lane, due);
+
+CREATE TABLE reservations (
+    intent_id        INTEGER PRIMARY KEY,
+    owner_id         INTEGER NOT NULL,
+    account_id       INTEGER NOT NULL,
+    relationship_id  INTEGER NOT NULL,
+    condition        BLOB    NOT NULL,
+    usd              INTEGER NOT NULL
+) STRICT;
+CREATE INDEX reservations_by_account ON reservations (account_id);
+
+-- Insert-only: identity and bytes of every order, before its first byte is sent.
+CREATE TABLE signed_orders (
+    id            INTEGER PRIMARY KEY,
+    owner_id      INTEGER NOT NULL,
+    intent_id     INTEGER NOT NULL REFERENCES intents (id),
+    attempt       INTEGER NOT NULL,
+    order_id      BLOB    NOT NULL UNIQUE,
+    body          BLOB    NOT NULL,
+    maker         INTEGER NOT NULL,
+    taker         INTEGER NOT NULL,
+    limit_price   INTEGER NOT NULL,
+    salt          INTEGER NOT NULL,
+    stamped_at    INTEGER NOT NULL,
+    signed_at     INTEGER NOT NULL,
+    resend_until  INTEGER NOT NULL,
+    UNIQUE (intent_id, attempt)
+) STRICT;
+
+-- unbooked is 1 while canonical fills have changed since the last update.
+CREATE TABLE order_status (
+    attempt_id    INTEGER PRIMARY KEY REFERENCES signed_orders (id),
+    owner_id      INTEGER NOT NULL,
+    state         INTEGER NOT NULL,
+    version       INTEGER NOT NULL,
+    unbooked      INTEGER NOT NULL,
+    reply_shares  INTEGER NOT NULL,
+    reply_usd     INTEGER NOT NULL,
+    unseen_for    INTEGER NOT NULL,
+    looked_up_at  INTEGER,
+    sent_at       INTEGER,
+    replied_at    INTEGER,
+    mined_at      INTEGER,
+    confirmed_at  INTEGER
+) STRICT;
+CREATE INDEX order_status_unbooked ON order_status (attempt_id) WHERE unbooked = 1;
+
+CREATE TABLE venue_trades (
+    attempt_id  INTEGER NOT NULL REFERENCES signed_orders (id),
+    trade_id    TEXT    NOT NULL,
+    owner_id    INTEGER NOT NULL,
+    status      INTEGER NOT NULL,
+    shares      INTEGER NOT NULL,
+    usd         INTEGER NOT NULL,
+    fee         INTEGER NOT NULL,
+    tx          BLOB,
+    PRIMARY KEY (attempt_id, trade_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE send_permits (
+    attempt_id   INTEGER NOT NULL REFERENCES signed_orders (id),
+    instance_id  INTEGER NOT NULL REFERENCES instances (id),
+    owner_id     INTEGER NOT NULL,
+    fence        INTEGER NOT NULL,
+    granted_at   INTEGER NOT NULL,
+    returned_at  INTEGER,
+    PRIMARY KEY (attempt_id, instance_id)
+) STRICT, WITHOUT ROWID;
+
+-- ---------------------------------------------------------------- the books
+
+-- Insert-only. Sums of its rows are the positions and the cash.
+CREATE TABLE ledger (
+    id               INTEGER PRIMARY KEY,
+    owner_id         INTEGER NOT NULL,
+    account_id       INTEGER NOT NULL REFERENCES accounts (id),
+    relationship_id  INTEGER,
+    token            BLOB,
+    intent_id        INTEGER,
+    attempt_id       INTEGER,
+    cause            INTEGER NOT NULL,
+    shares           INTEGER NOT NULL,
+    cash             INTEGER NOT NULL,
+    cost             INTEGER NOT NULL,
+    realised         INTEGER NOT NULL,
+    fee              INTEGER NOT NULL,
+    at               INTEGER NOT NULL
+) STRICT;
+CREATE INDEX ledger_by_intent ON ledger (intent_id, attempt_id) WHERE intent_id IS NOT NULL;
+
+CREATE TABLE positions (
+    relationship_id  INTEGER NOT NULL,
+    token            BLOB    NOT NULL,
+    owner_id         INTEGER NOT NULL,
+    account_id       INTEGER NOT NULL REFERENCES accounts (id),
+    condition        BLOB    NOT NULL,
+    shares           INTEGER NOT NULL,
+    cost             INTEGER NOT NULL,
+    realised         INTEGER NOT NULL,
+    fees             INTEGER NOT NULL,
+    PRIMARY KEY (relationship_id, token)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX positions_by_account ON positions (account_id);
+CREATE INDEX positions_at_risk ON positions (relationship_id, token) WHERE cost > 0;

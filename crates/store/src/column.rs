@@ -1,0 +1,255 @@
+//! Reading rows back, strictly, and turning domain values into parameters.
+
+use std::time::Duration;
+
+use domain::{
+    Address, ConditionId, Hash, OrderId, Price, Shares, Timestamp, TokenId, TxHash, Usd,
+    ids::{AccountId, AttemptId, HoldId, IntentId, LeaderId, OwnerId, RelationshipId},
+    trade::Quantity,
+};
+use engine::ports::store::{StoreError, StoreResult};
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::Row as _;
+
+use crate::{codes::Code, dialect::Row, sql::Value};
+
+/// Reads the columns of a row one after the other.
+pub(crate) struct Fields<'r> {
+    row: &'r Row,
+    next: usize,
+}
+
+/// Something that one or more columns hold.
+pub(crate) trait Column: Sized {
+    /// Reads it from the next columns.
+    fn read(fields: &mut Fields<'_>) -> StoreResult<Self>;
+}
+
+impl<'r> Fields<'r> {
+    pub(crate) fn of(row: &'r Row) -> Self {
+        Self { row, next: 0 }
+    }
+
+    /// The next column.
+    pub(crate) fn get<T: Column>(&mut self) -> StoreResult<T> {
+        T::read(self)
+    }
+
+    /// The next column, an enumeration.
+    pub(crate) fn code<T: Code>(&mut self) -> StoreResult<T> {
+        let code = self.get()?;
+        T::from_code(code).ok_or_else(|| self.corrupt(&format!("{code} is no {}", T::NAME)))
+    }
+
+    /// The next column, JSON.
+    pub(crate) fn json<T: DeserializeOwned>(&mut self) -> StoreResult<T> {
+        let text: String = self.get()?;
+        serde_json::from_str(&text).map_err(|error| self.corrupt(&error.to_string()))
+    }
+
+    /// The next column, a number of another width.
+    pub(crate) fn number<T: TryFrom<i64>>(&mut self) -> StoreResult<T> {
+        let number: i64 = self.get()?;
+        T::try_from(number).map_err(|_| self.corrupt(&format!("{number} is out of range")))
+    }
+
+    /// An error about the column read last.
+    pub(crate) fn corrupt(&self, why: &str) -> StoreError {
+        let at = self.next.saturating_sub(1);
+        let column = self.row.try_column(at).map_or("?", |column| sqlx::Column::name(column));
+        StoreError::Corrupt(format!("column `{column}`: {why}"))
+    }
+
+    fn raw<'a, T>(&mut self) -> StoreResult<T>
+    where
+        'r: 'a,
+        T: sqlx::Decode<'a, crate::dialect::Database> + sqlx::Type<crate::dialect::Database>,
+    {
+        let at = self.next;
+        self.next += 1;
+        self.row.try_get(at).map_err(|error| StoreError::Corrupt(error.to_string()))
+    }
+}
+
+macro_rules! raw_columns {
+    ($($type:ty),* $(,)?) => {$(
+        impl Column for $type {
+            fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
+                fields.raw()
+            }
+        }
+    )*};
+}
+raw_columns!(i64, Option<i64>, String, Vec<u8>);
+
+/// Newtypes of one integer.
+macro_rules! integer_columns {
+    ($($type:ident),* $(,)?) => {$(
+        impl Column for $type {
+            fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
+                fields.raw().map(Self)
+            }
+        }
+        impl Column for Option<$type> {
+            fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
+                Ok(fields.raw::<Option<i64>>()?.map($type))
+            }
+        }
+        impl From<$type> for Value {
+            fn from(value: $type) -> Self {
+                Self::Int(Some(value.0))
+            }
+        }
+        impl From<Option<$type>> for Value {
+            fn from(value: Option<$type>) -> Self {
+                Self::Int(value.map(|value| value.0))
+            }
+        }
+    )*};
+}
+integer_columns!(
+    Usd,
+    Shares,
+    Price,
+    Timestamp,
+    OwnerId,
+    AccountId,
+    LeaderId,
+    RelationshipId,
+    HoldId,
+    IntentId,
+    AttemptId,
+);
+
+/// Byte strings.
+macro_rules! blob_columns {
+    ($($type:ident as $bytes:ident),* $(,)?) => {$(
+        impl Column for $type {
+            fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
+                let bytes: &[u8] = fields.raw()?;
+                Self::from_slice(bytes).map_err(|error| fields.corrupt(&error.to_string()))
+            }
+        }
+        impl Column for Option<$type> {
+            fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
+                let bytes: Option<&[u8]> = fields.raw()?;
+                bytes.map($type::from_slice).transpose().map_err(|error| fields.corrupt(&error.to_string()))
+            }
+        }
+        impl From<$type> for Value {
+            fn from(value: $type) -> Self {
+                Self::Blob(Some(value.$bytes().to_vec()))
+            }
+        }
+        impl From<Option<$type>> for Value {
+            fn from(value: Option<$type>) -> Self {
+                Self::Blob(value.map(|value| value.$bytes().to_vec()))
+            }
+        }
+    )*};
+}
+
+macro_rules! fixed_slices {
+    ($($type:ident),*) => {$(
+        impl FixedBytes for $type {
+            fn fixed(&self) -> &[u8] {
+                &self.0
+            }
+        }
+    )*};
+}
+
+/// The bytes of an identifier of fixed length.
+trait FixedBytes {
+    fn fixed(&self) -> &[u8];
+}
+fixed_slices!(Address, Hash, TxHash, OrderId, TokenId);
+blob_columns!(
+    Address as fixed,
+    Hash as fixed,
+    TxHash as fixed,
+    OrderId as fixed,
+    TokenId as fixed,
+    ConditionId as as_slice,
+);
+
+impl Column for bool {
+    fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
+        match fields.get::<i64>()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => Err(fields.corrupt(&format!("{other} is neither 0 nor 1"))),
+        }
+    }
+}
+
+impl Column for Quantity {
+    fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
+        Ok(Self { shares: fields.get()?, usd: fields.get()? })
+    }
+}
+
+/// Microseconds.
+impl Column for Duration {
+    fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
+        fields.number().map(Self::from_micros)
+    }
+}
+
+impl From<Duration> for Value {
+    fn from(value: Duration) -> Self {
+        Self::Int(Some(i64::try_from(value.as_micros()).unwrap_or(i64::MAX)))
+    }
+}
+
+macro_rules! int_values {
+    ($($type:ty),*) => {$(
+        impl From<$type> for Value {
+            fn from(value: $type) -> Self {
+                Self::Int(Some(i64::from(value)))
+            }
+        }
+    )*};
+}
+int_values!(i64, u32, bool);
+
+impl From<Option<i64>> for Value {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(Some(value.to_owned()))
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(value: &[u8]) -> Self {
+        Self::Blob(Some(value.to_vec()))
+    }
+}
+
+impl<T: Code> From<Coded<T>> for Value {
+    fn from(value: Coded<T>) -> Self {
+        Self::Int(Some(value.0.code()))
+    }
+}
+
+/// Marks an enumeration to be stored as its number.
+#[derive(Clone, Copy)]
+pub(crate) struct Coded<T>(pub(crate) T);
+
+/// A value as JSON text.
+pub(crate) fn json<T: Serialize>(value: &T) -> StoreResult<Value> {
+    serde_json::to_string(value)
+        .map(Value::from)
+        .map_err(|error| StoreError::Conflict(format!("a value cannot be written as JSON: {error}")))
+}

@@ -1,0 +1,41 @@
+//! From the database's errors to the port's.
+
+use domain::money::MoneyError;
+use engine::ports::store::StoreError;
+
+use crate::dialect::{ErrorClass, classify};
+
+/// An error of a statement: nothing of its transaction was written.
+pub(crate) fn of(error: sqlx::Error) -> StoreError {
+    match &error {
+        sqlx::Error::Database(database) => match class(database.as_ref()) {
+            ErrorClass::Full => StoreError::Full(error.to_string()),
+            ErrorClass::Damaged => StoreError::Corrupt(error.to_string()),
+            ErrorClass::Constraint => StoreError::Conflict(error.to_string()),
+            ErrorClass::Other => StoreError::Unavailable(error.to_string()),
+        },
+        sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::ColumnIndexOutOfBounds { .. }
+        | sqlx::Error::ColumnNotFound(_) => StoreError::Corrupt(error.to_string()),
+        _ => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+/// An error of a COMMIT. On a full disk the frame that commits could not be written, so nothing was; any
+/// other failure may have come after it.
+pub(crate) fn of_commit(error: sqlx::Error) -> StoreError {
+    match of(error) {
+        StoreError::Full(text) => StoreError::Full(text),
+        other => StoreError::OutcomeUnknown(other.to_string()),
+    }
+}
+
+/// Amounts that leave the range.
+pub(crate) fn of_money(error: MoneyError) -> StoreError {
+    StoreError::Conflict(error.to_string())
+}
+
+fn class(error: &dyn sqlx::error::DatabaseError) -> ErrorClass {
+    error.code().map_or(ErrorClass::Other, |code| classify(&code))
+}

@@ -1,0 +1,167 @@
+//! The [`Execution`] port: waiting intents, commit 2, claims, updates, redemptions.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{
+    ConditionId, Hash, OrderId, Timestamp, TokenId,
+    ids::{AccountId, AttemptId, IntentId, RelationshipId},
+    position::Position,
+};
+use engine::ports::{
+    detection::{Lane, StoredRedemption},
+    execution::{
+        EndReason, Execution, OrderRecord, OrderUpdate, RedemptionPayout, SignedAttempt, SignedOutcome,
+        WaitingIntent,
+    },
+    store::{InstanceId, StoreResult},
+};
+
+use crate::{
+    SqliteStore, chain, instances, ledger, order_update, orders, signing,
+    work::{self, Claim},
+};
+
+#[async_trait]
+impl Execution for SqliteStore {
+    async fn waiting(&self, lane: Lane, now: Timestamp, limit: usize) -> StoreResult<Vec<IntentId>> {
+        work::waiting(&mut *self.read().await?, lane, now, limit).await
+    }
+
+    async fn count_waiting(&self, lane: Lane, now: Timestamp) -> StoreResult<usize> {
+        work::count_waiting(&mut *self.read().await?, lane, now).await
+    }
+
+    async fn count_open_work(&self) -> StoreResult<usize> {
+        work::count_open(&mut *self.read().await?).await
+    }
+
+    async fn load_waiting(&self, ids: &[IntentId]) -> StoreResult<Vec<WaitingIntent>> {
+        work::load_waiting(&mut *self.snapshot().await?, ids).await
+    }
+
+    async fn commit_signed(
+        &self,
+        holder: &InstanceId,
+        lease: Duration,
+        attempts: &[SignedAttempt],
+    ) -> StoreResult<Vec<SignedOutcome>> {
+        let mut write = self.write().await?;
+        let outcomes = signing::commit(write.connection(), holder, self.now(), lease, attempts).await?;
+        if outcomes.iter().any(|outcome| matches!(outcome, SignedOutcome::Won { .. })) {
+            write.commit().await?;
+        } else {
+            write.undo().await?;
+        }
+        Ok(outcomes)
+    }
+
+    async fn end_intents(&self, ends: &[(IntentId, EndReason)], now: Timestamp) -> StoreResult<usize> {
+        let mut write = self.write().await?;
+        let ended = work::end(write.connection(), ends, now).await?;
+        if ended == 0 {
+            return write.undo().await.map(|()| 0);
+        }
+        write.commit().await?;
+        Ok(ended)
+    }
+
+    async fn put_off(&self, ids: &[IntentId], due: Timestamp) -> StoreResult<()> {
+        let mut write = self.write().await?;
+        if work::put_off(write.connection(), ids, due).await? == 0 {
+            return write.undo().await;
+        }
+        write.commit().await
+    }
+
+    async fn claim_due(
+        &self,
+        holder: &InstanceId,
+        lease: Duration,
+        now: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<OrderRecord>> {
+        let mut write = self.write().await?;
+        let connection = write.connection();
+        let own_now = self.now();
+        let holder = instances::running(connection, holder, own_now).await?;
+        let claim = Claim { holder, now: own_now, until: own_now.plus(lease) };
+        let intents = work::claim(connection, &claim, now, limit).await?;
+        if intents.is_empty() {
+            return write.undo().await.map(|()| Vec::new());
+        }
+        let records = orders::newest_of(connection, &intents).await?;
+        write.commit().await?;
+        Ok(records)
+    }
+
+    async fn grant_permit(
+        &self,
+        attempt: AttemptId,
+        holder: &InstanceId,
+        fence: i64,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        let mut write = self.write().await?;
+        if !signing::grant(write.connection(), attempt, holder, fence, now).await? {
+            return write.undo().await.map(|()| false);
+        }
+        write.commit().await?;
+        Ok(true)
+    }
+
+    async fn orders(&self, ids: &[OrderId]) -> StoreResult<Vec<OrderRecord>> {
+        orders::by_order_ids(&mut *self.snapshot().await?, ids).await
+    }
+
+    async fn orders_of(&self, attempts: &[(IntentId, u32)]) -> StoreResult<Vec<OrderRecord>> {
+        orders::by_attempts(&mut *self.snapshot().await?, attempts).await
+    }
+
+    async fn unbooked_orders(&self, limit: usize) -> StoreResult<Vec<OrderRecord>> {
+        orders::unbooked(&mut *self.snapshot().await?, limit).await
+    }
+
+    async fn update_orders(&self, updates: &[OrderUpdate]) -> StoreResult<Vec<bool>> {
+        let mut write = self.write().await?;
+        let applied = order_update::apply(write.connection(), updates).await?;
+        if applied.contains(&true) {
+            write.commit().await?;
+        } else {
+            write.undo().await?;
+        }
+        Ok(applied)
+    }
+
+    async fn unbooked_redemptions(&self, finalized: i64, limit: usize) -> StoreResult<Vec<StoredRedemption>> {
+        chain::unbooked_redemptions(&mut *self.read().await?, finalized, limit).await
+    }
+
+    async fn book_redemption(
+        &self,
+        block_hash: Hash,
+        log_index: i64,
+        payouts: &[RedemptionPayout],
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        let mut write = self.write().await?;
+        if !ledger::redeem(write.connection(), (block_hash, log_index), payouts, now).await? {
+            return write.undo().await.map(|()| false);
+        }
+        write.commit().await?;
+        Ok(true)
+    }
+
+    async fn held_tokens(&self, account: AccountId, condition: ConditionId) -> StoreResult<Vec<TokenId>> {
+        ledger::held_tokens(&mut *self.read().await?, account, condition).await
+    }
+
+    async fn position(
+        &self,
+        account: AccountId,
+        relationship: RelationshipId,
+        token: TokenId,
+    ) -> StoreResult<Position> {
+        ledger::position(&mut *self.read().await?, account, relationship, token).await
+    }
+}

@@ -1,0 +1,141 @@
+//! What followers hold of a leader's token, and how much of it the leader kept.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    Shares, TokenId,
+    exits::{CopiedBuy, ExitFactor},
+    ids::LeaderId,
+};
+use engine::ports::{
+    detection::{ExitBasis, ExitHolder},
+    store::StoreResult,
+};
+
+use crate::{
+    bulk::Insert,
+    column::Fields,
+    dialect::Connection,
+    error,
+    sql::{self, values},
+};
+
+/// Stores balance factors; the newest word stands.
+pub(crate) async fn write_factors(
+    connection: &mut Connection,
+    factors: &[(LeaderId, TokenId, ExitFactor)],
+) -> StoreResult<()> {
+    const INSERT: Insert = Insert {
+        into: "exit_factors (leader_id, token, block, shares_before, shares_after)",
+        then: "ON CONFLICT (leader_id, token, block) DO UPDATE SET \
+            shares_before = excluded.shares_before, shares_after = excluded.shares_after",
+    };
+    let rows = factors
+        .iter()
+        .map(|(leader, token, factor)| values![*leader, *token, factor.block, factor.before, factor.after])
+        .collect();
+    INSERT.run(connection, rows).await?;
+    Ok(())
+}
+
+/// One follower's side while it is put together.
+#[derive(Default)]
+struct Holder {
+    held: Shares,
+    buys: Vec<CopiedBuy>,
+    open_exits: Shares,
+    open: bool,
+}
+
+/// What followers of a leader hold of a token.
+pub(crate) async fn basis(
+    connection: &mut Connection,
+    leader: LeaderId,
+    token: TokenId,
+) -> StoreResult<ExitBasis> {
+    let mut holders: BTreeMap<_, Holder> = BTreeMap::new();
+    read_positions(connection, leader, token, &mut holders).await?;
+    read_copies(connection, leader, token, &mut holders).await?;
+    let holders = holders
+        .into_iter()
+        .filter(|(_, holder)| holder.open || holder.held != Shares::ZERO)
+        .map(|(relationship, holder)| ExitHolder {
+            relationship,
+            held: holder.held,
+            buys: holder.buys,
+            open_exits: holder.open_exits,
+        })
+        .collect();
+    Ok(ExitBasis { holders, factors: factors(connection, leader, token).await? })
+}
+
+type Holders = BTreeMap<domain::ids::RelationshipId, Holder>;
+
+async fn read_positions(
+    connection: &mut Connection,
+    leader: LeaderId,
+    token: TokenId,
+    holders: &mut Holders,
+) -> StoreResult<()> {
+    const POSITIONS: &str = "SELECT p.relationship_id, p.shares FROM relationships r \
+        JOIN positions p ON p.relationship_id = r.id AND p.token = $2 WHERE r.leader_id = $1";
+    for row in sql::rows(connection, POSITIONS, values![leader, token]).await? {
+        let mut fields = Fields::of(&row);
+        holders.entry(fields.get()?).or_default().held = fields.get()?;
+    }
+    Ok(())
+}
+
+/// Intents for the token, with what they filled and whether they are still worked on.
+async fn read_copies(
+    connection: &mut Connection,
+    leader: LeaderId,
+    token: TokenId,
+    holders: &mut Holders,
+) -> StoreResult<()> {
+    const COPIES: &str = "SELECT i.relationship_id, i.side, g.block, i.amount, \
+            CAST(COALESCE((SELECT SUM(l.shares) FROM ledger l WHERE l.intent_id = i.id), 0) AS BIGINT), \
+            CASE WHEN w.intent_id IS NULL THEN 0 ELSE 1 END \
+        FROM trade_groups g JOIN intents i ON i.group_id = g.id \
+        LEFT JOIN work w ON w.intent_id = i.id \
+        WHERE g.token = $2 AND g.leader_id = $1 AND g.side IN (0, 1) ORDER BY i.id";
+    for row in sql::rows(connection, COPIES, values![leader, token]).await? {
+        let mut fields = Fields::of(&row);
+        let holder = holders.entry(fields.get()?).or_default();
+        let side = fields.code::<domain::Side>()?;
+        let block: Option<i64> = fields.get()?;
+        let amount: i64 = fields.get()?;
+        let booked: Shares = fields.get()?;
+        let open: bool = fields.get()?;
+        holder.open |= open;
+        match side {
+            // A buy without a block is later than every factor.
+            domain::Side::Buy if booked.is_positive() => {
+                holder.buys.push(CopiedBuy { block: block.unwrap_or(i64::MAX), filled: booked });
+            }
+            domain::Side::Sell if open => {
+                // Sales are booked as negative shares.
+                let left = Shares(amount).plus(booked).map_err(error::of_money)?.max(Shares::ZERO);
+                holder.open_exits = holder.open_exits.plus(left).map_err(error::of_money)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+async fn factors(
+    connection: &mut Connection,
+    leader: LeaderId,
+    token: TokenId,
+) -> StoreResult<Vec<ExitFactor>> {
+    const FACTORS: &str = "SELECT block, shares_before, shares_after FROM exit_factors \
+        WHERE leader_id = $1 AND token = $2 ORDER BY block";
+    let rows = sql::rows(connection, FACTORS, values![leader, token]).await?;
+    rows.iter()
+        .map(|row| {
+            let mut fields = Fields::of(row);
+            Ok(ExitFactor { block: fields.get()?, before: fields.get()?, after: fields.get()? })
+        })
+        .collect()
+}

@@ -1,0 +1,108 @@
+//! Holds: what stops copying for a cause, beside the user's own word.
+
+use domain::{
+    Timestamp,
+    ids::{AccountId, HoldId, LeaderId, OwnerId, RelationshipId},
+};
+use engine::ports::{
+    following::{Hold, HoldScope, NewHold},
+    store::{StoreError, StoreResult},
+};
+
+use crate::{
+    accounts::{self, inserted},
+    column::{Coded, Fields},
+    dialect::{Connection, Row},
+    relationships,
+    sql::{self, values},
+};
+
+fn encode_scope(scope: HoldScope) -> (i64, i64) {
+    match scope {
+        HoldScope::Installation => (0, 0),
+        HoldScope::Account(id) => (1, id.0),
+        HoldScope::Leader(id) => (2, id.0),
+        HoldScope::Relationship(id) => (3, id.0),
+    }
+}
+
+fn read_scope(fields: &mut Fields<'_>) -> StoreResult<HoldScope> {
+    let scope: i64 = fields.get()?;
+    let id = fields.get()?;
+    match scope {
+        0 => Ok(HoldScope::Installation),
+        1 => Ok(HoldScope::Account(AccountId(id))),
+        2 => Ok(HoldScope::Leader(LeaderId(id))),
+        3 => Ok(HoldScope::Relationship(RelationshipId(id))),
+        other => Err(fields.corrupt(&format!("{other} is no scope of a hold"))),
+    }
+}
+
+fn read(row: &Row) -> StoreResult<Hold> {
+    let mut fields = Fields::of(row);
+    Ok(Hold {
+        id: fields.get()?,
+        scope: read_scope(&mut fields)?,
+        cause: fields.code()?,
+        reason: fields.get()?,
+        stops_exits: fields.get()?,
+        expires_at: fields.get()?,
+    })
+}
+
+/// Holds in force at a moment.
+pub(crate) async fn in_force(connection: &mut Connection, now: Timestamp) -> StoreResult<Vec<Hold>> {
+    const IN_FORCE: &str = "SELECT id, scope, scope_id, cause, reason, stops_exits, expires_at FROM holds \
+        WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > $1) ORDER BY id";
+    sql::rows(connection, IN_FORCE, values![now]).await?.iter().map(read).collect()
+}
+
+/// Places a hold; `NotFound` when what it names does not exist.
+pub(crate) async fn place(
+    connection: &mut Connection,
+    hold: &NewHold,
+    now: Timestamp,
+) -> StoreResult<(HoldId, Option<OwnerId>)> {
+    const PLACE: &str = "INSERT INTO holds \
+        (owner_id, scope, scope_id, cause, reason, stops_exits, placed_at, expires_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id";
+    let owner = owner_of(connection, hold.scope).await?;
+    let (scope, scope_id) = encode_scope(hold.scope);
+    let values = values![
+        owner,
+        scope,
+        scope_id,
+        Coded(hold.cause),
+        hold.reason.as_str(),
+        hold.stops_exits,
+        now,
+        hold.expires_at,
+    ];
+    let id = inserted(sql::row(connection, PLACE, values).await?)?;
+    Ok((HoldId(id), owner))
+}
+
+/// Lifts a hold; `None` when it was not in force, else whose it was.
+pub(crate) async fn lift(
+    connection: &mut Connection,
+    hold: HoldId,
+    now: Timestamp,
+) -> StoreResult<Option<Option<OwnerId>>> {
+    const LIFT: &str = "UPDATE holds SET lifted_at = $2 \
+        WHERE id = $1 AND lifted_at IS NULL AND (expires_at IS NULL OR expires_at > $2) RETURNING owner_id";
+    let row = sql::row(connection, LIFT, values![hold, now]).await?;
+    row.map(|row| Fields::of(&row).get()).transpose()
+}
+
+async fn owner_of(connection: &mut Connection, scope: HoldScope) -> StoreResult<Option<OwnerId>> {
+    let (what, id, owner) = match scope {
+        HoldScope::Installation => return Ok(None),
+        HoldScope::Leader(leader) if accounts::leader_exists(connection, leader).await? => return Ok(None),
+        HoldScope::Leader(leader) => ("leader", leader.0, None),
+        HoldScope::Account(account) => ("account", account.0, accounts::owner_of(connection, account).await?),
+        HoldScope::Relationship(relationship) => {
+            ("relationship", relationship.0, relationships::owner_of(connection, relationship).await?)
+        }
+    };
+    owner.map(Some).ok_or(StoreError::NotFound { what, id })
+}

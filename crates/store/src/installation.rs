@@ -1,0 +1,93 @@
+//! The schema's version, and the commit number by which a database that went back in time is noticed.
+
+use domain::Hash;
+use engine::ports::store::{StoreError, StoreResult};
+use sqlx::{
+    SqlSafeStr as _,
+    migrate::{Migration, MigrationType, Migrator},
+};
+
+use crate::{
+    column::Fields,
+    dialect::Connection,
+    sql::{self, values},
+    sqlite::OpenError,
+};
+
+/// Number of the newest migration this binary knows.
+pub const SCHEMA_VERSION: i64 = 1;
+
+/// This binary's version, for messages.
+const SOFTWARE: &str = env!("CARGO_PKG_VERSION");
+
+fn migrations() -> Migrator {
+    let first = Migration::new(
+        1,
+        "first".into(),
+        MigrationType::Simple,
+        include_str!("../migrations/sqlite/0001_first.sql").into_sql_str(),
+        false,
+    );
+    Migrator::with_migrations(vec![first])
+}
+
+/// Brings the schema up to this binary's version; refuses one that is newer.
+pub(crate) async fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    let stored = stored_version(connection).await?;
+    if let Some((version, software)) = &stored
+        && *version > SCHEMA_VERSION
+    {
+        return Err(OpenError::NewerSchema {
+            found: *version,
+            found_software: software.clone(),
+            known: SCHEMA_VERSION,
+            software: SOFTWARE,
+        });
+    }
+    migrations().run(&mut *connection).await.map_err(|error| {
+        StoreError::Unavailable(format!("the schema cannot be brought up to date: {error}"))
+    })?;
+    let current = stored.is_some_and(|(version, software)| version == SCHEMA_VERSION && software == SOFTWARE);
+    if !current {
+        note_version(connection).await?;
+    }
+    Ok(())
+}
+
+async fn stored_version(connection: &mut Connection) -> StoreResult<Option<(i64, String)>> {
+    const TABLE: &str = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'installation'";
+    const VERSION: &str = "SELECT schema_version, software FROM installation WHERE id = 1";
+    if sql::row(connection, TABLE, []).await?.is_none() {
+        return Ok(None);
+    }
+    let Some(row) = sql::row(connection, VERSION, []).await? else { return Ok(None) };
+    let mut fields = Fields::of(&row);
+    Ok(Some((fields.get()?, fields.get()?)))
+}
+
+async fn note_version(connection: &mut Connection) -> StoreResult<()> {
+    const NOTE: &str = concat!(
+        "INSERT INTO installation (id, schema_version, software, commit_number, mark) VALUES (1, $1, $2, 0, ",
+        random_mark!(),
+        ") ON CONFLICT (id) DO UPDATE SET schema_version = excluded.schema_version, software = excluded.software"
+    );
+    sql::execute(connection, NOTE, values![SCHEMA_VERSION, SOFTWARE]).await?;
+    Ok(())
+}
+
+/// Raises the commit number: the last statement of every transaction that writes.
+pub(crate) async fn count_commit(connection: &mut Connection) -> StoreResult<()> {
+    const COUNT: &str = "UPDATE installation SET commit_number = commit_number + 1 WHERE id = 1";
+    sql::execute(connection, COUNT, []).await?;
+    Ok(())
+}
+
+/// Commit number and mark.
+pub(crate) async fn mark(connection: &mut Connection) -> StoreResult<(i64, Hash)> {
+    const MARK: &str = "SELECT commit_number, mark FROM installation WHERE id = 1";
+    let row = sql::row(connection, MARK, [])
+        .await?
+        .ok_or_else(|| StoreError::Corrupt("the installation's row is missing".to_owned()))?;
+    let mut fields = Fields::of(&row);
+    Ok((fields.get()?, fields.get()?))
+}

@@ -1,0 +1,76 @@
+//! The lives of instances: whoever can hold work and send permits.
+
+use std::collections::HashMap;
+
+use domain::Timestamp;
+use engine::ports::store::{InstanceId, StoreError, StoreResult};
+
+use crate::{
+    column::Fields,
+    dialect::{Connection, id_list},
+    sql::{self, values},
+};
+
+/// The row of a running instance, made if it is new. One that was seen to end may not go on: its permits
+/// already count as returned.
+pub(crate) async fn running(
+    connection: &mut Connection,
+    instance: &InstanceId,
+    now: Timestamp,
+) -> StoreResult<i64> {
+    const BEGIN: &str =
+        "INSERT INTO instances (name, began_at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    const FIND: &str = "SELECT id, ended_at FROM instances WHERE name = $1";
+    let mut row = sql::row(connection, FIND, values![instance.0.as_str()]).await?;
+    if row.is_none() {
+        sql::execute(connection, BEGIN, values![instance.0.as_str(), now]).await?;
+        row = sql::row(connection, FIND, values![instance.0.as_str()]).await?;
+    }
+    let row = row.ok_or_else(|| StoreError::Corrupt(format!("instance {instance} cannot be found")))?;
+    let mut fields = Fields::of(&row);
+    let (id, ended) = (fields.get()?, fields.get::<Option<Timestamp>>()?);
+    match ended {
+        None => Ok(id),
+        Some(at) => Err(StoreError::Conflict(format!("instance {instance} ended at {at} and must stop"))),
+    }
+}
+
+/// Records an end; the first word stands.
+pub(crate) async fn end(
+    connection: &mut Connection,
+    instance: &InstanceId,
+    how: &str,
+    now: Timestamp,
+) -> StoreResult<()> {
+    const END: &str = "INSERT INTO instances (name, began_at, ended_at, how) VALUES ($1, $2, $2, $3) \
+        ON CONFLICT (name) DO UPDATE SET ended_at = excluded.ended_at, how = excluded.how \
+        WHERE instances.ended_at IS NULL";
+    sql::execute(connection, END, values![instance.0.as_str(), now, how]).await?;
+    Ok(())
+}
+
+/// Instances that are not known to have ended, by name.
+pub(crate) async fn all_running(connection: &mut Connection) -> StoreResult<Vec<InstanceId>> {
+    const RUNNING: &str = "SELECT name FROM instances WHERE ended_at IS NULL ORDER BY name";
+    let rows = sql::rows(connection, RUNNING, []).await?;
+    rows.iter().map(|row| Fields::of(row).get().map(InstanceId)).collect()
+}
+
+/// Permits of these attempts that are not returned and whose holder is not known to have ended.
+pub(crate) async fn permits_out(
+    connection: &mut Connection,
+    attempts: &[i64],
+) -> StoreResult<HashMap<i64, Vec<InstanceId>>> {
+    const OUT: &str = concat!(
+        "SELECT p.attempt_id, i.name FROM send_permits p JOIN instances i ON i.id = p.instance_id ",
+        "WHERE p.returned_at IS NULL AND i.ended_at IS NULL AND p.attempt_id",
+        in_ids!("$1"),
+        " ORDER BY p.attempt_id, i.name"
+    );
+    let mut out: HashMap<i64, Vec<InstanceId>> = HashMap::new();
+    for row in sql::rows(connection, OUT, values![id_list(attempts.iter().copied())]).await? {
+        let mut fields = Fields::of(&row);
+        out.entry(fields.get()?).or_default().push(InstanceId(fields.get()?));
+    }
+    Ok(out)
+}

@@ -1,0 +1,344 @@
+//! The books: ledger rows, and the positions and cash that are their sums.
+//!
+//! A ledger row, its position and its account's cash change in one transaction, so the sums always agree.
+
+use std::collections::HashMap;
+
+use domain::{
+    ConditionId, Hash, Timestamp, TokenId, Usd,
+    ids::{AccountId, AttemptId, IntentId, OwnerId, RelationshipId},
+    position::{Entry, Position},
+};
+use engine::ports::{
+    execution::{LedgerCause, RedemptionPayout},
+    reports::{LedgerRecord, PositionRecord},
+    store::StoreResult,
+};
+
+use crate::{
+    bulk::Insert,
+    column::{Coded, Column, Fields},
+    dialect::{Connection, Row, blob_list, id_list},
+    error,
+    sql::{self, Value, values},
+};
+
+/// A ledger row to book.
+pub(crate) struct Line {
+    pub(crate) owner: OwnerId,
+    pub(crate) account: AccountId,
+    /// What it is about, unless it is money alone.
+    pub(crate) holding: Option<Holding>,
+    /// The order it is of.
+    pub(crate) order: Option<(IntentId, AttemptId)>,
+    pub(crate) cause: LedgerCause,
+    pub(crate) entry: Entry,
+    pub(crate) at: Timestamp,
+}
+
+/// What a relationship holds.
+#[derive(Clone, Copy)]
+pub(crate) struct Holding {
+    pub(crate) relationship: RelationshipId,
+    pub(crate) token: TokenId,
+    pub(crate) condition: ConditionId,
+}
+
+impl Column for Entry {
+    fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
+        Ok(Self {
+            shares: fields.get()?,
+            cash: fields.get()?,
+            cost: fields.get()?,
+            realised: fields.get()?,
+            fee: fields.get()?,
+        })
+    }
+}
+
+impl Column for Position {
+    fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
+        Ok(Self { shares: fields.get()?, cost: fields.get()?, realised: fields.get()?, fees: fields.get()? })
+    }
+}
+
+/// Books lines in their order.
+pub(crate) async fn book(connection: &mut Connection, lines: &[Line]) -> StoreResult<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    write_lines(connection, lines).await?;
+    write_positions(connection, lines).await?;
+    write_cash(connection, lines).await
+}
+
+async fn write_lines(connection: &mut Connection, lines: &[Line]) -> StoreResult<()> {
+    const INSERT: Insert = Insert {
+        into: "ledger (owner_id, account_id, relationship_id, token, intent_id, attempt_id, cause, shares, \
+            cash, cost, realised, fee, at)",
+        then: "",
+    };
+    let rows = lines
+        .iter()
+        .map(|line| {
+            values![
+                line.owner,
+                line.account,
+                line.holding.map(|holding| holding.relationship),
+                line.holding.map(|holding| holding.token),
+                line.order.map(|(intent, _)| intent),
+                line.order.map(|(_, attempt)| attempt),
+                Coded(line.cause),
+                line.entry.shares,
+                line.entry.cash,
+                line.entry.cost,
+                line.entry.realised,
+                line.entry.fee,
+                line.at,
+            ]
+        })
+        .collect();
+    INSERT.run(connection, rows).await?;
+    Ok(())
+}
+
+async fn write_positions(connection: &mut Connection, lines: &[Line]) -> StoreResult<()> {
+    const INSERT: Insert = Insert {
+        into: "positions (relationship_id, token, owner_id, account_id, condition, shares, cost, realised, fees)",
+        then: "ON CONFLICT (relationship_id, token) DO UPDATE SET shares = excluded.shares, \
+            cost = excluded.cost, realised = excluded.realised, fees = excluded.fees",
+    };
+    let mut positions = stored_positions(connection, lines).await?;
+    let mut touched = HashMap::new();
+    for line in lines {
+        let Some(holding) = line.holding else { continue };
+        let key = (holding.relationship, holding.token);
+        let position = positions.entry(key).or_default();
+        *position = position.after(line.entry).map_err(error::of_money)?;
+        touched.insert(key, (line, holding, *position));
+    }
+    let rows = touched
+        .into_values()
+        .map(|(line, holding, position)| {
+            values![
+                holding.relationship,
+                holding.token,
+                line.owner,
+                line.account,
+                holding.condition,
+                position.shares,
+                position.cost,
+                position.realised,
+                position.fees,
+            ]
+        })
+        .collect();
+    INSERT.run(connection, rows).await?;
+    Ok(())
+}
+
+async fn stored_positions(
+    connection: &mut Connection,
+    lines: &[Line],
+) -> StoreResult<HashMap<(RelationshipId, TokenId), Position>> {
+    const STORED: &str = concat!(
+        "SELECT relationship_id, token, shares, cost, realised, fees FROM positions WHERE relationship_id",
+        in_ids!("$1"),
+        " AND token",
+        in_blobs!("$2"),
+        for_update!()
+    );
+    let holdings = || lines.iter().filter_map(|line| line.holding.as_ref());
+    let relationships = id_list(holdings().map(|holding| holding.relationship.0));
+    let tokens = blob_list(holdings().map(|holding| &holding.token.0[..]));
+    let rows = sql::rows(connection, STORED, values![relationships, tokens]).await?;
+    rows.iter()
+        .map(|row| {
+            let mut fields = Fields::of(row);
+            Ok(((fields.get()?, fields.get()?), fields.get()?))
+        })
+        .collect()
+}
+
+async fn write_cash(connection: &mut Connection, lines: &[Line]) -> StoreResult<()> {
+    const INSERT: Insert = Insert {
+        into: "account_cash (account_id, owner_id, cash)",
+        then: "ON CONFLICT (account_id) DO UPDATE SET cash = account_cash.cash + excluded.cash",
+    };
+    let mut changes: HashMap<(AccountId, OwnerId), Usd> = HashMap::new();
+    for line in lines {
+        let change = changes.entry((line.account, line.owner)).or_default();
+        *change = change.plus(line.entry.cash).map_err(error::of_money)?;
+    }
+    let rows = changes.into_iter().map(|((account, owner), cash)| values![account, owner, cash]).collect();
+    INSERT.run(connection, rows).await?;
+    Ok(())
+}
+
+/// Books money from (or to) outside.
+pub(crate) async fn deposit(
+    connection: &mut Connection,
+    owner: OwnerId,
+    account: AccountId,
+    usd: Usd,
+    at: Timestamp,
+) -> StoreResult<()> {
+    let entry = Entry { cash: usd, ..Entry::default() };
+    let cause = LedgerCause::Deposit;
+    book(connection, &[Line { owner, account, holding: None, order: None, cause, entry, at }]).await
+}
+
+/// Books a redemption once; `false` when there is nothing to book.
+pub(crate) async fn redeem(
+    connection: &mut Connection,
+    (block_hash, log_index): (Hash, i64),
+    payouts: &[RedemptionPayout],
+    now: Timestamp,
+) -> StoreResult<bool> {
+    const TAKE: &str = "UPDATE redemptions SET booked_at = $3 \
+        WHERE block_hash = $1 AND log_index = $2 AND booked_at IS NULL AND canonical = 1 \
+        RETURNING owner_id, account_id";
+    const HELD: &str = concat!(
+        "SELECT relationship_id, token, condition, shares, cost, realised, fees FROM positions ",
+        "WHERE account_id = $1 AND shares > 0 AND token",
+        in_blobs!("$2"),
+        " ORDER BY relationship_id, token",
+        for_update!()
+    );
+    let Some(row) = sql::row(connection, TAKE, values![block_hash, log_index, now]).await? else {
+        return Ok(false);
+    };
+    let mut fields = Fields::of(&row);
+    let (owner, account) = (fields.get()?, fields.get::<AccountId>()?);
+    let tokens = blob_list(payouts.iter().map(|payout| &payout.token.0[..]));
+    let mut lines = Vec::new();
+    for row in sql::rows(connection, HELD, values![account, tokens]).await? {
+        let mut fields = Fields::of(&row);
+        let holding = Holding { relationship: fields.get()?, token: fields.get()?, condition: fields.get()? };
+        let position: Position = fields.get()?;
+        let Some(payout) = payouts.iter().find(|payout| payout.token == holding.token) else { continue };
+        let entry = position.redemption(payout.payout).map_err(error::of_money)?;
+        let (holding, cause) = (Some(holding), LedgerCause::Redeemed);
+        lines.push(Line { owner, account, holding, order: None, cause, entry, at: now });
+    }
+    book(connection, &lines).await?;
+    Ok(true)
+}
+
+/// Sums of the ledger by attempt.
+pub(crate) async fn booked(
+    connection: &mut Connection,
+    intents: impl IntoIterator<Item = i64>,
+) -> StoreResult<HashMap<i64, Entry>> {
+    const BOOKED: &str = concat!(
+        "SELECT attempt_id, CAST(SUM(shares) AS BIGINT), CAST(SUM(cash) AS BIGINT), ",
+        "CAST(SUM(cost) AS BIGINT), CAST(SUM(realised) AS BIGINT), CAST(SUM(fee) AS BIGINT) ",
+        "FROM ledger WHERE attempt_id IS NOT NULL AND intent_id",
+        in_ids!("$1"),
+        " GROUP BY attempt_id"
+    );
+    let rows = sql::rows(connection, BOOKED, values![id_list(intents)]).await?;
+    rows.iter()
+        .map(|row| {
+            let mut fields = Fields::of(row);
+            Ok((fields.get()?, fields.get()?))
+        })
+        .collect()
+}
+
+/// Position of a relationship in a token.
+pub(crate) async fn position(
+    connection: &mut Connection,
+    account: AccountId,
+    relationship: RelationshipId,
+    token: TokenId,
+) -> StoreResult<Position> {
+    const POSITION: &str = "SELECT shares, cost, realised, fees FROM positions \
+        WHERE relationship_id = $1 AND token = $2 AND account_id = $3";
+    sql::row(connection, POSITION, values![relationship, token, account])
+        .await?
+        .map_or(Ok(Position::default()), |row| Fields::of(&row).get())
+}
+
+/// Tokens of a condition of which an account holds shares.
+pub(crate) async fn held_tokens(
+    connection: &mut Connection,
+    account: AccountId,
+    condition: ConditionId,
+) -> StoreResult<Vec<TokenId>> {
+    const HELD: &str = "SELECT DISTINCT token FROM positions \
+        WHERE account_id = $1 AND condition = $2 AND shares > 0 ORDER BY token";
+    let rows = sql::rows(connection, HELD, values![account, condition]).await?;
+    rows.iter().map(|row| Fields::of(row).get()).collect()
+}
+
+/// Positions, of one owner or of all.
+pub(crate) async fn positions(
+    connection: &mut Connection,
+    owner: Option<OwnerId>,
+) -> StoreResult<Vec<PositionRecord>> {
+    const ALL: &str = "SELECT owner_id, account_id, relationship_id, token, shares, cost, realised, fees \
+        FROM positions ORDER BY account_id, relationship_id, token";
+    const OWNED: &str = "SELECT owner_id, account_id, relationship_id, token, shares, cost, realised, fees \
+        FROM positions WHERE owner_id = $1 ORDER BY account_id, relationship_id, token";
+    let rows = match owner {
+        None => sql::rows(connection, ALL, []).await?,
+        Some(owner) => sql::rows(connection, OWNED, values![owner]).await?,
+    };
+    rows.iter()
+        .map(|row| {
+            let mut fields = Fields::of(row);
+            Ok(PositionRecord {
+                owner: fields.get()?,
+                account: fields.get()?,
+                relationship: fields.get()?,
+                token: fields.get()?,
+                position: fields.get()?,
+            })
+        })
+        .collect()
+}
+
+/// A query of ledger rows.
+macro_rules! select_ledger {
+    ($filter:literal) => {
+        concat!(
+            "SELECT id, owner_id, account_id, relationship_id, token, intent_id, cause, shares, cash, cost, ",
+            "realised, fee, at FROM ledger WHERE id > $1 ",
+            $filter,
+            " ORDER BY id LIMIT $2"
+        )
+    };
+}
+
+fn read_line(row: &Row) -> StoreResult<LedgerRecord> {
+    let mut fields = Fields::of(row);
+    Ok(LedgerRecord {
+        id: fields.get()?,
+        owner: fields.get()?,
+        account: fields.get()?,
+        relationship: fields.get()?,
+        token: fields.get()?,
+        intent: fields.get()?,
+        cause: fields.code()?,
+        entry: fields.get()?,
+        at: fields.get()?,
+    })
+}
+
+/// Ledger rows after a number, ascending.
+pub(crate) async fn after(
+    connection: &mut Connection,
+    owner: Option<OwnerId>,
+    after: i64,
+    limit: usize,
+) -> StoreResult<Vec<LedgerRecord>> {
+    let rows = match owner {
+        None => sql::rows(connection, select_ledger!(""), [Value::from(after), sql::limit(limit)]).await?,
+        Some(owner) => {
+            let values = [Value::from(after), sql::limit(limit), owner.into()];
+            sql::rows(connection, select_ledger!("AND owner_id = $3"), values).await?
+        }
+    };
+    rows.iter().map(read_line).collect()
+}

@@ -1,0 +1,23 @@
+//! Every limit of the store.
+
+use std::time::Duration;
+
+/// Read connections. Reads never wait for the writer.
+pub(crate) const READERS: u32 = 4;
+/// How long a statement waits for a lock of somebody else (an operator's shell, a backup).
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Page cache of the writer, in KiB.
+pub(crate) const WRITER_CACHE_KIB: i64 = 64 * 1_024;
+/// Page cache of each reader, in KiB.
+pub(crate) const READER_CACHE_KIB: i64 = 8 * 1_024;
+/// Pages in the write-ahead log (of 4 KiB) before they are copied into the database.
+pub(crate) const CHECKPOINT_PAGES: i64 = 4_000;
+/// Prepared statements kept by the writer: every statement there is, bulk inserts in all their sizes.
+pub(crate) const WRITER_STATEMENTS: usize = 500;
+/// Prepared statements kept by each reader.
+pub(crate) const READER_STATEMENTS: usize = 150;
+/// Rows of one bulk insert. What is left over goes in powers of two, so that the statements are few and
+/// stay prepared.
+pub(crate) const BULK_ROWS: usize = 128;
+/// Block headers kept below the newest: hours, where reorganisations span seconds.
+pub(crate) const HEADERS_KEPT: i64 = 10_000;

@@ -1,0 +1,272 @@
+//! Commit 2: signed bytes, order id, fence, lease and send permit, made durable together.
+//!
+//! This is where a pause takes effect: the relationship's state and the holds are read in the same
+//! transaction that makes an order sendable.
+
+use std::{collections::HashMap, time::Duration};
+
+use domain::{
+    Timestamp,
+    ids::{AccountId, AttemptId, IntentId, LeaderId, OwnerId, RelationshipId},
+    lifecycle::OrderState,
+};
+use engine::ports::{
+    detection::Lane,
+    execution::{SignedAttempt, SignedOutcome},
+    following::{Hold, HoldScope, RelationshipStatus},
+    store::{InstanceId, StoreError, StoreResult},
+};
+
+use crate::{
+    bulk::Insert,
+    codes::Code as _,
+    column::{Column, Fields},
+    config,
+    dialect::{Connection, id_list},
+    holds, instances,
+    sql::{self, values},
+};
+
+/// A waiting work row, as far as signing needs it.
+struct Waiting {
+    intent: IntentId,
+    owner: OwnerId,
+    account: AccountId,
+    leader: LeaderId,
+    relationship: RelationshipId,
+    lane: Lane,
+    attempts: u32,
+    fence: i64,
+    status: RelationshipStatus,
+}
+
+impl Column for Waiting {
+    fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
+        Ok(Self {
+            intent: fields.get()?,
+            owner: fields.get()?,
+            account: fields.get()?,
+            leader: fields.get()?,
+            relationship: fields.get()?,
+            lane: fields.code()?,
+            attempts: fields.number()?,
+            fence: fields.get()?,
+            status: fields.code()?,
+        })
+    }
+}
+
+impl Waiting {
+    fn is_blocked(&self, holds: &[Hold]) -> bool {
+        let held = holds.iter().any(|hold| {
+            let concerned = match hold.scope {
+                HoldScope::Installation => true,
+                HoldScope::Account(account) => account == self.account,
+                HoldScope::Leader(leader) => leader == self.leader,
+                HoldScope::Relationship(relationship) => relationship == self.relationship,
+            };
+            concerned && (hold.stops_exits || self.lane == Lane::Entries)
+        });
+        held || self.status != RelationshipStatus::Active
+    }
+}
+
+/// An attempt that is won, before it is stored.
+struct Winner<'a> {
+    attempt: &'a SignedAttempt,
+    owner: OwnerId,
+    fence: i64,
+    outcome: usize,
+}
+
+/// Stores what can be won; one outcome per attempt. Nobody else holds what is won here.
+pub(crate) async fn commit(
+    connection: &mut Connection,
+    holder: &InstanceId,
+    now: Timestamp,
+    lease: Duration,
+    attempts: &[SignedAttempt],
+) -> StoreResult<Vec<SignedOutcome>> {
+    config::shared(connection).await?;
+    let instance = instances::running(connection, holder, now).await?;
+    let holds = holds::in_force(connection, now).await?;
+    let mut waiting = load(connection, attempts).await?;
+    let mut outcomes = Vec::with_capacity(attempts.len());
+    let mut winners = Vec::with_capacity(attempts.len());
+    for (at, attempt) in attempts.iter().enumerate() {
+        let row = waiting.get(&attempt.intent).filter(|row| row.attempts == attempt.attempt);
+        let outcome = match row {
+            None => SignedOutcome::NotWaiting,
+            Some(row) if row.is_blocked(&holds) => SignedOutcome::Blocked,
+            Some(row) => {
+                // A placeholder until the row has its key.
+                let fence = row.fence.saturating_add(1);
+                winners.push(Winner { attempt, owner: row.owner, fence, outcome: at });
+                waiting.remove(&attempt.intent);
+                SignedOutcome::NotWaiting
+            }
+        };
+        outcomes.push(outcome);
+    }
+    if winners.is_empty() {
+        return Ok(outcomes);
+    }
+    take_work(connection, &winners, instance, now.plus(lease)).await?;
+    let keys = store_orders(connection, &winners).await?;
+    store_permits(connection, &winners, &keys, instance).await?;
+    for winner in &winners {
+        let attempt = *keys.get(&winner.attempt.intent).ok_or_else(no_key)?;
+        if let Some(outcome) = outcomes.get_mut(winner.outcome) {
+            *outcome = SignedOutcome::Won { attempt, fence: winner.fence };
+        }
+    }
+    Ok(outcomes)
+}
+
+async fn load(
+    connection: &mut Connection,
+    attempts: &[SignedAttempt],
+) -> StoreResult<HashMap<IntentId, Waiting>> {
+    const LOAD: &str = concat!(
+        "SELECT w.intent_id, w.owner_id, i.account_id, i.leader_id, i.relationship_id, w.lane, w.attempts, ",
+        "w.fence, r.status FROM work w JOIN intents i ON i.id = w.intent_id ",
+        "JOIN relationships r ON r.id = i.relationship_id WHERE w.state = 0 AND w.intent_id",
+        in_ids!("$1"),
+        for_update!()
+    );
+    let list = id_list(attempts.iter().map(|attempt| attempt.intent.0));
+    let rows = sql::rows(connection, LOAD, values![list]).await?;
+    rows.iter()
+        .map(|row| {
+            let waiting: Waiting = Fields::of(row).get()?;
+            Ok((waiting.intent, waiting))
+        })
+        .collect()
+}
+
+/// The compare-and-set: every row must still wait.
+async fn take_work(
+    connection: &mut Connection,
+    winners: &[Winner<'_>],
+    instance: i64,
+    until: Timestamp,
+) -> StoreResult<()> {
+    const TAKE: &str = concat!(
+        "UPDATE work SET state = 1, attempts = attempts + 1, fence = fence + 1, holder = $2, ",
+        "lease_until = $3, due = $3 WHERE state = 0 AND intent_id",
+        in_ids!("$1")
+    );
+    let list = id_list(winners.iter().map(|winner| winner.attempt.intent.0));
+    let taken = sql::execute(connection, TAKE, values![list, instance, until]).await?;
+    if usize::try_from(taken) != Ok(winners.len()) {
+        let text = format!("{taken} of {} work rows could be taken", winners.len());
+        return Err(StoreError::Conflict(text));
+    }
+    Ok(())
+}
+
+async fn store_orders(
+    connection: &mut Connection,
+    winners: &[Winner<'_>],
+) -> StoreResult<HashMap<IntentId, AttemptId>> {
+    const INSERT: Insert = Insert {
+        into: "signed_orders (owner_id, intent_id, attempt, order_id, body, maker, taker, limit_price, salt, \
+            stamped_at, signed_at, resend_until)",
+        then: "ON CONFLICT (order_id) DO NOTHING RETURNING intent_id, id",
+    };
+    let mut rows = Vec::with_capacity(winners.len());
+    for winner in winners {
+        let attempt = winner.attempt;
+        let salt = i64::try_from(attempt.salt)
+            .map_err(|_| StoreError::Conflict(format!("salt {} is not below 2^53", attempt.salt)))?;
+        rows.push(values![
+            winner.owner,
+            attempt.intent,
+            attempt.attempt,
+            attempt.order.id,
+            &attempt.order.body[..],
+            attempt.amounts.maker,
+            attempt.amounts.taker,
+            attempt.limit,
+            salt,
+            attempt.timestamp,
+            attempt.signed_at,
+            attempt.resend_until,
+        ]);
+    }
+    let keys = INSERT
+        .run(connection, rows)
+        .await?
+        .iter()
+        .map(|row| {
+            let mut fields = Fields::of(row);
+            Ok((fields.get()?, fields.get()?))
+        })
+        .collect::<StoreResult<HashMap<IntentId, AttemptId>>>()?;
+    match winners.iter().find(|winner| !keys.contains_key(&winner.attempt.intent)) {
+        Some(known) => {
+            let id = known.attempt.order.id;
+            Err(StoreError::Conflict(format!(
+                "order id {id} is known already; it must never be signed twice"
+            )))
+        }
+        None => Ok(keys),
+    }
+}
+
+async fn store_permits(
+    connection: &mut Connection,
+    winners: &[Winner<'_>],
+    keys: &HashMap<IntentId, AttemptId>,
+    instance: i64,
+) -> StoreResult<()> {
+    const STATUS: Insert = Insert {
+        into: "order_status (attempt_id, owner_id, state, version, unbooked, reply_shares, reply_usd, unseen_for)",
+        then: "",
+    };
+    const PERMIT: Insert =
+        Insert { into: "send_permits (attempt_id, instance_id, owner_id, fence, granted_at)", then: "" };
+    let mut status = Vec::with_capacity(winners.len());
+    let mut permits = Vec::with_capacity(winners.len());
+    for winner in winners {
+        let attempt = *keys.get(&winner.attempt.intent).ok_or_else(no_key)?;
+        let (owner, zero) = (winner.owner, 0_i64);
+        status.push(values![attempt, owner, OrderState::Signed.code(), zero, zero, zero, zero, zero]);
+        permits.push(values![attempt, instance, owner, winner.fence, winner.attempt.signed_at]);
+    }
+    STATUS.run(connection, status).await?;
+    PERMIT.run(connection, permits).await?;
+    Ok(())
+}
+
+fn no_key() -> StoreError {
+    StoreError::Corrupt("an inserted order has no key".to_owned())
+}
+
+/// Takes a permit to send the same bytes again; `false` when the work is no longer the holder's.
+pub(crate) async fn grant(
+    connection: &mut Connection,
+    attempt: AttemptId,
+    holder: &InstanceId,
+    fence: i64,
+    now: Timestamp,
+) -> StoreResult<bool> {
+    const MINE: &str = concat!(
+        "SELECT o.owner_id, n.id FROM signed_orders o JOIN work w ON w.intent_id = o.intent_id ",
+        "JOIN instances n ON n.id = w.holder WHERE o.id = $1 AND n.name = $2 AND n.ended_at IS NULL ",
+        "AND w.fence = $3 AND w.state = 1 AND w.attempts = o.attempt + 1",
+        for_update!()
+    );
+    const PERMIT: &str = "INSERT INTO send_permits (attempt_id, instance_id, owner_id, fence, granted_at) \
+        VALUES ($1, $2, $3, $4, $5) ON CONFLICT (attempt_id, instance_id) DO UPDATE SET \
+        fence = excluded.fence, granted_at = excluded.granted_at, returned_at = NULL";
+    const RAISE: &str = "UPDATE order_status SET version = version + 1 WHERE attempt_id = $1";
+    let Some(row) = sql::row(connection, MINE, values![attempt, holder.0.as_str(), fence]).await? else {
+        return Ok(false);
+    };
+    let mut fields = Fields::of(&row);
+    let (owner, instance) = (fields.get::<OwnerId>()?, fields.get::<i64>()?);
+    sql::execute(connection, PERMIT, values![attempt, instance, owner, fence, now]).await?;
+    sql::execute(connection, RAISE, values![attempt]).await?;
+    Ok(true)
+}

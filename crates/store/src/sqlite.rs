@@ -1,0 +1,232 @@
+//! The SQLite file: opening it, the one writer, the readers.
+//!
+//! Why so: two writers fight over the file's lock, and a transaction that reads before it writes can fail
+//! for ever; so all writing goes through one connection that begins every transaction as a writer.
+//! Readers see the last commit and never wait.
+
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use domain::{Clock, Timestamp};
+use engine::ports::store::{StoreError, StoreResult};
+use sqlx::{
+    ConnectOptions as _, Connection as _, Pool, Transaction,
+    pool::PoolConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::{
+    dialect::{BEGIN, Connection, Database},
+    error, installation, limits,
+    lock::{DirectoryLock, LockError},
+};
+
+/// Name of the database inside the data directory.
+const DATABASE_FILE: &str = "slipstream.db";
+/// Name of the lock file inside the data directory.
+const LOCK_FILE: &str = "slipstream.lock";
+
+/// The store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process works on this data directory.
+    #[error("{directory} is in use by {}; stop it, or use another data directory", holder(*pid))]
+    InUse {
+        /// The data directory.
+        directory: PathBuf,
+        /// The other process, if it said so.
+        pid: Option<u32>,
+    },
+    /// The database was written by a newer binary.
+    #[error(
+        "this database was written by version {found_software} (schema {found}); this binary is version \
+         {software} and knows schemas up to {known}: run the newer version, or restore a backup made by this one"
+    )]
+    NewerSchema {
+        /// Its schema.
+        found: i64,
+        /// The version that wrote it.
+        found_software: String,
+        /// The newest schema this binary knows.
+        known: i64,
+        /// This binary's version.
+        software: &'static str,
+    },
+    /// The data directory or a file in it cannot be used.
+    #[error("{path} cannot be used: {source}")]
+    Io {
+        /// Directory or file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The database refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+/// The system of record in one SQLite file.
+pub struct SqliteStore {
+    writer: Mutex<Writer>,
+    readers: Pool<Database>,
+    pub(crate) clock: Arc<dyn Clock>,
+    // Dropped last: connections are closed before the directory is free.
+    _lock: DirectoryLock,
+}
+
+struct Writer {
+    connection: Connection,
+    options: SqliteConnectOptions,
+    /// A transaction was begun and neither committed nor rolled back: whoever began it is gone.
+    open: bool,
+}
+
+impl SqliteStore {
+    /// Opens the store in a data directory, which is made if it is missing. Brings its schema up to date.
+    /// Leases and the ends of holds are judged by `clock`.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was changed when the directory is in use or the schema is newer.
+    pub async fn open(directory: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let lock = lock_directory(directory)?;
+        let file = directory.join(DATABASE_FILE);
+        // Made here so that it and the files SQLite puts beside it belong to its user alone.
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&file)
+            .map_err(|source| OpenError::Io { path: file.clone(), source })?;
+        let options = writer_options(&file);
+        let mut connection = options.connect().await.map_err(error::of)?;
+        installation::migrate(&mut connection).await?;
+        let readers = SqlitePoolOptions::new()
+            .min_connections(limits::READERS)
+            .max_connections(limits::READERS)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(reader_options(&file))
+            .await
+            .map_err(error::of)?;
+        let writer = Mutex::new(Writer { connection, options, open: false });
+        Ok(Self { writer, readers, clock, _lock: lock })
+    }
+
+    /// Time of the store's own clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Begins a transaction that writes. Dropping it without [`Write::commit`] undoes it.
+    pub(crate) async fn write(&self) -> StoreResult<Write<'_>> {
+        let mut writer = self.writer.lock().await;
+        writer.begin().await?;
+        Ok(Write { writer })
+    }
+
+    /// A connection for one statement that reads.
+    pub(crate) async fn read(&self) -> StoreResult<PoolConnection<Database>> {
+        self.readers.acquire().await.map_err(error::of)
+    }
+
+    /// One state of the database for several statements that read.
+    pub(crate) async fn snapshot(&self) -> StoreResult<Transaction<'static, Database>> {
+        self.readers.begin().await.map_err(error::of)
+    }
+}
+
+impl Writer {
+    async fn begin(&mut self) -> StoreResult<()> {
+        if self.open {
+            // An error here means that the database ended the transaction itself.
+            let _ = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
+            self.open = false;
+        }
+        if let Err(error) = sqlx::query(BEGIN).execute(&mut self.connection).await {
+            tracing::warn!(%error, "the writing connection failed; opening another one");
+            let fresh = self.options.connect().await.map_err(error::of)?;
+            let old = std::mem::replace(&mut self.connection, fresh);
+            old.close_hard().await.map_err(error::of)?;
+            sqlx::query(BEGIN).execute(&mut self.connection).await.map_err(error::of)?;
+        }
+        self.open = true;
+        Ok(())
+    }
+}
+
+/// A transaction that writes.
+pub(crate) struct Write<'a> {
+    writer: MutexGuard<'a, Writer>,
+}
+
+impl Write<'_> {
+    /// Its connection.
+    pub(crate) fn connection(&mut self) -> &mut Connection {
+        &mut self.writer.connection
+    }
+
+    /// Makes everything true at once, durably.
+    pub(crate) async fn commit(mut self) -> StoreResult<()> {
+        installation::count_commit(&mut self.writer.connection).await?;
+        sqlx::query("COMMIT").execute(&mut self.writer.connection).await.map_err(error::of_commit)?;
+        self.writer.open = false;
+        Ok(())
+    }
+
+    /// Ends it without a change.
+    pub(crate) async fn undo(mut self) -> StoreResult<()> {
+        sqlx::query("ROLLBACK").execute(&mut self.writer.connection).await.map_err(error::of)?;
+        self.writer.open = false;
+        Ok(())
+    }
+}
+
+fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenError> {
+    let io = |path: &Path, source| OpenError::Io { path: path.to_owned(), source };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|source| io(directory, source))?;
+    let file = directory.join(LOCK_FILE);
+    DirectoryLock::take(&file).map_err(|error| match error {
+        LockError::Held(pid) => OpenError::InUse { directory: directory.to_owned(), pid },
+        LockError::Io(source) => io(&file, source),
+    })
+}
+
+fn writer_options(file: &Path) -> SqliteConnectOptions {
+    options(file, limits::WRITER_CACHE_KIB)
+        .journal_mode(SqliteJournalMode::Wal)
+        // FULL: a commit is on the disk when it returns. NORMAL may lose the last ones with the power.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .pragma("wal_autocheckpoint", limits::CHECKPOINT_PAGES.to_string())
+        .statement_cache_capacity(limits::WRITER_STATEMENTS)
+}
+
+fn reader_options(file: &Path) -> SqliteConnectOptions {
+    options(file, limits::READER_CACHE_KIB)
+        .read_only(true)
+        .statement_cache_capacity(limits::READER_STATEMENTS)
+}
+
+fn options(file: &Path, cache_kib: i64) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(limits::BUSY_TIMEOUT)
+        .pragma("cache_size", format!("-{cache_kib}"))
+        .disable_statement_logging()
+}
