@@ -236,8 +236,8 @@ pub struct OrderUpdate {
 /// leave it as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkChange {
-    /// Look again then. The holder keeps its lease; a row that was deleted is made again, with a fence
-    /// above all permits.
+    /// Look again then, leased by nobody: whoever updated the order is done with it for now. A row that
+    /// was deleted is made again, with a fence above all permits.
     Due(Timestamp),
     /// Wait for the next attempt (exits), not before then, leased by nobody.
     NextAttempt(Timestamp),
@@ -305,8 +305,9 @@ pub trait Execution: Send + Sync {
     async fn put_off(&self, ids: &[IntentId], due: Timestamp) -> StoreResult<()>;
 
     /// Claims orders whose work is due at `now` and whose lease is free, run out (by the store's own clock)
-    /// or held by `holder` already; the claim raises the fence when the holder changes. By due time, then
-    /// by intent, at most `limit`. Intents that wait to be signed are not among them.
+    /// or held by `holder` already; and, due or not, orders leased by an instance that has ended. The claim
+    /// raises the fence when the holder changes. By due time, then by intent, at most `limit`. Intents that
+    /// wait to be signed are not among them.
     async fn claim_due(
         &self,
         holder: &InstanceId,

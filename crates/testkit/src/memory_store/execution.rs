@@ -94,7 +94,9 @@ impl Execution for MemoryStore {
         let mut state = self.write();
         let free =
             |work: &Work| work.holder.as_ref().is_none_or(|known| known == holder) || work.until <= own_now;
-        let claimable = |work: &Work| work.state == WorkState::Signed && work.due <= now && free(work);
+        let ended = |work: &Work| work.holder.as_ref().is_some_and(|known| state.has_ended(known));
+        let claimable =
+            |work: &Work| work.state == WorkState::Signed && (work.due <= now && free(work) || ended(work));
         let mut due: Vec<_> =
             state.work.iter().filter(|(_, work)| claimable(work)).map(|(id, work)| (work.due, *id)).collect();
         due.sort_unstable();

@@ -63,6 +63,11 @@ impl Leases for MemoryStore {
 impl State {
     /// Whether nobody has taken the lease over and it was not given back. One that has run out counts until
     /// somebody takes it.
+    /// Whether an instance was seen to end.
+    pub(super) fn has_ended(&self, instance: &InstanceId) -> bool {
+        self.instances.get(instance) == Some(&false)
+    }
+
     pub(super) fn holds_lease(&self, lease: &Lease) -> bool {
         self.leases
             .get(&lease.name)

@@ -149,9 +149,7 @@ impl State {
         });
         work.state = state;
         work.due = due;
-        if state == WorkState::Waiting {
-            work.holder = None;
-        }
+        work.holder = None;
     }
 
     pub(super) fn redeem(
