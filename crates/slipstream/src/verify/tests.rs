@@ -67,7 +67,25 @@ async fn a_sound_installation_has_no_difference() {
     world.confirmed_exit().await;
     let report = verified(&world).await;
     assert!(report.is_clean(), "{report}");
-    insta::assert_snapshot!(report, @"");
+    insta::assert_snapshot!(report, @r#"
+    ✓ decisions recomputed from their inputs              2
+    ✓ one decision per part and relationship              2
+    ✓ intents joined to their decisions                   2
+    ✓ order ids recomputed from their fields              2
+    ✓ stored bytes carry the same fields                  2
+    ✓ salts recomputed from the secret                    2
+    ✓ attempts stay within their intents                  2
+    ✓ bookings equal the evidence                         2
+    ✓ ledger rows balance                                 5
+    ✓ ledger equals the orders' bookings                  2
+    ✓ positions equal the ledger                          1
+    ✓ cash equals the ledger                              1
+    ✓ reservations equal their intents                    2
+    – fills equal the venue's books                       0  not asked
+    – chain fills equal the chain                         0  not asked
+    – the venue executed no unknown order                 0  not asked
+    0 differences.
+    "#);
 }
 
 #[tokio::test]
@@ -89,7 +107,7 @@ async fn a_verdict_that_does_not_follow() {
     decision.verdict = Verdict::Skip(SkipReason::MarketClosed);
     decision.intent = None;
     world.commit(&trade, vec![decision]).await;
-    insta::assert_snapshot!(only(&verified(&world).await, &[Check::Decisions]), @"");
+    insta::assert_snapshot!(only(&verified(&world).await, &[Check::Decisions]), @"decision 1 of relationship 1 on part 0 of leader 1's BUY in 0xb1b1..: verdict is skip: market closed; its inputs give copy: BUY 10 $ at 0.52, reserving 10.34301 $");
 }
 
 #[tokio::test]
@@ -104,7 +122,7 @@ async fn a_reason_that_cannot_be() {
         .commit_kind(&settling, PartKind::Settling, vec![world.decision(&settling, DecisionInputs::None)])
         .await;
     let report = verified(&world).await;
-    insta::assert_snapshot!(only(&report, &[Check::Decisions]), @"");
+    insta::assert_snapshot!(only(&report, &[Check::Decisions]), @"decision 1 of relationship 1 on part 0 of leader 1's BUY in 0xb1b1..: verdict is skip: nothing held; its inputs give skip for one of: paused or stopped, on hold");
     assert_eq!(report.differences(), 2);
 }
 
@@ -115,7 +133,7 @@ async fn inputs_of_the_wrong_kind() {
     let mut decision = world.decision(&trade, World::entry());
     decision.inputs = DecisionInputs::Exit(Default::default());
     world.commit(&trade, vec![decision]).await;
-    insta::assert_snapshot!(only(&verified(&world).await, &[Check::Decisions]), @"");
+    insta::assert_snapshot!(only(&verified(&world).await, &[Check::Decisions]), @"decision 1 of relationship 1 on part 0 of leader 1's BUY in 0xb1b1..: verdict is copy: BUY 10 $ at 0.52, reserving 10.34301 $; its inputs give nothing that a decision could say");
 }
 
 #[tokio::test]
@@ -124,7 +142,7 @@ async fn a_second_part_that_forgot_the_first() {
     world.copied_buy().await;
     let again = Trade { part: 1, ..buy() };
     world.commit(&again, vec![world.decision(&again, World::entry())]).await;
-    insta::assert_snapshot!(only(&verified(&world).await, &[Check::Decisions]), @"");
+    insta::assert_snapshot!(only(&verified(&world).await, &[Check::Decisions]), @"decision 2 of relationship 1 on part 1 of leader 1's BUY in 0xb1b1..: the amount decided before is 0; its earlier decisions sum to 10");
 }
 
 #[tokio::test]
@@ -136,13 +154,13 @@ async fn a_part_or_policy_that_is_gone() {
             *part = None;
         }
     });
-    insta::assert_snapshot!(only(&gone.await, &[Check::Decisions]), @"");
+    insta::assert_snapshot!(only(&gone.await, &[Check::Decisions]), @"decision 1 of relationship 1 on part 0 of leader 1's BUY in 0xb1b1..: part is not stored; it should be stored with its decision");
     let gone = tampered(&world, |rows| {
         if let Rows::Policy(policy) = rows {
             *policy = None;
         }
     });
-    insta::assert_snapshot!(only(&gone.await, &[Check::Decisions]), @"");
+    insta::assert_snapshot!(only(&gone.await, &[Check::Decisions]), @"decision 1 of relationship 1 on part 0 of leader 1's BUY in 0xb1b1..: policy is version 1 which is not stored; it should be stored with its decision");
 }
 
 #[tokio::test]
@@ -155,7 +173,7 @@ async fn a_decision_of_another_owner() {
             rows.iter_mut().for_each(|row| row.owner = OwnerId(9));
         }
     });
-    insta::assert_snapshot!(only(&report.await, &[Check::Decisions]), @"");
+    insta::assert_snapshot!(only(&report.await, &[Check::Decisions]), @"decision 1 of relationship 1 on part 0 of leader 1's BUY in 0xb1b1..: owner is 9; it should be 1");
 }
 
 #[tokio::test]
@@ -171,7 +189,7 @@ async fn two_answers_for_one_part() {
             rows[1].id = 2;
         }
     });
-    insta::assert_snapshot!(only(&report.await, &[Check::OneAnswer]), @"");
+    insta::assert_snapshot!(only(&report.await, &[Check::OneAnswer]), @"decision 2 of relationship 1 on part 0 of leader 1's BUY in 0xb1b1..: decision is 2; the first one is 1");
 }
 
 #[tokio::test]
@@ -183,7 +201,7 @@ async fn an_intent_that_says_otherwise() {
             rows.iter_mut().for_each(|row| row.amount += 10_000);
         }
     });
-    insta::assert_snapshot!(only(&report.await, &[Check::Intents]), @"");
+    insta::assert_snapshot!(only(&report.await, &[Check::Intents]), @"intent 1 of relationship 1: amount in millionths is 10010000; its decision says 10000000");
 }
 
 #[tokio::test]
@@ -196,7 +214,7 @@ async fn an_intent_without_a_decision_and_a_decision_without_its_intent() {
         }
     });
     let report = report.await;
-    insta::assert_snapshot!(only(&report, &[Check::Intents]), @"");
+    insta::assert_snapshot!(only(&report, &[Check::Intents]), @"intent 1 of relationship 1: number of decisions that name it is 0; it should be 1");
     assert_eq!(report.differences(), 2);
     let report = tampered(&world, |rows| {
         if let Rows::Decisions(rows) = rows {
@@ -215,7 +233,7 @@ async fn an_order_id_that_is_not_the_hash() {
     let mut attempt = world.attempt(intent).await;
     attempt.order.id = OrderId([7; 32]);
     world.sign(attempt).await;
-    insta::assert_snapshot!(only(&verified(&world).await, &[Check::OrderIds]), @"");
+    insta::assert_snapshot!(only(&verified(&world).await, &[Check::OrderIds]), @"order 0x0707.. (intent 1, attempt 0): id is 0x0707..; its fields give 0xafcc..");
 }
 
 #[tokio::test]
@@ -227,7 +245,7 @@ async fn an_order_that_cannot_be_hashed() {
             rows.iter_mut().for_each(|row| row.amounts.taker = 0);
         }
     });
-    insta::assert_snapshot!(only(&report.await, &[Check::OrderIds, Check::Bodies]), @"");
+    insta::assert_snapshot!(only(&report.await, &[Check::OrderIds, Check::Bodies]), @"order 0xafcc.. (intent 1, attempt 0): id is 0xafcc..; its fields give an order amount of 0 millionths is not positive");
 }
 
 #[tokio::test]
@@ -239,7 +257,7 @@ async fn an_order_of_a_market_nobody_knows() {
             rows.clear();
         }
     });
-    insta::assert_snapshot!(only(&report.await, &[Check::OrderIds]), @"");
+    insta::assert_snapshot!(only(&report.await, &[Check::OrderIds]), @"order 0xafcc.. (intent 1, attempt 0): market of its token is not stored; its fields give 7719472615821079694904732333912527190217998977709370935963838933860875309329");
 }
 
 #[tokio::test]
@@ -250,13 +268,13 @@ async fn bytes_that_say_otherwise() {
     let text = String::from_utf8(attempt.order.body).unwrap();
     attempt.order.body = text.replace("\"10000000\"", "\"11000000\"").into_bytes();
     world.sign(attempt).await;
-    insta::assert_snapshot!(only(&verified(&world).await, &[Check::Bodies]), @"");
+    insta::assert_snapshot!(only(&verified(&world).await, &[Check::Bodies]), @"order 0xafcc.. (intent 1, attempt 0): makerAmount is 11000000; the order has 10000000");
     let garbled = tampered(&world, |rows| {
         if let Rows::Orders(rows) = rows {
             rows.iter_mut().for_each(|row| row.order.body.truncate(10));
         }
     });
-    insta::assert_snapshot!(only(&garbled.await, &[Check::Bodies]), @"");
+    insta::assert_snapshot!(only(&garbled.await, &[Check::Bodies]), @"order 0xafcc.. (intent 1, attempt 0): body is not JSON (EOF while parsing an object at line 1 column 10); the order has fields to be compared");
 }
 
 #[tokio::test]
@@ -268,7 +286,7 @@ async fn a_salt_the_secret_does_not_give() {
             rows.iter_mut().for_each(|row| row.number = 1);
         }
     });
-    insta::assert_snapshot!(only(&report.await, &[Check::Salts, Check::Attempts]), @"");
+    insta::assert_snapshot!(only(&report.await, &[Check::Salts, Check::Attempts]), @"order 0xafcc.. (intent 1, attempt 1): salt is 1421937511422616; the secret gives 1423037023050827");
 }
 
 #[tokio::test]
@@ -284,7 +302,7 @@ async fn attempts_beyond_their_intent() {
         }
     });
     let report = report.await;
-    insta::assert_snapshot!(only(&report, &[Check::Salts, Check::Attempts]), @"");
+    insta::assert_snapshot!(only(&report, &[Check::Salts, Check::Attempts]), @"order 0xafcc.. (intent 1, attempt 1): salt is 1421937511422616; the secret gives 1423037023050827");
     // More than one attempt of an entry, more than one open, more at stake than allowed; and the salt.
     assert_eq!(report.differences(), 4);
 }
@@ -303,7 +321,7 @@ async fn a_fill_that_is_not_booked() {
             rows.iter_mut().for_each(|row| row.evidence.chain.quantity.shares.0 += 1);
         }
     });
-    insta::assert_snapshot!(only(&report.await, &[Check::Evidence]), @"");
+    insta::assert_snapshot!(only(&report.await, &[Check::Evidence]), @"order 0xafcc.. (intent 1, attempt 0): booking is 19.6 shares for 9.996 $, fee 0; its evidence says 19.600001 shares for 9.996 $, fee 0");
 }
 
 #[tokio::test]
@@ -316,7 +334,7 @@ async fn a_ledger_row_that_does_not_balance() {
         }
     });
     let checks = [Check::LedgerRows, Check::LedgerByOrder, Check::Cash];
-    insta::assert_snapshot!(only(&report.await, &checks), @"");
+    insta::assert_snapshot!(only(&report.await, &checks), @"ledger row 2: cash is -9.996001; realised less cost less fee is -9.996");
 }
 
 #[tokio::test]
@@ -330,7 +348,7 @@ async fn a_ledger_row_of_nobody() {
         }
     });
     let checks = [Check::LedgerRows, Check::LedgerByOrder, Check::Positions];
-    insta::assert_snapshot!(only(&report.await, &checks), @"");
+    insta::assert_snapshot!(only(&report.await, &checks), @"ledger row 2: owner is 1; its relationship's is none");
 }
 
 #[tokio::test]
@@ -343,7 +361,7 @@ async fn a_ledger_row_that_is_missing() {
         }
     });
     let checks = [Check::LedgerByOrder, Check::Positions, Check::Cash];
-    insta::assert_snapshot!(only(&report.await, &checks), @"");
+    insta::assert_snapshot!(only(&report.await, &checks), @"intent 1 of relationship 1: sum of its ledger rows is 0 shares, cash 0, cost 0, realised 0, fee 0; its orders have booked 19.6 shares, cash -10.33887, cost 9.996, realised 0, fee 0.34287");
 }
 
 #[tokio::test]
@@ -357,7 +375,7 @@ async fn a_ledger_row_of_an_unknown_intent() {
                 .for_each(|row| row.intent = Some(IntentId(50)));
         }
     });
-    insta::assert_snapshot!(only(&report.await, &[Check::LedgerByOrder]), @"");
+    insta::assert_snapshot!(only(&report.await, &[Check::LedgerByOrder]), @"intent 1 of relationship 1: sum of its ledger rows is 0 shares, cash 0, cost 0, realised 0, fee 0; its orders have booked 19.6 shares, cash -10.33887, cost 9.996, realised 0, fee 0.34287");
 }
 
 #[tokio::test]
@@ -369,7 +387,7 @@ async fn a_position_the_ledger_does_not_give() {
             rows.iter_mut().for_each(|row| row.position.shares.0 += 1);
         }
     });
-    insta::assert_snapshot!(only(&more.await, &[Check::Positions]), @"");
+    insta::assert_snapshot!(only(&more.await, &[Check::Positions]), @"position of relationship 1 (account 1) in token 7719472615821079694904732333912527190217998977709370935963838933860875309329: it is 19.600001 shares at cost 9.996, realised 0, fees 0.34287; the ledger's rows sum to 19.6 shares at cost 9.996, realised 0, fees 0.34287");
     let gone = tampered(&world, |rows| {
         if let Rows::Positions(rows) = rows {
             rows.clear();
@@ -387,7 +405,7 @@ async fn cash_and_reserved_money_that_do_not_add_up() {
             rows.iter_mut().for_each(|row| (row.cash.0, row.reserved.0) = (row.cash.0 + 1, 5));
         }
     });
-    insta::assert_snapshot!(only(&report.await, &[Check::Cash, Check::Reservations]), @"");
+    insta::assert_snapshot!(only(&report.await, &[Check::Cash, Check::Reservations]), @"account 1 (ann's paper): cash is 989.661131; the ledger's rows sum to 989.66113");
 }
 
 #[tokio::test]
@@ -427,7 +445,7 @@ async fn a_reservation_that_was_never_given_back() {
         Rows::Accounts(rows) => rows.iter_mut().for_each(|row| row.reserved = killed.intent.reserve),
         _ => {}
     });
-    insta::assert_snapshot!(only(&report.await, &[Check::Reservations]), @"");
+    insta::assert_snapshot!(only(&report.await, &[Check::Reservations]), @"intent 1 of relationship 1: its reservation is 10.34301; it should be given back: nothing of it is open");
 }
 
 #[tokio::test]

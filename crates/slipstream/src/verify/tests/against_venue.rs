@@ -54,12 +54,12 @@ async fn the_venue_and_the_chain_have_the_last_word() {
     assert!(report.is_clean(), "{report}");
     let more = Quantity { shares: Shares(20_000_000), ..filled_buy() };
     let more = Books { executed: Ok(Some(executed(more))), of_wallet: vec![id] };
-    insta::assert_snapshot!(only(&against(&world, &more).await, &[Check::Venue, Check::Chain]), @"");
+    insta::assert_snapshot!(only(&against(&world, &more).await, &[Check::Venue, Check::Chain]), @"order 0xafcc.. (intent 1, attempt 0): fill is 19.6 shares for 9.996 $, fee 0.34287; the venue has 20 shares for 9.996 $, fee 0.34287");
     let never = Books { executed: Ok(None), of_wallet: vec![] };
-    insta::assert_snapshot!(only(&against(&world, &never).await, &[Check::Venue]), @"");
+    insta::assert_snapshot!(only(&against(&world, &never).await, &[Check::Venue]), @"order 0xafcc.. (intent 1, attempt 0): fill is 19.6 shares for 9.996 $, fee 0.34287; the venue has 0 shares for 0 $, fee 0.34287");
     let stranger =
         Books { executed: Ok(Some(executed(filled_buy()))), of_wallet: vec![id, OrderId([6; 32])] };
-    insta::assert_snapshot!(only(&against(&world, &stranger).await, &[Check::Strangers]), @"");
+    insta::assert_snapshot!(only(&against(&world, &stranger).await, &[Check::Strangers]), @"account 1 (ann's paper): an order the venue executed is 0x0606..; our books have no such order");
 }
 
 #[tokio::test]
