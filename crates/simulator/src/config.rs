@@ -72,7 +72,7 @@ pub struct Knobs {
     pub lookup_lag_ms: u64,
     /// Whether look-ups of orders leave out orders that are no longer live. Default false.
     pub lookup_hides_finished: bool,
-    /// Whether statuses look like `ORDER_STATUS_MATCHED` and sizes like `5000000`. Default false.
+    /// Whether statuses look like `ORDER_STATUS_MATCHED` and sizes of orders like `5000000`. Default false.
     pub prefixed_statuses: bool,
     /// Whether the reply to an order names transaction hashes at once. Default false: the asynchronous
     /// pipeline, which knows trade ids only.

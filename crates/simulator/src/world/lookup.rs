@@ -128,6 +128,7 @@ impl World {
             && filter.after.is_none_or(|after| seconds > after)
     }
 
+    /// Sizes of trades are decimal whatever the statuses look like, as the official client reads them.
     fn trade_json(&self, trade: &Trade, viewer: Address) -> Value {
         let market = self.registry.market_of(&trade.token);
         let outcome = market.map_or("", |market| market.outcome(&trade.token));
@@ -142,7 +143,7 @@ impl World {
                     "order_id": maker.order,
                     "owner": self.journal.orders.get(&maker.order).map_or("", |record| record.owner.as_str()),
                     "maker_address": maker.wallet,
-                    "matched_amount": self.size_text(maker.shares.0),
+                    "matched_amount": maker.shares.to_string(),
                     "price": maker.price.to_string(),
                     "fee_rate_bps": "0",
                     "asset_id": trade.token,
@@ -158,7 +159,7 @@ impl World {
             "market": market.map_or_else(String::new, |market| market.spec.condition.to_string()),
             "asset_id": trade.token,
             "side": trade.side.to_string(),
-            "size": self.size_text(trade.shares.0),
+            "size": trade.shares.to_string(),
             "fee_rate_bps": bps,
             "price": price.to_string(),
             "status": self.status_text("TRADE", trade.status.name()),
