@@ -27,9 +27,7 @@ use crate::{
     lock::{DirectoryLock, LockError},
 };
 
-/// Name of the database inside the data directory.
-const DATABASE_FILE: &str = "slipstream.db";
-/// Name of the lock file inside the data directory.
+/// Name of the lock file beside the database.
 const LOCK_FILE: &str = "slipstream.lock";
 
 /// The store cannot be opened.
@@ -92,23 +90,24 @@ struct Writer {
 }
 
 impl SqliteStore {
-    /// Opens the store in a data directory, which is made if it is missing. Brings its schema up to date.
-    /// Leases and the ends of holds are judged by `clock`.
+    /// Opens the store in this file and brings its schema up to date. The file's directory is made if it
+    /// is missing, and belongs to this process until the store is dropped. Leases and the ends of holds are
+    /// judged by `clock`.
     ///
     /// # Errors
     /// [`OpenError`]; nothing was changed when the directory is in use or the schema is newer.
-    pub async fn open(directory: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+    pub async fn open(file: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let directory = file.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
         let lock = lock_directory(directory)?;
-        let file = directory.join(DATABASE_FILE);
         // Made here so that it and the files SQLite puts beside it belong to its user alone.
         OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(&file)
-            .map_err(|source| OpenError::Io { path: file.clone(), source })?;
-        let options = writer_options(&file);
+            .open(file)
+            .map_err(|source| OpenError::Io { path: file.to_owned(), source })?;
+        let options = writer_options(file);
         let mut connection = options.connect().await.map_err(error::of)?;
         installation::migrate(&mut connection).await?;
         let readers = SqlitePoolOptions::new()
@@ -117,7 +116,7 @@ impl SqliteStore {
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
-            .connect_with(reader_options(&file))
+            .connect_with(reader_options(file))
             .await
             .map_err(error::of)?;
         let writer = Mutex::new(Writer { connection, options, open: false });

@@ -25,7 +25,7 @@ fn beside(job: Job) -> Job {
 async fn make_bench() -> Bench {
     let directory = tempfile::tempdir().unwrap();
     let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
-    let store = SqliteStore::open(directory.path(), clock.clone()).await.unwrap();
+    let store = SqliteStore::open(&directory.path().join("slipstream.db"), clock.clone()).await.unwrap();
     DIRECTORIES.with_borrow_mut(|directories| directories.push(directory));
     Bench { store: Arc::new(store), clock, spawn: beside }
 }
