@@ -17,7 +17,7 @@ use engine::ports::venue::{
     SignerError, VenueError,
 };
 use futures_util::{StreamExt, stream};
-use reqwest::{Client, Method, header::CONTENT_TYPE};
+use reqwest::{Client, Method, Request, RequestBuilder, header::CONTENT_TYPE};
 use tokio::sync::OnceCell;
 
 use crate::{
@@ -140,17 +140,42 @@ impl Clob {
         &self,
         credentials: &Credentials,
         method: Method,
-        (path, query): (&str, &str),
+        place: (&str, &str),
         body: Vec<u8>,
         deadline: Duration,
     ) -> Result<Answer, Failure> {
+        send(self.request_as(credentials, method, place, body), deadline, PAGE_BODY).await
+    }
+
+    fn request_as(
+        &self,
+        credentials: &Credentials,
+        method: Method,
+        (path, query): (&str, &str),
+        body: Vec<u8>,
+    ) -> RequestBuilder {
         let seconds = self.clock.now().seconds();
         let request = self.service.request(method.clone(), &format!("{path}{query}"));
-        let mut request = credentials.authenticate(request, seconds, method.as_str(), path, &body);
-        if !body.is_empty() {
-            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        let request = credentials.authenticate(request, seconds, method.as_str(), path, &body);
+        if body.is_empty() {
+            return request;
         }
-        send(request, deadline, PAGE_BODY).await
+        request.header(CONTENT_TYPE, "application/json").body(body)
+    }
+
+    /// The request that posting this order would send, authenticated as of now, not sent: for measuring
+    /// what an order costs without the socket.
+    ///
+    /// # Errors
+    /// [`VenueError`] of the login, or when the parts make no request.
+    pub async fn order_request(
+        &self,
+        account: &TradingAccount,
+        order: &PreparedOrder,
+    ) -> Result<Request, VenueError> {
+        let credentials = self.credentials(account).await?;
+        let request = self.request_as(&credentials, Method::POST, (ORDER_PATH, ""), order.body.clone());
+        request.build().map_err(|error| malformed(PREPARE, &error))
     }
 
     /// Credentials of every account in the plans; only the first time does this ask the venue.

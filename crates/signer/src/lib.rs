@@ -7,6 +7,7 @@
 mod keys;
 pub mod limits;
 mod local;
+pub mod measure;
 mod policy;
 
 pub use keys::{DerivedKeys, KeySource};

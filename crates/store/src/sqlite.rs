@@ -97,6 +97,24 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]; nothing was changed when the directory is in use or the schema is newer.
     pub async fn open(file: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        // A commit is on the disk when it returns. NORMAL may lose the last ones with the power.
+        Self::open_with(file, clock, SqliteSynchronous::Full).await
+    }
+
+    /// As [`SqliteStore::open`], but no commit waits for the disk and a power failure may damage the file:
+    /// for filling a fresh file with data that can be made again.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub async fn open_unsynced(file: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        Self::open_with(file, clock, SqliteSynchronous::Off).await
+    }
+
+    async fn open_with(
+        file: &Path,
+        clock: Arc<dyn Clock>,
+        synchronous: SqliteSynchronous,
+    ) -> Result<Self, OpenError> {
         let directory = file.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
         let lock = lock_directory(directory)?;
         // Made here so that it and the files SQLite puts beside it belong to its user alone.
@@ -107,7 +125,7 @@ impl SqliteStore {
             .mode(0o600)
             .open(file)
             .map_err(|source| OpenError::Io { path: file.to_owned(), source })?;
-        let options = writer_options(file);
+        let options = writer_options(file, synchronous);
         let mut connection = options.connect().await.map_err(error::of)?;
         installation::migrate(&mut connection).await?;
         let readers = SqlitePoolOptions::new()
@@ -206,11 +224,10 @@ fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenError> {
     })
 }
 
-fn writer_options(file: &Path) -> SqliteConnectOptions {
+fn writer_options(file: &Path, synchronous: SqliteSynchronous) -> SqliteConnectOptions {
     options(file, limits::WRITER_CACHE_KIB)
         .journal_mode(SqliteJournalMode::Wal)
-        // FULL: a commit is on the disk when it returns. NORMAL may lose the last ones with the power.
-        .synchronous(SqliteSynchronous::Full)
+        .synchronous(synchronous)
         .foreign_keys(true)
         .pragma("wal_autocheckpoint", limits::CHECKPOINT_PAGES.to_string())
         .statement_cache_capacity(limits::WRITER_STATEMENTS)
