@@ -92,8 +92,7 @@ impl Lanes {
                 End::Serving => self.entries.pop_front(),
                 End::Far => self.entries.pop_back(),
             };
-            let next =
-                exit.or_else(|| entry().map(|id| QueuedIntent { id, lane: Lane::Entries }));
+            let next = exit.or_else(|| entry().map(|id| QueuedIntent { id, lane: Lane::Entries }));
             let Some(next) = next else { break };
             taken.push(next);
         }

@@ -3,26 +3,26 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    OrderId, Shares, Side, Timestamp, TokenId, Usd,
+    OrderId, Shares, Side, TokenId,
     decide::Verdict,
     ids::{IntentId, RelationshipId},
     lifecycle::{Filled, OrderAlarm},
-    money::ONE,
+    money::{LOT, ONE},
     policy::Sizing,
+    trade::Quantity,
 };
 use engine::{
     orders::booked_so_far,
     ports::{
-        detection::Detection,
         execution::{Intent, OrderRecord},
-        reports::{IntentEnd, Reports},
+        reports::{DecisionRecord, IntentEnd},
         store::{EventKind, Store, StoreResult},
     },
 };
 
 use super::{
-    scenario::{Scenario, leader_wallet},
-    venue::{Venue, VenueLine},
+    scenario::{Scenario, leader_wallet, token},
+    venue::VenueLine,
     world::World,
 };
 use crate::executor::block_on;
@@ -31,16 +31,286 @@ use crate::executor::block_on;
 const ALL: usize = 100_000;
 
 /// What a run has come to.
-#[derive(Clone, Debug, Default)]
-pub struct Verdict2 {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Judgement {
     /// Broken rules, in words; empty when all is well.
     pub broken: Vec<String>,
-    /// Shares bought for followers.
+    /// Micro-shares bought for followers.
     pub bought: i64,
-    /// Shares sold for followers.
+    /// Micro-shares sold for followers.
     pub sold: i64,
     /// Attempts signed.
     pub attempts: usize,
-    /// Whether followers still hold what their leader has sold.
+    /// Copies decided.
+    pub copies: usize,
+    /// Followers still hold what their leader has sold.
     pub stranded: bool,
+}
+
+/// Everything stored that is judged.
+struct Stored {
+    decisions: Vec<DecisionRecord>,
+    intents: Vec<Intent>,
+    ends: Vec<IntentEnd>,
+    attempts: Vec<OrderRecord>,
+}
+
+impl Stored {
+    async fn read(store: &dyn Store) -> StoreResult<Self> {
+        let intents = store.intents_after(None, IntentId(0), ALL).await?;
+        let ids: Vec<IntentId> = intents.iter().map(|intent| intent.id).collect();
+        Ok(Self {
+            decisions: store.decisions_after(None, 0, ALL).await?,
+            ends: store.ends_of(&ids).await?,
+            attempts: store.attempts_of(&ids).await?,
+            intents,
+        })
+    }
+}
+
+/// Judges a run that has come to rest.
+///
+/// # Errors
+/// Store errors.
+pub fn judge(world: &World, scenario: &Scenario) -> StoreResult<Judgement> {
+    let mut broken = world.monitor.broken();
+    let stored = block_on(Stored::read(world.store.as_ref()))?;
+    let lines = world.venue.lines();
+    orders_against_venue(world, &stored, &lines, &mut broken);
+    intents_against_venue(&stored, &lines, &mut broken);
+    decisions_are_answered(&stored, &mut broken);
+    block_on(everybody_is_answered(world, scenario, &stored, &mut broken))?;
+    block_on(books_are_clear(world, &stored, &mut broken))?;
+    copies_are_bounded(world, scenario, &stored, &lines, &mut broken);
+    let most = 2 * stored.intents.len() + 2;
+    if world.doorbell.longest() > most {
+        broken.push(format!(
+            "{} ids waited at once for {} intents",
+            world.doorbell.longest(),
+            stored.intents.len()
+        ));
+    }
+    let violations = block_on(crate::checkers::always(world.store.as_ref()))?;
+    broken.extend(violations.iter().map(ToString::to_string));
+    let total = |side: Side| {
+        let of_side = lines.values().filter(|line| line.plan.side == side);
+        of_side.map(|line| line.executed().quantity.shares.0).sum()
+    };
+    Ok(Judgement {
+        stranded: stranded(world, scenario),
+        broken,
+        bought: total(Side::Buy),
+        sold: total(Side::Sell),
+        attempts: stored.attempts.len(),
+        copies: stored.intents.len(),
+    })
+}
+
+/// What was posted was committed before; what is booked is what the chain has; every order is over.
+fn orders_against_venue(
+    world: &World,
+    stored: &Stored,
+    lines: &BTreeMap<OrderId, VenueLine>,
+    broken: &mut Vec<String>,
+) {
+    let known: BTreeMap<OrderId, &OrderRecord> =
+        stored.attempts.iter().map(|record| (record.order.id, record)).collect();
+    for (id, line) in lines {
+        if !known.contains_key(id) {
+            broken.push(format!("the venue got order {id} ({} times), which nobody committed", line.arrived));
+        }
+        if line.given() > line.plan.amounts.maker {
+            broken.push(format!("order {id} gave {} of {}", line.given(), line.plan.amounts.maker));
+        }
+    }
+    for record in &stored.attempts {
+        let name = format!("order {} of intent {}", record.number, record.intent.id);
+        let booked = booked_so_far(record.intent.side, record.booked).unwrap_or_default();
+        let settled: Filled = world.venue.settled(record.order.id);
+        if booked != settled {
+            broken.push(format!("{name}: booked {booked:?}, settled {settled:?}"));
+        }
+        if !record.state.is_settled() {
+            broken.push(format!("{name}: ends {}", record.state.label()));
+        }
+    }
+}
+
+/// Executed amounts never exceed the intent; an entry is signed at most once.
+fn intents_against_venue(stored: &Stored, lines: &BTreeMap<OrderId, VenueLine>, broken: &mut Vec<String>) {
+    for intent in &stored.intents {
+        let own = stored.attempts.iter().filter(|record| record.intent.id == intent.id);
+        let (mut given, mut attempts) = (0, 0);
+        for record in own {
+            attempts += 1;
+            given += lines.get(&record.order.id).map_or(0, VenueLine::given);
+        }
+        if given > intent.amount {
+            broken.push(format!("intent {}: executed {given} of {}", intent.id, intent.amount));
+        }
+        if intent.side == Side::Buy && attempts > 1 {
+            broken.push(format!("intent {}: an entry has {attempts} orders", intent.id));
+        }
+        let ended = stored.ends.iter().any(|end| end.intent == intent.id);
+        if attempts == 0 && !ended {
+            broken.push(format!("intent {}: neither an order nor an end", intent.id));
+        }
+    }
+}
+
+/// One decision per (part, relationship), and a copy has its intent.
+fn decisions_are_answered(stored: &Stored, broken: &mut Vec<String>) {
+    let mut seen = BTreeMap::new();
+    for decision in &stored.decisions {
+        let key = (decision.key, decision.part, decision.relationship);
+        if seen.insert(key, decision.id).is_some() {
+            broken.push(format!("decided twice: {key:?}"));
+        }
+        let copies = matches!(decision.verdict, Verdict::Copy(_));
+        let has_intent =
+            decision.intent.is_some_and(|id| stored.intents.iter().any(|intent| intent.id == id));
+        if copies != has_intent {
+            broken.push(format!("decision {}: copy {copies}, intent {has_intent}", decision.id));
+        }
+    }
+    if stored.intents.len() != stored.decisions.iter().filter(|decision| decision.intent.is_some()).count() {
+        broken.push("there are intents without a decision".to_owned());
+    }
+}
+
+/// Every canonical trade of a leader has parts for its whole quantity, decided for every follower.
+async fn everybody_is_answered(
+    world: &World,
+    scenario: &Scenario,
+    stored: &Stored,
+    broken: &mut Vec<String>,
+) -> StoreResult<()> {
+    let leaders = world.store.leaders().await?;
+    let mut trades: BTreeMap<domain::trade::GroupKey, Quantity> = BTreeMap::new();
+    for (tx, fill) in world.venue.all_fills() {
+        let Some(leader) = leaders.iter().find(|leader| leader.wallet == fill.wallet) else { continue };
+        let key = domain::trade::GroupKey { leader: leader.id, tx, token: fill.token, side: fill.side };
+        let sum = trades.entry(key).or_default();
+        *sum = sum.plus(Quantity { shares: fill.shares, usd: fill.usd }).unwrap_or(*sum);
+    }
+    let relationships = world.store.relationships(None).await?;
+    for (key, quantity) in trades {
+        let Some((group, _)) = world.store.group_with_fills(key).await? else {
+            broken.push(format!("trade {} was never seen", key.tx));
+            continue;
+        };
+        if scenario.reads_chain && group.chain != Some(quantity) {
+            broken.push(format!("trade {}: stored {:?}, the chain has {quantity:?}", key.tx, group.chain));
+        }
+        if quantity.shares.less(group.decided) >= LOT {
+            broken.push(format!(
+                "trade {}: {} shares have no answer",
+                key.tx,
+                quantity.shares.less(group.decided)
+            ));
+        }
+        for relationship in relationships.iter().filter(|relationship| relationship.leader == key.leader) {
+            for part in 0..group.parts {
+                let answered = stored.decisions.iter().any(|decision| {
+                    (decision.key, decision.part, decision.relationship) == (key, part, relationship.id)
+                });
+                if !answered {
+                    broken.push(format!("trade {} part {part}: no answer for {}", key.tx, relationship.id));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// No reservation is left, cash and positions are the sums of the ledger, and nothing was overfilled.
+async fn books_are_clear(world: &World, stored: &Stored, broken: &mut Vec<String>) -> StoreResult<()> {
+    let reservations = world.store.reservations(None).await?;
+    if !reservations.is_empty() {
+        broken.push(format!("reservations are left: {reservations:?}"));
+    }
+    let mut held: BTreeMap<(RelationshipId, TokenId), i64> = BTreeMap::new();
+    let mut cash: BTreeMap<domain::ids::AccountId, i64> = BTreeMap::new();
+    for row in world.store.ledger_after(None, 0, ALL).await? {
+        *cash.entry(row.account).or_default() += row.entry.cash.0;
+        if let Some(key) = row.relationship.zip(row.token) {
+            *held.entry(key).or_default() += row.entry.shares.0;
+        }
+    }
+    for record in world.store.positions(None).await? {
+        let sum = held.remove(&(record.relationship, record.token)).unwrap_or_default();
+        if sum != record.position.shares.0 {
+            broken.push(format!(
+                "relationship {}: holds {}, booked {sum}",
+                record.relationship, record.position.shares
+            ));
+        }
+    }
+    if held.values().any(|shares| *shares != 0) {
+        broken.push(format!("booked shares without a position: {held:?}"));
+    }
+    for account in world.store.accounts(None).await? {
+        let sum = cash.get(&account.trading.id).copied().unwrap_or_default();
+        if sum != account.cash.0 {
+            broken.push(format!("account {}: cash {}, booked {sum}", account.trading.id, account.cash));
+        }
+    }
+    let events = world.store.events_after(0, ALL).await?;
+    for (_, event) in events {
+        if let EventKind::OrderAlarm { order, alarm: OrderAlarm::Overfilled } = event.kind {
+            let intent = stored.attempts.iter().find(|record| record.order.id == order);
+            broken.push(format!("order {order} is overfilled: {:?}", intent.map(|record| record.amounts)));
+        }
+    }
+    Ok(())
+}
+
+/// Followers never buy more than their share of what the leader really bought, each trade counted once.
+fn copies_are_bounded(
+    world: &World,
+    scenario: &Scenario,
+    stored: &Stored,
+    lines: &BTreeMap<OrderId, VenueLine>,
+    broken: &mut Vec<String>,
+) {
+    let happened = world.venue.happened();
+    for (follower, (_, relationship)) in scenario.followers.iter().zip(&world.relationships) {
+        let wallet = leader_wallet(follower.leader);
+        for number in &scenario.tokens {
+            let token = token(*number);
+            let trades = happened
+                .iter()
+                .filter(|trade| trade.wallet == wallet && trade.token == token && trade.side == Side::Buy);
+            let allowed: i64 = trades
+                .map(|trade| {
+                    let whole: i64 = trade.fills.iter().map(|fill| fill.usd.0).sum();
+                    match follower.policy.sizing {
+                        Sizing::Ratio(ratio) => whole * ratio / ONE,
+                        Sizing::Fixed(usd) => usd.0,
+                    }
+                })
+                .sum();
+            let own = stored.attempts.iter().filter(|record| {
+                let intent = &record.intent;
+                intent.relationship == *relationship && intent.token == token && intent.side == Side::Buy
+            });
+            let spent: i64 = own.filter_map(|record| lines.get(&record.order.id)).map(VenueLine::given).sum();
+            if spent > allowed {
+                broken
+                    .push(format!("relationship {relationship}: bought for {spent}, its share is {allowed}"));
+            }
+        }
+    }
+}
+
+/// Whether a follower holds a tradable amount of what its leader no longer holds at all.
+fn stranded(world: &World, scenario: &Scenario) -> bool {
+    let Ok(positions) = block_on(world.store.positions(None)) else { return false };
+    scenario.followers.iter().zip(&world.relationships).any(|(follower, (_, relationship))| {
+        positions.iter().any(|record| {
+            let gone = world.venue.balance(leader_wallet(follower.leader), record.token) <= Shares::ZERO;
+            let held = record.position.shares >= Shares(5 * ONE);
+            record.relationship == *relationship && gone && held
+        })
+    })
 }

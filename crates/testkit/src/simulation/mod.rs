@@ -5,7 +5,12 @@
 //! breaks on purpose it breaks in wrappers around ports.
 
 pub mod doorbell;
+pub mod explorer;
 pub mod faulty;
+pub mod judge;
 pub mod monitor;
 pub mod probe;
+pub mod scenario;
+pub mod tampering;
 pub mod venue;
+pub mod world;

@@ -93,8 +93,7 @@ impl Monitor {
                 ));
             }
             let booked = booked_so_far(newest.intent.side, record.booked).unwrap_or_default();
-            let at_venue =
-                self.venue.lines().get(&record.order.id).map_or(0, super::venue::VenueLine::given);
+            let at_venue = self.venue.lines().get(&record.order.id).map_or(0, super::venue::VenueLine::given);
             taken += if record.state == OrderState::Failed {
                 at_venue
             } else {

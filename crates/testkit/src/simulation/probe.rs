@@ -8,13 +8,16 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     future::pending,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use domain::{Clock, Timestamp};
 
-use super::venue::Venue;
+use super::{venue::Venue, world::WARM};
 use crate::virtual_clock::VirtualClock;
 
 /// A paused caller stops this long: longer than every lease.
@@ -152,7 +155,17 @@ pub struct Planned {
 pub struct Probe {
     clock: Arc<VirtualClock>,
     venue: Arc<Venue>,
+    flying: AtomicUsize,
     state: Mutex<State>,
+}
+
+/// A store call in flight.
+pub struct Flight<'a>(&'a AtomicUsize);
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 #[derive(Default)]
@@ -175,7 +188,12 @@ impl Probe {
     #[must_use]
     pub fn new(clock: Arc<VirtualClock>, venue: Arc<Venue>, plan: &[Planned]) -> Arc<Self> {
         let plan = plan.iter().map(|planned| (planned.index, planned.fault)).collect();
-        Arc::new(Self { clock, venue, state: Mutex::new(State { plan, ..State::default() }) })
+        Arc::new(Self {
+            clock,
+            venue,
+            flying: AtomicUsize::new(0),
+            state: Mutex::new(State { plan, ..State::default() }),
+        })
     }
 
     /// Passes a call: pauses, hangs and crashes here, and returns what the wrapper itself must do.
@@ -205,7 +223,8 @@ impl Probe {
         let index = state.calls;
         state.calls += 1;
         let world = (state.changes, revision);
-        if state.seen.insert((actor, method, world)) {
+        let warm = self.clock.uptime() >= WARM;
+        if warm && state.seen.insert((actor, method, world)) {
             let crashes = state.crash_seen.insert((actor.process, world));
             state.sites.push(CallSite { index, actor, method, kind, crashes });
         }
@@ -233,6 +252,25 @@ impl Probe {
     pub fn is_frozen(&self, actor: Actor) -> bool {
         let now = self.clock.now();
         self.lock().frozen.get(&actor).is_some_and(|until| *until > now)
+    }
+
+    /// The actor's process ended: whoever comes next is not paused.
+    pub fn thaw(&self, actor: Actor) {
+        self.lock().frozen.remove(&actor);
+    }
+
+    /// Counts a store call in flight until the guard is dropped: a store with threads of its own answers
+    /// in real time, and virtual time must wait for it.
+    #[must_use]
+    pub fn flight(&self) -> Flight<'_> {
+        self.flying.fetch_add(1, Ordering::SeqCst);
+        Flight(&self.flying)
+    }
+
+    /// Whether a store call is in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> bool {
+        self.flying.load(Ordering::SeqCst) > 0
     }
 
     /// Whether anybody is paused.

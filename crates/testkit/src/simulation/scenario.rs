@@ -11,11 +11,12 @@ use domain::{
     trade::Quantity,
 };
 use engine::ports::{
-    following::{AccountMode, Following, NewAccount, NewRelationship},
+    following::{AccountMode, NewAccount, NewRelationship},
     store::{Store, StoreResult},
 };
 
 use super::{
+    probe::Role,
     venue::{BookChange, LeaderTrade, Venue},
     world::START,
 };
@@ -65,6 +66,8 @@ pub struct Scenario {
     pub reads_chain: bool,
     /// Whether the watcher reads the history.
     pub reads_history: bool,
+    /// What runs in which process.
+    pub processes: Vec<Vec<Role>>,
     /// Whether all roles of a process have one instance id.
     pub shared_instances: bool,
     /// Every n-th settlement fails.
@@ -128,6 +131,11 @@ pub fn book(bid: (i64, i64), ask: (i64, i64)) -> Book {
     Book { bids: level(bid), asks: level(ask) }
 }
 
+/// A change of the first token's book.
+fn change(at: Timestamp, bid: (i64, i64), ask: (i64, i64)) -> BookChange {
+    BookChange { at, token: token(7), book: book(bid, ask), hollow: false }
+}
+
 /// A fill of whole shares at a price in cents.
 #[must_use]
 pub fn fill(shares: i64, cents: i64) -> Quantity {
@@ -144,11 +152,15 @@ impl Scenario {
             tokens: vec![7],
             leaders: vec![(1, Shares::ZERO)],
             followers: vec![Follower { leader: 1, policy, deposit: Usd(1_000 * ONE) }],
-            books: vec![BookChange { at: START, token: token(7), book: book((49, 1_000), (50, 1_000)) }],
+            books: vec![change(START, (49, 1_000), (50, 1_000))],
             trades: Vec::new(),
             actions: Vec::new(),
             reads_chain: true,
             reads_history: true,
+            processes: vec![
+                vec![Role::Watcher, Role::Worker, Role::Settlement, Role::Rescuer],
+                vec![Role::Worker, Role::Settlement],
+            ],
             shared_instances: true,
             failing_every: None,
         }
@@ -163,7 +175,7 @@ impl Scenario {
     /// The same, but the book holds less than the copy.
     #[must_use]
     pub fn entry_part_filled() -> Self {
-        let books = vec![BookChange { at: START, token: token(7), book: book((49, 1_000), (50, 15)) }];
+        let books = vec![change(START, (49, 1_000), (50, 15))];
         Self { name: "entry, part filled".to_owned(), books, ..Self::entry() }
     }
 
@@ -172,9 +184,8 @@ impl Scenario {
     pub fn entry_killed() -> Self {
         let mut scenario = Self { name: "entry, killed".to_owned(), ..Self::entry() };
         scenario.books = vec![
-            // Shown for the decision, nothing behind it.
-            BookChange { at: START, token: token(7), book: shown_only() },
-            BookChange { at: at(12), token: token(7), book: book((49, 1_000), (50, 1_000)) },
+            BookChange { hollow: true, ..change(START, (49, 1_000), (50, 1_000)) },
+            change(at(12), (49, 1_000), (50, 1_000)),
         ];
         scenario
     }
@@ -183,10 +194,7 @@ impl Scenario {
     #[must_use]
     pub fn exit_in_two_attempts() -> Self {
         let mut scenario = Self { name: "exit in two attempts".to_owned(), ..Self::entry() };
-        scenario.books = vec![
-            BookChange { at: START, token: token(7), book: book((49, 15), (50, 1_000)) },
-            BookChange { at: at(23), token: token(7), book: book((48, 1_000), (50, 1_000)) },
-        ];
+        scenario.books = vec![change(START, (49, 15), (50, 1_000)), change(at(23), (48, 1_000), (50, 1_000))];
         scenario.trades.push(sells(20));
         scenario
     }
@@ -248,15 +256,6 @@ fn account(number: usize) -> NewAccount {
         key: KeyRef(format!("key {number}")),
         cap: None,
     }
-}
-
-/// A book whose offer is too small for anything: the decision sees a price, the order finds nobody.
-fn shown_only() -> Book {
-    let mut shown = book((49, 1_000), (50, 1));
-    for level in &mut shown.asks {
-        level.size = Shares(50);
-    }
-    shown
 }
 
 /// The leader buys 400 shares at 50 cents.

@@ -10,7 +10,6 @@ use engine::{
     market_cache::MarketCache,
     ports::{
         detection::{Lane, Source},
-        execution::Execution,
         following::RelationshipStatus,
         queue::Queue,
         store::{InstanceId, Store, StoreError, StoreResult},
@@ -38,6 +37,8 @@ use crate::{
 
 /// When a simulation begins.
 pub const START: Timestamp = Timestamp::from_seconds(1_790_000_000);
+/// No fault strikes before: by then everybody has started, and a first start has taken its baseline.
+pub const WARM: Duration = Duration::from_secs(3);
 /// A run that is not resolved this long after its last planned event never will be.
 const PATIENCE: Duration = Duration::from_secs(1_200);
 /// How often the loops of a process come round when there is nothing to do.
@@ -125,7 +126,7 @@ impl World {
             executor: Executor::default(),
             tasks: Vec::new(),
             script: None,
-            lives: vec![0; 2],
+            lives: vec![0; experiment.scenario.processes.len()],
             shared_instances: experiment.scenario.shared_instances,
         };
         for process in 0..world.lives.len() {
@@ -193,7 +194,8 @@ impl World {
                 return waits("there is open work");
             }
             let far = Timestamp(i64::MAX);
-            let waiting = store.count_waiting(Lane::Exits, far).await? + store.count_waiting(Lane::Entries, far).await?;
+            let waiting = store.count_waiting(Lane::Exits, far).await?
+                + store.count_waiting(Lane::Entries, far).await?;
             if waiting > 0 {
                 return waits("an intent waits");
             }
@@ -225,7 +227,8 @@ impl World {
 
     /// The process dies: its tasks are dropped where they stand, and its end is seen.
     fn end(&mut self, process: usize) -> StoreResult<()> {
-        let (dead, alive) = std::mem::take(&mut self.tasks).into_iter().partition(|(actor, _)| actor.process == process);
+        let (dead, alive) =
+            std::mem::take(&mut self.tasks).into_iter().partition(|(actor, _)| actor.process == process);
         self.tasks = alive;
         let dead: Vec<(Actor, TaskId)> = dead;
         let now = self.clock.now();
@@ -279,12 +282,15 @@ impl World {
     }
 
     fn start(&mut self, process: usize, experiment: &Experiment<'_>) -> StoreResult<()> {
-        for role in [Role::Watcher, Role::Worker, Role::Settlement, Role::Rescuer] {
+        let roles = experiment.scenario.processes.get(process).cloned().unwrap_or_default();
+        for role in roles {
             let actor = Actor { process, role };
             let ports = self.ports(actor, experiment)?;
             let scenario = experiment.scenario;
             let task = match role {
-                Role::Watcher => self.executor.spawn(watch(ports, scenario.reads_chain, scenario.reads_history)),
+                Role::Watcher => {
+                    self.executor.spawn(watch(ports, scenario.reads_chain, scenario.reads_history))
+                }
                 Role::Worker => self.executor.spawn(work(ports)),
                 Role::Settlement => self.executor.spawn(settle(ports, scenario.reads_chain)),
                 Role::Rescuer => self.executor.spawn(rescue(ports)),
@@ -308,7 +314,8 @@ impl World {
                     Action::Reorganise(depth) => venue.reorganise(depth),
                     Action::Pause(follower) => {
                         let Some((owner, id)) = of(follower) else { continue };
-                        let paused = store.set_status(owner, id, RelationshipStatus::Paused, clock.now()).await;
+                        let paused =
+                            store.set_status(owner, id, RelationshipStatus::Paused, clock.now()).await;
                         if paused.is_ok() {
                             monitor.paused(id);
                         }
@@ -316,7 +323,8 @@ impl World {
                     Action::Resume(follower) => {
                         let Some((owner, id)) = of(follower) else { continue };
                         monitor.resumed(id);
-                        let _resumed = store.set_status(owner, id, RelationshipStatus::Active, clock.now()).await;
+                        let _resumed =
+                            store.set_status(owner, id, RelationshipStatus::Active, clock.now()).await;
                     }
                 }
             }

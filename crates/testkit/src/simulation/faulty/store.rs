@@ -46,9 +46,16 @@ pub struct FaultyStore {
 }
 
 impl FaultyStore {
-    async fn read<T>(&self, method: &'static str, call: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
+    async fn read<T>(
+        &self,
+        method: &'static str,
+        call: impl Future<Output = StoreResult<T>>,
+    ) -> StoreResult<T> {
         match self.probe.pass(self.actor, method, Kind::Read).await {
-            None => call.await,
+            None => {
+                let _flight = self.probe.flight();
+                call.await
+            }
             Some(_) => Err(StoreError::Unavailable("planned".to_owned())),
         }
     }
@@ -65,7 +72,9 @@ impl FaultyStore {
             Some(Fault::LostBefore) => return Err(StoreError::OutcomeUnknown("planned".to_owned())),
             _ => {}
         }
+        let flight = self.probe.flight();
         let answer = call.await;
+        drop(flight);
         if let Ok(answer) = &answer {
             note(answer);
         }

@@ -49,8 +49,6 @@ pub(super) struct Chain {
 pub(super) enum Move {
     NewIndex,
     NextBlock,
-    /// They never come back.
-    Drop,
 }
 
 impl Chain {
@@ -122,7 +120,6 @@ impl Chain {
             match how {
                 Move::NewIndex => fills.extend(own),
                 Move::NextBlock => carried = own.collect(),
-                Move::Drop => {}
             }
             self.push_block(block.header.time, fills, block.first_index + 7);
         }

@@ -6,9 +6,9 @@ use domain::{
     Book, Level, OrderId, OrderPlan, Price, Rounding, Shares, Side, Timestamp, TxHash, Usd,
     lifecycle::Filled, trade::Quantity,
 };
-use engine::ports::venue::{AcceptedStatus, Acceptance, ChainFill, PostReply, RejectReason};
+use engine::ports::venue::{Acceptance, AcceptedStatus, ChainFill, PostReply, RejectReason};
 
-use super::{Duplicated, LineTrade, Settling, State, VenueLine, chain::digest};
+use super::{BookChange, Duplicated, LineTrade, Settling, State, VenueLine, chain::digest};
 
 /// From match to the earliest block.
 const SETTLES_AFTER: Duration = Duration::from_secs(1);
@@ -17,11 +17,13 @@ const SETTLES_AFTER: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct VenueBook {
     book: Book,
+    hollow: bool,
 }
 
 impl VenueBook {
-    pub fn replace(&mut self, book: &Book) {
-        self.book = book.clone();
+    pub fn replace(&mut self, change: &BookChange) {
+        self.book = change.book.clone();
+        self.hollow = change.hollow;
     }
 
     pub fn shown(&self) -> Option<Book> {
@@ -36,7 +38,7 @@ impl VenueBook {
             Side::Sell => &mut self.book.bids,
         };
         let mut total = Quantity::ZERO;
-        for level in levels.iter_mut() {
+        for level in levels.iter_mut().filter(|_| !self.hollow) {
             let (shares, usd) = (total.shares.0, total.usd.0);
             let open = match plan.side {
                 Side::Buy => shares_for(left - usd, level.price),

@@ -54,6 +54,8 @@ pub struct BookChange {
     pub token: TokenId,
     /// The book from then on.
     pub book: Book,
+    /// Shown, but whoever sends an order finds nobody.
+    pub hollow: bool,
 }
 
 /// What the venue knows of one order id.
@@ -297,7 +299,7 @@ impl State {
             self.mine(at);
             if change == Some(at) {
                 let change = self.changes.remove(0);
-                self.books.entry(change.token).or_default().replace(&change.book);
+                self.books.entry(change.token).or_default().replace(&change);
             } else if trade == Some(at) {
                 let trade = self.leader_trades.remove(0);
                 self.happen(trade);

@@ -88,8 +88,7 @@ impl VenueModel {
 
     fn with_chain_and_age(self, models: &mut Vec<Self>) {
         for replaced_tx in [false, true] {
-            for reorganisation in
-                [Reorganisation::None, Reorganisation::NewIndex, Reorganisation::NextBlock]
+            for reorganisation in [Reorganisation::None, Reorganisation::NewIndex, Reorganisation::NextBlock]
             {
                 for maximum_age in [None, Some(Duration::from_secs(10))] {
                     for shows_done_orders in [true, false] {

@@ -8,8 +8,8 @@ use domain::{
 };
 use engine::ports::venue::{
     BlockHeader, ChainEvent, ChainReader, HistoryKind, HistoryResponse, HistoryRow, MarketData, OrderGateway,
-    OrderLookup, OrderQuery, PostReply, PreparedOrder, SettlementStatus, TradeHistory, VenueError, VenueOrder,
-    VenueOrderStatus, VenueTrade,
+    OrderLookup, OrderQuery, PostReply, PreparedOrder, SettlementStatus, TradeHistory, VenueError,
+    VenueOrder, VenueOrderStatus, VenueTrade,
 };
 
 use super::{LineTrade, State, Venue, VenueLine, chain::digest, row_price};
@@ -46,10 +46,8 @@ impl OrderGateway for Venue {
 
 /// The order of a plan: its bytes and their digest, so that equal plans have equal ids.
 pub(crate) fn prepared(plan: &OrderPlan) -> Result<PreparedOrder, VenueError> {
-    let body = serde_json::to_vec(plan).map_err(|error| VenueError::Malformed {
-        what: "prepare".to_owned(),
-        reason: error.to_string(),
-    })?;
+    let body = serde_json::to_vec(plan)
+        .map_err(|error| VenueError::Malformed { what: "prepare".to_owned(), reason: error.to_string() })?;
     Ok(PreparedOrder { id: OrderId(digest(&body)), body })
 }
 
@@ -59,8 +57,7 @@ impl State {
         let visible = line.trades.iter().filter(|trade| trade.at.plus(lag) <= now);
         let trades: Vec<VenueTrade> = visible.map(|trade| self.shown_trade(trade, now)).collect();
         let matched: Shares = trades.iter().map(|trade| trade.shares).sum();
-        let status =
-            if trades.is_empty() { VenueOrderStatus::Cancelled } else { VenueOrderStatus::Matched };
+        let status = if trades.is_empty() { VenueOrderStatus::Cancelled } else { VenueOrderStatus::Matched };
         let order = self.model.shows_done_orders.then_some(VenueOrder { status, matched });
         OrderLookup { order, trades }
     }

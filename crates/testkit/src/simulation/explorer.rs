@@ -1,0 +1,242 @@
+//! Bounded-exhaustive search: every placement of at most two faults over the calls of a run.
+//!
+//! What is left out, and why that loses nothing:
+//! - A fault at a call that its caller makes again while nothing has changed the world in between is the
+//!   same as one at the first of these calls, later ([`super::probe`]).
+//! - A pause or crash after a call is one before the caller's next call.
+//! - When two first faults lead to the same calls from there on and to the same end, the second fault is
+//!   placed after one of them only.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::{
+    judge::{Judgement, judge},
+    probe::{CallSite, Planned},
+    scenario::Scenario,
+    tampering::{Honest, Tampering},
+    venue::VenueModel,
+    world::{Experiment, StoreFactory, World, in_words},
+};
+use crate::memory_store::MemoryStore;
+
+/// A run and its verdict.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What was planned to go wrong.
+    pub faults: Vec<Planned>,
+    /// What it came to.
+    pub judgement: Judgement,
+    /// Where faults could be placed.
+    pub sites: Vec<CallSite>,
+    /// Calls in all.
+    pub calls: usize,
+}
+
+/// What an exploration found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Executions, the fault-free one included.
+    pub executions: usize,
+    /// Calls of the fault-free run.
+    pub calls: usize,
+    /// Candidates among them.
+    pub candidates: usize,
+    /// First faults that others stand for.
+    pub merged: usize,
+    /// Executions in which followers still hold what their leader has sold.
+    pub stranded: usize,
+    /// Executions in which nothing was bought.
+    pub missed: usize,
+    /// Broken executions, in words.
+    pub broken: Vec<String>,
+}
+
+/// What is explored.
+pub struct Exploration<'a> {
+    /// What happens.
+    pub scenario: &'a Scenario,
+    /// How the venue behaves.
+    pub model: VenueModel,
+    /// What is wrong with the engine, if anything.
+    pub tampering: &'a dyn Tampering,
+    /// At most this many faults: 1 or 2.
+    pub faults: usize,
+    /// Which calls are candidates, beyond what the probe says.
+    pub only: fn(&CallSite) -> bool,
+    /// Stops at the first broken execution.
+    pub first_only: bool,
+}
+
+impl<'a> Exploration<'a> {
+    /// All placements of at most two faults in a scenario.
+    #[must_use]
+    pub fn of(scenario: &'a Scenario, model: VenueModel) -> Self {
+        Self { scenario, model, tampering: &Honest, faults: 2, only: |_| true, first_only: false }
+    }
+
+    /// Explores, on every core.
+    #[must_use]
+    pub fn explore(&self) -> Report {
+        let base = self.run(&[]);
+        let mut report = Report {
+            calls: base.calls,
+            candidates: base.sites.iter().filter(|site| (self.only)(site)).count(),
+            ..Report::default()
+        };
+        report.take(&base);
+        if self.faults == 0 || (self.first_only && !report.broken.is_empty()) {
+            return report;
+        }
+        let singles = self.run_all(&self.placements(&base), &mut report);
+        if self.faults < 2 || (self.first_only && !report.broken.is_empty()) {
+            return report;
+        }
+        let mut seen = HashSet::from([after(&base, usize::MAX)]);
+        let mut pairs = Vec::new();
+        for run in singles {
+            let first = run.faults.first().map_or(0, |planned| planned.index);
+            if seen.insert(after(&run, first)) {
+                pairs.extend(self.placements(&run));
+            } else {
+                report.merged += 1;
+            }
+        }
+        self.run_all(&pairs, &mut report);
+        report
+    }
+
+    /// The run with the faults of `run` and one more, for every placement after them.
+    fn placements(&self, run: &Run) -> Vec<Vec<Planned>> {
+        let last = run.faults.last().map(|planned| planned.index);
+        let later =
+            run.sites.iter().filter(|site| last.is_none_or(|last| site.index > last) && (self.only)(site));
+        later
+            .flat_map(|site| site.faults().map(|fault| Planned { index: site.index, fault }))
+            .map(|planned| run.faults.iter().copied().chain([planned]).collect())
+            .collect()
+    }
+
+    fn run_all(&self, plans: &[Vec<Planned>], report: &mut Report) -> Vec<Run> {
+        let next = AtomicUsize::new(0);
+        let keep = plans.iter().all(|plan| plan.len() < self.faults);
+        let done: Mutex<(BTreeMap<usize, Run>, Report)> = Mutex::default();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            for _ in 0..cores {
+                scope.spawn(|| {
+                    loop {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(plan) = plans.get(index) else { return };
+                        let run = self.run(plan);
+                        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                        done.1.take(&run);
+                        if self.first_only && !done.1.broken.is_empty() {
+                            next.store(plans.len(), Ordering::Relaxed);
+                        }
+                        if keep {
+                            done.0.insert(index, run);
+                        }
+                    }
+                });
+            }
+        });
+        let (runs, found) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        report.add(found);
+        runs.into_values().collect()
+    }
+
+    /// One execution.
+    #[must_use]
+    pub fn run(&self, faults: &[Planned]) -> Run {
+        run(self.scenario, self.model, faults, self.tampering, &|clock| {
+            std::sync::Arc::new(MemoryStore::new(clock))
+        })
+        .0
+    }
+}
+
+/// One execution on any store. Returns the world too, for looking closer.
+#[must_use]
+pub fn run(
+    scenario: &Scenario,
+    model: VenueModel,
+    faults: &[Planned],
+    tampering: &dyn Tampering,
+    store: &StoreFactory,
+) -> (Run, Option<World>) {
+    let experiment = Experiment { scenario, model, faults, tampering, store };
+    let mut run =
+        Run { faults: faults.to_vec(), judgement: Judgement::default(), sites: Vec::new(), calls: 0 };
+    let mut world = match World::new(&experiment) {
+        Ok(world) => world,
+        Err(error) => {
+            run.judgement.broken.push(in_words(&error));
+            return (run, None);
+        }
+    };
+    let outcome = world.run(&experiment).and_then(|resolved| {
+        let mut judgement = judge(&world, scenario)?;
+        if !resolved {
+            let what = world.unresolved()?.unwrap_or_else(|| "nobody has anything to do".to_owned());
+            judgement.broken.insert(0, format!("never comes to rest: {what}"));
+        }
+        Ok(judgement)
+    });
+    run.judgement =
+        outcome.unwrap_or_else(|error| Judgement { broken: vec![in_words(&error)], ..Judgement::default() });
+    run.sites = world.probe.sites();
+    run.calls = world.probe.calls();
+    (run, Some(world))
+}
+
+impl Run {
+    /// The plan and what was broken, in words.
+    #[must_use]
+    pub fn story(&self) -> String {
+        let site = |planned: &Planned| {
+            let site = self.sites.iter().find(|site| site.index == planned.index);
+            let at = site.map_or_else(String::new, |site| {
+                format!("{:?} {} of process {}", site.actor.role, site.method, site.actor.process)
+            });
+            format!("{:?} at call {} ({at})", planned.fault, planned.index)
+        };
+        let faults: Vec<String> = self.faults.iter().map(site).collect();
+        format!("[{}] {}", faults.join(", "), self.judgement.broken.join("; "))
+    }
+}
+
+impl Report {
+    fn take(&mut self, run: &Run) {
+        self.executions += 1;
+        self.stranded += usize::from(run.judgement.stranded);
+        self.missed += usize::from(run.judgement.bought == 0);
+        if !run.judgement.broken.is_empty() {
+            self.broken.push(run.story());
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.executions += other.executions;
+        self.stranded += other.stranded;
+        self.missed += other.missed;
+        self.broken.extend(other.broken);
+        self.broken.sort();
+    }
+}
+
+/// A digest of the candidate calls after a fault, and of the end.
+fn after(run: &Run, first: usize) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for site in run.sites.iter().filter(|site| first == usize::MAX || site.index > first) {
+        (site.actor, site.method, site.crashes).hash(&mut hasher);
+    }
+    run.judgement.hash(&mut hasher);
+    hasher.finish()
+}
