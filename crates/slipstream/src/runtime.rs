@@ -13,9 +13,9 @@ use domain::Clock;
 use engine::{
     market_cache::MarketCache,
     ports::{
-        detection::{Detection, Lane, Source},
+        detection::{Lane, Source},
         queue::Queue,
-        store::{InstanceId, Leases, Store, StoreError},
+        store::{InstanceId, Store, StoreError},
         venue::{ChainReader, MarketData, OrderGateway, TradeHistory},
     },
     rescuer::Rescuer,

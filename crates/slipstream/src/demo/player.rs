@@ -37,8 +37,12 @@ pub struct Played {
     pub events: BTreeMap<Provenance, u64>,
     /// Transactions of leaders played: transaction and how many leader fills it has.
     pub transactions: Vec<TxHash>,
+    /// Fills of leaders played, with their transactions.
+    pub fills: Vec<(TxHash, ForeignFill)>,
     /// Whether everything was played.
     pub done: bool,
+    /// Set by whoever wants nothing more to be played.
+    pub stopped: bool,
 }
 
 /// Plays one tape.
@@ -100,6 +104,9 @@ impl Player {
         while let Some(first) = self.tape.events.get(index) {
             let due = start + Duration::from_millis(first.at / u64::from(self.speed));
             self.clock.sleep(due.saturating_sub(self.clock.uptime())).await;
+            if self.lock().stopped {
+                return Ok(());
+            }
             let batch = same_transaction(&self.tape.events, index);
             index += batch.len();
             self.play_batch(batch, &mut resolved).await?;
@@ -148,8 +155,11 @@ impl Player {
             self.control.set_levels(&book_around(token, px, side, qty, spec.tick)).await?;
             fills.push(ForeignFill { wallet: *wallet, token, side, price: px, shares: qty, maker: false });
         }
-        self.control.trade(&ForeignTrade { tx_hash: tx, fills }).await?;
-        self.lock().transactions.push(tx);
+        let trade = ForeignTrade { tx_hash: tx, fills };
+        self.control.trade(&trade).await?;
+        let mut played = self.lock();
+        played.transactions.push(tx);
+        played.fills.extend(trade.fills.into_iter().map(|fill| (tx, fill)));
         Ok(())
     }
 
