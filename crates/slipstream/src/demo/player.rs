@@ -25,6 +25,9 @@ const MINIMUM: Shares = Shares(5 * ONE);
 const LEVEL_SHARES: i64 = 500 * ONE;
 /// Levels on each side.
 const LEVELS: i64 = 5;
+/// A market is resolved this long after its last trade at the earliest. Played fast, the recorded minutes
+/// between the last trade and the redemption would shrink to less than a block.
+const RESOLVE_AFTER: Duration = Duration::from_secs(4);
 
 /// How far the tape is.
 #[derive(Clone, Debug, Default)]
@@ -99,24 +102,40 @@ impl Player {
     /// When the simulator refuses.
     pub async fn play(&self) -> anyhow::Result<()> {
         let start = self.clock.uptime();
-        let mut resolved = BTreeSet::new();
+        let mut resolutions = Resolutions::default();
         let mut index = 0;
         while let Some(first) = self.tape.events.get(index) {
             let due = start + Duration::from_millis(first.at / u64::from(self.speed));
+            self.resolve_until(&mut resolutions, due).await?;
             self.clock.sleep(due.saturating_sub(self.clock.uptime())).await;
             if self.lock().stopped {
                 return Ok(());
             }
             let batch = same_transaction(&self.tape.events, index);
             index += batch.len();
-            self.play_batch(batch, &mut resolved).await?;
+            self.play_batch(batch, &mut resolutions).await?;
             self.note(batch, first.at);
         }
+        self.resolve_until(&mut resolutions, Duration::MAX).await?;
         self.lock().done = true;
         Ok(())
     }
 
-    async fn play_batch(&self, batch: &[Event], resolved: &mut BTreeSet<usize>) -> anyhow::Result<()> {
+    /// Resolves the markets whose turn comes before `until`, each at its time.
+    async fn resolve_until(&self, resolutions: &mut Resolutions, until: Duration) -> anyhow::Result<()> {
+        while let Some((due, market, winner)) = resolutions.next_before(until) {
+            self.clock.sleep(due.saturating_sub(self.clock.uptime())).await;
+            let Some(spec) = self.specs.get(market) else { continue };
+            let mut payouts = [Price(0); 2];
+            if let Some(payout) = payouts.get_mut(winner) {
+                *payout = Price(ONE);
+            }
+            self.control.resolve(spec.condition, payouts).await?;
+        }
+        Ok(())
+    }
+
+    async fn play_batch(&self, batch: &[Event], resolutions: &mut Resolutions) -> anyhow::Result<()> {
         let Some(first) = batch.first() else { return Ok(()) };
         match &first.kind {
             EventKind::Open { o, qty } => {
@@ -128,18 +147,15 @@ impl Player {
                 self.control.credit_shares(*wallet, token, *qty).await
             }
             EventKind::Redeem { winner, .. } => {
-                // The first redemption of a market resolves it for everybody.
-                if !resolved.insert(first.m) {
-                    return Ok(());
-                }
-                let Some(spec) = self.specs.get(first.m) else { return Ok(()) };
-                let mut payouts = [Price(0); 2];
-                if let Some(payout) = payouts.get_mut(*winner) {
-                    *payout = Price(ONE);
-                }
-                self.control.resolve(spec.condition, payouts).await
+                resolutions.redeemed(first.m, *winner, self.clock.uptime());
+                Ok(())
             }
-            EventKind::Trade { tx, .. } => self.play_trades(*tx, batch).await,
+            EventKind::Trade { tx, .. } => {
+                for event in batch {
+                    resolutions.traded(event.m, self.clock.uptime());
+                }
+                self.play_trades(*tx, batch).await
+            }
         }
     }
 
@@ -177,6 +193,33 @@ impl Player {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Played> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When markets are to be resolved. The first redemption of a market resolves it for everybody.
+#[derive(Default)]
+struct Resolutions {
+    last_trade: BTreeMap<usize, Duration>,
+    due: BTreeSet<(Duration, usize, usize)>,
+    redeemed: BTreeSet<usize>,
+}
+
+impl Resolutions {
+    fn traded(&mut self, market: usize, now: Duration) {
+        self.last_trade.insert(market, now);
+    }
+
+    fn redeemed(&mut self, market: usize, winner: usize, now: Duration) {
+        if self.redeemed.insert(market) {
+            let last = self.last_trade.get(&market).copied().unwrap_or(Duration::ZERO);
+            self.due.insert((now.max(last + RESOLVE_AFTER), market, winner));
+        }
+    }
+
+    fn next_before(&mut self, until: Duration) -> Option<(Duration, usize, usize)> {
+        let first = *self.due.first().filter(|(due, ..)| *due < until)?;
+        self.due.remove(&first);
+        Some(first)
     }
 }
 
@@ -222,12 +265,13 @@ fn spec(tape: &Tape, index: usize, market: &TapeMarket) -> MarketSpec {
     }
 }
 
-/// A hundredth if all recorded prices near the edges allow it, else a thousandth.
+/// A hundredth if every recorded price of the market is one, else a thousandth: averages of several fills
+/// and prices near the edges lie between hundredths.
 fn tick_of(tape: &Tape, market: usize) -> TickSize {
-    let at_edge = tape.events.iter().any(|event| {
-        matches!(event.kind, EventKind::Trade { px, .. } if event.m == market && (px.0 < 40_000 || px.0 > 960_000))
-    });
-    if at_edge { TickSize::Thousandth } else { TickSize::Hundredth }
+    let finer = tape.events.iter().any(
+        |event| matches!(event.kind, EventKind::Trade { px, .. } if event.m == market && px.0 % 10_000 != 0),
+    );
+    if finer { TickSize::Thousandth } else { TickSize::Hundredth }
 }
 
 /// A book whose best price for the leader's side is the recorded price, on the tick.

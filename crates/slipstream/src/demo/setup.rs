@@ -20,7 +20,7 @@ use super::control::Control;
 use crate::secrets::InstallationSecret;
 
 /// Play money of each follower.
-pub const DEPOSIT: Usd = Usd(1_000 * ONE);
+pub const DEPOSIT: Usd = Usd(5_000 * ONE);
 
 /// A named way to follow.
 pub struct Style {
