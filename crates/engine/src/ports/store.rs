@@ -84,7 +84,8 @@ pub trait Leases: Send + Sync {
     /// held.
     async fn release_lease(&self, lease: &Lease) -> StoreResult<()>;
 
-    /// Registers a running instance. Again is harmless; what has ended never runs again (`Conflict`).
+    /// Registers a running instance, as its first signature or claim does. Again is harmless; what has ended
+    /// never runs again: beginning, signing and claiming are a `Conflict` for it, and no permit is granted.
     async fn begin_instance(&self, instance: &InstanceId, now: Timestamp) -> StoreResult<()>;
 
     /// Records that an instance was *seen to end* (or an operator's statement). Only then do its send

@@ -56,6 +56,7 @@ impl Execution for MemoryStore {
         let now = self.now();
         let mut state = self.write();
         state.check_order_ids(now, attempts)?;
+        state.begin(holder)?;
         Ok(attempts.iter().map(|attempt| state.sign(holder, now, lease, attempt)).collect())
     }
 
@@ -92,11 +93,12 @@ impl Execution for MemoryStore {
     ) -> StoreResult<Vec<OrderRecord>> {
         let own_now = self.now();
         let mut state = self.write();
+        state.begin(holder)?;
         let free =
             |work: &Work| work.holder.as_ref().is_none_or(|known| known == holder) || work.until <= own_now;
         let ended = |work: &Work| work.holder.as_ref().is_some_and(|known| state.has_ended(known));
         let claimable =
-            |work: &Work| work.state == WorkState::Signed && (work.due <= now && free(work) || ended(work));
+            |work: &Work| work.state == WorkState::Signed && ((work.due <= now && free(work)) || ended(work));
         let mut due: Vec<_> =
             state.work.iter().filter(|(_, work)| claimable(work)).map(|(id, work)| (work.due, *id)).collect();
         due.sort_unstable();
@@ -125,7 +127,8 @@ impl Execution for MemoryStore {
         let own = state.is_newest(intent, attempt)
             && state.work.get(&intent).is_some_and(|work| {
                 work.state == WorkState::Signed && work.fence == fence && work.holder.as_ref() == Some(holder)
-            });
+            })
+            && !state.has_ended(holder);
         if let Some(order) = state.orders.get_mut(attempt.0).filter(|_| own) {
             order.permits.insert(holder.clone(), Permit { fence, returned: false });
             order.version += 1;

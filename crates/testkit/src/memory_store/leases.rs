@@ -41,12 +41,7 @@ impl Leases for MemoryStore {
     }
 
     async fn begin_instance(&self, instance: &InstanceId, _now: Timestamp) -> StoreResult<()> {
-        let mut state = self.write();
-        if state.instances.get(instance) == Some(&false) {
-            return Err(StoreError::Conflict(format!("instance {instance} has ended; begin a new one")));
-        }
-        state.instances.insert(instance.clone(), true);
-        Ok(())
+        self.write().begin(instance)
     }
 
     async fn end_instance(&self, instance: &InstanceId, _how: &str, _now: Timestamp) -> StoreResult<()> {
@@ -61,13 +56,22 @@ impl Leases for MemoryStore {
 }
 
 impl State {
-    /// Whether nobody has taken the lease over and it was not given back. One that has run out counts until
-    /// somebody takes it.
+    /// Registers an instance, unless it was seen to end: its permits count as returned already.
+    pub(super) fn begin(&mut self, instance: &InstanceId) -> StoreResult<()> {
+        if self.has_ended(instance) {
+            return Err(StoreError::Conflict(format!("instance {instance} has ended; begin a new one")));
+        }
+        self.instances.insert(instance.clone(), true);
+        Ok(())
+    }
+
     /// Whether an instance was seen to end.
     pub(super) fn has_ended(&self, instance: &InstanceId) -> bool {
         self.instances.get(instance) == Some(&false)
     }
 
+    /// Whether nobody has taken the lease over and it was not given back. One that has run out counts until
+    /// somebody takes it.
     pub(super) fn holds_lease(&self, lease: &Lease) -> bool {
         self.leases
             .get(&lease.name)

@@ -47,7 +47,11 @@ pub(crate) async fn a_fill_is_booked_everywhere(bench: Bench) -> CaseResult {
     };
     same!(order.booked, first, "what the order booked");
     same!(money(&world, follower).await?, (Usd(94_900_000), RESERVE), "cash and reserved after a fill");
-    let more = OrderUpdate { release_reserve: true, ..world.booking(&order, 8_000_000).await? };
+    let more = OrderUpdate {
+        state: OrderState::Matched,
+        release_reserve: true,
+        ..world.booking(&order, 8_000_000).await?
+    };
     let order = world.change(more).await?;
     same!(money(&world, follower).await?, (Usd(90_820_000), Usd::ZERO), "cash and reserved after all fills");
     let held = position(&world, follower).await?;
@@ -103,7 +107,11 @@ pub(crate) async fn a_refused_update_books_nothing(bench: Bench) -> CaseResult {
     let intent = world.intent(1, Side::Buy).await?;
     world.sign("a", intent, 0).await?;
     let order = world.order(intent, 0).await?;
-    let fill = OrderUpdate { release_reserve: true, ..world.booking(&order, 10_000_000).await? };
+    let fill = OrderUpdate {
+        state: OrderState::Matched,
+        release_reserve: true,
+        ..world.booking(&order, 10_000_000).await?
+    };
     same!(
         world.store.update_orders(&[fill.clone(), fill.clone()]).await?,
         [true, false],
@@ -121,7 +129,7 @@ pub(crate) async fn a_reservation_comes_back_once(bench: Bench) -> CaseResult {
     let (first, second) = (at(&intents, 0)?, at(&intents, 1)?);
     world.sign("a", first, 0).await?;
     let order = world.order(first, 0).await?;
-    let release = OrderUpdate { release_reserve: true, ..world.unchanged(&order) };
+    let release = OrderUpdate { state: OrderState::Killed, release_reserve: true, ..world.unchanged(&order) };
     let order = world.change(release.clone()).await?;
     same!(world.store.reservations(None).await?, [(second, RESERVE)], "reservations after one was released");
     let again = OrderUpdate { version: order.version, ..release };
@@ -182,7 +190,11 @@ pub(crate) async fn exposure_nobody_expects_raises_the_version(bench: Bench) -> 
         false,
         "a fill within its reservation"
     );
-    let release = OrderUpdate { release_reserve: true, ..world.booking(&order().await?, 1_000).await? };
+    let release = OrderUpdate {
+        state: OrderState::Matched,
+        release_reserve: true,
+        ..world.booking(&order().await?, 1_000).await?
+    };
     same!(raised(release).await?, false, "a fill that gives its reservation back");
     same!(raised(world.unchanged(&order().await?)).await?, false, "an update without a booking");
     same!(raised(world.booking(&order().await?, 1_000).await?).await?, true, "a fill after its reservation");

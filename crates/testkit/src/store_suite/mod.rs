@@ -16,7 +16,7 @@ mod permits;
 mod reports;
 mod settling;
 mod signing;
-mod world;
+pub(crate) mod world;
 
 use std::{future::Future, pin::Pin};
 
@@ -105,6 +105,8 @@ macro_rules! store_suite_cases {
                 a_taken_over_order_is_not_sent_by_its_old_holder,
                 a_granted_permit_raises_the_version,
                 work_is_claimed_when_due_and_free,
+                work_of_an_ended_instance_is_free_at_once,
+                an_ended_instance_goes_on_with_nothing,
                 a_wrong_clock_steals_no_work,
                 only_one_of_many_claims_an_order,
             ];

@@ -8,11 +8,15 @@ use std::{
     time::Duration,
 };
 
-use domain::{Side, ids::AttemptId, lifecycle::OrderState};
+use domain::{
+    Side,
+    ids::{AttemptId, IntentId},
+    lifecycle::OrderState,
+};
 use engine::ports::{
     detection::Lane,
     execution::{OrderUpdate, WorkChange},
-    store::InstanceId,
+    store::{InstanceId, StoreError},
 };
 
 use super::{
@@ -34,12 +38,13 @@ pub(crate) async fn a_permit_is_out_until_it_comes_back(bench: Bench) -> CaseRes
     let back = OrderUpdate { permit_returned: Some(worker("a")), ..world.unchanged(&order) };
     let order = world.change(back).await?;
     same!(order.permits_out, [], "after it came back");
-    // Sending again takes it out again.
-    same!(
-        world.store.grant_permit(attempt, &worker("a"), fence, world.now()).await?,
-        true,
-        "a second permit"
-    );
+    // Sending again takes it out again, for who has claimed the work anew.
+    let refused = world.store.grant_permit(attempt, &worker("a"), fence, world.now()).await?;
+    same!(refused, false, "a permit after the update gave the lease up");
+    let claimed = world.store.claim_due(&worker("a"), LEASE, world.now(), 9).await?;
+    let fence = only(claimed, "claimed order")?.fence;
+    let granted = world.store.grant_permit(attempt, &worker("a"), fence, world.now()).await?;
+    same!(granted, true, "a second permit");
     same!(world.order(intent, 0).await?.permits_out, [worker("a")], "after it was granted again");
     Ok(())
 }
@@ -101,38 +106,82 @@ pub(crate) async fn a_granted_permit_raises_the_version(bench: Bench) -> CaseRes
     Ok(())
 }
 
+/// What `holder` can claim now, by intent, with its fence.
+async fn claim(world: &World, holder: &str, limit: usize) -> CaseResult<Vec<(IntentId, i64)>> {
+    let claimed = world.store.claim_due(&worker(holder), LEASE, world.now(), limit).await?;
+    Ok(claimed.iter().map(|order| (order.intent.id, order.fence)).collect())
+}
+
 pub(crate) async fn work_is_claimed_when_due_and_free(bench: Bench) -> CaseResult {
     let world = World::new(bench, 1).await?;
     let first = world.intent(1, Side::Buy).await?;
     let second = world.intent(2, Side::Buy).await?;
     let waiting = world.intent(3, Side::Buy).await?;
-    for intent in [first, second] {
-        world.sign("a", intent, 0).await?;
-    }
-    let claim = async |holder: &str, limit| -> CaseResult<Vec<_>> {
-        let claimed = world.store.claim_due(&worker(holder), LEASE, world.now(), limit).await?;
-        Ok(claimed.iter().map(|order| (order.intent.id, order.fence)).collect())
-    };
-    for holder in ["a", "b"] {
-        same!(claim(holder, 9).await?, [], "work of {holder} while the first lease lasts");
-    }
-    let later = world.now().plus(Duration::from_secs(1));
-    let earlier = world.now();
-    for (intent, due) in [(first, later), (second, earlier)] {
+    let (mut fences, now) = (Vec::new(), world.now());
+    for (intent, due) in [(first, now.plus(Duration::from_secs(1))), (second, now)] {
+        let (_, fence) = world.sign("a", intent, 0).await?;
+        for holder in ["a", "b"] {
+            same!(claim(&world, holder, 9).await?, [], "work of {holder} while the order is being sent");
+        }
         let order = world.order(intent, 0).await?;
         world.change(OrderUpdate { work: WorkChange::Due(due), ..world.unchanged(&order) }).await?;
+        fences.push(fence);
     }
-    same!(claim("b", 9).await?, [], "another's work while it is leased");
-    same!(claim("a", 9).await?, [(second, 1)], "the holder's own work that is due");
+    let claimed = claim(&world, "b", 9).await?;
+    let (_, fence) = only(claimed.clone(), "order that is due")?;
+    same!(claimed, [(second, fence)], "work that is due, which the update gave up");
+    holds!(fences.iter().all(|old| fence > *old), "the fence must grow with the holder: {fence}, {fences:?}");
+    same!(claim(&world, "a", 9).await?, [], "another's work");
+    same!(claim(&world, "b", 9).await?, claimed, "its own work again");
     world.pass(Duration::from_secs(1));
-    same!(claim("a", 9).await?, [(second, 1), (first, 1)], "by due time");
-    same!(claim("a", 1).await?, [(second, 1)], "at most one");
+    let both = claim(&world, "b", 9).await?;
+    same!(both.iter().map(|(intent, _)| *intent).collect::<Vec<_>>(), [second, first], "by due time");
+    same!(both.first(), claimed.first(), "the fence of what it held");
+    same!(claim(&world, "b", 1).await?, claimed, "at most one");
     world.pass(LEASE - Duration::from_millis(1));
-    same!(claim("b", 9).await?, [], "another's work while its lease was renewed by claiming");
+    same!(claim(&world, "a", 9).await?, [], "another's work whose lease was renewed by claiming");
     world.pass(Duration::from_millis(2));
-    same!(claim("b", 9).await?, [(second, 2), (first, 2)], "another's work when its lease ran out");
-    same!(claim("a", 9).await?, [], "the old holder's work");
+    let taken = claim(&world, "a", 9).await?;
+    same!(taken.iter().map(|(intent, _)| *intent).collect::<Vec<_>>(), [second, first], "after the lease");
+    holds!(taken.iter().zip(&both).all(|(new, old)| new.1 > old.1), "fences: {taken:?} after {both:?}");
+    same!(claim(&world, "b", 9).await?, [], "the old holder's work");
     same!(world.store.waiting(Lane::Entries, world.now(), 9).await?, [waiting], "what waits is not claimed");
+    Ok(())
+}
+
+pub(crate) async fn work_of_an_ended_instance_is_free_at_once(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let intent = world.intent(1, Side::Buy).await?;
+    let (attempt, fence) = world.sign("a", intent, 0).await?;
+    same!(claim(&world, "b", 9).await?, [], "work of a running instance");
+    world.store.end_instance(&worker("a"), "its process is gone", world.now()).await?;
+    let (claimed, new) = only(claim(&world, "b", 9).await?, "order of the ended instance")?;
+    same!(claimed, intent, "whose work was claimed");
+    holds!(new > fence, "the fence must grow with the holder: {new} after {fence}");
+    same!(claim(&world, "c", 9).await?, [], "work of the new holder");
+    same!(world.store.grant_permit(attempt, &worker("b"), new, world.now()).await?, true, "its permit");
+    same!(world.order(intent, 0).await?.permits_out, [worker("b")], "permits");
+    Ok(())
+}
+
+/// Its permits count as returned, so it must not get another.
+pub(crate) async fn an_ended_instance_goes_on_with_nothing(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let intent = world.intent(1, Side::Buy).await?;
+    let next = world.intent(2, Side::Buy).await?;
+    let (attempt, fence) = world.sign("a", intent, 0).await?;
+    same!(world.store.running_instances().await?, [worker("a")], "a signature begins an instance");
+    world.store.end_instance(&worker("a"), "its process is gone", world.now()).await?;
+    let granted = world.store.grant_permit(attempt, &worker("a"), fence, world.now()).await?;
+    same!(granted, false, "a permit for an ended instance");
+    let signed = world.store.commit_signed(&worker("a"), LEASE, &[world.attempt(next, 0)]).await;
+    holds!(matches!(signed, Err(StoreError::Conflict(_))), "an ended instance signs: {signed:?}");
+    world.pass(LEASE * 2);
+    let claimed = world.store.claim_due(&worker("a"), LEASE, world.now(), 9).await;
+    holds!(matches!(claimed, Err(StoreError::Conflict(_))), "an ended instance claims: {claimed:?}");
+    same!(world.order(intent, 0).await?.permits_out, [], "permits");
+    same!(world.store.load_waiting(&[next]).await?.len(), 1, "what it wanted to sign");
+    same!(world.store.running_instances().await?, [], "running instances");
     Ok(())
 }
 

@@ -50,7 +50,7 @@ pub(crate) async fn an_update_needs_the_version_it_was_computed_from(bench: Benc
     let after = world.store.attempts_of(&intents).await?;
     let states: Vec<_> = after.iter().map(|order| (order.state, order.version - first.version)).collect();
     same!(states, [(OrderState::Unknown, 1), (OrderState::Delayed, 2)], "states and versions");
-    same!(world.store.update_orders(&[]).await?, [], "answers to nothing");
+    same!(world.store.update_orders(&[]).await?.len(), 0, "answers to nothing");
     Ok(())
 }
 
@@ -170,7 +170,7 @@ pub(crate) async fn changed_fills_are_news_until_an_update(bench: Bench) -> Case
         let order = world.order(intent, 0).await?;
         world.change(OrderUpdate { work: WorkChange::Close, ..world.unchanged(&order) }).await.map(drop)
     };
-    same!(news().await?, [], "orders with news at first");
+    same!(news().await?.len(), 0, "orders with news at first");
     let fills = vec![world.fill(&order, 20, 1, 400), world.fill(&order, 20, 2, 600)];
     let mined = DetectionCommit { fills: fills.clone(), ..Default::default() };
     world.commit(&mined).await?;
@@ -178,14 +178,14 @@ pub(crate) async fn changed_fills_are_news_until_an_update(bench: Bench) -> Case
     same!(world.apply(world.unchanged(&order)).await?, false, "an update that does not know of the fills");
     same!(news().await?.len(), 1, "orders with news after a refused update");
     settle().await?;
-    same!(news().await?, [], "orders with news after an update");
+    same!(news().await?.len(), 0, "orders with news after an update");
     world.commit(&mined).await?;
-    same!(news().await?, [], "orders with news after the same fills came again");
+    same!(news().await?.len(), 0, "orders with news after the same fills came again");
     world.commit(&DetectionCommit { orphaned: vec![hash(20)], ..Default::default() }).await?;
     same!(news().await?, [order.version + 3], "orders with news after a reorganisation");
     settle().await?;
     world.commit(&DetectionCommit { orphaned: vec![hash(20)], ..Default::default() }).await?;
-    same!(news().await?, [], "orders with news after the same block was orphaned again");
+    same!(news().await?.len(), 0, "orders with news after the same block was orphaned again");
     world.commit(&mined).await?;
     same!(news().await?.len(), 1, "orders with news after the fills came back");
     same!(world.store.unbooked_orders(0).await?, [], "at most none");
@@ -231,7 +231,7 @@ pub(crate) async fn work_goes_where_the_update_says(bench: Bench) -> CaseResult 
 
 pub(crate) async fn late_news_of_an_old_attempt_leaves_the_new_one_alone(bench: Bench) -> CaseResult {
     let world = World::new(bench, 1).await?;
-    world.bought(1, 30_000_000).await?;
+    world.bought(1, 20_000_000).await?;
     let exit = world.intent(2, Side::Sell).await?;
     world.sign("a", exit, 0).await?;
     let old = world.order(exit, 0).await?;
@@ -267,7 +267,7 @@ pub(crate) async fn late_news_of_an_old_attempt_leaves_the_new_one_alone(bench: 
 
 pub(crate) async fn a_next_attempt_is_leased_by_nobody(bench: Bench) -> CaseResult {
     let world = World::new(bench, 1).await?;
-    world.bought(1, 30_000_000).await?;
+    world.bought(1, 20_000_000).await?;
     let exit = world.intent(2, Side::Sell).await?;
     let (attempt, fence) = world.sign("a", exit, 0).await?;
     let killed = OrderUpdate {

@@ -45,7 +45,7 @@ pub(crate) async fn a_signed_attempt_comes_back_bit_by_bit(bench: Bench) -> Case
     same!(order.permits_out, [worker("a")], "permits");
     same!((order.unseen_for, order.looked_up_at), (Duration::ZERO, None), "look-ups");
     same!((order.times, order.open_work), (StageTimes::default(), true), "stages and work");
-    same!(world.store.orders(&[attempt.order.id]).await?, [order.clone()], "the order by its id");
+    same!(only(world.store.orders(&[attempt.order.id]).await?, "order")?, order, "the order by its id");
     same!(world.store.attempts_of(&[intent]).await?, [order], "the order by its intent");
     same!(world.store.orders_of(&[(intent, 1)]).await?, [], "an attempt that is not there");
     same!(world.store.load_waiting(&[intent]).await?, [], "waiting intents");
@@ -173,6 +173,7 @@ pub(crate) async fn only_what_waits_is_loaded_and_put_off(bench: Bench) -> CaseR
     let intents = world.trade(1, Side::Buy).await?;
     let (first, second, third) = (at(&intents, 0)?, at(&intents, 1)?, at(&intents, 2)?);
     world.sign("a", second, 0).await?;
+    same!(world.store.count_open_work().await?, 3, "intents with work, waiting or not");
     let wanted = [third, IntentId(77_777), second, first];
     let loaded: Vec<_> = world.store.load_waiting(&wanted).await?.iter().map(|item| item.intent.id).collect();
     same!(loaded, [third, first], "what waits, in the order asked for");
@@ -206,6 +207,7 @@ pub(crate) async fn an_ended_intent_gives_its_money_back_once(bench: Bench) -> C
     let expected = [(first, EndReason::TooOld, ended_at), (second, EndReason::Unbuildable, ended_at)];
     same!(found, expected, "how they ended");
     same!(world.store.reservations(None).await?, [(third, RESERVE)], "reservations");
+    same!(world.store.count_open_work().await?, 1, "intents with work after two ended");
     same!(world.store.load_waiting(&intents).await?, [], "waiting intents");
     same!(world.try_sign("a", first, 0).await?, SignedOutcome::NotWaiting, "signing for an ended intent");
     Ok(())
@@ -213,7 +215,7 @@ pub(crate) async fn an_ended_intent_gives_its_money_back_once(bench: Bench) -> C
 
 pub(crate) async fn an_exit_has_one_attempt_after_the_other(bench: Bench) -> CaseResult {
     let world = World::new(bench, 1).await?;
-    world.bought(1, 30_000_000).await?;
+    world.bought(1, 20_000_000).await?;
     let exit = world.intent(2, Side::Sell).await?;
     let (_, first_fence) = world.sign("a", exit, 0).await?;
     let order = world.order(exit, 0).await?;
