@@ -81,7 +81,8 @@ async fn read_positions(
         JOIN positions p ON p.relationship_id = r.id AND p.token = $2 WHERE r.leader_id = $1";
     for row in sql::rows(connection, POSITIONS, values![leader, token]).await? {
         let mut fields = Fields::of(&row);
-        holders.entry(fields.get()?).or_default().held = fields.get()?;
+        let relationship = fields.get()?;
+        holders.entry(relationship).or_default().held = fields.get()?;
     }
     Ok(())
 }
