@@ -108,13 +108,14 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
-    /// Code and numbers, as stored. The codes are for ever.
+    /// Code and numbers, as stored: durations in microseconds, the precision of every age. The codes are
+    /// for ever.
     #[must_use]
     pub fn encode(&self) -> (i64, [i64; 3]) {
         let none = [0; 3];
         match *self {
             Self::OwnOrder => (1, none),
-            Self::TooOld { age, maximum } => (2, [millis(age), millis(maximum), 0]),
+            Self::TooOld { age, maximum } => (2, [micros(age), micros(maximum), 0]),
             Self::MarketUnknown => (3, none),
             Self::MarketClosed => (4, none),
             Self::NoPrice => (5, none),
@@ -251,12 +252,12 @@ impl Binding {
     }
 }
 
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-fn duration(millis: i64) -> Duration {
-    Duration::from_millis(millis.max(0).unsigned_abs())
+fn duration(micros: i64) -> Duration {
+    Duration::from_micros(micros.max(0).unsigned_abs())
 }
 
 #[cfg(test)]

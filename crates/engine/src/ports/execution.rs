@@ -79,7 +79,8 @@ pub struct WaitingIntent {
     pub intent: Intent,
     /// Attempts signed so far; the next one has this number.
     pub attempts: u32,
-    /// Of a sell: shares of earlier attempts that were filled.
+    /// Of a sell: shares of earlier attempts that were filled: what is booked or what the evidence says,
+    /// whichever is more, so that a fill whose booking is on its way is not sold again.
     pub filled: Shares,
     /// How far below the best bid the relationship's policy in force lets an exit go, in basis points.
     pub slippage_to_book_bps: i64,

@@ -21,7 +21,7 @@ use engine::ports::{
 };
 
 use super::{
-    MemoryStore,
+    MemoryStore, corrupt,
     state::{OrderRow, Permit, State, Work, WorkState},
 };
 
@@ -229,12 +229,24 @@ impl State {
         Ok(WaitingIntent {
             attempts: u32::try_from(self.attempts_of(id).len()).unwrap_or(u32::MAX),
             filled: match intent.lane {
-                Lane::Exits => self.filled(id)?,
+                Lane::Exits => self.sold(id)?,
                 Lane::Entries => Shares::ZERO,
             },
             slippage_to_book_bps: relationship.policy.slippage_to_book_bps,
             intent,
         })
+    }
+
+    /// Shares that the attempts of an exit sold, booked or evident, whichever is more.
+    fn sold(&self, id: IntentId) -> StoreResult<Shares> {
+        let mut total = Shares::ZERO;
+        for attempt in self.attempts_of(id) {
+            let record = self.record(*attempt)?;
+            let booked = Shares(record.booked.shares.0.saturating_abs());
+            let evident = record.evidence.booked().map_err(corrupt)?.quantity.shares;
+            total = total.plus(booked.max(evident)).map_err(corrupt)?;
+        }
+        Ok(total)
     }
 
     /// Whether the intent waits with exactly this many attempts.

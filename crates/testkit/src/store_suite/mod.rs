@@ -98,6 +98,7 @@ macro_rules! store_suite_cases {
                 only_what_waits_is_loaded_and_put_off,
                 an_ended_intent_gives_its_money_back_once,
                 an_exit_has_one_attempt_after_the_other,
+                a_fill_on_its_way_is_not_sold_again,
             ];
             permits: [
                 a_permit_is_out_until_it_comes_back,

@@ -12,7 +12,7 @@ use domain::{
     position::Entry,
 };
 use engine::ports::{
-    detection::Lane,
+    detection::{DetectionCommit, Lane},
     execution::{EndReason, OrderUpdate, SignedAttempt, SignedOutcome, StageTimes, WorkChange},
     reports::IntentEnd,
     store::StoreError,
@@ -251,5 +251,21 @@ pub(crate) async fn an_exit_has_one_attempt_after_the_other(bench: Bench) -> Cas
     same!(world.store.end_intents(&[(exit, EndReason::Done)], world.now()).await?, 1, "ending it");
     let end = only(world.store.ends_of(&[exit]).await?, "end")?;
     same!(end, IntentEnd { intent: exit, reason: EndReason::Done, at: world.now() }, "its end");
+    Ok(())
+}
+
+pub(crate) async fn a_fill_on_its_way_is_not_sold_again(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    world.bought(1, 20_000_000).await?;
+    let exit = world.intent(2, Side::Sell).await?;
+    world.sign("a", exit, 0).await?;
+    let order = world.order(exit, 0).await?;
+    let next =
+        OrderUpdate { work: WorkChange::NextAttempt(world.now()), ..world.booking(&order, 2_000_000).await? };
+    world.change(next).await?;
+    let fills = vec![world.fill(&order, 7, 1, 5_000_000)];
+    world.commit(&DetectionCommit { fills, ..DetectionCommit::default() }).await?;
+    let waiting = only(world.store.load_waiting(&[exit]).await?, "waiting intent")?;
+    same!(waiting.filled, Shares(5_000_000), "shares sold, though only 2 are booked");
     Ok(())
 }
