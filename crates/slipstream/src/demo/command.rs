@@ -1,32 +1,160 @@
-//! The `demo` command around [`Demo`]: how it is shown, what is broken, what is reported.
+//! The `demo` command around [`Demo`]: how it is shown, what is broken, when it stops, what is reported.
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
+use anyhow::Context;
 use domain::Clock;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
-use super::{Break, Demo, picture::Picture};
-use crate::{cli::DemoArgs, clock::SystemClock};
+use super::{
+    Break, Demo, Options, data_directory, headless,
+    paint::Paint,
+    picture::Picture,
+    report::Report,
+    view::{Controls, Screen},
+};
+use crate::{cli::DemoArgs, clock::SystemClock, logging, secrets::InstallationSecret};
 
 /// Time between faults with `--faults`.
 const FAULT_EVERY: Duration = Duration::from_secs(4);
+/// Exit status of a command that was interrupted, as shells have it.
+const INTERRUPTED: u8 = 130;
+/// Name of the log in the data directory.
+const LOG: &str = "slipstream.log";
+
+/// How a demo is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Show {
+    /// Drawn on the terminal.
+    View,
+    /// As lines.
+    Lines,
+    /// Not at all, but for the report as JSON.
+    Json,
+}
+
+impl Show {
+    fn of(arguments: &DemoArgs) -> Self {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+        let terminal = io::stdout().is_terminal() && io::stdin().is_terminal() && !dumb;
+        match (arguments.json, arguments.headless || !terminal) {
+            (true, _) => Self::Json,
+            (false, true) => Self::Lines,
+            (false, false) => Self::View,
+        }
+    }
+}
 
 /// Runs a demo to its report. The exit status is success only if every invariant holds.
 ///
 /// # Errors
 /// In words, with what to do.
 pub async fn run(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
-    let mut demo = Demo::start(&arguments.options()).await?;
-    let (pictures, _seen) = watch::channel(Picture::default());
-    let (breaks, mut wanted) = mpsc::unbounded_channel();
-    let (stop, mut stopped) = watch::channel(false);
-    let _interrupts = tokio::spawn(stop_on_signal(stop));
-    if arguments.faults {
-        let _faults = tokio::spawn(break_regularly(breaks.clone()));
+    let show = Show::of(arguments);
+    let (data_dir, temporary) = data_directory(arguments.data_dir.as_deref())?;
+    match show {
+        Show::View => logging::to_file(&data_dir.join(LOG))?,
+        Show::Lines | Show::Json => logging::to_stderr()?,
     }
-    demo.run(&pictures, &mut wanted, &mut stopped).await?;
+    let options = Options { data_dir: Some(data_dir.clone()), ..arguments.options() };
+    let Some(report) = run_shown(&options, show).await? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    print(&report, show)?;
+    if report.holds {
+        return Ok(ExitCode::SUCCESS);
+    }
+    // What went wrong can be looked at only if it is still there.
+    std::mem::forget(temporary);
+    let place = data_dir.display();
+    let _ = writeln!(io::stderr(), "its data is kept in {place}; remove it when it has been looked at");
+    Ok(ExitCode::FAILURE)
+}
+
+/// The report; `None` when somebody could not wait for it.
+async fn run_shown(options: &Options, show: Show) -> anyhow::Result<Option<Report>> {
+    let (pictures, seen) = watch::channel(Picture::default());
+    let (breaks, wanted) = mpsc::unbounded_channel();
+    let (interrupts, mut interrupted) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
+    let signals = tokio::spawn(pass_signals(interrupts.clone())?);
+    let faults = options.faults.then(|| tokio::spawn(break_regularly(breaks.clone())));
+    let shown = start_showing(show, seen, Controls { breaks, interrupts }, options.speed);
+    let result = tokio::select! {
+        report = run_demo(options, pictures, wanted, stopped) => report.map(Some),
+        () = twice(&mut interrupted, &stop) => {
+            shown.abort();
+            Ok(None)
+        }
+    };
+    signals.abort();
+    if let Some(faults) = faults {
+        faults.abort();
+    }
+    // The terminal is given back before anything else is written; aborted is given back as well.
+    let _ = shown.await;
+    result
+}
+
+async fn run_demo(
+    options: &Options,
+    pictures: watch::Sender<Picture>,
+    mut wanted: mpsc::UnboundedReceiver<Break>,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<Report> {
+    let mut demo = Demo::start(options).await?;
+    let settled = demo.run(&pictures, &mut wanted, &mut stopped).await;
+    let report = match settled {
+        Ok(settled) => Report::gather(&demo, settled, &InstallationSecret::of_seed(options.seed)).await,
+        Err(error) => Err(error),
+    };
     demo.shutdown().await;
-    Ok(ExitCode::SUCCESS)
+    report.context("the demo failed; it proves nothing")
+}
+
+/// Shows pictures in a task until they end. A terminal that cannot be drawn on gets lines.
+fn start_showing(
+    show: Show,
+    pictures: watch::Receiver<Picture>,
+    controls: Controls,
+    speed: u32,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let drawn = if show == Show::View {
+            match Screen::open() {
+                Ok(screen) => screen.show(pictures.clone(), controls, speed).await,
+                Err(error) => Err(error),
+            }
+        } else {
+            Err(io::ErrorKind::Unsupported.into())
+        };
+        if drawn.is_err() {
+            headless::show(pictures, show != Show::Json).await;
+        }
+    })
+}
+
+fn print(report: &Report, show: Show) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    let text = match show {
+        Show::Json => format!("{}\n", serde_json::to_string_pretty(report)?),
+        Show::View => report.text(Paint::of(&io::stdout())),
+        Show::Lines => format!("\n{}", report.text(Paint::of(&io::stdout()))),
+    };
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write the report")
+}
+
+/// Stops at the first interrupt, ends at the second.
+async fn twice(interrupts: &mut mpsc::UnboundedReceiver<()>, stop: &watch::Sender<bool>) {
+    let _ = interrupts.recv().await;
+    stop.send_replace(true);
+    let _ = interrupts.recv().await;
 }
 
 /// Breaks the worker, the venue and the chain in turn; the venue comes back with the next turn.
@@ -39,14 +167,24 @@ async fn break_regularly(breaks: mpsc::UnboundedSender<Break>) {
     }
 }
 
-async fn stop_on_signal(stop: watch::Sender<bool>) {
-    let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
-        return;
-    };
-    tokio::select! {
-        // An error means no signals: then nothing stops us.
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
-    stop.send_replace(true);
+/// Passes SIGINT, SIGTERM and SIGHUP on.
+fn pass_signals(
+    interrupts: mpsc::UnboundedSender<()>,
+) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let handler = |kind| signal(kind).context("no signal handler");
+    let mut interrupt = handler(SignalKind::interrupt())?;
+    let mut terminate = handler(SignalKind::terminate())?;
+    let mut hangup = handler(SignalKind::hangup())?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+            if interrupts.send(()).is_err() {
+                return;
+            }
+        }
+    })
 }

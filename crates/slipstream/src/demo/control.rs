@@ -1,7 +1,7 @@
 //! A client of the simulator's control API.
 
 use anyhow::{Context, bail};
-use domain::{Address, ConditionId, OrderId, Price, Shares, Side, TokenId, TxHash, Usd};
+use domain::{Address, ConditionId, OrderId, Price, Shares, Side, TokenId, TxHash, Usd, trade::Quantity};
 use reqwest::{Client, Method};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ pub struct SeenOrder {
     pub side: Side,
     /// What it may give at most.
     pub maker_amount: i64,
-    /// What it gave; failed settlements are left out.
+    /// What it gave, failed settlements included.
     pub filled_maker: i64,
     /// What it got.
     pub filled_taker: i64,
@@ -40,6 +40,19 @@ pub struct SeenOrder {
     pub fee: i64,
     /// How its posts were answered.
     pub posts: SeenPosts,
+    /// Its trades.
+    pub trades: Vec<SeenTrade>,
+}
+
+/// A trade of an order as the simulator saw it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SeenTrade {
+    /// Where its settlement is, in the venue's words.
+    pub status: String,
+    /// Shares of the order in it.
+    pub shares: Shares,
+    /// Dollars of the order in it, without fee.
+    pub usd: Usd,
 }
 
 /// Posts of an order by answer.
@@ -77,6 +90,24 @@ pub struct Status {
 
 fn side<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Side, D::Error> {
     Side::deserialize(deserializer)
+}
+
+impl SeenOrder {
+    /// What was executed and not undone by a failed settlement.
+    #[must_use]
+    pub fn executed(&self) -> Quantity {
+        let standing = || self.trades.iter().filter(|trade| trade.status != "FAILED");
+        Quantity {
+            shares: standing().map(|trade| trade.shares).sum(),
+            usd: standing().map(|trade| trade.usd).sum(),
+        }
+    }
+
+    /// Whether a settlement failed: then its fee is not told apart.
+    #[must_use]
+    pub fn any_failed(&self) -> bool {
+        self.trades.iter().any(|trade| trade.status == "FAILED")
+    }
 }
 
 impl Control {

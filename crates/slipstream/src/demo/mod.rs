@@ -1,16 +1,23 @@
 //! `slipstream demo`: real leaders' recorded trades, copied by paper followers against the simulator, in
 //! one process, on real sockets, with things to break.
 
+pub mod books;
 pub mod command;
 pub mod control;
+pub mod figures;
+pub mod headless;
+pub mod paint;
 pub mod picture;
 pub mod player;
+pub mod report;
 pub mod setup;
 pub mod tape;
+pub mod view;
+pub mod words;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -44,7 +51,7 @@ use crate::{
 };
 
 /// Time between blocks of the demo's chain; Polygon takes two seconds.
-const BLOCK_MS: u64 = 500;
+const BLOCK_MS: u64 = 250;
 /// How long a demo may take to settle after its last trade.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(150);
 /// Time between pictures.
@@ -154,7 +161,7 @@ impl Demo {
         let history: Arc<dyn TradeHistory> = Arc::new(DataApi::new(client, &urls.data));
         let ports = Ports {
             store: Arc::clone(&store),
-            queue: Arc::new(queue::InProcessQueue::new()),
+            queue: Arc::new(queue::InProcessQueue::new(Arc::clone(&clock))),
             gateway: Arc::clone(&clob) as Arc<dyn OrderGateway>,
             markets: clob as Arc<dyn MarketData>,
             chain: Some(chain),
@@ -187,7 +194,8 @@ impl Demo {
     }
 
     /// Runs until the tape is played and everything is settled, sending a picture every quarter of a
-    /// second, breaking what is asked for. Ends early, but settled, when `stop` says so.
+    /// second, breaking what is asked for. When `stop` says so the tape stops early and what was played is
+    /// still settled. Returns whether everything was settled in time.
     ///
     /// # Errors
     /// When the player, the store or the simulator fails.
@@ -196,7 +204,7 @@ impl Demo {
         pictures: &watch::Sender<Picture>,
         breaks: &mut tokio::sync::mpsc::UnboundedReceiver<Break>,
         stop: &mut watch::Receiver<bool>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         let mut settling_since = None;
         loop {
             while let Ok(wanted) = breaks.try_recv() {
@@ -207,15 +215,18 @@ impl Demo {
             let over = picture.played || *stop.borrow();
             pictures.send_replace(picture);
             if over {
+                self.played.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
                 if self.venue_down {
                     self.break_something(Break::Venue).await;
                 }
                 let since = *settling_since.get_or_insert(self.clock.uptime());
                 if self.is_settled().await? {
-                    return Ok(());
+                    // What was learned since the picture above belongs to the report.
+                    pictures.send_replace(self.collector.gather().await?);
+                    return Ok(true);
                 }
                 if self.clock.uptime().saturating_sub(since) > SETTLE_PATIENCE {
-                    bail!("not everything was settled {SETTLE_PATIENCE:?} after the last trade");
+                    return Ok(false);
                 }
             }
             tokio::select! {
@@ -249,7 +260,7 @@ impl Demo {
             Break::Chain => self.control.reorganise(2).await.map(|()| "reorganised two blocks"),
         };
         let words = done.map_or_else(|error| format!("could not break: {error:#}"), str::to_owned);
-        self.collector.note_broken(format!("{at} {words}"));
+        self.collector.note_broken(at, words, self.venue_down);
     }
 
     /// Nothing waits, nothing is due, and everything played is final.

@@ -8,25 +8,27 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use domain::{
-    Clock, OrderId, Price, Side, Timestamp, TxHash, Usd,
+    Address, Clock, OrderId, Price, Side, Timestamp, TokenId, TxHash,
     decide::Verdict,
-    ids::{AccountId, IntentId},
+    ids::{IntentId, LeaderId},
     lifecycle::OrderState,
     skip::SkipReason,
-    trade::GroupKey,
+    trade::{GroupKey, Quantity},
 };
-use engine::{
-    orders::booked_so_far,
-    ports::{
-        execution::OrderRecord,
-        reports::DecisionRecord,
-        store::{EventKind, Store},
-    },
+use engine::ports::{
+    execution::OrderRecord,
+    reports::DecisionRecord,
+    store::{EventKind, Store},
 };
 use serde::Serialize;
 
-use super::{control::Control, player::Played};
+use super::{
+    control::Control,
+    figures::{self, FollowerLine, StageLatency},
+    player::Played,
+};
 
 /// Lines of the feed that are kept.
 const FEED: usize = 200;
@@ -42,6 +44,10 @@ pub struct FeedLine {
     pub key: GroupKey,
     /// Part number.
     pub part: u32,
+    /// Its place among all lines, from 1.
+    pub number: usize,
+    /// Whose trade.
+    pub leader: Address,
     /// When we saw it.
     pub at: Timestamp,
     /// The market's title, or the token.
@@ -58,21 +64,21 @@ pub struct FeedLine {
     pub skipped: BTreeMap<&'static str, usize>,
 }
 
-/// One follower's line.
+impl FeedLine {
+    /// Followers whose decision is known.
+    #[must_use]
+    pub fn answers(&self) -> usize {
+        self.copied + self.skipped.values().sum::<usize>()
+    }
+}
+
+/// Something that was broken on purpose.
 #[derive(Clone, Debug, Serialize)]
-pub struct FollowerLine {
-    /// Name and style.
-    pub label: String,
-    /// Money at hand.
-    pub cash: Usd,
-    /// Cost of open positions.
-    pub invested: Usd,
-    /// Realised profit.
-    pub realised: Usd,
-    /// Fees paid.
-    pub fees: Usd,
-    /// Open positions.
-    pub positions: usize,
+pub struct Broken {
+    /// When.
+    pub at: Timestamp,
+    /// What, in words.
+    pub what: String,
 }
 
 /// Everything there is to show at one moment.
@@ -90,8 +96,14 @@ pub struct Picture {
     pub copied: usize,
     /// Decisions not to, by reason.
     pub skipped: BTreeMap<&'static str, usize>,
+    /// The newest decision of each reason, with its numbers.
+    pub examples: BTreeMap<&'static str, String>,
     /// Orders by state.
     pub orders: BTreeMap<&'static str, usize>,
+    /// Orders of which something may still be learned.
+    pub unsettled: usize,
+    /// Time between stages of orders.
+    pub latency: Vec<StageLatency>,
     /// Leaders' trades nobody answered in time.
     pub lost: usize,
     /// Intents for which more was executed than was decided, and orders nobody knows.
@@ -101,7 +113,11 @@ pub struct Picture {
     /// By account.
     pub followers: Vec<FollowerLine>,
     /// What was broken on purpose, newest last.
-    pub broken: Vec<String>,
+    pub broken: Vec<Broken>,
+    /// Whether the venue is down because somebody asked for it.
+    pub venue_down: bool,
+    /// Time since the demo began to gather.
+    pub elapsed: Duration,
     /// When it was taken.
     pub at: Timestamp,
 }
@@ -114,16 +130,20 @@ pub struct Collector {
     played: Arc<Mutex<Played>>,
     picture: Picture,
     last_decision: i64,
-    last_intent: IntentId,
     last_event: i64,
     /// Intents whose order is not settled yet.
     open: BTreeSet<IntentId>,
     /// Newest known record of every order.
     orders: HashMap<OrderId, OrderRecord>,
+    /// Wallets by leader.
+    leaders: HashMap<LeaderId, Address>,
+    /// Price of the newest trade of a leader in each token.
+    prices: HashMap<TokenId, Price>,
+    started: Duration,
     /// When a leader's transaction was first found missing.
     missing_since: HashMap<TxHash, Duration>,
     answered: BTreeSet<TxHash>,
-    markets: HashMap<domain::TokenId, (String, String)>,
+    markets: HashMap<TokenId, (String, String)>,
 }
 
 impl Collector {
@@ -138,11 +158,13 @@ impl Collector {
         Self {
             store,
             control,
+            started: clock.uptime(),
             clock,
             played,
+            leaders: HashMap::new(),
+            prices: HashMap::new(),
             picture: Picture::default(),
             last_decision: 0,
-            last_intent: IntentId(0),
             last_event: 0,
             open: BTreeSet::new(),
             orders: HashMap::new(),
@@ -152,9 +174,16 @@ impl Collector {
         }
     }
 
-    /// Notes something that was broken on purpose.
-    pub fn note_broken(&mut self, what: String) {
-        self.picture.broken.push(what);
+    /// Notes something that was broken on purpose, and whether the venue is down since.
+    pub fn note_broken(&mut self, at: Timestamp, what: String, venue_down: bool) {
+        self.picture.broken.push(Broken { at, what });
+        self.picture.venue_down = venue_down;
+    }
+
+    /// The picture gathered last.
+    #[must_use]
+    pub const fn picture(&self) -> &Picture {
+        &self.picture
     }
 
     /// Every order gathered so far.
@@ -173,6 +202,7 @@ impl Collector {
         self.read_orders().await?;
         self.read_followers().await?;
         self.judge().await?;
+        self.picture.elapsed = self.clock.uptime().saturating_sub(self.started);
         self.picture.at = self.clock.now();
         Ok(self.picture.clone())
     }
@@ -189,6 +219,7 @@ impl Collector {
                 }
                 let line = self.feed_line(key, part, shares, event.at).await?;
                 self.picture.seen += 1;
+                self.prices.extend(line.price.map(|price| (key.token, price)));
                 self.picture.feed.push_back(line);
                 if self.picture.feed.len() > FEED {
                     self.picture.feed.pop_front();
@@ -218,9 +249,20 @@ impl Collector {
             .get(&key.token)
             .cloned()
             .unwrap_or_else(|| (short(&key.token.to_string()), String::new()));
+        let leader = self.wallet(key.leader).await?;
         let group = self.store.groups(&[key], at).await?.into_iter().find(|group| group.key == key);
         let price = group.and_then(|group| group.quantity().price());
-        Ok(FeedLine { key, part, at, market, outcome, shares, price, copied: 0, skipped: BTreeMap::new() })
+        let number = self.picture.seen + 1;
+        let skipped = BTreeMap::new();
+        Ok(FeedLine { key, part, number, leader, at, market, outcome, shares, price, copied: 0, skipped })
+    }
+
+    async fn wallet(&mut self, leader: LeaderId) -> anyhow::Result<Address> {
+        if !self.leaders.contains_key(&leader) {
+            let leaders = self.store.leaders().await?;
+            self.leaders = leaders.into_iter().map(|leader| (leader.id, leader.wallet)).collect();
+        }
+        self.leaders.get(&leader).copied().with_context(|| format!("no leader {leader}"))
     }
 
     async fn read_decisions(&mut self) -> anyhow::Result<()> {
@@ -256,6 +298,7 @@ impl Collector {
             Verdict::Skip(reason) => {
                 let label = SkipReason::label(&reason);
                 *self.picture.skipped.entry(label).or_default() += 1;
+                self.picture.examples.insert(label, reason.to_string());
                 if let Some(line) = line {
                     *line.skipped.entry(label).or_default() += 1;
                 }
@@ -279,29 +322,15 @@ impl Collector {
             *by_state.entry(OrderState::label(record.state)).or_default() += 1;
         }
         self.picture.orders = by_state;
+        self.picture.unsettled = self.orders.values().filter(|record| !record.state.is_settled()).count();
+        self.picture.latency = figures::latency(self.orders.values());
         Ok(())
     }
 
     async fn read_followers(&mut self) -> anyhow::Result<()> {
+        let accounts = self.store.accounts(None).await?;
         let positions = self.store.positions(None).await?;
-        let mut sums: HashMap<AccountId, FollowerLine> = HashMap::new();
-        for record in &positions {
-            let line = sums.entry(record.account).or_insert_with(FollowerLine::empty);
-            line.realised = line.realised.plus(record.position.realised)?;
-            line.fees = line.fees.plus(record.position.fees)?;
-            line.invested = line.invested.plus(record.position.cost)?;
-            line.positions += usize::from(record.position.shares.is_positive());
-        }
-        self.picture.followers = self
-            .store
-            .accounts(None)
-            .await?
-            .into_iter()
-            .map(|account| {
-                let sums = sums.remove(&account.trading.id).unwrap_or_else(FollowerLine::empty);
-                FollowerLine { label: account.label, cash: account.cash, ..sums }
-            })
-            .collect();
+        self.picture.followers = figures::followers(&accounts, &positions, &self.prices)?;
         Ok(())
     }
 
@@ -331,7 +360,8 @@ impl Collector {
         let mut executed: HashMap<IntentId, (i64, usize, i64, Side)> = HashMap::new();
         let mut strange = 0;
         for seen in self.control.orders().await? {
-            if seen.filled_maker == 0 {
+            let executed_now = seen.executed();
+            if executed_now == Quantity::ZERO {
                 continue;
             }
             if !self.orders.contains_key(&seen.id)
@@ -345,7 +375,10 @@ impl Collector {
             };
             let intent = &record.intent;
             let line = executed.entry(intent.id).or_insert((0, 0, intent.amount, intent.side));
-            line.0 += seen.filled_maker;
+            line.0 += match intent.side {
+                Side::Buy => executed_now.usd.0,
+                Side::Sell => executed_now.shares.0,
+            };
             line.1 += 1;
         }
         let over = executed
@@ -354,36 +387,6 @@ impl Collector {
             .count();
         Ok(strange + over)
     }
-}
-
-impl FollowerLine {
-    const fn empty() -> Self {
-        Self {
-            label: String::new(),
-            cash: Usd::ZERO,
-            invested: Usd::ZERO,
-            realised: Usd::ZERO,
-            fees: Usd::ZERO,
-            positions: 0,
-        }
-    }
-}
-
-/// Total paid for, got for, and fees of orders; for reports.
-///
-/// # Errors
-/// [`domain::money::MoneyError::Overflow`].
-pub fn turnover(orders: &[&OrderRecord]) -> Result<(Usd, Usd, Usd), domain::money::MoneyError> {
-    let (mut bought, mut sold, mut fees) = (Usd::ZERO, Usd::ZERO, Usd::ZERO);
-    for record in orders {
-        let filled = booked_so_far(record.intent.side, record.booked)?;
-        match record.intent.side {
-            Side::Buy => bought = bought.plus(filled.quantity.usd)?,
-            Side::Sell => sold = sold.plus(filled.quantity.usd)?,
-        }
-        fees = fees.plus(filled.fee)?;
-    }
-    Ok((bought, sold, fees))
 }
 
 fn short(text: &str) -> String {

@@ -1,0 +1,230 @@
+//! Figures of a demo from stored rows: followers' results, the cost of copying, time between stages.
+//! Pure; reads nothing.
+
+use std::collections::HashMap;
+
+use domain::{
+    Price, Shares, Side, Timestamp, TokenId, Usd,
+    ids::AccountId,
+    money::{MoneyError, Rounding},
+    policy::BASIS_POINTS,
+};
+use engine::{
+    orders::booked_so_far,
+    ports::{execution::OrderRecord, following::Account, reports::PositionRecord},
+};
+use serde::Serialize;
+
+use super::setup::DEPOSIT;
+
+/// One follower's money.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FollowerLine {
+    /// Name.
+    pub name: String,
+    /// How it follows.
+    pub style: String,
+    /// Money at hand.
+    pub cash: Usd,
+    /// Cost of open positions.
+    pub invested: Usd,
+    /// Open positions with a known price, at that price.
+    pub value: Usd,
+    /// Cost of open positions without a known price.
+    pub unpriced: Usd,
+    /// Realised profit, fees not included.
+    pub realised: Usd,
+    /// Fees paid.
+    pub fees: Usd,
+    /// Open positions.
+    pub positions: usize,
+    /// Open positions without a known price.
+    pub unpriced_positions: usize,
+}
+
+impl FollowerLine {
+    /// Gain or loss against the deposits of `followers`; positions without a price count at cost.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn result(&self, followers: i64) -> Result<Usd, MoneyError> {
+        let deposits = DEPOSIT.times(followers, 1, Rounding::Down)?;
+        self.cash.plus(self.value)?.plus(self.unpriced)?.minus(deposits)
+    }
+
+    fn add(&mut self, record: &PositionRecord, price: Option<Price>) -> Result<(), MoneyError> {
+        let position = &record.position;
+        self.realised = self.realised.plus(position.realised)?;
+        self.fees = self.fees.plus(position.fees)?;
+        self.invested = self.invested.plus(position.cost)?;
+        if position.shares == Shares::ZERO {
+            return Ok(());
+        }
+        self.positions += 1;
+        match price {
+            Some(price) if position.shares.is_positive() => {
+                self.value = self.value.plus(price.cost(position.shares, Rounding::Down)?)?;
+            }
+            _ => {
+                self.unpriced = self.unpriced.plus(position.cost)?;
+                self.unpriced_positions += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All accounts with their positions, valued at `prices`.
+///
+/// # Errors
+/// [`MoneyError::Overflow`].
+pub fn followers(
+    accounts: &[Account],
+    positions: &[PositionRecord],
+    prices: &HashMap<TokenId, Price>,
+) -> Result<Vec<FollowerLine>, MoneyError> {
+    let mut sums: HashMap<AccountId, FollowerLine> = HashMap::new();
+    for record in positions {
+        sums.entry(record.account).or_default().add(record, prices.get(&record.token).copied())?;
+    }
+    let lines = accounts.iter().map(|account| {
+        let (name, style) = account.label.split_once(" (").unwrap_or((&account.label, ""));
+        FollowerLine {
+            name: name.to_owned(),
+            style: style.trim_end_matches(')').to_owned(),
+            cash: account.cash,
+            ..sums.remove(&account.trading.id).unwrap_or_default()
+        }
+    });
+    Ok(lines.collect())
+}
+
+/// The sum of all followers.
+///
+/// # Errors
+/// [`MoneyError::Overflow`].
+pub fn total(followers: &[FollowerLine]) -> Result<FollowerLine, MoneyError> {
+    let mut total = FollowerLine { name: "all".to_owned(), ..FollowerLine::default() };
+    for line in followers {
+        total.cash = total.cash.plus(line.cash)?;
+        total.invested = total.invested.plus(line.invested)?;
+        total.value = total.value.plus(line.value)?;
+        total.unpriced = total.unpriced.plus(line.unpriced)?;
+        total.realised = total.realised.plus(line.realised)?;
+        total.fees = total.fees.plus(line.fees)?;
+        total.positions += line.positions;
+        total.unpriced_positions += line.unpriced_positions;
+    }
+    Ok(total)
+}
+
+/// What copying cost on one side of the book, against the leaders' own prices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CopyingCost {
+    /// Orders with a fill.
+    pub orders: usize,
+    /// Shares traded.
+    pub shares: Shares,
+    /// What they cost, or brought, at the leaders' average prices.
+    pub leader_usd: Usd,
+    /// What they cost us, or brought, without fees.
+    pub our_usd: Usd,
+    /// Fees.
+    pub fees: Usd,
+    /// Worse prices and fees together; negative when copying was cheaper than leading.
+    pub cost: Usd,
+}
+
+impl CopyingCost {
+    /// The cost in basis points of the dollars at the leaders' prices.
+    #[must_use]
+    pub fn basis_points(&self) -> Option<i64> {
+        let scaled = i128::from(self.cost.0).checked_mul(i128::from(BASIS_POINTS))?;
+        i64::try_from(scaled.checked_div(i128::from(self.leader_usd.0))?).ok()
+    }
+
+    fn add(&mut self, side: Side, record: &OrderRecord) -> Result<(), MoneyError> {
+        let filled = booked_so_far(side, record.booked)?;
+        if !filled.quantity.shares.is_positive() {
+            return Ok(());
+        }
+        let leader_usd = record.intent.leader_price.cost(filled.quantity.shares, Rounding::Down)?;
+        let worse = match side {
+            Side::Buy => filled.quantity.usd.minus(leader_usd)?,
+            Side::Sell => leader_usd.minus(filled.quantity.usd)?,
+        };
+        self.orders += 1;
+        self.shares = self.shares.plus(filled.quantity.shares)?;
+        self.leader_usd = self.leader_usd.plus(leader_usd)?;
+        self.our_usd = self.our_usd.plus(filled.quantity.usd)?;
+        self.fees = self.fees.plus(filled.fee)?;
+        self.cost = self.cost.plus(worse)?.plus(filled.fee)?;
+        Ok(())
+    }
+}
+
+/// The cost of copying over orders of one side.
+///
+/// # Errors
+/// [`MoneyError::Overflow`].
+pub fn copying_cost<'a>(
+    side: Side,
+    orders: impl Iterator<Item = &'a OrderRecord>,
+) -> Result<CopyingCost, MoneyError> {
+    let mut cost = CopyingCost::default();
+    for record in orders.filter(|record| record.intent.side == side) {
+        cost.add(side, record)?;
+    }
+    Ok(cost)
+}
+
+/// Time between two stages, over all orders that passed both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct StageLatency {
+    /// Which.
+    pub stage: &'static str,
+    /// Orders that passed it.
+    pub orders: usize,
+    /// Median, in microseconds.
+    pub median_us: i64,
+    /// Nineteen of twenty took at most this, in microseconds.
+    pub p95_us: i64,
+    /// The slowest, in microseconds.
+    pub max_us: i64,
+}
+
+/// Name of the span that the engine itself is answerable for.
+pub const SEEN_TO_SENT: &str = "seen to sent";
+
+type Stage = (&'static str, fn(&OrderRecord) -> Option<(Timestamp, Timestamp)>);
+
+/// The stages of an order, one after the other, and what matters of all of them together.
+const STAGES: [Stage; 8] = [
+    ("leader's block to seen", |order| Some((order.intent.traded_at, order.intent.seen_at))),
+    ("seen to decided", |order| Some((order.intent.seen_at, order.intent.decided_at))),
+    ("decided to signed", |order| Some((order.intent.decided_at, order.signed_at))),
+    ("signed to sent", |order| Some((order.signed_at, order.times.sent?))),
+    ("sent to answered", |order| Some((order.times.sent?, order.times.replied?))),
+    ("answered to in a block", |order| Some((order.times.replied?, order.times.mined?))),
+    ("in a block to final", |order| Some((order.times.mined?, order.times.confirmed?))),
+    (SEEN_TO_SENT, |order| Some((order.intent.seen_at, order.times.sent?))),
+];
+
+/// Time between stages; stages that no order passed yet are left out.
+#[must_use]
+pub fn latency<'a>(orders: impl Iterator<Item = &'a OrderRecord> + Clone) -> Vec<StageLatency> {
+    let stages = STAGES.iter().filter_map(|(stage, times)| {
+        let passed = orders.clone().filter_map(times);
+        let mut took: Vec<i64> = passed.map(|(from, to)| to.0.saturating_sub(from.0)).collect();
+        took.sort_unstable();
+        let rank = |percent: usize| took.get((took.len() * percent).div_ceil(100).saturating_sub(1)).copied();
+        Some(StageLatency {
+            stage,
+            orders: took.len(),
+            median_us: rank(50)?,
+            p95_us: rank(95)?,
+            max_us: rank(100)?,
+        })
+    });
+    stages.collect()
+}

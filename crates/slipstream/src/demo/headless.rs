@@ -1,0 +1,110 @@
+//! A demo on plain output: one line for each leader's trade with its answers, faults as they happen, and
+//! a progress line on standard error every few seconds.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::{
+    paint::Paint,
+    picture::{Broken, FeedLine, Picture},
+    words,
+};
+
+/// Time between progress lines.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// Writes pictures as lines until they end. `lines` is where trades and faults go: nowhere when only
+/// the report is wanted.
+pub async fn show(mut pictures: watch::Receiver<Picture>, lines: bool) {
+    let paint = Paint::of(&io::stdout());
+    let mut printed = Printed::default();
+    let mut next_progress = Duration::ZERO;
+    while pictures.changed().await.is_ok() {
+        let picture = pictures.borrow_and_update().clone();
+        if lines {
+            write_lines(&mut io::stdout().lock(), &printed.news(&picture, paint));
+        }
+        if picture.elapsed >= next_progress {
+            next_progress = picture.elapsed + PROGRESS_EVERY;
+            write_lines(&mut io::stderr().lock(), &[progress(&picture)]);
+        }
+    }
+}
+
+/// A reader that went away is no reason to stop copying.
+fn write_lines(out: &mut impl Write, lines: &[String]) {
+    for line in lines {
+        let _ = writeln!(out, "{line}");
+    }
+    let _ = out.flush();
+}
+
+/// What was printed already.
+#[derive(Debug, Default)]
+struct Printed {
+    trades: usize,
+    faults: usize,
+}
+
+impl Printed {
+    /// Lines for what is new. A trade waits for its answers, and later trades wait behind it.
+    fn news(&mut self, picture: &Picture, paint: Paint) -> Vec<String> {
+        let mut lines: Vec<String> =
+            picture.broken.iter().skip(self.faults).map(|broken| fault(broken, paint)).collect();
+        self.faults = picture.broken.len();
+        let answered = |line: &&FeedLine| line.answers() >= picture.followers.len();
+        let before = self.trades;
+        for line in picture.feed.iter().filter(|line| line.number > before).take_while(answered) {
+            self.trades = line.number;
+            lines.push(trade(line, paint));
+        }
+        lines
+    }
+}
+
+fn trade(line: &FeedLine, paint: Paint) -> String {
+    let price = line.price.map_or_else(|| words::NONE.to_owned(), words::price);
+    let market = words::harmless(&line.market);
+    let outcome = words::harmless(&line.outcome);
+    format!(
+        "{}  {}  {:<4} {:>10} @ {price:<6}  {}  {} → {}",
+        words::time_of_day(line.at),
+        words::short_address(line.leader),
+        line.key.side.to_string(),
+        words::shares(line.shares),
+        words::fit(&market, 44),
+        words::fit(&outcome, 12),
+        answers(line, paint),
+    )
+}
+
+fn answers(line: &FeedLine, paint: Paint) -> String {
+    let copied = format!("{} copied", line.copied);
+    let copied = if line.copied > 0 { paint.good(&copied) } else { copied };
+    let skipped = line.skipped.iter().map(|(reason, number)| format!("{number} {reason}"));
+    std::iter::once(copied).chain(skipped).collect::<Vec<_>>().join(", ")
+}
+
+fn fault(broken: &Broken, paint: Paint) -> String {
+    paint.notable(&format!("{}  !! {}", words::time_of_day(broken.at), broken.what))
+}
+
+fn progress(picture: &Picture) -> String {
+    let (position, length) = picture.tape;
+    let orders = picture.orders.iter().map(|(state, number)| format!("{number} {state}"));
+    let orders = orders.collect::<Vec<_>>().join(", ");
+    format!(
+        "{} of tape, {} seen, {} copied, {} skipped; orders: {}; {} lost, {} doubled",
+        words::percent(position, length),
+        picture.seen,
+        picture.copied,
+        picture.skipped.values().sum::<usize>(),
+        if orders.is_empty() { "none" } else { &orders },
+        picture.lost,
+        picture.doubled,
+    )
+}

@@ -1,0 +1,191 @@
+//! The invariants of a demo, each compared with somebody else's books.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{
+    Shares,
+    ids::{LeaderId, RelationshipId},
+    trade::{GroupKey, TradeGroup},
+};
+use eip712::Chain;
+use engine::{
+    ports::{
+        following::RelationshipStatus,
+        reports::DecisionRecord,
+        store::{Store, StoreResult},
+    },
+    salt::Salts,
+};
+use serde::Serialize;
+
+use super::super::{control::Control, picture::Picture, player::Played, words};
+use crate::verify::{self, Check, CheckResult, Outcome, VerifyOptions, VerifyReport};
+
+/// One invariant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckLine {
+    /// What must hold.
+    pub name: &'static str,
+    /// How many things were looked at, in words.
+    pub basis: String,
+    /// What does not hold, if anything.
+    pub failed: Option<Failed>,
+}
+
+/// A broken invariant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failed {
+    /// How many things break it.
+    pub count: u64,
+    /// The first of them, explained.
+    pub first: String,
+}
+
+impl CheckLine {
+    /// Whether it holds.
+    #[must_use]
+    pub const fn holds(&self) -> bool {
+        self.failed.is_none()
+    }
+
+    fn new(name: &'static str, basis: String, count: usize, first: impl FnOnce() -> String) -> Self {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        let failed = (count > 0).then(|| Failed { count, first: first() });
+        Self { name, basis, failed }
+    }
+}
+
+/// Checks everything.
+pub(super) async fn run(
+    picture: &Picture,
+    played: &Played,
+    store: &dyn Store,
+    control: &Control,
+    settled: bool,
+    salts: &dyn Salts,
+) -> anyhow::Result<Vec<CheckLine>> {
+    let ids = verify::Eip712Ids { chain: Chain::Polygon };
+    let options = VerifyOptions { salts: Some(salts), ..VerifyOptions::default() };
+    let verified = verify::verify(store, &ids, Some(control), options).await?;
+    let verdict = control.verdict().await?;
+    let sound = usize::from(!verdict.sound).max(verdict.violations.len());
+    let mut checks = of_picture(picture, settled);
+    checks.push(answered(played, store).await?);
+    checks.push(fills(&verified));
+    checks.push(CheckLine::new("the venue's own books are sound", String::new(), sound, || {
+        verdict.violations.first().cloned().unwrap_or_else(|| "it does not say why".to_owned())
+    }));
+    checks.push(recomputed(&verified));
+    Ok(checks)
+}
+
+fn of_picture(picture: &Picture, settled: bool) -> Vec<CheckLine> {
+    let orders: usize = picture.orders.values().sum();
+    vec![
+        CheckLine::new("everything is settled", words::count(orders, "order"), usize::from(!settled), || {
+            format!("{} of {orders} orders are not; see inspect order", picture.unsettled)
+        }),
+        CheckLine::new("0 lost", words::count(picture.played_trades, "transaction"), picture.lost, || {
+            "no decision for a leader's transaction".to_owned()
+        }),
+        CheckLine::new("0 doubled", words::count(orders, "order"), picture.doubled, || {
+            "the venue executed more than was decided".to_owned()
+        }),
+    ]
+}
+
+/// Every trade on the tape is stored with its whole quantity and has a decision of every follower.
+async fn answered(played: &Played, store: &dyn Store) -> StoreResult<CheckLine> {
+    let leaders: BTreeMap<_, _> =
+        store.leaders().await?.into_iter().map(|leader| (leader.wallet, leader.id)).collect();
+    let mut followers: BTreeMap<LeaderId, BTreeSet<RelationshipId>> = BTreeMap::new();
+    for relationship in store.relationships(None).await? {
+        if relationship.status != RelationshipStatus::Stopped {
+            followers.entry(relationship.leader).or_default().insert(relationship.id);
+        }
+    }
+    let mut groups: BTreeMap<GroupKey, Shares> = BTreeMap::new();
+    for (tx, fill) in &played.fills {
+        let Some(leader) = leaders.get(&fill.wallet) else { continue };
+        let key = GroupKey { leader: *leader, tx: *tx, token: fill.token, side: fill.side };
+        let shares = groups.entry(key).or_default();
+        *shares = [*shares, fill.shares].into_iter().sum();
+    }
+    let mut wrong = Vec::new();
+    let mut answers = 0;
+    for (key, shares) in &groups {
+        let group = store.group_with_fills(*key).await?.map(|(group, _)| group);
+        let decisions = store.decisions_of(None, *key).await?;
+        answers += decisions.len();
+        let expected = followers.get(&key.leader).cloned().unwrap_or_default();
+        wrong.extend(unanswered(group, *shares, &decisions, &expected).map(|what| (key, what)));
+    }
+    let basis = format!("{}, {}", words::count(groups.len(), "trade"), words::count(answers, "answer"));
+    Ok(CheckLine::new("every leader's trade is answered for every follower", basis, wrong.len(), || {
+        wrong.first().map_or_else(String::new, |(key, what)| {
+            format!("{} of {} in {}: {what}", key.side, words::fit(&key.token.to_string(), 11), key.tx)
+        })
+    }))
+}
+
+/// What is wrong with the answers to a group, if anything.
+fn unanswered(
+    group: Option<TradeGroup>,
+    played: Shares,
+    decisions: &[DecisionRecord],
+    expected: &BTreeSet<RelationshipId>,
+) -> Option<String> {
+    let Some(group) = group else { return Some("never seen".to_owned()) };
+    let seen = group.quantity().shares;
+    if seen != played {
+        return Some(format!("{seen} of {played} shares seen"));
+    }
+    for part in 0..group.parts.max(1) {
+        let answered: BTreeSet<_> = decisions
+            .iter()
+            .filter(|decision| decision.part == part)
+            .map(|decision| decision.relationship)
+            .collect();
+        let missing: Vec<_> = expected.difference(&answered).collect();
+        if let Some(first) = missing.first() {
+            return Some(format!(
+                "part {part} lacks {} answers, the first of relationship {first}",
+                missing.len()
+            ));
+        }
+    }
+    None
+}
+
+/// Checks of `verify` that compare with the venue, in both directions.
+const AGAINST_VENUE: [Check; 3] = [Check::Venue, Check::Chain, Check::Strangers];
+
+fn fills(verified: &VerifyReport) -> CheckLine {
+    let venue = |result: &&CheckResult| AGAINST_VENUE.contains(&result.check);
+    of_verified("booked fills equal the venue's, both ways", verified, venue)
+}
+
+fn recomputed(verified: &VerifyReport) -> CheckLine {
+    let rest = |result: &&CheckResult| !AGAINST_VENUE.contains(&result.check);
+    of_verified("decisions, order ids and sums recomputed", verified, rest)
+}
+
+fn of_verified(
+    name: &'static str,
+    verified: &VerifyReport,
+    ours: impl Fn(&&CheckResult) -> bool,
+) -> CheckLine {
+    let results = || verified.checks.iter().filter(&ours);
+    let compared: u64 = results().map(|result| result.compared).sum();
+    let bad: Vec<_> =
+        results().filter(|result| matches!(result.outcome, Outcome::Differs | Outcome::Unknown)).collect();
+    let basis = format!("{} compared", words::grouped(compared));
+    let mut line = CheckLine::new(name, basis, bad.len(), || {
+        let first = verified.first.as_ref().filter(|first| bad.iter().any(|bad| bad.check == first.check));
+        first.map_or_else(|| bad.first().map(|bad| bad.to_string()).unwrap_or_default(), ToString::to_string)
+    });
+    if let Some(failed) = &mut line.failed {
+        failed.count = bad.iter().map(|bad| bad.differences).sum::<u64>().max(failed.count);
+    }
+    line
+}

@@ -1,0 +1,97 @@
+//! The feed: leaders' trades, newest first, each with our answer behind it.
+
+use domain::Side;
+use ratatui::{
+    layout::Rect,
+    style::{Color, Style},
+    text::{Line, Span},
+};
+
+use super::screen::{FAINT, STRONG};
+use crate::demo::{
+    picture::{FeedLine, Picture},
+    words::{self, NONE, fit},
+};
+
+/// From this width on the time is shown, and more of everything.
+const ROOMY: usize = 100;
+
+/// Widths of the columns that share what is left.
+struct Columns {
+    time: bool,
+    market: usize,
+    answer: usize,
+}
+
+impl Columns {
+    fn of(width: usize) -> Self {
+        let time = width >= ROOMY;
+        let fixed = 1 + usize::from(time) * 10 + 11 + 1 + 4 + 1 + 9 + 3 + 6 + 2 + 2;
+        let rest = width.saturating_sub(fixed + 1);
+        let answer = (rest * 3 / 5).min(46);
+        Self { time, market: rest.saturating_sub(answer), answer }
+    }
+}
+
+/// The heading and as many trades as fit.
+pub(super) fn lines(picture: &Picture, area: Rect) -> Vec<Line<'static>> {
+    let columns = Columns::of(usize::from(area.width));
+    let time = if columns.time { format!("{:<10}", "TIME") } else { String::new() };
+    let (market, answer) = (columns.market, columns.answer);
+    let heading = format!(
+        " {time}{:<11} {:<4} {:>9}   {:<6}  {:<market$}  {:<answer$}",
+        "LEADER",
+        "SIDE",
+        "SHARES",
+        "PRICE",
+        fit("OUTCOME, MARKET", market),
+        "OUR ANSWERS",
+    );
+    let rows = usize::from(area.height).saturating_sub(1);
+    let trades = picture.feed.iter().rev().take(rows).map(|line| trade(line, &columns));
+    std::iter::once(Line::styled(heading, FAINT)).chain(trades).collect()
+}
+
+fn trade(line: &FeedLine, columns: &Columns) -> Line<'static> {
+    let side = match line.key.side {
+        Side::Buy => Style::new().fg(Color::Cyan),
+        Side::Sell => Style::new().fg(Color::Magenta),
+    };
+    let market = words::harmless(&format!("{} · {}", line.outcome, line.market));
+    let width = columns.market;
+    let mut spans = vec![Span::raw(" ")];
+    if columns.time {
+        spans.push(Span::styled(format!("{}  ", words::time_of_day(line.at)), FAINT));
+    }
+    spans.extend([
+        Span::raw(format!("{:<11} ", words::short_address(line.leader))),
+        Span::styled(format!("{:<4} ", line.key.side.to_string()), side),
+        Span::styled(format!("{:>9}", words::shares(line.shares)), STRONG),
+        Span::raw(format!(" @ {:<6}  ", line.price.map_or_else(|| NONE.to_owned(), words::price))),
+        Span::styled(format!("{:<width$}  ", fit(market.trim_start_matches(" · "), width)), FAINT),
+    ]);
+    spans.extend(answer(line, columns.answer));
+    Line::from(spans)
+}
+
+fn answer(line: &FeedLine, width: usize) -> Vec<Span<'static>> {
+    if line.answers() == 0 {
+        return vec![Span::styled("deciding …", FAINT)];
+    }
+    let mut reasons: Vec<_> = line.skipped.iter().collect();
+    reasons.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
+    let mut spans = Vec::new();
+    let mut room = width;
+    if line.copied > 0 {
+        let text = fit(&format!("{} copied", line.copied), room);
+        room -= text.chars().count();
+        spans.push(Span::styled(text, Style::new().fg(Color::Green)));
+    }
+    for (reason, number) in reasons {
+        let separator = if spans.is_empty() { "" } else { " · " };
+        let text = fit(&format!("{separator}{number} {reason}"), room);
+        room -= text.chars().count();
+        spans.push(Span::styled(text, FAINT));
+    }
+    spans
+}

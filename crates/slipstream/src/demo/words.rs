@@ -1,0 +1,181 @@
+//! How a demo writes numbers, times and names, the same on the screen and in the report.
+
+use domain::{Address, Price, Shares, Timestamp, Usd, money::ONE};
+
+/// What is written where a number is not known.
+pub const NONE: &str = "–";
+
+/// Dollars with two decimals and thousands apart: `1,234.50`.
+#[must_use]
+pub fn dollars(usd: Usd) -> String {
+    let cents = rounded(usd.0, 10_000);
+    let sign = if cents < 0 { "-" } else { "" };
+    format!("{sign}{}.{:02}", grouped(cents.unsigned_abs() / 100), cents.unsigned_abs() % 100)
+}
+
+/// Dollars with their sign, also when positive.
+#[must_use]
+pub fn signed_dollars(usd: Usd) -> String {
+    let text = dollars(usd);
+    if text.starts_with('-') || text == "0.00" { text } else { format!("+{text}") }
+}
+
+/// Shares with two decimals; the venue trades lots of a hundredth.
+#[must_use]
+pub fn shares(shares: Shares) -> String {
+    dollars(Usd(shares.0))
+}
+
+/// A price with three decimals, four where a tenth of a cent is not fine enough.
+#[must_use]
+pub fn price(price: Price) -> String {
+    let tenths = rounded(price.0, 100);
+    let text = format!("{}.{:04}", tenths / 10_000, tenths.rem_euclid(10_000));
+    text.strip_suffix('0').map_or_else(|| text.clone(), str::to_owned)
+}
+
+/// A share of a whole in per cent with one decimal, with its sign; `None` of nothing.
+#[must_use]
+pub fn signed_percent(part: i64, whole: i64) -> Option<String> {
+    let tenths = i128::from(part).checked_mul(1_000)?.checked_div(i128::from(whole))?;
+    let sign = if tenths < 0 { "-" } else { "+" };
+    Some(format!("{sign}{}.{} %", tenths.unsigned_abs() / 10, tenths.unsigned_abs() % 10))
+}
+
+/// A share of a whole in per cent with one decimal; `–` of nothing.
+#[must_use]
+pub fn percent(part: u64, whole: u64) -> String {
+    let tenths = u128::from(part).checked_mul(1_000).and_then(|part| part.checked_div(u128::from(whole)));
+    tenths.map_or_else(|| NONE.to_owned(), |tenths| format!("{}.{} %", tenths / 10, tenths % 10))
+}
+
+/// A time span: `850 µs`, `12 ms`, `1.25 s`, `75 s`.
+#[must_use]
+pub fn span(micros: i64) -> String {
+    match micros {
+        i64::MIN..0 => format!("-{}", span(micros.saturating_neg())),
+        0..1_000 => format!("{micros} µs"),
+        1_000..10_000 => format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100),
+        10_000..1_000_000 => format!("{} ms", micros / 1_000),
+        1_000_000..60_000_000 => format!("{}.{:02} s", micros / ONE, micros % ONE / 10_000),
+        _ => format!("{} s", micros / ONE),
+    }
+}
+
+/// Seconds as `m:ss`, or `h:mm:ss`.
+#[must_use]
+pub fn clock_span(seconds: u64) -> String {
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// Time of day in UTC.
+#[must_use]
+pub fn time_of_day(at: Timestamp) -> String {
+    at.to_string().get(11..19).unwrap_or(NONE).to_owned()
+}
+
+/// An address by its ends: `0x4766…39d9`.
+#[must_use]
+pub fn short_address(address: Address) -> String {
+    let text = address.to_string();
+    let ends = text.get(..6).zip(text.get(text.len().saturating_sub(4)..));
+    ends.map_or_else(|| text.clone(), |(head, tail)| format!("{head}…{tail}"))
+}
+
+/// Text of others without anything that a terminal would obey.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control() && !is_formatting(*letter)).collect()
+}
+
+/// Letters without a shape that change how their neighbours are drawn.
+const fn is_formatting(letter: char) -> bool {
+    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Text of at most `width` letters; what is cut is marked.
+#[must_use]
+pub fn fit(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(width.saturating_sub(1)).collect();
+    if width == 0 { String::new() } else { format!("{}…", head.trim_end()) }
+}
+
+/// Groups digits by three.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 trade`, `2 trades`.
+#[must_use]
+pub fn count(number: usize, one: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {one}{plural}", grouped(u64::try_from(number).unwrap_or(u64::MAX)))
+}
+
+/// To the nearest multiple, in units of it, halves away from zero.
+const fn rounded(amount: i64, unit: i64) -> i64 {
+    let half = unit / 2;
+    amount.saturating_add(if amount < 0 { -half } else { half }) / unit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        for (usd, text) in [
+            (0, "0.00"),
+            (1_234_567_890, "1,234.57"),
+            (-1_234_567_890, "-1,234.57"),
+            (-4_000, "0.00"),
+            (5_000, "0.01"),
+            (999_999_999_999, "1,000,000.00"),
+        ] {
+            assert_eq!(dollars(Usd(usd)), text);
+        }
+        assert_eq!(signed_dollars(Usd(1_500_000)), "+1.50");
+        assert_eq!(signed_dollars(Usd(-1_500_000)), "-1.50");
+        assert_eq!(signed_dollars(Usd::ZERO), "0.00");
+        assert_eq!(
+            [450_000, 455_500, 999_000, 7_210].map(|millionths| price(Price(millionths))),
+            ["0.450", "0.4555", "0.999", "0.0072"]
+        );
+        assert_eq!(signed_percent(-15, 1_000).as_deref(), Some("-1.5 %"));
+        assert_eq!((percent(1, 3), percent(1, 0)), ("33.3 %".to_owned(), NONE.to_owned()));
+        let spans = [0, 850, 1_250, 12_000, 1_254_000, 75_000_000, -2_000].map(span);
+        assert_eq!(spans, ["0 µs", "850 µs", "1.2 ms", "12 ms", "1.25 s", "75 s", "-2.0 ms"]);
+        assert_eq!((clock_span(59), clock_span(3_661)), ("0:59".to_owned(), "1:01:01".to_owned()));
+        assert_eq!(
+            (count(1, "trade"), count(2_000, "trade")),
+            ("1 trade".to_owned(), "2,000 trades".to_owned())
+        );
+    }
+
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        assert_eq!(harmless("Up\u{1b}[31m or\u{202e} down\r\n?"), "Up[31m or down?");
+        assert_eq!(fit("Bitcoin Up or Down", 11), "Bitcoin Up…");
+        assert_eq!((fit("abc", 3), fit("abc", 0)), ("abc".to_owned(), String::new()));
+    }
+
+    #[test]
+    fn names_and_times() {
+        let address: Address = "0x476639d9000000000000000000000000000039d9".parse().unwrap();
+        assert_eq!(short_address(address), "0x4766…39d9");
+        assert_eq!(time_of_day(Timestamp::from_seconds(3_661)), "01:01:01");
+    }
+}
