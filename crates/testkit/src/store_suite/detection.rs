@@ -50,18 +50,13 @@ pub(crate) async fn headers_are_those_of_our_chain(bench: Bench) -> CaseResult {
     world.commit(&DetectionCommit { headers: chain.clone(), ..Default::default() }).await?;
     same!(world.store.headers(5).await?, chain, "headers, ascending");
     same!(world.store.headers(2).await?, chain[1..], "the newest two, ascending");
-    let fork = vec![header(11, 4, 1), header(12, 5, 4)];
-    let reorg =
-        DetectionCommit { orphaned: vec![hash(2), hash(3)], headers: fork.clone(), ..Default::default() };
-    world.commit(&reorg).await?;
-    let forked = [chain[0], fork[0], fork[1]];
-    same!(world.store.headers(5).await?, forked, "headers after a reorganisation");
-    let back = DetectionCommit {
-        orphaned: vec![hash(4), hash(5)],
-        headers: chain[1..].to_vec(),
-        ..Default::default()
-    };
-    world.commit(&back).await?;
+    // The fork is shorter at first: what was above it is gone.
+    let fork = header(11, 4, 1);
+    let (headers, orphaned) = (vec![fork], vec![hash(2), hash(3)]);
+    world.commit(&DetectionCommit { orphaned, headers, ..Default::default() }).await?;
+    same!(world.store.headers(5).await?, [chain[0], fork], "headers after a reorganisation");
+    let (headers, orphaned) = (chain[1..].to_vec(), vec![hash(4)]);
+    world.commit(&DetectionCommit { orphaned, headers, ..Default::default() }).await?;
     same!(world.store.headers(5).await?, chain, "headers after the old chain came back");
     Ok(())
 }

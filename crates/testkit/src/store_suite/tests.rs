@@ -1,4 +1,4 @@
-//! The memory store keeps every promise, and the suite notices stores that do not.
+//! The memory store keeps every promise, and the suite notices a store that does not.
 
 use std::sync::Arc;
 
@@ -22,4 +22,22 @@ fn memory() -> Bench {
 #[test]
 fn the_memory_store_conforms() {
     block_on(run_all(|| async { memory() }));
+}
+
+/// A store whose own clock stands still lets no lease and no hold end.
+#[test]
+fn a_store_with_a_stopped_clock_fails() {
+    let stopped = || Bench { clock: VirtualClock::new(Timestamp::from_seconds(1_800_000_000)), ..memory() };
+    let failed = CASES.iter().filter(|case| block_on(attempt(case, stopped())).is_err());
+    let failed: Vec<_> = failed.map(|case| case.name).collect();
+    for name in ["leases::a_lease_has_one_holder_at_a_time", "holds::a_hold_ends_by_itself"] {
+        assert!(failed.contains(&name), "{name} does not notice");
+    }
+    assert!(failed.len() < CASES.len() / 4, "cases that time has nothing to do with fail: {failed:?}");
+}
+
+#[test]
+#[should_panic(expected = "no_such::case: there is no such case")]
+fn an_unknown_case_is_no_success() {
+    block_on(run("no_such::case", memory()));
 }
