@@ -23,7 +23,6 @@ use engine::{
         },
         execution::{Execution, OrderRecord, SignedAttempt, SignedOutcome, StageTimes},
         following::{AccountMode, Following, NewAccount, NewRelationship},
-        reports::Reports,
         store::{InstanceId, Lease, Leases},
         venue::PreparedOrder,
     },
@@ -92,7 +91,8 @@ fn book(bid: i64, ask: i64) -> Book {
 /// A leader's trade as the world sees it.
 #[derive(Clone, Copy)]
 pub(crate) struct Trade {
-    pub(crate) tx: u8,
+    /// The first byte of the transaction's hash fills it but for the last, which is the second.
+    pub(crate) tx: u16,
     pub(crate) part: u32,
     pub(crate) side: Side,
     pub(crate) quantity: Quantity,
@@ -105,7 +105,7 @@ pub(crate) struct Trade {
 /// The leader buys 100 shares at 0.5; the best offer is 0.51.
 pub(crate) fn buy() -> Trade {
     let quantity = Quantity { shares: Shares(100_000_000), usd: Usd(50_000_000) };
-    Trade { tx: 0xb1, part: 0, side: Side::Buy, quantity, traded: 0, best: 510_000 }
+    Trade { tx: 0xb1b1, part: 0, side: Side::Buy, quantity, traded: 0, best: 510_000 }
 }
 
 impl World {
@@ -134,7 +134,10 @@ impl World {
     }
 
     pub(crate) fn key(&self, trade: &Trade) -> GroupKey {
-        GroupKey { leader: self.leader, tx: TxHash([trade.tx; 32]), token: TOKEN, side: trade.side }
+        let [fill, last] = trade.tx.to_be_bytes();
+        let mut tx = TxHash([fill; 32]);
+        tx.0[31] = last;
+        GroupKey { leader: self.leader, tx, token: TOKEN, side: trade.side }
     }
 
     /// The stored part of a trade, its group included in the commit.
@@ -331,7 +334,7 @@ impl World {
     /// The leader sells everything; the follower's exit is filled at 0.59.
     pub(crate) async fn confirmed_exit(&self) -> OrderRecord {
         let quantity = Quantity { shares: Shares(100_000_000), usd: Usd(60_000_000) };
-        let trade = Trade { tx: 0xb2, part: 0, side: Side::Sell, quantity, traded: 30_000, best: 600_000 };
+        let trade = Trade { tx: 0xb2b2, part: 0, side: Side::Sell, quantity, traded: 30_000, best: 600_000 };
         let position = self.position().await;
         let inputs = ExitInputs { held: position.shares, ..ExitInputs::default() };
         let decision = self.decision(&trade, DecisionInputs::Exit(inputs));

@@ -117,7 +117,7 @@ async fn a_reason_that_cannot_be() {
     let mut decision = world.decision(&trade, DecisionInputs::None);
     decision.verdict = Verdict::Skip(SkipReason::NothingHeld);
     world.commit(&trade, vec![decision]).await;
-    let settling = Trade { tx: 0xb3, ..buy() };
+    let settling = Trade { tx: 0xb3b3, ..buy() };
     world
         .commit_kind(&settling, PartKind::Settling, vec![world.decision(&settling, DecisionInputs::None)])
         .await;

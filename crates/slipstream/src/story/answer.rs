@@ -1,0 +1,225 @@
+//! What a decision came to for one follower.
+
+use std::collections::HashMap;
+
+use domain::{
+    OrderId, Price, Rounding, Side, Timestamp, Usd,
+    decide::{CopyOrder, Verdict},
+    ids::{IntentId, RelationshipId},
+    lifecycle::OrderState,
+    money::MoneyError,
+    skip::SkipReason,
+    trade::GroupKey,
+};
+use engine::{
+    orders::booked_so_far,
+    ports::{
+        execution::{EndReason, OrderRecord},
+        reports::{DecisionRecord, Reports},
+        store::StoreResult,
+    },
+};
+use serde::Serialize;
+
+use super::{
+    StoryError,
+    stages::{StageLine, stages},
+};
+use crate::demo::{
+    figures::{self, CopyingCost},
+    words::{self, dollars, price, span},
+};
+
+/// Rows asked for at once.
+const PAGE: usize = 500;
+
+/// A decision and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AnswerLine {
+    /// The decision's number.
+    pub decision: i64,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// For whom.
+    pub relationship: RelationshipId,
+    /// On which trade.
+    pub trade: GroupKey,
+    /// On which part.
+    pub part: u32,
+    /// What.
+    pub answer: Answer,
+}
+
+/// A copy with its orders, or a reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// Not copied.
+    Skipped {
+        /// Why.
+        reason: SkipReason,
+        /// Why, in words.
+        words: String,
+    },
+    /// Copied.
+    Copied {
+        /// What was decided.
+        decided: CopyOrder,
+        /// Its orders, by attempt; none while it waits.
+        orders: Vec<CopiedOrder>,
+        /// Why it ended without an order.
+        ended: Option<EndReason>,
+    },
+}
+
+/// An order of a copy against the leader's trade.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CopiedOrder {
+    /// The order.
+    pub id: OrderId,
+    /// Where it is.
+    pub state: OrderState,
+    /// Our average price; `None` without a fill.
+    pub price: Option<Price>,
+    /// The leader's average price.
+    pub leader_price: Price,
+    /// Shares, dollars and fees booked, and the cost of copying: for a buy, our dollars less the leader's
+    /// price times our shares (rounded down); for a sale, the other way round; plus our fees. Our price
+    /// is the booked dollars, not the limit. Negative when we got the better price.
+    pub cost: CopyingCost,
+    /// When it passed its stages.
+    pub stages: Vec<StageLine>,
+}
+
+impl CopiedOrder {
+    /// From an order as stored.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn of(record: &OrderRecord) -> Result<Self, MoneyError> {
+        let filled = booked_so_far(record.intent.side, record.booked)?.quantity;
+        // Against ourselves: what we paid is rounded up, what we got down.
+        let rounding = if record.intent.side == Side::Buy { Rounding::Up } else { Rounding::Down };
+        Ok(Self {
+            id: record.order.id,
+            state: record.state,
+            price: Price::of(filled.usd, filled.shares, rounding),
+            leader_price: record.intent.leader_price,
+            cost: figures::copying_cost(record.intent.side, std::iter::once(record))?,
+            stages: stages(record),
+        })
+    }
+
+    /// What the price alone cost: the cost of copying without fees.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn price_difference(&self) -> Result<Usd, MoneyError> {
+        self.cost.cost.minus(self.cost.fees)
+    }
+
+    /// The stages that were passed with their delays, in one line.
+    pub(super) fn delays(&self) -> String {
+        let passed = self.stages.iter().filter_map(|line| Some((line.stage, line.delay_us?)));
+        let words =
+            passed.map(|(stage, delay)| format!("{} {}", stage.label(), span(delay).replace(' ', "")));
+        words.collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Answer {
+    /// A sentence for a table.
+    pub(super) fn sentence(&self) -> String {
+        match self {
+            Self::Skipped { reason, words } if reason.label() == words => words.clone(),
+            Self::Skipped { reason, words } => format!("{}: {words}", reason.label()),
+            Self::Copied { ended: Some(reason), .. } => format!("not sent: {}", end_words(*reason)),
+            Self::Copied { orders, decided, .. } => match orders.last() {
+                None => format!("{} at {}, not signed yet", amount(decided), price(decided.limit)),
+                Some(order) => match order.price {
+                    Some(ours) => format!(
+                        "{} shares at {} (leader {})",
+                        words::shares(order.cost.shares),
+                        price(ours),
+                        price(order.leader_price)
+                    ),
+                    None => format!("{} at {}, nothing filled", amount(decided), price(decided.limit)),
+                },
+            },
+        }
+    }
+
+    /// One word.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Skipped { .. } => "skipped",
+            Self::Copied { ended: Some(_), .. } => "ended",
+            Self::Copied { orders, .. } => orders.last().map_or("waiting", |order| order.state.label()),
+        }
+    }
+}
+
+/// The bound of a copy with its unit.
+pub(super) fn amount(decided: &CopyOrder) -> String {
+    match decided.side {
+        Side::Buy => format!("{} $", dollars(Usd(decided.amount))),
+        Side::Sell => format!("{} shares", words::shares(domain::Shares(decided.amount))),
+    }
+}
+
+/// Why an intent ended without an order.
+pub(super) const fn end_words(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::TooOld => "too old when its turn came",
+        EndReason::Blocked => "paused, stopped or on hold when its turn came",
+        EndReason::Unbuildable => "the order could not be built (the market changed or a minimum)",
+        EndReason::Done => "nothing more to do",
+    }
+}
+
+/// What decisions came to, in their order.
+///
+/// # Errors
+/// Store errors, and amounts beyond computing.
+pub async fn answers(
+    reports: &dyn Reports,
+    decisions: &[DecisionRecord],
+) -> Result<Vec<AnswerLine>, StoryError> {
+    let mut lines = Vec::with_capacity(decisions.len());
+    for page in decisions.chunks(PAGE) {
+        let (orders, ends) = outcomes(reports, page).await?;
+        for record in page {
+            let answer = match record.verdict {
+                Verdict::Skip(reason) => Answer::Skipped { reason, words: reason.to_string() },
+                Verdict::Copy(decided) => {
+                    let of_intent = record.intent.and_then(|intent| orders.get(&intent));
+                    let orders = of_intent.into_iter().flatten().map(CopiedOrder::of);
+                    let orders = orders.collect::<Result<Vec<_>, _>>()?;
+                    let ended = record.intent.and_then(|intent| ends.get(&intent)).copied();
+                    Answer::Copied { decided, ended: ended.filter(|_| orders.is_empty()), orders }
+                }
+            };
+            lines.push(AnswerLine {
+                decision: record.id,
+                at: record.decided_at,
+                relationship: record.relationship,
+                trade: record.key,
+                part: record.part,
+                answer,
+            });
+        }
+    }
+    Ok(lines)
+}
+
+type Outcomes = (HashMap<IntentId, Vec<OrderRecord>>, HashMap<IntentId, EndReason>);
+
+async fn outcomes(reports: &dyn Reports, page: &[DecisionRecord]) -> StoreResult<Outcomes> {
+    let intents: Vec<IntentId> = page.iter().filter_map(|record| record.intent).collect();
+    let mut orders: HashMap<IntentId, Vec<OrderRecord>> = HashMap::new();
+    for record in reports.attempts_of(&intents).await? {
+        orders.entry(record.intent.id).or_default().push(record);
+    }
+    let ends = reports.ends_of(&intents).await?;
+    Ok((orders, ends.into_iter().map(|end| (end.intent, end.reason)).collect()))
+}

@@ -1,0 +1,134 @@
+//! A relationship's story: its policy, what holds it, what it holds, and its last decisions.
+
+use std::collections::HashMap;
+
+use domain::{
+    Address, Price, Timestamp, TokenId,
+    ids::{AccountId, OwnerId, RelationshipId},
+};
+use engine::ports::{
+    following::{AccountMode, Hold, HoldScope, Relationship, RelationshipStatus},
+    store::Store,
+};
+use serde::Serialize;
+
+use super::{
+    AnswerLine, PositionLine, StoryError, Style, answers, policy_words, relationship_text,
+    tables::{market_names, position_lines},
+};
+
+/// Decisions shown.
+const SHOWN: usize = 10;
+/// Decisions of the owner that are looked through for them.
+const LOOKED_THROUGH: usize = 2_000;
+
+/// Prices of tokens, where they are known.
+pub type Prices = HashMap<TokenId, Price>;
+
+/// Everything about one relationship.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RelationshipStory {
+    /// Which.
+    pub relationship: RelationshipId,
+    /// Whose.
+    pub owner: OwnerId,
+    /// The account.
+    pub account: AccountId,
+    /// Its name.
+    pub account_label: Option<String>,
+    /// Paper or live.
+    pub mode: Option<AccountMode>,
+    /// The leader's wallet.
+    pub leader: Option<Address>,
+    /// The user's word.
+    pub status: RelationshipStatus,
+    /// Trades before this are not its business.
+    pub since: Timestamp,
+    /// Number of the policy in force.
+    pub policy_version: i64,
+    /// That policy in words.
+    pub policy: Vec<String>,
+    /// Holds in force on it, in words.
+    pub holds: Vec<String>,
+    /// What it holds or has held.
+    pub positions: Vec<PositionLine>,
+    /// Its newest decisions, newest first.
+    pub decisions: Vec<AnswerLine>,
+    /// How many of the owner's newest decisions those were looked for in; there may be older ones.
+    pub looked_through: usize,
+}
+
+/// The story of a relationship that `owner` may see. `now` judges which holds are in force, `prices` value
+/// positions where they are known.
+///
+/// # Errors
+/// [`StoryError::Unknown`]; store errors; amounts beyond computing.
+pub async fn relationship_story(
+    store: &dyn Store,
+    owner: Option<OwnerId>,
+    id: RelationshipId,
+    prices: &Prices,
+    now: Timestamp,
+) -> Result<RelationshipStory, StoryError> {
+    let known = store.relationships(owner).await?;
+    let found = known.into_iter().find(|relationship| relationship.id == id);
+    let unknown = || StoryError::Unknown { what: "relationship", id: id.to_string() };
+    let relationship = found.ok_or_else(unknown)?;
+    let accounts = store.accounts(Some(relationship.owner)).await?;
+    let account = accounts.into_iter().find(|account| account.trading.id == relationship.account);
+    let leaders = store.leaders().await?;
+    let holds = store.following(now).await?.holds;
+    let mut records = store.positions(Some(relationship.owner)).await?;
+    records.retain(|record| record.relationship == id);
+    let markets = market_names(store, records.iter().map(|record| record.token)).await?;
+    let mut decisions = store.newest_decisions(Some(relationship.owner), LOOKED_THROUGH).await?;
+    let looked_through = decisions.len();
+    decisions.retain(|decision| decision.relationship == id);
+    decisions.truncate(SHOWN);
+    Ok(RelationshipStory {
+        relationship: id,
+        owner: relationship.owner,
+        account: relationship.account,
+        account_label: account.as_ref().map(|account| crate::demo::words::harmless(&account.label)),
+        mode: account.map(|account| account.mode),
+        leader: leaders.iter().find(|leader| leader.id == relationship.leader).map(|leader| leader.wallet),
+        status: relationship.status,
+        since: relationship.since,
+        policy_version: relationship.policy_version,
+        policy: policy_words(&relationship.policy),
+        holds: holds.iter().filter(|hold| concerns(hold, &relationship)).map(hold_words).collect(),
+        positions: position_lines(&records, &markets, prices)?,
+        decisions: answers(store, &decisions).await?,
+        looked_through,
+    })
+}
+
+impl RelationshipStory {
+    /// As text of at most 100 columns.
+    #[must_use]
+    pub fn render(&self, style: Style) -> String {
+        relationship_text::render(self, style)
+    }
+}
+
+fn concerns(hold: &Hold, relationship: &Relationship) -> bool {
+    match hold.scope {
+        HoldScope::Installation => true,
+        HoldScope::Account(id) => id == relationship.account,
+        HoldScope::Leader(id) => id == relationship.leader,
+        HoldScope::Relationship(id) => id == relationship.id,
+    }
+}
+
+fn hold_words(hold: &Hold) -> String {
+    let scope = match hold.scope {
+        HoldScope::Installation => "on everything".to_owned(),
+        HoldScope::Account(id) => format!("on account {id}"),
+        HoldScope::Leader(id) => format!("on leader {id}"),
+        HoldScope::Relationship(_) => "on this relationship".to_owned(),
+    };
+    let stops = if hold.stops_exits { "buys and exits" } else { "buys" };
+    let until = hold.expires_at.map_or_else(|| "until lifted".to_owned(), |end| format!("until {end}"));
+    let reason = crate::demo::words::harmless(&hold.reason);
+    format!("hold {} {scope} stops {stops} {until}: {reason}", hold.id)
+}

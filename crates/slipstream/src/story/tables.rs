@@ -1,0 +1,221 @@
+//! The tables of positions and of activity.
+
+use std::collections::HashMap;
+
+use domain::{
+    Market, Price, Shares, TokenId, Usd,
+    ids::{AccountId, OwnerId, RelationshipId},
+    money::MoneyError,
+};
+use engine::ports::{
+    reports::{PositionRecord, Reports},
+    store::Store,
+};
+use serde::Serialize;
+
+use super::{
+    AnswerLine, MarketName, Prices, StoryError, Style, answers, name_of,
+    order_text::short_tx,
+    paint::{Paint, Row, Screen},
+    trade_text::paint,
+};
+use crate::demo::words::{self, NONE, dollars, price, signed_dollars, time_of_day};
+
+/// Tokens asked for at once.
+const PAGE: usize = 500;
+
+/// One position.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PositionLine {
+    /// Through which relationship.
+    pub relationship: RelationshipId,
+    /// In which account.
+    pub account: AccountId,
+    /// Of which token.
+    pub token: TokenId,
+    /// The market.
+    pub market: Option<MarketName>,
+    /// Shares held.
+    pub shares: Shares,
+    /// Average price paid; `None` when nothing is held.
+    pub average: Option<Price>,
+    /// What the held shares cost, without fees.
+    pub cost: Usd,
+    /// Today's price, where it is known.
+    pub price: Option<Price>,
+    /// Profit if all were sold at that price, without fees.
+    pub unrealised: Option<Usd>,
+    /// Profit of what was sold or redeemed, without fees.
+    pub realised: Usd,
+    /// Fees paid.
+    pub fees: Usd,
+}
+
+/// Positions as lines, in their order.
+///
+/// # Errors
+/// [`MoneyError::Overflow`].
+pub fn position_lines(
+    records: &[PositionRecord],
+    markets: &HashMap<TokenId, Market>,
+    prices: &Prices,
+) -> Result<Vec<PositionLine>, MoneyError> {
+    let line = |record: &PositionRecord| {
+        let position = record.position;
+        let held = position.shares.is_positive();
+        let price = prices.get(&record.token).copied().filter(|_| held);
+        Ok(PositionLine {
+            relationship: record.relationship,
+            account: record.account,
+            token: record.token,
+            market: markets.get(&record.token).map(MarketName::of),
+            shares: position.shares,
+            average: position.average(),
+            cost: position.cost,
+            price,
+            unrealised: price.map(|price| position.unrealised(price)).transpose()?,
+            realised: position.realised,
+            fees: position.fees,
+        })
+    };
+    records.iter().map(line).collect()
+}
+
+/// All positions that `owner` may see.
+///
+/// # Errors
+/// Store errors, and amounts beyond computing.
+pub async fn positions(
+    store: &dyn Store,
+    owner: Option<OwnerId>,
+    prices: &Prices,
+) -> Result<Vec<PositionLine>, StoryError> {
+    let records = store.positions(owner).await?;
+    let markets = market_names(store, records.iter().map(|record| record.token)).await?;
+    Ok(position_lines(&records, &markets, prices)?)
+}
+
+/// Stored markets of these tokens.
+pub(super) async fn market_names(
+    store: &dyn Store,
+    tokens: impl Iterator<Item = TokenId>,
+) -> Result<HashMap<TokenId, Market>, StoryError> {
+    let mut tokens: Vec<TokenId> = tokens.collect();
+    tokens.sort_unstable();
+    tokens.dedup();
+    let mut markets = HashMap::new();
+    for page in tokens.chunks(PAGE) {
+        markets.extend(store.markets(page).await?.into_iter().map(|market| (market.token, market)));
+    }
+    Ok(markets)
+}
+
+/// Positions as a table with their sums, at most 100 columns wide.
+#[must_use]
+pub fn render_positions(lines: &[PositionLine], style: Style) -> String {
+    let mut screen = Screen::new(style);
+    position_table(&mut screen, lines);
+    screen.finish()
+}
+
+pub(super) fn position_table(screen: &mut Screen, lines: &[PositionLine]) {
+    if lines.is_empty() {
+        screen.painted(Paint::Dim, "  no positions");
+        return;
+    }
+    let mut rows: Vec<Row> = lines.iter().map(position_row).collect();
+    if lines.len() > 1 {
+        rows.push(sums(lines));
+    }
+    let columns =
+        [">rel", "~position", ">shares", ">paid", ">now", ">cost", ">unrealised", ">realised", ">fees"];
+    screen.table(&columns, &rows);
+}
+
+fn position_row(line: &PositionLine) -> Row {
+    let known = |price_: Option<Price>| price_.map_or_else(|| NONE.to_owned(), price);
+    Row::new(vec![
+        line.relationship.to_string(),
+        name_of(line.market.as_ref()),
+        words::shares(line.shares),
+        known(line.average),
+        known(line.price),
+        dollars(line.cost),
+        line.unrealised.map_or_else(|| NONE.to_owned(), signed_dollars),
+        signed_dollars(line.realised),
+        dollars(line.fees),
+    ])
+}
+
+/// The sums; unrealised profit is withheld when a held position has no price.
+fn sums(lines: &[PositionLine]) -> Row {
+    let sum = |of: fn(&PositionLine) -> Usd| lines.iter().map(of).sum::<Usd>();
+    let unpriced = lines.iter().any(|line| line.shares.is_positive() && line.unrealised.is_none());
+    let unrealised: Usd = lines.iter().filter_map(|line| line.unrealised).sum();
+    let mut row = Row::new(vec![
+        String::new(),
+        "all".to_owned(),
+        String::new(),
+        String::new(),
+        String::new(),
+        dollars(sum(|line| line.cost)),
+        if unpriced { NONE.to_owned() } else { signed_dollars(unrealised) },
+        signed_dollars(sum(|line| line.realised)),
+        dollars(sum(|line| line.fees)),
+    ]);
+    row.paint = Paint::Bold;
+    row
+}
+
+/// The newest decisions with what came of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Activity {
+    /// Newest first.
+    pub lines: Vec<AnswerLine>,
+    /// Markets of their tokens.
+    pub markets: HashMap<TokenId, MarketName>,
+}
+
+/// The newest decisions that `owner` may see, newest first.
+///
+/// # Errors
+/// Store errors, and amounts beyond computing.
+pub async fn activity(
+    store: &dyn Store,
+    owner: Option<OwnerId>,
+    limit: usize,
+) -> Result<Activity, StoryError> {
+    let reports: &dyn Reports = store;
+    let decisions = reports.newest_decisions(owner, limit).await?;
+    let markets = market_names(store, decisions.iter().map(|decision| decision.key.token)).await?;
+    let names = markets.iter().map(|(token, market)| (*token, MarketName::of(market)));
+    Ok(Activity { lines: answers(reports, &decisions).await?, markets: names.collect() })
+}
+
+impl Activity {
+    /// As a table of at most 100 columns.
+    #[must_use]
+    pub fn render(&self, style: Style) -> String {
+        let mut screen = Screen::new(style);
+        if self.lines.is_empty() {
+            screen.painted(Paint::Dim, "  no decisions yet");
+            return screen.finish();
+        }
+        let row = |line: &AnswerLine| Row {
+            cells: vec![
+                time_of_day(line.at),
+                line.relationship.to_string(),
+                short_tx(line.trade.tx),
+                line.trade.side.to_string(),
+                name_of(self.markets.get(&line.trade.token)),
+                line.answer.word().to_owned(),
+                line.answer.sentence(),
+            ],
+            paint: paint(&line.answer),
+            below: Vec::new(),
+        };
+        let rows: Vec<Row> = self.lines.iter().map(row).collect();
+        screen.table(&["decided", ">rel", "trade", "side", "~market", "answer", "what"], &rows);
+        screen.finish()
+    }
+}

@@ -1,0 +1,147 @@
+//! A leader's trade as text.
+
+use domain::{
+    Shares,
+    lifecycle::OrderState,
+    trade::{GroupState, PartKind, Quantity, TradeGroup},
+};
+
+use super::{
+    Answer, AnswerLine, GroupStory, PartLine, Style, TradeStory, name_of,
+    order_text::{cost, short_order},
+    paint::{Paint, Row, Screen},
+};
+use crate::demo::words::{self, NONE, count, dollars, price, span};
+
+/// Followers listed when not all are.
+const LISTED: usize = 20;
+
+pub(super) fn render(story: &TradeStory, style: Style) -> String {
+    let mut screen = Screen::new(style);
+    for (index, group) in story.groups.iter().enumerate() {
+        if index > 0 {
+            screen.blank();
+        }
+        let listed = if story.all_lines { usize::MAX } else { LISTED };
+        render_group(&mut screen, group, listed);
+    }
+    screen.finish()
+}
+
+fn render_group(screen: &mut Screen, story: &GroupStory, listed: usize) {
+    let group = &story.group;
+    screen.heading(&format!("Trade {}", group.key.tx), state(group.state));
+    screen.field("market", &name_of(story.market.as_ref()));
+    let leader = story.leader.map_or_else(|| NONE.to_owned(), words::short_address);
+    let what = quantity(group.quantity());
+    screen.field("leader", &format!("{leader} (leader {}) {} {what}", group.key.leader, group.key.side));
+    screen.field("traded", &when(group));
+    screen.field("sources", &sources(story));
+    for part in &story.parts {
+        screen.field(&format!("part {}", part.number), &part_words(part, group));
+    }
+    screen.field("answers", &tally(story));
+    if story.answers.is_empty() {
+        return;
+    }
+    screen.blank();
+    let rows: Vec<Row> = story.answers.iter().take(listed).map(row).collect();
+    screen.table(&[">rel", ">part", "answer", "order", "what"], &rows);
+    if let Some(more) = story.answers.len().checked_sub(listed).filter(|more| *more > 0) {
+        screen.painted(Paint::Dim, &format!("  and {}", count(more, "more answer")));
+    }
+}
+
+const fn state(state: GroupState) -> &'static str {
+    match state {
+        GroupState::Open => "open",
+        GroupState::Final => "final",
+        GroupState::Phantom => "phantom: not on the chain",
+        GroupState::Overcounted => "overcounted: the chain has less than was decided",
+    }
+}
+
+fn quantity(quantity: Quantity) -> String {
+    let at = quantity.price().map_or_else(|| NONE.to_owned(), price);
+    format!("{} shares for {} $ at {at}", words::shares(quantity.shares), dollars(quantity.usd))
+}
+
+fn when(group: &TradeGroup) -> String {
+    let late = span(group.first_seen_at.0.saturating_sub(group.traded_at.0));
+    let block = group.block.map(|block| format!(", block {block}")).unwrap_or_default();
+    format!("{}, first seen {late} later{block}", group.traded_at)
+}
+
+fn sources(story: &GroupStory) -> String {
+    let group = &story.group;
+    let chain = group.chain.map_or_else(
+        || "chain: nothing".to_owned(),
+        |chain| format!("chain: {} shares in {}", words::shares(chain.shares), count(story.fills, "log")),
+    );
+    let mut text = format!("{chain}; history: {} shares", words::shares(group.history.shares));
+    text.push_str(&format!("; decided {}", words::shares(group.decided)));
+    for (name, shares) in [("inherited", group.inherited), ("given to another", group.given)] {
+        if shares > Shares::ZERO {
+            text.push_str(&format!(", {name} {}", words::shares(shares)));
+        }
+    }
+    text
+}
+
+fn part_words(part: &PartLine, group: &TradeGroup) -> String {
+    let kind = match part.kind {
+        PartKind::Trade => "to be decided for every follower",
+        PartKind::Settling => "not copied: it may be another trade, settling",
+        PartKind::Dust => "not copied: less than a lot, finally",
+    };
+    let late = span(part.seen_at.0.saturating_sub(group.traded_at.0));
+    let open = if part.complete { "" } else { "; not decided for everybody yet" };
+    format!("{} shares, seen after {late}; {kind}{open}", words::shares(part.added))
+}
+
+fn tally(story: &GroupStory) -> String {
+    let skips: usize = story.skipped.values().sum();
+    let mut text = format!("{} copied, {skips} skipped", story.copied);
+    if skips > 0 {
+        let reasons = story.skipped.iter().map(|(reason, number)| format!("{reason} {number}"));
+        text.push_str(&format!(" ({})", reasons.collect::<Vec<_>>().join(", ")));
+    }
+    text
+}
+
+fn row(line: &AnswerLine) -> Row {
+    let order = match &line.answer {
+        Answer::Copied { orders, .. } => orders.last(),
+        Answer::Skipped { .. } => None,
+    };
+    let id = order.map_or_else(|| NONE.to_owned(), |order| short_order(order.id));
+    let mut below = Vec::new();
+    if let Some(order) = order {
+        below.extend(order.price.is_some().then(|| cost(order)));
+        below.push(order.delays());
+    }
+    Row {
+        cells: vec![
+            line.relationship.to_string(),
+            line.part.to_string(),
+            line.answer.word().to_owned(),
+            id,
+            line.answer.sentence(),
+        ],
+        paint: paint(&line.answer),
+        below,
+    }
+}
+
+/// Skips are dim, confirmed copies green, what went wrong red.
+pub(super) fn paint(answer: &Answer) -> Paint {
+    match answer {
+        Answer::Skipped { .. } => Paint::Dim,
+        Answer::Copied { ended: Some(_), .. } => Paint::Bad,
+        Answer::Copied { orders, .. } => match orders.last().map(|order| order.state) {
+            Some(OrderState::Confirmed) => Paint::Good,
+            Some(OrderState::Failed | OrderState::Rejected | OrderState::ExpiredUnseen) => Paint::Bad,
+            _ => Paint::Plain,
+        },
+    }
+}
