@@ -22,7 +22,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use domain::Clock;
+use domain::{Clock, Timestamp};
 use eip712::Chain;
 use engine::ports::{
     detection::Source,
@@ -153,8 +153,11 @@ impl Demo {
             if simulator.is_some() {
                 player.prepare().await?;
             }
-            setup::enrol(store.as_ref(), &control, &followers, &player.header().wallets, clock.now()).await?;
+            // Blocks have whole seconds: a trade within this one must not look older than its followers.
+            let now = Timestamp::from_seconds(clock.now().seconds());
+            setup::enrol(store.as_ref(), &control, &followers, &player.header().wallets, now).await?;
         }
+        crate::crash::arm_from_environment(store.as_ref()).await?;
         let clob =
             Arc::new(Clob::new(client.clone(), &urls.clob, Chain::Polygon, signer, Arc::clone(&clock)));
         let chain: Arc<dyn ChainReader> = Arc::new(Rpc::new(client.clone(), &urls.rpc, Chain::Polygon));
