@@ -18,6 +18,8 @@ pub const EXIT_RESEND: Duration = Duration::from_secs(5);
 pub const UNSEEN_AFTER: Duration = Duration::from_secs(120);
 /// A gap between two negative look-ups longer than this counts only this much.
 pub const UNSEEN_STEP: Duration = Duration::from_secs(15);
+/// Deadline of building and signing a batch, credentials included.
+pub const PREPARE_DEADLINE: Duration = Duration::from_secs(10);
 /// Deadline of one post.
 pub const POST_DEADLINE: Duration = Duration::from_secs(10);
 /// Deadline of a read at decision time (market, book).

@@ -19,7 +19,9 @@ use futures_util::{StreamExt, stream};
 use tracing::{error, info, warn};
 
 use crate::{
-    crash_points, limits,
+    crash_points,
+    deadline::within,
+    limits,
     market_cache::MarketCache,
     orders::{self, Learned},
     ports::{
@@ -27,7 +29,7 @@ use crate::{
         execution::{EndReason, OrderRecord, SignedAttempt, SignedOutcome, WaitingIntent},
         queue::{End, Queue},
         store::{InstanceId, Store, StoreError, StoreResult},
-        venue::{OrderGateway, PostReply, PreparedOrder},
+        venue::{OrderGateway, PostReply, PreparedOrder, VenueError},
     },
     salt::Salts,
     worker::plan::{Plan, Planned},
@@ -141,7 +143,15 @@ impl Worker {
     /// Has the adapter build, hash and sign. What cannot be signed now is put off.
     async fn sign_all(&self, planned: Vec<Planned>) -> StoreResult<Vec<(Planned, PreparedOrder)>> {
         let plans: Vec<_> = planned.iter().map(|planned| planned.plan.clone()).collect();
-        let prepared = self.gateway.prepare(&plans).await;
+        // Signing may ask the venue for credentials: without a deadline a silent venue would stop the worker
+        // for ever.
+        let prepare = self.gateway.prepare(&plans);
+        let prepared =
+            within(self.clock.as_ref(), limits::PREPARE_DEADLINE, prepare).await.unwrap_or_else(|_| {
+                let what = "preparing orders".to_owned();
+                let timeout = VenueError::Timeout { what, after: limits::PREPARE_DEADLINE };
+                plans.iter().map(|_| Err(timeout.clone())).collect()
+            });
         let mut signed = Vec::with_capacity(planned.len());
         for (planned, prepared) in planned.into_iter().zip(prepared) {
             match prepared {
@@ -263,8 +273,8 @@ pub(crate) async fn post_until(
             return last;
         }
         let post = gateway.post(&record.intent.account, &record.order, limits::POST_DEADLINE);
-        let reply = crate::deadline::within(clock, limits::POST_DEADLINE, post).await.unwrap_or_else(|_| {
-            PostReply::Unknown { text: format!("no reply within {:?}", limits::POST_DEADLINE) }
+        let reply = within(clock, limits::POST_DEADLINE, post).await.unwrap_or_else(|_| PostReply::Unknown {
+            text: format!("no reply within {:?}", limits::POST_DEADLINE),
         });
         let PostReply::NotAccepted { retry_after, .. } = &reply else { return Some(reply) };
         let pause = retry_after.unwrap_or(Duration::from_millis(250)).max(Duration::from_millis(50));
