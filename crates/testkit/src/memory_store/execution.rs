@@ -291,7 +291,6 @@ impl State {
         let Some(work) = self.work.get_mut(&attempt.intent) else { return SignedOutcome::NotWaiting };
         work.state = WorkState::Signed;
         work.due = now.plus(lease);
-        work.holder = None;
         work.lease_to(holder, now.plus(lease));
         let fence = work.fence;
         let order = OrderRow {
