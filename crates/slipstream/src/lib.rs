@@ -11,3 +11,5 @@ pub mod runtime;
 pub mod secrets;
 pub mod simulate;
 pub mod socket;
+pub mod story;
+pub mod verify;
