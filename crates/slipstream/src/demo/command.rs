@@ -21,7 +21,7 @@ use super::{
     report::Report,
     view::{Controls, Screen},
 };
-use crate::{cli::DemoArgs, clock::SystemClock, logging, secrets::InstallationSecret};
+use crate::{cli::DemoArgs, clock::SystemClock, logging};
 
 /// Time between faults with `--faults`.
 const FAULT_EVERY: Duration = Duration::from_secs(4);
@@ -111,7 +111,7 @@ async fn run_demo(
     let mut demo = Demo::start(options).await?;
     let settled = demo.run(&pictures, &mut wanted, &mut stopped).await;
     let report = match settled {
-        Ok(settled) => Report::gather(&demo, settled, &InstallationSecret::of_seed(options.seed)).await,
+        Ok(settled) => Report::gather(&demo, settled, options).await,
         Err(error) => Err(error),
     };
     demo.shutdown().await;

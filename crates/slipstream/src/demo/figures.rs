@@ -198,15 +198,16 @@ pub const SEEN_TO_SENT: &str = "seen to sent";
 
 type Stage = (&'static str, fn(&OrderRecord) -> Option<(Timestamp, Timestamp)>);
 
-/// The stages of an order, one after the other, and what matters of all of them together.
+/// The stages of an order, and what the engine itself is answerable for. The venue can call an order final
+/// before we have read its block, so both are counted from its answer. Blocks have whole seconds.
 const STAGES: [Stage; 8] = [
-    ("leader's block to seen", |order| Some((order.intent.traded_at, order.intent.seen_at))),
+    ("leader to seen", |order| Some((order.intent.traded_at, order.intent.seen_at))),
     ("seen to decided", |order| Some((order.intent.seen_at, order.intent.decided_at))),
     ("decided to signed", |order| Some((order.intent.decided_at, order.signed_at))),
     ("signed to sent", |order| Some((order.signed_at, order.times.sent?))),
     ("sent to answered", |order| Some((order.times.sent?, order.times.replied?))),
-    ("answered to in a block", |order| Some((order.times.replied?, order.times.mined?))),
-    ("in a block to final", |order| Some((order.times.mined?, order.times.confirmed?))),
+    ("answered to mined", |order| Some((order.times.replied?, order.times.mined?))),
+    ("answered to final", |order| Some((order.times.replied?, order.times.confirmed?))),
     (SEEN_TO_SENT, |order| Some((order.intent.seen_at, order.times.sent?))),
 ];
 
@@ -227,4 +228,48 @@ pub fn latency<'a>(orders: impl Iterator<Item = &'a OrderRecord> + Clone) -> Vec
         })
     });
     stages.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ids::{OwnerId, RelationshipId};
+    use domain::{money::ONE, position::Position};
+
+    use super::*;
+
+    fn position(token: u8, shares: i64, cost: i64) -> PositionRecord {
+        PositionRecord {
+            owner: OwnerId(1),
+            account: AccountId(1),
+            relationship: RelationshipId(1),
+            token: TokenId([token; 32]),
+            position: Position {
+                shares: Shares(shares),
+                cost: Usd(cost),
+                realised: Usd(2 * ONE),
+                fees: Usd(ONE),
+            },
+        }
+    }
+
+    #[test]
+    fn positions_count_at_their_price_and_without_one_at_cost() {
+        let mut line = FollowerLine { cash: Usd(DEPOSIT.0 - 30 * ONE), ..FollowerLine::default() };
+        line.add(&position(1, 100 * ONE, 20 * ONE), Some(Price(300_000))).unwrap();
+        line.add(&position(2, 10 * ONE, 10 * ONE), None).unwrap();
+        line.add(&position(3, 0, 0), None).unwrap();
+        assert_eq!((line.value, line.unpriced), (Usd(30 * ONE), Usd(10 * ONE)));
+        assert_eq!((line.positions, line.unpriced_positions), (2, 1));
+        assert_eq!((line.realised, line.fees, line.invested), (Usd(6 * ONE), Usd(3 * ONE), Usd(30 * ONE)));
+        assert_eq!(line.result(1), Ok(Usd(10 * ONE)));
+        let all = total(&[line.clone(), line]).unwrap();
+        assert_eq!(all.result(2), Ok(Usd(20 * ONE)));
+    }
+
+    #[test]
+    fn basis_points_of_what_the_leaders_paid() {
+        let cost = CopyingCost { leader_usd: Usd(200 * ONE), cost: Usd(-ONE), ..CopyingCost::default() };
+        assert_eq!(cost.basis_points(), Some(-50));
+        assert_eq!(CopyingCost::default().basis_points(), None);
+    }
 }

@@ -108,3 +108,67 @@ fn progress(picture: &Picture) -> String {
         picture.doubled,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::{
+        Address, Price, Shares, Side, Timestamp, TokenId, TxHash, ids::LeaderId, money::ONE, trade::GroupKey,
+    };
+
+    use super::*;
+    use crate::demo::figures::FollowerLine;
+
+    fn line(number: usize, copied: usize) -> FeedLine {
+        FeedLine {
+            key: GroupKey {
+                leader: LeaderId(1),
+                tx: TxHash([1; 32]),
+                token: TokenId([2; 32]),
+                side: Side::Buy,
+            },
+            part: 0,
+            number,
+            leader: Address([0xab; 20]),
+            at: Timestamp::from_seconds(60),
+            market: "Will it\u{7} rain?".to_owned(),
+            outcome: "Yes".to_owned(),
+            shares: Shares(12 * ONE + 345_000),
+            price: Some(Price(450_000)),
+            copied,
+            skipped: [("below minimum", 1)].into(),
+        }
+    }
+
+    fn picture(feed: &[FeedLine]) -> Picture {
+        Picture {
+            feed: feed.iter().cloned().collect(),
+            followers: vec![FollowerLine::default(); 5],
+            ..Picture::default()
+        }
+    }
+
+    #[test]
+    fn a_trade_is_one_line_once_it_is_answered() {
+        let mut printed = Printed::default();
+        let waiting = picture(&[line(1, 4), line(2, 3), line(3, 4)]);
+        assert_eq!(
+            printed.news(&waiting, Paint::NONE),
+            [
+                "00:01:00  0xabab…abab  BUY       12.35 @ 0.450   Will it rain?  Yes → 4 copied, 1 below minimum"
+            ]
+        );
+        assert!(printed.news(&waiting, Paint::NONE).is_empty());
+        let answered = picture(&[line(1, 4), line(2, 4), line(3, 4)]);
+        assert_eq!(printed.news(&answered, Paint::NONE).len(), 2);
+        assert!(printed.news(&answered, Paint::NONE).is_empty());
+    }
+
+    #[test]
+    fn a_fault_is_told_once() {
+        let mut printed = Printed::default();
+        let broken = Broken { at: Timestamp::from_seconds(61), what: "killed a worker".to_owned() };
+        let picture = Picture { broken: vec![broken], ..picture(&[]) };
+        assert_eq!(printed.news(&picture, Paint::NONE), ["00:01:01  !! killed a worker"]);
+        assert!(printed.news(&picture, Paint::NONE).is_empty());
+    }
+}

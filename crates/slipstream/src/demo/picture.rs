@@ -310,7 +310,9 @@ impl Collector {
         let open: Vec<IntentId> = self.open.iter().copied().collect();
         for chunk in open.chunks(PAGE) {
             for record in self.store.attempts_of(chunk).await? {
-                let settled = record.state.is_settled() && !record.open_work;
+                // The venue can call an order final before we have read its block.
+                let unread = record.state == OrderState::Confirmed && record.times.mined.is_none();
+                let settled = record.state.is_settled() && !record.open_work && !unread;
                 if settled && record.intent.side == Side::Buy {
                     self.open.remove(&record.intent.id);
                 }

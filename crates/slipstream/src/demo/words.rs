@@ -37,16 +37,26 @@ pub fn price(price: Price) -> String {
 /// A share of a whole in per cent with one decimal, with its sign; `None` of nothing.
 #[must_use]
 pub fn signed_percent(part: i64, whole: i64) -> Option<String> {
-    let tenths = i128::from(part).checked_mul(1_000)?.checked_div(i128::from(whole))?;
-    let sign = if tenths < 0 { "-" } else { "+" };
+    let tenths = tenths_of_percent(i128::from(part), i128::from(whole))?;
+    let sign = match tenths {
+        i128::MIN..0 => "-",
+        0 => "",
+        _ => "+",
+    };
     Some(format!("{sign}{}.{} %", tenths.unsigned_abs() / 10, tenths.unsigned_abs() % 10))
 }
 
 /// A share of a whole in per cent with one decimal; `–` of nothing.
 #[must_use]
 pub fn percent(part: u64, whole: u64) -> String {
-    let tenths = u128::from(part).checked_mul(1_000).and_then(|part| part.checked_div(u128::from(whole)));
+    let tenths = tenths_of_percent(i128::from(part), i128::from(whole));
     tenths.map_or_else(|| NONE.to_owned(), |tenths| format!("{}.{} %", tenths / 10, tenths % 10))
+}
+
+/// To the nearest, halves away from zero. Sixty-four bits times two thousand fit 128 easily.
+fn tenths_of_percent(part: i128, whole: i128) -> Option<i128> {
+    let twice = part.checked_mul(2_000)?.checked_div(whole)?;
+    twice.checked_add(twice.signum())?.checked_div(2)
 }
 
 /// A time span: `850 µs`, `12 ms`, `1.25 s`, `75 s`.
@@ -154,8 +164,9 @@ mod tests {
             [450_000, 455_500, 999_000, 7_210].map(|millionths| price(Price(millionths))),
             ["0.450", "0.4555", "0.999", "0.0072"]
         );
+        assert_eq!(signed_percent(-1, 10_000).as_deref(), Some("0.0 %"));
         assert_eq!(signed_percent(-15, 1_000).as_deref(), Some("-1.5 %"));
-        assert_eq!((percent(1, 3), percent(1, 0)), ("33.3 %".to_owned(), NONE.to_owned()));
+        assert_eq!([percent(1, 3), percent(2, 3), percent(1, 0)], ["33.3 %", "66.7 %", NONE]);
         let spans = [0, 850, 1_250, 12_000, 1_254_000, 75_000_000, -2_000].map(span);
         assert_eq!(spans, ["0 µs", "850 µs", "1.2 ms", "12 ms", "1.25 s", "75 s", "-2.0 ms"]);
         assert_eq!((clock_span(59), clock_span(3_661)), ("0:59".to_owned(), "1:01:01".to_owned()));

@@ -79,7 +79,7 @@ pub(super) async fn run(
     Ok(checks)
 }
 
-fn of_picture(picture: &Picture, settled: bool) -> Vec<CheckLine> {
+pub(super) fn of_picture(picture: &Picture, settled: bool) -> Vec<CheckLine> {
     let orders: usize = picture.orders.values().sum();
     vec![
         CheckLine::new("everything is settled", words::count(orders, "order"), usize::from(!settled), || {
@@ -129,7 +129,7 @@ async fn answered(played: &Played, store: &dyn Store) -> StoreResult<CheckLine> 
 }
 
 /// What is wrong with the answers to a group, if anything.
-fn unanswered(
+pub(super) fn unanswered(
     group: Option<TradeGroup>,
     played: Shares,
     decisions: &[DecisionRecord],

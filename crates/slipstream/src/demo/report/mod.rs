@@ -4,21 +4,24 @@
 mod checks;
 mod text;
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, sync::PoisonError};
 
 use domain::{Side, Timestamp};
-use engine::salt::Salts;
 use serde::Serialize;
 
 pub use checks::{CheckLine, Failed};
 
 use super::{
-    Demo,
+    Demo, Options,
     figures::{self, CopyingCost, FollowerLine, StageLatency},
     picture::{Broken, Picture},
     player::Played,
     tape::Provenance,
 };
+use crate::secrets::InstallationSecret;
 
 /// Everything a demo came to. Money and shares are in millionths, times in microseconds.
 #[derive(Clone, Debug, Serialize)]
@@ -27,6 +30,8 @@ pub struct Report {
     pub at: Timestamp,
     /// How long the demo took.
     pub elapsed_us: i64,
+    /// How many times faster than recorded the tape was played.
+    pub speed: u32,
     /// Events of the tape.
     pub tape: TapeLine,
     /// Leaders' transactions played.
@@ -84,17 +89,20 @@ pub struct SkipLine {
 }
 
 impl Report {
-    /// Gathers the report of a demo that has ended; `settled` as [`Demo::run`] returned it.
+    /// Gathers the report of a demo that has ended; `settled` as [`Demo::run`] returned it, `options` as it
+    /// was started with.
     ///
     /// # Errors
     /// When the store or the simulator cannot be read.
-    pub async fn gather(demo: &Demo, settled: bool, salts: &dyn Salts) -> anyhow::Result<Self> {
+    pub async fn gather(demo: &Demo, settled: bool, options: &Options) -> anyhow::Result<Self> {
+        let salts = &InstallationSecret::of_seed(options.seed);
         let (collector, control, store, played) = demo.parts();
         let played = played.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let checks =
             checks::run(collector.picture(), &played, store.as_ref(), control, settled, salts).await?;
         let orders = collector.orders();
         let report = Self {
+            speed: options.speed,
             buys: figures::copying_cost(Side::Buy, orders.iter().copied())?,
             sells: figures::copying_cost(Side::Sell, orders.iter().copied())?,
             ..Self::of(collector.picture(), &played, checks)?
@@ -114,6 +122,7 @@ impl Report {
         Ok(Self {
             at: picture.at,
             elapsed_us: i64::try_from(picture.elapsed.as_micros()).unwrap_or(i64::MAX),
+            speed: 1,
             tape: TapeLine {
                 recorded: events(Provenance::Recorded),
                 derived: events(Provenance::Derived),

@@ -102,10 +102,10 @@ impl Report {
 
     fn money(&self, page: &mut Page) {
         let columns = format!(
-            "{:>10}{:>11}{:>10}{:>8}{:>10}{:>10}",
-            "cash $", "positions $", "realised $", "fees $", "result $", "%"
+            "{:>11}{:>11}{:>11}{:>9}{:>11}{:>9}",
+            "cash", "positions", "realised", "fees", "result", "%"
         );
-        page.section("FOLLOWERS", &columns);
+        page.section("FOLLOWERS, $", &columns);
         for line in &self.followers {
             page.line(&follower(line, 1, page.paint));
         }
@@ -113,26 +113,34 @@ impl Report {
             let count = i64::try_from(self.followers.len()).unwrap_or(i64::MAX);
             page.line(&follower(&self.total, count, page.paint));
         }
-        let open = self.total.positions;
-        if open > 0 {
-            let note = format!("  {} valued at the last traded price", words::count(open, "open position"));
+        let unpriced = self.total.unpriced_positions;
+        let priced = self.total.positions.saturating_sub(unpriced);
+        if priced > 0 {
+            let note = format!("  {} at the last traded price", words::count(priced, "open position"));
             page.line(&page.paint.faint(&note));
         }
-        if self.total.unpriced_positions > 0 {
-            let open = words::count(self.total.unpriced_positions, "of them unpriced position");
-            let note = format!("  {open}: counted in the result at cost, {} $", dollars(self.total.unpriced));
+        if unpriced > 0 {
+            let cost = dollars(self.total.unpriced);
+            let note = format!(
+                "  {}: the result counts what they cost, {cost}",
+                words::count(unpriced, "unpriced position")
+            );
             page.line(&page.paint.notable(&note));
         }
     }
 
     fn cost(&self, page: &mut Page) {
         let columns = format!(
-            "{:>9}{:>17}{:>13}{:>10}{:>10}{:>12}",
-            "orders", "at leaders' $", "at ours $", "fees $", "cost $", "basis points"
+            "{:>9}{:>21}{:>13}{:>9}{:>11}{:>9}",
+            "orders", "at leaders' prices", "at ours", "fees", "cost", "bp"
         );
-        page.section("COST OF COPYING", &columns);
+        page.section("COST OF COPYING, $", &columns);
         for (side, cost) in [("entries", &self.buys), ("exits", &self.sells)] {
             page.line(&copying(side, cost));
+        }
+        if self.speed > 1 {
+            let note = "of delay is that many seconds of the tape, and prices move as far";
+            page.line(&page.paint.faint(&format!("  at {}× a second {note}", self.speed)));
         }
     }
 
@@ -179,8 +187,7 @@ fn check_line(check: &CheckLine, page: &mut Page) {
     let basis = page.paint.faint(&format!("{:>width$}", check.basis, width = WIDTH - 4 - 52));
     page.line(&format!("  {mark} {:<52}{basis}", check.name));
     if let Some(failed) = &check.failed {
-        for (index, line) in wrapped(&failed.first, WIDTH - 6).iter().enumerate() {
-            let line = if index == 0 { format!("{}: {line}", failed.count) } else { line.clone() };
+        for line in wrapped(&format!("{}: {}", failed.count, failed.first), WIDTH - 4) {
             page.line(&format!("    {}", page.paint.bad(&line)));
         }
     }
@@ -191,7 +198,7 @@ fn follower(line: &FollowerLine, followers: i64, paint: Paint) -> String {
     let result_text = result.map_or_else(|| NONE.to_owned(), signed_dollars);
     let deposits = super::super::setup::DEPOSIT.0.saturating_mul(followers);
     let percent = result.and_then(|result| signed_percent(result.0, deposits));
-    let result_and_percent = format!("{result_text:>10}{:>10}", percent.unwrap_or_else(|| NONE.to_owned()));
+    let result_and_percent = format!("{result_text:>11}{:>9}", percent.unwrap_or_else(|| NONE.to_owned()));
     let coloured = match result {
         Some(result) if result < Usd::ZERO => paint.bad(&result_and_percent),
         Some(result) if result.is_positive() => paint.good(&result_and_percent),
@@ -202,27 +209,27 @@ fn follower(line: &FollowerLine, followers: i64, paint: Paint) -> String {
     } else {
         dollars(line.value)
     };
-    let who = fit(&format!("{}  {}", line.name, line.style), WIDTH - 2 - 59 - 1);
+    let who = fit(&format!("{}  {}", line.name, line.style), WIDTH - 2 - 62 - 1);
     let numbers = format!(
-        "{:>10}{value:>11}{:>10}{:>8}",
+        "{:>11}{value:>11}{:>11}{:>9}",
         dollars(line.cash),
         signed_dollars(line.realised),
         dollars(line.fees)
     );
-    format!("  {who:<width$}{numbers}{coloured}", width = WIDTH - 2 - 59)
+    format!("  {who:<width$}{numbers}{coloured}", width = WIDTH - 2 - 62)
 }
 
 fn copying(side: &str, cost: &CopyingCost) -> String {
     let points = cost.basis_points().map_or_else(|| NONE.to_owned(), |points| points.to_string());
     let numbers = format!(
-        "{:>9}{:>17}{:>13}{:>10}{:>10}{points:>12}",
+        "{:>9}{:>21}{:>13}{:>9}{:>11}{points:>9}",
         grouped(as_u64(cost.orders)),
         dollars(cost.leader_usd),
         dollars(cost.our_usd),
         dollars(cost.fees),
         dollars(cost.cost)
     );
-    format!("  {side:<width$}{numbers}", width = WIDTH - 2 - 71)
+    format!("  {side:<width$}{numbers}", width = WIDTH - 2 - 72)
 }
 
 /// Words in lines of at most `width` letters; a longer word is cut into pieces.

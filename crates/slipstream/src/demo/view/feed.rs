@@ -7,7 +7,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::screen::{FAINT, STRONG};
+use super::screen::{FAINT, HEADING, STRONG};
 use crate::demo::{
     picture::{FeedLine, Picture},
     words::{self, NONE, fit},
@@ -49,7 +49,7 @@ pub(super) fn lines(picture: &Picture, area: Rect) -> Vec<Line<'static>> {
     );
     let rows = usize::from(area.height).saturating_sub(1);
     let trades = picture.feed.iter().rev().take(rows).map(|line| trade(line, &columns));
-    std::iter::once(Line::styled(heading, FAINT)).chain(trades).collect()
+    std::iter::once(Line::styled(heading, HEADING)).chain(trades).collect()
 }
 
 fn trade(line: &FeedLine, columns: &Columns) -> Line<'static> {

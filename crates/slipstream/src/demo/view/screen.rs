@@ -32,8 +32,10 @@ pub struct Situation {
 
 /// Of lesser weight.
 pub(super) const FAINT: Style = Style::new().add_modifier(Modifier::DIM);
-/// A heading.
+/// What is looked for first.
 pub(super) const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
+/// The heading of a table, which also parts it from what is above.
+pub(super) const HEADING: Style = Style::new().add_modifier(Modifier::DIM.union(Modifier::UNDERLINED));
 
 /// Draws a picture.
 pub fn render(frame: &mut Frame<'_>, picture: &Picture, situation: Situation) {
@@ -65,16 +67,24 @@ pub fn render(frame: &mut Frame<'_>, picture: &Picture, situation: Situation) {
 
 fn draw_wide(frame: &mut Frame<'_>, picture: &Picture, area: Rect) {
     let followers = u16::try_from(tables::follower_rows(picture)).unwrap_or(u16::MAX).saturating_add(1);
-    let bottom = followers.saturating_add(BROKEN + 2).clamp(18, (area.height / 2).max(18));
-    let [trades, _, below] =
-        Layout::vertical([Constraint::Fill(1), Constraint::Length(1), Constraint::Length(bottom)])
-            .areas(area);
+    let stages = u16::try_from(tables::stage_rows(picture)).unwrap_or(u16::MAX);
+    let wanted = followers.saturating_add(BROKEN + 2).max(stages);
+    let [trades, _, below] = Layout::vertical([
+        Constraint::Fill(1),
+        Constraint::Length(1),
+        Constraint::Length(wanted.min(area.height / 2)),
+    ])
+    .areas(area);
     frame.render_widget(Text::from(feed::lines(picture, trades)), trades);
     let [left, _, right] =
-        Layout::horizontal([Constraint::Fill(1), Constraint::Length(3), Constraint::Length(38)]).areas(below);
-    let [money, _, broken] =
-        Layout::vertical([Constraint::Fill(1), Constraint::Length(1), Constraint::Length(BROKEN + 1)])
-            .areas(left);
+        Layout::horizontal([Constraint::Fill(1), Constraint::Length(3), Constraint::Length(36)]).areas(below);
+    let room = left.height.saturating_sub(BROKEN + 2);
+    let [money, _, broken] = Layout::vertical([
+        Constraint::Length(followers.min(room)),
+        Constraint::Length(1),
+        Constraint::Fill(1),
+    ])
+    .areas(left);
     frame.render_widget(Text::from(tables::followers(picture, money)), money);
     frame.render_widget(Text::from(tables::broken(picture, broken)), broken);
     frame.render_widget(Text::from(tables::orders_and_stages(picture, right)), right);
@@ -174,6 +184,9 @@ fn state_line(picture: &Picture, situation: Situation, width: u16) -> Line<'stat
         let width = usize::from(width);
         Line::styled(format!("{:<width$}", words::fit(text, width)), style)
     };
+    if picture.lost + picture.doubled > 0 {
+        return full(" LOST OR DOUBLED: the report at the end says what", loud.fg(Color::Red));
+    }
     if picture.venue_down {
         let text = " THE VENUE IS DOWN: orders wait or are looked up later; v brings it back";
         return full(text, loud.fg(Color::Yellow));
@@ -199,9 +212,9 @@ fn state_line(picture: &Picture, situation: Situation, width: u16) -> Line<'stat
 }
 
 fn key_line(situation: Situation) -> Line<'static> {
-    let pause = if situation.frozen { "go on" } else { "pause drawing" };
+    let pause = if situation.frozen { "go on" } else { "pause" };
     let keys = [
-        ("k", "kill a worker"),
+        ("k", "kill worker"),
         ("v", "venue down/up"),
         ("r", "reorganise chain"),
         ("p", pause),

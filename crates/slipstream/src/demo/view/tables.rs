@@ -7,7 +7,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::screen::{FAINT, STRONG};
+use super::screen::{FAINT, HEADING, STRONG};
 use crate::demo::{
     figures::{self, FollowerLine},
     picture::Picture,
@@ -16,7 +16,7 @@ use crate::demo::{
 };
 
 /// Columns of a follower's numbers.
-const NUMBERS: usize = 10 + 10 + 10 + 8 + 10 + 9;
+const NUMBERS: usize = 10 + 10 + 10 + 8 + 10 + 8;
 
 /// Rows of the followers' table when there is room for all: followers, and their sum if there are several.
 pub(super) fn follower_rows(picture: &Picture) -> usize {
@@ -47,7 +47,7 @@ pub(super) fn summary(picture: &Picture, width: usize) -> [Vec<Span<'static>>; 3
 pub(super) fn followers(picture: &Picture, area: Rect) -> Vec<Line<'static>> {
     let who = usize::from(area.width).saturating_sub(NUMBERS + 1);
     let heading = format!(
-        " {:<who$}{:>10}{:>10}{:>10}{:>8}{:>10}{:>9}",
+        " {:<who$}{:>10}{:>10}{:>10}{:>8}{:>10}{:>8}",
         fit("FOLLOWERS", who),
         "CASH $",
         "INVESTED",
@@ -56,7 +56,7 @@ pub(super) fn followers(picture: &Picture, area: Rect) -> Vec<Line<'static>> {
         "RESULT",
         "%"
     );
-    let mut lines = vec![Line::styled(heading, FAINT)];
+    let mut lines = vec![Line::styled(heading, HEADING)];
     let rows = usize::from(area.height).saturating_sub(1);
     let all = picture.followers.len();
     let shown = if follower_rows(picture) <= rows { all } else { rows.saturating_sub(1) };
@@ -75,27 +75,37 @@ fn follower(line: &FollowerLine, followers: i64, who: usize, style: Style) -> Li
     let result = line.result(followers).ok();
     let percent = result.and_then(|result| signed_percent(result.0, DEPOSIT.0.saturating_mul(followers)));
     let unpriced = if line.unpriced_positions > 0 { "~" } else { "" };
-    let text =
-        result.map_or_else(|| NONE.to_owned(), |result| format!("{unpriced}{}", signed_dollars(result)));
+    let text = result.map_or_else(
+        || NONE.to_owned(),
+        |result| format!("{unpriced}{}", within(9 - unpriced.len(), signed_dollars(result))),
+    );
     let name = fit(&line.name, who);
     let style_room = who.saturating_sub(name.chars().count() + 3);
     let how = format!("  {:<width$}", fit(&line.style, style_room), width = style_room + 1);
     let numbers = format!(
         "{:>10}{:>10}{:>10}{:>8}",
-        dollars(line.cash),
-        dollars(line.invested),
-        signed_dollars(line.realised),
-        dollars(line.fees)
+        within(9, dollars(line.cash)),
+        within(9, dollars(line.invested)),
+        within(9, signed_dollars(line.realised)),
+        within(7, dollars(line.fees))
     );
     Line::from(vec![
         Span::styled(format!(" {name}"), style),
         Span::styled(how, FAINT),
         Span::styled(numbers, style),
         Span::styled(
-            format!("{text:>10}{:>9}", percent.unwrap_or_else(|| NONE.to_owned())),
+            format!("{text:>10}{:>8}", percent.unwrap_or_else(|| NONE.to_owned())),
             style.patch(gain(result)),
         ),
     ])
+}
+
+/// An amount without its cents where they do not fit.
+fn within(width: usize, amount: String) -> String {
+    match amount.split_once('.') {
+        Some((whole, _)) if amount.len() > width => whole.to_owned(),
+        _ => amount,
+    }
 }
 
 fn gain(result: Option<Usd>) -> Style {
@@ -106,11 +116,16 @@ fn gain(result: Option<Usd>) -> Style {
     }
 }
 
+/// Rows that [`orders_and_stages`] fills.
+pub(super) fn stage_rows(picture: &Picture) -> usize {
+    picture.latency.len() + picture.orders.len() + 3
+}
+
 /// Orders by state, and how long each stage takes.
 pub(super) fn orders_and_stages(picture: &Picture, area: Rect) -> Vec<Line<'static>> {
     let width = usize::from(area.width);
     let heading = format!("{:<name$}{:>9}{:>9}", "STAGE", "MEDIAN", "95 %", name = width.saturating_sub(18));
-    let mut lines = vec![Line::styled(heading, FAINT)];
+    let mut lines = vec![Line::styled(heading, HEADING)];
     for stage in &picture.latency {
         let (median, p95) = (span(stage.median_us), span(stage.p95_us));
         let name =
@@ -122,7 +137,7 @@ pub(super) fn orders_and_stages(picture: &Picture, area: Rect) -> Vec<Line<'stat
         ]));
     }
     lines.push(Line::default());
-    lines.push(Line::styled(format!("{:<name$}{:>9}", "ORDERS", "", name = width.saturating_sub(9)), FAINT));
+    lines.push(Line::styled(format!("{:<width$}", "ORDERS"), HEADING));
     for (state, number) in &picture.orders {
         lines.push(Line::raw(format!("{state:<name$}{:>9}", count(*number), name = width.saturating_sub(9))));
     }
@@ -131,13 +146,14 @@ pub(super) fn orders_and_stages(picture: &Picture, area: Rect) -> Vec<Line<'stat
 
 /// The latest faults, newest first.
 pub(super) fn broken(picture: &Picture, area: Rect) -> Vec<Line<'static>> {
-    let mut lines = vec![Line::styled(" BROKEN ON PURPOSE", FAINT)];
+    let width = usize::from(area.width);
+    let mut lines = vec![Line::styled(format!("{:<width$}", " BROKEN ON PURPOSE"), HEADING)];
     if picture.broken.is_empty() {
         lines.push(Line::styled(" nothing yet", FAINT));
     }
     let rows = usize::from(area.height).saturating_sub(1);
     for broken in picture.broken.iter().rev().take(rows) {
-        let text = fit(&broken.what, usize::from(area.width).saturating_sub(12));
+        let text = fit(&broken.what, width.saturating_sub(12));
         let at = Span::styled(format!(" {}  ", words::time_of_day(broken.at)), FAINT);
         lines.push(Line::from(vec![at, Span::styled(text, Style::new().fg(Color::Yellow))]));
     }

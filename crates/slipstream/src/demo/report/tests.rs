@@ -1,0 +1,174 @@
+//! The report as text, good and bad, and what makes it bad.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{
+    Shares, Side, Timestamp, TokenId, TxHash, Usd,
+    decide::Verdict,
+    ids::{LeaderId, OwnerId, RelationshipId},
+    money::ONE,
+    skip::SkipReason,
+    trade::{GroupKey, Quantity, TradeGroup},
+};
+use engine::ports::{detection::DecisionInputs, reports::DecisionRecord};
+
+use super::{
+    CheckLine, Failed, Report, SkipLine, TapeLine,
+    checks::{of_picture, unanswered},
+};
+use crate::demo::{
+    figures::{CopyingCost, FollowerLine, StageLatency, total},
+    paint::Paint,
+    picture::{Broken, Picture},
+};
+
+fn follower(number: i64, style: &str, cents: i64) -> FollowerLine {
+    FollowerLine {
+        name: format!("follower {number}"),
+        style: style.to_owned(),
+        cash: Usd(4_000 * ONE + cents * 10_000),
+        invested: Usd(990 * ONE),
+        value: Usd(1_000 * ONE),
+        realised: Usd(cents * 10_000),
+        fees: Usd(7 * ONE),
+        positions: 2,
+        ..FollowerLine::default()
+    }
+}
+
+fn report() -> Report {
+    let unpriced =
+        FollowerLine { unpriced: Usd(12 * ONE), unpriced_positions: 1, ..follower(2, "5 $ a trade", -1_250) };
+    let followers = vec![follower(1, "half, raised to the minimum", 1_550), unpriced];
+    let check = |name| CheckLine { name, basis: "541 transactions".to_owned(), failed: None };
+    Report {
+        at: Timestamp::from_seconds(1_779_438_317),
+        elapsed_us: 64 * ONE,
+        speed: 30,
+        tape: TapeLine {
+            recorded: 566,
+            derived: 14,
+            synthetic: 0,
+            position_ms: 1_700_000,
+            length_ms: 1_800_000,
+        },
+        transactions: 541,
+        seen: 544,
+        copied: 1_031,
+        skipped: vec![
+            SkipLine {
+                reason: "below minimum",
+                decisions: 969,
+                example: "copy of 0.15 $ is below the minimum of 1 $".to_owned(),
+            },
+            SkipLine { reason: "nothing held", decisions: 40, example: "nothing held".to_owned() },
+        ],
+        orders: BTreeMap::from([("confirmed", 1_000), ("killed", 31)]),
+        total: total(&followers).unwrap(),
+        followers,
+        buys: CopyingCost {
+            orders: 990,
+            shares: Shares(20_000 * ONE),
+            leader_usd: Usd(9_000 * ONE),
+            our_usd: Usd(9_010 * ONE),
+            fees: Usd(170 * ONE),
+            cost: Usd(180 * ONE),
+        },
+        sells: CopyingCost::default(),
+        latency: vec![StageLatency {
+            stage: "seen to sent",
+            orders: 1_031,
+            median_us: 11_200,
+            p95_us: 54_000,
+            max_us: 1_250_000,
+        }],
+        broken: vec![Broken {
+            at: Timestamp::from_seconds(1_779_438_400),
+            what: "killed a worker".to_owned(),
+        }],
+        checks: vec![check("0 lost"), check("0 doubled")],
+        holds: true,
+    }
+}
+
+#[test]
+fn the_report_as_text() {
+    let text = report().text(Paint::NONE);
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    insta::assert_snapshot!("good", text);
+}
+
+#[test]
+fn a_broken_invariant_is_explained_and_named_last() {
+    let mut report = report();
+    let first = format!("order 0x{}: fill is 1 shares for 2 $; the venue has 3 shares", "ab".repeat(32));
+    report.checks[1].failed = Some(Failed { count: 2, first });
+    let text = report.text(Paint::NONE);
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    assert!(text.contains("    2: order 0xabab") && text.contains("the venue has 3 shares"), "{text}");
+    assert_eq!(text.lines().last(), Some("BROKEN: 0 doubled"));
+}
+
+#[test]
+fn json_has_the_same_numbers() {
+    let json = serde_json::to_value(report()).unwrap();
+    assert_eq!(json["tape"]["recorded"], 566);
+    assert_eq!(json["followers"][0]["cash"], 4_015_500_000_i64);
+    assert_eq!(json["buys"]["cost"], 180_000_000);
+    assert_eq!(json["checks"][0]["failed"], serde_json::Value::Null);
+    assert_eq!(json["holds"], true);
+}
+
+#[test]
+fn what_the_picture_shows_breaks_its_invariant() {
+    let failed = |picture: &Picture, settled| -> Vec<&str> {
+        let checks = of_picture(picture, settled);
+        checks.iter().filter(|check| !check.holds()).map(|check| check.name).collect()
+    };
+    assert!(failed(&Picture::default(), true).is_empty());
+    assert_eq!(failed(&Picture::default(), false), ["everything is settled"]);
+    assert_eq!(failed(&Picture { lost: 1, ..Picture::default() }, true), ["0 lost"]);
+    assert_eq!(failed(&Picture { doubled: 1, ..Picture::default() }, true), ["0 doubled"]);
+}
+
+fn key() -> GroupKey {
+    GroupKey { leader: LeaderId(1), tx: TxHash([1; 32]), token: TokenId([2; 32]), side: Side::Buy }
+}
+
+fn group(shares: i64, parts: u32) -> TradeGroup {
+    let mut group = TradeGroup::new(key(), Timestamp(0), Timestamp(0));
+    group.chain = Some(Quantity { shares: Shares(shares), usd: Usd(ONE) });
+    group.parts = parts;
+    group
+}
+
+fn decision(part: u32, relationship: i64) -> DecisionRecord {
+    DecisionRecord {
+        id: 1,
+        key: key(),
+        part,
+        relationship: RelationshipId(relationship),
+        owner: OwnerId(1),
+        policy_version: 1,
+        inputs: DecisionInputs::None,
+        verdict: Verdict::Skip(SkipReason::Dust),
+        decided_at: Timestamp(0),
+        intent: None,
+    }
+}
+
+#[test]
+fn every_part_needs_the_answer_of_every_follower() {
+    let expected = BTreeSet::from([RelationshipId(1), RelationshipId(2)]);
+    let both = [decision(0, 1), decision(0, 2)];
+    assert_eq!(unanswered(Some(group(5, 1)), Shares(5), &both, &expected), None);
+    for (group, decisions, words) in [
+        (None, &both[..], "never seen"),
+        (Some(group(4, 1)), &both[..], "0.000004 of 0.000005 shares seen"),
+        (Some(group(5, 1)), &both[..1], "part 0 lacks 1 answers, the first of relationship 2"),
+        (Some(group(5, 2)), &both[..], "part 1 lacks 2 answers, the first of relationship 1"),
+        (Some(group(5, 0)), &[], "part 0 lacks 2 answers, the first of relationship 1"),
+    ] {
+        assert_eq!(unanswered(group, Shares(5), decisions, &expected).as_deref(), Some(words));
+    }
+}
