@@ -1,10 +1,16 @@
 //! The command line.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::demo::{Options, SimulatorUrls};
+use domain::ids::RelationshipId;
+
+use crate::{
+    bench::command::BenchArgs,
+    commands::{self, Request, Thing},
+    demo::{Options, SimulatorUrls},
+};
 
 /// Copies Polymarket leaders' trades for followers, exactly once.
 #[derive(Debug, Parser)]
@@ -20,9 +26,69 @@ pub struct Cli {
 pub enum Command {
     /// Copy real leaders' recorded trades on paper, in one process, with things to break.
     Demo(DemoArgs),
+    /// Measure this machine: our figures beside the bare parts they are made of.
+    Bench(BenchArgs),
+    /// The whole story of one trade, order or relationship on one screen.
+    Inspect {
+        /// What to inspect.
+        thing: Thing,
+        /// Transaction hash, order id (both may be cut short), or number of the relationship.
+        id: String,
+        /// Where the installation is.
+        #[command(flatten)]
+        at: Installation,
+    },
+    /// What is held, at what cost.
+    Positions {
+        /// Where the installation is.
+        #[command(flatten)]
+        at: Installation,
+    },
+    /// The newest answers to leaders' trades, with their reasons.
+    Activity {
+        /// How many.
+        #[arg(long, default_value_t = 30)]
+        limit: usize,
+        /// Where the installation is.
+        #[command(flatten)]
+        at: Installation,
+    },
+    /// Recompute every decision, every order id and every ledger sum; fails on the first difference.
+    Verify {
+        /// Where the installation is.
+        #[command(flatten)]
+        at: Installation,
+    },
+    /// Pause a relationship: once this returns, nothing further is signed for it.
+    Pause(RelationshipArgs),
+    /// Resume a paused relationship.
+    Resume(RelationshipArgs),
+    /// End a relationship for good.
+    Stop(RelationshipArgs),
     /// Run the simulated venue alone.
     #[command(hide = true)]
     Simulator(SimulatorArgs),
+}
+
+/// Where an installation is and how to print.
+#[derive(Debug, Args)]
+pub struct Installation {
+    /// Its data directory. A running process is asked over its socket.
+    #[arg(long, value_name = "DIRECTORY", env = "SLIPSTREAM_DATA_DIR")]
+    pub data_dir: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of the commands on one relationship.
+#[derive(Debug, Args)]
+pub struct RelationshipArgs {
+    /// Number of the relationship.
+    pub relationship: i64,
+    /// Where the installation is.
+    #[command(flatten)]
+    pub at: Installation,
 }
 
 /// Arguments of `demo`.
@@ -90,9 +156,19 @@ impl DemoArgs {
 
 /// Runs a command. Errors go to standard error, with their causes.
 pub async fn run(cli: Cli) -> ExitCode {
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let relationship = |arguments: &RelationshipArgs| RelationshipId(arguments.relationship);
     let result = match cli.command {
         Command::Demo(arguments) => crate::demo::command::run(&arguments).await,
+        Command::Bench(arguments) => crate::bench::command::run(&arguments).await,
         Command::Simulator(arguments) => crate::simulate::run(&arguments).await,
+        Command::Inspect { thing, id, at } => ask(&at, &Request::Inspect { thing, id, colour }).await,
+        Command::Positions { at } => ask(&at, &Request::Positions { colour }).await,
+        Command::Activity { limit, at } => ask(&at, &Request::Activity { limit, colour }).await,
+        Command::Verify { at } => ask(&at, &Request::Verify).await,
+        Command::Pause(one) => ask(&one.at, &Request::Pause(relationship(&one))).await,
+        Command::Resume(one) => ask(&one.at, &Request::Resume(relationship(&one))).await,
+        Command::Stop(one) => ask(&one.at, &Request::Stop(relationship(&one))).await,
     };
     match result {
         Ok(code) => code,
@@ -101,6 +177,21 @@ pub async fn run(cli: Cli) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn ask(at: &Installation, request: &Request) -> anyhow::Result<ExitCode> {
+    let answer = commands::ask(&at.data_dir, request).await?;
+    if at.json {
+        print(&serde_json::to_string_pretty(&answer.json)?)
+    } else {
+        print(answer.text.trim_end())
+    }
+    Ok(if answer.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[expect(clippy::print_stdout, reason = "answers are what these commands print")]
+fn print(text: &str) {
+    println!("{text}");
 }
 
 #[expect(clippy::print_stderr, reason = "this is where the program speaks to people")]

@@ -4,11 +4,17 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, ensure};
 use domain::{Clock, ids::RelationshipId};
+use eip712::Chain;
 use engine::ports::{following::RelationshipStatus, store::Store};
 use serde::{Deserialize, Serialize};
 use store::SqliteStore;
 
-use crate::{clock::SystemClock, socket};
+use crate::{
+    clock::SystemClock,
+    socket,
+    story::{self, Style},
+    verify::{Eip712Ids, VerifyOptions, verify},
+};
 
 /// Name of the database in a data directory.
 pub const DATABASE: &str = "slipstream.db";
@@ -25,6 +31,41 @@ pub enum Request {
     Resume(RelationshipId),
     /// The user ends it for good.
     Stop(RelationshipId),
+    /// The whole story of one thing.
+    Inspect {
+        /// What.
+        thing: Thing,
+        /// A transaction hash, an order id, or the number of a relationship; hashes may be cut short.
+        id: String,
+        /// Whether the text is coloured.
+        colour: bool,
+    },
+    /// What is held.
+    Positions {
+        /// Whether the text is coloured.
+        colour: bool,
+    },
+    /// The newest decisions.
+    Activity {
+        /// How many.
+        limit: usize,
+        /// Whether the text is coloured.
+        colour: bool,
+    },
+    /// Recompute every decision, order id and sum.
+    Verify,
+}
+
+/// A thing with a story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Thing {
+    /// A leader's trade, by its transaction.
+    Trade,
+    /// An order of ours, by its id.
+    Order,
+    /// A relationship, by its number.
+    Relationship,
 }
 
 /// An answer for people and for programs.
@@ -34,6 +75,8 @@ pub struct Answer {
     pub text: String,
     /// The same as data.
     pub json: serde_json::Value,
+    /// Whether all is well; decides the exit status.
+    pub ok: bool,
 }
 
 /// Answers from a store.
@@ -46,6 +89,21 @@ pub async fn answer(store: &dyn Store, clock: &dyn Clock, request: &Request) -> 
         Request::Pause(id) => set_status(store, clock, *id, RelationshipStatus::Paused, "paused").await,
         Request::Resume(id) => set_status(store, clock, *id, RelationshipStatus::Active, "active").await,
         Request::Stop(id) => set_status(store, clock, *id, RelationshipStatus::Stopped, "stopped").await,
+        Request::Inspect { thing, id, colour } => inspect(store, clock, *thing, id, style(*colour)).await,
+        Request::Positions { colour } => {
+            let lines = story::positions(store, None, &story::Prices::new()).await?;
+            Ok(said(&story::render_positions(&lines, style(*colour)), serde_json::to_value(&lines)?))
+        }
+        Request::Activity { limit, colour } => {
+            let activity = story::activity(store, None, *limit).await?;
+            Ok(said(&activity.render(style(*colour)), serde_json::to_value(&activity.lines)?))
+        }
+        Request::Verify => {
+            let report =
+                verify(store, &Eip712Ids { chain: Chain::Polygon }, None, VerifyOptions::default()).await?;
+            let text = report.to_string();
+            Ok(Answer { ok: report.is_clean(), ..said(&text, serde_json::to_value(&report)?) })
+        }
     }
 }
 
@@ -83,6 +141,38 @@ async fn set_status(
     Ok(said(&text, serde_json::json!({ "relationship": id, "status": word, "changed": changed })))
 }
 
+async fn inspect(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    thing: Thing,
+    id: &str,
+    style: Style,
+) -> anyhow::Result<Answer> {
+    match thing {
+        Thing::Trade => {
+            let groups = story::find_trade(store, id).await?;
+            let story = story::trade_story(store, None, &groups).await?;
+            Ok(said(&story.render(style), serde_json::to_value(&story)?))
+        }
+        Thing::Order => {
+            let record = story::find_order(store, None, id).await?;
+            let story = story::order_story(store, None, &record).await?;
+            Ok(said(&story.render(style), serde_json::to_value(&story)?))
+        }
+        Thing::Relationship => {
+            let number = id.parse().with_context(|| format!("`{id}` is not the number of a relationship"))?;
+            let prices = story::Prices::new();
+            let story =
+                story::relationship_story(store, None, RelationshipId(number), &prices, clock.now()).await?;
+            Ok(said(&story.render(style), serde_json::to_value(&story)?))
+        }
+    }
+}
+
+const fn style(colour: bool) -> Style {
+    Style { colour }
+}
+
 fn said(text: &str, json: serde_json::Value) -> Answer {
-    Answer { text: text.to_owned(), json }
+    Answer { text: text.to_owned(), json, ok: true }
 }
