@@ -290,7 +290,7 @@ impl Findings {
 /// What comparisons are about: kept apart from the words, which are made only for differences.
 pub(super) struct About<'a> {
     pub(super) check: Check,
-    pub(super) subject: &'a dyn Fn() -> String,
+    pub(super) subject: &'a (dyn Fn() -> String + Sync),
     /// Words that lead to the expected value.
     pub(super) basis: &'static str,
 }
