@@ -12,6 +12,8 @@ use std::{
 use anyhow::Context;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt};
 
+use crate::demo::paint::Paint;
+
 /// Who may read the log: its owner.
 const MODE: u32 = 0o600;
 
@@ -20,7 +22,9 @@ const MODE: u32 = 0o600;
 /// # Errors
 /// When `RUST_LOG` cannot be read, or a log is installed already.
 pub fn to_stderr() -> anyhow::Result<()> {
-    let subscriber = fmt().with_env_filter(filter(LevelFilter::WARN)?).with_writer(io::stderr);
+    let filter = filter(LevelFilter::WARN)?;
+    let subscriber =
+        fmt().with_env_filter(filter).with_ansi(Paint::of(&io::stderr()).is_on()).with_writer(io::stderr);
     subscriber.try_init().map_err(anyhow::Error::from_boxed).context("no log")
 }
 

@@ -84,7 +84,8 @@ async fn run_shown(options: &Options, show: Show) -> anyhow::Result<Option<Repor
     let (interrupts, mut interrupted) = mpsc::unbounded_channel();
     let (stop, stopped) = watch::channel(false);
     let signals = tokio::spawn(pass_signals(interrupts.clone())?);
-    let faults = options.faults.then(|| tokio::spawn(break_regularly(breaks.clone())));
+    let faults =
+        options.faults.then(|| tokio::spawn(break_regularly(breaks.clone(), seen.clone(), stopped.clone())));
     let shown = start_showing(show, seen, Controls { breaks, interrupts }, options.speed);
     let result = tokio::select! {
         report = run_demo(options, pictures, wanted, stopped) => report.map(Some),
@@ -157,11 +158,17 @@ async fn twice(interrupts: &mut mpsc::UnboundedReceiver<()>, stop: &watch::Sende
     let _ = interrupts.recv().await;
 }
 
-/// Breaks the worker, the venue and the chain in turn; the venue comes back with the next turn.
-async fn break_regularly(breaks: mpsc::UnboundedSender<Break>) {
+/// Breaks the worker, the venue and the chain in turn while the tape plays; the venue comes back with the
+/// next turn.
+async fn break_regularly(
+    breaks: mpsc::UnboundedSender<Break>,
+    pictures: watch::Receiver<Picture>,
+    stopped: watch::Receiver<bool>,
+) {
     for what in [Break::Worker, Break::Venue, Break::Venue, Break::Chain].into_iter().cycle() {
         SystemClock.sleep(FAULT_EVERY).await;
-        if breaks.send(what).is_err() {
+        let over = pictures.borrow().played || *stopped.borrow();
+        if over || breaks.send(what).is_err() {
             return;
         }
     }

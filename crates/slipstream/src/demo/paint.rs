@@ -20,6 +20,12 @@ impl Paint {
         Self { on: stream.is_terminal() && !refused && !dumb }
     }
 
+    /// Whether text is coloured.
+    #[must_use]
+    pub const fn is_on(self) -> bool {
+        self.on
+    }
+
     /// Good.
     #[must_use]
     pub fn good(self, text: &str) -> String {

@@ -1,6 +1,6 @@
 //! The report as text of at most 100 columns.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use domain::Usd;
 
@@ -83,8 +83,8 @@ impl Report {
         page.section("DECISIONS", &seen);
         let mut line = |what: &str, number: usize, note: &str| {
             let share = percent(as_u64(number), as_u64(all));
-            let numbers = format!("  {what:<22}{:>8}{share:>9}", grouped(as_u64(number)));
-            let note = if note == what { String::new() } else { format!("   last: {note}") };
+            let numbers = format!("  {what:<19}{:>8}{share:>9}", grouped(as_u64(number)));
+            let note = if note == what { String::new() } else { format!("   {note}") };
             let note = page.paint.faint(&fit(&note, WIDTH - numbers.chars().count()));
             page.line(&format!("{numbers}{note}"));
         };
@@ -96,7 +96,7 @@ impl Report {
         page.section("ORDERS", &words::count(orders, "order"));
         for (state, number) in &self.orders {
             let share = percent(as_u64(*number), as_u64(orders));
-            page.line(&format!("  {state:<22}{:>8}{share:>9}", grouped(as_u64(*number))));
+            page.line(&format!("  {state:<19}{:>8}{share:>9}", grouped(as_u64(*number))));
         }
     }
 
@@ -162,9 +162,13 @@ impl Report {
         if self.broken.is_empty() {
             page.line(&page.paint.faint("  nothing; try --faults, or the keys k, v and r"));
         }
+        let mut kinds: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for broken in &self.broken {
-            let at = words::time_of_day(broken.at);
-            page.line(&fit(&format!("  {at}  {}", broken.what), WIDTH));
+            kinds.entry(&broken.what).or_default().push(words::time_of_day(broken.at));
+        }
+        for (what, times) in kinds {
+            let line = format!("  {:>3} × {what}: {}", times.len(), times.join(", "));
+            page.line(&fit(&line, WIDTH));
         }
     }
 

@@ -1,6 +1,7 @@
 //! One picture on one screen. Pure. Colours are the terminal's own, so that it fits dark and light ones;
 //! green and red mean good and bad and nothing else.
 
+use domain::lifecycle::OrderState;
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
@@ -9,10 +10,7 @@ use ratatui::{
 };
 
 use super::{feed, tables};
-use crate::demo::{
-    picture::Picture,
-    words::{self, grouped},
-};
+use crate::demo::{picture::Picture, words};
 
 /// From this size on there is room for the side by side layout.
 const WIDE: (u16, u16) = (110, 34);
@@ -194,21 +192,30 @@ fn state_line(picture: &Picture, situation: Situation, width: u16) -> Line<'stat
     if situation.frozen {
         return full(" DRAWING IS PAUSED, copying goes on; p to go on", loud);
     }
-    let plain = |text: String| Line::styled(words::fit(&text, usize::from(width)), FAINT);
-    let open = grouped(u64::try_from(picture.unsettled).unwrap_or(u64::MAX));
-    if picture.followers.is_empty() {
-        plain(" starting the simulated venue, the followers and the engine …".to_owned())
-    } else if situation.stopping {
-        plain(format!(" stopping: {open} orders still to be settled, then the report; Ctrl-C leaves at once"))
-    } else if picture.played {
-        plain(format!(" the tape is over: {open} orders still to be settled, then the report"))
+    let text = if picture.followers.is_empty() {
+        "starting the simulated venue, the followers and the engine …".to_owned()
+    } else if situation.stopping || picture.played {
+        settling(picture, situation)
     } else {
         let last = picture.broken.last();
-        plain(last.map_or_else(
-            || " all well; break something with k, v or r".to_owned(),
-            |last| format!(" {}  {}", words::time_of_day(last.at), last.what),
-        ))
-    }
+        last.map_or_else(
+            || "all well; break something with k, v or r".to_owned(),
+            |last| format!("{}  {}", words::time_of_day(last.at), last.what),
+        )
+    };
+    Line::styled(words::fit(&format!(" {text}"), usize::from(width)), FAINT)
+}
+
+/// What the end waits for. An order that may have been taken is looked for at venue and chain for long
+/// before it is given up.
+fn settling(picture: &Picture, situation: Situation) -> String {
+    let open = words::count(picture.unsettled, "order");
+    let why = match picture.orders.get(OrderState::Unknown.label()) {
+        Some(1..) => ", unknown ones are looked for up to 2 min",
+        _ => "",
+    };
+    let leave = if situation.stopping { "; Ctrl-C leaves at once" } else { "" };
+    format!("tape over; to be settled before the report: {open}{why}{leave}")
 }
 
 fn key_line(situation: Situation) -> Line<'static> {
