@@ -106,7 +106,8 @@ pub struct DemoArgs {
     /// Break something every few seconds.
     #[arg(long)]
     pub faults: bool,
-    /// Play this tape instead of the recorded one.
+    /// Play this instead of the recorded tape: another tape, or any trades or activity file of
+    /// Polymarket's Data API.
     #[arg(long, value_name = "FILE")]
     pub tape: Option<PathBuf>,
     /// Keep the data here instead of in a temporary directory.

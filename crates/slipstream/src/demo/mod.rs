@@ -9,6 +9,7 @@ pub mod headless;
 pub mod paint;
 pub mod picture;
 pub mod player;
+pub mod recording;
 pub mod report;
 pub mod setup;
 pub mod tape;

@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// The tape that ships with the program.
 pub const RECORDED: &[u8] = include_bytes!("../../tape/recorded.jsonl.gz");
+/// How a packed file begins.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Largest tape that is read, unpacked.
 const LARGEST: u64 = 256 * 1024 * 1024;
 
@@ -136,11 +138,15 @@ impl Tape {
         Self::read(RECORDED).context("the tape built into this program")
     }
 
-    /// Reads a packed tape.
+    /// Reads a packed tape, or a trades or activity file of the Data API.
     ///
     /// # Errors
-    /// In words, with the line, when it is not one.
-    pub fn read(packed: &[u8]) -> anyhow::Result<Self> {
+    /// In words, with the line, when it is neither.
+    pub fn read(bytes: &[u8]) -> anyhow::Result<Self> {
+        if bytes.starts_with(&GZIP) { Self::unpack(bytes) } else { super::recording::read(bytes) }
+    }
+
+    fn unpack(packed: &[u8]) -> anyhow::Result<Self> {
         let mut unpacked = String::new();
         GzDecoder::new(packed).take(LARGEST).read_to_string(&mut unpacked).context("cannot be unpacked")?;
         let mut lines = unpacked.lines();
