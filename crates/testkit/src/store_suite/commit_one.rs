@@ -6,7 +6,7 @@ use engine::ports::{
     execution::{EndReason, IntentCause},
     following::RelationshipStatus,
     reports::DecisionRecord,
-    store::{Event, EventKind, StoreError},
+    store::{Event, EventKind, Lease, StoreError},
 };
 
 use super::{
@@ -177,6 +177,9 @@ pub(crate) async fn a_lost_lease_writes_nothing(bench: Bench) -> CaseResult {
     // Even where the configuration changed too, the lease is what it is told about.
     let refused = world.store.commit_detection(&world.lease, version + 1, &commit).await;
     same!(refused, Err(StoreError::LeaseLost("watcher".to_owned())), "a late commit of the old holder");
+    let unknown = Lease { name: "nobody's".to_owned(), ..world.lease.clone() };
+    let refused = world.store.commit_detection(&unknown, version, &commit).await;
+    same!(refused, Err(StoreError::LeaseLost(unknown.name)), "a commit under a lease nobody ever took");
     same!(rows(&world).await?, (vec![], 0, 0), "rows");
     same!(world.store.newest_groups(5).await?, [], "groups");
     Ok(())

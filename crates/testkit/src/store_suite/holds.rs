@@ -151,8 +151,8 @@ pub(crate) async fn a_hold_ends_by_itself(bench: Bench) -> CaseResult {
         (short.reason, false, Some(until)),
         "the hold's terms"
     );
-    world.pass(Duration::from_secs(2));
-    same!(world.store.following(world.now()).await?.holds, [], "holds in force after the end");
+    world.pass(Duration::from_secs(1));
+    same!(world.store.following(world.now()).await?.holds, [], "holds in force at the end");
     same!(world.store.lift_hold(id, world.now()).await?, false, "lifting what has ended");
     same!(signable(&world, &[intent], 0).await?, [true], "an entry after the end");
     Ok(())

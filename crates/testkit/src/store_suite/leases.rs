@@ -24,7 +24,7 @@ pub(crate) async fn a_lease_has_one_holder_at_a_time(bench: Bench) -> CaseResult
     same!(renewed, first, "a renewed lease");
     clock.advance(NEARLY);
     same!(store.take_lease("job", &worker("b"), LEASE).await?, None, "a renewed lease for another");
-    clock.advance(Duration::from_millis(2));
+    clock.advance(Duration::from_millis(1));
     let taken = some(store.take_lease("job", &worker("b"), LEASE).await?, "the lease after it ran out")?;
     holds!(taken.fence > first.fence, "the fence must grow with the holder: {taken:?} after {first:?}");
     same!(store.take_lease("job", &worker("a"), LEASE).await?, None, "the lease for its old holder");

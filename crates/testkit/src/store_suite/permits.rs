@@ -140,7 +140,7 @@ pub(crate) async fn work_is_claimed_when_due_and_free(bench: Bench) -> CaseResul
     same!(claim(&world, "b", 1).await?, claimed, "at most one");
     world.pass(LEASE - Duration::from_millis(1));
     same!(claim(&world, "a", 9).await?, [], "another's work whose lease was renewed by claiming");
-    world.pass(Duration::from_millis(2));
+    world.pass(Duration::from_millis(1));
     let taken = claim(&world, "a", 9).await?;
     same!(taken.iter().map(|(intent, _)| *intent).collect::<Vec<_>>(), [second, first], "after the lease");
     holds!(taken.iter().zip(&both).all(|(new, old)| new.1 > old.1), "fences: {taken:?} after {both:?}");

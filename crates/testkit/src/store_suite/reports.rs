@@ -89,6 +89,10 @@ pub(crate) async fn orders_are_found_by_the_start_of_their_id(bench: Bench) -> C
     same!(world.store.find_orders(None, &id[..4], 9).await?.len(), 2, "orders by bytes they share");
     same!(world.store.find_orders(None, &id[..4], 1).await?.len(), 1, "at most one");
     same!(world.store.find_orders(None, &[9, 9], 9).await?, [], "none");
+    let backwards: Vec<_> = intents.iter().rev().copied().collect();
+    let orders = world.store.attempts_of(&backwards).await?;
+    let found: Vec<_> = orders.iter().map(|order| order.intent.id).collect();
+    same!(found, intents, "orders of intents, by intent");
     Ok(())
 }
 
@@ -122,7 +126,13 @@ pub(crate) async fn an_owner_sees_his_own_rows_only(bench: Bench) -> CaseResult 
     same!(store.decisions_after(nobody, 0, 9).await?, [], "decisions of nobody");
     same!(store.accounts(nobody).await?, [], "accounts of nobody");
     same!(store.accounts(None).await?.len(), 2, "the operator's accounts");
-    same!(store.ledger_after(None, 0, 9).await?.len(), 4, "the operator's ledger");
+    let all = store.ledger_after(None, 0, 9).await?;
+    same!(all.len(), 4, "the operator's ledger");
+    same!(
+        store.ledger_after(None, at(&all.iter().collect::<Vec<_>>(), 1)?.id, 1).await?,
+        all[2..3],
+        "a page of it"
+    );
     Ok(())
 }
 
