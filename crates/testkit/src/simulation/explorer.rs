@@ -4,11 +4,14 @@
 //! - A fault at a call that its caller makes again while nothing has changed the world in between is the
 //!   same as one at the first of these calls, later ([`super::probe`]).
 //! - A pause or crash after a call is one before the caller's next call.
-//! - When two first faults lead to the same calls from there on and to the same end, the second fault is
-//!   placed after one of them only.
+//! - A question without an answer fails at its deadline, if it has one (which the judge checks): as second
+//!   fault it is a failure.
+//! - Two runs that from a call on make the same calls in the same order, each on the same stored orders,
+//!   permits and decisions and the same books of the venue, and end the same, are continued once: a second
+//!   fault there is placed in one of them only.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Mutex, PoisonError,
@@ -48,10 +51,12 @@ pub struct Report {
     pub calls: usize,
     /// Candidates among them.
     pub candidates: usize,
-    /// First faults that others stand for.
+    /// Second faults that others stand for.
     pub merged: usize,
     /// Executions in which followers still hold what their leader has sold.
     pub stranded: usize,
+    /// Some of them, in words.
+    pub stranded_runs: Vec<String>,
     /// Executions in which nothing was bought.
     pub missed: usize,
     /// Broken executions, in words.
@@ -68,8 +73,10 @@ pub struct Exploration<'a> {
     pub tampering: &'a dyn Tampering,
     /// At most this many faults: 1 or 2.
     pub faults: usize,
-    /// Which calls are candidates, beyond what the probe says.
+    /// Which candidates get a fault.
     pub only: fn(&CallSite) -> bool,
+    /// Which candidates get a fault in pairs.
+    pub pairs: fn(&CallSite) -> bool,
     /// Stops at the first broken execution.
     pub first_only: bool,
 }
@@ -78,7 +85,7 @@ impl<'a> Exploration<'a> {
     /// All placements of at most two faults in a scenario.
     #[must_use]
     pub fn of(scenario: &'a Scenario, model: VenueModel) -> Self {
-        Self { scenario, model, tampering: &Honest, faults: 2, only: |_| true, first_only: false }
+        Self { scenario, model, tampering: &Honest, faults: 2, only: |_| true, pairs: |_| true, first_only: false }
     }
 
     /// Explores, on every core.
@@ -98,15 +105,15 @@ impl<'a> Exploration<'a> {
         if self.faults < 2 || (self.first_only && !report.broken.is_empty()) {
             return report;
         }
-        let mut seen = HashSet::from([after(&base, usize::MAX)]);
+        let mut seen: HashSet<u64> = futures(&base).into_iter().collect();
         let mut pairs = Vec::new();
-        for run in singles {
-            let first = run.faults.first().map_or(0, |planned| planned.index);
-            if seen.insert(after(&run, first)) {
-                pairs.extend(self.placements(&run));
-            } else {
-                report.merged += 1;
-            }
+        for run in singles.into_iter().filter(|run| self.may_be_first(run)) {
+            let later = self.placements(&run);
+            let ahead = futures(&run);
+            let known: HashMap<usize, bool> =
+                run.sites.iter().zip(ahead).map(|(site, future)| (site.index, !seen.insert(future))).collect();
+            report.merged += later.iter().filter(|plan| leads_to_known(plan, &known)).count();
+            pairs.extend(later.into_iter().filter(|plan| !leads_to_known(plan, &known)));
         }
         self.run_all(&pairs, &mut report);
         report
@@ -115,10 +122,11 @@ impl<'a> Exploration<'a> {
     /// The run with the faults of `run` and one more, for every placement after them.
     fn placements(&self, run: &Run) -> Vec<Vec<Planned>> {
         let last = run.faults.last().map(|planned| planned.index);
+        let wanted = if last.is_some() { self.pairs } else { self.only };
         let later =
-            run.sites.iter().filter(|site| last.is_none_or(|last| site.index > last) && (self.only)(site));
+            run.sites.iter().filter(|site| last.is_none_or(|last| site.index > last) && wanted(site));
         later
-            .flat_map(|site| site.faults().map(|fault| Planned { index: site.index, fault }))
+            .flat_map(|site| site.faults(last.is_some()).map(|fault| Planned { index: site.index, fault }))
             .map(|planned| run.faults.iter().copied().chain([planned]).collect())
             .collect()
     }
@@ -152,13 +160,16 @@ impl<'a> Exploration<'a> {
         runs.into_values().collect()
     }
 
+    fn may_be_first(&self, run: &Run) -> bool {
+        let struck = |site: &&CallSite| run.faults.iter().any(|planned| planned.index == site.index);
+        run.sites.iter().find(struck).is_some_and(self.pairs)
+    }
+
     /// One execution.
     #[must_use]
     pub fn run(&self, faults: &[Planned]) -> Run {
-        run(self.scenario, self.model, faults, self.tampering, &|clock| {
-            std::sync::Arc::new(MemoryStore::new(clock))
-        })
-        .0
+        let memory: &StoreFactory = &|clock| std::sync::Arc::new(MemoryStore::new(clock));
+        run(self.scenario, self.model, faults, self.tampering, memory, self.faults > 1).0
     }
 }
 
@@ -170,8 +181,9 @@ pub fn run(
     faults: &[Planned],
     tampering: &dyn Tampering,
     store: &StoreFactory,
+    digests: bool,
 ) -> (Run, Option<World>) {
-    let experiment = Experiment { scenario, model, faults, tampering, store };
+    let experiment = Experiment { scenario, model, faults, tampering, store, digests };
     let mut run =
         Run { faults: faults.to_vec(), judgement: Judgement::default(), sites: Vec::new(), calls: 0 };
     let mut world = match World::new(&experiment) {
@@ -216,6 +228,9 @@ impl Report {
     fn take(&mut self, run: &Run) {
         self.executions += 1;
         self.stranded += usize::from(run.judgement.stranded);
+        if run.judgement.stranded && self.stranded_runs.len() < 50 {
+            self.stranded_runs.push(run.story());
+        }
         self.missed += usize::from(run.judgement.bought == 0);
         if !run.judgement.broken.is_empty() {
             self.broken.push(run.story());
@@ -226,17 +241,29 @@ impl Report {
         self.executions += other.executions;
         self.stranded += other.stranded;
         self.missed += other.missed;
+        self.stranded_runs.extend(other.stranded_runs);
         self.broken.extend(other.broken);
         self.broken.sort();
     }
 }
 
-/// A digest of the candidate calls after a fault, and of the end.
-fn after(run: &Run, first: usize) -> u64 {
+fn leads_to_known(plan: &[Planned], known: &HashMap<usize, bool>) -> bool {
+    plan.last().is_some_and(|planned| known.get(&planned.index).copied().unwrap_or_default())
+}
+
+/// For every candidate of a run: a digest of all candidates from it on, each with what was stored then, and
+/// of the end.
+fn futures(run: &Run) -> Vec<u64> {
     let mut hasher = DefaultHasher::new();
-    for site in run.sites.iter().filter(|site| first == usize::MAX || site.index > first) {
-        (site.actor, site.method, site.crashes).hash(&mut hasher);
-    }
     run.judgement.hash(&mut hasher);
-    hasher.finish()
+    let mut ahead = hasher.finish();
+    let mut digests: Vec<u64> = Vec::with_capacity(run.sites.len());
+    for site in run.sites.iter().rev() {
+        let mut hasher = DefaultHasher::new();
+        (site.actor, site.method, site.state, ahead).hash(&mut hasher);
+        ahead = hasher.finish();
+        digests.push(ahead);
+    }
+    digests.reverse();
+    digests
 }

@@ -15,13 +15,14 @@ use engine::{
     orders::booked_so_far,
     ports::{
         execution::{Intent, OrderRecord},
+        following::Leader,
         reports::{DecisionRecord, IntentEnd},
         store::{EventKind, Store, StoreResult},
     },
 };
 
 use super::{
-    scenario::{Scenario, leader_wallet, token},
+    scenario::{Scenario, follower_wallet, leader_wallet, token},
     venue::VenueLine,
     world::World,
 };
@@ -82,6 +83,8 @@ pub fn judge(world: &World, scenario: &Scenario) -> StoreResult<Judgement> {
     block_on(everybody_is_answered(world, scenario, &stored, &mut broken))?;
     block_on(books_are_clear(world, &stored, &mut broken))?;
     copies_are_bounded(world, scenario, &stored, &lines, &mut broken);
+    exits_are_bounded(world, scenario, &stored, &lines, &mut broken);
+    block_on(money_is_there(world, scenario, &stored, &mut broken))?;
     let most = 2 * stored.intents.len() + 2;
     if world.doorbell.longest() > most {
         broken.push(format!(
@@ -186,14 +189,16 @@ async fn everybody_is_answered(
     broken: &mut Vec<String>,
 ) -> StoreResult<()> {
     let leaders = world.store.leaders().await?;
+    let relationships = world.store.relationships(None).await?;
     let mut trades: BTreeMap<domain::trade::GroupKey, Quantity> = BTreeMap::new();
     for (tx, fill) in world.venue.all_fills() {
-        let Some(leader) = leaders.iter().find(|leader| leader.wallet == fill.wallet) else { continue };
+        let followed = |leader: &&Leader| relationships.iter().any(|of| of.leader == leader.id);
+        let leader = leaders.iter().filter(followed).find(|leader| leader.wallet == fill.wallet);
+        let Some(leader) = leader else { continue };
         let key = domain::trade::GroupKey { leader: leader.id, tx, token: fill.token, side: fill.side };
         let sum = trades.entry(key).or_default();
         *sum = sum.plus(Quantity { shares: fill.shares, usd: fill.usd }).unwrap_or(*sum);
     }
-    let relationships = world.store.relationships(None).await?;
     for (key, quantity) in trades {
         let Some((group, _)) = world.store.group_with_fills(key).await? else {
             broken.push(format!("trade {} was never seen", key.tx));
@@ -301,6 +306,69 @@ fn copies_are_bounded(
             }
         }
     }
+}
+
+/// Of what was bought, followers sell at most the share that their leader sold, to a lot.
+fn exits_are_bounded(
+    world: &World,
+    scenario: &Scenario,
+    stored: &Stored,
+    lines: &BTreeMap<OrderId, VenueLine>,
+    broken: &mut Vec<String>,
+) {
+    let happened = world.venue.happened();
+    for (follower, (_, relationship)) in scenario.followers.iter().zip(&world.relationships) {
+        let wallet = leader_wallet(follower.leader);
+        let opened = scenario.leaders.iter().any(|(leader, opening)| leader_wallet(*leader) == wallet && opening.0 > 0);
+        for number in scenario.tokens.iter().filter(|_| !opened) {
+            let token = token(*number);
+            let leader = |side: Side| -> i128 {
+                let own = happened.iter().filter(|trade| (trade.wallet, trade.token, trade.side) == (wallet, token, side));
+                own.flat_map(|trade| &trade.fills).map(|fill| i128::from(fill.shares.0)).sum()
+            };
+            let own = |side: Side| -> i128 {
+                let records = stored.attempts.iter().filter(|record| {
+                    let intent = &record.intent;
+                    (intent.relationship, intent.token, intent.side) == (*relationship, token, side)
+                });
+                let lines = records.filter_map(|record| lines.get(&record.order.id));
+                lines.map(|line| i128::from(line.executed().quantity.shares.0)).sum()
+            };
+            let (bought, sold) = (leader(Side::Buy), leader(Side::Sell));
+            if own(Side::Sell) * bought > own(Side::Buy) * sold + i128::from(LOT.0) * bought {
+                broken.push(format!(
+                    "relationship {relationship}: sold {} of {} where the leader sold {sold} of {bought}",
+                    own(Side::Sell),
+                    own(Side::Buy)
+                ));
+            }
+        }
+    }
+}
+
+/// An account has what was paid in, less what the chain took for its orders.
+async fn money_is_there(
+    world: &World,
+    scenario: &Scenario,
+    stored: &Stored,
+    broken: &mut Vec<String>,
+) -> StoreResult<()> {
+    for account in world.store.accounts(None).await? {
+        let number = scenario.followers.iter().enumerate().find(|(number, _)| follower_wallet(*number) == account.trading.wallet);
+        let Some((_, follower)) = number else { continue };
+        let mut expected = follower.deposit.0;
+        for record in stored.attempts.iter().filter(|record| record.intent.account.id == account.trading.id) {
+            let settled = world.venue.settled(record.order.id);
+            expected += match record.intent.side {
+                Side::Buy => -settled.quantity.usd.0 - settled.fee.0,
+                Side::Sell => settled.quantity.usd.0 - settled.fee.0,
+            };
+        }
+        if account.cash.0 != expected {
+            broken.push(format!("{}: has {}, should have {expected}", account.label, account.cash.0));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a follower holds a tradable amount of what its leader no longer holds at all.

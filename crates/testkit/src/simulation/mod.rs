@@ -7,8 +7,10 @@
 pub mod doorbell;
 pub mod explorer;
 pub mod faulty;
+pub mod histories;
 pub mod judge;
 pub mod monitor;
+pub mod planted;
 pub mod probe;
 pub mod scenario;
 pub mod tampering;

@@ -3,22 +3,26 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use domain::{Side, ids::RelationshipId, lifecycle::OrderState};
+use domain::{Clock, Side, Timestamp, ids::RelationshipId, lifecycle::OrderState};
 use engine::{
     orders::{booked_so_far, given},
     ports::{
         execution::{OrderRecord, SignedAttempt, SignedOutcome},
-        store::{Store, StoreResult},
+        store::{InstanceId, Store, StoreResult},
+        venue::PreparedOrder,
     },
 };
 
 use super::venue::Venue;
+use crate::virtual_clock::VirtualClock;
 
 /// Collects what was broken.
 pub struct Monitor {
     venue: Arc<Venue>,
+    clock: Arc<VirtualClock>,
     state: Mutex<State>,
 }
 
@@ -27,13 +31,15 @@ struct State {
     broken: Vec<String>,
     /// Relationships whose pause has returned, and that were not resumed.
     paused: BTreeMap<RelationshipId, ()>,
+    /// Who holds what until when, by true time.
+    leases: BTreeMap<String, (InstanceId, Timestamp)>,
 }
 
 impl Monitor {
     /// A monitor of one run.
     #[must_use]
-    pub fn new(venue: Arc<Venue>) -> Arc<Self> {
-        Arc::new(Self { venue, state: Mutex::default() })
+    pub fn new(venue: Arc<Venue>, clock: Arc<VirtualClock>) -> Arc<Self> {
+        Arc::new(Self { venue, clock, state: Mutex::default() })
     }
 
     /// Notes that `pause` has returned.
@@ -70,6 +76,42 @@ impl Monitor {
             self.judge(&all);
         }
         Ok(())
+    }
+
+    /// Bytes are about to be sent.
+    pub async fn sends(&self, store: &dyn Store, order: &PreparedOrder, by: &InstanceId) {
+        let known = store.orders(&[order.id]).await.unwrap_or_default().pop();
+        let mut state = self.lock();
+        let Some(record) = known.filter(|record| record.order == *order) else {
+            state.broken.push(format!("{by} sends order {}, which nobody committed", order.id));
+            return;
+        };
+        if !record.permits_out.contains(by) {
+            state.broken.push(format!("{by} sends order {} without a permit", order.id));
+        }
+        if self.clock.now() > record.resend_until {
+            state.broken.push(format!("{by} sends order {} after its deadline", order.id));
+        }
+    }
+
+    /// A lease was given.
+    pub fn leased(&self, what: String, to: &InstanceId, ttl: Duration) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let before = state.leases.insert(what.clone(), (to.clone(), now.plus(ttl)));
+        if let Some((holder, _)) = before.filter(|(holder, until)| holder != to && *until > now) {
+            state.broken.push(format!("{what}: leased to {to} while {holder} holds it"));
+        }
+    }
+
+    /// An instance was seen to end: whatever it held is free.
+    pub fn ended(&self, instance: &InstanceId) {
+        self.lock().leases.retain(|_, (holder, _)| holder != instance);
+    }
+
+    /// A lease is over before its time.
+    pub fn released(&self, what: &str) {
+        self.lock().leases.remove(what);
     }
 
     fn judge(&self, attempts: &[OrderRecord]) {

@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     future::pending,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -68,7 +69,7 @@ pub enum Fault {
     CrashBefore,
     /// The caller's process ends when the call has happened.
     CrashAfter,
-    /// The bytes hang in the network for [`LATE`]; the caller gets no answer.
+    /// The connection breaks, but the bytes are on their way and arrive after [`LATE`].
     Late,
     /// The venue says "not now".
     NotNow,
@@ -124,6 +125,8 @@ impl Kind {
 pub struct CallSite {
     /// Its number in the run.
     pub index: usize,
+    /// When, in seconds from the beginning.
+    pub second: u64,
     /// By whom.
     pub actor: Actor,
     /// The port's method.
@@ -132,13 +135,19 @@ pub struct CallSite {
     pub kind: Kind,
     /// Whether a crash here differs from one at an earlier site.
     pub crashes: bool,
+    /// A digest of what is stored, and of what the venue knows, when the call is made.
+    pub state: u64,
 }
 
 impl CallSite {
-    /// The faults worth placing here.
-    pub fn faults(&self) -> impl Iterator<Item = Fault> {
+    /// The faults worth placing here, as the first or a `later` one of a run.
+    pub fn faults(&self, later: bool) -> impl Iterator<Item = Fault> {
         let crashes = self.crashes;
-        self.kind.faults().iter().copied().filter(move |fault| crashes || *fault != Fault::CrashBefore)
+        self.kind.faults().iter().copied().filter(move |fault| match fault {
+            Fault::CrashBefore => crashes,
+            Fault::HangBefore => !later,
+            _ => true,
+        })
     }
 }
 
@@ -151,18 +160,30 @@ pub struct Planned {
     pub fault: Fault,
 }
 
+/// Digests what is stored and what the venue knows.
+pub type Look = Box<dyn Fn() -> u64 + Send + Sync>;
+
 /// Shared by all wrappers of a run.
 pub struct Probe {
     clock: Arc<VirtualClock>,
     venue: Arc<Venue>,
     flying: AtomicUsize,
+    hanging: AtomicUsize,
+    look: Option<Look>,
     state: Mutex<State>,
 }
 
-/// A store call in flight.
-pub struct Flight<'a>(&'a AtomicUsize);
+/// Counts itself while it lives.
+pub struct Counted<'a>(&'a AtomicUsize);
 
-impl Drop for Flight<'_> {
+impl<'a> Counted<'a> {
+    fn new(counter: &'a AtomicUsize) -> Self {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Self(counter)
+    }
+}
+
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -176,6 +197,8 @@ struct State {
     seen: HashSet<(Actor, &'static str, (u64, u64))>,
     crash_seen: HashSet<(usize, (u64, u64))>,
     sites: Vec<CallSite>,
+    look: u64,
+    looked_at: Option<(u64, u64)>,
     frozen: BTreeMap<Actor, Timestamp>,
     crashed: Vec<usize>,
     /// What a repeated write said last, by what it is about.
@@ -186,12 +209,12 @@ struct State {
 impl Probe {
     /// A probe with a plan.
     #[must_use]
-    pub fn new(clock: Arc<VirtualClock>, venue: Arc<Venue>, plan: &[Planned]) -> Arc<Self> {
+    pub fn new(clock: Arc<VirtualClock>, venue: Arc<Venue>, plan: &[Planned], look: Option<Look>) -> Arc<Self> {
         let plan = plan.iter().map(|planned| (planned.index, planned.fault)).collect();
         Arc::new(Self {
             clock,
             venue,
-            flying: AtomicUsize::new(0),
+            flying: AtomicUsize::new(0), hanging: AtomicUsize::new(0), look,
             state: Mutex::new(State { plan, ..State::default() }),
         })
     }
@@ -203,9 +226,13 @@ impl Probe {
                 let until = self.clock.now().plus(PAUSE);
                 self.lock().frozen.insert(actor, until);
                 self.clock.sleep(PAUSE).await;
+                self.thaw(actor);
                 None
             }
-            Fault::HangBefore => pending().await,
+            Fault::HangBefore => {
+                let _waiting = Counted::new(&self.hanging);
+                pending().await
+            }
             Fault::CrashBefore => self.crash(actor).await,
             fault => Some(fault),
         }
@@ -226,9 +253,17 @@ impl Probe {
         let warm = self.clock.uptime() >= WARM;
         if warm && state.seen.insert((actor, method, world)) {
             let crashes = state.crash_seen.insert((actor.process, world));
-            state.sites.push(CallSite { index, actor, method, kind, crashes });
+            if state.looked_at != Some(world) {
+                state.looked_at = Some(world);
+                state.look = self.look.as_ref().map_or(0, |look| look());
+            }
+            let second = self.clock.uptime().as_secs();
+            let mut hasher = DefaultHasher::new();
+            (state.look, state.frozen.keys().collect::<Vec<_>>(), self.anybody_hangs()).hash(&mut hasher);
+            let digest = hasher.finish();
+            state.sites.push(CallSite { index, second, actor, method, kind, crashes, state: digest });
         }
-        let fault = state.plan.remove(&index)?;
+        let fault = state.plan.remove(&index).filter(|fault| kind.faults().contains(fault))?;
         state.struck.push((actor, method, fault));
         Some(fault)
     }
@@ -262,9 +297,14 @@ impl Probe {
     /// Counts a store call in flight until the guard is dropped: a store with threads of its own answers
     /// in real time, and virtual time must wait for it.
     #[must_use]
-    pub fn flight(&self) -> Flight<'_> {
-        self.flying.fetch_add(1, Ordering::SeqCst);
-        Flight(&self.flying)
+    pub fn flight(&self) -> Counted<'_> {
+        Counted::new(&self.flying)
+    }
+
+    /// Whether somebody waits for an answer that never comes.
+    #[must_use]
+    pub fn anybody_hangs(&self) -> bool {
+        self.hanging.load(Ordering::SeqCst) > 0
     }
 
     /// Whether a store call is in flight.

@@ -194,7 +194,7 @@ impl Scenario {
     #[must_use]
     pub fn exit_in_two_attempts() -> Self {
         let mut scenario = Self { name: "exit in two attempts".to_owned(), ..Self::entry() };
-        scenario.books = vec![change(START, (49, 15), (50, 1_000)), change(at(23), (48, 1_000), (50, 1_000))];
+        scenario.books = vec![change(START, (49, 15), (50, 1_000)), change(at(23), (49, 1_000), (50, 1_000))];
         scenario.trades.push(sells(20));
         scenario
     }

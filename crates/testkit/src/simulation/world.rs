@@ -1,17 +1,20 @@
 //! The engine whole, in processes that can be paused and killed, on virtual time.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 use domain::{
     Clock, Timestamp,
-    ids::{OwnerId, RelationshipId},
+    ids::{IntentId, OwnerId, RelationshipId},
 };
 use engine::{
     market_cache::MarketCache,
     ports::{
         detection::{Lane, Source},
         following::RelationshipStatus,
-        queue::Queue,
         store::{InstanceId, Store, StoreError, StoreResult},
     },
     rescuer::Rescuer,
@@ -21,13 +24,15 @@ use engine::{
     worker::Worker,
 };
 
+use futures_util::FutureExt;
+
 use super::{
     doorbell::Doorbell,
-    faulty::{FaultyQueue, FaultyStore, FaultyVenue},
+    faulty::{Layered, FaultyQueue, FaultyStore, FaultyVenue},
     monitor::Monitor,
-    probe::{Actor, Planned, Probe, Role},
+    probe::{Actor, Look, Planned, Probe, Role},
     scenario::{Action, Scenario},
-    tampering::{Bench, Tampering},
+    tampering::{Bench, StoreClock, Tampering},
     venue::{Venue, VenueModel, digest},
 };
 use crate::{
@@ -59,6 +64,8 @@ pub struct Experiment<'a> {
     pub tampering: &'a dyn Tampering,
     /// Where it is stored.
     pub store: &'a StoreFactory,
+    /// Whether call sites carry a digest of what is stored (a store whose futures never wait only).
+    pub digests: bool,
 }
 
 /// A run.
@@ -77,6 +84,7 @@ pub struct World {
     pub monitor: Arc<Monitor>,
     /// Relationships, in the order of the scenario's followers.
     pub relationships: Vec<(OwnerId, RelationshipId)>,
+    store_clock: Arc<StoreClock>,
     executor: Executor,
     tasks: Vec<(Actor, TaskId)>,
     script: Option<TaskId>,
@@ -95,15 +103,6 @@ impl Salts for DigestSalts {
     }
 }
 
-/// What the tasks of one actor work with.
-struct Ports {
-    store: Arc<dyn Store>,
-    venue: Arc<FaultyVenue>,
-    queue: Arc<dyn Queue>,
-    clock: Arc<dyn Clock>,
-    instance: InstanceId,
-}
-
 impl World {
     /// Sets everything up; no time has passed yet.
     ///
@@ -112,17 +111,20 @@ impl World {
     pub fn new(experiment: &Experiment<'_>) -> StoreResult<Self> {
         let clock = VirtualClock::new(START);
         let venue = Venue::new(clock.clone(), experiment.model);
-        let store = (experiment.store)(clock.clone());
+        let store_clock = StoreClock::new(clock.clone());
+        let store = (experiment.store)(store_clock.clone());
         let relationships = block_on(experiment.scenario.set_up(&venue, store.as_ref()))?;
+        let look = experiment.digests.then(|| look(store.clone(), venue.clone()));
         let mut world = Self {
-            probe: Probe::new(clock.clone(), venue.clone(), experiment.faults),
-            monitor: Monitor::new(venue.clone()),
+            probe: Probe::new(clock.clone(), venue.clone(), experiment.faults, look),
+            monitor: Monitor::new(venue.clone(), clock.clone()),
             doorbell: Doorbell::new(clock.clone()),
             ends: experiment.scenario.ends().plus(PATIENCE),
             clock,
             venue,
             store,
             relationships,
+            store_clock,
             executor: Executor::default(),
             tasks: Vec::new(),
             script: None,
@@ -171,6 +173,9 @@ impl World {
         }
         if self.probe.anybody_frozen() {
             return waits("somebody is paused");
+        }
+        if self.probe.anybody_hangs() {
+            return waits("somebody waits for an answer that never comes");
         }
         if !self.venue.is_quiet() {
             return waits("the venue is not quiet");
@@ -235,6 +240,7 @@ impl World {
         for (actor, task) in dead {
             self.executor.kill(task);
             self.probe.thaw(actor);
+            self.monitor.ended(&self.instance(actor));
             block_on(self.store.end_instance(&self.instance(actor), "killed by the simulation", now))?;
         }
         if let Some(life) = self.lives.get_mut(process) {
@@ -249,36 +255,37 @@ impl World {
         InstanceId(format!("process {} life {life}{role}", actor.process))
     }
 
-    fn ports(&self, actor: Actor, experiment: &Experiment<'_>) -> StoreResult<Ports> {
+    fn ports(&self, actor: Actor, experiment: &Experiment<'_>) -> StoreResult<Bench> {
         let (probe, venue) = (&self.probe, &self.venue);
         let instance = self.instance(actor);
         block_on(self.store.begin_instance(&instance, self.clock.now()))?;
-        let bench = Bench {
-            store: Arc::new(FaultyStore {
-                store: self.store.clone(),
-                probe: probe.clone(),
-                monitor: self.monitor.clone(),
-                actor,
-            }),
-            gateway: venue.clone(),
-            chain: venue.clone(),
-            history: venue.clone(),
+        let outside = Arc::new(FaultyVenue {
+            venue: venue.clone(),
+            probe: probe.clone(),
+            monitor: self.monitor.clone(),
+            store: self.store.clone(),
+            actor,
+            instance: instance.clone(),
+        });
+        let store = Arc::new(Layered(FaultyStore {
+            store: self.store.clone(),
+            probe: probe.clone(),
+            monitor: self.monitor.clone(),
+            actor,
+        }));
+        Ok(experiment.tampering.tamper(Bench {
+            store,
+            gateway: outside.clone(),
+            chain: outside.clone(),
+            history: outside.clone(),
+            markets: outside,
             queue: Arc::new(FaultyQueue { queue: self.doorbell.clone(), probe: probe.clone(), actor }),
             clock: self.clock.clone(),
             actor,
-            instance: instance.clone(),
-        };
-        let bench = experiment.tampering.tamper(bench);
-        let venue = Arc::new(FaultyVenue {
-            gateway: bench.gateway,
-            chain: bench.chain,
-            history: bench.history,
-            markets: venue.clone(),
-            venue: venue.clone(),
-            probe: probe.clone(),
-            actor,
-        });
-        Ok(Ports { store: bench.store, venue, queue: bench.queue, clock: bench.clock, instance })
+            instance,
+            store_clock: self.store_clock.clone(),
+            first_life: self.lives.get(actor.process) == Some(&0),
+        }))
     }
 
     fn start(&mut self, process: usize, experiment: &Experiment<'_>) -> StoreResult<()> {
@@ -332,14 +339,14 @@ impl World {
     }
 }
 
-async fn watch(ports: Ports, reads_chain: bool, reads_history: bool) {
+async fn watch(ports: Bench, reads_chain: bool, reads_history: bool) {
     let clock = ports.clock.clone();
-    let markets = Arc::new(MarketCache::new(ports.venue.clone(), ports.store.clone(), clock.clone()));
+    let markets = Arc::new(MarketCache::new(ports.markets.clone(), ports.store.clone(), clock.clone()));
     let mut watcher = Watcher::new(WatcherPorts {
         store: ports.store,
         queue: ports.queue,
-        chain: reads_chain.then(|| ports.venue.clone() as _),
-        history: reads_history.then(|| ports.venue.clone() as _),
+        chain: reads_chain.then(|| ports.chain.clone()),
+        history: reads_history.then(|| ports.history.clone()),
         markets,
         clock: clock.clone(),
         instance: ports.instance,
@@ -352,12 +359,12 @@ async fn watch(ports: Ports, reads_chain: bool, reads_history: bool) {
     }
 }
 
-async fn work(ports: Ports) {
+async fn work(ports: Bench) {
     let clock = ports.clock.clone();
     let worker = Worker {
-        markets: Arc::new(MarketCache::new(ports.venue.clone(), ports.store.clone(), clock.clone())),
+        markets: Arc::new(MarketCache::new(ports.markets.clone(), ports.store.clone(), clock.clone())),
         store: ports.store,
-        gateway: ports.venue,
+        gateway: ports.gateway,
         queue: ports.queue,
         clock: clock.clone(),
         salts: Arc::new(DigestSalts),
@@ -371,13 +378,13 @@ async fn work(ports: Ports) {
     }
 }
 
-async fn settle(ports: Ports, reads_chain: bool) {
+async fn settle(ports: Bench, reads_chain: bool) {
     let clock = ports.clock.clone();
     let settlement = Settlement {
         store: ports.store,
-        gateway: ports.venue.clone(),
-        markets: ports.venue.clone(),
-        chain: reads_chain.then(|| ports.venue as _),
+        gateway: ports.gateway,
+        markets: ports.markets,
+        chain: reads_chain.then_some(ports.chain),
         clock: clock.clone(),
         instance: ports.instance,
     };
@@ -393,7 +400,7 @@ async fn settle(ports: Ports, reads_chain: bool) {
     }
 }
 
-async fn rescue(ports: Ports) {
+async fn rescue(ports: Bench) {
     let rescuer = |lane| Rescuer::new(ports.store.clone(), ports.queue.clone(), ports.clock.clone(), lane);
     let (mut exits, mut entries) = (rescuer(Lane::Exits), rescuer(Lane::Entries));
     for round in 1_u64.. {
@@ -403,6 +410,33 @@ async fn rescue(ports: Ports) {
             let _entries = entries.round().await;
         }
     }
+}
+
+/// A digest of orders, permits, decisions, waiting work and the venue's books; no times, versions or fences.
+fn look(store: Arc<dyn Store>, venue: Arc<Venue>) -> Look {
+    Box::new(move || {
+        let read = async {
+            let intents = store.intents_after(None, IntentId(0), usize::MAX).await?;
+            let ids: Vec<IntentId> = intents.iter().map(|intent| intent.id).collect();
+            let attempts = store.attempts_of(&ids).await?;
+            let orders: Vec<_> = attempts
+                .iter()
+                .map(|record| {
+                    let stands = (record.state, &record.permits_out, record.open_work, record.unseen_for.is_zero());
+                    format!("{stands:?} {:?} {:?}", record.booked, record.evidence)
+                })
+                .collect();
+            let groups = store.newest_groups(usize::MAX).await?;
+            let groups: Vec<_> = groups.iter().map(|group| (group.state, group.decided.0, group.chain)).collect();
+            let open = (store.count_open_work().await?, store.ends_of(&ids).await?.len(), ids.len());
+            let chain = store.cursor(Source::Finalized).await? >= Some(venue.last_fill_height());
+            StoreResult::Ok(format!("{orders:?} {groups:?} {open:?} {chain}"))
+        };
+        let mut hasher = DefaultHasher::new();
+        read.now_or_never().map(|read| read.unwrap_or_default()).hash(&mut hasher);
+        venue.stand().hash(&mut hasher);
+        hasher.finish()
+    })
 }
 
 /// A store error in words, for a judge's report.

@@ -9,6 +9,7 @@ use domain::{
 use engine::ports::{
     detection::{Lane, QueuedIntent},
     queue::{End, Queue, QueueError},
+    store::{InstanceId, Store},
     venue::{
         BlockHeader, ChainEvent, ChainReader, HistoryResponse, MarketData, OrderGateway, OrderLookup,
         OrderQuery, PostReply, PreparedOrder, TradeHistory, VenueError,
@@ -16,26 +17,25 @@ use engine::ports::{
 };
 
 use super::super::{
+    monitor::Monitor,
     probe::{Actor, Fault, Kind, LATE, Probe},
     venue::Venue,
 };
 
 /// The outside world as one actor sees it.
 pub struct FaultyVenue {
-    /// Answers look-ups, prepares and posts.
-    pub gateway: Arc<dyn OrderGateway>,
-    /// Answers about the chain.
-    pub chain: Arc<dyn ChainReader>,
-    /// Answers about wallets.
-    pub history: Arc<dyn TradeHistory>,
-    /// Answers about markets.
-    pub markets: Arc<dyn MarketData>,
-    /// The venue, for bytes that arrive late.
+    /// The venue.
     pub venue: Arc<Venue>,
     /// The faults.
     pub probe: Arc<Probe>,
+    /// Watches what is sent.
+    pub monitor: Arc<Monitor>,
+    /// The store, for the monitor.
+    pub store: Arc<dyn Store>,
     /// Who calls.
     pub actor: Actor,
+    /// In whose name.
+    pub instance: InstanceId,
 }
 
 impl FaultyVenue {
@@ -55,29 +55,30 @@ fn unknown() -> PostReply {
 impl OrderGateway for FaultyVenue {
     async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
         match self.ask("prepare").await {
-            Ok(()) => self.gateway.prepare(plans).await,
+            Ok(()) => self.venue.prepare(plans).await,
             Err(error) => plans.iter().map(|_| Err(error.clone())).collect(),
         }
     }
 
     async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
+        self.monitor.sends(self.store.as_ref(), order, &self.instance).await;
         match self.probe.pass(self.actor, "post", Kind::Post).await {
-            None => self.gateway.post(account, order, deadline).await,
+            None => self.venue.post(account, order, deadline).await,
             Some(Fault::FailAfter) => {
-                self.gateway.post(account, order, deadline).await;
+                self.venue.post(account, order, deadline).await;
                 unknown()
             }
             Some(Fault::HangAfter) => {
-                self.gateway.post(account, order, deadline).await;
+                self.venue.post(account, order, deadline).await;
                 pending().await
             }
             Some(Fault::CrashAfter) => {
-                self.gateway.post(account, order, deadline).await;
+                self.venue.post(account, order, deadline).await;
                 self.probe.crash(self.actor).await
             }
             Some(Fault::Late) => {
                 self.venue.deliver_later(&order.body, LATE);
-                pending().await
+                unknown()
             }
             Some(Fault::NotNow) => {
                 PostReply::NotAccepted { retry_after: None, text: "service not ready".to_owned() }
@@ -88,12 +89,12 @@ impl OrderGateway for FaultyVenue {
 
     async fn look_up(&self, account: &TradingAccount, query: &OrderQuery) -> Result<OrderLookup, VenueError> {
         self.ask("look_up").await?;
-        self.gateway.look_up(account, query).await
+        self.venue.look_up(account, query).await
     }
 
     async fn cancel(&self, account: &TradingAccount, order: OrderId) -> Result<(), VenueError> {
         self.ask("cancel").await?;
-        self.gateway.cancel(account, order).await
+        self.venue.cancel(account, order).await
     }
 }
 
@@ -101,32 +102,32 @@ impl OrderGateway for FaultyVenue {
 impl ChainReader for FaultyVenue {
     async fn head(&self) -> Result<BlockHeader, VenueError> {
         self.ask("head").await?;
-        self.chain.head().await
+        self.venue.head().await
     }
 
     async fn finalized(&self) -> Result<BlockHeader, VenueError> {
         self.ask("finalized").await?;
-        self.chain.finalized().await
+        self.venue.finalized().await
     }
 
     async fn header(&self, number: i64) -> Result<Option<BlockHeader>, VenueError> {
         self.ask("header").await?;
-        self.chain.header(number).await
+        self.venue.header(number).await
     }
 
     async fn block_events(&self, block: &BlockHeader) -> Result<Vec<ChainEvent>, VenueError> {
         self.ask("block_events").await?;
-        self.chain.block_events(block).await
+        self.venue.block_events(block).await
     }
 
     async fn range_events(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError> {
         self.ask("range_events").await?;
-        self.chain.range_events(from, to).await
+        self.venue.range_events(from, to).await
     }
 
     async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
         self.ask("balances").await?;
-        self.chain.balances(queries, block).await
+        self.venue.balances(queries, block).await
     }
 }
 
@@ -134,12 +135,12 @@ impl ChainReader for FaultyVenue {
 impl TradeHistory for FaultyVenue {
     async fn activity(&self, wallet: Address, since: Timestamp) -> Result<Vec<HistoryResponse>, VenueError> {
         self.ask("activity").await?;
-        self.history.activity(wallet, since).await
+        self.venue.activity(wallet, since).await
     }
 
     async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
         self.ask("positions").await?;
-        self.history.positions(wallet).await
+        self.venue.positions(wallet).await
     }
 }
 
@@ -147,12 +148,12 @@ impl TradeHistory for FaultyVenue {
 impl MarketData for FaultyVenue {
     async fn market(&self, token: TokenId) -> Result<Option<Market>, VenueError> {
         self.ask("market").await?;
-        self.markets.market(token).await
+        self.venue.market(token).await
     }
 
     async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError> {
         self.ask("book").await?;
-        self.markets.book(token).await
+        self.venue.book(token).await
     }
 }
 

@@ -262,6 +262,21 @@ impl Venue {
         state.chain.fills_to(head).collect()
     }
 
+    /// What the venue knows of orders, without times: for comparing two moments.
+    #[must_use]
+    pub fn stand(&self) -> String {
+        let state = self.now();
+        let lines: Vec<_> = state
+            .lines
+            .values()
+            .map(|line| {
+                let places: Vec<_> = line.trades.iter().map(|trade| state.chain.place_of(trade.tx).map(|place| place.1)).collect();
+                (line.arrived, line.accepted, line.given(), places)
+            })
+            .collect();
+        format!("{lines:?} {} {} {}", state.arrivals.len(), state.leader_trades.len(), state.changes.len())
+    }
+
     /// Raised by everything that happens at the venue or on the chain, but for empty blocks.
     #[must_use]
     pub fn revision(&self) -> u64 {

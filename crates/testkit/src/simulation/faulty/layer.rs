@@ -1,0 +1,262 @@
+//! One layer over a store: everything goes through, but for what the layer does otherwise.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{
+    Address, ConditionId, Hash, Market, OrderId, Timestamp, TokenId, Usd,
+    ids::{AccountId, AttemptId, HoldId, IntentId, LeaderId, OwnerId, RelationshipId},
+    policy::Policy,
+    position::Position,
+    trade::{GroupKey, TradeGroup},
+};
+use engine::ports::{
+    detection::{
+        DecidedBefore, Detection, DetectionCommit, DetectionOutcome, ExitBasis, Lane, Source, StoredFill,
+        StoredPart, StoredRedemption,
+    },
+    execution::{
+        EndReason, Execution, Intent, OrderRecord, OrderUpdate, RedemptionPayout, SignedAttempt,
+        SignedOutcome, WaitingIntent,
+    },
+    following::{
+        Account, Following, FollowingSnapshot, Leader, NewAccount, NewHold, NewRelationship, Relationship,
+        RelationshipStatus,
+    },
+    reports::{DecisionRecord, IntentEnd, LedgerRecord, PositionRecord, Reports},
+    store::{Event, InstanceId, Lease, Leases, Store, StoreResult},
+    venue::BlockHeader,
+};
+
+
+use super::super::probe::Counted;
+
+/// What a layer does otherwise. Reads pass [`Layer::reads`] first; every write is the layer's own.
+#[async_trait]
+pub trait Layer: Send + Sync {
+    /// What is below.
+    fn inner(&self) -> &dyn Store;
+
+    /// Asked before every read.
+    async fn reads(&self, _method: &'static str) -> StoreResult<()> {
+        Ok(())
+    }
+
+    /// Held during every read.
+    fn flight(&self) -> Option<Counted<'_>> {
+        None
+    }
+
+    /// See the port.
+    async fn commit_detection(&self, lease: &Lease, config_version: i64, commit: &DetectionCommit) -> StoreResult<DetectionOutcome> {
+        self.inner().commit_detection(lease, config_version, commit).await
+    }
+
+    /// See the port.
+    async fn commit_signed(&self, holder: &InstanceId, lease: Duration, attempts: &[SignedAttempt]) -> StoreResult<Vec<SignedOutcome>> {
+        self.inner().commit_signed(holder, lease, attempts).await
+    }
+
+    /// See the port.
+    async fn end_intents(&self, ends: &[(IntentId, EndReason)], now: Timestamp) -> StoreResult<usize> {
+        self.inner().end_intents(ends, now).await
+    }
+
+    /// See the port.
+    async fn put_off(&self, ids: &[IntentId], due: Timestamp) -> StoreResult<()> {
+        self.inner().put_off(ids, due).await
+    }
+
+    /// See the port.
+    async fn claim_due(&self, holder: &InstanceId, lease: Duration, now: Timestamp, limit: usize) -> StoreResult<Vec<OrderRecord>> {
+        self.inner().claim_due(holder, lease, now, limit).await
+    }
+
+    /// See the port.
+    async fn grant_permit(&self, attempt: AttemptId, holder: &InstanceId, fence: i64, now: Timestamp) -> StoreResult<bool> {
+        self.inner().grant_permit(attempt, holder, fence, now).await
+    }
+
+    /// See the port.
+    async fn update_orders(&self, updates: &[OrderUpdate]) -> StoreResult<Vec<bool>> {
+        self.inner().update_orders(updates).await
+    }
+
+    /// See the port.
+    async fn book_redemption(&self, block_hash: Hash, log_index: i64, payouts: &[RedemptionPayout], now: Timestamp) -> StoreResult<bool> {
+        self.inner().book_redemption(block_hash, log_index, payouts, now).await
+    }
+
+    /// See the port.
+    async fn take_lease(&self, name: &str, holder: &InstanceId, ttl: Duration) -> StoreResult<Option<Lease>> {
+        self.inner().take_lease(name, holder, ttl).await
+    }
+
+    /// See the port.
+    async fn release_lease(&self, lease: &Lease) -> StoreResult<()> {
+        self.inner().release_lease(lease).await
+    }
+
+    /// See the port.
+    async fn groups(&self, keys: &[GroupKey], related_since: Timestamp) -> StoreResult<Vec<TradeGroup>> {
+        self.reads("groups").await?;
+        let _flight = self.flight();
+        self.inner().groups(keys, related_since).await
+    }
+
+    /// See the port.
+    async fn decided_before(&self, key: GroupKey, part: u32) -> StoreResult<Vec<DecidedBefore>> {
+        self.reads("decided_before").await?;
+        let _flight = self.flight();
+        self.inner().decided_before(key, part).await
+    }
+
+    /// See the port.
+    async fn exit_basis(&self, leader: LeaderId, token: TokenId) -> StoreResult<ExitBasis> {
+        self.reads("exit_basis").await?;
+        let _flight = self.flight();
+        self.inner().exit_basis(leader, token).await
+    }
+
+    /// See the port.
+    async fn orders_of(&self, attempts: &[(IntentId, u32)]) -> StoreResult<Vec<OrderRecord>> {
+        self.reads("orders_of").await?;
+        let _flight = self.flight();
+        self.inner().orders_of(attempts).await
+    }
+}
+
+/// A store with a layer over it.
+pub struct Layered<L>(pub L);
+
+/// A port: reads, calls of the set-up and the judge that pass untouched, and calls the layer answers.
+macro_rules! through {
+    ($port:ident, reads { $($read:ident($($a:ident: $at:ty),*) -> $ao:ty;)* }
+        free { $($free:ident($($b:ident: $bt:ty),*) -> $bo:ty;)* }
+        layer { $($own:ident($($c:ident: $ct:ty),*) -> $co:ty;)* }) => {
+        #[async_trait]
+        impl<L: Layer> $port for Layered<L> {
+            $(async fn $read(&self, $($a: $at),*) -> StoreResult<$ao> {
+                self.0.reads(stringify!($read)).await?;
+                let _flight = self.0.flight();
+                self.0.inner().$read($($a),*).await
+            })*
+            $(async fn $free(&self, $($b: $bt),*) -> StoreResult<$bo> {
+                self.0.inner().$free($($b),*).await
+            })*
+            $(async fn $own(&self, $($c: $ct),*) -> StoreResult<$co> {
+                self.0.$own($($c),*).await
+            })*
+        }
+    };
+}
+
+through! { Following,
+    reads {
+        following(now: Timestamp) -> FollowingSnapshot;
+        config_version() -> i64;
+        accounts_of_wallets(wallets: &[Address]) -> Vec<Account>;
+        conditions_of(tokens: &[TokenId]) -> Vec<(TokenId, ConditionId)>;
+    }
+    free {
+        add_owner(name: &str, now: Timestamp) -> OwnerId;
+        add_account(owner: OwnerId, account: &NewAccount, now: Timestamp) -> AccountId;
+        add_leader(wallet: Address, baseline: Timestamp) -> LeaderId;
+        add_relationship(owner: OwnerId, new: &NewRelationship, now: Timestamp) -> RelationshipId;
+        set_status(owner: OwnerId, of: RelationshipId, status: RelationshipStatus, now: Timestamp) -> bool;
+        set_policy(owner: OwnerId, of: RelationshipId, policy: &Policy, now: Timestamp) -> ();
+        place_hold(hold: &NewHold, now: Timestamp) -> HoldId;
+        lift_hold(hold: HoldId, now: Timestamp) -> bool;
+        book_deposit(owner: OwnerId, account: AccountId, usd: Usd, now: Timestamp) -> ();
+    }
+    layer {}
+}
+
+through! { Detection,
+    reads {
+        cursor(source: Source) -> Option<i64>;
+        headers(limit: usize) -> Vec<BlockHeader>;
+        fills_of_blocks(blocks: &[Hash]) -> Vec<StoredFill>;
+        unsettled_groups(block: i64, hinted_before: Timestamp, limit: usize) -> Vec<TradeGroup>;
+        incomplete_parts() -> Vec<StoredPart>;
+        markets(tokens: &[TokenId]) -> Vec<Market>;
+        own_orders(orders: &[OrderId]) -> Vec<OrderId>;
+    }
+    free {}
+    layer {
+        commit_detection(lease: &Lease, config_version: i64, commit: &DetectionCommit) -> DetectionOutcome;
+        groups(keys: &[GroupKey], related_since: Timestamp) -> Vec<TradeGroup>;
+        decided_before(key: GroupKey, part: u32) -> Vec<DecidedBefore>;
+        exit_basis(leader: LeaderId, token: TokenId) -> ExitBasis;
+    }
+}
+
+through! { Execution,
+    reads {
+        waiting(lane: Lane, now: Timestamp, limit: usize) -> Vec<IntentId>;
+        count_waiting(lane: Lane, now: Timestamp) -> usize;
+        count_open_work() -> usize;
+        load_waiting(ids: &[IntentId]) -> Vec<WaitingIntent>;
+        orders(ids: &[OrderId]) -> Vec<OrderRecord>;
+        unbooked_orders(limit: usize) -> Vec<OrderRecord>;
+        unbooked_redemptions(finalized: i64, limit: usize) -> Vec<StoredRedemption>;
+        held_tokens(account: AccountId, condition: ConditionId) -> Vec<TokenId>;
+        position(account: AccountId, relationship: RelationshipId, token: TokenId) -> Position;
+    }
+    free {}
+    layer {
+        commit_signed(holder: &InstanceId, lease: Duration, attempts: &[SignedAttempt]) -> Vec<SignedOutcome>;
+        end_intents(ends: &[(IntentId, EndReason)], now: Timestamp) -> usize;
+        put_off(ids: &[IntentId], due: Timestamp) -> ();
+        claim_due(holder: &InstanceId, lease: Duration, now: Timestamp, limit: usize) -> Vec<OrderRecord>;
+        grant_permit(attempt: AttemptId, holder: &InstanceId, fence: i64, now: Timestamp) -> bool;
+        update_orders(updates: &[OrderUpdate]) -> Vec<bool>;
+        book_redemption(block_hash: Hash, log_index: i64, payouts: &[RedemptionPayout], now: Timestamp) -> bool;
+        orders_of(attempts: &[(IntentId, u32)]) -> Vec<OrderRecord>;
+    }
+}
+
+through! { Leases,
+    reads {
+        running_instances() -> Vec<InstanceId>;
+    }
+    free {
+        begin_instance(instance: &InstanceId, now: Timestamp) -> ();
+        end_instance(instance: &InstanceId, how: &str, now: Timestamp) -> ();
+    }
+    layer {
+        take_lease(name: &str, holder: &InstanceId, ttl: Duration) -> Option<Lease>;
+        release_lease(lease: &Lease) -> ();
+    }
+}
+
+through! { Reports,
+    reads {
+        commit_mark() -> (i64, Hash);
+    }
+    free {
+        decisions_after(owner: Option<OwnerId>, after: i64, limit: usize) -> Vec<DecisionRecord>;
+        newest_decisions(owner: Option<OwnerId>, limit: usize) -> Vec<DecisionRecord>;
+        decisions_of(owner: Option<OwnerId>, key: GroupKey) -> Vec<DecisionRecord>;
+        part(key: GroupKey, part: u32) -> Option<StoredPart>;
+        group_with_fills(key: GroupKey) -> Option<(TradeGroup, Vec<StoredFill>)>;
+        find_groups(tx_prefix: &[u8], limit: usize) -> Vec<TradeGroup>;
+        newest_groups(limit: usize) -> Vec<TradeGroup>;
+        policy(relationship: RelationshipId, version: i64) -> Option<Policy>;
+        intents_after(owner: Option<OwnerId>, after: IntentId, limit: usize) -> Vec<Intent>;
+        ends_of(intents: &[IntentId]) -> Vec<IntentEnd>;
+        attempts_of(intents: &[IntentId]) -> Vec<OrderRecord>;
+        find_orders(owner: Option<OwnerId>, id_prefix: &[u8], limit: usize) -> Vec<OrderRecord>;
+        ledger_after(owner: Option<OwnerId>, after: i64, limit: usize) -> Vec<LedgerRecord>;
+        positions(owner: Option<OwnerId>) -> Vec<PositionRecord>;
+        accounts(owner: Option<OwnerId>) -> Vec<Account>;
+        relationships(owner: Option<OwnerId>) -> Vec<Relationship>;
+        leaders() -> Vec<Leader>;
+        all_markets() -> Vec<Market>;
+        reservations(owner: Option<OwnerId>) -> Vec<(IntentId, Usd)>;
+        events_after(after: i64, limit: usize) -> Vec<(i64, Event)>;
+        event_cursor(subscriber: &str) -> i64;
+        move_event_cursor(subscriber: &str, to: i64) -> ();
+    }
+    layer {}
+}

@@ -1,0 +1,215 @@
+//! Random histories: several leaders and followers, parts, reorganisations, pauses, lost queues, failed
+//! settlements and faults, all of it a function of one seed.
+
+use std::time::Duration;
+
+use domain::{
+    Shares, Side, Usd,
+    money::ONE,
+    policy::{MinimumRule, Policy, Sizing},
+};
+use engine::ports::store::{Store, StoreResult};
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng, SeedableRng},
+};
+
+use super::{
+    explorer::{Run, run},
+    probe::{Fault, Planned},
+    scenario::{Action, Follower, Scenario, at, book, fill, leader_wallet, token},
+    tampering::Honest,
+    venue::{BookChange, LeaderTrade, VenueModel},
+    world::{START, StoreFactory, World},
+};
+
+/// Numbers from a seed.
+struct Dice(ChaCha8Rng);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0.next_u64() % sides.max(1)
+    }
+
+    fn between(&mut self, low: i64, high: i64) -> i64 {
+        let width = u64::try_from(high - low + 1).unwrap_or(1);
+        low + i64::try_from(self.roll(width)).unwrap_or(0)
+    }
+
+    fn one_in(&mut self, sides: u64) -> bool {
+        self.roll(sides) == 0
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
+        let index = usize::try_from(self.roll(u64::try_from(from.len()).unwrap_or(1))).unwrap_or(0);
+        from.get(index).cloned()
+    }
+}
+
+/// A history and everything that goes wrong in it.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// What it was made from.
+    pub seed: u64,
+    /// What happens.
+    pub scenario: Scenario,
+    /// How the venue behaves.
+    pub model: VenueModel,
+    /// What goes wrong: call numbers and faults; a fault its call cannot have does nothing.
+    pub faults: Vec<Planned>,
+}
+
+impl History {
+    /// The history of a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
+        let models = VenueModel::all();
+        let model = dice.pick(&models).unwrap_or(VenueModel::PLAIN);
+        let scenario = scenario(seed, &mut dice);
+        let faults = (0..dice.roll(5)).filter_map(|_| planned(&mut dice)).collect();
+        Self { seed, scenario, model, faults }
+    }
+
+    /// Plays it on a store.
+    #[must_use]
+    pub fn play(&self, store: &StoreFactory) -> (Run, Option<World>) {
+        run(&self.scenario, self.model, &self.faults, &Honest, store, false)
+    }
+}
+
+fn planned(dice: &mut Dice) -> Option<Planned> {
+    let faults = [
+        Fault::FailBefore,
+        Fault::FailAfter,
+        Fault::LostBefore,
+        Fault::LostAfter,
+        Fault::Pause,
+        Fault::CrashBefore,
+        Fault::CrashAfter,
+        Fault::HangAfter,
+        Fault::Late,
+        Fault::NotNow,
+    ];
+    let index = usize::try_from(100 + dice.roll(3_000)).ok()?;
+    Some(Planned { index, fault: dice.pick(&faults)? })
+}
+
+fn scenario(seed: u64, dice: &mut Dice) -> Scenario {
+    let tokens = vec![7, 8];
+    let leaders: Vec<(u8, Shares)> = vec![(1, Shares::ZERO), (2, Shares(100 * ONE))];
+    let followers = (0..3 + dice.roll(3)).map(|_| follower(dice)).collect();
+    let mut scenario = Scenario {
+        tokens: tokens.clone(),
+        leaders,
+        followers,
+        books: Vec::new(),
+        trades: Vec::new(),
+        shared_instances: dice.one_in(2),
+        failing_every: dice.one_in(4).then(|| 2 + dice.roll(3)),
+        ..Scenario::one_follower(&format!("history {seed}"))
+    };
+    for token_number in tokens {
+        scenario.books.push(book_change(dice, token_number, 0));
+        for _ in 0..dice.roll(4) {
+            let second = 4 + dice.roll(60);
+            scenario.books.push(book_change(dice, token_number, second));
+        }
+    }
+    for _ in 0..3 + dice.roll(6) {
+        let second = 4 + dice.roll(60);
+        let trade = trade(dice, second);
+        scenario.trades.push(trade);
+    }
+    let mut actions: Vec<_> = (0..dice.roll(5)).map(|_| (at(4 + dice.roll(70)), action(dice))).collect();
+    actions.sort_by_key(|(at, _)| *at);
+    scenario.actions = actions;
+    scenario
+}
+
+fn follower(dice: &mut Dice) -> Follower {
+    let sizing = match dice.roll(2) {
+        0 => Sizing::Ratio(dice.between(ONE / 50, ONE / 2)),
+        _ => Sizing::Fixed(Usd(dice.between(1, 40) * ONE)),
+    };
+    let below_minimum = MinimumRule::Skip;
+    let leader = if dice.one_in(2) { 1 } else { 2 };
+    let policy = Policy { sizing, below_minimum, follow_exits: !dice.one_in(4), ..Policy::careful() };
+    Follower { leader, policy, deposit: Usd(dice.between(5, 500) * ONE) }
+}
+
+fn book_change(dice: &mut Dice, number: u8, second: u64) -> BookChange {
+    let bid = dice.between(40, 49);
+    let depth = [0, 3, 20, 1_000];
+    let (bids, asks) = (dice.pick(&depth).unwrap_or(20), dice.pick(&depth).unwrap_or(20));
+    BookChange {
+        at: START.plus(Duration::from_secs(second)),
+        token: token(number),
+        book: book((bid, bids), (50, asks)),
+        hollow: dice.one_in(6),
+    }
+}
+
+fn trade(dice: &mut Dice, second: u64) -> LeaderTrade {
+    let side = if dice.one_in(3) { Side::Sell } else { Side::Buy };
+    let price = if side == Side::Buy { 50 } else { 48 };
+    let fills = (0..1 + dice.roll(3)).map(|_| fill(dice.between(1, 300), price)).collect();
+    let lag = dice.pick(&[0_u64, 1, 7, 40]).unwrap_or(0);
+    let dropped = side == Side::Buy && dice.one_in(12);
+    LeaderTrade {
+        at: at(second),
+        wallet: leader_wallet(if dice.one_in(2) { 1 } else { 2 }),
+        token: token(if dice.one_in(2) { 7 } else { 8 }),
+        side,
+        fills,
+        shown_at: (dropped || !dice.one_in(4)).then(|| at(second + lag)),
+        dropped,
+    }
+}
+
+fn action(dice: &mut Dice) -> Action {
+    let follower = usize::try_from(dice.roll(3)).unwrap_or(0);
+    match dice.roll(4) {
+        0 => Action::Pause(follower),
+        1 => Action::Resume(follower),
+        2 => Action::DeleteQueue,
+        _ => Action::Reorganise(dice.between(1, 2)),
+    }
+}
+
+/// Everything stored that does not depend on surrogate ids, as lines to compare between stores.
+///
+/// # Errors
+/// Store errors.
+pub async fn rows(store: &dyn Store) -> StoreResult<Vec<String>> {
+    let intents = store.intents_after(None, domain::ids::IntentId(0), 100_000).await?;
+    let ids: Vec<_> = intents.iter().map(|intent| intent.id).collect();
+    let mut rows = Vec::new();
+    for group in store.newest_groups(100_000).await? {
+        rows.push(format!("group {group:?}"));
+    }
+    for decision in store.decisions_after(None, 0, 100_000).await? {
+        rows.push(format!(
+            "decision {:?} {} {} {:?} {:?} {:?}",
+            decision.key, decision.part, decision.relationship, decision.inputs, decision.verdict, decision.decided_at
+        ));
+    }
+    for record in store.attempts_of(&ids).await? {
+        rows.push(format!(
+            "order {} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            record.order.id, record.number, record.amounts, record.limit, record.signed_at, record.state,
+            record.evidence, record.booked, record.times
+        ));
+    }
+    for end in store.ends_of(&ids).await? {
+        rows.push(format!("end {:?} {:?}", end.reason, end.at));
+    }
+    for row in store.ledger_after(None, 0, 100_000).await? {
+        rows.push(format!("ledger {:?} {:?} {:?} {:?} {:?}", row.relationship, row.token, row.cause, row.entry, row.at));
+    }
+    for position in store.positions(None).await? {
+        rows.push(format!("position {} {} {:?}", position.relationship, position.token, position.position));
+    }
+    rows.sort();
+    Ok(rows)
+}

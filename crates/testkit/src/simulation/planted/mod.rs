@@ -1,0 +1,163 @@
+//! Planted bugs: wrong behaviours in wrappers around the engine's ports. Each must be caught by the same
+//! checks that the honest engine passes, else the checks are worth nothing.
+
+mod outside;
+mod store;
+
+use std::sync::Arc;
+
+use super::{
+    faulty::Layered,
+    explorer::{Exploration, Report},
+    probe::Role,
+    scenario::{Action, Scenario, at},
+    tampering::{Bench, Tampering},
+    venue::{Reorganisation, VenueModel},
+};
+
+use outside::OutsideBug;
+use store::{StoreBug, WrongStore};
+
+/// A bug and the place where it shows.
+pub struct Planted {
+    /// What is wrong, in words.
+    pub name: &'static str,
+    bug: Bug,
+    scenario: Scenario,
+    model: VenueModel,
+    faults: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Bug {
+    Store(StoreBug),
+    Outside(OutsideBug),
+}
+
+impl Tampering for Bug {
+    fn tamper(&self, bench: Bench) -> Bench {
+        match *self {
+            Self::Store(bug) => Bench { store: Arc::new(Layered(WrongStore::new(bug, &bench))), ..bench },
+            Self::Outside(bug) => outside::tamper(bug, bench),
+        }
+    }
+}
+
+impl Planted {
+    /// Explores until the bug is caught. What caught it is the report's first broken execution.
+    #[must_use]
+    pub fn hunt(&self) -> Report {
+        let exploration = Exploration {
+            tampering: &self.bug,
+            faults: self.faults,
+            first_only: true,
+            ..Exploration::of(&self.scenario, self.model)
+        };
+        exploration.explore()
+    }
+}
+
+/// Every planted bug.
+#[must_use]
+pub fn all() -> Vec<Planted> {
+    let mut bugs = sending();
+    bugs.extend(detecting());
+    bugs.extend(booking());
+    bugs
+}
+
+fn planted(name: &'static str, bug: Bug, scenario: Scenario, model: VenueModel, faults: usize) -> Planted {
+    Planted { name, bug, scenario, model, faults }
+}
+
+fn sending() -> Vec<Planted> {
+    let (entry, exit) = (Scenario::entry, Scenario::exit_in_two_attempts);
+    let (plain, forgetful) = (VenueModel::PLAIN, VenueModel::FORGETFUL);
+    let store = Bug::Store;
+    vec![
+        planted("a timeout is answered with a new order", Bug::Outside(OutsideBug::SignsAnew), entry(), plain, 1),
+        planted("a killed entry is tried again", store(StoreBug::TriesKilledEntryAgain), Scenario::entry_killed(), plain, 0),
+        planted("the next attempt does not wait for permits", store(StoreBug::NextAttemptAtOnce), exit(), plain, 1),
+        planted("a lost commit is taken for done", store(StoreBug::TakesLostCommitForDone), entry(), plain, 1),
+        planted("a lost race is taken for won", store(StoreBug::TakesLostRaceForWon), exit(), plain, 1),
+        planted("unseen orders are given up at once", store(StoreBug::GivesUpAtOnce), exit(), plain, 1),
+        planted("bytes are sent again after their deadline", store(StoreBug::ForgetsDeadline), entry(), late(), 0),
+        planted("a timeout returns the permit", store(StoreBug::ReturnsPermitOnTimeout), exit(), forgetful, 1),
+        planted("leases are judged by a skewed clock", store(StoreBug::SkewsLeases), two_watchers(), plain, 0),
+        planted("a pause is not honoured at signing", store(StoreBug::SignsWhilePaused), paused_late(), plain, 1),
+        planted("the rescuer adds instead of replacing", Bug::Outside(OutsideBug::FloodsQueue), one_worker(), plain, 1),
+    ]
+}
+
+fn detecting() -> Vec<Planted> {
+    let entry = Scenario::entry;
+    let plain = VenueModel::PLAIN;
+    let replaced = VenueModel { replaced_tx: true, ..plain };
+    let moved = VenueModel { reorganisation: Reorganisation::NextBlock, ..plain };
+    let store = Bug::Store;
+    vec![
+        planted("rows are counted over pages", Bug::Outside(OutsideBug::CountsOverPages), entry(), plain, 0),
+        planted("sources are added up", store(StoreBug::AddsSourcesUp), entry(), plain, 0),
+        planted("a replaced transaction is a new trade", store(StoreBug::ForgetsRelatedGroups), entry(), replaced, 0),
+        planted("decisions are repeated after a restart", store(StoreBug::DecidesAgainAfterRestart), entry(), plain, 1),
+        planted("a reorganisation is ignored", store(StoreBug::IgnoresReorganisation), entry(), moved, 0),
+        planted("logs are read twice", Bug::Outside(OutsideBug::ReadsLogsTwice), entry(), plain, 0),
+        planted("a part is called complete too early", store(StoreBug::SkipsFollowers), entry(), plain, 0),
+    ]
+}
+
+fn booking() -> Vec<Planted> {
+    let plain = VenueModel::PLAIN;
+    let store = Bug::Store;
+    vec![
+        planted("a state absorbs late fills", store(StoreBug::AbsorbsLateFills), Scenario::entry_killed(), VenueModel::FORGETFUL, 1),
+        planted("a reservation is given back twice", store(StoreBug::ReleasesTwice), Scenario::entry(), plain, 0),
+        planted("the fee is forgotten", Bug::Outside(OutsideBug::ForgetsFee), Scenario::entry(), plain, 0),
+        planted("a failed settlement is not reversed", Bug::Outside(OutsideBug::NoFailure), failing(), plain, 0),
+        planted("what is held counts twice in an exit", store(StoreBug::CountsHeldTwice), half_exit(), plain, 0),
+        planted("what is booked is forgotten", store(StoreBug::ForgetsBookings), Scenario::entry(), plain, 0),
+    ]
+}
+
+/// The user pauses while the order waits for its second try at signing.
+fn paused_late() -> Scenario {
+    let mut scenario = Scenario::entry();
+    scenario.actions.push((at(5).plus(std::time::Duration::from_millis(500)), Action::Pause(0)));
+    scenario
+}
+
+/// A second watcher stands by.
+fn two_watchers() -> Scenario {
+    let mut scenario = Scenario::entry();
+    for process in &mut scenario.processes {
+        if !process.contains(&Role::Watcher) {
+            process.push(Role::Watcher);
+        }
+    }
+    scenario
+}
+
+/// Nobody else takes what a paused worker has left.
+fn one_worker() -> Scenario {
+    let mut scenario = Scenario::entry();
+    scenario.processes.truncate(1);
+    scenario
+}
+
+/// The venue takes orders 45 seconds late.
+fn late() -> VenueModel {
+    let seconds = std::time::Duration::from_secs;
+    VenueModel { acceptance_delay: seconds(45), ..VenueModel::PLAIN }
+}
+
+fn failing() -> Scenario {
+    Scenario { failing_every: Some(1), ..Scenario::entry() }
+}
+
+fn half_exit() -> Scenario {
+    let mut scenario = Scenario::exit_in_two_attempts();
+    for trade in scenario.trades.iter_mut().skip(1) {
+        trade.fills.truncate(1);
+    }
+    scenario
+}

@@ -1,0 +1,178 @@
+//! Wrong gateways, chains, histories and queues.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use domain::{Address, OrderId, OrderPlan, Shares, Timestamp, TokenId, TradingAccount, Usd, ids::IntentId};
+use engine::ports::{
+    detection::{Lane, QueuedIntent},
+    queue::{End, Queue, QueueError},
+    venue::{
+        BlockHeader, ChainEvent, ChainEventKind, ChainReader, HistoryResponse, OrderGateway, OrderLookup,
+        OrderQuery, PostReply, PreparedOrder, SettlementStatus, TradeHistory, VenueError,
+    },
+};
+
+use super::super::tampering::Bench;
+
+/// Bugs outside the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OutsideBug {
+    /// Answers an unknown outcome with a fresh salt.
+    SignsAnew,
+    /// Joins pages before counting.
+    CountsOverPages,
+    /// Reads every log twice, under two indices.
+    ReadsLogsTwice,
+    /// Reads logs without their fee.
+    ForgetsFee,
+    /// Never hears that a settlement failed.
+    NoFailure,
+    /// Adds to the queue, which it believes to be empty.
+    FloodsQueue,
+}
+
+/// Puts the bug in its place.
+pub(super) fn tamper(bug: OutsideBug, bench: Bench) -> Bench {
+    match bug {
+        OutsideBug::SignsAnew | OutsideBug::NoFailure => {
+            Bench { gateway: Arc::new(WrongGateway { bug, inner: bench.gateway }), ..bench }
+        }
+        OutsideBug::CountsOverPages => Bench { history: Arc::new(WrongHistory { inner: bench.history }), ..bench },
+        OutsideBug::ReadsLogsTwice | OutsideBug::ForgetsFee => {
+            Bench { chain: Arc::new(WrongChain { bug, inner: bench.chain }), ..bench }
+        }
+        OutsideBug::FloodsQueue => Bench { queue: Arc::new(WrongQueue { inner: bench.queue }), ..bench },
+    }
+}
+
+/// A gateway with a bug.
+struct WrongGateway {
+    bug: OutsideBug,
+    inner: Arc<dyn OrderGateway>,
+}
+
+#[async_trait]
+impl OrderGateway for WrongGateway {
+    async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
+        self.inner.prepare(plans).await
+    }
+
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
+        let reply = self.inner.post(account, order, deadline).await;
+        if self.bug != OutsideBug::SignsAnew || !matches!(reply, PostReply::Unknown { .. }) {
+            return reply;
+        }
+        let Ok(mut plan) = serde_json::from_slice::<OrderPlan>(&order.body) else { return reply };
+        plan.salt += 1;
+        match self.inner.prepare(&[plan]).await.pop() {
+            Some(Ok(again)) => self.inner.post(account, &again, deadline).await,
+            _ => reply,
+        }
+    }
+
+    async fn look_up(&self, account: &TradingAccount, query: &OrderQuery) -> Result<OrderLookup, VenueError> {
+        let mut found = self.inner.look_up(account, query).await?;
+        if self.bug == OutsideBug::NoFailure {
+            for trade in &mut found.trades {
+                trade.status = SettlementStatus::Confirmed;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn cancel(&self, account: &TradingAccount, order: OrderId) -> Result<(), VenueError> {
+        self.inner.cancel(account, order).await
+    }
+}
+
+/// A history with a bug.
+struct WrongHistory {
+    inner: Arc<dyn TradeHistory>,
+}
+
+#[async_trait]
+impl TradeHistory for WrongHistory {
+    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<Vec<HistoryResponse>, VenueError> {
+        let pages = self.inner.activity(wallet, since).await?;
+        Ok(vec![HistoryResponse { rows: pages.into_iter().flat_map(|page| page.rows).collect() }])
+    }
+
+    async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
+        self.inner.positions(wallet).await
+    }
+}
+
+/// A chain with a bug.
+struct WrongChain {
+    bug: OutsideBug,
+    inner: Arc<dyn ChainReader>,
+}
+
+impl WrongChain {
+    fn wrong(&self, mut events: Vec<ChainEvent>) -> Vec<ChainEvent> {
+        if self.bug == OutsideBug::ReadsLogsTwice {
+            let again = events.clone().into_iter();
+            events.extend(again.map(|event| ChainEvent { log_index: event.log_index + 500, ..event }));
+            return events;
+        }
+        for event in &mut events {
+            if let ChainEventKind::Fill(fill) = &mut event.kind {
+                fill.fee = Usd::ZERO;
+            }
+        }
+        events
+    }
+}
+
+#[async_trait]
+impl ChainReader for WrongChain {
+    async fn head(&self) -> Result<BlockHeader, VenueError> {
+        self.inner.head().await
+    }
+
+    async fn finalized(&self) -> Result<BlockHeader, VenueError> {
+        self.inner.finalized().await
+    }
+
+    async fn header(&self, number: i64) -> Result<Option<BlockHeader>, VenueError> {
+        self.inner.header(number).await
+    }
+
+    async fn block_events(&self, block: &BlockHeader) -> Result<Vec<ChainEvent>, VenueError> {
+        self.inner.block_events(block).await.map(|events| self.wrong(events))
+    }
+
+    async fn range_events(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError> {
+        self.inner.range_events(from, to).await.map(|events| self.wrong(events))
+    }
+
+    async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
+        self.inner.balances(queries, block).await
+    }
+}
+
+/// A queue with a bug.
+struct WrongQueue {
+    inner: Arc<dyn Queue>,
+}
+
+#[async_trait]
+impl Queue for WrongQueue {
+    async fn push(&self, ids: &[QueuedIntent], end: End) -> Result<(), QueueError> {
+        self.inner.push(ids, end).await
+    }
+
+    async fn pop(&self, limit: usize, end: End, wait: Duration) -> Result<Vec<QueuedIntent>, QueueError> {
+        self.inner.pop(limit, end, wait).await
+    }
+
+    async fn depth(&self, _: Lane) -> Result<usize, QueueError> {
+        Ok(0)
+    }
+
+    async fn replace(&self, lane: Lane, ids: &[IntentId]) -> Result<(), QueueError> {
+        let queued: Vec<_> = ids.iter().map(|id| QueuedIntent { id: *id, lane }).collect();
+        self.inner.push(&queued, End::Far).await
+    }
+}
