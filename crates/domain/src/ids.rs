@@ -241,6 +241,12 @@ impl ConditionId {
     }
 }
 
+impl From<[u8; 32]> for ConditionId {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self { bytes, length: 32 }
+    }
+}
+
 impl FromStr for ConditionId {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {

@@ -9,7 +9,7 @@ use domain::ids::RelationshipId;
 use crate::{
     bench::command::BenchArgs,
     commands::{self, Request, Thing},
-    demo::{Options, SimulatorUrls},
+    demo::{Options, SimulatorUrls, live::LiveLeader},
 };
 
 /// Copies Polymarket leaders' trades for followers, exactly once.
@@ -110,6 +110,16 @@ pub struct DemoArgs {
     /// Polymarket's Data API.
     #[arg(long, value_name = "FILE")]
     pub tape: Option<PathBuf>,
+    /// Follow this wallet now, through the public Data API, instead of playing a tape. Paper money; the
+    /// venue is simulated on the real book.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["tape", "simulator"])]
+    pub leader: Option<domain::Address>,
+    /// The Data API of `--leader`.
+    #[arg(long, hide = true, default_value = "https://data-api.polymarket.com")]
+    pub data_url: String,
+    /// The order book service of `--leader`.
+    #[arg(long, hide = true, default_value = "https://clob.polymarket.com")]
+    pub clob_url: String,
     /// Keep the data here instead of in a temporary directory.
     #[arg(long, value_name = "DIRECTORY")]
     pub data_dir: Option<PathBuf>,
@@ -149,6 +159,11 @@ impl DemoArgs {
             seed: self.seed,
             faults: self.faults,
             tape: self.tape.clone(),
+            leader: self.leader.map(|wallet| LiveLeader {
+                wallet,
+                data_url: self.data_url.clone(),
+                clob_url: self.clob_url.clone(),
+            }),
             data_dir: self.data_dir.clone(),
             simulator: self.simulator.clone(),
         }

@@ -6,6 +6,7 @@ pub mod command;
 pub mod control;
 pub mod figures;
 pub mod headless;
+pub mod live;
 pub mod paint;
 pub mod picture;
 pub mod player;
@@ -17,13 +18,14 @@ pub mod view;
 pub mod words;
 
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context, bail};
-use domain::{Clock, Timestamp};
+use domain::{Address, Clock, Timestamp};
 use eip712::Chain;
 use engine::ports::{
     detection::Source,
@@ -40,6 +42,7 @@ use zeroize::Zeroizing;
 
 use self::{
     control::Control,
+    live::{LiveLeader, MirroredHistory},
     picture::{Collector, Picture},
     player::{Played, Player},
     tape::Tape,
@@ -73,6 +76,8 @@ pub struct Options {
     pub tape: Option<PathBuf>,
     /// Where to keep the data; a fresh temporary directory if not given.
     pub data_dir: Option<PathBuf>,
+    /// Follow this wallet now instead of playing a tape.
+    pub leader: Option<LiveLeader>,
     /// A simulator in another process, which plays a tape of its own.
     pub simulator: Option<SimulatorUrls>,
 }
@@ -109,6 +114,8 @@ pub struct Demo {
     clock: Arc<dyn Clock>,
     store: Arc<dyn Store>,
     venue_down: bool,
+    /// Following a real wallet: without a chain nothing is ever final.
+    live: bool,
     simulator: Option<simulator::Running>,
     played: Arc<Mutex<Played>>,
     play: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
@@ -150,37 +157,57 @@ impl Demo {
         let opened = SqliteStore::open(&data_dir.join(crate::commands::DATABASE), Arc::clone(&clock)).await?;
         let store: Arc<dyn Store> = Arc::new(opened);
         let player = player_of(options, &control, &clock)?;
+        let mirror = |leader: &LiveLeader| {
+            let (client, signer, clock) = (client.clone(), Arc::clone(&signer), Arc::clone(&clock));
+            let real = Arc::new(DataApi::new(client.clone(), &leader.data_url));
+            let markets =
+                Arc::new(Clob::new(client, &leader.clob_url, Chain::Polygon, signer, Arc::clone(&clock)));
+            MirroredHistory::new(real, markets, control.clone(), clock)
+        };
+        let live = reachable(options.leader.as_ref().map(|leader| (leader.wallet, mirror(leader)))).await;
+        let leaders = match &live {
+            Some((wallet, _)) => vec![*wallet],
+            None => player.header().wallets.clone(),
+        };
         if store.accounts(None).await?.is_empty() {
-            if simulator.is_some() {
+            if simulator.is_some() && live.is_none() {
                 player.prepare().await?;
             }
             // Blocks have whole seconds: a trade within this one must not look older than its followers.
             let now = Timestamp::from_seconds(clock.now().seconds());
-            setup::enrol(store.as_ref(), &control, &followers, &player.header().wallets, now).await?;
+            setup::enrol(store.as_ref(), &control, &followers, &leaders, now).await?;
         }
         crate::crash::arm_from_environment(store.as_ref()).await?;
         let clob =
             Arc::new(Clob::new(client.clone(), &urls.clob, Chain::Polygon, signer, Arc::clone(&clock)));
         let chain: Arc<dyn ChainReader> = Arc::new(Rpc::new(client.clone(), &urls.rpc, Chain::Polygon));
-        let history: Arc<dyn TradeHistory> = Arc::new(DataApi::new(client, &urls.data));
+        let is_live = live.is_some();
+        let history: Arc<dyn TradeHistory> = match live {
+            Some((_, mirror)) => Arc::new(mirror),
+            None => Arc::new(DataApi::new(client, &urls.data)),
+        };
         let ports = Ports {
             store: Arc::clone(&store),
             queue: Arc::new(queue::InProcessQueue::new(Arc::clone(&clock))),
             gateway: Arc::clone(&clob) as Arc<dyn OrderGateway>,
             markets: clob as Arc<dyn MarketData>,
-            chain: Some(chain),
+            chain: (!is_live).then_some(chain),
             history: Some(history),
             clock: Arc::clone(&clock),
             salts: secret,
         };
-        let settings = Settings { workers: 2, history_every: Duration::from_secs(5) };
+        let history_every = Duration::from_secs(if is_live { 2 } else { 5 });
+        let settings = Settings { workers: 2, history_every };
         let runtime = Runtime::start(ports, settings, this_process(clock.now())).await?;
         let played = player.progress();
         let collector =
             Collector::new(Arc::clone(&store), control.clone(), Arc::clone(&clock), Arc::clone(&played));
-        wait_for_baseline(store.as_ref(), clock.as_ref()).await?;
+        if !is_live {
+            wait_for_baseline(store.as_ref(), clock.as_ref()).await?;
+        }
         let socket = crate::socket::serve(&data_dir, Arc::clone(&store), Arc::clone(&clock))?;
-        let play = simulator.is_some().then(|| tokio::spawn(async move { player.play().await }));
+        let play =
+            (simulator.is_some() && !is_live).then(|| tokio::spawn(async move { player.play().await }));
         Ok(Self {
             runtime,
             collector,
@@ -188,6 +215,7 @@ impl Demo {
             clock,
             store,
             venue_down: false,
+            live: is_live,
             simulator,
             played,
             play,
@@ -272,6 +300,9 @@ impl Demo {
         if !self.store.incomplete_parts().await?.is_empty() {
             return Ok(false);
         }
+        if self.live {
+            return Ok(self.store.count_open_work().await? == 0);
+        }
         let status = self.control.status().await?;
         let read_to = self.store.cursor(Source::Chain).await?.unwrap_or(0);
         if !status.pending.is_empty() || read_to < status.finalized {
@@ -327,6 +358,21 @@ async fn start_simulator(
         control: running.control_url.clone(),
     };
     Ok((urls, Some(running)))
+}
+
+/// The live leader, if its history can be reached; else it is said, and the tape is played.
+async fn reachable(live: Option<(Address, MirroredHistory)>) -> Option<(Address, MirroredHistory)> {
+    let (wallet, mirror) = live?;
+    match mirror.probe(wallet).await {
+        Ok(()) => Some((wallet, mirror)),
+        Err(error) => {
+            let _ = writeln!(
+                std::io::stderr(),
+                "{wallet} cannot be followed now: {error}. Check the network; playing the recorded tape instead."
+            );
+            None
+        }
+    }
 }
 
 fn player_of(options: &Options, control: &Control, clock: &Arc<dyn Clock>) -> anyhow::Result<Player> {

@@ -275,7 +275,7 @@ fn tick_of(tape: &Tape, market: usize) -> TickSize {
 }
 
 /// A book whose best price for the leader's side is the recorded price, on the tick.
-fn book_around(token: TokenId, price: Price, side: Side, shares: Shares, tick: Price) -> Levels {
+pub(super) fn book_around(token: TokenId, price: Price, side: Side, shares: Shares, tick: Price) -> Levels {
     let size = TickSize::from_price(tick).unwrap_or(TickSize::Hundredth);
     let (best_ask, best_bid) = match side {
         Side::Buy => (size.ceil(price), size.ceil(price).0 - tick.0),
