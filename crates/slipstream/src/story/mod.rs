@@ -91,10 +91,9 @@ impl MarketName {
     }
 }
 
-/// Outcome and question (the outcome first, because the end is cut first), or that nobody knows it.
+/// Outcome and question, or what is known of them.
 fn name_of(market: Option<&MarketName>) -> String {
-    market.map_or_else(
-        || "unknown market".to_owned(),
-        |MarketName { title, outcome, .. }| format!("{outcome} · {title}"),
-    )
+    let Some(MarketName { title, outcome, slug }) = market else { return "unknown market".to_owned() };
+    let question = if title.is_empty() { slug } else { title };
+    if question.is_empty() { outcome.clone() } else { format!("{outcome} · {question}") }
 }

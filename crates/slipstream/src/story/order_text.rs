@@ -68,7 +68,7 @@ fn filled(order: &CopiedOrder) -> String {
 }
 
 /// The cost of copying by cause.
-pub(super) fn cost(order: &CopiedOrder) -> String {
+fn cost(order: &CopiedOrder) -> String {
     let difference = order.price_difference().map_or_else(|_| NONE.to_owned(), signed_dollars);
     let (total, fees) = (signed_dollars(order.cost.cost), signed_dollars(order.cost.fees));
     format!("cost {total} $: price {difference} (leader {}), fees {fees}", price(order.leader_price))
@@ -100,7 +100,7 @@ fn bar(at: Timestamp, delay: i64, first: Timestamp, whole: i64) -> String {
         usize::try_from(scaled).unwrap_or(0).min(BARS)
     };
     let end = columns(at.0.saturating_sub(first.0));
-    let start = columns(at.0.saturating_sub(first.0).saturating_sub(delay)).min(BARS - 1);
+    let start = columns(at.0.saturating_sub(first.0).saturating_sub(delay.max(0))).min(BARS - 1);
     format!("{}{}", " ".repeat(start), "█".repeat(end.saturating_sub(start).max(1)))
 }
 

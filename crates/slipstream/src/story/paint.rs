@@ -84,7 +84,7 @@ impl Screen {
     }
 
     /// A table; columns whose name begins with `>` are aligned to the right. The one whose name begins with
-    /// `~` is cut first when the screen is too narrow, then the end of the line.
+    /// `~` is cut in its middle when the screen is too narrow; after that lines are cut at their end.
     pub(super) fn table(&mut self, columns: &[&str], rows: &[Row]) {
         let names: Vec<String> =
             columns.iter().map(|name| name.trim_start_matches(['>', '~']).to_owned()).collect();
@@ -106,7 +106,7 @@ impl Screen {
         self.painted(Paint::Dim, &join(&names, &layout));
         for row in rows {
             self.painted(row.paint, &join(&row.cells, &layout));
-            for below in &row.below {
+            if let Some(below) = &row.below {
                 self.painted(Paint::Dim, &format!("    {below}"));
             }
         }
@@ -118,22 +118,22 @@ struct Column {
     right: bool,
 }
 
-/// A row of a table, with lines below it.
+/// A row of a table, with a line below it.
 pub(super) struct Row {
     pub(super) cells: Vec<String>,
     pub(super) paint: Paint,
-    pub(super) below: Vec<String>,
+    pub(super) below: Option<String>,
 }
 
 impl Row {
     pub(super) const fn new(cells: Vec<String>) -> Self {
-        Self { cells, paint: Paint::Plain, below: Vec::new() }
+        Self { cells, paint: Paint::Plain, below: None }
     }
 }
 
 fn join(cells: &[String], layout: &[Column]) -> String {
     let padded = cells.iter().zip(layout).map(|(cell, column)| {
-        let cell = fit(cell, column.width);
+        let cell = fit_middle(cell, column.width);
         if column.right {
             let missing = column.width.saturating_sub(cell.chars().count());
             format!("{}{cell}", " ".repeat(missing))
@@ -142,6 +142,20 @@ fn join(cells: &[String], layout: &[Column]) -> String {
         }
     });
     format!("  {}", padded.collect::<Vec<_>>().join("  "))
+}
+
+/// Text of at most `width` letters without its middle: names of markets begin and end with what tells them
+/// apart.
+fn fit_middle(text: &str, width: usize) -> String {
+    let letters = text.chars().count();
+    if letters <= width {
+        return text.to_owned();
+    }
+    let tail = width.saturating_sub(1) / 2;
+    let head = width.saturating_sub(1).saturating_sub(tail);
+    let first: String = text.chars().take(head).collect();
+    let last: String = text.chars().skip(letters.saturating_sub(tail)).collect();
+    format!("{first}…{last}")
 }
 
 /// Filled up to `width` letters; never cut.

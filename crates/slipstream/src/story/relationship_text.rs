@@ -67,7 +67,7 @@ fn decisions(screen: &mut Screen, story: &RelationshipStory) {
             line.answer.sentence(),
         ],
         paint: paint(&line.answer),
-        below: Vec::new(),
+        below: None,
     };
     let rows: Vec<Row> = story.decisions.iter().map(row).collect();
     screen.table(&["decided", "side", "trade", "answer", "what"], &rows);

@@ -118,14 +118,19 @@ pub fn render_positions(lines: &[PositionLine], style: Style) -> String {
     screen.finish()
 }
 
+/// Open positions one by one, closed ones together.
 pub(super) fn position_table(screen: &mut Screen, lines: &[PositionLine]) {
     if lines.is_empty() {
         screen.painted(Paint::Dim, "  no positions");
         return;
     }
-    let mut rows: Vec<Row> = lines.iter().map(position_row).collect();
-    if lines.len() > 1 {
-        rows.push(sums(lines));
+    let (open, closed): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.shares != Shares::ZERO);
+    let mut rows: Vec<Row> = open.iter().map(|line| position_row(line)).collect();
+    if !closed.is_empty() {
+        rows.push(sums(&format!("{} closed", closed.len()), &closed));
+    }
+    if rows.len() > 1 {
+        rows.push(sums("all", &lines.iter().collect::<Vec<_>>()));
     }
     let columns =
         [">rel", "~position", ">shares", ">paid", ">now", ">cost", ">unrealised", ">realised", ">fees"];
@@ -147,19 +152,20 @@ fn position_row(line: &PositionLine) -> Row {
     ])
 }
 
-/// The sums; unrealised profit is withheld when a held position has no price.
-fn sums(lines: &[PositionLine]) -> Row {
-    let sum = |of: fn(&PositionLine) -> Usd| lines.iter().map(of).sum::<Usd>();
-    let unpriced = lines.iter().any(|line| line.shares.is_positive() && line.unrealised.is_none());
+/// Sums; unrealised profit is withheld when a held position has no price.
+fn sums(name: &str, lines: &[&PositionLine]) -> Row {
+    let sum = |of: fn(&PositionLine) -> Usd| lines.iter().map(|line| of(line)).sum::<Usd>();
+    let held = || lines.iter().filter(|line| line.shares != Shares::ZERO);
+    let known = held().next().is_some() && held().all(|line| line.unrealised.is_some());
     let unrealised: Usd = lines.iter().filter_map(|line| line.unrealised).sum();
     let mut row = Row::new(vec![
         String::new(),
-        "all".to_owned(),
+        name.to_owned(),
         String::new(),
         String::new(),
         String::new(),
         dollars(sum(|line| line.cost)),
-        if unpriced { NONE.to_owned() } else { signed_dollars(unrealised) },
+        if known { signed_dollars(unrealised) } else { NONE.to_owned() },
         signed_dollars(sum(|line| line.realised)),
         dollars(sum(|line| line.fees)),
     ]);
@@ -212,7 +218,7 @@ impl Activity {
                 line.answer.sentence(),
             ],
             paint: paint(&line.answer),
-            below: Vec::new(),
+            below: None,
         };
         let rows: Vec<Row> = self.lines.iter().map(row).collect();
         screen.table(&["decided", ">rel", "trade", "side", "~market", "answer", "what"], &rows);

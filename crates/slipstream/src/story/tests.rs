@@ -88,8 +88,7 @@ async fn a_trade_that_one_copies_and_one_skips() {
       answers     1 copied, 1 skipped (too old 1)
 
       rel  part  answer     order       what
-        1     0  confirmed  0xafccdd7d  19.60 shares at 0.510 (leader 0.500)
-        cost +0.54 $: price +0.20 (leader 0.500), fees +0.34
+        1     0  confirmed  0xafccdd7d  19.60 shares at 0.510 (leader 0.500), cost +0.54 $, fees 0.34
         seen 900ms, decided 100ms, signed 4.0ms, sent 2.0ms, replied 85ms, mined 2.40s, confirmed 0µs
         2     0  skipped    –           too old: 75.0 s old, allowed 60.0 s
     "#);
@@ -247,7 +246,7 @@ async fn a_relationship_with_a_hold() {
       hold 1 on leader 1 stops buys until lifted: the leader's wallet was sold
 
       rel  position                              shares   paid    now   cost  unrealised  realised  fees
-        1  Yes · Will it rain in Lisbon on 1 M…   19.60  0.510  0.600  10.00       +1.76      0.00  0.34
+        1  Yes · Will it rain…isbon on 1 March?   19.60  0.510  0.600  10.00       +1.76      0.00  0.34
 
       decided   side  trade       answer     what
       12:00:01  BUY   0xb5b5b5b5  skipped    on hold
@@ -284,15 +283,15 @@ async fn positions_and_activity() {
     let lines = activity(&world.store, Some(world.owner), 10).await.unwrap();
     insta::assert_snapshot!(screen(lines.render(PLAIN)), @r#"
     decided   rel  trade       side  market            answer     what
-    12:00:51    1  0xb7b7b7b7  BUY   Yes · Will it r…  waiting    10.00 $ at 0.520, not signed yet
-    12:00:41    1  0xb6b6b6b6  BUY   Yes · Will it r…  ended      not sent: too old when its turn came
-    12:00:31    1  0xb2b2b2b2  SELL  Yes · Will it r…  confirmed  19.60 shares at 0.590 (leader 0.600)
-    12:00:01    1  0xb1b1b1b1  BUY   Yes · Will it r…  confirmed  19.60 shares at 0.510 (leader 0.500)
+    12:00:51    1  0xb7b7b7b7  BUY   Yes · Wi… March?  waiting    10.00 $ at 0.520, not signed yet
+    12:00:41    1  0xb6b6b6b6  BUY   Yes · Wi… March?  ended      not sent: too old when its turn came
+    12:00:31    1  0xb2b2b2b2  SELL  Yes · Wi… March?  confirmed  19.60 shares at 0.590 (leader 0.600)
+    12:00:01    1  0xb1b1b1b1  BUY   Yes · Wi… March?  confirmed  19.60 shares at 0.510 (leader 0.500)
     "#);
     let lines = positions(&world.store, Some(world.owner), &Prices::new()).await.unwrap();
     insta::assert_snapshot!(screen(render_positions(&lines, PLAIN)), @r#"
-    rel  position                                  shares  paid  now  cost  unrealised  realised  fees
-      1  Yes · Will it rain in Lisbon on 1 March?    0.00     –    –  0.00           –     +1.57  0.67
+    rel  position  shares  paid  now  cost  unrealised  realised  fees
+         1 closed                     0.00           –     +1.57  0.67
     "#);
 }
 

@@ -8,13 +8,13 @@ use domain::{
 
 use super::{
     Answer, AnswerLine, GroupStory, PartLine, Style, TradeStory, name_of,
-    order_text::{cost, short_order},
+    order_text::short_order,
     paint::{Paint, Row, Screen},
 };
-use crate::demo::words::{self, NONE, count, dollars, price, span};
+use crate::demo::words::{self, NONE, count, dollars, price, signed_dollars, span};
 
 /// Followers listed when not all are.
-const LISTED: usize = 20;
+const LISTED: usize = 10;
 
 pub(super) fn render(story: &TradeStory, style: Style) -> String {
     let mut screen = Screen::new(style);
@@ -115,10 +115,10 @@ fn row(line: &AnswerLine) -> Row {
         Answer::Skipped { .. } => None,
     };
     let id = order.map_or_else(|| NONE.to_owned(), |order| short_order(order.id));
-    let mut below = Vec::new();
-    if let Some(order) = order {
-        below.extend(order.price.is_some().then(|| cost(order)));
-        below.push(order.delays());
+    let mut what = line.answer.sentence();
+    if let Some(order) = order.filter(|order| order.price.is_some()) {
+        let (cost, fees) = (signed_dollars(order.cost.cost), dollars(order.cost.fees));
+        what.push_str(&format!(", cost {cost} $, fees {fees}"));
     }
     Row {
         cells: vec![
@@ -126,10 +126,10 @@ fn row(line: &AnswerLine) -> Row {
             line.part.to_string(),
             line.answer.word().to_owned(),
             id,
-            line.answer.sentence(),
+            what,
         ],
         paint: paint(&line.answer),
-        below,
+        below: order.map(super::CopiedOrder::delays),
     }
 }
 

@@ -329,9 +329,11 @@ pub(super) fn report(
     let result = |check: Check| {
         let tally = tallies.get(&check).copied().unwrap_or_default();
         let unknown = unknown.get(&check).cloned();
+        // Only the venue's answers tell whether the chain was asked too.
+        let not_asked = not_asked.contains(&check) || (check == Check::Chain && tally.compared == 0);
         CheckResult {
             check,
-            outcome: outcome(tally, unknown.is_some(), not_asked.contains(&check)),
+            outcome: outcome(tally, unknown.is_some(), not_asked),
             compared: tally.compared,
             differences: tally.differences,
             waiting: tally.waiting,

@@ -87,3 +87,14 @@ async fn a_silent_venue_is_unknown_and_not_green() {
         (Outcome::Unknown, Some("books: unavailable: 503"))
     );
 }
+
+#[tokio::test]
+async fn a_chain_nobody_asked_is_not_green() {
+    let world = World::new().await;
+    let record = world.confirmed_buy().await;
+    let venue_alone = Executed { chain: None, ..executed(filled_buy()) };
+    let books = Books { executed: Ok(Some(venue_alone)), of_wallet: vec![record.order.id] };
+    let report = against(&world, &books).await;
+    let chain = report.checks.iter().find(|result| result.check == Check::Chain).unwrap();
+    assert_eq!((chain.outcome, report.is_clean()), (Outcome::NotAsked, true));
+}
