@@ -275,9 +275,8 @@ impl State {
         let intent = self.intents.row("intent", order.signed.intent.0)?;
         let work = self.work.get(&intent.id);
         let settles = |work: &Work| work.state == WorkState::Signed && self.is_newest(intent.id, attempt);
-        let running = |holder: &InstanceId| self.instances.get(holder).copied().unwrap_or(true);
         let out = |(holder, permit): (&InstanceId, &Permit)| {
-            (!permit.returned && running(holder)).then(|| holder.clone())
+            (!permit.returned && !self.has_ended(holder)).then(|| holder.clone())
         };
         Ok(OrderRecord {
             attempt,

@@ -199,6 +199,17 @@ pub(crate) async fn exposure_nobody_expects_raises_the_version(bench: Bench) -> 
     same!(raised(world.unchanged(&order().await?)).await?, false, "an update without a booking");
     same!(raised(world.booking(&order().await?, 1_000).await?).await?, true, "a fill after its reservation");
     same!(raised(world.booking(&order().await?, -3_000).await?).await?, false, "a reversal of a buy");
+    let fee = Entry { cash: Usd(-5), fee: Usd(5), ..Entry::default() };
+    let late_fee =
+        OrderUpdate { booking: Some((LedgerCause::Fill, fee)), ..world.unchanged(&order().await?) };
+    same!(raised(late_fee).await?, true, "a fee alone");
+    world.bought(2, 10_000_000).await?;
+    let exit = world.intent(3, Side::Sell).await?;
+    world.sign("a", exit, 0).await?;
+    let sold = world.booking(&world.order(exit, 0).await?, 4_000_000).await?;
+    same!(raised(sold).await?, false, "a sale");
+    let undone = world.booking(&world.order(exit, 0).await?, -4_000_000).await?;
+    same!(raised(undone).await?, true, "a reversal of a sale");
     Ok(())
 }
 
@@ -271,6 +282,11 @@ pub(crate) async fn a_redemption_is_booked_once(bench: Bench) -> CaseResult {
     let held = position(&world, follower).await?;
     same!((held.shares, held.cost, held.realised), (Shares::ZERO, Usd::ZERO, Usd(5_000_000)), "the position");
     same!(position(&world, other).await?.shares, Shares(10_000_000), "another account's position");
+    let rows = world.store.ledger_after(None, 0, 9).await?;
+    let again = StoredRedemption { log_index: 7, ..seen };
+    world.commit(&DetectionCommit { redemptions: vec![again], ..Default::default() }).await?;
+    same!(book(7).await?, true, "a redemption of nothing that is left");
+    same!(world.store.ledger_after(None, 0, 9).await?, rows, "the ledger after it");
     let row = world.store.ledger_after(None, 0, 9).await?.pop();
     let row = super::bench::some(row, "the ledger row")?;
     same!((row.cause, row.intent, row.account), (LedgerCause::Redeemed, None, follower.account), "its row");

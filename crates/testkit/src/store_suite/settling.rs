@@ -201,17 +201,19 @@ pub(crate) async fn work_goes_where_the_update_says(bench: Bench) -> CaseResult 
     let order = world.change(OrderUpdate { work: WorkChange::Due(due), ..world.unchanged(&order) }).await?;
     same!((order.open_work, order.fence), (true, fence), "work and fence of an order that is due later");
     same!(world.store.claim_due(&worker("a"), LEASE, world.now(), 9).await?, [], "work before its time");
-    same!(world.store.claim_due(&worker("a"), LEASE, due, 9).await?.len(), 1, "the holder's work in time");
-    let order = world.order(intent, 0).await?;
+    let claimed = only(world.store.claim_due(&worker("b"), LEASE, due, 9).await?, "work in time")?;
+    let granted = world.store.grant_permit(attempt, &worker("b"), claimed.fence, due).await?;
+    holds!(granted && claimed.fence > fence, "b must get a permit above {fence}: {}", claimed.fence);
+    let (fence, order) = (claimed.fence, world.order(intent, 0).await?);
     let killed =
         OrderUpdate { state: OrderState::Killed, work: WorkChange::Close, ..world.unchanged(&order) };
     let order = world.change(killed).await?;
     same!((order.open_work, order.fence), (false, 0), "work and fence of a closed order");
     let far = world.now().plus(LEASE * 9);
-    same!(world.store.claim_due(&worker("a"), LEASE, far, 9).await?, [], "work of a closed order");
+    same!(world.store.claim_due(&worker("b"), LEASE, far, 9).await?, [], "work of a closed order");
     same!(world.store.waiting(Lane::Exits, far, 9).await?, [], "waiting intents");
     same!(
-        world.store.grant_permit(attempt, &worker("a"), fence, far).await?,
+        world.store.grant_permit(attempt, &worker("b"), fence, far).await?,
         false,
         "sending a closed order"
     );
@@ -220,11 +222,11 @@ pub(crate) async fn work_goes_where_the_update_says(bench: Bench) -> CaseResult 
     let order = world.change(OrderUpdate { work: WorkChange::Due(due), ..world.unchanged(&order) }).await?;
     holds!(order.open_work && order.fence > fence, "reopened work needs a new fence: {}", order.fence);
     same!(
-        world.store.grant_permit(attempt, &worker("a"), fence, far).await?,
+        world.store.grant_permit(attempt, &worker("b"), fence, far).await?,
         false,
         "sending with an old fence"
     );
-    let claimed = only(world.store.claim_due(&worker("b"), LEASE, due, 9).await?, "reopened order")?;
+    let claimed = only(world.store.claim_due(&worker("a"), LEASE, due, 9).await?, "reopened order")?;
     same!(claimed.attempt, attempt, "whose work was reopened");
     Ok(())
 }
