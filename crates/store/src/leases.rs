@@ -12,6 +12,7 @@ use crate::{
     dialect::Connection,
     instances,
     sql::{self, values},
+    work,
 };
 
 #[async_trait]
@@ -54,6 +55,7 @@ impl Leases for SqliteStore {
     async fn end_instance(&self, instance: &InstanceId, how: &str, now: Timestamp) -> StoreResult<()> {
         let mut write = self.write().await?;
         instances::end(write.connection(), instance, how, now).await?;
+        work::leave(write.connection(), instance, now).await?;
         write.commit().await
     }
 

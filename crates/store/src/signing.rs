@@ -130,7 +130,7 @@ async fn load(
     const LOAD: &str = concat!(
         "SELECT w.intent_id, w.owner_id, i.account_id, i.leader_id, i.relationship_id, w.lane, w.attempts, ",
         "w.fence, r.status FROM work w JOIN intents i ON i.id = w.intent_id ",
-        "JOIN relationships r ON r.id = i.relationship_id WHERE w.state = 0 AND w.intent_id",
+        "JOIN relationships r ON r.id = i.relationship_id WHERE +w.state = 0 AND w.intent_id",
         in_ids!("$1"),
         for_update!()
     );
@@ -153,7 +153,7 @@ async fn take_work(
 ) -> StoreResult<()> {
     const TAKE: &str = concat!(
         "UPDATE work SET state = 1, attempts = attempts + 1, fence = fence + 1, holder = $2, ",
-        "lease_until = $3, due = $3 WHERE state = 0 AND intent_id",
+        "lease_until = $3, due = $3 WHERE +state = 0 AND intent_id",
         in_ids!("$1")
     );
     let list = id_list(winners.iter().map(|winner| winner.attempt.intent.0));

@@ -2,6 +2,9 @@
 //!
 //! State 0 waits to be signed; state 1 settles its newest attempt. Only [`crate::signing`] takes a row from
 //! 0 to 1, and only [`crate::order_update`] takes it back.
+//!
+//! Where rows are named by key, the condition on the state is written `+state`, so that it is not looked up
+//! in the index of what is due: that would read every waiting row to find a few.
 
 use std::collections::HashMap;
 
@@ -13,7 +16,7 @@ use domain::{
 use engine::ports::{
     detection::{Lane, QueuedIntent},
     execution::{EndReason, WaitingIntent},
-    store::StoreResult,
+    store::{InstanceId, StoreResult},
 };
 
 use crate::{
@@ -66,7 +69,7 @@ pub(crate) async fn waiting_of_groups(
 ) -> StoreResult<HashMap<DecisionKey, QueuedIntent>> {
     const OF_GROUPS: &str = concat!(
         "SELECT i.group_id, i.part, i.relationship_id, i.id, i.lane ",
-        "FROM intents i JOIN work w ON w.intent_id = i.id WHERE w.state = 0 AND i.group_id",
+        "FROM intents i JOIN work w ON w.intent_id = i.id WHERE +w.state = 0 AND i.group_id",
         in_ids!("$1")
     );
     let rows = sql::rows(connection, OF_GROUPS, values![id_list(groups)]).await?;
@@ -89,7 +92,7 @@ pub(crate) async fn load_waiting(
         "JOIN intents i ON i.id = w.intent_id ",
         "JOIN relationships r ON r.id = i.relationship_id ",
         "JOIN policies p ON p.relationship_id = r.id AND p.version = r.policy_version ",
-        "WHERE w.state = 0 AND w.intent_id",
+        "WHERE +w.state = 0 AND w.intent_id",
         in_ids!("$1")
     );
     let mut waiting: HashMap<IntentId, (u32, Policy)> = HashMap::with_capacity(ids.len());
@@ -123,7 +126,7 @@ pub(crate) async fn end(
     now: Timestamp,
 ) -> StoreResult<usize> {
     const TAKE: &str = concat!(
-        "DELETE FROM work WHERE state = 0 AND intent_id",
+        "DELETE FROM work WHERE +state = 0 AND intent_id",
         in_ids!("$1"),
         " RETURNING intent_id, owner_id"
     );
@@ -179,7 +182,7 @@ pub(crate) async fn put_off(
     ids: &[IntentId],
     due: Timestamp,
 ) -> StoreResult<u64> {
-    const PUT_OFF: &str = concat!("UPDATE work SET due = $2 WHERE state = 0 AND intent_id", in_ids!("$1"));
+    const PUT_OFF: &str = concat!("UPDATE work SET due = $2 WHERE +state = 0 AND intent_id", in_ids!("$1"));
     sql::execute(connection, PUT_OFF, values![id_list(ids.iter().map(|id| id.0)), due]).await
 }
 
@@ -193,6 +196,18 @@ pub(crate) struct Claim {
     pub(crate) until: Timestamp,
 }
 
+/// Makes what an ended instance held due and free.
+pub(crate) async fn leave(
+    connection: &mut Connection,
+    holder: &InstanceId,
+    now: Timestamp,
+) -> StoreResult<()> {
+    const LEAVE: &str = "UPDATE work SET lease_until = 0, due = CASE WHEN due > $2 THEN $2 ELSE due END \
+        WHERE state = 1 AND holder = (SELECT id FROM instances WHERE name = $1)";
+    sql::execute(connection, LEAVE, values![holder.0.as_str(), now]).await?;
+    Ok(())
+}
+
 /// Claims work whose newest attempt is to be settled: the intents, by due time.
 pub(crate) async fn claim(
     connection: &mut Connection,
@@ -201,10 +216,8 @@ pub(crate) async fn claim(
     limit: usize,
 ) -> StoreResult<Vec<IntentId>> {
     const DUE: &str = concat!(
-        "SELECT intent_id FROM work WHERE state = 1 AND lane IN (0, 1) ",
-        "AND (due <= $1 AND (lease_until <= $2 OR holder = $3) ",
-        "OR holder IN (SELECT id FROM instances WHERE ended_at IS NOT NULL)) ",
-        "ORDER BY due, intent_id LIMIT $4",
+        "SELECT intent_id FROM work WHERE state = 1 AND lane IN (0, 1) AND due <= $1 ",
+        "AND (lease_until <= $2 OR holder = $3) ORDER BY due, intent_id LIMIT $4",
         for_update!()
     );
     const TAKE: &str = concat!(

@@ -259,6 +259,7 @@ CREATE TABLE decisions (
     number_4         INTEGER,
     UNIQUE (group_id, part, relationship_id)
 ) STRICT;
+CREATE INDEX decisions_by_owner ON decisions (owner_id);
 
 -- Insert-only.
 CREATE TABLE intents (
