@@ -317,8 +317,9 @@ pub trait Execution: Send + Sync {
         limit: usize,
     ) -> StoreResult<Vec<OrderRecord>>;
 
-    /// Notes durably that `holder` is about to send the bytes of an attempt again. `false` when the fence
-    /// is no longer its own, the work row is gone or belongs to a later attempt: then it must not send.
+    /// Notes durably that `holder` is about to send the bytes of an attempt again. `false` when it does not
+    /// hold the attempt's work under this fence any more (taken over, given up with an update, gone, or the
+    /// row of a later attempt): then it must not send.
     /// There is one permit per attempt and holder: granting a returned one takes it out again. Raises the
     /// order's version by one, so that nobody acts on a record that does not show the permit.
     async fn grant_permit(
