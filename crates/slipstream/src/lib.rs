@@ -1,12 +1,14 @@
 //! The binary's own rooms: command line, composition, supervision, demo. A library only so that tests
 //! can reach it.
 
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod crash;
 pub mod demo;
 pub mod instance;
+pub mod logging;
 pub mod runtime;
 pub mod secrets;
 pub mod simulate;

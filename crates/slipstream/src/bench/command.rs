@@ -1,0 +1,146 @@
+//! The `bench` command: what to measure, in which order, on two cores.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use domain::Clock;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use simulator::Simulator;
+
+use super::{
+    disk, fan_out, http,
+    installation::{MOST_TRADES, quiet},
+    memory::{self, IdleOrder},
+    order_cost,
+    report::{Machine, Report},
+};
+use crate::clock::SystemClock;
+
+/// Cores to measure on, whatever the machine has.
+const CORES: usize = 2;
+/// Relationships of the large idle process.
+const MANY: usize = 10_000;
+
+/// Arguments of `bench`.
+#[derive(Clone, Debug, Args)]
+pub struct BenchArgs {
+    /// Numbers of followers to copy a trade for.
+    #[arg(long, value_delimiter = ',', default_value = "1,100,1000,10000", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    followers: Vec<u32>,
+    /// Trades for each of them, after one to warm up.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..MOST_TRADES as i64))]
+    rounds: u16,
+    /// Where to put the databases, and so the disk to measure: a new directory is made in it and removed
+    /// afterwards. Without it the system's directory for temporary files.
+    #[arg(long, value_name = "DIRECTORY")]
+    data_dir: Option<PathBuf>,
+    /// Print JSON; nothing else goes to standard output.
+    #[arg(long)]
+    json: bool,
+    /// Be the idle process that is measured.
+    #[arg(long, hide = true, value_name = "JSON")]
+    idle: Option<IdleOrder>,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// When something cannot be measured; never because something is slow.
+pub async fn run(arguments: &BenchArgs) -> anyhow::Result<ExitCode> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    if let Some(order) = &arguments.idle {
+        say(&serde_json::to_string(&memory::idle(order, &clock).await?)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let machine = machine();
+    let arguments = arguments.clone();
+    let measuring = tokio::task::spawn_blocking(move || on_two_cores(&arguments, machine));
+    let (report, json) = measuring.await.context("the measuring thread died")??;
+    say(&if json { serde_json::to_string_pretty(&report)? } else { report.text() });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs everything in a runtime of its own, whose threads are bound to two cores.
+fn on_two_cores(arguments: &BenchArgs, machine: Machine) -> anyhow::Result<(Report, bool)> {
+    let allowed = sched_getaffinity(None).context("the cores of this process cannot be read")?;
+    let mut two = CpuSet::new();
+    (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).take(CORES).for_each(|core| two.set(core));
+    sched_setaffinity(None, &two).context("this process cannot be bound to two cores")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(CORES).enable_all().build()?;
+    let report = runtime.block_on(measure(arguments, machine))?;
+    Ok((report, arguments.json))
+}
+
+async fn measure(arguments: &BenchArgs, machine: Machine) -> anyhow::Result<Report> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let directory = Directory::make(arguments.data_dir.clone())?;
+    let mut report = Report::new(machine);
+    progress("the cost of an order");
+    let cost = order_cost::measure(&clock).await?;
+    progress("disk and loopback");
+    let sync = disk::sync_time(&directory.0, clock.as_ref())?;
+    let simulator = Simulator::start(quiet(), Arc::clone(&clock)).await?;
+    let client = polymarket::client().context("no HTTP client")?;
+    let post = http::post_time(&simulator.clob_url, &client, clock.as_ref()).await?;
+    simulator.shutdown().await;
+    let parts = report.parts(&cost, sync, post);
+    let mut numbers: Vec<usize> =
+        arguments.followers.iter().filter_map(|n| usize::try_from(*n).ok()).collect();
+    numbers.sort_unstable();
+    for followers in numbers {
+        progress(&format!("a trade copied by {followers}"));
+        let rounds = usize::from(arguments.rounds);
+        report.fan_out(fan_out::measure(&directory.0, followers, rounds, &clock).await?, parts);
+    }
+    report.growth();
+    for followers in [0, MANY] {
+        progress(&format!("an idle process with {followers} relationships"));
+        report.idle(followers, memory::measure(&directory.0, followers, &clock).await?);
+    }
+    Ok(report)
+}
+
+fn machine() -> Machine {
+    // Unknown is empty or zero: nothing is measured by these.
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    Machine {
+        cores: std::thread::available_parallelism().map_or(0, usize::from),
+        kernel: kernel.trim().to_owned(),
+        load: load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
+        version: env!("CARGO_PKG_VERSION"),
+    }
+}
+
+/// A new directory that is removed with everything in it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn make(parent: Option<PathBuf>) -> anyhow::Result<Self> {
+        let mut mark = [0; 4];
+        rustix::rand::getrandom(&mut mark, rustix::rand::GetRandomFlags::empty())
+            .map_err(|error| anyhow!("the system gives no random bytes: {error}"))?;
+        let name = format!("slipstream-bench-{}", hex::encode(mark));
+        let path = parent.unwrap_or_else(std::env::temp_dir).join(name);
+        std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Nothing to do about a directory that cannot be removed.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are this command's output")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "it takes minutes; people want to know that it goes on")]
+fn progress(what: &str) {
+    eprintln!("measuring {what} …");
+}

@@ -1,0 +1,233 @@
+//! An installation to measure: a data directory with followers of one leader, and a simulator that knows
+//! them. Paper throughout.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use domain::{
+    Address, Clock, ConditionId, Price, Shares, Side, TokenId, TxHash, Usd,
+    money::ONE,
+    policy::{Policy, Sizing},
+};
+use eip712::Chain;
+use engine::ports::{
+    detection::Source,
+    following::{AccountMode, Following as _, NewAccount, NewRelationship},
+    store::Store,
+};
+use polymarket::{Clob, DataApi, Rpc};
+use signer::{DerivedKeys, LocalSigner};
+use simulator::{
+    Knobs, SimulatorConfig, WorldHandle,
+    world::{
+        control::{ForeignFill, ForeignTrade, Level, Levels},
+        fees::FeeSchedule,
+        ledger::Asset,
+        registry::{MarketSpec, Standing, Wallet},
+    },
+};
+use store::SqliteStore;
+use zeroize::Zeroizing;
+
+use crate::{
+    demo::{
+        SimulatorUrls,
+        setup::{Follower, followers},
+    },
+    instance::this_process,
+    runtime::{Ports, Runtime, Settings},
+    secrets::InstallationSecret,
+};
+
+/// The leader everybody follows.
+const LEADER: Address = Address([0xa1; 20]);
+/// What it trades.
+const TOKENS: [TokenId; 2] = [TokenId([0x9d; 32]), TokenId([0x9e; 32])];
+/// At this price.
+const PRICE: Price = Price(ONE / 2);
+/// Money of each follower, and what each trade takes of it.
+const DEPOSIT: Usd = Usd(1_000 * ONE);
+const STAKE: Usd = Usd(5 * ONE);
+/// Trades that the money is enough for.
+pub(super) const MOST_TRADES: usize = 200;
+/// How long detection may take to start.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A simulator that costs as little as possible: no signatures checked, blocks only when told.
+pub(super) fn quiet() -> SimulatorConfig {
+    let knobs = Knobs { verify_signatures: false, ..Knobs::default() };
+    SimulatorConfig { block_interval_ms: 0, knobs, ..SimulatorConfig::default() }
+}
+
+/// Where a simulator listens.
+pub(super) fn urls(simulator: &simulator::Running) -> SimulatorUrls {
+    SimulatorUrls {
+        clob: simulator.clob_url.clone(),
+        data: simulator.data_url.clone(),
+        rpc: simulator.rpc_url.clone(),
+        control: simulator.control_url.clone(),
+    }
+}
+
+/// Throw-away keys and the signer that has them.
+pub(super) struct Keys {
+    seed: u64,
+    secret: Arc<InstallationSecret>,
+    pub(super) signer: Arc<LocalSigner>,
+}
+
+impl Keys {
+    /// The keys of a seed.
+    pub(super) fn of_seed(seed: u64) -> Self {
+        let secret = Arc::new(InstallationSecret::of_seed(seed));
+        let keys = DerivedKeys::new(Zeroizing::new(secret.derive(&[b"keys"])));
+        Self { seed, secret, signer: Arc::new(LocalSigner::new(Chain::Polygon, Box::new(keys))) }
+    }
+
+    /// The first `count` followers, opened and bound in the signer.
+    pub(super) async fn followers(&self, count: usize) -> anyhow::Result<Vec<Follower>> {
+        followers(count, self.seed, &self.secret, &self.signer).await
+    }
+}
+
+/// Fills a fresh data directory with followers of the leader, each with money. The commits of this set-up
+/// do not wait for the disk; one wait at the end makes them durable.
+pub(super) async fn fill(file: &Path, followers: &[Follower], clock: &Arc<dyn Clock>) -> anyhow::Result<()> {
+    let store = SqliteStore::open_unsynced(file, Arc::clone(clock)).await?;
+    let now = clock.now();
+    let owner = store.add_owner("bench", now).await?;
+    let leader = store.add_leader(LEADER, now).await?;
+    let policy = Policy {
+        sizing: Sizing::Fixed(STAKE),
+        // The first round waits for a login of every follower.
+        maximum_age: Duration::from_secs(600),
+        ..Policy::careful()
+    };
+    for follower in followers {
+        let account = NewAccount {
+            label: follower.label.clone(),
+            mode: AccountMode::Paper,
+            wallet: follower.wallet,
+            signer: follower.owner,
+            kind: follower.kind,
+            key: follower.key.clone(),
+            cap: None,
+        };
+        let account = store.add_account(owner, &account, now).await?;
+        store.book_deposit(owner, account, DEPOSIT, now).await?;
+        store
+            .add_relationship(owner, &NewRelationship { account, leader, policy: policy.clone() }, now)
+            .await?;
+    }
+    drop(store);
+    rustix::fs::sync();
+    Ok(())
+}
+
+/// Makes the leader's market, with a book that no number of followers empties, and gives the followers
+/// their money.
+pub(super) fn furnish(world: &WorldHandle, followers: &[Follower]) -> anyhow::Result<()> {
+    let market = MarketSpec {
+        condition: ConditionId::from_slice(&[0x0c; 32])?,
+        tokens: TOKENS,
+        outcomes: ["Yes".to_owned(), "No".to_owned()],
+        tick: Price(ONE / 100),
+        min_size: Shares(5 * ONE),
+        neg_risk: false,
+        fee: FeeSchedule::default(),
+        title: String::new(),
+        slug: String::new(),
+        event_slug: String::new(),
+        end_date: String::new(),
+    };
+    let offer = Level { price: PRICE, shares: Shares(1_000_000_000 * ONE) };
+    let [token, _] = TOKENS;
+    world.with(|world, now| {
+        world.add_market(market)?;
+        world.set_levels(&Levels { token, bids: Vec::new(), asks: vec![offer], extend: false })?;
+        for follower in followers {
+            world.add_wallet(Wallet {
+                address: follower.wallet,
+                owner: follower.owner,
+                signature_type: follower.kind.signature_type(),
+                approved: true,
+                standing: Standing::default(),
+            })?;
+            world.credit(follower.wallet, Asset::Collateral, DEPOSIT.0);
+        }
+        world.mine(now);
+        anyhow::Ok(())
+    })
+}
+
+/// The leader's trade number `number`, mined at once.
+pub(super) fn lead(world: &WorldHandle, number: usize) -> anyhow::Result<()> {
+    let [token, _] = TOKENS;
+    let mut hash = [0x7a; 32];
+    for (to, from) in hash.iter_mut().zip(number.to_be_bytes()) {
+        *to = from;
+    }
+    let fill = ForeignFill {
+        wallet: LEADER,
+        token,
+        side: Side::Buy,
+        price: PRICE,
+        shares: Shares(100 * ONE),
+        maker: false,
+    };
+    world.with(|world, now| {
+        world.foreign_trade(&ForeignTrade { tx_hash: TxHash(hash), fills: vec![fill] })?;
+        world.mine(now);
+        anyhow::Ok(())
+    })
+}
+
+/// An engine at work on a filled data directory.
+pub(super) struct Running {
+    pub(super) store: Arc<dyn Store>,
+    runtime: Runtime,
+}
+
+impl Running {
+    /// Opens the store, every commit waiting for the disk, and starts the engine as the demo does.
+    pub(super) async fn start(
+        file: &Path,
+        urls: &SimulatorUrls,
+        keys: &Keys,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let client = polymarket::client().context("no HTTP client")?;
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(file, Arc::clone(clock)).await?);
+        let signer = Arc::clone(&keys.signer);
+        let clob = Arc::new(Clob::new(client.clone(), &urls.clob, Chain::Polygon, signer, Arc::clone(clock)));
+        let ports = Ports {
+            store: Arc::clone(&store),
+            queue: Arc::new(queue::InProcessQueue::new(Arc::clone(clock))),
+            gateway: Arc::clone(&clob) as _,
+            markets: clob,
+            chain: Some(Arc::new(Rpc::new(client.clone(), &urls.rpc, Chain::Polygon))),
+            history: Some(Arc::new(DataApi::new(client, &urls.data))),
+            clock: Arc::clone(clock),
+            salts: Arc::clone(&keys.secret) as _,
+        };
+        let settings = Settings { workers: 2, history_every: Duration::from_secs(5) };
+        let runtime = Runtime::start(ports, settings, this_process(clock.now())).await?;
+        let running = Self { store, runtime };
+        running.wait_for_baseline(clock.as_ref()).await?;
+        Ok(running)
+    }
+
+    async fn wait_for_baseline(&self, clock: &dyn Clock) -> anyhow::Result<()> {
+        let limit = clock.uptime() + START_PATIENCE;
+        while self.store.cursor(Source::Chain).await?.is_none() {
+            anyhow::ensure!(clock.uptime() < limit, "detection did not start within {START_PATIENCE:?}");
+            clock.sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    /// Stops the engine and closes the store.
+    pub(super) async fn shutdown(self) {
+        self.runtime.shutdown().await;
+    }
+}

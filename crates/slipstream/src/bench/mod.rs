@@ -1,0 +1,14 @@
+//! `slipstream bench`: our figures beside the bare parts they are made of, measured in the same run.
+//!
+//! It measures and prints; targets stand in a column of their own. It never fails because a machine is
+//! slow, and it never talks to anything but the bundled simulator.
+
+pub mod command;
+mod disk;
+mod fan_out;
+mod http;
+mod installation;
+mod memory;
+mod order_cost;
+mod report;
+mod sample;
