@@ -30,6 +30,11 @@ pub const LOOK_UP_DEADLINE: Duration = Duration::from_secs(10);
 pub const WORK_LEASE: Duration = Duration::from_secs(30);
 /// A watcher's lease.
 pub const WATCHER_LEASE: Duration = Duration::from_secs(5);
+/// A watcher renews its lease when it is this old: two renewals may fail before it runs out.
+pub const WATCHER_RENEWAL: Duration = Duration::from_millis(1_500);
+/// How long the watcher may remember exposure that was released meanwhile. Reading it again costs as much
+/// as there are relationships.
+pub const FOLLOWING_REFRESH: Duration = Duration::from_secs(1);
 /// Attempts of one exit.
 pub const EXIT_ATTEMPTS: u32 = 20;
 /// Pause before the next attempt of an exit, times the number of attempts so far.

@@ -39,6 +39,25 @@ pub(super) struct Pending {
     pub orders: usize,
     /// Not stored yet: its first commit announces it.
     pub new: bool,
+    /// Parts that build on each other are decided in this order.
+    pub sequence: u64,
+}
+
+impl Pending {
+    /// What its decisions build on: an entry on earlier parts of its group, an exit on everything that is
+    /// being sold of the token.
+    pub fn builds_on(&self, earlier: &Self) -> bool {
+        earlier.sequence < self.sequence && builds_on(&self.stored.part, &earlier.stored.part)
+    }
+}
+
+/// Whether the decisions of `part` count what `earlier` decided.
+pub(super) fn builds_on(part: &Part, earlier: &Part) -> bool {
+    let (mine, theirs) = (part.key, earlier.key);
+    match mine.side {
+        Side::Buy => mine == theirs,
+        Side::Sell => (mine.leader, mine.token, mine.side) == (theirs.leader, theirs.token, theirs.side),
+    }
 }
 
 /// What the decisions of a part are computed from, beyond its snapshot.
@@ -47,21 +66,24 @@ pub(super) enum Basis {
     Entry(HashMap<RelationshipId, Usd>),
     /// An exit: what followers hold and how far the leader's balance fell.
     Exit { holders: HashMap<RelationshipId, ExitHolder>, factors: Vec<ExitFactor> },
-    /// An exit whose balances cannot be read now; tried again.
-    BalanceLater,
+    /// Not now: an earlier part it builds on is still being decided, or balances cannot be read. Computed
+    /// when its turn comes.
+    Later,
     /// Nothing to compute: one reason for all.
     Skip(SkipReason),
 }
 
 impl Watcher {
-    /// Builds what a new part is decided from. Returns the leader's factor to store with it.
+    /// Builds what a new part is decided from. Returns the leader's factor to store with it. `later` leaves
+    /// its basis for when its turn comes.
     pub(super) async fn prepare(
         &self,
         part: Part,
         group: &TradeGroup,
         own_order: bool,
-        now: Timestamp,
+        later: bool,
     ) -> Result<(Pending, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
+        let now = self.clock.now();
         let (market, book) = join(self.markets.get(part.key.token), self.markets.book(part.key.token)).await;
         let stored = StoredPart {
             part,
@@ -70,8 +92,8 @@ impl Watcher {
             decided_through: RelationshipId(0),
             complete: false,
         };
-        let (basis, factor) = self.basis(&stored, group).await?;
-        Ok((Pending { stored, group: *group, basis, orders: 0, new: true }, factor))
+        let (basis, factor) = if later { (Basis::Later, None) } else { self.basis(&stored, group).await? };
+        Ok((Pending { stored, group: *group, basis, orders: 0, new: true, sequence: 0 }, factor))
     }
 
     pub(super) async fn basis(
@@ -103,7 +125,7 @@ impl Watcher {
         group: &TradeGroup,
     ) -> Result<(Basis, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
         let key = stored.part.key;
-        let Some(block) = group.block else { return Ok((Basis::BalanceLater, None)) };
+        let Some(block) = group.block else { return Ok((Basis::Later, None)) };
         let factor = match self.leader_factor(group, block).await {
             Ok(factor) => factor,
             Err(VenueError::Refused { reason, .. }) => {
@@ -116,7 +138,7 @@ impl Watcher {
             }
             Err(error) => {
                 warn!(%error, tx = %key.tx, "balances of the leader cannot be read; trying again");
-                return Ok((Basis::BalanceLater, None));
+                return Ok((Basis::Later, None));
             }
         };
         let stored_basis = self.store.exit_basis(key.leader, key.token).await?;
@@ -163,6 +185,10 @@ impl Watcher {
         base: DetectionCommit,
         mut parts: Vec<Pending>,
     ) -> Result<(), WatcherError> {
+        for pending in parts.iter_mut().filter(|pending| pending.new) {
+            self.sequence += 1;
+            pending.sequence = self.sequence;
+        }
         loop {
             let now = self.clock.now();
             let following = self.following().await?;
@@ -199,25 +225,31 @@ impl Watcher {
         }
     }
 
-    /// One chunk of the part whose turn it is. `false` when nothing is pending.
+    /// One chunk of the part whose turn it is. `false` when nothing could be decided.
     pub(super) async fn decide_next_chunk(&mut self) -> Result<bool, WatcherError> {
-        let Some(mut pending) = self.pending.pop_front() else { return Ok(false) };
-        let mut base = DetectionCommit::default();
-        if matches!(pending.basis, Basis::BalanceLater) {
-            let (basis, factor) = self.basis(&pending.stored, &pending.group).await?;
-            base.factors.extend(factor);
-            pending.basis = basis;
-            if matches!(pending.basis, Basis::BalanceLater) {
-                self.pending.push_back(pending);
-                return Ok(false);
-            }
-        }
-        let result = self.commit_parts(base, vec![pending]).await;
+        let waits = |one: &Pending| self.pending.iter().any(|other| one.builds_on(other));
+        let Some(turn) = self.pending.iter().position(|one| !waits(one)) else { return Ok(false) };
+        let Some(pending) = self.pending.remove(turn) else { return Ok(false) };
+        let result = self.decide_chunk_of(pending).await;
         if result.is_err() {
             // What was pending is read again from the store.
             self.recovered = false;
         }
-        result.map(|()| true)
+        result
+    }
+
+    async fn decide_chunk_of(&mut self, mut pending: Pending) -> Result<bool, WatcherError> {
+        let mut base = DetectionCommit::default();
+        if matches!(pending.basis, Basis::Later) {
+            let (basis, factor) = self.basis(&pending.stored, &pending.group).await?;
+            base.factors.extend(factor);
+            pending.basis = basis;
+            if matches!(pending.basis, Basis::Later) {
+                self.pending.push_back(pending);
+                return Ok(false);
+            }
+        }
+        self.commit_parts(base, vec![pending]).await.map(|()| true)
     }
 
     /// Commits; after a lost answer commits the same again, which leaves what is stored as it is.
@@ -236,6 +268,7 @@ impl Watcher {
                 }
                 Err(error) => {
                     self.forget_following();
+                    self.renewed_at = None;
                     return Err(error.into());
                 }
                 Ok(outcome) => return Ok(outcome),
@@ -275,7 +308,7 @@ struct Chunk {
 fn decide_chunk(following: &mut Following, pending: &Pending, room: usize, now: Timestamp) -> Chunk {
     let part = pending.stored.part;
     let mut progress = pending.stored.clone();
-    if matches!(pending.basis, Basis::BalanceLater) {
+    if matches!(pending.basis, Basis::Later) {
         return Chunk { decisions: Vec::new(), progress, copies: 0 };
     }
     let followers: Vec<Relationship> = following
@@ -345,7 +378,7 @@ fn decide_one(
             let verdict = decide_exit(snapshot, &relationship.policy, &inputs).unwrap_or(uncomputable);
             (DecisionInputs::Exit(inputs), verdict)
         }
-        Basis::Skip(_) | Basis::BalanceLater => skip(SkipReason::BalanceUnknown),
+        Basis::Skip(_) | Basis::Later => skip(SkipReason::BalanceUnknown),
     }
 }
 

@@ -35,7 +35,11 @@ use crate::{
     },
 };
 
-use self::{deciding::Pending, following::Following, groups::GroupSet};
+use self::{
+    deciding::{Basis, Pending, builds_on},
+    following::Following,
+    groups::GroupSet,
+};
 
 /// Name of the watcher's lease.
 pub const WATCHER: &str = "watcher";
@@ -91,15 +95,19 @@ pub struct Watcher {
     instance: InstanceId,
     history_every: Duration,
     lease: Option<Lease>,
+    /// Uptime at which the lease was taken or renewed; `None` when it may be lost.
+    renewed_at: Option<Duration>,
     /// Whether parts an earlier watcher left were taken up.
     recovered: bool,
     following: Option<Following>,
-    /// Commit number the following was read at, to notice releases of exposure.
-    read_at: Option<i64>,
+    /// Commit number and uptime the following was read at, to notice releases of exposure.
+    read_at: (i64, Duration),
     headers: VecDeque<BlockHeader>,
     head_time: Option<Timestamp>,
     finalized: Option<i64>,
     pending: VecDeque<Pending>,
+    /// Counts parts in the order they were taken up.
+    sequence: u64,
     asked_history: HashMap<LeaderId, Duration>,
 }
 
@@ -126,13 +134,15 @@ impl Watcher {
             instance: ports.instance,
             history_every: ports.history_every,
             lease: None,
+            renewed_at: None,
             recovered: false,
             following: None,
-            read_at: None,
+            read_at: (0, Duration::ZERO),
             headers: VecDeque::new(),
             head_time: None,
             finalized: None,
             pending: VecDeque::new(),
+            sequence: 0,
             asked_history: HashMap::new(),
         }
     }
@@ -161,8 +171,17 @@ impl Watcher {
         self.finalized
     }
 
+    /// Takes the lease, or renews it when a good part of it has passed: every commit checks its fence, so
+    /// that one who lost it unawares changes nothing.
     async fn hold_lease(&mut self) -> Result<bool, WatcherError> {
+        let now = self.clock.uptime();
+        let fresh = self.renewed_at.is_some_and(|at| now.saturating_sub(at) < limits::WATCHER_RENEWAL);
+        if fresh && self.lease.is_some() {
+            return Ok(true);
+        }
+        self.renewed_at = None;
         let lease = self.store.take_lease(WATCHER, &self.instance, limits::WATCHER_LEASE).await?;
+        self.renewed_at = Some(now);
         let changed = match (&self.lease, &lease) {
             (Some(old), Some(new)) => old.fence != new.fence,
             (None, None) => false,
@@ -189,31 +208,35 @@ impl Watcher {
         for stored in self.store.incomplete_parts().await? {
             let groups = self.store.groups(&[stored.part.key], self.clock.now()).await?;
             let Some(group) = groups.into_iter().find(|group| group.key == stored.part.key) else { continue };
-            let (basis, factor) = self.basis(&stored, &group).await?;
-            let base =
-                DetectionCommit { factors: factor.into_iter().collect(), ..DetectionCommit::default() };
-            let pending = Pending { stored, group, basis, orders: 0, new: false };
-            self.commit_parts(base, vec![pending]).await?;
+            self.sequence += 1;
+            let sequence = self.sequence;
+            let basis = Basis::Later;
+            self.pending.push_back(Pending { stored, group, basis, orders: 0, new: false, sequence });
         }
         self.recovered = true;
         Ok(())
     }
 
-    /// Reads the following again when anything was committed since: exposure may have been released.
+    /// Reads the following again: at once when it was changed, and from time to time when anything was
+    /// committed since, because exposure may have been released.
     async fn refresh_following(&mut self) -> Result<(), WatcherError> {
-        let (commits, _) = self.store.commit_mark().await?;
-        if self.read_at != Some(commits) {
+        let Some(known) = self.following.as_ref().map(|following| following.config_version) else {
+            return self.following().await.map(|_| ());
+        };
+        let (number, at) = self.read_at;
+        let old = self.clock.uptime().saturating_sub(at) >= limits::FOLLOWING_REFRESH;
+        let changed = self.store.config_version().await? != known;
+        if changed || (old && self.store.commit_mark().await?.0 != number) {
             self.forget_following();
         }
-        self.following().await?;
-        Ok(())
+        self.following().await.map(|_| ())
     }
 
     async fn following(&mut self) -> Result<&mut Following, WatcherError> {
         if self.following.is_none() {
             let (commits, _) = self.store.commit_mark().await?;
             let snapshot = self.store.following(self.clock.now()).await?;
-            self.read_at = Some(commits);
+            self.read_at = (commits, self.clock.uptime());
             self.following = Some(Following::of(snapshot));
         }
         self.following.as_mut().ok_or(WatcherError::NotActive)
@@ -239,10 +262,11 @@ impl Watcher {
         groups: &GroupSet,
         own: &BTreeSet<GroupKey>,
         commit: &mut DetectionCommit,
-        now: Timestamp,
     ) -> Result<Vec<Pending>, WatcherError> {
-        let prepare = parts.iter().filter_map(|part| {
-            groups.get(&part.key).map(|group| self.prepare(*part, group, own.contains(&part.key), now))
+        let prepare = parts.iter().enumerate().filter_map(|(index, part)| {
+            let earlier = self.pending.iter().map(|pending| &pending.stored.part);
+            let later = earlier.chain(parts.iter().take(index)).any(|other| builds_on(part, other));
+            groups.get(&part.key).map(|group| self.prepare(*part, group, own.contains(&part.key), later))
         });
         let mut prepared = Vec::with_capacity(parts.len());
         for result in futures_util::future::join_all(prepare).await {
