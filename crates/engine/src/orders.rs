@@ -67,7 +67,11 @@ pub fn update(
         version: record.version,
         state,
         reply: learned.reply,
-        trades: learned.trades.clone(),
+        trades: if listed(&learned.trades)? < known(&record.evidence)? {
+            Vec::new()
+        } else {
+            learned.trades.clone()
+        },
         booking,
         permit_returned: learned.permit_returned.clone(),
         unseen_for,
@@ -115,7 +119,7 @@ fn merged_evidence(record: &OrderRecord, learned: &Learned) -> Result<Evidence, 
     if let Some(reply) = learned.reply {
         evidence.reply = reply;
     }
-    if learned.trades.is_empty() {
+    if listed(&learned.trades)? < known(&evidence)? {
         return Ok(evidence);
     }
     let (mut trades, mut failed) = (Filled::default(), Quantity::ZERO);
@@ -135,6 +139,16 @@ fn merged_evidence(record: &OrderRecord, learned: &Learned) -> Result<Evidence, 
     evidence.trades_confirmed =
         alive().next().is_some() && alive().all(|trade| trade.status == SettlementStatus::Confirmed);
     Ok(evidence)
+}
+
+/// Shares of all listed trades. A list that has less than is known misses trades of an earlier one: it says
+/// nothing, or it would look like a reversal.
+fn listed(trades: &[VenueTrade]) -> Result<domain::Shares, MoneyError> {
+    trades.iter().try_fold(domain::Shares::ZERO, |sum, trade| sum.plus(trade.shares))
+}
+
+fn known(evidence: &Evidence) -> Result<domain::Shares, MoneyError> {
+    evidence.trades.quantity.shares.plus(evidence.failed.shares)
 }
 
 fn unseen_for(record: &OrderRecord, learned: &Learned, now: Timestamp) -> Duration {
@@ -168,7 +182,7 @@ fn work_change(
         return Ok(WorkChange::Due(now.plus(pause(record, state, now))));
     }
     let again_possible = record.intent.side == Side::Sell && state != OrderState::Rejected;
-    if again_possible && !sends_are_over(record, learned, state, now) {
+    if again_possible && !sends_are_over(record, learned, now) {
         return Ok(WorkChange::Due(now.plus(Duration::from_secs(1))));
     }
     let left = record.intent.amount.saturating_sub(given(record.intent.side, filled));
@@ -181,16 +195,14 @@ fn work_change(
     })
 }
 
-/// Whether no send of these bytes can still reach the venue, so that another attempt may be signed.
-/// Every permit is back or its holder is proven dead; or the only send that got no reply is the one the
-/// venue shows it has processed; or the bytes have been unsendable for as long as it takes to count an
-/// order as never seen.
-fn sends_are_over(record: &OrderRecord, learned: &Learned, state: OrderState, now: Timestamp) -> bool {
-    let out =
-        record.permits_out.iter().filter(|holder| learned.permit_returned.as_ref() != Some(holder)).count();
-    let processed = learned.unseen == Some(false) && !matches!(state, OrderState::Missed);
+/// Whether no send of these bytes can still reach the venue, so that another attempt may be signed: every
+/// permit is back or its holder is proven dead, or the bytes have been unsendable for as long as it takes to
+/// count an order as never seen. That the venue shows the order proves nothing: the same bytes may have been
+/// sent twice, and what it shows is the one that arrived.
+fn sends_are_over(record: &OrderRecord, learned: &Learned, now: Timestamp) -> bool {
+    let back = |holder: &InstanceId| learned.permit_returned.as_ref() == Some(holder);
     let long_over = now.since(record.resend_until) >= limits::UNSEEN_AFTER;
-    out == 0 || (out == 1 && processed) || long_over
+    record.permits_out.iter().all(back) || long_over
 }
 
 /// How long to wait before looking again: soon while the outcome is open, relaxed while it settles.

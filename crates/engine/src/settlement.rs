@@ -184,7 +184,10 @@ impl Settlement {
         }
         // Granting raised the version: whoever acts on the order now sees the permit.
         let mut permitted = OrderRecord { version: record.version + 1, ..record };
-        if !permitted.permits_out.contains(&self.instance) {
+        // A permit of ours that is out already stands for a send without a reply: the reply to this one
+        // says nothing about that one, so it does not bring the permit back.
+        let answered = !permitted.permits_out.contains(&self.instance);
+        if answered {
             permitted.permits_out.push(self.instance.clone());
         }
         crash_points::reach("settlement.before_resend");
@@ -196,7 +199,8 @@ impl Settlement {
             None => Learned { permit_returned: Some(self.instance.clone()), ..Learned::default() },
             reply => reply::learned(&permitted, &self.instance, reply.as_ref()),
         };
-        (permitted, learned)
+        let permit_returned = learned.permit_returned.filter(|_| answered);
+        (permitted, Learned { permit_returned, ..learned })
     }
 }
 

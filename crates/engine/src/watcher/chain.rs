@@ -184,7 +184,7 @@ impl Watcher {
         };
         let own_keys: BTreeSet<GroupKey> =
             fills.iter().filter(|fill| own.contains(&fill.order)).filter_map(|fill| fill.group).collect();
-        let pending = self.prepare_all(&parts, &groups, &own_keys, &mut commit, now).await?;
+        let pending = self.prepare_all(&parts, &groups, &own_keys, &mut commit).await?;
         self.commit_parts(commit, pending).await?;
         self.advance_headers(&batch);
         Ok(())

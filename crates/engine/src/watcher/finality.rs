@@ -38,7 +38,7 @@ impl Watcher {
                 commit.events.push(phantom(&group, now));
             }
             if let Some(part) = dust {
-                let (prepared, _) = self.prepare(part, &group, false, now).await?;
+                let (prepared, _) = self.prepare(part, &group, false, false).await?;
                 pending.push(prepared);
             }
             if group != before {

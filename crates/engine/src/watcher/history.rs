@@ -66,8 +66,7 @@ impl Watcher {
             groups: changed,
             ..DetectionCommit::default()
         };
-        let pending =
-            self.prepare_all(&parts, &set, &std::collections::BTreeSet::new(), &mut commit, now).await?;
+        let pending = self.prepare_all(&parts, &set, &std::collections::BTreeSet::new(), &mut commit).await?;
         let found = !pending.is_empty();
         self.commit_parts(commit, pending).await?;
         Ok(found)
