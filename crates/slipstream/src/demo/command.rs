@@ -86,7 +86,8 @@ async fn run_shown(options: &Options, show: Show) -> anyhow::Result<Option<Repor
     let signals = tokio::spawn(pass_signals(interrupts.clone())?);
     let faults =
         options.faults.then(|| tokio::spawn(break_regularly(breaks.clone(), seen.clone(), stopped.clone())));
-    let shown = start_showing(show, seen, Controls { breaks, interrupts }, options.speed);
+    let controls = Controls { breaks, interrupts, stopped: stopped.clone() };
+    let shown = start_showing(show, seen, controls, options.speed);
     let result = tokio::select! {
         report = run_demo(options, pictures, wanted, stopped) => report.map(Some),
         () = twice(&mut interrupted, &stop) => {

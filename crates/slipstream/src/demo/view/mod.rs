@@ -38,6 +38,8 @@ pub struct Controls {
     pub breaks: mpsc::UnboundedSender<Break>,
     /// Interrupts; the first one stops the tape.
     pub interrupts: mpsc::UnboundedSender<()>,
+    /// Whether the tape was stopped.
+    pub stopped: watch::Receiver<bool>,
 }
 
 /// A terminal that was taken; given back when dropped. A panic anywhere gives it back at once, so that its
@@ -67,7 +69,7 @@ impl Screen {
     /// Draws until the pictures end. `speed` is only shown.
     ///
     /// # Errors
-    /// When the terminal cannot be drawn on.
+    /// When the terminal cannot be drawn on, or was given back because something panicked.
     pub async fn show(
         mut self,
         mut pictures: watch::Receiver<Picture>,
@@ -79,12 +81,13 @@ impl Screen {
         std::thread::spawn(move || read_events(&over, &send));
         let mut situation = Situation { speed, ..Situation::default() };
         while !self.over.load(Ordering::Relaxed) {
+            situation.stopping |= *controls.stopped.borrow();
             if !situation.frozen {
                 let picture = pictures.borrow_and_update().clone();
                 self.terminal.draw(|frame| render(frame, &picture, situation))?;
             }
             tokio::select! {
-                changed = pictures.changed() => if changed.is_err() { break },
+                changed = pictures.changed() => if changed.is_err() { return Ok(()) },
                 Some(event) = events.recv() => {
                     if let Event::Key(key) = event {
                         press(key, &mut situation, &controls);
@@ -96,7 +99,7 @@ impl Screen {
                 }
             }
         }
-        Ok(())
+        Err(io::Error::other("something panicked"))
     }
 }
 

@@ -214,8 +214,9 @@ fn settling(picture: &Picture, situation: Situation) -> String {
         Some(1..) => ", unknown ones are looked for up to 2 min",
         _ => "",
     };
-    let leave = if situation.stopping { "; Ctrl-C leaves at once" } else { "" };
-    format!("tape over; to be settled before the report: {open}{why}{leave}")
+    let (end, leave) =
+        if situation.stopping { ("stopped", "; Ctrl-C leaves at once") } else { ("tape over", "") };
+    format!("{end}; to be settled before the report: {open}{why}{leave}")
 }
 
 fn key_line(situation: Situation) -> Line<'static> {

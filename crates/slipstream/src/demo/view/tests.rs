@@ -11,7 +11,7 @@ use ratatui::{
     crossterm::event::{KeyCode, KeyEvent, KeyModifiers},
     style::Color,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{Controls, Situation, press, render};
 use crate::demo::{
@@ -200,7 +200,7 @@ fn a_position_without_a_price_marks_the_result() {
 fn keys_break_things_and_stop_once() {
     let (breaks, mut broken) = mpsc::unbounded_channel();
     let (interrupts, mut interrupted) = mpsc::unbounded_channel();
-    let controls = Controls { breaks, interrupts };
+    let controls = Controls { breaks, interrupts, stopped: watch::channel(false).1 };
     let mut situation = Situation::default();
     for key in ['k', 'v', 'r', 'p', 'x', 'q', 'q'] {
         press(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE), &mut situation, &controls);
