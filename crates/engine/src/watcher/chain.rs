@@ -171,7 +171,7 @@ impl Watcher {
             &|block| times.get(&block).copied().unwrap_or(now),
             now,
         )?;
-        let parts = groups.take_parts(|_| true)?;
+        let parts = groups.take_parts(|_, _| true)?;
         let mut commit = DetectionCommit {
             headers: batch.headers.clone(),
             orphaned: batch.orphaned.clone(),

@@ -85,14 +85,18 @@ impl GroupSet {
         Ok(())
     }
 
-    /// Takes the parts of every changed group for which `ripe` holds, in the order of their keys.
-    pub fn take_parts(&mut self, ripe: impl Fn(&TradeGroup) -> bool) -> Result<Vec<Part>, MoneyError> {
+    /// Takes the parts of every changed group for which `ripe` holds (it sees the group and the others of the
+    /// same leader, token and side), in the order of their keys.
+    pub fn take_parts(
+        &mut self,
+        ripe: impl Fn(&TradeGroup, &[TradeGroup]) -> bool,
+    ) -> Result<Vec<Part>, MoneyError> {
         let keys: Vec<GroupKey> = self.changed.iter().copied().collect();
         let mut parts = Vec::new();
         for key in keys {
             let Some(mut group) = self.groups.remove(&key) else { continue };
-            if ripe(&group) {
-                let mut related: Vec<TradeGroup> = self.related(&key);
+            let mut related: Vec<TradeGroup> = self.related(&key);
+            if ripe(&group, &related) {
                 parts.extend(group.take_parts(&mut related)?);
                 for other in related {
                     if self.groups.insert(other.key, other) != Some(other) {

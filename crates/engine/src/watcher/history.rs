@@ -56,7 +56,9 @@ impl Watcher {
         let alone = self.chain.is_none();
         set.apply_history(leader.id, responses, leader.baseline, alone, now)?;
         let managed = !self.store.accounts_of_wallets(&[leader.wallet]).await?.is_empty();
-        let parts = set.take_parts(|group| decides_from_history(group, alone, managed))?;
+        let parts = set.take_parts(|group, related| {
+            alone || (decides_from_history(group, managed) && !may_be_known(group, related))
+        })?;
         let changed = set.changed();
         if changed.is_empty() && position == Some(cursor) {
             return Ok(false);
@@ -80,6 +82,12 @@ impl Watcher {
 
 /// With a chain, hints decide entries only: an exit needs balances at a block. A wallet that is ours is
 /// decided from chain logs alone, because only they name the order.
-fn decides_from_history(group: &TradeGroup, alone: bool, managed: bool) -> bool {
-    alone || (group.key.side == Side::Buy && !managed)
+fn decides_from_history(group: &TradeGroup, managed: bool) -> bool {
+    group.key.side == Side::Buy && !managed
+}
+
+/// A hint beside one that was decided and still waits for its transaction may be the same trade under a
+/// replaced hash. The chain will tell, and its group inherits what was decided.
+fn may_be_known(group: &TradeGroup, related: &[TradeGroup]) -> bool {
+    group.chain.is_none() && related.iter().any(|other| other.surplus().is_positive())
 }
