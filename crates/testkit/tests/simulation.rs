@@ -11,7 +11,7 @@ use testkit::simulation::{
 fn told(name: &str, report: Report) -> Report {
     println!(
         "{name}: {} executions explored ({} stand for {} more); {} calls without faults, {} of them candidates; \
-         nothing bought in {}, left holding after the leader's exit in {}",
+         nothing bought in {}, left holding after the leader's exit in {}; {} open",
         report.executions,
         report.executions,
         report.merged,
@@ -19,6 +19,7 @@ fn told(name: &str, report: Report) -> Report {
         report.candidates,
         report.missed,
         report.stranded,
+        report.open,
     );
     assert!(report.broken.is_empty(), "{name}: {:#?}", report.broken.iter().take(20).collect::<Vec<_>>());
     report

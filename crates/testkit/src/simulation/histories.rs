@@ -191,21 +191,36 @@ pub async fn rows(store: &dyn Store) -> StoreResult<Vec<String>> {
     for decision in store.decisions_after(None, 0, 100_000).await? {
         rows.push(format!(
             "decision {:?} {} {} {:?} {:?} {:?}",
-            decision.key, decision.part, decision.relationship, decision.inputs, decision.verdict, decision.decided_at
+            decision.key,
+            decision.part,
+            decision.relationship,
+            decision.inputs,
+            decision.verdict,
+            decision.decided_at
         ));
     }
     for record in store.attempts_of(&ids).await? {
         rows.push(format!(
             "order {} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
-            record.order.id, record.number, record.amounts, record.limit, record.signed_at, record.state,
-            record.evidence, record.booked, record.times
+            record.order.id,
+            record.number,
+            record.amounts,
+            record.limit,
+            record.signed_at,
+            record.state,
+            record.evidence,
+            record.booked,
+            record.times
         ));
     }
     for end in store.ends_of(&ids).await? {
         rows.push(format!("end {:?} {:?}", end.reason, end.at));
     }
     for row in store.ledger_after(None, 0, 100_000).await? {
-        rows.push(format!("ledger {:?} {:?} {:?} {:?} {:?}", row.relationship, row.token, row.cause, row.entry, row.at));
+        rows.push(format!(
+            "ledger {:?} {:?} {:?} {:?} {:?}",
+            row.relationship, row.token, row.cause, row.entry, row.at
+        ));
     }
     for position in store.positions(None).await? {
         rows.push(format!("position {} {} {:?}", position.relationship, position.token, position.position));

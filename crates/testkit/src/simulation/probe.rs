@@ -209,12 +209,19 @@ struct State {
 impl Probe {
     /// A probe with a plan.
     #[must_use]
-    pub fn new(clock: Arc<VirtualClock>, venue: Arc<Venue>, plan: &[Planned], look: Option<Look>) -> Arc<Self> {
+    pub fn new(
+        clock: Arc<VirtualClock>,
+        venue: Arc<Venue>,
+        plan: &[Planned],
+        look: Option<Look>,
+    ) -> Arc<Self> {
         let plan = plan.iter().map(|planned| (planned.index, planned.fault)).collect();
         Arc::new(Self {
             clock,
             venue,
-            flying: AtomicUsize::new(0), hanging: AtomicUsize::new(0), look,
+            flying: AtomicUsize::new(0),
+            hanging: AtomicUsize::new(0),
+            look,
             state: Mutex::new(State { plan, ..State::default() }),
         })
     }

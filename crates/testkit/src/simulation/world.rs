@@ -28,7 +28,7 @@ use futures_util::FutureExt;
 
 use super::{
     doorbell::Doorbell,
-    faulty::{Layered, FaultyQueue, FaultyStore, FaultyVenue},
+    faulty::{FaultyQueue, FaultyStore, FaultyVenue, Layered},
     monitor::Monitor,
     probe::{Actor, Look, Planned, Probe, Role},
     scenario::{Action, Scenario},
@@ -45,7 +45,7 @@ pub const START: Timestamp = Timestamp::from_seconds(1_790_000_000);
 /// No fault strikes before: by then everybody has started, and a first start has taken its baseline.
 pub const WARM: Duration = Duration::from_secs(3);
 /// A run that is not resolved this long after its last planned event never will be.
-const PATIENCE: Duration = Duration::from_secs(1_200);
+const PATIENCE: Duration = Duration::from_secs(7_200);
 /// How often the loops of a process come round when there is nothing to do.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -422,12 +422,14 @@ fn look(store: Arc<dyn Store>, venue: Arc<Venue>) -> Look {
             let orders: Vec<_> = attempts
                 .iter()
                 .map(|record| {
-                    let stands = (record.state, &record.permits_out, record.open_work, record.unseen_for.is_zero());
+                    let stands =
+                        (record.state, &record.permits_out, record.open_work, record.unseen_for.is_zero());
                     format!("{stands:?} {:?} {:?}", record.booked, record.evidence)
                 })
                 .collect();
             let groups = store.newest_groups(usize::MAX).await?;
-            let groups: Vec<_> = groups.iter().map(|group| (group.state, group.decided.0, group.chain)).collect();
+            let groups: Vec<_> =
+                groups.iter().map(|group| (group.state, group.decided.0, group.chain)).collect();
             let open = (store.count_open_work().await?, store.ends_of(&ids).await?.len(), ids.len());
             let chain = store.cursor(Source::Finalized).await? >= Some(venue.last_fill_height());
             StoreResult::Ok(format!("{orders:?} {groups:?} {open:?} {chain}"))

@@ -28,7 +28,6 @@ use engine::ports::{
     venue::BlockHeader,
 };
 
-
 use super::super::probe::Counted;
 
 /// What a layer does otherwise. Reads pass [`Layer::reads`] first; every write is the layer's own.
@@ -48,12 +47,22 @@ pub trait Layer: Send + Sync {
     }
 
     /// See the port.
-    async fn commit_detection(&self, lease: &Lease, config_version: i64, commit: &DetectionCommit) -> StoreResult<DetectionOutcome> {
+    async fn commit_detection(
+        &self,
+        lease: &Lease,
+        config_version: i64,
+        commit: &DetectionCommit,
+    ) -> StoreResult<DetectionOutcome> {
         self.inner().commit_detection(lease, config_version, commit).await
     }
 
     /// See the port.
-    async fn commit_signed(&self, holder: &InstanceId, lease: Duration, attempts: &[SignedAttempt]) -> StoreResult<Vec<SignedOutcome>> {
+    async fn commit_signed(
+        &self,
+        holder: &InstanceId,
+        lease: Duration,
+        attempts: &[SignedAttempt],
+    ) -> StoreResult<Vec<SignedOutcome>> {
         self.inner().commit_signed(holder, lease, attempts).await
     }
 
@@ -68,12 +77,24 @@ pub trait Layer: Send + Sync {
     }
 
     /// See the port.
-    async fn claim_due(&self, holder: &InstanceId, lease: Duration, now: Timestamp, limit: usize) -> StoreResult<Vec<OrderRecord>> {
+    async fn claim_due(
+        &self,
+        holder: &InstanceId,
+        lease: Duration,
+        now: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<OrderRecord>> {
         self.inner().claim_due(holder, lease, now, limit).await
     }
 
     /// See the port.
-    async fn grant_permit(&self, attempt: AttemptId, holder: &InstanceId, fence: i64, now: Timestamp) -> StoreResult<bool> {
+    async fn grant_permit(
+        &self,
+        attempt: AttemptId,
+        holder: &InstanceId,
+        fence: i64,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
         self.inner().grant_permit(attempt, holder, fence, now).await
     }
 
@@ -83,7 +104,13 @@ pub trait Layer: Send + Sync {
     }
 
     /// See the port.
-    async fn book_redemption(&self, block_hash: Hash, log_index: i64, payouts: &[RedemptionPayout], now: Timestamp) -> StoreResult<bool> {
+    async fn book_redemption(
+        &self,
+        block_hash: Hash,
+        log_index: i64,
+        payouts: &[RedemptionPayout],
+        now: Timestamp,
+    ) -> StoreResult<bool> {
         self.inner().book_redemption(block_hash, log_index, payouts, now).await
     }
 

@@ -90,7 +90,12 @@ impl Layer for FaultyStore {
             && commit.groups.is_empty()
             && commit.parts.is_empty()
             && commit.decisions.is_empty());
-        self.write("commit_detection", call, |_| if says { self.probe.changed() }).await
+        self.write("commit_detection", call, |_| {
+            if says {
+                self.probe.changed()
+            }
+        })
+        .await
     }
 
     async fn commit_signed(
@@ -185,7 +190,8 @@ impl Layer for FaultyStore {
         self.write("release_lease", self.store.release_lease(lease), |()| {
             self.monitor.released(&lease.name);
             self.probe.changed();
-        }).await
+        })
+        .await
     }
 }
 
@@ -201,4 +207,3 @@ fn what(update: &OrderUpdate) -> String {
         update.state, update.reply, update.trades, update.booking, update.permit_returned
     )
 }
-

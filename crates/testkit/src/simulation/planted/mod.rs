@@ -7,8 +7,8 @@ mod store;
 use std::sync::Arc;
 
 use super::{
-    faulty::Layered,
     explorer::{Exploration, Report},
+    faulty::Layered,
     probe::Role,
     scenario::{Action, Scenario, at},
     tampering::{Bench, Tampering},
@@ -75,17 +75,71 @@ fn sending() -> Vec<Planted> {
     let (plain, forgetful) = (VenueModel::PLAIN, VenueModel::FORGETFUL);
     let store = Bug::Store;
     vec![
-        planted("a timeout is answered with a new order", Bug::Outside(OutsideBug::SignsAnew), entry(), plain, 1),
-        planted("a killed entry is tried again", store(StoreBug::TriesKilledEntryAgain), Scenario::entry_killed(), plain, 0),
-        planted("the next attempt does not wait for permits", store(StoreBug::NextAttemptAtOnce), exit(), plain, 1),
-        planted("a lost commit is taken for done", store(StoreBug::TakesLostCommitForDone), entry(), plain, 1),
+        planted(
+            "a timeout is answered with a new order",
+            Bug::Outside(OutsideBug::SignsAnew),
+            entry(),
+            plain,
+            1,
+        ),
+        planted(
+            "a killed entry is tried again",
+            store(StoreBug::TriesKilledEntryAgain),
+            Scenario::entry_killed(),
+            plain,
+            0,
+        ),
+        planted(
+            "the next attempt does not wait for permits",
+            store(StoreBug::NextAttemptAtOnce),
+            exit(),
+            plain,
+            1,
+        ),
+        planted(
+            "a lost commit is taken for done",
+            store(StoreBug::TakesLostCommitForDone),
+            entry(),
+            plain,
+            1,
+        ),
         planted("a lost race is taken for won", store(StoreBug::TakesLostRaceForWon), exit(), plain, 1),
         planted("unseen orders are given up at once", store(StoreBug::GivesUpAtOnce), exit(), plain, 1),
-        planted("bytes are sent again after their deadline", store(StoreBug::ForgetsDeadline), entry(), late(), 0),
-        planted("a timeout returns the permit", store(StoreBug::ReturnsPermitOnTimeout), exit(), forgetful, 1),
-        planted("leases are judged by a skewed clock", store(StoreBug::SkewsLeases), two_watchers(), plain, 0),
-        planted("a pause is not honoured at signing", store(StoreBug::SignsWhilePaused), paused_late(), plain, 1),
-        planted("the rescuer adds instead of replacing", Bug::Outside(OutsideBug::FloodsQueue), one_worker(), plain, 1),
+        planted(
+            "bytes are sent again after their deadline",
+            store(StoreBug::ForgetsDeadline),
+            entry(),
+            late(),
+            0,
+        ),
+        planted(
+            "a timeout returns the permit",
+            store(StoreBug::ReturnsPermitOnTimeout),
+            exit(),
+            forgetful,
+            1,
+        ),
+        planted(
+            "leases are judged by a skewed clock",
+            store(StoreBug::SkewsLeases),
+            two_watchers(),
+            plain,
+            0,
+        ),
+        planted(
+            "a pause is not honoured at signing",
+            store(StoreBug::SignsWhilePaused),
+            paused_late(),
+            plain,
+            1,
+        ),
+        planted(
+            "the rescuer adds instead of replacing",
+            Bug::Outside(OutsideBug::FloodsQueue),
+            one_worker(),
+            plain,
+            1,
+        ),
     ]
 }
 
@@ -98,8 +152,20 @@ fn detecting() -> Vec<Planted> {
     vec![
         planted("rows are counted over pages", Bug::Outside(OutsideBug::CountsOverPages), entry(), plain, 0),
         planted("sources are added up", store(StoreBug::AddsSourcesUp), entry(), plain, 0),
-        planted("a replaced transaction is a new trade", store(StoreBug::ForgetsRelatedGroups), entry(), replaced, 0),
-        planted("decisions are repeated after a restart", store(StoreBug::DecidesAgainAfterRestart), entry(), plain, 1),
+        planted(
+            "a replaced transaction is a new trade",
+            store(StoreBug::ForgetsRelatedGroups),
+            entry(),
+            replaced,
+            0,
+        ),
+        planted(
+            "decisions are repeated after a restart",
+            store(StoreBug::DecidesAgainAfterRestart),
+            entry(),
+            plain,
+            1,
+        ),
         planted("a reorganisation is ignored", store(StoreBug::IgnoresReorganisation), entry(), moved, 0),
         planted("logs are read twice", Bug::Outside(OutsideBug::ReadsLogsTwice), entry(), plain, 0),
         planted("a part is called complete too early", store(StoreBug::SkipsFollowers), entry(), plain, 0),
@@ -110,11 +176,35 @@ fn booking() -> Vec<Planted> {
     let plain = VenueModel::PLAIN;
     let store = Bug::Store;
     vec![
-        planted("a state absorbs late fills", store(StoreBug::AbsorbsLateFills), Scenario::entry_killed(), VenueModel::FORGETFUL, 1),
-        planted("a reservation is given back twice", store(StoreBug::ReleasesTwice), Scenario::entry(), plain, 0),
+        planted(
+            "a state absorbs late fills",
+            store(StoreBug::AbsorbsLateFills),
+            Scenario::entry_killed(),
+            VenueModel::FORGETFUL,
+            1,
+        ),
+        planted(
+            "a reservation is given back twice",
+            store(StoreBug::ReleasesTwice),
+            Scenario::entry(),
+            plain,
+            0,
+        ),
         planted("the fee is forgotten", Bug::Outside(OutsideBug::ForgetsFee), Scenario::entry(), plain, 0),
-        planted("a failed settlement is not reversed", Bug::Outside(OutsideBug::NoFailure), failing(), plain, 0),
-        planted("what is held counts twice in an exit", store(StoreBug::CountsHeldTwice), half_exit(), plain, 0),
+        planted(
+            "a failed settlement is not reversed",
+            Bug::Outside(OutsideBug::NoFailure),
+            failing(),
+            plain,
+            0,
+        ),
+        planted(
+            "what is held counts twice in an exit",
+            store(StoreBug::CountsHeldTwice),
+            half_exit(),
+            plain,
+            0,
+        ),
         planted("what is booked is forgotten", store(StoreBug::ForgetsBookings), Scenario::entry(), plain, 0),
     ]
 }

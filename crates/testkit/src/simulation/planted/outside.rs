@@ -38,7 +38,9 @@ pub(super) fn tamper(bug: OutsideBug, bench: Bench) -> Bench {
         OutsideBug::SignsAnew | OutsideBug::NoFailure => {
             Bench { gateway: Arc::new(WrongGateway { bug, inner: bench.gateway }), ..bench }
         }
-        OutsideBug::CountsOverPages => Bench { history: Arc::new(WrongHistory { inner: bench.history }), ..bench },
+        OutsideBug::CountsOverPages => {
+            Bench { history: Arc::new(WrongHistory { inner: bench.history }), ..bench }
+        }
         OutsideBug::ReadsLogsTwice | OutsideBug::ForgetsFee => {
             Bench { chain: Arc::new(WrongChain { bug, inner: bench.chain }), ..bench }
         }

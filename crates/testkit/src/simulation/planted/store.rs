@@ -223,7 +223,9 @@ impl Layer for WrongStore {
             (StoreBug::TakesLostRaceForWon, Ok(outcomes)) => {
                 let lost = |outcome: &SignedOutcome| *outcome == SignedOutcome::NotWaiting;
                 let wrong = attempts.iter().zip(outcomes);
-                Ok(wrong.map(|(attempt, outcome)| if lost(&outcome) { won(attempt) } else { outcome }).collect())
+                Ok(wrong
+                    .map(|(attempt, outcome)| if lost(&outcome) { won(attempt) } else { outcome })
+                    .collect())
             }
             (StoreBug::SignsWhilePaused, Ok(outcomes)) if outcomes.contains(&SignedOutcome::Blocked) => {
                 let at = attempts.first().map_or(Timestamp(0), |attempt| attempt.signed_at);

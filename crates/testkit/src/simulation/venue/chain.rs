@@ -1,6 +1,6 @@
 //! The venue's chain: blocks on virtual time, finality, reorganisations.
 
-use std::{hash::Hasher, time::Duration};
+use std::{collections::HashSet, hash::Hasher, time::Duration};
 
 use domain::{Address, Hash, Shares, Side, Timestamp, TokenId, TxHash};
 use engine::ports::venue::{BlockHeader, ChainEvent, ChainEventKind, ChainFill};
@@ -40,6 +40,7 @@ pub(super) struct Chain {
     /// When and from which height to reorganise.
     planned: Vec<(Timestamp, i64)>,
     forks: u64,
+    mined: HashSet<TxHash>,
     /// Raised whenever a fill enters, leaves or becomes final.
     pub revision: u64,
 }
@@ -53,8 +54,14 @@ pub(super) enum Move {
 
 impl Chain {
     pub fn new(start: Timestamp) -> Self {
-        let mut chain =
-            Self { blocks: Vec::new(), waiting: Vec::new(), planned: Vec::new(), forks: 0, revision: 0 };
+        let mut chain = Self {
+            blocks: Vec::new(),
+            waiting: Vec::new(),
+            planned: Vec::new(),
+            forks: 0,
+            mined: HashSet::new(),
+            revision: 0,
+        };
         chain.push_block(start, Vec::new(), 0);
         chain
     }
@@ -131,6 +138,7 @@ impl Chain {
         let parent = self.blocks.last().map_or(Hash([0; 32]), |block| block.header.hash);
         let hash = Hash(digest(&[number.to_be_bytes(), self.forks.to_be_bytes()].concat()));
         let header = BlockHeader { number, hash, parent, time };
+        self.mined.extend(fills.iter().map(|settling| settling.tx));
         self.blocks.push(Block { header, fills, first_index });
     }
 
@@ -168,6 +176,11 @@ impl Chain {
     pub fn fills_to(&self, number: i64) -> impl Iterator<Item = (TxHash, ChainFill)> {
         let blocks = self.blocks.iter().take_while(move |block| block.header.number <= number);
         blocks.flat_map(|block| &block.fills).map(|settling| (settling.tx, settling.fill))
+    }
+
+    /// Whether a transaction ever was in a block, canonical still or not.
+    pub fn was_in_block(&self, tx: TxHash) -> bool {
+        self.mined.contains(&tx)
     }
 
     /// Where a transaction is: its height, and whether that is final.

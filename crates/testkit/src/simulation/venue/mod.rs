@@ -270,7 +270,11 @@ impl Venue {
             .lines
             .values()
             .map(|line| {
-                let places: Vec<_> = line.trades.iter().map(|trade| state.chain.place_of(trade.tx).map(|place| place.1)).collect();
+                let places: Vec<_> = line
+                    .trades
+                    .iter()
+                    .map(|trade| state.chain.place_of(trade.tx).map(|place| place.1))
+                    .collect();
                 (line.arrived, line.accepted, line.given(), places)
             })
             .collect();

@@ -91,7 +91,8 @@ impl State {
                 continue;
             }
             let condition = self.markets.get(&trade.token).map(|market| market.condition);
-            let in_block = self.chain.place_of(*settled).is_some();
+            // Once shown with the transaction it settled in, a row never goes back to the one before.
+            let in_block = self.chain.was_in_block(*settled);
             for fill in &trade.fills {
                 rows.push(HistoryRow {
                     wallet,

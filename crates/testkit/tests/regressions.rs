@@ -1,0 +1,43 @@
+//! Small cases that once went wrong, each named after what must hold.
+
+use testkit::simulation::{
+    explorer::{Exploration, Report},
+    probe::{CallSite, Role},
+    scenario::Scenario,
+    venue::VenueModel,
+};
+
+/// One fault at every call for which `only` holds.
+fn single_faults(scenario: &Scenario, model: VenueModel, only: fn(&CallSite) -> bool) -> Report {
+    let report = Exploration { faults: 1, only, ..Exploration::of(scenario, model) }.explore();
+    assert!(report.candidates > 0, "nothing was tried");
+    report
+}
+
+/// `prepare` had no deadline: two silent answers stopped both workers for ever.
+#[test]
+fn a_signer_that_never_answers_stops_no_worker() {
+    let report = single_faults(&Scenario::entry(), VenueModel::PLAIN, |site| site.method == "prepare");
+    assert_eq!(report.broken, Vec::<String>::new());
+}
+
+/// The history showed a trade under the replaced hash before the chain was read: a second hint, decided as a
+/// second trade.
+#[test]
+fn a_replaced_hash_in_the_history_is_not_bought_twice() {
+    let model = VenueModel { replaced_tx: true, ..VenueModel::PLAIN };
+    let report = single_faults(&Scenario::entry(), model, |site| site.actor.role == Role::Watcher);
+    assert_eq!(report.broken, Vec::<String>::new());
+}
+
+/// The reply to a second post of the same bytes returned the permit of the first, which was still on its way;
+/// and an order shown by the venue counted as proof that all its sends had arrived. The next attempt was
+/// signed, the first post arrived, and more was sold than was held.
+#[test]
+fn a_post_that_arrives_late_never_sells_twice() {
+    for shared_instances in [true, false] {
+        let scenario = Scenario { shared_instances, ..Scenario::exit_in_two_attempts() };
+        let report = single_faults(&scenario, VenueModel::FORGETFUL, |site| site.method == "post");
+        assert_eq!(report.broken, Vec::<String>::new());
+    }
+}
