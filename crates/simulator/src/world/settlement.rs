@@ -255,7 +255,7 @@ impl World {
                 || self.chain.history.at(*wallet, *asset, head).saturating_add(*change) >= 0
         });
         if covered {
-            moved.append(&mut after);
+            moved.extend(after);
         }
         covered
     }
