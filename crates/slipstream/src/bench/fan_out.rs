@@ -11,6 +11,7 @@ use domain::{Clock, Timestamp, ids::IntentId};
 use engine::ports::execution::OrderRecord;
 use serde::Serialize;
 use simulator::{Simulator, WorldHandle};
+use tracing::debug;
 
 use super::{
     installation::{Keys, Running, fill, furnish, lead, quiet, urls},
@@ -132,6 +133,7 @@ impl Scene {
         self.played += 1;
         lead(&self.world, self.played)?;
         let (mined, cpu) = (self.clock.now(), process_cpu());
+        debug!(uptime = ?self.clock.uptime(), "the leader's trade is mined");
         let wanted = self.played * self.followers;
         let limit = self.clock.uptime() + PATIENCE;
         while self.orders_at_venue() < wanted {
@@ -139,6 +141,7 @@ impl Scene {
             self.clock.sleep(LOOK_EVERY).await;
         }
         let cpu = process_cpu().saturating_sub(cpu);
+        debug!(uptime = ?self.clock.uptime(), "every order is at the venue");
         let commits = usize::try_from(self.commits().await? - before)?;
         let last = self.last_arrival(mined).context("no order arrived")?;
         self.settle().await?;
