@@ -4,5 +4,6 @@
 pub mod checkers;
 pub mod executor;
 pub mod memory_store;
+pub mod simulation;
 pub mod store_suite;
 pub mod virtual_clock;
