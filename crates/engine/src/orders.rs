@@ -211,5 +211,5 @@ fn pause(record: &OrderRecord, state: OrderState, now: Timestamp) -> Duration {
     if state.is_open() {
         return (age / 4).clamp(Duration::from_millis(200), Duration::from_secs(5));
     }
-    (age / 4).clamp(limits::KNOWN_OUTCOME_LOOK, Duration::from_secs(15))
+    (age / 4).clamp(Duration::from_millis(500), Duration::from_secs(15))
 }

@@ -30,6 +30,16 @@ fn a_replaced_hash_in_the_history_is_not_bought_twice() {
     assert_eq!(report.broken, Vec::<String>::new());
 }
 
+/// The check before sending counted from the commit, the committed deadline from planning: a worker held up
+/// between the two sent after the deadline.
+#[test]
+fn a_worker_held_up_while_planning_sends_nothing_late() {
+    let scenario = Scenario::entry();
+    let plans = |site: &CallSite| ["market", "prepare", "pop", "load_waiting"].contains(&site.method);
+    let exploration = Exploration { only: plans, pairs: plans, ..Exploration::of(&scenario, VenueModel::PLAIN) };
+    assert_eq!(exploration.explore().broken, Vec::<String>::new());
+}
+
 /// The reply to a second post of the same bytes returned the permit of the first, which was still on its way;
 /// and an order shown by the venue counted as proof that all its sends had arrived. The next attempt was
 /// signed, the first post arrived, and more was sold than was held.

@@ -8,11 +8,11 @@ use testkit::simulation::{
     venue::VenueModel,
 };
 
+#[expect(clippy::print_stdout, reason = "the number of explored executions is part of the result")]
 fn told(name: &str, report: Report) -> Report {
     println!(
-        "{name}: {} executions explored ({} stand for {} more); {} calls without faults, {} of them candidates; \
+        "{name}: {} executions explored ({} more are the same); {} calls without faults, {} of them candidates; \
          nothing bought in {}, left holding after the leader's exit in {}; {} open",
-        report.executions,
         report.executions,
         report.merged,
         report.calls,

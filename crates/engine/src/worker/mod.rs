@@ -102,14 +102,16 @@ impl Worker {
         }
         let waiting = self.store.load_waiting(ids).await?;
         crash_points::reach("worker.after_load");
+        // The deadline committed with the bytes counts from planning, so the check before sending does too:
+        // whoever is held up while planning or signing sends nothing late.
+        let began = self.clock.uptime();
         let planned = self.plan_all(waiting).await?;
         if planned.is_empty() {
             return Ok(0);
         }
         let signed = self.sign_all(planned).await?;
         crash_points::reach("worker.after_sign");
-        let before_commit = self.clock.uptime();
-        let won = self.commit(&signed, before_commit).await?;
+        let won = self.commit(&signed, began).await?;
         let sent = won.len();
         crash_points::reach("worker.after_commit");
         let learned = self.send_all(won).await;
