@@ -136,6 +136,10 @@ pub fn decide_entry(
     let Some(market) = &trade.market else { return Ok(Verdict::Skip(SkipReason::MarketUnknown)) };
     let room = EntryRoom::of(policy, inputs, market, limit)?;
     let (target, target_binding) = whole_target(trade, policy, market, limit.price, &room)?;
+    if !target.is_positive() {
+        let minimum = market.minimum_buy(limit.price)?;
+        return Ok(Verdict::Skip(SkipReason::BelowMinimum { wanted: target, minimum }));
+    }
     let wanted = target.less(inputs.decided_before);
     if !wanted.is_positive() {
         return Ok(Verdict::Skip(SkipReason::AlreadyCopied { decided: inputs.decided_before, target }));

@@ -169,7 +169,14 @@ impl Demo {
             Some((wallet, _)) => vec![*wallet],
             None => player.header().wallets.clone(),
         };
-        if store.accounts(None).await?.is_empty() {
+        let fresh = store.accounts(None).await?.is_empty();
+        if !fresh && simulator.is_some() {
+            bail!(
+                "{} holds an earlier demo, whose venue is gone; give another --data-dir, or read it with\n`slipstream activity --data-dir {0}`",
+                data_dir.display()
+            );
+        }
+        if fresh {
             if simulator.is_some() && live.is_none() {
                 player.prepare().await?;
             }
