@@ -3,6 +3,7 @@
 //!
 //! The simulator runs in a process of its own and survives. `SLIPSTREAM_KILLS` sets the number of random
 //! kills, `SLIPSTREAM_SEED` the seed.
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of a test, which fails by panicking")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
