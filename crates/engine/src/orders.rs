@@ -181,17 +181,18 @@ fn work_change(
     if !state.is_settled() {
         return Ok(WorkChange::Due(now.plus(pause(record, state, now))));
     }
-    let again_possible = record.intent.side == Side::Sell && state != OrderState::Rejected;
-    if again_possible && !sends_are_over(record, learned, now) {
-        return Ok(WorkChange::Due(now.plus(Duration::from_secs(1))));
-    }
     let left = record.intent.amount.saturating_sub(given(record.intent.side, filled));
     let attempts = record.number.saturating_add(1);
-    let again = again_possible && left >= LOT.0 && attempts < limits::EXIT_ATTEMPTS;
-    Ok(if again {
+    let again = record.intent.side == Side::Sell
+        && state != OrderState::Rejected
+        && left >= LOT.0
+        && attempts < limits::EXIT_ATTEMPTS;
+    Ok(if !again {
+        WorkChange::Close
+    } else if sends_are_over(record, learned, now) {
         WorkChange::NextAttempt(now.plus(limits::EXIT_PAUSE.saturating_mul(attempts)))
     } else {
-        WorkChange::Close
+        WorkChange::Due(now.plus(Duration::from_secs(1)))
     })
 }
 
@@ -211,5 +212,5 @@ fn pause(record: &OrderRecord, state: OrderState, now: Timestamp) -> Duration {
     if state.is_open() {
         return (age / 4).clamp(Duration::from_millis(200), Duration::from_secs(5));
     }
-    (age / 4).clamp(Duration::from_millis(500), Duration::from_secs(15))
+    (age / 4).clamp(limits::KNOWN_OUTCOME_LOOK, Duration::from_secs(15))
 }
