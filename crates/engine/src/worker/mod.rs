@@ -29,7 +29,7 @@ use crate::{
         execution::{EndReason, OrderRecord, SignedAttempt, SignedOutcome, WaitingIntent},
         queue::{End, Queue},
         store::{InstanceId, Store, StoreError, StoreResult},
-        venue::{OrderGateway, PostReply, PreparedOrder, VenueError},
+        venue::{OrderGateway, PostReply, PreparedOrder, RejectReason, VenueError},
     },
     salt::Salts,
     worker::plan::{Plan, Planned},
@@ -243,6 +243,12 @@ impl Worker {
         crash_points::reach("worker.after_post");
         let id = won.record.order.id;
         info!(order.id = %id, intent.id = %won.record.intent.id, reply = ?reply, "posted order {id}");
+        if let Some(PostReply::Rejected { reason, .. }) = &reply
+            && may_be_new_rules(*reason)
+        {
+            // The next decision must not be made by the old ones.
+            self.markets.forget(won.record.intent.token);
+        }
         let mut learned = reply::learned(&won.record, &self.instance, reply.as_ref());
         learned.times.sent = reply.is_some().then_some(sent_at);
         learned.times.replied = reply.is_some().then(|| self.clock.now());
@@ -252,6 +258,13 @@ impl Worker {
     async fn record(&self, learned: Vec<(OrderRecord, Learned)>) -> StoreResult<()> {
         apply(self.store.as_ref(), self.clock.now(), learned).await
     }
+}
+
+/// Whether a refusal may come from rules of the market that changed since they were read. A coarser tick
+/// allows fewer decimals of amounts, which the venue may complain about first.
+const fn may_be_new_rules(reason: RejectReason) -> bool {
+    use RejectReason::{Market, Minimum, Payload, Tick};
+    matches!(reason, Tick | Minimum | Market | Payload)
 }
 
 /// The moment of uptime after which the bytes of `record` must not be written, when `uptime` was read
