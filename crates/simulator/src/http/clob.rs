@@ -184,7 +184,7 @@ async fn market(State(shared): App, Path(condition): Path<String>) -> Response {
             "icon": "",
             "image": "",
             "rewards": { "rates": null, "min_size": 0, "max_spread": 0 },
-            "is_50_50_outcome": false,
+            "is_50_50_outcome": payouts == Some([Price(domain::money::ONE / 2); 2]),
             "tokens": tokens,
             "tags": [],
         })
