@@ -1,0 +1,93 @@
+//! The venue adapter with two turnstiles, so that a test can do something at an exact moment: after an
+//! order was signed and before it is committed, and after it was committed and before it is sent.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use domain::{OrderId, OrderPlan, TradingAccount};
+use engine::ports::venue::{OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, VenueError};
+use tokio::sync::watch;
+
+/// Stops whoever passes while it is closed.
+pub struct Turnstile {
+    open: watch::Sender<bool>,
+    waiting: watch::Sender<usize>,
+    passed: AtomicUsize,
+}
+
+impl Turnstile {
+    fn new() -> Self {
+        Self { open: watch::Sender::new(true), waiting: watch::Sender::new(0), passed: AtomicUsize::new(0) }
+    }
+
+    pub fn close(&self) {
+        self.open.send_replace(false);
+    }
+
+    pub fn open(&self) {
+        self.open.send_replace(true);
+    }
+
+    /// Whether somebody stands before it.
+    pub fn is_reached(&self) -> bool {
+        *self.waiting.borrow() > 0
+    }
+
+    /// How often somebody came to it.
+    pub fn passed(&self) -> usize {
+        self.passed.load(Ordering::SeqCst)
+    }
+
+    async fn pass(&self) {
+        self.passed.fetch_add(1, Ordering::SeqCst);
+        let mut open = self.open.subscribe();
+        if *open.borrow() {
+            return;
+        }
+        self.waiting.send_modify(|waiting| *waiting += 1);
+        // An error means that the test is over.
+        let _ = open.wait_for(|open| *open).await;
+        self.waiting.send_modify(|waiting| *waiting -= 1);
+    }
+}
+
+/// A gateway with turnstiles.
+pub struct Gate {
+    inner: Arc<dyn OrderGateway>,
+    pub signed: Turnstile,
+    pub committed: Turnstile,
+}
+
+impl Gate {
+    pub fn new(inner: Arc<dyn OrderGateway>) -> Self {
+        Self { inner, signed: Turnstile::new(), committed: Turnstile::new() }
+    }
+}
+
+#[async_trait]
+impl OrderGateway for Gate {
+    async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
+        let prepared = self.inner.prepare(plans).await;
+        self.signed.pass().await;
+        prepared
+    }
+
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
+        self.committed.pass().await;
+        self.inner.post(account, order, deadline).await
+    }
+
+    async fn look_up(&self, account: &TradingAccount, order: &OrderQuery) -> Result<OrderLookup, VenueError> {
+        self.inner.look_up(account, order).await
+    }
+
+    async fn cancel(&self, account: &TradingAccount, order: OrderId) -> Result<(), VenueError> {
+        self.inner.cancel(account, order).await
+    }
+}

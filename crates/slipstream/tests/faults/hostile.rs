@@ -1,0 +1,168 @@
+//! Hostile answers on every input: the engine stays alive, errors are typed, and work goes on when the
+//! real service is back.
+
+use std::sync::Arc;
+
+use domain::{lifecycle::OrderState, money::ONE, skip::SkipReason};
+use eip712::Chain;
+use engine::ports::venue::{ChainReader, MarketData, TradeHistory, VenueError};
+use polymarket::{Clob, DataApi, Rpc};
+use signer::{DerivedKeys, LocalSigner};
+use simulator::{Simulator, SimulatorConfig};
+use slipstream::clock::SystemClock;
+use zeroize::Zeroizing;
+
+use crate::{
+    front::{Front, hostile_answers, unauthorized},
+    scene::{Has, LEADER, Scene, Setup, TOKEN, until},
+};
+
+/// A scene whose engine reaches CLOB, Data API and RPC through fronts.
+async fn behind_fronts(history: bool) -> (Scene, [Front; 3]) {
+    let setup = Setup { history, ..Setup::default() };
+    let config = SimulatorConfig {
+        block_interval_ms: setup.block_ms,
+        knobs: setup.knobs.clone(),
+        ..SimulatorConfig::default()
+    };
+    let simulator = Simulator::start(config, Arc::new(SystemClock)).await.expect("free ports");
+    let fronts = [
+        Front::of(&simulator.clob_url).await,
+        Front::of(&simulator.data_url).await,
+        Front::of(&simulator.rpc_url).await,
+    ];
+    let urls = [&fronts[0], &fronts[1], &fronts[2]].map(|front| front.url.clone());
+    (Scene::with(setup, simulator, urls).await, fronts)
+}
+
+/// The front gives this answer to everything, twice at least.
+async fn twice(front: &Front, name: &str, bytes: Vec<u8>) {
+    let before = front.answered();
+    front.answer("", bytes, usize::MAX);
+    until(name, async || front.answered() >= before + 2).await;
+}
+
+#[tokio::test]
+async fn answers_become_typed_errors() {
+    let front = Front::of("127.0.0.1:1").await;
+    let client = polymarket::client().expect("a client");
+    let keys = DerivedKeys::new(Zeroizing::new([1; 32]));
+    let signer = Arc::new(LocalSigner::new(Chain::Polygon, Box::new(keys)));
+    let clob = Clob::new(client.clone(), &front.url, Chain::Polygon, signer, Arc::new(SystemClock));
+    let data = DataApi::new(client.clone(), &front.url);
+    let rpc = Rpc::new(client, &front.url, Chain::Polygon);
+    let bad = |name: &str, error: VenueError| {
+        let typed = matches!(
+            error,
+            VenueError::Malformed { .. } | VenueError::Unavailable { .. } | VenueError::Refused { .. }
+        );
+        assert!(typed, "{name}: {error}");
+        assert!(error.to_string().len() < 1_000, "{name}: the answer is cut in the message");
+    };
+    for (name, bytes) in hostile_answers() {
+        front.answer("", bytes, usize::MAX);
+        bad(name, rpc.head().await.expect_err(name));
+        bad(name, rpc.finalized().await.expect_err(name));
+        bad(name, data.positions(LEADER).await.expect_err(name));
+        bad(name, clob.market(TOKEN).await.expect_err(name));
+        bad(name, clob.book(TOKEN).await.expect_err(name));
+    }
+}
+
+#[tokio::test]
+async fn a_hostile_rpc_delays_and_nothing_more() {
+    let (scene, fronts) = behind_fronts(false).await;
+    for (name, bytes) in hostile_answers() {
+        twice(&fronts[2], name, bytes).await;
+    }
+    scene.leader_buys();
+    fronts[2].behave();
+    scene.decided(1).await;
+    scene.settled().await;
+    assert_eq!(scene.skips().await, [None]);
+    assert_eq!(scene.has(0).await, Has::copied());
+    assert_eq!(scene.seen().len(), 1);
+    scene.finish().await;
+}
+
+#[tokio::test]
+async fn a_hostile_data_api_does_not_stop_the_chain() {
+    let (scene, fronts) = behind_fronts(true).await;
+    for (name, bytes) in hostile_answers() {
+        twice(&fronts[1], name, bytes).await;
+    }
+    // Still hostile: the chain alone is enough.
+    scene.leader_buys();
+    scene.decided(1).await;
+    fronts[1].behave();
+    scene.settled().await;
+    assert_eq!(scene.skips().await, [None]);
+    assert_eq!(scene.has(0).await, Has::copied());
+    assert_eq!(scene.seen().len(), 1);
+    scene.finish().await;
+}
+
+#[tokio::test]
+async fn hostile_market_data_is_a_reason_to_skip() {
+    let (scene, fronts) = behind_fronts(false).await;
+    let answers = hostile_answers();
+    let count = answers.len();
+    for (done, (_, bytes)) in answers.into_iter().enumerate() {
+        fronts[0].answer("GET ", bytes, usize::MAX);
+        scene.leader_buys();
+        scene.decided(done + 1).await;
+    }
+    fronts[0].behave();
+    scene.leader_buys();
+    scene.decided(count + 1).await;
+    scene.settled().await;
+    let mut expected = vec![Some(SkipReason::MarketUnknown); count];
+    expected.push(None);
+    assert_eq!(scene.skips().await, expected);
+    assert_eq!(scene.has(0).await, Has::copied());
+    assert_eq!(scene.seen().len(), 1);
+    scene.finish().await;
+}
+
+#[tokio::test]
+async fn a_hostile_answer_to_a_post_is_an_unknown_outcome() {
+    let (scene, fronts) = behind_fronts(false).await;
+    let answers = hostile_answers();
+    let count = answers.len();
+    for (_, bytes) in answers {
+        let before = fronts[0].answered();
+        fronts[0].answer("POST /order ", bytes, 1);
+        scene.leader_buys();
+        until("the post is answered", async || fronts[0].answered() > before).await;
+    }
+    scene.decided(count).await;
+    scene.settled().await;
+    assert_eq!(scene.skips().await, vec![None; count]);
+    assert_eq!(scene.states().await, vec![OrderState::Confirmed; count]);
+    let seen = scene.seen();
+    assert_eq!(seen.len(), count);
+    for order in seen {
+        assert_eq!((order.posts.accepted, order.posts.refused, order.filled_maker), (1, 0, 5 * ONE));
+    }
+    scene.finish().await;
+}
+
+#[tokio::test]
+async fn credentials_that_are_refused_once() {
+    let (scene, fronts) = behind_fronts(false).await;
+    fronts[0].answer("POST /order ", unauthorized(), 1);
+    scene.leader_buys();
+    scene.decided(1).await;
+    scene.settled().await;
+    // The body names the key, so the same bytes would be refused again: the entry is over.
+    assert_eq!(scene.states().await, [OrderState::Rejected]);
+    assert!(scene.seen().is_empty());
+    assert_eq!(scene.has(0).await, Has::untouched());
+    // The next one logs in anew.
+    scene.leader_buys();
+    scene.decided(2).await;
+    scene.settled().await;
+    assert_eq!(scene.states().await, [OrderState::Rejected, OrderState::Confirmed]);
+    assert_eq!(scene.has(0).await, Has::copied());
+    scene.finish().await;
+}

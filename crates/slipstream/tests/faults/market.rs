@@ -1,0 +1,105 @@
+//! Markets that change under a copy: unknown, resolved, with another tick.
+
+use domain::{Price, Shares, Usd, lifecycle::OrderState, money::ONE, skip::SkipReason};
+use engine::ports::execution::LedgerCause;
+use simulator::{Outage, Service, world::control::Redeemers};
+
+use crate::scene::{Has, Scene, cents, condition, until, whole};
+
+#[tokio::test]
+async fn a_market_that_the_venue_does_not_tell() {
+    let scene = Scene::usual().await;
+    scene.world.set_outage(Service::Clob, Outage::Unavailable);
+    scene.leader_buys();
+    scene.decided(1).await;
+    scene.world.set_outage(Service::Clob, Outage::None);
+    scene.settled().await;
+    assert_eq!(scene.skips().await, [Some(SkipReason::MarketUnknown)]);
+    assert!(scene.orders().await.is_empty() && scene.seen().is_empty());
+    assert_eq!(scene.has(0).await, Has::untouched());
+    scene.finish().await;
+}
+
+#[tokio::test]
+async fn a_market_that_resolves_between_decision_and_order() {
+    let scene = Scene::usual().await;
+    scene.gate.committed.close();
+    scene.leader_buys();
+    until("the copy is committed", async || scene.gate.committed.is_reached()).await;
+    let payouts = [Price(ONE), Price(0)];
+    scene.world.with(|world, _| world.resolve(&condition(), payouts, &Redeemers::None)).expect("resolved");
+    scene.gate.committed.open();
+    scene.settled().await;
+    assert_eq!(scene.skips().await, [None]);
+    assert_eq!(scene.states().await, [OrderState::Rejected]);
+    assert!(scene.seen().iter().all(|seen| seen.filled_maker == 0));
+    assert_eq!(scene.has(0).await, Has::untouched());
+    scene.finish().await;
+}
+
+/// A copy of 10 shares is held until the market pays `payout` per share.
+async fn is_redeemed(payouts: [Price; 2]) {
+    let scene = Scene::usual().await;
+    scene.leader_buys();
+    scene.decided(1).await;
+    scene.settled().await;
+    scene.world.with(|world, _| world.resolve(&condition(), payouts, &Redeemers::All)).expect("resolved");
+    until("the redemption is booked", async || scene.has(0).await.shares == Shares::ZERO).await;
+    let copied = Has::copied();
+    let paid = Usd(payouts[0].0 * 10);
+    let expected = Has {
+        shares: Shares::ZERO,
+        cost: Usd::ZERO,
+        realised: Usd(paid.0 - copied.cost.0),
+        cash: Usd(copied.cash.0 + paid.0),
+        ..copied
+    };
+    assert_eq!(scene.has(0).await, expected);
+    assert_eq!(scene.ledger().await, [(LedgerCause::Fill, whole(10)), (LedgerCause::Redeemed, whole(-10))]);
+    let wallet = scene.followers[0].wallet;
+    let collateral = simulator::world::ledger::Asset::Collateral;
+    assert_eq!(scene.world.with(|world, _| world.balance(wallet, collateral)), expected.cash.0);
+    scene.finish().await;
+}
+
+#[tokio::test]
+async fn a_redemption_of_the_winner() {
+    is_redeemed([Price(ONE), Price(0)]).await;
+}
+
+#[tokio::test]
+async fn a_redemption_of_the_loser() {
+    is_redeemed([Price(0), Price(ONE)]).await;
+}
+
+#[tokio::test]
+async fn a_redemption_at_half() {
+    is_redeemed([Price(ONE / 2), Price(ONE / 2)]).await;
+}
+
+#[tokio::test]
+async fn a_coarser_tick_between_decision_and_order() {
+    let scene = Scene::usual().await;
+    scene.gate.committed.close();
+    scene.leader_buys();
+    until("the copy is committed", async || scene.gate.committed.is_reached()).await;
+    assert_eq!(scene.orders().await[0].limit, cents(51));
+    scene.world.with(|world, _| world.set_tick(&condition(), cents(10))).expect("a tick");
+    scene.gate.committed.open();
+    scene.settled().await;
+    // 0.51 is no price any more: refused, and never replaced by a worse one.
+    assert_eq!(scene.states().await, [OrderState::Rejected]);
+    let seen = scene.seen();
+    assert_eq!((seen.len(), seen[0].posts.refused, seen[0].filled_maker), (1, 1, 0));
+    assert_eq!(scene.has(0).await, Has::untouched());
+
+    // The refusal makes the market's rules be asked again: the next copy is on the new tick.
+    scene.leader_buys();
+    scene.decided(2).await;
+    scene.settled().await;
+    let errors: Vec<_> = scene.seen().into_iter().map(|seen| seen.last_error).collect();
+    assert_eq!(scene.states().await, [OrderState::Rejected, OrderState::Confirmed], "{errors:?}");
+    assert_eq!(scene.orders().await[1].limit, cents(50));
+    assert_eq!(scene.has(0).await, Has::copied());
+    scene.finish().await;
+}

@@ -1,0 +1,495 @@
+//! One market, one leader, a few followers, the engine and the simulated venue.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::{
+    Address, Clock, ConditionId, Price, Shares, Side, Timestamp, TokenId, TxHash, Usd,
+    decide::Verdict,
+    ids::{IntentId, RelationshipId},
+    lifecycle::OrderState,
+    money::ONE,
+    policy::{Policy, Sizing},
+    position::Position,
+    skip::SkipReason,
+    trade::GroupKey,
+};
+use eip712::Chain;
+use engine::ports::{
+    detection::Source,
+    execution::{LedgerCause, OrderRecord},
+    reports::DecisionRecord,
+    store::{EventKind, Store},
+    venue::{ChainReader, MarketData, OrderGateway, TradeHistory},
+};
+use polymarket::{Clob, DataApi, Rpc};
+use signer::{DerivedKeys, LocalSigner};
+use simulator::{
+    Knobs, Running, Simulator, SimulatorConfig, World, WorldHandle,
+    world::{
+        control::{ForeignFill, ForeignTrade, Level, Levels},
+        faults::{Fault, FaultKind},
+        fees::FeeSchedule,
+        registry::MarketSpec,
+        settlement::{ReorgSpec, TxName},
+        verdict::OrderReport,
+    },
+};
+use slipstream::{
+    clock::SystemClock,
+    commands::DATABASE,
+    demo::{
+        control::Control,
+        setup::{self, DEPOSIT, Follower},
+    },
+    instance::this_process,
+    runtime::{Ports, Runtime, Settings},
+    secrets::InstallationSecret,
+    verify::{Eip712Ids, VerifyOptions, verify},
+};
+use store::SqliteStore;
+use zeroize::Zeroizing;
+
+use crate::gate::Gate;
+
+/// Nothing here takes longer unless it is broken.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Between two looks at a condition.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// The token that is traded.
+pub const TOKEN: TokenId = TokenId([0x10; 32]);
+/// The other outcome.
+pub const OTHER: TokenId = TokenId([0x11; 32]);
+/// The leader's wallet.
+pub const LEADER: Address = Address([0x1e; 20]);
+
+/// How a scene is set.
+pub struct Setup {
+    /// Milliseconds between blocks; 0 = only when the test says so.
+    pub block_ms: u64,
+    pub followers: usize,
+    pub workers: usize,
+    pub policy: Policy,
+    /// The engine's clock; the venue always has the right time.
+    pub clock: Arc<dyn Clock>,
+    pub knobs: Knobs,
+    /// Whether the Data API is read.
+    pub history: bool,
+    /// Whether the chain is read.
+    pub chain: bool,
+    /// The data directory, if it is not to be a temporary one.
+    pub directory: Option<PathBuf>,
+}
+
+impl Default for Setup {
+    /// A follower who buys for a tenth of the leader's dollars.
+    fn default() -> Self {
+        Self {
+            block_ms: 200,
+            followers: 1,
+            workers: 2,
+            policy: tenth(),
+            clock: Arc::new(SystemClock),
+            knobs: Knobs { data_lag_ms: 0, ..Knobs::default() },
+            history: false,
+            chain: true,
+            directory: None,
+        }
+    }
+}
+
+/// A tenth of the leader's dollars, at most 30 s old.
+pub fn tenth() -> Policy {
+    Policy { sizing: Sizing::Ratio(ONE / 10), maximum_age: Duration::from_secs(30), ..Policy::careful() }
+}
+
+/// What a follower has, as booked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Has {
+    pub shares: Shares,
+    pub cost: Usd,
+    pub realised: Usd,
+    pub fees: Usd,
+    pub cash: Usd,
+    pub reserved: Usd,
+}
+
+impl Has {
+    /// Nothing but the deposit.
+    pub const fn untouched() -> Self {
+        Self {
+            shares: Shares::ZERO,
+            cost: Usd::ZERO,
+            realised: Usd::ZERO,
+            fees: Usd::ZERO,
+            cash: DEPOSIT,
+            reserved: Usd::ZERO,
+        }
+    }
+
+    /// The copy of [`Scene::leader_buys`]: 10 shares at 0.50, and the fee of 10 x 0.04 x 0.25.
+    pub const fn copied() -> Self {
+        Self {
+            shares: Shares(10 * ONE),
+            cost: Usd(5 * ONE),
+            realised: Usd::ZERO,
+            fees: Usd(ONE / 10),
+            cash: Usd(DEPOSIT.0 - 5 * ONE - ONE / 10),
+            reserved: Usd::ZERO,
+        }
+    }
+}
+
+/// Everything at work.
+pub struct Scene {
+    pub clock: Arc<dyn Clock>,
+    pub world: WorldHandle,
+    pub control: Control,
+    pub store: Arc<dyn Store>,
+    pub gate: Arc<Gate>,
+    pub followers: Vec<Follower>,
+    pub directory: PathBuf,
+    simulator: Running,
+    runtime: Runtime,
+    manual: bool,
+    next_tx: AtomicU64,
+    _temporary: tempfile::TempDir,
+}
+
+pub fn condition() -> ConditionId {
+    ConditionId::from_slice(&[0xc0; 32]).expect("32 bytes")
+}
+
+pub fn cents(cents: i64) -> Price {
+    Price(cents * 10_000)
+}
+
+pub fn whole(shares: i64) -> Shares {
+    Shares(shares * ONE)
+}
+
+pub fn market() -> MarketSpec {
+    MarketSpec {
+        condition: condition(),
+        tokens: [TOKEN, OTHER],
+        outcomes: ["Yes".to_owned(), "No".to_owned()],
+        tick: cents(1),
+        min_size: whole(5),
+        neg_risk: false,
+        fee: FeeSchedule { rate: Price(40_000), exponent: 1 },
+        title: "Will it hold?".to_owned(),
+        slug: "will-it-hold".to_owned(),
+        event_slug: String::new(),
+        end_date: String::new(),
+    }
+}
+
+/// Waits until `holds`, looking again and again; fails after a long time.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let limit = SystemClock.uptime() + PATIENCE;
+    while !holds().await {
+        assert!(SystemClock.uptime() < limit, "not within {PATIENCE:?}: {what}");
+        SystemClock.sleep(LOOK_EVERY).await;
+    }
+}
+
+impl Scene {
+    /// A scene as usual.
+    pub async fn usual() -> Self {
+        Self::set(Setup::default()).await
+    }
+
+    /// A scene in which blocks are made by the test.
+    pub async fn manual() -> Self {
+        Self::set(Setup { block_ms: 0, ..Setup::default() }).await
+    }
+
+    pub async fn set(setup: Setup) -> Self {
+        let config = SimulatorConfig {
+            block_interval_ms: setup.block_ms,
+            knobs: setup.knobs.clone(),
+            ..SimulatorConfig::default()
+        };
+        let simulator = Simulator::start(config, Arc::new(SystemClock)).await.expect("free ports");
+        let urls = [&simulator.clob_url, &simulator.data_url, &simulator.rpc_url].map(Clone::clone);
+        Self::with(setup, simulator, urls).await
+    }
+
+    /// As [`Scene::set`] against a simulator that runs, reached at `urls` (CLOB, Data API, RPC).
+    pub async fn with(setup: Setup, simulator: Running, urls: [String; 3]) -> Self {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = setup.directory.unwrap_or_else(|| temporary.path().to_owned());
+        let clock = setup.clock;
+        let client = polymarket::client().expect("a client");
+        let control = Control::new(client.clone(), &simulator.control_url);
+        let secret = Arc::new(InstallationSecret::of_seed(7));
+        let keys = DerivedKeys::new(Zeroizing::new(secret.derive(&[b"keys"])));
+        let signer = Arc::new(LocalSigner::new(Chain::Polygon, Box::new(keys)));
+        let followers = setup::followers(setup.followers, 7, &secret, &signer).await.expect("followers");
+        let opened = SqliteStore::open(&directory.join(DATABASE), Arc::clone(&clock)).await.expect("a store");
+        let store: Arc<dyn Store> = Arc::new(opened);
+        control.add_market(&market()).await.expect("a market");
+        let now = Timestamp::from_seconds(clock.now().seconds());
+        setup::enrol(store.as_ref(), &control, &followers, &[LEADER], now).await.expect("enrolled");
+        for relationship in store.relationships(None).await.expect("relationships") {
+            let set = store.set_policy(relationship.owner, relationship.id, &setup.policy, now);
+            set.await.expect("a policy");
+        }
+        let [clob, data, rpc] = urls;
+        let clob = Arc::new(Clob::new(client.clone(), &clob, Chain::Polygon, signer, Arc::clone(&clock)));
+        let chain: Arc<dyn ChainReader> = Arc::new(Rpc::new(client.clone(), &rpc, Chain::Polygon));
+        let history: Arc<dyn TradeHistory> = Arc::new(DataApi::new(client, &data));
+        let gate = Arc::new(Gate::new(Arc::clone(&clob) as Arc<dyn OrderGateway>));
+        let ports = Ports {
+            store: Arc::clone(&store),
+            queue: Arc::new(queue::InProcessQueue::new(Arc::clone(&clock))),
+            gateway: Arc::clone(&gate) as Arc<dyn OrderGateway>,
+            markets: clob as Arc<dyn MarketData>,
+            chain: setup.chain.then_some(chain),
+            history: setup.history.then_some(history),
+            clock: Arc::clone(&clock),
+            salts: secret,
+        };
+        let settings = Settings { workers: setup.workers, history_every: Duration::from_millis(50) };
+        let runtime = Runtime::start(ports, settings, this_process(clock.now())).await.expect("an engine");
+        let scene = Self {
+            clock,
+            world: simulator.world(),
+            control,
+            store,
+            gate,
+            followers,
+            directory,
+            simulator,
+            runtime,
+            manual: setup.block_ms == 0,
+            next_tx: AtomicU64::new(1),
+            _temporary: temporary,
+        };
+        scene.book(49, 50);
+        if setup.chain {
+            until("detection has its baseline", async || scene.cursor(Source::Chain).await.is_some()).await;
+        }
+        // The followers' money is on the chain.
+        scene.mine();
+        scene
+    }
+
+    async fn cursor(&self, source: Source) -> Option<i64> {
+        self.store.cursor(source).await.expect("a cursor")
+    }
+
+    /// 1,000 shares on each side, in cents.
+    pub fn book(&self, bid: i64, ask: i64) {
+        let level = |price| vec![Level { price: cents(price), shares: whole(1_000) }];
+        let levels = Levels { token: TOKEN, bids: level(bid), asks: level(ask), extend: false };
+        self.world.with(|world, _| world.set_levels(&levels)).expect("levels");
+    }
+
+    /// The leader buys 100 shares at 0.50, so that the copy is 10 shares for 5 $.
+    pub fn leader_buys(&self) -> TxHash {
+        self.leader_trades(&[(Side::Buy, 100, 50)])
+    }
+
+    /// One transaction of the leader: sides, shares, cents.
+    pub fn leader_trades(&self, fills: &[(Side, i64, i64)]) -> TxHash {
+        let tx = self.submit(fills);
+        self.mine();
+        tx
+    }
+
+    /// Two transactions of the leader in one block (which the test makes).
+    pub fn two_in_one_block(&self, first: &[(Side, i64, i64)], second: &[(Side, i64, i64)]) {
+        self.submit(first);
+        self.submit(second);
+        self.mine();
+    }
+
+    fn submit(&self, fills: &[(Side, i64, i64)]) -> TxHash {
+        let number = self.next_tx.fetch_add(1, Ordering::Relaxed);
+        let mut tx = [0x77; 32];
+        tx[..8].copy_from_slice(&number.to_be_bytes());
+        let fill = |&(side, shares, price): &(Side, i64, i64)| ForeignFill {
+            wallet: LEADER,
+            token: TOKEN,
+            side,
+            price: cents(price),
+            shares: whole(shares),
+            maker: false,
+        };
+        let trade = ForeignTrade { tx_hash: TxHash(tx), fills: fills.iter().map(fill).collect() };
+        self.world.with(|world, _| world.foreign_trade(&trade)).expect("a trade");
+        TxHash(tx)
+    }
+
+    /// Kills the first worker, wherever it is.
+    pub fn kill_worker(&self) -> bool {
+        self.runtime.kill_worker()
+    }
+
+    /// Makes a block, where the test makes them.
+    pub fn mine(&self) {
+        if self.manual {
+            self.world.with(|world, now| world.mine(now));
+        }
+    }
+
+    pub fn fault(&self, kind: FaultKind, count: u32) {
+        self.delayed_fault(kind, count, 0);
+    }
+
+    pub fn delayed_fault(&self, kind: FaultKind, count: u32, delay_ms: u64) {
+        let fault = Fault { target: kind.target(), kind, count, delay_ms, depth: 0 };
+        assert!(self.world.with(|world, _| world.faults.push(fault)));
+    }
+
+    /// Replaces the newest `depth` blocks.
+    pub fn reorganise(&self, depth: u64, drop: &[TxHash], replace: &[TxHash], delay: &[TxHash]) {
+        let names = |hashes: &[TxHash]| hashes.iter().map(|hash| TxName::Hash(*hash)).collect();
+        let spec = ReorgSpec { depth, drop: names(drop), replace: names(replace), delay: names(delay) };
+        self.world.with(|world, now| world.reorganise(now, &spec)).expect("a reorganisation");
+    }
+
+    /// Decisions, oldest first.
+    pub async fn decisions(&self) -> Vec<DecisionRecord> {
+        self.store.decisions_after(None, 0, 1_000).await.expect("decisions")
+    }
+
+    /// Verdicts in the order they were made: `None` for a copy.
+    pub async fn skips(&self) -> Vec<Option<SkipReason>> {
+        let reason = |record: DecisionRecord| match record.verdict {
+            Verdict::Copy(_) => None,
+            Verdict::Skip(reason) => Some(reason),
+        };
+        self.decisions().await.into_iter().map(reason).collect()
+    }
+
+    /// Our orders, by intent and attempt.
+    pub async fn orders(&self) -> Vec<OrderRecord> {
+        let mut intents: Vec<IntentId> =
+            self.decisions().await.into_iter().filter_map(|record| record.intent).collect();
+        intents.sort();
+        self.store.attempts_of(&intents).await.expect("orders")
+    }
+
+    /// States of our orders, by intent and attempt.
+    pub async fn states(&self) -> Vec<OrderState> {
+        self.orders().await.into_iter().map(|order| order.state).collect()
+    }
+
+    /// The venue's own record of every order it ever saw.
+    pub fn seen(&self) -> Vec<OrderReport> {
+        self.world.with(|world, _| world.order_reports())
+    }
+
+    pub async fn relationship(&self, follower: usize) -> RelationshipId {
+        self.store.relationships(None).await.expect("relationships")[follower].id
+    }
+
+    /// What a follower has.
+    pub async fn has(&self, follower: usize) -> Has {
+        let wallet = self.followers[follower].wallet;
+        let accounts = self.store.accounts_of_wallets(&[wallet]).await.expect("accounts");
+        let account = &accounts[0];
+        let mut held = Position::default();
+        for line in self.store.positions(None).await.expect("positions") {
+            if line.account == account.trading.id {
+                assert_eq!(line.token, TOKEN, "one token is traded");
+                held = line.position;
+            }
+        }
+        Has {
+            shares: held.shares,
+            cost: held.cost,
+            realised: held.realised,
+            fees: held.fees,
+            cash: account.cash,
+            reserved: account.reserved,
+        }
+    }
+
+    /// The ledger's rows that move shares, oldest first, with the shares. Rows of fees alone come with the
+    /// fee's exact amount, later than the fill; [`Scene::has`] has their sum.
+    pub async fn ledger(&self) -> Vec<(LedgerCause, Shares)> {
+        let rows = self.store.ledger_after(None, 0, 1_000).await.expect("a ledger");
+        rows.into_iter()
+            .filter(|row| row.entry.shares != Shares::ZERO)
+            .map(|row| (row.cause, row.entry.shares))
+            .collect()
+    }
+
+    pub async fn events(&self) -> Vec<EventKind> {
+        let events = self.store.events_after(0, 1_000).await.expect("events");
+        events.into_iter().map(|(_, event)| event.kind).collect()
+    }
+
+    /// The leader's group of a transaction.
+    pub async fn group(&self, tx: TxHash, side: Side) -> Option<domain::trade::TradeGroup> {
+        let leader = self.store.leaders().await.expect("leaders")[0].id;
+        let key = GroupKey { leader, tx, token: TOKEN, side };
+        self.store.group_with_fills(key).await.expect("a group").map(|(group, _)| group)
+    }
+
+    /// Waits until this many decisions are made.
+    pub async fn decided(&self, count: usize) {
+        until(&format!("{count} decisions"), async || self.decisions().await.len() >= count).await;
+    }
+
+    /// Waits until nothing is left to do: everything mined is read and final, every order settled.
+    pub async fn settled(&self) {
+        until("everything is settled", async || {
+            // A block a look would be faster than anybody reads them.
+            if self.cursor(Source::Chain).await >= Some(self.height(|world| world.chain().head())) {
+                self.mine();
+            }
+            self.is_settled().await
+        })
+        .await;
+    }
+
+    fn height(&self, of: impl Fn(&World) -> u64) -> i64 {
+        i64::try_from(self.world.with(|world, _| of(world))).expect("a height")
+    }
+
+    async fn is_settled(&self) -> bool {
+        let store = &self.store;
+        let now = self.clock.now();
+        self.world.with(|world, _| world.chain().pending.is_empty())
+            && self.cursor(Source::Chain).await >= Some(self.height(World::finalized))
+            && store.incomplete_parts().await.expect("parts").is_empty()
+            && store.unsettled_groups(i64::MAX, now, 1).await.expect("groups").is_empty()
+            && store.unbooked_redemptions(i64::MAX, 1).await.expect("redemptions").is_empty()
+            && store.count_open_work().await.expect("work") == 0
+    }
+
+    /// Waits until everything is settled and holds our rows and the venue's books against each other.
+    pub async fn finish(self) {
+        self.settled().await;
+        self.check().await;
+        self.runtime.shutdown().await;
+        self.simulator.shutdown().await;
+    }
+
+    /// Our rows and the venue's books agree, and each is sound by itself.
+    pub async fn check(&self) {
+        let verdict = self.world.with(|world, _| world.verdict());
+        assert!(verdict.sound, "{:?}", verdict.violations);
+        let violations = testkit::checkers::at_rest(self.store.as_ref()).await.expect("checks");
+        assert!(violations.is_empty(), "{violations:?}");
+        let ids = Eip712Ids { chain: Chain::Polygon };
+        let report = verify(self.store.as_ref(), &ids, Some(&self.control), VerifyOptions::default())
+            .await
+            .expect("verify");
+        assert!(report.is_clean(), "{report}");
+        for seen in self.seen() {
+            let known = self.store.orders(&[seen.id]).await.expect("orders");
+            assert_eq!(known.len(), 1, "the venue has order {} and we do not", seen.id);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! A machine whose clock is wrong by five minutes.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::{Clock, Timestamp, clock::Sleep, lifecycle::OrderState, skip::SkipReason};
+use slipstream::clock::SystemClock;
+
+use crate::scene::{Has, Scene, Setup, until};
+
+const FIVE_MINUTES: i64 = 300;
+
+/// The real clock, wrong by some seconds. Uptime is right: nobody sets it.
+#[derive(Default)]
+struct WrongClock {
+    seconds: AtomicI64,
+}
+
+impl WrongClock {
+    fn set(&self, seconds: i64) {
+        self.seconds.store(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for WrongClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(SystemClock.now().0 + self.seconds.load(Ordering::SeqCst) * 1_000_000)
+    }
+
+    fn uptime(&self) -> Duration {
+        SystemClock.uptime()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        SystemClock.sleep(duration)
+    }
+}
+
+async fn scene() -> (Scene, Arc<WrongClock>) {
+    let clock = Arc::new(WrongClock::default());
+    let setup = Setup { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Setup::default() };
+    (Scene::set(setup).await, clock)
+}
+
+#[tokio::test]
+async fn a_clock_that_is_fast_copies_nothing_and_says_how_old_trades_look() {
+    let (scene, clock) = scene().await;
+    clock.set(FIVE_MINUTES);
+    scene.leader_buys();
+    scene.decided(1).await;
+    scene.settled().await;
+    let skips = scene.skips().await;
+    let [Some(SkipReason::TooOld { age, maximum })] = skips[..] else { panic!("{skips:?}") };
+    assert!((Duration::from_secs(299)..Duration::from_secs(340)).contains(&age), "{age:?}");
+    assert_eq!(maximum, Duration::from_secs(30));
+    assert!(scene.orders().await.is_empty() && scene.seen().is_empty());
+    assert_eq!(scene.has(0).await, Has::untouched());
+
+    clock.set(0);
+    scene.leader_buys();
+    scene.decided(2).await;
+    scene.settled().await;
+    assert_eq!(scene.has(0).await, Has::copied());
+    scene.finish().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_slow_cannot_log_in_and_signs_nothing() {
+    let (scene, clock) = scene().await;
+    clock.set(-FIVE_MINUTES);
+    scene.leader_buys();
+    scene.decided(1).await;
+    until("a login is tried twice", async || scene.gate.signed.passed() >= 2).await;
+    assert!(scene.orders().await.is_empty() && scene.seen().is_empty(), "the venue refuses the login");
+
+    // The clock is put right: what is still young enough is copied, once.
+    clock.set(0);
+    scene.settled().await;
+    assert_eq!(scene.skips().await, [None]);
+    assert_eq!(scene.states().await, [OrderState::Confirmed]);
+    assert_eq!(scene.seen().len(), 1);
+    assert_eq!(scene.has(0).await, Has::copied());
+    scene.finish().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_falls_back_after_the_login_is_refused_and_recovers() {
+    let (scene, clock) = scene().await;
+    scene.leader_buys();
+    scene.decided(1).await;
+    scene.settled().await;
+    clock.set(-FIVE_MINUTES);
+    scene.leader_buys();
+    scene.decided(2).await;
+    scene.settled().await;
+    assert_eq!(scene.states().await, [OrderState::Confirmed, OrderState::Rejected]);
+    assert_eq!(scene.seen().len(), 1, "the refused order never reached the book");
+    assert_eq!(scene.has(0).await, Has::copied());
+
+    clock.set(0);
+    scene.leader_buys();
+    scene.decided(3).await;
+    scene.settled().await;
+    assert_eq!(scene.states().await, [OrderState::Confirmed, OrderState::Rejected, OrderState::Confirmed]);
+    assert_eq!(scene.seen().len(), 2);
+    scene.finish().await;
+}
