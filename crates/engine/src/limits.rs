@@ -35,6 +35,9 @@ pub const WATCHER_RENEWAL: Duration = Duration::from_millis(1_500);
 /// How long the watcher may remember exposure that was released meanwhile. Reading it again costs as much
 /// as there are relationships.
 pub const FOLLOWING_REFRESH: Duration = Duration::from_secs(1);
+/// An order whose outcome is known is looked up no sooner than this: a block takes two seconds, and the
+/// chain's own logs tell first. Sooner, the look-ups of a large trade's first orders delay its last ones.
+pub const KNOWN_OUTCOME_LOOK: Duration = Duration::from_secs(2);
 /// Attempts of one exit.
 pub const EXIT_ATTEMPTS: u32 = 20;
 /// Pause before the next attempt of an exit, times the number of attempts so far.
