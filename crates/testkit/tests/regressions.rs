@@ -36,7 +36,8 @@ fn a_replaced_hash_in_the_history_is_not_bought_twice() {
 fn a_worker_held_up_while_planning_sends_nothing_late() {
     let scenario = Scenario::entry();
     let plans = |site: &CallSite| ["market", "prepare", "pop", "load_waiting"].contains(&site.method);
-    let exploration = Exploration { only: plans, pairs: plans, ..Exploration::of(&scenario, VenueModel::PLAIN) };
+    let exploration =
+        Exploration { only: plans, pairs: plans, ..Exploration::of(&scenario, VenueModel::PLAIN) };
     assert_eq!(exploration.explore().broken, Vec::<String>::new());
 }
 
