@@ -1,8 +1,9 @@
-//! What commits cost, beside the bare disk: `cargo run --release -p store --example commit_cost [DIRECTORY]`.
+//! What commits cost, beside the bare disk: `cargo run --release -p store --example commit_cost [DIRECTORY]`
 //!
 //! One leader's trade is copied by 100, 1,000 and 10,000 followers: decided in chunks of 500 (commit 1),
-//! signed in batches of 64 (commit 2), settled in batches of 64. The figures are medians of the machine
-//! it runs on, each with one durable sync; the first line is that sync alone.
+//! signed in batches of 64 (commit 2), read back and settled in batches of 64. A commit has one durable
+//! sync; the first line is that sync alone. Milliseconds are the median and the longest transaction; the rest
+//! is per order, wall clock and processor: only the last can be compared while the machine does other work.
 #![expect(clippy::print_stdout, reason = "a measurement prints its figures")]
 
 use std::{
@@ -37,6 +38,7 @@ use engine::ports::{
     store::{InstanceId, Lease, Leases as _},
     venue::{PreparedOrder, SettlementStatus, VenueTrade},
 };
+use rustix::time::{ClockId, clock_gettime};
 use store::SqliteStore;
 
 const CHUNK: usize = 500;
@@ -88,11 +90,9 @@ async fn main() -> Outcome {
     let parent = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
     let directory = tempfile::tempdir_in(parent)?;
     println!("{:<34} {:>9.2} ms", "bare write of 64 KiB and fdatasync", bare_sync(directory.path())?);
-    println!("{:>9} {:>20} {:>20} {:>20} {:>20}", "", "commit 1", "commit 2", "settle", "read back");
-    println!(
-        "{:>9} {:>11} {:>8} {:>11} {:>8} {:>11} {:>8} {:>11} {:>8}",
-        "followers", "ms/500", "us/order", "ms/64", "us/order", "ms/64", "us/order", "ms/64", "us/order"
-    );
+    let stages = ["commit 1 (500)", "commit 2 (64)", "read back (64)", "settle (64)"];
+    println!("{:>9} {}", "", stages.map(|stage| format!(" {stage:>29}")).concat());
+    println!("{:>9} {}", "followers", "      ms     max us/ord us cpu".repeat(stages.len()));
     for followers in [100, 1_000, 10_000] {
         let file = directory.path().join(format!("{followers}")).join("slipstream.db");
         let world = World::new(&file, followers).await?;
@@ -124,15 +124,34 @@ fn median(times: &mut [Duration]) -> Duration {
 
 /// Times of one stage's transactions.
 #[derive(Default)]
-struct Stage(Vec<Duration>);
+struct Stage {
+    wall: Vec<Duration>,
+    processor: Duration,
+}
 
 impl Stage {
-    fn show(&self, orders: usize) -> String {
-        let total: Duration = self.0.iter().sum();
-        let per_order = total.as_secs_f64() * 1e6 / orders as f64;
-        let typical = median(&mut self.0.clone()).as_secs_f64() * 1_000.0;
-        format!(" {typical:>11.2} {per_order:>8.1}")
+    /// Runs one transaction.
+    async fn time<T, E>(&mut self, transaction: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let (start, processor) = (instant(), processor_time());
+        let result = transaction.await;
+        self.wall.push(start.elapsed());
+        self.processor += processor_time().saturating_sub(processor);
+        result
     }
+
+    fn show(&self, orders: usize) -> String {
+        let per_order = |time: Duration| time.as_secs_f64() * 1e6 / orders as f64;
+        let typical = median(&mut self.wall.clone()).as_secs_f64() * 1_000.0;
+        let (wall, processor) = (per_order(self.wall.iter().sum()), per_order(self.processor));
+        let longest = self.wall.iter().max().map_or(0.0, Duration::as_secs_f64) * 1_000.0;
+        format!(" {typical:>7.2} {longest:>7.2} {wall:>6.1} {processor:>6.1}")
+    }
+}
+
+/// Processor time of this process, all threads.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 fn bytes<const N: usize>(number: i64) -> [u8; N] {
@@ -187,9 +206,7 @@ impl World {
         let version = self.store.config_version().await?;
         for chunk in self.followers.chunks(CHUNK) {
             let commit = self.decisions(key, chunk)?;
-            let start = instant();
-            let outcome = self.store.commit_detection(&self.lease, version, &commit).await?;
-            deciding.0.push(start.elapsed());
+            let outcome = deciding.time(self.store.commit_detection(&self.lease, version, &commit)).await?;
             if !matches!(&outcome, DetectionOutcome::Committed(queued) if queued.len() == chunk.len()) {
                 return Err("commit 1 did not queue every order".into());
             }
@@ -200,22 +217,16 @@ impl World {
                 break;
             }
             let attempts: Vec<_> = waiting.iter().map(|intent| attempt(*intent)).collect();
-            let start = instant();
-            self.store.commit_signed(&self.worker, LEASE, &attempts).await?;
-            signing.0.push(start.elapsed());
+            signing.time(self.store.commit_signed(&self.worker, LEASE, &attempts)).await?;
             let ids: Vec<_> = attempts.iter().map(|attempt| attempt.order.id).collect();
-            let start = instant();
-            let records = self.store.orders(&ids).await?;
-            reading.0.push(start.elapsed());
+            let records = reading.time(self.store.orders(&ids)).await?;
             let updates = records.iter().map(|record| self.filled(record)).collect::<Vec<_>>();
-            let start = instant();
-            let applied = self.store.update_orders(&updates).await?;
-            settling.0.push(start.elapsed());
+            let applied = settling.time(self.store.update_orders(&updates)).await?;
             if applied != vec![true; attempts.len()] {
                 return Err("an update was not applied".into());
             }
         }
-        Ok([deciding, signing, settling, reading])
+        Ok([deciding, signing, reading, settling])
     }
 
     fn decisions(&self, key: GroupKey, followers: &[Follower]) -> Outcome<DetectionCommit> {
