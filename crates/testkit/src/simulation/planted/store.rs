@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Shares, Timestamp, TokenId,
+    Clock, Shares, Timestamp, TokenId,
     ids::{AttemptId, IntentId, LeaderId},
     lifecycle::OrderState,
     position::Entry,
@@ -25,6 +25,9 @@ use super::super::{
     faulty::Layer,
     tampering::{Bench, StoreClock},
 };
+
+/// How long a commit takes where two are to race for it.
+const RACE: Duration = Duration::from_secs(3);
 
 /// Bugs that show at the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,6 +218,11 @@ impl Layer for WrongStore {
         attempts: &[SignedAttempt],
     ) -> StoreResult<Vec<SignedOutcome>> {
         let won = |_: &SignedAttempt| SignedOutcome::Won { attempt: AttemptId(1_000_000), fence: 1 };
+        if self.is(StoreBug::TakesLostRaceForWon) {
+            // A race needs two who hold the same intent: slow enough for the rescuer to hand it out again,
+            // and quicker than the deadline that would keep the loser from sending.
+            self.clock.sleep(RACE).await;
+        }
         let answer = self.inner.commit_signed(holder, lease, attempts).await;
         match (self.bug, answer) {
             (StoreBug::TakesLostCommitForDone, Err(StoreError::OutcomeUnknown(_))) => {
