@@ -1,6 +1,6 @@
 //! Reading the venue's public history: fills gaps, and is the only source without a chain.
 
-use domain::{Side, ids::LeaderId, trade::TradeGroup};
+use domain::{Side, trade::TradeGroup};
 
 use super::{Watcher, WatcherError, groups};
 use crate::{
@@ -72,11 +72,6 @@ impl Watcher {
         let found = !pending.is_empty();
         self.commit_parts(commit, pending).await?;
         Ok(found)
-    }
-
-    /// Lets the history of a leader be asked at the next step, whatever its turn.
-    pub fn ask_history_now(&mut self, leader: LeaderId) {
-        self.asked_history.remove(&leader);
     }
 }
 

@@ -165,12 +165,6 @@ impl Watcher {
         Ok(StepReport { busy, active: true })
     }
 
-    /// The newest height known to be final.
-    #[must_use]
-    pub const fn finalized(&self) -> Option<i64> {
-        self.finalized
-    }
-
     /// Takes the lease, or renews it when a good part of it has passed: every commit checks its fence, so
     /// that one who lost it unawares changes nothing.
     async fn hold_lease(&mut self) -> Result<bool, WatcherError> {
