@@ -301,12 +301,11 @@ pub(crate) async fn positions(
 
 /// A query of ledger rows.
 macro_rules! select_ledger {
-    ($filter:literal) => {
+    ($rest:expr) => {
         concat!(
             "SELECT id, owner_id, account_id, relationship_id, token, intent_id, cause, shares, cash, cost, ",
-            "realised, fee, at FROM ledger WHERE id > $1 ",
-            $filter,
-            " ORDER BY id LIMIT $2"
+            "realised, fee, at FROM ledger ",
+            $rest
         )
     };
 }
@@ -333,12 +332,31 @@ pub(crate) async fn after(
     after: i64,
     limit: usize,
 ) -> StoreResult<Vec<LedgerRecord>> {
+    const AFTER: &str = select_ledger!("WHERE id > $1 ORDER BY id LIMIT $2");
+    const OWNED: &str = select_ledger!("WHERE id > $1 AND owner_id = $3 ORDER BY id LIMIT $2");
     let rows = match owner {
-        None => sql::rows(connection, select_ledger!(""), [Value::from(after), sql::limit(limit)]).await?,
+        None => sql::rows(connection, AFTER, [Value::from(after), sql::limit(limit)]).await?,
         Some(owner) => {
             let values = [Value::from(after), sql::limit(limit), owner.into()];
-            sql::rows(connection, select_ledger!("AND owner_id = $3"), values).await?
+            sql::rows(connection, OWNED, values).await?
         }
+    };
+    rows.iter().map(read_line).collect()
+}
+
+/// Ledger rows of these intents, ascending.
+pub(crate) async fn of_intents(
+    connection: &mut Connection,
+    owner: Option<OwnerId>,
+    intents: &[IntentId],
+) -> StoreResult<Vec<LedgerRecord>> {
+    const ALL: &str = select_ledger!(concat!("WHERE intent_id", in_ids!("$1"), " ORDER BY id"));
+    const OWNED: &str =
+        select_ledger!(concat!("WHERE intent_id", in_ids!("$1"), " AND owner_id = $2 ORDER BY id"));
+    let list = id_list(intents.iter().map(|intent| intent.0));
+    let rows = match owner {
+        None => sql::rows(connection, ALL, values![list]).await?,
+        Some(owner) => sql::rows(connection, OWNED, values![list, owner]).await?,
     };
     rows.iter().map(read_line).collect()
 }

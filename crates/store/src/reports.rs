@@ -100,6 +100,14 @@ impl Reports for SqliteStore {
         ledger::after(&mut *self.read().await?, owner, after, limit).await
     }
 
+    async fn ledger_of(
+        &self,
+        owner: Option<OwnerId>,
+        intents: &[IntentId],
+    ) -> StoreResult<Vec<LedgerRecord>> {
+        ledger::of_intents(&mut *self.read().await?, owner, intents).await
+    }
+
     async fn positions(&self, owner: Option<OwnerId>) -> StoreResult<Vec<PositionRecord>> {
         ledger::positions(&mut *self.read().await?, owner).await
     }

@@ -158,6 +158,10 @@ pub trait Reports: Send + Sync {
         limit: usize,
     ) -> StoreResult<Vec<LedgerRecord>>;
 
+    /// Ledger rows of these intents, ascending.
+    async fn ledger_of(&self, owner: Option<OwnerId>, intents: &[IntentId])
+    -> StoreResult<Vec<LedgerRecord>>;
+
     /// All positions.
     async fn positions(&self, owner: Option<OwnerId>) -> StoreResult<Vec<PositionRecord>>;
 

@@ -16,9 +16,6 @@ use serde::Serialize;
 
 use super::{CopiedOrder, MarketName, StoryError, Style, order_text};
 
-/// Rows read at once.
-const PAGE: usize = 1_000;
-
 /// Everything about one order. Amounts are millionths.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OrderStory {
@@ -186,24 +183,12 @@ fn siblings(attempts: &[OrderRecord], record: &OrderRecord) -> Vec<Sibling> {
     others.map(|other| Sibling { attempt: other.number, order: other.order.id, state: other.state }).collect()
 }
 
-/// The ledger's rows of an intent. The ports have no look-up for them, so the ledger is read through.
 async fn ledger_of(
     reports: &dyn Reports,
     owner: Option<OwnerId>,
     intent: IntentId,
 ) -> StoreResult<Vec<LedgerLine>> {
-    let mut lines = Vec::new();
-    let mut after = 0;
-    loop {
-        let page: Vec<LedgerRecord> = reports.ledger_after(owner, after, PAGE).await?;
-        let Some(newest) = page.last() else { return Ok(lines) };
-        after = newest.id;
-        let own = page.into_iter().filter(|row| row.intent == Some(intent));
-        lines.extend(own.map(|row| LedgerLine {
-            id: row.id,
-            at: row.at,
-            cause: row.cause,
-            entry: row.entry,
-        }));
-    }
+    let rows = reports.ledger_of(owner, &[intent]).await?;
+    let line = |row: LedgerRecord| LedgerLine { id: row.id, at: row.at, cause: row.cause, entry: row.entry };
+    Ok(rows.into_iter().map(line).collect())
 }

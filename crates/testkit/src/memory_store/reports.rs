@@ -133,6 +133,16 @@ impl Reports for MemoryStore {
         Ok(rows.filter(|row| visible(owner, row.owner)).take(limit).cloned().collect())
     }
 
+    async fn ledger_of(
+        &self,
+        owner: Option<OwnerId>,
+        intents: &[IntentId],
+    ) -> StoreResult<Vec<LedgerRecord>> {
+        let state = self.read();
+        let of = |row: &&LedgerRecord| row.intent.is_some_and(|intent| intents.contains(&intent));
+        Ok(state.ledger.rows().filter(|row| visible(owner, row.owner)).filter(of).cloned().collect())
+    }
+
     async fn positions(&self, owner: Option<OwnerId>) -> StoreResult<Vec<PositionRecord>> {
         let state = self.read();
         let rows = state.positions.iter().filter(|(_, row)| visible(owner, row.owner));

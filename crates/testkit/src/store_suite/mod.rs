@@ -144,6 +144,7 @@ macro_rules! store_suite_cases {
             ];
             reports: [
                 lists_are_read_page_by_page,
+                the_ledger_is_read_by_intent,
                 groups_are_found_by_the_start_of_their_transaction,
                 orders_are_found_by_the_start_of_their_id,
                 an_owner_sees_his_own_rows_only,

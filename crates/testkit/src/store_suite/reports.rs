@@ -54,6 +54,34 @@ pub(crate) async fn lists_are_read_page_by_page(bench: Bench) -> CaseResult {
     Ok(())
 }
 
+pub(crate) async fn the_ledger_is_read_by_intent(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 2).await?;
+    let store = &world.store;
+    let intents = world.trade(1, Side::Buy).await?;
+    for follower in &world.followers {
+        store.book_deposit(follower.owner, follower.account, Usd(7_000_000), world.now()).await?;
+    }
+    for shares in [10_000_000, 5_000_000] {
+        for intent in &intents {
+            if shares == 10_000_000 {
+                world.sign("a", *intent, 0).await?;
+            }
+            let order = world.order(*intent, 0).await?;
+            world.change(world.booking(&order, shares).await?).await?;
+        }
+    }
+    let all = store.ledger_after(None, 0, 99).await?;
+    same!(all.len(), 6, "ledger rows");
+    let backwards: Vec<_> = intents.iter().rev().copied().collect();
+    same!(store.ledger_of(None, &backwards).await?, all[2..], "rows of both intents, ascending");
+    let second = at(&intents, 1)?;
+    let own: Vec<_> = all.iter().filter(|row| row.intent == Some(second)).cloned().collect();
+    same!(own.len(), 2, "rows of the second intent");
+    same!(store.ledger_of(None, &[second, IntentId(77_777)]).await?, own, "rows of one intent");
+    same!(store.ledger_of(None, &[]).await?, [], "rows of no intent");
+    Ok(())
+}
+
 pub(crate) async fn groups_are_found_by_the_start_of_their_transaction(bench: Bench) -> CaseResult {
     let world = World::new(bench, 0).await?;
     let group = |tx: u8, seen: i64| TradeGroup {
@@ -118,6 +146,7 @@ pub(crate) async fn an_owner_sees_his_own_rows_only(bench: Bench) -> CaseResult 
     let rows = store.ledger_after(own, 0, 9).await?;
     same!(rows.len(), 2, "ledger rows");
     holds!(rows.iter().all(|row| row.owner == other), "ledger rows of others: {rows:?}");
+    same!(store.ledger_of(own, &intents).await?, rows[1..], "another's ledger rows by their intents");
     same!(only(store.positions(own).await?, "position")?.owner, other, "positions");
     same!(only(store.accounts(own).await?, "account")?.trading.id, stranger.account, "accounts");
     let relationship = only(store.relationships(own).await?, "relationship")?;

@@ -129,6 +129,15 @@ impl<F: Fn(Rows<'_>) + Send + Sync> Reports for Tampered<'_, F> {
         Ok(self.changed(rows, |rows| Rows::Ledger(rows)))
     }
 
+    async fn ledger_of(
+        &self,
+        owner: Option<OwnerId>,
+        intents: &[IntentId],
+    ) -> StoreResult<Vec<LedgerRecord>> {
+        let rows = self.inner.ledger_of(owner, intents).await?;
+        Ok(self.changed(rows, |rows| Rows::Ledger(rows)))
+    }
+
     async fn positions(&self, owner: Option<OwnerId>) -> StoreResult<Vec<PositionRecord>> {
         let rows = self.inner.positions(owner).await?;
         Ok(self.changed(rows, |rows| Rows::Positions(rows)))

@@ -275,6 +275,7 @@ through! { Reports,
         attempts_of(intents: &[IntentId]) -> Vec<OrderRecord>;
         find_orders(owner: Option<OwnerId>, id_prefix: &[u8], limit: usize) -> Vec<OrderRecord>;
         ledger_after(owner: Option<OwnerId>, after: i64, limit: usize) -> Vec<LedgerRecord>;
+        ledger_of(owner: Option<OwnerId>, intents: &[IntentId]) -> Vec<LedgerRecord>;
         positions(owner: Option<OwnerId>) -> Vec<PositionRecord>;
         accounts(owner: Option<OwnerId>) -> Vec<Account>;
         relationships(owner: Option<OwnerId>) -> Vec<Relationship>;
