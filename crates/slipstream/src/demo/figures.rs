@@ -1,18 +1,14 @@
-//! Figures of a demo from stored rows: followers' results, the cost of copying, time between stages.
+//! Figures of a demo from stored rows: followers' results, time between stages.
 //! Pure; reads nothing.
 
 use std::collections::HashMap;
 
 use domain::{
-    Price, Shares, Side, Timestamp, TokenId, Usd,
+    Price, Shares, Timestamp, TokenId, Usd,
     ids::AccountId,
     money::{MoneyError, Rounding},
-    policy::BASIS_POINTS,
 };
-use engine::{
-    orders::booked_so_far,
-    ports::{execution::OrderRecord, following::Account, reports::PositionRecord},
-};
+use engine::ports::{execution::OrderRecord, following::Account, reports::PositionRecord};
 use serde::Serialize;
 
 use super::setup::DEPOSIT;
@@ -118,66 +114,6 @@ pub fn total(followers: &[FollowerLine]) -> Result<FollowerLine, MoneyError> {
     Ok(total)
 }
 
-/// What copying cost on one side of the book, against the leaders' own prices.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct CopyingCost {
-    /// Orders with a fill.
-    pub orders: usize,
-    /// Shares traded.
-    pub shares: Shares,
-    /// What they cost, or brought, at the leaders' average prices.
-    pub leader_usd: Usd,
-    /// What they cost us, or brought, without fees.
-    pub our_usd: Usd,
-    /// Fees.
-    pub fees: Usd,
-    /// Worse prices and fees together; negative when copying was cheaper than leading.
-    pub cost: Usd,
-}
-
-impl CopyingCost {
-    /// The cost in basis points of the dollars at the leaders' prices.
-    #[must_use]
-    pub fn basis_points(&self) -> Option<i64> {
-        let scaled = i128::from(self.cost.0).checked_mul(i128::from(BASIS_POINTS))?;
-        i64::try_from(scaled.checked_div(i128::from(self.leader_usd.0))?).ok()
-    }
-
-    fn add(&mut self, side: Side, record: &OrderRecord) -> Result<(), MoneyError> {
-        let filled = booked_so_far(side, record.booked)?;
-        if !filled.quantity.shares.is_positive() {
-            return Ok(());
-        }
-        let leader_usd = record.intent.leader_price.cost(filled.quantity.shares, Rounding::Down)?;
-        let worse = match side {
-            Side::Buy => filled.quantity.usd.minus(leader_usd)?,
-            Side::Sell => leader_usd.minus(filled.quantity.usd)?,
-        };
-        self.orders += 1;
-        self.shares = self.shares.plus(filled.quantity.shares)?;
-        self.leader_usd = self.leader_usd.plus(leader_usd)?;
-        self.our_usd = self.our_usd.plus(filled.quantity.usd)?;
-        self.fees = self.fees.plus(filled.fee)?;
-        self.cost = self.cost.plus(worse)?.plus(filled.fee)?;
-        Ok(())
-    }
-}
-
-/// The cost of copying over orders of one side.
-///
-/// # Errors
-/// [`MoneyError::Overflow`].
-pub fn copying_cost<'a>(
-    side: Side,
-    orders: impl Iterator<Item = &'a OrderRecord>,
-) -> Result<CopyingCost, MoneyError> {
-    let mut cost = CopyingCost::default();
-    for record in orders.filter(|record| record.intent.side == side) {
-        cost.add(side, record)?;
-    }
-    Ok(cost)
-}
-
 /// Time between two stages, over all orders that passed both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct StageLatency {
@@ -264,12 +200,5 @@ mod tests {
         assert_eq!(line.result(1), Ok(Usd(10 * ONE)));
         let all = total(&[line.clone(), line]).unwrap();
         assert_eq!(all.result(2), Ok(Usd(20 * ONE)));
-    }
-
-    #[test]
-    fn basis_points_of_what_the_leaders_paid() {
-        let cost = CopyingCost { leader_usd: Usd(200 * ONE), cost: Usd(-ONE), ..CopyingCost::default() };
-        assert_eq!(cost.basis_points(), Some(-50));
-        assert_eq!(CopyingCost::default().basis_points(), None);
     }
 }

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use super::{
     paint::Paint,
     picture::{Broken, FeedLine, Picture},
-    words,
 };
+use crate::wording;
 
 /// Time between progress lines.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
@@ -67,17 +67,17 @@ impl Printed {
 }
 
 fn trade(line: &FeedLine, paint: Paint) -> String {
-    let price = line.price.map_or_else(|| words::NONE.to_owned(), words::price);
-    let market = words::harmless(&line.market);
-    let outcome = words::harmless(&line.outcome);
+    let price = line.price.map_or_else(|| wording::NONE.to_owned(), wording::price);
+    let market = wording::harmless(&line.market);
+    let outcome = wording::harmless(&line.outcome);
     format!(
         "{}  {}  {:<4} {:>10} @ {price:<6}  {}  {} → {}",
-        words::time_of_day(line.at),
-        words::short_address(line.leader),
+        wording::time_of_day(line.at),
+        wording::short_address(line.leader),
         line.key.side.to_string(),
-        words::shares(line.shares),
-        words::fit(&market, 44),
-        words::fit(&outcome, 12),
+        wording::shares(line.shares),
+        wording::fit(&market, 44),
+        wording::fit(&outcome, 12),
         answers(line, paint),
     )
 }
@@ -90,7 +90,7 @@ fn answers(line: &FeedLine, paint: Paint) -> String {
 }
 
 fn fault(broken: &Broken, paint: Paint) -> String {
-    paint.notable(&format!("{}  !! {}", words::time_of_day(broken.at), broken.what))
+    paint.notable(&format!("{}  !! {}", wording::time_of_day(broken.at), broken.what))
 }
 
 fn progress(picture: &Picture) -> String {
@@ -99,7 +99,7 @@ fn progress(picture: &Picture) -> String {
     let orders = orders.collect::<Vec<_>>().join(", ");
     format!(
         "{} of tape, {} seen, {} copied, {} skipped; orders: {}; {} lost, {} doubled",
-        words::percent(position, length),
+        wording::percent(position, length),
         picture.seen,
         picture.copied,
         picture.skipped.values().sum::<usize>(),

@@ -15,7 +15,6 @@ pub mod report;
 pub mod setup;
 pub mod tape;
 pub mod view;
-pub mod words;
 
 use std::{
     io::Write,

@@ -25,9 +25,9 @@ use super::{
     StoryError,
     stages::{StageLine, stages},
 };
-use crate::demo::{
-    figures::{self, CopyingCost},
-    words::{self, dollars, price, span},
+use crate::{
+    copying_cost::{self, CopyingCost},
+    wording::{self, dollars, price, span},
 };
 
 /// Rows asked for at once.
@@ -105,7 +105,7 @@ impl CopiedOrder {
             state: record.state,
             price: Price::of(filled.usd, filled.shares, rounding),
             leader_price: record.intent.leader_price,
-            cost: figures::copying_cost(record.intent.side, std::iter::once(record))?,
+            cost: copying_cost::over(record.intent.side, std::iter::once(record))?,
             stages: stages(record),
         })
     }
@@ -139,7 +139,7 @@ impl Answer {
                 Some(order) => match order.price {
                     Some(ours) => format!(
                         "{} shares at {} (leader {})",
-                        words::shares(order.cost.shares),
+                        wording::shares(order.cost.shares),
                         price(ours),
                         price(order.leader_price)
                     ),
@@ -163,7 +163,7 @@ impl Answer {
 pub(super) fn amount(decided: &CopyOrder) -> String {
     match decided.side {
         Side::Buy => format!("{} $", dollars(Usd(decided.amount))),
-        Side::Sell => format!("{} shares", words::shares(domain::Shares(decided.amount))),
+        Side::Sell => format!("{} shares", wording::shares(domain::Shares(decided.amount))),
     }
 }
 

@@ -4,7 +4,7 @@ use domain::{TxHash, ids::OwnerId, trade::TradeGroup};
 use engine::ports::{execution::OrderRecord, reports::Reports};
 
 use super::StoryError;
-use crate::demo::words::time_of_day;
+use crate::wording::time_of_day;
 
 /// Candidates asked for.
 const FOUND: usize = 200;

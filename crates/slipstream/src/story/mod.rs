@@ -82,7 +82,7 @@ pub struct MarketName {
 
 impl MarketName {
     fn of(market: &Market) -> Self {
-        let harmless = crate::demo::words::harmless;
+        let harmless = crate::wording::harmless;
         Self {
             title: harmless(&market.title),
             outcome: harmless(&market.outcome),

@@ -131,7 +131,7 @@ pub async fn order_story(
         relationship: intent.relationship,
         leader: leaders.iter().find(|leader| leader.id == intent.leader).map(|leader| leader.wallet),
         account: intent.account.id,
-        account_label: account.map(|account| crate::demo::words::harmless(&account.label)),
+        account_label: account.map(|account| crate::wording::harmless(&account.label)),
         market: snapshot.as_ref().map(MarketName::of),
         token: intent.token,
         side: intent.side,

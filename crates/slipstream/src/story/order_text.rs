@@ -10,7 +10,7 @@ use super::{
     CopiedOrder, OrderStory, StageLine, Style, name_of,
     paint::{Paint, Row, Screen, pad},
 };
-use crate::demo::words::{self, NONE, dollars, price, signed_dollars, span};
+use crate::wording::{self, NONE, dollars, price, signed_dollars, span};
 
 /// Columns of the waterfall's bars.
 const BARS: usize = 44;
@@ -41,7 +41,7 @@ pub(super) fn render(story: &OrderStory, style: Style) -> String {
 
 fn whose(story: &OrderStory) -> String {
     let label = story.account_label.as_deref().unwrap_or(NONE);
-    let leader = story.leader.map_or_else(|| NONE.to_owned(), words::short_address);
+    let leader = story.leader.map_or_else(|| NONE.to_owned(), wording::short_address);
     format!("account {} ({label}), relationship {} with leader {leader}", story.account, story.relationship)
 }
 
@@ -54,7 +54,7 @@ fn asked(story: &OrderStory) -> String {
         }
         Side::Sell => {
             let (most, all) =
-                (words::shares(Shares(story.gives)), words::shares(Shares(story.intent_amount)));
+                (wording::shares(Shares(story.gives)), wording::shares(Shares(story.intent_amount)));
             format!("gives at most {most} of {all} shares at {limit} or better")
         }
     }
@@ -63,7 +63,8 @@ fn asked(story: &OrderStory) -> String {
 fn filled(order: &CopiedOrder) -> String {
     let Some(ours) = order.price else { return "nothing".to_owned() };
     let figures = &order.cost;
-    let (shares, usd, fee) = (words::shares(figures.shares), dollars(figures.our_usd), dollars(figures.fees));
+    let (shares, usd, fee) =
+        (wording::shares(figures.shares), dollars(figures.our_usd), dollars(figures.fees));
     format!("{shares} shares for {usd} $ at {}, fee {fee} $", price(ours))
 }
 

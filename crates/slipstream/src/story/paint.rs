@@ -1,6 +1,6 @@
 //! Text for a terminal of 100 columns, coloured on request.
 
-use crate::demo::words::fit;
+use crate::wording::fit;
 
 /// Columns of a screen.
 pub(super) const WIDTH: usize = 100;

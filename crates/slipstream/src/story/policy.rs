@@ -6,7 +6,7 @@ use domain::{
     policy::{MinimumRule, Policy, PriceBand, Sizing},
 };
 
-use crate::demo::words::{dollars, price};
+use crate::wording::{dollars, price};
 
 /// What a policy does, a few words each, in the order a decision asks.
 #[must_use]

@@ -89,7 +89,7 @@ pub async fn relationship_story(
         relationship: id,
         owner: relationship.owner,
         account: relationship.account,
-        account_label: account.as_ref().map(|account| crate::demo::words::harmless(&account.label)),
+        account_label: account.as_ref().map(|account| crate::wording::harmless(&account.label)),
         mode: account.map(|account| account.mode),
         leader: leaders.iter().find(|leader| leader.id == relationship.leader).map(|leader| leader.wallet),
         status: relationship.status,
@@ -129,6 +129,6 @@ fn hold_words(hold: &Hold) -> String {
     };
     let stops = if hold.stops_exits { "buys and exits" } else { "buys" };
     let until = hold.expires_at.map_or_else(|| "until lifted".to_owned(), |end| format!("until {end}"));
-    let reason = crate::demo::words::harmless(&hold.reason);
+    let reason = crate::wording::harmless(&hold.reason);
     format!("hold {} {scope} stops {stops} {until}: {reason}", hold.id)
 }

@@ -9,7 +9,7 @@ use super::{
     tables::position_table,
     trade_text::paint,
 };
-use crate::demo::words::{self, NONE, time_of_day};
+use crate::wording::{self, NONE, time_of_day};
 
 pub(super) fn render(story: &RelationshipStory, style: Style) -> String {
     let mut screen = Screen::new(style);
@@ -54,7 +54,7 @@ const fn status(status: RelationshipStatus) -> &'static str {
 
 fn decisions(screen: &mut Screen, story: &RelationshipStory) {
     if story.decisions.is_empty() {
-        let through = words::count(story.looked_through, "decision");
+        let through = wording::count(story.looked_through, "decision");
         screen.painted(Paint::Dim, &format!("  no decision among the owner's newest {through}"));
         return;
     }

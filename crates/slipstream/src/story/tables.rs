@@ -19,7 +19,7 @@ use super::{
     paint::{Paint, Row, Screen},
     trade_text::paint,
 };
-use crate::demo::words::{self, NONE, dollars, price, signed_dollars, time_of_day};
+use crate::wording::{self, NONE, dollars, price, signed_dollars, time_of_day};
 
 /// Tokens asked for at once.
 const PAGE: usize = 500;
@@ -142,7 +142,7 @@ fn position_row(line: &PositionLine) -> Row {
     Row::new(vec![
         line.relationship.to_string(),
         name_of(line.market.as_ref()),
-        words::shares(line.shares),
+        wording::shares(line.shares),
         known(line.average),
         known(line.price),
         dollars(line.cost),

@@ -11,7 +11,7 @@ use super::{
     order_text::short_order,
     paint::{Paint, Row, Screen},
 };
-use crate::demo::words::{self, NONE, count, dollars, price, signed_dollars, span};
+use crate::wording::{self, NONE, count, dollars, price, signed_dollars, span};
 
 /// Followers listed when not all are.
 const LISTED: usize = 10;
@@ -32,7 +32,7 @@ fn render_group(screen: &mut Screen, story: &GroupStory, listed: usize) {
     let group = &story.group;
     screen.heading(&format!("Trade {}", group.key.tx), state(group.state));
     screen.field("market", &name_of(story.market.as_ref()));
-    let leader = story.leader.map_or_else(|| NONE.to_owned(), words::short_address);
+    let leader = story.leader.map_or_else(|| NONE.to_owned(), wording::short_address);
     let what = quantity(group.quantity());
     screen.field("leader", &format!("{leader} (leader {}) {} {what}", group.key.leader, group.key.side));
     screen.field("traded", &when(group));
@@ -63,7 +63,7 @@ const fn state(state: GroupState) -> &'static str {
 
 fn quantity(quantity: Quantity) -> String {
     let at = quantity.price().map_or_else(|| NONE.to_owned(), price);
-    format!("{} shares for {} $ at {at}", words::shares(quantity.shares), dollars(quantity.usd))
+    format!("{} shares for {} $ at {at}", wording::shares(quantity.shares), dollars(quantity.usd))
 }
 
 fn when(group: &TradeGroup) -> String {
@@ -76,13 +76,13 @@ fn sources(story: &GroupStory) -> String {
     let group = &story.group;
     let chain = group.chain.map_or_else(
         || "chain: nothing".to_owned(),
-        |chain| format!("chain: {} shares in {}", words::shares(chain.shares), count(story.fills, "log")),
+        |chain| format!("chain: {} shares in {}", wording::shares(chain.shares), count(story.fills, "log")),
     );
-    let mut text = format!("{chain}; history: {} shares", words::shares(group.history.shares));
-    text.push_str(&format!("; decided {}", words::shares(group.decided)));
+    let mut text = format!("{chain}; history: {} shares", wording::shares(group.history.shares));
+    text.push_str(&format!("; decided {}", wording::shares(group.decided)));
     for (name, shares) in [("inherited", group.inherited), ("given to another", group.given)] {
         if shares > Shares::ZERO {
-            text.push_str(&format!(", {name} {}", words::shares(shares)));
+            text.push_str(&format!(", {name} {}", wording::shares(shares)));
         }
     }
     text
@@ -96,7 +96,7 @@ fn part_words(part: &PartLine, group: &TradeGroup) -> String {
     };
     let late = span(part.seen_at.0.saturating_sub(group.traded_at.0));
     let open = if part.complete { "" } else { "; not decided for everybody yet" };
-    format!("{} shares, seen after {late}; {kind}{open}", words::shares(part.added))
+    format!("{} shares, seen after {late}; {kind}{open}", wording::shares(part.added))
 }
 
 fn tally(story: &GroupStory) -> String {

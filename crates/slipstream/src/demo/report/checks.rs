@@ -18,8 +18,11 @@ use engine::{
 };
 use serde::Serialize;
 
-use super::super::{control::Control, picture::Picture, player::Played, words};
-use crate::verify::{self, Check, CheckResult, Outcome, VerifyOptions, VerifyReport};
+use super::super::{control::Control, picture::Picture, player::Played};
+use crate::{
+    verify::{self, Check, CheckResult, Outcome, VerifyOptions, VerifyReport},
+    wording,
+};
 
 /// One invariant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -82,13 +85,16 @@ pub(super) async fn run(
 pub(super) fn of_picture(picture: &Picture, settled: bool) -> Vec<CheckLine> {
     let orders: usize = picture.orders.values().sum();
     vec![
-        CheckLine::new("everything is settled", words::count(orders, "order"), usize::from(!settled), || {
-            format!("{} of {orders} orders are not; see inspect order", picture.unsettled)
-        }),
-        CheckLine::new("0 lost", words::count(picture.played_trades, "transaction"), picture.lost, || {
+        CheckLine::new(
+            "everything is settled",
+            wording::count(orders, "order"),
+            usize::from(!settled),
+            || format!("{} of {orders} orders are not; see inspect order", picture.unsettled),
+        ),
+        CheckLine::new("0 lost", wording::count(picture.played_trades, "transaction"), picture.lost, || {
             "no decision for a leader's transaction".to_owned()
         }),
-        CheckLine::new("0 doubled", words::count(orders, "order"), picture.doubled, || {
+        CheckLine::new("0 doubled", wording::count(orders, "order"), picture.doubled, || {
             "the venue executed more than was decided".to_owned()
         }),
     ]
@@ -120,10 +126,10 @@ async fn answered(played: &Played, store: &dyn Store) -> StoreResult<CheckLine> 
         let expected = followers.get(&key.leader).cloned().unwrap_or_default();
         wrong.extend(unanswered(group, *shares, &decisions, &expected).map(|what| (key, what)));
     }
-    let basis = format!("{}, {}", words::count(groups.len(), "trade"), words::count(answers, "answer"));
+    let basis = format!("{}, {}", wording::count(groups.len(), "trade"), wording::count(answers, "answer"));
     Ok(CheckLine::new("every leader's trade is answered for every follower", basis, wrong.len(), || {
         wrong.first().map_or_else(String::new, |(key, what)| {
-            format!("{} of {} in {}: {what}", key.side, words::fit(&key.token.to_string(), 11), key.tx)
+            format!("{} of {} in {}: {what}", key.side, wording::fit(&key.token.to_string(), 11), key.tx)
         })
     }))
 }
@@ -179,7 +185,7 @@ fn of_verified(
     let compared: u64 = results().map(|result| result.compared).sum();
     let bad: Vec<_> =
         results().filter(|result| matches!(result.outcome, Outcome::Differs | Outcome::Unknown)).collect();
-    let basis = format!("{} compared", words::grouped(compared));
+    let basis = format!("{} compared", wording::grouped(compared));
     let mut line = CheckLine::new(name, basis, bad.len(), || {
         let first = verified.first.as_ref().filter(|first| bad.iter().any(|bad| bad.check == first.check));
         first.map_or_else(|| bad.first().map(|bad| bad.to_string()).unwrap_or_default(), ToString::to_string)

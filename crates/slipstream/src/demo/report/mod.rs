@@ -16,12 +16,15 @@ pub use checks::{CheckLine, Failed};
 
 use super::{
     Demo, Options,
-    figures::{self, CopyingCost, FollowerLine, StageLatency},
+    figures::{self, FollowerLine, StageLatency},
     picture::{Broken, Picture},
     player::Played,
     tape::Provenance,
 };
-use crate::secrets::InstallationSecret;
+use crate::{
+    copying_cost::{self, CopyingCost},
+    secrets::InstallationSecret,
+};
 
 /// Everything a demo came to. Money and shares are in millionths, times in microseconds.
 #[derive(Clone, Debug, Serialize)]
@@ -103,8 +106,8 @@ impl Report {
         let orders = collector.orders();
         let report = Self {
             speed: options.speed,
-            buys: figures::copying_cost(Side::Buy, orders.iter().copied())?,
-            sells: figures::copying_cost(Side::Sell, orders.iter().copied())?,
+            buys: copying_cost::over(Side::Buy, orders.iter().copied())?,
+            sells: copying_cost::over(Side::Sell, orders.iter().copied())?,
             ..Self::of(collector.picture(), &played, checks)?
         };
         Ok(report)

@@ -16,10 +16,13 @@ use super::{
     CheckLine, Failed, Report, SkipLine, TapeLine,
     checks::{of_picture, unanswered},
 };
-use crate::demo::{
-    figures::{CopyingCost, FollowerLine, StageLatency, total},
-    paint::Paint,
-    picture::{Broken, Picture},
+use crate::{
+    copying_cost::CopyingCost,
+    demo::{
+        figures::{FollowerLine, StageLatency, total},
+        paint::Paint,
+        picture::{Broken, Picture},
+    },
 };
 
 fn follower(number: i64, style: &str, cents: i64) -> FollowerLine {

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, fmt::Write};
 use domain::Usd;
 
 use super::{Report, checks::CheckLine};
-use crate::demo::{
-    figures::{CopyingCost, FollowerLine},
-    paint::Paint,
-    words::{self, NONE, dollars, fit, grouped, percent, signed_dollars, signed_percent, span},
+use crate::{
+    copying_cost::CopyingCost,
+    demo::{figures::FollowerLine, paint::Paint},
+    wording::{self, NONE, dollars, fit, grouped, percent, signed_dollars, signed_percent, span},
 };
 
 /// Columns of the report.
@@ -53,7 +53,7 @@ impl Report {
         let events = tape.recorded.saturating_add(tape.derived);
         let seconds = u64::try_from(self.elapsed_us / domain::money::ONE).unwrap_or(0);
         let title = "Slipstream demo: report";
-        let took = format!("took {}", words::clock_span(seconds));
+        let took = format!("took {}", wording::clock_span(seconds));
         page.line(&format!("{}{took:>width$}", page.paint.strong(title), width = WIDTH - title.len()));
         page.line(&format!(
             "{} events of the tape: {} recorded ({}), {} derived ({}), {} synthetic",
@@ -65,8 +65,8 @@ impl Report {
             tape.synthetic,
         ));
         if tape.position_ms < tape.length_ms {
-            let played = words::clock_span(tape.position_ms / 1_000);
-            let length = words::clock_span(tape.length_ms / 1_000);
+            let played = wording::clock_span(tape.position_ms / 1_000);
+            let length = wording::clock_span(tape.length_ms / 1_000);
             page.line(&page.paint.notable(&format!("stopped early, at {played} of {length}")));
         }
     }
@@ -76,9 +76,9 @@ impl Report {
         let all = self.copied + skipped;
         let seen = format!(
             "{} of {} in {}",
-            words::count(all, "decision"),
-            words::count(self.seen, "trade part"),
-            words::count(self.transactions, "leaders' transaction")
+            wording::count(all, "decision"),
+            wording::count(self.seen, "trade part"),
+            wording::count(self.transactions, "leaders' transaction")
         );
         page.section("DECISIONS", &seen);
         let mut line = |what: &str, number: usize, note: &str| {
@@ -93,7 +93,7 @@ impl Report {
             line(skip.reason, skip.decisions, &skip.example);
         }
         let orders: usize = self.orders.values().sum();
-        page.section("ORDERS", &words::count(orders, "order"));
+        page.section("ORDERS", &wording::count(orders, "order"));
         for (state, number) in &self.orders {
             let share = percent(as_u64(*number), as_u64(orders));
             page.line(&format!("  {state:<19}{:>8}{share:>9}", grouped(as_u64(*number))));
@@ -116,14 +116,14 @@ impl Report {
         let unpriced = self.total.unpriced_positions;
         let priced = self.total.positions.saturating_sub(unpriced);
         if priced > 0 {
-            let note = format!("  {} at the last traded price", words::count(priced, "open position"));
+            let note = format!("  {} at the last traded price", wording::count(priced, "open position"));
             page.line(&page.paint.faint(&note));
         }
         if unpriced > 0 {
             let cost = dollars(self.total.unpriced);
             let note = format!(
                 "  {}: the result counts what they cost, {cost}",
-                words::count(unpriced, "unpriced position")
+                wording::count(unpriced, "unpriced position")
             );
             page.line(&page.paint.notable(&note));
         }
@@ -164,7 +164,7 @@ impl Report {
         }
         let mut kinds: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for broken in &self.broken {
-            kinds.entry(&broken.what).or_default().push(words::time_of_day(broken.at));
+            kinds.entry(&broken.what).or_default().push(wording::time_of_day(broken.at));
         }
         for (what, times) in kinds {
             let line = format!("  {:>3} × {what}: {}", times.len(), times.join(", "));

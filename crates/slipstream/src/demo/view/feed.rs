@@ -8,9 +8,9 @@ use ratatui::{
 };
 
 use super::screen::{FAINT, HEADING, STRONG};
-use crate::demo::{
-    picture::{FeedLine, Picture},
-    words::{self, NONE, fit},
+use crate::{
+    demo::picture::{FeedLine, Picture},
+    wording::{self, NONE, fit},
 };
 
 /// From this width on the time is shown, and more of everything.
@@ -57,17 +57,17 @@ fn trade(line: &FeedLine, columns: &Columns) -> Line<'static> {
         Side::Buy => Style::new().fg(Color::Cyan),
         Side::Sell => Style::new().fg(Color::Magenta),
     };
-    let market = words::harmless(&format!("{} · {}", line.outcome, line.market));
+    let market = wording::harmless(&format!("{} · {}", line.outcome, line.market));
     let width = columns.market;
     let mut spans = vec![Span::raw(" ")];
     if columns.time {
-        spans.push(Span::styled(format!("{}  ", words::time_of_day(line.at)), FAINT));
+        spans.push(Span::styled(format!("{}  ", wording::time_of_day(line.at)), FAINT));
     }
     spans.extend([
-        Span::raw(format!("{:<11} ", words::short_address(line.leader))),
+        Span::raw(format!("{:<11} ", wording::short_address(line.leader))),
         Span::styled(format!("{:<4} ", line.key.side.to_string()), side),
-        Span::styled(format!("{:>9}", words::shares(line.shares)), STRONG),
-        Span::raw(format!(" @ {:<6}  ", line.price.map_or_else(|| NONE.to_owned(), words::price))),
+        Span::styled(format!("{:>9}", wording::shares(line.shares)), STRONG),
+        Span::raw(format!(" @ {:<6}  ", line.price.map_or_else(|| NONE.to_owned(), wording::price))),
         Span::styled(format!("{:<width$}  ", fit(market.trim_start_matches(" · "), width)), FAINT),
     ]);
     spans.extend(answer(line, columns.answer));

@@ -10,7 +10,7 @@ use ratatui::{
 };
 
 use super::{feed, tables};
-use crate::demo::{picture::Picture, words};
+use crate::{demo::picture::Picture, wording};
 
 /// From this size on there is room for the side by side layout.
 const WIDE: (u16, u16) = (110, 34);
@@ -102,19 +102,19 @@ fn title(picture: &Picture, situation: Situation, width: u16) -> Line<'static> {
     let about = " real trades, paper money";
     let right = format!(
         "tape {} of {}   {}×   {} elapsed ",
-        words::clock_span(position / 1_000),
-        words::clock_span(length / 1_000),
+        wording::clock_span(position / 1_000),
+        wording::clock_span(length / 1_000),
         situation.speed,
-        words::clock_span(picture.elapsed.as_secs()),
+        wording::clock_span(picture.elapsed.as_secs()),
     );
     let room = usize::from(width).saturating_sub(left.len() + right.chars().count());
-    let about = format!("{:<room$}", words::fit(about, room));
+    let about = format!("{:<room$}", wording::fit(about, room));
     Line::from(vec![left.reversed().bold(), Span::styled(about, FAINT), Span::raw(right)])
 }
 
 fn progress(picture: &Picture, width: u16) -> Line<'static> {
     let (position, length) = picture.tape;
-    let text = format!(" {:>4} ", words::percent(position, length).replace(".0 %", " %"));
+    let text = format!(" {:>4} ", wording::percent(position, length).replace(".0 %", " %"));
     let columns = u64::from(width).saturating_sub(u64::try_from(text.chars().count()).unwrap_or(0) + 1);
     let halves = (columns * 2).saturating_mul(position).checked_div(length).unwrap_or(0).min(columns * 2);
     let count = |number: u64| usize::try_from(number).unwrap_or(0);
@@ -180,7 +180,7 @@ fn state_line(picture: &Picture, situation: Situation, width: u16) -> Line<'stat
     let loud = Style::new().bold().reversed();
     let full = |text: &str, style: Style| {
         let width = usize::from(width);
-        Line::styled(format!("{:<width$}", words::fit(text, width)), style)
+        Line::styled(format!("{:<width$}", wording::fit(text, width)), style)
     };
     if picture.lost + picture.doubled > 0 {
         return full(" LOST OR DOUBLED: the report at the end says what", loud.fg(Color::Red));
@@ -200,16 +200,16 @@ fn state_line(picture: &Picture, situation: Situation, width: u16) -> Line<'stat
         let last = picture.broken.last();
         last.map_or_else(
             || "all well; break something with k, v or r".to_owned(),
-            |last| format!("{}  {}", words::time_of_day(last.at), last.what),
+            |last| format!("{}  {}", wording::time_of_day(last.at), last.what),
         )
     };
-    Line::styled(words::fit(&format!(" {text}"), usize::from(width)), FAINT)
+    Line::styled(wording::fit(&format!(" {text}"), usize::from(width)), FAINT)
 }
 
 /// What the end waits for. An order that may have been taken is looked for at venue and chain for long
 /// before it is given up.
 fn settling(picture: &Picture, situation: Situation) -> String {
-    let open = words::count(picture.unsettled, "order");
+    let open = wording::count(picture.unsettled, "order");
     let why = match picture.orders.get(OrderState::Unknown.label()) {
         Some(1..) => ", unknown ones are looked for up to 2 min",
         _ => "",

@@ -8,11 +8,13 @@ use ratatui::{
 };
 
 use super::screen::{FAINT, HEADING, STRONG};
-use crate::demo::{
-    figures::{self, FollowerLine},
-    picture::Picture,
-    setup::DEPOSIT,
-    words::{self, NONE, dollars, fit, grouped, signed_dollars, signed_percent, span},
+use crate::{
+    demo::{
+        figures::{self, FollowerLine},
+        picture::Picture,
+        setup::DEPOSIT,
+    },
+    wording::{self, NONE, dollars, fit, grouped, signed_dollars, signed_percent, span},
 };
 
 /// Columns of a follower's numbers.
@@ -154,7 +156,7 @@ pub(super) fn broken(picture: &Picture, area: Rect) -> Vec<Line<'static>> {
     let rows = usize::from(area.height).saturating_sub(1);
     for broken in picture.broken.iter().rev().take(rows) {
         let text = fit(&broken.what, width.saturating_sub(12));
-        let at = Span::styled(format!(" {}  ", words::time_of_day(broken.at)), FAINT);
+        let at = Span::styled(format!(" {}  ", wording::time_of_day(broken.at)), FAINT);
         lines.push(Line::from(vec![at, Span::styled(text, Style::new().fg(Color::Yellow))]));
     }
     lines

@@ -1,4 +1,4 @@
-//! How a demo writes numbers, times and names, the same on the screen and in the report.
+//! How numbers, times and names are written for people: the same on a screen, in a report and in a story.
 
 use domain::{Address, Price, Shares, Timestamp, Usd, money::ONE};
 
