@@ -188,6 +188,9 @@ pub fn decide_exit(
         }));
     }
     let Some(market) = &trade.market else { return Ok(Verdict::Skip(SkipReason::MarketUnknown)) };
+    if !market.accepting_orders {
+        return Ok(Verdict::Skip(SkipReason::MarketClosed));
+    }
     if sell < market.minimum_size {
         return Ok(Verdict::Skip(SkipReason::SellBelowMinimum {
             shares: sell,

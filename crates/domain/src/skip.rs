@@ -108,6 +108,15 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
+    /// Whether an exit that was skipped for this reason may be carried out later: it is looked at again.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        matches!(
+            self,
+            Self::MarketUnknown | Self::MarketClosed | Self::BookUnknown | Self::NotActive | Self::Held
+        )
+    }
+
     /// Code and numbers, as stored: durations in microseconds, the precision of every age. The codes are
     /// for ever.
     #[must_use]

@@ -130,6 +130,17 @@ pub enum PartKind {
     Settling,
     /// Not copied: a final group below one lot.
     Dust,
+    /// Nothing new was traded: followers who could not carry out their exit of the token are decided
+    /// again, and only they.
+    Revisit,
+}
+
+impl PartKind {
+    /// Whether every follower gets an answer to it.
+    #[must_use]
+    pub const fn asks_everybody(self) -> bool {
+        !matches!(self, Self::Revisit)
+    }
 }
 
 impl TradeGroup {
@@ -220,6 +231,14 @@ impl TradeGroup {
         }
         let added = self.quantity().shares;
         self.next_part(added, PartKind::Dust).map(Some)
+    }
+
+    /// A part for followers whose exit is decided again.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn revisit(&mut self) -> Result<Part, MoneyError> {
+        self.next_part(Shares::ZERO, PartKind::Revisit)
     }
 
     /// Declares a hint a phantom when the chain's own time has passed it without its transaction.
@@ -327,6 +346,18 @@ mod tests {
         assert_eq!(trade.state, GroupState::Open);
         assert_eq!(trade.finalize().unwrap(), None);
         assert_eq!(trade.state, GroupState::Final);
+    }
+
+    #[test]
+    fn a_revisit_takes_a_number_and_no_shares() {
+        let mut trade = group(1);
+        trade.chain = Some(shares(10));
+        trade.take_parts(&mut []).unwrap();
+        let part = trade.revisit().unwrap();
+        assert_eq!((part.number, part.added, part.kind), (1, Shares::ZERO, PartKind::Revisit));
+        assert_eq!(trade.decided, Shares(10_000_000));
+        trade.chain = Some(shares(11));
+        assert_eq!(trade.take_parts(&mut []).unwrap()[0].number, 2);
     }
 
     #[test]

@@ -42,6 +42,15 @@ pub const KNOWN_OUTCOME_LOOK: Duration = Duration::from_secs(2);
 pub const EXIT_ATTEMPTS: u32 = 20;
 /// Pause before the next attempt of an exit, times the number of attempts so far.
 pub const EXIT_PAUSE: Duration = Duration::from_millis(500);
+/// Bytes that a sender wrote before it ended count as on their way this long: longer than a venue has been
+/// seen to take from reading an order to matching it.
+pub const LATE_BYTES: Duration = Duration::from_secs(60);
+/// An exit that could not be carried out is looked at again after this, then after twice as long …
+pub const REVISIT_FIRST: Duration = Duration::from_secs(1);
+/// … and at last this often, until followers hold what they should.
+pub const REVISIT_LAST: Duration = Duration::from_secs(300);
+/// Exits looked at again in one step.
+pub const REVISIT_BATCH: usize = 500;
 /// Orders claimed for settling at once.
 pub const SETTLE_BATCH: usize = 128;
 /// Look-ups and posts in flight at once.

@@ -61,6 +61,8 @@ pub fn update(
     };
     let unseen_for = unseen_for(record, learned, now);
     let state = next.state;
+    let work = work_change(record, learned, state, &filled, now)?;
+    let revisit = revisits(record, work, &filled, delta).then(|| now.plus(limits::REVISIT_FIRST));
     let alarm = next.alarm.or_else(|| overfilled(record, &filled).then_some(OrderAlarm::Overfilled));
     Ok(OrderUpdate {
         attempt: record.attempt,
@@ -78,7 +80,8 @@ pub fn update(
         looked_up_at: if learned.unseen.is_some() { Some(now) } else { record.looked_up_at },
         times: stage_times(learned, &evidence, state, now),
         release_reserve: !state.is_open(),
-        work: work_change(record, learned, state, &filled, now)?,
+        work,
+        revisit,
         alarm,
         at: now,
     })
@@ -181,29 +184,42 @@ fn work_change(
     if !state.is_settled() {
         return Ok(WorkChange::Due(now.plus(pause(record, state, now))));
     }
-    let left = record.intent.amount.saturating_sub(given(record.intent.side, filled));
+    if record.intent.side == Side::Buy || left_of(record, filled) < LOT.0 {
+        return Ok(WorkChange::Close);
+    }
     let attempts = record.number.saturating_add(1);
-    let again = record.intent.side == Side::Sell
-        && state != OrderState::Rejected
-        && left >= LOT.0
-        && attempts < limits::EXIT_ATTEMPTS;
-    Ok(if !again {
-        WorkChange::Close
-    } else if sends_are_over(record, learned, now) {
-        WorkChange::NextAttempt(now.plus(limits::EXIT_PAUSE.saturating_mul(attempts)))
-    } else {
+    Ok(if !sends_are_over(record, learned, now) {
         WorkChange::Due(now.plus(Duration::from_secs(1)))
+    } else if state == OrderState::Rejected || attempts >= limits::EXIT_ATTEMPTS {
+        WorkChange::Close
+    } else {
+        WorkChange::NextAttempt(now.plus(limits::EXIT_PAUSE.saturating_mul(attempts)))
     })
 }
 
+/// What an intent may still give.
+fn left_of(record: &OrderRecord, filled: &Filled) -> i64 {
+    record.intent.amount.saturating_sub(given(record.intent.side, filled))
+}
+
+/// Whether the follower's exit of the token is to be looked at again: an exit is over and has not sold
+/// everything, or a buy that was over brought shares after all, which no exit has counted.
+fn revisits(record: &OrderRecord, work: WorkChange, filled: &Filled, delta: BookingDelta) -> bool {
+    match record.intent.side {
+        Side::Sell => work == WorkChange::Close && left_of(record, filled) >= LOT.0,
+        Side::Buy => delta.shares.is_positive() && !record.state.is_open(),
+    }
+}
+
 /// Whether no send of these bytes can still reach the venue, so that another attempt may be signed: every
-/// permit is back or its holder is proven dead, or the bytes have been unsendable for as long as it takes to
-/// count an order as never seen. That the venue shows the order proves nothing: the same bytes may have been
+/// permit is back, or its holder is proven dead and what it wrote has had time to arrive, or the bytes have
+/// been unsendable for as long as it takes to count an order as never seen. That the venue shows the order proves nothing: the same bytes may have been
 /// sent twice, and what it shows is the one that arrived.
 fn sends_are_over(record: &OrderRecord, learned: &Learned, now: Timestamp) -> bool {
     let back = |holder: &InstanceId| learned.permit_returned.as_ref() == Some(holder);
     let long_over = now.since(record.resend_until) >= limits::UNSEEN_AFTER;
-    record.permits_out.iter().all(back) || long_over
+    let arrived = record.sender_ended_at.is_none_or(|ended| now.since(ended) >= limits::LATE_BYTES);
+    (record.permits_out.iter().all(back) && arrived) || long_over
 }
 
 /// How long to wait before looking again: soon while the outcome is open, relaxed while it settles.

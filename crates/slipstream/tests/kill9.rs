@@ -317,6 +317,9 @@ async fn judge(store: &dyn Store, control: &Control, trades: &[(TxHash, GroupKey
         let decisions = store.decisions_of(None, key).await.expect("decisions");
         for part in 0..group.parts {
             let stored = store.part(key, part).await.expect("a part").expect("a part");
+            if stored.part.kind == PartKind::Revisit {
+                continue;
+            }
             assert!(stored.complete && stored.part.kind == PartKind::Trade, "{tx} part {part}");
             for relationship in relationships.iter().filter(|one| one.leader == leader.id) {
                 let answers: Vec<_> = decisions

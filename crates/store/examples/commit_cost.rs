@@ -313,6 +313,7 @@ impl World {
             times: StageTimes { sent: Some(now()), replied: Some(now()), ..StageTimes::default() },
             release_reserve: true,
             work: WorkChange::Due(now()),
+            revisit: None,
             alarm: None,
             at: now(),
         }

@@ -48,7 +48,7 @@ codes! {
     Binding = Self::ALL;
     OrderState = Self::ALL;
     GroupState = [Self::Open, Self::Final, Self::Phantom, Self::Overcounted];
-    PartKind = [Self::Trade, Self::Settling, Self::Dust];
+    PartKind = [Self::Trade, Self::Settling, Self::Dust, Self::Revisit];
     AccountMode = [Self::Paper, Self::Live];
     RelationshipStatus = [Self::Active, Self::Paused, Self::Stopped];
     HoldCause = [Self::Incident, Self::Breaker, Self::Risk, Self::Operator, Self::Reconciliation];

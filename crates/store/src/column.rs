@@ -41,6 +41,12 @@ impl<'r> Fields<'r> {
         T::from_code(code).ok_or_else(|| self.corrupt(&format!("{code} is no {}", T::NAME)))
     }
 
+    /// The next column, an enumeration's number or nothing.
+    pub(crate) fn maybe_code<T: Code>(&mut self) -> StoreResult<Option<T>> {
+        let Some(code) = self.get::<Option<i64>>()? else { return Ok(None) };
+        T::from_code(code).map(Some).ok_or_else(|| self.corrupt(&format!("{code} is no {}", T::NAME)))
+    }
+
     /// The next column, JSON.
     pub(crate) fn json<T: DeserializeOwned>(&mut self) -> StoreResult<T> {
         let text: String = self.get()?;

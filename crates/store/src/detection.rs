@@ -10,8 +10,8 @@ use domain::{
 };
 use engine::ports::{
     detection::{
-        DecidedBefore, Detection, DetectionCommit, DetectionOutcome, ExitBasis, NewDecision, QueuedIntent,
-        Source, StoredFill, StoredPart,
+        DecidedBefore, Detection, DetectionCommit, DetectionOutcome, ExitBasis, ExitRevisit, NewDecision,
+        QueuedIntent, Source, StoredFill, StoredPart,
     },
     store::{Lease, StoreResult},
     venue::BlockHeader,
@@ -23,7 +23,7 @@ use crate::{
     dialect::Connection,
     events, exits, groups,
     intents::{self, NewIntent},
-    leases, markets, orders, parts, work,
+    leases, markets, orders, parts, revisits, work,
 };
 
 #[async_trait]
@@ -57,6 +57,14 @@ impl Detection for SqliteStore {
         exits::basis(&mut *self.snapshot().await?, leader, token).await
     }
 
+    async fn newest_sale(&self, leader: LeaderId, token: TokenId) -> StoreResult<Option<TradeGroup>> {
+        groups::newest_sale(&mut *self.read().await?, leader, token).await
+    }
+
+    async fn due_revisits(&self, now: Timestamp, limit: usize) -> StoreResult<Vec<ExitRevisit>> {
+        revisits::due(&mut *self.read().await?, now, limit).await
+    }
+
     async fn decided_before(&self, key: GroupKey, part: u32) -> StoreResult<Vec<DecidedBefore>> {
         decisions::decided_before(&mut *self.snapshot().await?, key, part).await
     }
@@ -88,6 +96,8 @@ impl Detection for SqliteStore {
         write_chain(connection, commit).await?;
         groups::write(connection, &commit.groups).await?;
         exits::write_factors(connection, &commit.factors).await?;
+        revisits::note(connection, &commit.exit_notes).await?;
+        revisits::write(connection, &commit.revisited).await?;
         markets::write(connection, &commit.markets).await?;
         let of_parts = commit.parts.iter().map(|stored| stored.part.key);
         let of_decisions = commit.decisions.iter().map(|decision| decision.key);

@@ -6,6 +6,7 @@ use domain::{
     Shares, TokenId,
     exits::{CopiedBuy, ExitFactor},
     ids::LeaderId,
+    lifecycle::OrderState,
 };
 use engine::ports::{
     detection::{ExitBasis, ExitHolder},
@@ -44,6 +45,7 @@ struct Holder {
     held: Shares,
     buys: Vec<CopiedBuy>,
     open_exits: Shares,
+    open_entries: bool,
     open: bool,
 }
 
@@ -64,6 +66,7 @@ pub(crate) async fn basis(
             held: holder.held,
             buys: holder.buys,
             open_exits: holder.open_exits,
+            open_entries: holder.open_entries,
         })
         .collect();
     Ok(ExitBasis { holders, factors: factors(connection, leader, token).await? })
@@ -96,7 +99,10 @@ async fn read_copies(
 ) -> StoreResult<()> {
     const COPIES: &str = "SELECT i.relationship_id, i.side, g.block, i.amount, \
             CAST(COALESCE((SELECT SUM(l.shares) FROM ledger l WHERE l.intent_id = i.id), 0) AS BIGINT), \
-            CASE WHEN w.intent_id IS NULL THEN 0 ELSE 1 END \
+            CASE WHEN w.intent_id IS NULL THEN 0 ELSE 1 END, \
+            CASE WHEN w.state = 1 THEN (SELECT s.state FROM signed_orders o \
+                JOIN order_status s ON s.attempt_id = o.id WHERE o.intent_id = i.id \
+                ORDER BY o.attempt DESC LIMIT 1) END \
         FROM trade_groups g JOIN intents i ON i.group_id = g.id \
         LEFT JOIN work w ON w.intent_id = i.id \
         WHERE g.token = $2 AND g.leader_id = $1 AND g.side IN (0, 1) ORDER BY i.id";
@@ -108,7 +114,10 @@ async fn read_copies(
         let amount: i64 = fields.get()?;
         let booked: Shares = fields.get()?;
         let open: bool = fields.get()?;
+        // The state of its newest order; none while it waits to be signed.
+        let state: Option<OrderState> = fields.maybe_code()?;
         holder.open |= open;
+        holder.open_entries |= open && side == domain::Side::Buy && state.is_none_or(OrderState::is_open);
         match side {
             // A buy without a block is later than every factor.
             domain::Side::Buy if booked.is_positive() => {

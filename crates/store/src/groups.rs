@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use domain::{
-    Timestamp,
+    Timestamp, TokenId,
+    ids::LeaderId,
     trade::{GroupKey, Quantity, TradeGroup},
 };
 use engine::ports::store::{StoreError, StoreResult};
@@ -170,6 +171,19 @@ pub(crate) async fn with_related(
     let mut groups: Vec<TradeGroup> = found.into_values().collect();
     groups.sort_by_key(|group| (group.first_seen_at, group.key));
     Ok(groups)
+}
+
+/// The leader's newest sale of a token.
+pub(crate) async fn newest_sale(
+    connection: &mut Connection,
+    leader: LeaderId,
+    token: TokenId,
+) -> StoreResult<Option<TradeGroup>> {
+    const NEWEST: &str = select_groups!(
+        "WHERE g.token = $1 AND g.leader_id = $2 AND g.side = 1 AND g.parts > 0 \
+         ORDER BY COALESCE(g.block, -1) DESC, g.first_seen_at DESC, g.tx DESC LIMIT 1"
+    );
+    sql::row(connection, NEWEST, values![token, leader]).await?.map(|row| read(&row)).transpose()
 }
 
 /// Open groups that a height or the time should have settled.

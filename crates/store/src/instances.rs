@@ -11,8 +11,8 @@ use crate::{
     sql::{self, values},
 };
 
-/// The row of a running instance, made if it is new. One that was seen to end may not go on: its permits
-/// already count as returned.
+/// The row of a running instance, made if it is new. One that was seen to end may not go on: others
+/// already act on that.
 pub(crate) async fn running(
     connection: &mut Connection,
     instance: &InstanceId,
@@ -56,21 +56,29 @@ pub(crate) async fn all_running(connection: &mut Connection) -> StoreResult<Vec<
     rows.iter().map(|row| Fields::of(row).get().map(InstanceId)).collect()
 }
 
-/// Permits of these attempts that are not returned and whose holder is not known to have ended.
-pub(crate) async fn permits_out(
+/// Who may still be sending the bytes of an attempt, and when the last of those who no longer can ended.
+pub(crate) type Senders = (Vec<InstanceId>, Option<Timestamp>);
+
+/// The senders of these attempts whose permits are not returned.
+pub(crate) async fn senders(
     connection: &mut Connection,
     attempts: &[i64],
-) -> StoreResult<HashMap<i64, Vec<InstanceId>>> {
+) -> StoreResult<HashMap<i64, Senders>> {
     const OUT: &str = concat!(
-        "SELECT p.attempt_id, i.name FROM send_permits p JOIN instances i ON i.id = p.instance_id ",
-        "WHERE p.returned_at IS NULL AND i.ended_at IS NULL AND p.attempt_id",
+        "SELECT p.attempt_id, i.name, i.ended_at FROM send_permits p ",
+        "JOIN instances i ON i.id = p.instance_id WHERE p.returned_at IS NULL AND p.attempt_id",
         in_ids!("$1"),
         " ORDER BY p.attempt_id, i.name"
     );
-    let mut out: HashMap<i64, Vec<InstanceId>> = HashMap::new();
+    let mut senders: HashMap<i64, Senders> = HashMap::new();
     for row in sql::rows(connection, OUT, values![id_list(attempts.iter().copied())]).await? {
         let mut fields = Fields::of(&row);
-        out.entry(fields.get()?).or_default().push(InstanceId(fields.get()?));
+        let (running, last_end) = senders.entry(fields.get()?).or_default();
+        let name = InstanceId(fields.get()?);
+        match fields.get::<Option<Timestamp>>()? {
+            None => running.push(name),
+            Some(ended) => *last_end = (*last_end).max(Some(ended)),
+        }
     }
-    Ok(out)
+    Ok(senders)
 }

@@ -36,6 +36,7 @@ mod orders;
 mod parts;
 mod relationships;
 mod reports;
+mod revisits;
 mod signing;
 mod sqlite;
 mod work;

@@ -11,7 +11,7 @@ use domain::{
     trade::Quantity,
 };
 use engine::ports::{
-    detection::Lane,
+    detection::{ExitNote, Lane},
     execution::{OrderUpdate, StageTimes, WorkChange},
     store::{Event, EventKind, InstanceId, StoreResult},
     venue::VenueTrade,
@@ -25,6 +25,7 @@ use crate::{
     dialect::{Connection, id_list},
     events,
     ledger::{self, Holding, Line},
+    revisits,
     sql::{self, values},
     work::{self, SIGNED, WAITING},
 };
@@ -152,6 +153,7 @@ struct Batch {
     trades: BTreeMap<(AttemptId, String), (OwnerId, VenueTrade)>,
     returned: HashMap<(InstanceId, Timestamp), Vec<i64>>,
     released: HashSet<IntentId>,
+    revisits: Vec<ExitNote>,
     events: Vec<Event>,
     unexpected_exposure: bool,
 }
@@ -238,6 +240,12 @@ impl Batch {
             shared.reserved = false;
             self.released.insert(order.intent);
         }
+        self.revisits.extend(update.revisit.map(|due| ExitNote {
+            owner: order.owner,
+            relationship: order.holding.relationship,
+            token: order.holding.token,
+            due,
+        }));
         shared.change_work(order.number, update.work);
         order.take(update);
         true
@@ -254,6 +262,7 @@ impl Batch {
         if !self.released.is_empty() {
             work::release(connection, self.released.iter().map(|intent| intent.0)).await?;
         }
+        revisits::note(connection, &self.revisits).await?;
         ledger::book(connection, &self.lines).await?;
         events::write(connection, &self.events).await
     }

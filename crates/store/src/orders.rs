@@ -106,13 +106,14 @@ async fn complete(connection: &mut Connection, rows: &[Row]) -> StoreResult<Vec<
     let intents = intents::by_ids(connection, of_intents.iter().copied()).await?;
     let mut evidence = evidence(connection, &attempts).await?;
     let booked = ledger::booked(connection, of_intents).await?;
-    let mut permits = instances::permits_out(connection, &attempts).await?;
+    let mut permits = instances::senders(connection, &attempts).await?;
     let mut records = Vec::with_capacity(rows.len());
     for row in rows {
         let attempt = row.attempt.0;
         let intent = intents
             .get(&row.intent)
             .ok_or_else(|| StoreError::Corrupt(format!("order {} has no intent", row.order.id)))?;
+        let (permits_out, sender_ended_at) = permits.remove(&attempt).unwrap_or_default();
         let evidence = Evidence { reply: row.reply, ..evidence.remove(&attempt).unwrap_or_default() };
         records.push(OrderRecord {
             attempt: row.attempt,
@@ -130,7 +131,8 @@ async fn complete(connection: &mut Connection, rows: &[Row]) -> StoreResult<Vec<
             fence: row.fence,
             evidence,
             booked: booked.get(&attempt).copied().unwrap_or_default(),
-            permits_out: permits.remove(&attempt).unwrap_or_default(),
+            permits_out,
+            sender_ended_at,
             unseen_for: row.unseen_for,
             looked_up_at: row.looked_up_at,
             times: row.times,

@@ -23,7 +23,7 @@ use crate::{
     column::{Coded, Fields},
     decisions::DecisionKey,
     dialect::{Connection, id_list},
-    intents, orders,
+    intents, orders, revisits,
     sql::{self, Value, values},
 };
 
@@ -144,6 +144,8 @@ pub(crate) async fn end(
     }
     release(connection, ended.iter().map(|(intent, ..)| intent.0)).await?;
     intents::write_ends(connection, &ended, now).await?;
+    let ids: Vec<IntentId> = ended.iter().map(|(intent, ..)| *intent).collect();
+    revisits::note_ended(connection, &ids, now).await?;
     Ok(ended.len())
 }
 

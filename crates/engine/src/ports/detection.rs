@@ -164,6 +164,10 @@ pub struct DetectionCommit {
     pub parts: Vec<StoredPart>,
     /// Decisions; those that exist are left as they are.
     pub decisions: Vec<NewDecision>,
+    /// Exits to look at again.
+    pub exit_notes: Vec<ExitNote>,
+    /// Exits looked at, while their version stands: to be looked at again then (`tries` rises), or settled.
+    pub revisited: Vec<(ExitRevisit, Option<Timestamp>)>,
     /// Markets learned (insert or replace).
     pub markets: Vec<Market>,
     /// What happened.
@@ -222,6 +226,39 @@ pub struct ExitHolder {
     /// Shares that open exit intents (those with a work row) may still sell: for each, its amount less
     /// what it filled.
     pub open_exits: Shares,
+    /// A buy of the token waits to be signed or its outcome is open: more may come to be held.
+    pub open_entries: bool,
+}
+
+/// What a follower holds of a token may differ from what it should hold, and no open exit answers that: it
+/// is to be looked at. At most one per relationship and token; noted again, it is the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitNote {
+    /// Whose.
+    pub owner: OwnerId,
+    /// Through which relationship.
+    pub relationship: RelationshipId,
+    /// What is held.
+    pub token: TokenId,
+    /// Look then. The first note's word stands.
+    pub due: Timestamp,
+}
+
+/// A note whose time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitRevisit {
+    /// Whose.
+    pub owner: OwnerId,
+    /// Through which relationship.
+    pub relationship: RelationshipId,
+    /// Following whom.
+    pub leader: LeaderId,
+    /// What is held.
+    pub token: TokenId,
+    /// How often it was looked at before.
+    pub tries: u32,
+    /// Raised by every note and every look: what was noted meanwhile is not lost.
+    pub version: i64,
 }
 
 /// What earlier parts of a group decided for one relationship.
@@ -261,6 +298,13 @@ pub trait Detection: Send + Sync {
 
     /// What followers hold of a leader's token.
     async fn exit_basis(&self, leader: LeaderId, token: TokenId) -> StoreResult<ExitBasis>;
+
+    /// The leader's newest sale of the token: of its groups with parts the one with the highest block, then
+    /// the one seen last.
+    async fn newest_sale(&self, leader: LeaderId, token: TokenId) -> StoreResult<Option<TradeGroup>>;
+
+    /// Exits to look at, by due time, then by relationship and token, at most `limit`.
+    async fn due_revisits(&self, now: Timestamp, limit: usize) -> StoreResult<Vec<ExitRevisit>>;
 
     /// Amounts that parts before `part` of a group decided, by relationship (those with none are absent).
     async fn decided_before(&self, key: GroupKey, part: u32) -> StoreResult<Vec<DecidedBefore>>;

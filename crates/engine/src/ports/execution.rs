@@ -190,6 +190,9 @@ pub struct OrderRecord {
     /// Who may still be sending it: instances with a permit that is not returned and that are not known to
     /// have ended.
     pub permits_out: Vec<InstanceId>,
+    /// When the last one of those with a permit out ended, if any did: bytes it wrote may still be on
+    /// their way.
+    pub sender_ended_at: Option<Timestamp>,
     /// How long look-ups have been answered "no" so far.
     pub unseen_for: Duration,
     /// When it was looked up last.
@@ -227,6 +230,9 @@ pub struct OrderUpdate {
     pub release_reserve: bool,
     /// What becomes of the work row.
     pub work: WorkChange,
+    /// Note the intent's exit (or the exit of what a late buy brought) to be looked at then
+    /// ([`super::detection::ExitNote`]).
+    pub revisit: Option<Timestamp>,
     /// For the outbox.
     pub alarm: Option<OrderAlarm>,
     /// Now.
@@ -298,8 +304,9 @@ pub trait Execution: Send + Sync {
         attempts: &[SignedAttempt],
     ) -> StoreResult<Vec<SignedOutcome>>;
 
-    /// Ends waiting intents without an order and gives their reservations back. Those no longer waiting
-    /// are left alone. Returns how many ended.
+    /// Ends waiting intents without an order and gives their reservations back; an exit that ends so is noted
+    /// to be looked at ([`super::detection::ExitNote`], due at once). Those no longer waiting are left alone.
+    /// Returns how many ended.
     async fn end_intents(&self, ends: &[(IntentId, EndReason)], now: Timestamp) -> StoreResult<usize>;
 
     /// Puts waiting intents off until `due`.

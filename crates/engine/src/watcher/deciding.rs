@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    Shares, Side, Timestamp, TokenId, Usd,
+    Book, Market, Shares, Side, Timestamp, TokenId, Usd,
     decide::{EntryInputs, ExitInputs, TradeSnapshot, Verdict, decide_entry, decide_exit},
     exits::{ExitFactor, exit_target},
     ids::{LeaderId, RelationshipId},
@@ -13,15 +13,19 @@ use domain::{
 use futures_util::future::join;
 use tracing::{info, warn};
 
-use super::{Watcher, WatcherError, following::Blocked, following::Following};
+use super::{
+    Watcher, WatcherError,
+    following::{Blocked, Following},
+    revisits,
+};
 use crate::{
     crash_points,
     deadline::venue_call,
     limits,
     ports::{
         detection::{
-            DecisionInputs, DetectionCommit, DetectionOutcome, ExitHolder, IntentFacts, NewDecision,
-            QueuedIntent, StoredPart,
+            DecisionInputs, DetectionCommit, DetectionOutcome, ExitHolder, ExitNote, IntentFacts,
+            NewDecision, QueuedIntent, StoredPart,
         },
         following::Relationship,
         queue::End,
@@ -45,18 +49,18 @@ pub(super) struct Pending {
 
 impl Pending {
     /// What its decisions build on: an entry on earlier parts of its group, an exit on everything that is
-    /// being sold of the token.
+    /// being bought and sold of the token.
     pub fn builds_on(&self, earlier: &Self) -> bool {
         earlier.sequence < self.sequence && builds_on(&self.stored.part, &earlier.stored.part)
     }
 }
 
-/// Whether the decisions of `part` count what `earlier` decided.
+/// Whether the decisions of `part` count what `earlier` decided: an exit counts buys that may still fill.
 pub(super) fn builds_on(part: &Part, earlier: &Part) -> bool {
     let (mine, theirs) = (part.key, earlier.key);
     match mine.side {
         Side::Buy => mine == theirs,
-        Side::Sell => (mine.leader, mine.token, mine.side) == (theirs.leader, theirs.token, theirs.side),
+        Side::Sell => (mine.leader, mine.token) == (theirs.leader, theirs.token),
     }
 }
 
@@ -84,16 +88,25 @@ impl Watcher {
         later: bool,
     ) -> Result<(Pending, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
         let now = self.clock.now();
-        let (market, book) = join(self.markets.get(part.key.token), self.markets.book(part.key.token)).await;
+        let (market, book) = self.market_and_book(part.key.token).await?;
         let stored = StoredPart {
             part,
             seen_at: now,
-            snapshot: TradeSnapshot { whole: group.copied_quantity()?, market: market?, book, own_order },
+            snapshot: TradeSnapshot { whole: group.copied_quantity()?, market, book, own_order },
             decided_through: RelationshipId(0),
             complete: false,
         };
         let (basis, factor) = if later { (Basis::Later, None) } else { self.basis(&stored, group).await? };
         Ok((Pending { stored, group: *group, basis, orders: 0, new: true, sequence: 0 }, factor))
+    }
+
+    /// What is known of a market and its book now.
+    pub(super) async fn market_and_book(
+        &self,
+        token: TokenId,
+    ) -> Result<(Option<Market>, Option<Book>), WatcherError> {
+        let (market, book) = join(self.markets.get(token), self.markets.book(token)).await;
+        Ok((market?, book))
     }
 
     pub(super) async fn basis(
@@ -107,6 +120,8 @@ impl Watcher {
             (PartKind::Dust, _) => Basis::Skip(SkipReason::Dust),
             (PartKind::Trade, Side::Buy) => Basis::Entry(self.decided_before(part).await?),
             (PartKind::Trade, Side::Sell) => return self.exit_basis(stored, group).await,
+            // Stored with all its decisions: never pending.
+            (PartKind::Revisit, _) => Basis::Skip(SkipReason::NothingHeld),
         };
         Ok((basis, None))
     }
@@ -201,6 +216,7 @@ impl Watcher {
                 commit.parts.push(chunk.progress.clone());
                 commit.markets.extend(pending.stored.snapshot.market.clone());
                 commit.events.extend(seen_event(pending, now));
+                commit.exit_notes.extend(chunk.notes);
                 progress.push((chunk.progress, chunk.copies));
                 commit.decisions.extend(chunk.decisions);
             }
@@ -253,7 +269,7 @@ impl Watcher {
     }
 
     /// Commits; after a lost answer commits the same again, which leaves what is stored as it is.
-    async fn commit_until_known(
+    pub(super) async fn commit_until_known(
         &mut self,
         version: i64,
         commit: &DetectionCommit,
@@ -277,7 +293,7 @@ impl Watcher {
     }
 
     /// Rings the doorbell. A queue that cannot be reached is the rescuer's business.
-    async fn ring(&self, queued: &[QueuedIntent], orders_of_trade: usize) {
+    pub(super) async fn ring(&self, queued: &[QueuedIntent], orders_of_trade: usize) {
         if queued.is_empty() {
             return;
         }
@@ -300,6 +316,7 @@ fn seen_event(pending: &Pending, now: Timestamp) -> Option<Event> {
 
 struct Chunk {
     decisions: Vec<NewDecision>,
+    notes: Vec<ExitNote>,
     progress: StoredPart,
     copies: usize,
 }
@@ -309,7 +326,7 @@ fn decide_chunk(following: &mut Following, pending: &Pending, room: usize, now: 
     let part = pending.stored.part;
     let mut progress = pending.stored.clone();
     if matches!(pending.basis, Basis::Later) {
-        return Chunk { decisions: Vec::new(), progress, copies: 0 };
+        return Chunk { decisions: Vec::new(), notes: Vec::new(), progress, copies: 0 };
     }
     let followers: Vec<Relationship> = following
         .followers(part.key.leader, progress.decided_through, pending.group.traded_at)
@@ -317,13 +334,36 @@ fn decide_chunk(following: &mut Following, pending: &Pending, room: usize, now: 
         .cloned()
         .collect();
     progress.complete = followers.len() <= room;
-    let mut decisions = Vec::with_capacity(followers.len().min(room));
-    let mut copies = 0;
-    for relationship in followers.into_iter().take(room) {
-        progress.decided_through = relationship.id;
-        let (inputs, verdict) = decide_one(following, pending, &relationship, now);
-        let intent = intent_facts(following, pending, &relationship, &verdict, now);
-        copies += usize::from(intent.is_some());
+    let followers: Vec<Relationship> = followers.into_iter().take(room).collect();
+    progress.decided_through = followers.last().map_or(progress.decided_through, |last| last.id);
+    let decisions = decide_followers(following, pending, &followers, now);
+    let notes = match &pending.basis {
+        Basis::Exit { holders, .. } => followers
+            .iter()
+            .zip(&decisions)
+            .filter_map(|(relationship, decision)| {
+                let holder = holders.get(&relationship.id)?;
+                revisits::note(relationship, part.key.token, holder, &decision.verdict, now)
+            })
+            .collect(),
+        _ => Vec::new(),
+    };
+    let copies = decisions.iter().filter(|decision| decision.intent.is_some()).count();
+    Chunk { decisions, notes, progress, copies }
+}
+
+/// Decides for these followers, in their order.
+pub(super) fn decide_followers(
+    following: &mut Following,
+    pending: &Pending,
+    followers: &[Relationship],
+    now: Timestamp,
+) -> Vec<NewDecision> {
+    let part = pending.stored.part;
+    let mut decisions = Vec::with_capacity(followers.len());
+    for relationship in followers {
+        let (inputs, verdict) = decide_one(following, pending, relationship, now);
+        let intent = intent_facts(following, pending, relationship, &verdict, now);
         decisions.push(NewDecision {
             key: part.key,
             part: part.number,
@@ -336,7 +376,7 @@ fn decide_chunk(following: &mut Following, pending: &Pending, room: usize, now: 
             intent,
         });
     }
-    Chunk { decisions, progress, copies }
+    decisions
 }
 
 fn decide_one(

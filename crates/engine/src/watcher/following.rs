@@ -72,6 +72,12 @@ impl Following {
         list.iter().skip(from).filter(move |relationship| relationship.since <= traded_at)
     }
 
+    /// A relationship of a leader, whatever its state.
+    pub fn relationship(&self, leader: LeaderId, id: RelationshipId) -> Option<&Relationship> {
+        let list = self.by_leader.get(&leader)?;
+        list.binary_search_by_key(&id, |relationship| relationship.id).ok().and_then(|at| list.get(at))
+    }
+
     /// Whether the user or a hold stops this side.
     pub fn blocked(&self, relationship: &Relationship, side: Side, now: Timestamp) -> Option<Blocked> {
         if relationship.status != RelationshipStatus::Active {

@@ -86,12 +86,13 @@ impl GroupSet {
     }
 
     /// Takes the parts of every changed group for which `ripe` holds (it sees the group and the others of the
-    /// same leader, token and side), in the order of their keys.
+    /// same leader, token and side), in the order of their blocks: an exit counts the buys before it.
     pub fn take_parts(
         &mut self,
         ripe: impl Fn(&TradeGroup, &[TradeGroup]) -> bool,
     ) -> Result<Vec<Part>, MoneyError> {
-        let keys: Vec<GroupKey> = self.changed.iter().copied().collect();
+        let mut keys: Vec<GroupKey> = self.changed.iter().copied().collect();
+        keys.sort_by_key(|key| self.groups.get(key).and_then(|group| group.block).unwrap_or(i64::MAX));
         let mut parts = Vec::new();
         for key in keys {
             let Some(mut group) = self.groups.remove(&key) else { continue };

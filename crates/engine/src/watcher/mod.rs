@@ -9,6 +9,7 @@ mod finality;
 mod following;
 mod groups;
 mod history;
+mod revisits;
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -109,6 +110,8 @@ pub struct Watcher {
     /// Counts parts in the order they were taken up.
     sequence: u64,
     asked_history: HashMap<LeaderId, Duration>,
+    /// Uptime at which exits were looked at again last.
+    revisited: Option<Duration>,
 }
 
 /// What a step found to do.
@@ -144,6 +147,7 @@ impl Watcher {
             pending: VecDeque::new(),
             sequence: 0,
             asked_history: HashMap::new(),
+            revisited: None,
         }
     }
 
@@ -161,7 +165,8 @@ impl Watcher {
         let read = self.chain_step().await;
         let asked = self.history_step().await;
         let judged = self.finality_step().await;
-        let busy = decided | read? | asked? | judged?;
+        let revisited = self.revisit_step().await;
+        let busy = decided | read? | asked? | judged? | revisited?;
         Ok(StepReport { busy, active: true })
     }
 

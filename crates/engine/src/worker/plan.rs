@@ -82,6 +82,7 @@ impl Planned {
             evidence: Evidence::default(),
             booked: Entry::default(),
             permits_out: vec![holder.clone()],
+            sender_ended_at: None,
             unseen_for: Duration::ZERO,
             looked_up_at: None,
             times: StageTimes::default(),

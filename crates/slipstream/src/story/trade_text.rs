@@ -93,6 +93,7 @@ fn part_words(part: &PartLine, group: &TradeGroup) -> String {
         PartKind::Trade => "to be decided for every follower",
         PartKind::Settling => "not copied: it may be another trade, settling",
         PartKind::Dust => "not copied: less than a lot, finally",
+        PartKind::Revisit => "looked at again, for followers who could not sell before",
     };
     let late = span(part.seen_at.0.saturating_sub(group.traded_at.0));
     let open = if part.complete { "" } else { "; not decided for everybody yet" };

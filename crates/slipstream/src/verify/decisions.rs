@@ -75,7 +75,7 @@ pub(super) fn expected(part: &StoredPart, policy: &Policy, inputs: &DecisionInpu
         (PartKind::Trade, Side::Buy, DecisionInputs::Entry(inputs)) => {
             decide_entry(snapshot, policy, inputs).unwrap_or(uncomputable)
         }
-        (PartKind::Trade, Side::Sell, DecisionInputs::Exit(inputs)) => {
+        (PartKind::Trade | PartKind::Revisit, Side::Sell, DecisionInputs::Exit(inputs)) => {
             decide_exit(snapshot, policy, inputs).unwrap_or(uncomputable)
         }
         (PartKind::Trade, side, DecisionInputs::None) => {

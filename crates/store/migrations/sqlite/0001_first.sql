@@ -232,6 +232,18 @@ CREATE TABLE exit_factors (
     PRIMARY KEY (leader_id, token, block)
 ) STRICT, WITHOUT ROWID;
 
+-- What followers hold may differ from what they should hold, and no open exit answers that: to be looked at.
+CREATE TABLE exit_revisits (
+    relationship_id  INTEGER NOT NULL REFERENCES relationships (id),
+    token            BLOB    NOT NULL,
+    owner_id         INTEGER NOT NULL,
+    due              INTEGER NOT NULL,
+    tries            INTEGER NOT NULL,
+    version          INTEGER NOT NULL,
+    PRIMARY KEY (relationship_id, token)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX exit_revisits_due ON exit_revisits (due);
+
 -- ---------------------------------------------------------------- what followers do
 
 -- One row per follower of every trade: integers only, about 100 bytes with its index.

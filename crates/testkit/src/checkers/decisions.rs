@@ -92,7 +92,7 @@ fn no_lost_intent(facts: &Facts, findings: &mut Findings) {
 }
 
 fn every_follower_answered(facts: &Facts, answered: &Answered, findings: &mut Findings) {
-    for part in facts.parts.iter().filter(|part| part.complete) {
+    for part in facts.parts.iter().filter(|part| part.complete && part.part.kind.asks_everybody()) {
         for relationship in facts.relationships.iter().filter(|known| was_there(known, part)) {
             let key = (part.part.key, part.part.number, relationship.id);
             findings.check(Rule::EveryFollowerAnswered, answered.contains(&key), || {

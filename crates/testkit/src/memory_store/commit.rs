@@ -9,15 +9,15 @@ use domain::{
 };
 use engine::ports::{
     detection::{
-        DetectionCommit, DetectionOutcome, IntentFacts, Lane, NewDecision, QueuedIntent, StoredFill,
-        StoredPart, StoredRedemption,
+        DetectionCommit, DetectionOutcome, ExitNote, ExitRevisit, IntentFacts, Lane, NewDecision,
+        QueuedIntent, StoredFill, StoredPart, StoredRedemption,
     },
     execution::{Intent, IntentCause},
     reports::DecisionRecord,
     store::{Lease, StoreError, StoreResult},
 };
 
-use super::state::{FillRow, RedemptionRow, State, Work, WorkState};
+use super::state::{FillRow, RedemptionRow, RevisitRow, State, Work, WorkState};
 
 impl State {
     pub(super) fn commit(
@@ -47,6 +47,8 @@ impl State {
         let factors = commit.factors.iter();
         self.factors
             .extend(factors.map(|(leader, token, factor)| ((*leader, *token, factor.block), *factor)));
+        commit.exit_notes.iter().for_each(|note| self.note_exit(note));
+        commit.revisited.iter().for_each(|(revisit, again)| self.revisited(revisit, *again));
         commit.parts.iter().for_each(|part| self.add_part(part));
         self.markets.extend(commit.markets.iter().map(|market| (market.token, market.clone())));
         let mut waiting = Vec::new();
@@ -138,6 +140,39 @@ impl State {
         let key = (redemption.block_hash, redemption.log_index);
         let new = RedemptionRow { redemption: *redemption, canonical: true, booked: false };
         self.redemptions.entry(key).or_insert(new).canonical = true;
+    }
+
+    /// Notes an exit to be looked at; the first note's due time stands.
+    pub(super) fn note_exit(&mut self, note: &ExitNote) {
+        let leader = self.relationships.get(note.relationship.0).map(|row| row.relationship.leader);
+        let Some(leader) = leader else { return };
+        let (owner, relationship, token) = (note.owner, note.relationship, note.token);
+        self.revisits
+            .entry((relationship, token))
+            .or_insert(RevisitRow {
+                revisit: ExitRevisit { owner, relationship, leader, token, tries: 0, version: 0 },
+                due: note.due,
+            })
+            .revisit
+            .version += 1;
+    }
+
+    fn revisited(&mut self, looked: &ExitRevisit, again: Option<Timestamp>) {
+        let key = (looked.relationship, looked.token);
+        let Some(row) = self.revisits.get_mut(&key).filter(|row| row.revisit.version == looked.version)
+        else {
+            return;
+        };
+        match again {
+            Some(due) => {
+                row.due = due;
+                row.revisit.tries += 1;
+                row.revisit.version += 1;
+            }
+            None => {
+                self.revisits.remove(&key);
+            }
+        }
     }
 
     fn add_part(&mut self, part: &StoredPart) {

@@ -7,13 +7,13 @@ use domain::{
     Hash, Market, OrderId, Shares, Side, Timestamp, TokenId,
     decide::Verdict,
     exits::CopiedBuy,
-    ids::{LeaderId, RelationshipId},
+    ids::{IntentId, LeaderId, RelationshipId},
     trade::{GroupKey, GroupState, TradeGroup},
 };
 use engine::ports::{
     detection::{
-        DecidedBefore, Detection, DetectionCommit, DetectionOutcome, ExitBasis, ExitHolder, Source,
-        StoredFill, StoredPart,
+        DecidedBefore, Detection, DetectionCommit, DetectionOutcome, ExitBasis, ExitHolder, ExitRevisit,
+        Source, StoredFill, StoredPart,
     },
     execution::{Intent, IntentCause},
     store::{Lease, StoreResult},
@@ -81,6 +81,22 @@ impl Detection for MemoryStore {
         })
     }
 
+    async fn newest_sale(&self, leader: LeaderId, token: TokenId) -> StoreResult<Option<TradeGroup>> {
+        let state = self.read();
+        let sales = state.groups.values().filter(|group| {
+            let of = (group.key.leader, group.key.token, group.key.side);
+            of == (leader, token, Side::Sell) && group.parts > 0
+        });
+        Ok(sales.max_by_key(|group| (group.block.unwrap_or(-1), group.first_seen_at, group.key.tx)).copied())
+    }
+
+    async fn due_revisits(&self, now: Timestamp, limit: usize) -> StoreResult<Vec<ExitRevisit>> {
+        let state = self.read();
+        let mut due: Vec<_> = state.revisits.iter().filter(|(_, row)| row.due <= now).collect();
+        due.sort_by_key(|(key, row)| (row.due, **key));
+        Ok(due.into_iter().take(limit).map(|(_, row)| row.revisit).collect())
+    }
+
     async fn decided_before(&self, key: GroupKey, part: u32) -> StoreResult<Vec<DecidedBefore>> {
         let state = self.read();
         let mut sums: BTreeMap<RelationshipId, i64> = BTreeMap::new();
@@ -132,6 +148,7 @@ impl State {
             held: Shares::ZERO,
             buys: Vec::new(),
             open_exits: Shares::ZERO,
+            open_entries: false,
         };
         for ((_, relationship, held), row) in &self.positions {
             let of_leader =
@@ -148,7 +165,9 @@ impl State {
                 continue;
             }
             let filled = self.filled(intent.id)?;
+            let may_fill = open && intent.side == Side::Buy && self.may_fill(intent.id)?;
             let holder = holders.entry(intent.relationship).or_insert_with(|| empty(intent.relationship));
+            holder.open_entries |= may_fill;
             match intent.side {
                 Side::Buy if filled.is_positive() => {
                     holder.buys.push(CopiedBuy { block: self.block_of(intent), filled });
@@ -161,6 +180,14 @@ impl State {
             }
         }
         Ok(holders.into_values().collect())
+    }
+
+    /// Whether an intent waits to be signed or the outcome of its newest order is open.
+    fn may_fill(&self, intent: IntentId) -> StoreResult<bool> {
+        match self.attempts_of(intent).last() {
+            Some(newest) if !self.waits(intent) => Ok(self.orders.row("order", newest.0)?.state.is_open()),
+            _ => Ok(true),
+        }
     }
 
     /// Block of the leader's trade an intent copies; after every other while it is not known.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    ConditionId, Hash, OrderId, Shares, Timestamp, TokenId,
+    ConditionId, Hash, OrderId, Shares, Side, Timestamp, TokenId,
     ids::{AccountId, AttemptId, IntentId, RelationshipId},
     lifecycle::OrderState,
     position::{Entry, Position},
@@ -68,6 +68,9 @@ impl Execution for MemoryStore {
                 state.work.remove(intent);
                 state.reservations.remove(intent);
                 state.ends.insert(*intent, IntentEnd { intent: *intent, reason: *reason, at: now });
+                if state.intents.get(intent.0).is_some_and(|intent| intent.side == Side::Sell) {
+                    state.note_exit_of(*intent, now);
+                }
                 ended += 1;
             }
         }

@@ -44,30 +44,41 @@ impl Leases for MemoryStore {
         self.write().begin(instance)
     }
 
-    async fn end_instance(&self, instance: &InstanceId, _how: &str, _now: Timestamp) -> StoreResult<()> {
-        self.write().instances.insert(instance.clone(), false);
+    async fn end_instance(&self, instance: &InstanceId, _how: &str, now: Timestamp) -> StoreResult<()> {
+        // The first word stands.
+        self.write().instances.entry(instance.clone()).or_default().get_or_insert(now);
         Ok(())
     }
 
     async fn running_instances(&self) -> StoreResult<Vec<InstanceId>> {
         let state = self.read();
-        Ok(state.instances.iter().filter(|(_, runs)| **runs).map(|(instance, _)| instance.clone()).collect())
+        Ok(state
+            .instances
+            .iter()
+            .filter(|(_, ended)| ended.is_none())
+            .map(|(instance, _)| instance.clone())
+            .collect())
     }
 }
 
 impl State {
-    /// Registers an instance, unless it was seen to end: its permits count as returned already.
+    /// Registers an instance, unless it was seen to end: others already act on that.
     pub(super) fn begin(&mut self, instance: &InstanceId) -> StoreResult<()> {
         if self.has_ended(instance) {
             return Err(StoreError::Conflict(format!("instance {instance} has ended; begin a new one")));
         }
-        self.instances.insert(instance.clone(), true);
+        self.instances.entry(instance.clone()).or_default();
         Ok(())
     }
 
     /// Whether an instance was seen to end.
     pub(super) fn has_ended(&self, instance: &InstanceId) -> bool {
-        self.instances.get(instance) == Some(&false)
+        self.ended_at(instance).is_some()
+    }
+
+    /// When an instance was seen to end.
+    pub(super) fn ended_at(&self, instance: &InstanceId) -> Option<Timestamp> {
+        self.instances.get(instance).copied().flatten()
     }
 
     /// Whether nobody has taken the lease over and it was not given back. One that has run out counts until

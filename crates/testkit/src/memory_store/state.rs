@@ -12,7 +12,7 @@ use domain::{
     trade::{GroupKey, Quantity, TradeGroup},
 };
 use engine::ports::{
-    detection::{Lane, Source, StoredFill, StoredPart, StoredRedemption},
+    detection::{ExitRevisit, Lane, Source, StoredFill, StoredPart, StoredRedemption},
     execution::{Intent, OrderRecord, SignedAttempt, StageTimes},
     following::{Account, AccountMode, Hold, HoldScope, Leader, Relationship, RelationshipStatus},
     reports::{DecisionRecord, IntentEnd, LedgerRecord},
@@ -40,6 +40,7 @@ pub(super) struct State {
     pub(super) redemptions: BTreeMap<(Hash, i64), RedemptionRow>,
     pub(super) groups: BTreeMap<GroupKey, TradeGroup>,
     pub(super) factors: BTreeMap<(LeaderId, TokenId, i64), ExitFactor>,
+    pub(super) revisits: BTreeMap<(RelationshipId, TokenId), RevisitRow>,
     pub(super) parts: Table<StoredPart>,
     pub(super) part_keys: BTreeMap<(GroupKey, u32), i64>,
     pub(super) decisions: Table<DecisionRecord>,
@@ -56,10 +57,16 @@ pub(super) struct State {
     pub(super) ledger: Table<LedgerRecord>,
     pub(super) markets: BTreeMap<TokenId, Market>,
     pub(super) leases: BTreeMap<String, LeaseRow>,
-    /// Whether it is running.
-    pub(super) instances: BTreeMap<InstanceId, bool>,
+    /// When it was seen to end.
+    pub(super) instances: BTreeMap<InstanceId, Option<Timestamp>>,
     pub(super) events: Table<Event>,
     pub(super) event_cursors: BTreeMap<String, i64>,
+}
+
+/// An exit to look at again.
+pub(super) struct RevisitRow {
+    pub(super) revisit: ExitRevisit,
+    pub(super) due: Timestamp,
 }
 
 pub(super) type PositionKey = (AccountId, RelationshipId, TokenId);
@@ -275,9 +282,7 @@ impl State {
         let intent = self.intents.row("intent", order.signed.intent.0)?;
         let work = self.work.get(&intent.id);
         let settles = |work: &Work| work.state == WorkState::Signed && self.is_newest(intent.id, attempt);
-        let out = |(holder, permit): (&InstanceId, &Permit)| {
-            (!permit.returned && !self.has_ended(holder)).then(|| holder.clone())
-        };
+        let out = || order.permits.iter().filter(|(_, permit)| !permit.returned).map(|(holder, _)| holder);
         Ok(OrderRecord {
             attempt,
             number: order.signed.attempt,
@@ -294,7 +299,8 @@ impl State {
             fence: work.map_or(0, |work| work.fence),
             evidence: self.evidence(order)?,
             booked: order.booked,
-            permits_out: order.permits.iter().filter_map(out).collect(),
+            permits_out: out().filter(|holder| !self.has_ended(holder)).cloned().collect(),
+            sender_ended_at: out().filter_map(|holder| self.ended_at(holder)).max(),
             unseen_for: order.unseen_for,
             looked_up_at: order.looked_up_at,
             times: order.times,

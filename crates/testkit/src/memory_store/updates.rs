@@ -8,6 +8,7 @@ use domain::{
     position::{Entry, Position},
 };
 use engine::ports::{
+    detection::ExitNote,
     execution::{LedgerCause, OrderUpdate, RedemptionPayout, StageTimes, WorkChange},
     reports::LedgerRecord,
     store::{EventKind, StoreResult},
@@ -68,6 +69,9 @@ impl State {
         if self.is_newest(intent, update.attempt) {
             self.change_work(intent, update.work);
         }
+        if let Some(due) = update.revisit {
+            self.note_exit_of(intent, due);
+        }
         let owner = self.intents.get(intent.0).map(|intent| intent.owner);
         if old_state != update.state {
             self.event(owner, update.at, EventKind::OrderChanged { order: order_id, state: update.state });
@@ -76,6 +80,14 @@ impl State {
             self.event(owner, update.at, EventKind::OrderAlarm { order: order_id, alarm });
         }
         true
+    }
+
+    /// Notes the exit of an intent's relationship and token.
+    pub(super) fn note_exit_of(&mut self, intent: IntentId, due: Timestamp) {
+        if let Some(intent) = self.intents.get(intent.0) {
+            let (owner, relationship, token) = (intent.owner, intent.relationship, intent.token);
+            self.note_exit(&ExitNote { owner, relationship, token, due });
+        }
     }
 
     fn book_order(

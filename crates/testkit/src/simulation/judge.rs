@@ -216,6 +216,10 @@ async fn everybody_is_answered(
         }
         for relationship in relationships.iter().filter(|relationship| relationship.leader == key.leader) {
             for part in 0..group.parts {
+                let stored_part = world.store.part(key, part).await?;
+                if stored_part.is_some_and(|stored| !stored.part.kind.asks_everybody()) {
+                    continue;
+                }
                 let answered = stored.decisions.iter().any(|decision| {
                     (decision.key, decision.part, decision.relationship) == (key, part, relationship.id)
                 });

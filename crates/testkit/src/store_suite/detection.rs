@@ -6,11 +6,12 @@ use domain::{
     OrderId, Shares, Side, Timestamp,
     exits::{CopiedBuy, ExitFactor},
     ids::{LeaderId, RelationshipId},
+    lifecycle::OrderState,
     trade::{GroupKey, GroupState, TradeGroup},
 };
 use engine::ports::{
     detection::{DetectionCommit, ExitHolder, Source, StoredFill, StoredPart},
-    execution::{EndReason, OrderUpdate, WorkChange},
+    execution::{OrderUpdate, WorkChange},
     following::RelationshipStatus,
     venue::BlockHeader,
 };
@@ -270,6 +271,7 @@ pub(crate) async fn the_exit_basis_is_what_followers_hold(bench: Bench) -> CaseR
         held: Shares(20_000_000),
         buys: buys.clone(),
         open_exits: Shares(open),
+        open_entries: false,
     };
     same!(basis().await?.holders, [holder(0)], "who holds what");
     // A waiting entry is an open copy that holds nothing.
@@ -279,10 +281,22 @@ pub(crate) async fn the_exit_basis_is_what_followers_hold(bench: Bench) -> CaseR
         commit.decisions.push(world.skip(world.follower(index)?, key, 0));
     }
     let entry = only(world.commit(&commit).await?, "queued entry")?.id;
-    let open_copy =
-        ExitHolder { relationship: second, held: Shares::ZERO, buys: vec![], open_exits: Shares::ZERO };
-    same!(basis().await?.holders, [holder(0), open_copy], "with an open copy");
-    world.store.end_intents(&[(entry, EndReason::TooOld)], world.now()).await?;
+    let open_copy = ExitHolder {
+        relationship: second,
+        held: Shares::ZERO,
+        buys: vec![],
+        open_exits: Shares::ZERO,
+        open_entries: true,
+    };
+    same!(basis().await?.holders, [holder(0), open_copy.clone()], "with an open copy");
+    // Signed, it may still fill; filled or given up, it will not.
+    world.sign("a", entry, 0).await?;
+    same!(basis().await?.holders, [holder(0), open_copy.clone()], "with a signed copy");
+    let order = world.order(entry, 0).await?;
+    let killed = world.change(OrderUpdate { state: OrderState::Killed, ..world.unchanged(&order) }).await?;
+    let killed_copy = ExitHolder { open_entries: false, ..open_copy };
+    same!(basis().await?.holders, [holder(0), killed_copy], "with a killed copy");
+    world.change(OrderUpdate { work: WorkChange::Close, ..world.unchanged(&killed) }).await?;
     // An exit is open for what it has not sold, as long as it has work.
     let exit = world.intent(60, Side::Sell).await?;
     same!(basis().await?.holders, [holder(SALE.0)], "with a waiting exit");

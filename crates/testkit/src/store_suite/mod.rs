@@ -14,6 +14,7 @@ mod leases;
 mod ledger;
 mod permits;
 mod reports;
+mod revisits;
 mod settling;
 mod signing;
 pub(crate) mod world;
@@ -73,6 +74,12 @@ macro_rules! store_suite_cases {
                 the_newest_factor_of_a_block_stands,
                 the_exit_basis_is_what_followers_hold,
                 a_buy_still_open_counts_for_what_it_filled,
+            ];
+            revisits: [
+                a_note_is_due_once_and_in_order,
+                a_look_counts_while_its_version_stands,
+                orders_and_ends_note_exits,
+                the_newest_sale_has_the_highest_block,
             ];
             commit_one: [
                 a_copy_makes_intent_reservation_and_work,

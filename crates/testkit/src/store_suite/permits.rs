@@ -57,7 +57,12 @@ pub(crate) async fn a_permit_ends_with_its_instance(bench: Bench) -> CaseResult 
     world.pass(LEASE * 100);
     same!(world.order(intent, 0).await?.permits_out, [worker("a")], "a lease that ran out proves nothing");
     world.store.end_instance(&worker("a"), "its process is gone", world.now()).await?;
-    same!(world.order(intent, 0).await?.permits_out, [], "after its end was seen");
+    let order = world.order(intent, 0).await?;
+    same!(order.permits_out, [], "after its end was seen");
+    // What it wrote may still be on its way, until a reply says otherwise.
+    same!(order.sender_ended_at, Some(world.now()), "when its end was seen");
+    let back = OrderUpdate { permit_returned: Some(worker("a")), ..world.unchanged(&order) };
+    same!(world.change(back).await?.sender_ended_at, None, "after a reply brought the permit back");
     Ok(())
 }
 

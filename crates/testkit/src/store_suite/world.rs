@@ -390,6 +390,7 @@ impl World {
             looked_up_at: order.looked_up_at,
             times: StageTimes::default(),
             release_reserve: false,
+            revisit: None,
             work: WorkChange::Due(self.now()),
             alarm: None,
             at: self.now(),

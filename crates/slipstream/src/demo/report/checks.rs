@@ -124,7 +124,8 @@ async fn answered(played: &Played, store: &dyn Store) -> StoreResult<CheckLine> 
         let decisions = store.decisions_of(None, *key).await?;
         answers += decisions.len();
         let expected = followers.get(&key.leader).cloned().unwrap_or_default();
-        wrong.extend(unanswered(group, *shares, &decisions, &expected).map(|what| (key, what)));
+        let asked = parts_for_all(store, group).await?;
+        wrong.extend(unanswered(group, *shares, &decisions, &expected, &asked).map(|what| (key, what)));
     }
     let basis = format!("{}, {}", wording::count(groups.len(), "trade"), wording::count(answers, "answer"));
     Ok(CheckLine::new("every leader's trade is answered for every follower", basis, wrong.len(), || {
@@ -134,22 +135,34 @@ async fn answered(played: &Played, store: &dyn Store) -> StoreResult<CheckLine> 
     }))
 }
 
+/// Parts of a group that every follower gets an answer to.
+async fn parts_for_all(store: &dyn Store, group: Option<TradeGroup>) -> StoreResult<Vec<u32>> {
+    let mut asked = vec![0];
+    let Some(group) = group else { return Ok(asked) };
+    for number in 1..group.parts {
+        let part = store.part(group.key, number).await?;
+        asked.extend(part.filter(|stored| stored.part.kind.asks_everybody()).map(|_| number));
+    }
+    Ok(asked)
+}
+
 /// What is wrong with the answers to a group, if anything.
 pub(super) fn unanswered(
     group: Option<TradeGroup>,
     played: Shares,
     decisions: &[DecisionRecord],
     expected: &BTreeSet<RelationshipId>,
+    asked: &[u32],
 ) -> Option<String> {
     let Some(group) = group else { return Some("never seen".to_owned()) };
     let seen = group.quantity().shares;
     if seen != played {
         return Some(format!("{seen} of {played} shares seen"));
     }
-    for part in 0..group.parts.max(1) {
+    for part in asked {
         let answered: BTreeSet<_> = decisions
             .iter()
-            .filter(|decision| decision.part == part)
+            .filter(|decision| decision.part == *part)
             .map(|decision| decision.relationship)
             .collect();
         let missing: Vec<_> = expected.difference(&answered).collect();

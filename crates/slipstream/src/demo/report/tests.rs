@@ -164,7 +164,9 @@ fn decision(part: u32, relationship: i64) -> DecisionRecord {
 fn every_part_needs_the_answer_of_every_follower() {
     let expected = BTreeSet::from([RelationshipId(1), RelationshipId(2)]);
     let both = [decision(0, 1), decision(0, 2)];
-    assert_eq!(unanswered(Some(group(5, 1)), Shares(5), &both, &expected), None);
+    assert_eq!(unanswered(Some(group(5, 1)), Shares(5), &both, &expected, &[0]), None);
+    // A part that looks at a few exits again asks nobody else.
+    assert_eq!(unanswered(Some(group(5, 2)), Shares(5), &both, &expected, &[0]), None);
     for (group, decisions, words) in [
         (None, &both[..], "never seen"),
         (Some(group(4, 1)), &both[..], "0.000004 of 0.000005 shares seen"),
@@ -172,6 +174,7 @@ fn every_part_needs_the_answer_of_every_follower() {
         (Some(group(5, 2)), &both[..], "part 1 lacks 2 answers, the first of relationship 1"),
         (Some(group(5, 0)), &[], "part 0 lacks 2 answers, the first of relationship 1"),
     ] {
-        assert_eq!(unanswered(group, Shares(5), decisions, &expected).as_deref(), Some(words));
+        let asked: Vec<u32> = (0..group.map_or(1, |group| group.parts.max(1))).collect();
+        assert_eq!(unanswered(group, Shares(5), decisions, &expected, &asked).as_deref(), Some(words));
     }
 }

@@ -12,8 +12,8 @@ use domain::{
 };
 use engine::ports::{
     detection::{
-        DecidedBefore, Detection, DetectionCommit, DetectionOutcome, ExitBasis, Lane, Source, StoredFill,
-        StoredPart, StoredRedemption,
+        DecidedBefore, Detection, DetectionCommit, DetectionOutcome, ExitBasis, ExitRevisit, Lane, Source,
+        StoredFill, StoredPart, StoredRedemption,
     },
     execution::{
         EndReason, Execution, Intent, OrderRecord, OrderUpdate, RedemptionPayout, SignedAttempt,
@@ -205,6 +205,8 @@ through! { Detection,
         headers(limit: usize) -> Vec<BlockHeader>;
         fills_of_blocks(blocks: &[Hash]) -> Vec<StoredFill>;
         unsettled_groups(block: i64, hinted_before: Timestamp, limit: usize) -> Vec<TradeGroup>;
+        newest_sale(leader: LeaderId, token: TokenId) -> Option<TradeGroup>;
+        due_revisits(now: Timestamp, limit: usize) -> Vec<ExitRevisit>;
         incomplete_parts() -> Vec<StoredPart>;
         markets(tokens: &[TokenId]) -> Vec<Market>;
         own_orders(orders: &[OrderId]) -> Vec<OrderId>;

@@ -1,0 +1,245 @@
+//! Exits converge: what could not be sold is looked at again until followers hold what they should.
+//!
+//! An exit is decided when its leader sells. A follower may then have a buy on its way, a book nobody
+//! could read, a pause in force; or its order may be refused. Each of these leaves a note
+//! ([`ExitNote`]), and each note is looked at, less and less often, until nothing is left to sell. A new
+//! decision belongs to the leader's newest sale, as a part of its own ([`PartKind::Revisit`]).
+//!
+//! [`PartKind::Revisit`]: domain::trade::PartKind::Revisit
+
+use std::collections::{BTreeMap, HashMap};
+
+use domain::{
+    Side, Timestamp, TokenId,
+    decide::{TradeSnapshot, Verdict},
+    exits::{exit_target, shares_to_sell},
+    ids::{LeaderId, RelationshipId},
+    money::LOT,
+    trade::{Part, TradeGroup},
+};
+use tracing::info;
+
+use super::{
+    Watcher, WatcherError,
+    deciding::{Basis, Pending, decide_followers},
+};
+use crate::{
+    limits,
+    ports::{
+        detection::{DetectionCommit, DetectionOutcome, ExitHolder, ExitNote, ExitRevisit, StoredPart},
+        following::{Relationship, RelationshipStatus},
+    },
+};
+
+/// What becomes of a note.
+enum Look {
+    /// Followers hold what they should, or never will through us.
+    Settled,
+    /// Not now.
+    Later,
+    /// Decide.
+    Sell(Relationship),
+}
+
+impl Watcher {
+    /// Looks at the exits whose time has come, one token of one leader at a time. Returns whether anything
+    /// was decided.
+    pub(super) async fn revisit_step(&mut self) -> Result<bool, WatcherError> {
+        let uptime = self.clock.uptime();
+        if self.revisited.is_some_and(|at| uptime.saturating_sub(at) < limits::REVISIT_FIRST) {
+            return Ok(false);
+        }
+        self.revisited = Some(uptime);
+        let now = self.clock.now();
+        let mut due: BTreeMap<(LeaderId, TokenId), Vec<ExitRevisit>> = BTreeMap::new();
+        for revisit in self.store.due_revisits(now, limits::REVISIT_BATCH).await? {
+            due.entry((revisit.leader, revisit.token)).or_default().push(revisit);
+        }
+        let mut decided = false;
+        for ((leader, token), revisits) in due {
+            // A sale that is still being decided counts what is open when its turn comes.
+            let deciding = self.pending.iter().any(|pending| {
+                let key = pending.stored.part.key;
+                (key.leader, key.token, key.side) == (leader, token, Side::Sell)
+            });
+            if !deciding {
+                decided |= self.revisit(leader, token, revisits).await?;
+            }
+        }
+        Ok(decided)
+    }
+
+    async fn revisit(
+        &mut self,
+        leader: LeaderId,
+        token: TokenId,
+        revisits: Vec<ExitRevisit>,
+    ) -> Result<bool, WatcherError> {
+        let now = self.clock.now();
+        let stored = self.store.exit_basis(leader, token).await?;
+        let holders: HashMap<RelationshipId, ExitHolder> =
+            stored.holders.into_iter().map(|holder| (holder.relationship, holder)).collect();
+        let sale = self.store.newest_sale(leader, token).await?;
+        let mut commit = DetectionCommit::default();
+        let mut sellers = Vec::new();
+        for revisit in revisits {
+            let relationship = self.following().await?.relationship(leader, revisit.relationship).cloned();
+            let holder = holders.get(&revisit.relationship);
+            let look = match sale {
+                Some(_) => self.look(relationship, holder, &stored.factors, now),
+                None => Look::Settled,
+            };
+            let again = match look {
+                Look::Settled => None,
+                Look::Later => Some(now.plus(pause_after(revisit.tries))),
+                Look::Sell(relationship) => {
+                    sellers.push(relationship);
+                    Some(now.plus(pause_after(revisit.tries)))
+                }
+            };
+            commit.revisited.push((revisit, again));
+        }
+        let basis = Basis::Exit { holders, factors: stored.factors };
+        let Some(sale) = sale.filter(|_| !sellers.is_empty()) else {
+            self.commit_revisits(commit).await?;
+            return Ok(false);
+        };
+        self.decide_again(sale, basis, sellers, commit).await
+    }
+
+    fn look(
+        &self,
+        relationship: Option<Relationship>,
+        holder: Option<&ExitHolder>,
+        factors: &[domain::exits::ExitFactor],
+        now: Timestamp,
+    ) -> Look {
+        let stopped = |known: &Relationship| known.status == RelationshipStatus::Stopped;
+        let (Some(relationship), Some(holder)) = (relationship.filter(|known| !stopped(known)), holder)
+        else {
+            return Look::Settled;
+        };
+        let blocked = self
+            .following
+            .as_ref()
+            .is_none_or(|following| following.blocked(&relationship, Side::Sell, now).is_some());
+        if blocked || holder.open_entries || holder.open_exits.is_positive() {
+            return Look::Later;
+        }
+        // Numbers beyond computing keep everything: when in doubt nothing is sold.
+        let target = exit_target(&holder.buys, factors).unwrap_or(holder.held);
+        if shares_to_sell(holder.held, target, holder.open_exits) < LOT {
+            return Look::Settled;
+        }
+        Look::Sell(relationship)
+    }
+
+    /// Decides for `sellers` under a new part of `sale`. Those who still cannot sell get no decision: the
+    /// one they have says why, and their note stands.
+    async fn decide_again(
+        &mut self,
+        mut sale: TradeGroup,
+        basis: Basis,
+        sellers: Vec<Relationship>,
+        mut commit: DetectionCommit,
+    ) -> Result<bool, WatcherError> {
+        let now = self.clock.now();
+        let part = sale.revisit()?;
+        let stored = self.revisit_part(part, &sale, now).await?;
+        commit.markets.extend(stored.snapshot.market.clone());
+        let pending = Pending { stored, group: sale, basis, orders: 0, new: false, sequence: self.sequence };
+        let following = self.following().await?;
+        let decisions = decide_followers(following, &pending, &sellers, now);
+        for decision in decisions {
+            match decision.verdict {
+                Verdict::Copy(order) => {
+                    info!(relationship = %decision.relationship, token = %sale.key.token,
+                        "selling {} more shares for relationship {}", domain::Shares(order.amount),
+                        decision.relationship);
+                    commit.decisions.push(decision);
+                }
+                Verdict::Skip(reason) if reason.may_pass() => {}
+                Verdict::Skip(_) => {
+                    let relationship = decision.relationship;
+                    let own = commit.revisited.iter_mut().find(|(one, _)| one.relationship == relationship);
+                    own.into_iter().for_each(|(_, again)| *again = None);
+                }
+            }
+        }
+        if !commit.decisions.is_empty() {
+            commit.groups.push(sale);
+            commit.parts.push(pending.stored);
+        }
+        self.commit_revisits(commit).await
+    }
+
+    /// The part with market and book of now; complete, because nobody else is decided.
+    async fn revisit_part(
+        &self,
+        part: Part,
+        sale: &TradeGroup,
+        now: Timestamp,
+    ) -> Result<StoredPart, WatcherError> {
+        let (market, book) = self.market_and_book(part.key.token).await?;
+        let whole = sale.copied_quantity()?;
+        Ok(StoredPart {
+            part,
+            seen_at: now,
+            snapshot: TradeSnapshot { whole, market, book, own_order: false },
+            decided_through: RelationshipId(i64::MAX),
+            complete: true,
+        })
+    }
+
+    /// Returns whether anything was decided. When the configuration changed meanwhile nothing is written, and
+    /// the next step looks again.
+    async fn commit_revisits(&mut self, commit: DetectionCommit) -> Result<bool, WatcherError> {
+        let version = self.following().await?.config_version;
+        match self.commit_until_known(version, &commit).await? {
+            DetectionOutcome::ConfigChanged => {
+                self.forget_following();
+                Ok(false)
+            }
+            DetectionOutcome::Committed(queued) => {
+                self.ring(&queued, queued.len()).await;
+                Ok(!queued.is_empty())
+            }
+        }
+    }
+}
+
+/// What an exit's decision leaves to be looked at: a buy whose shares may still come, or a reason that may
+/// pass.
+pub(super) fn note(
+    relationship: &Relationship,
+    token: TokenId,
+    holder: &ExitHolder,
+    verdict: &Verdict,
+    now: Timestamp,
+) -> Option<ExitNote> {
+    let may_pass = matches!(verdict, Verdict::Skip(reason) if reason.may_pass());
+    let unsold = may_pass && holder.held.is_positive();
+    let wanted = relationship.policy.follow_exits && (holder.open_entries || unsold);
+    wanted.then(|| ExitNote {
+        owner: relationship.owner,
+        relationship: relationship.id,
+        token,
+        due: now.plus(limits::REVISIT_FIRST),
+    })
+}
+
+/// Doubles from the first pause to the last.
+fn pause_after(tries: u32) -> std::time::Duration {
+    limits::REVISIT_FIRST.saturating_mul(1 << tries.min(16)).min(limits::REVISIT_LAST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_last() {
+        let pauses: Vec<u64> = [0, 1, 2, 8, 9, 40].map(|tries| pause_after(tries).as_secs()).into();
+        assert_eq!(pauses, [1, 2, 4, 256, 300, 300]);
+    }
+}

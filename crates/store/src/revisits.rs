@@ -1,0 +1,94 @@
+//! Exits to look at again, one row per relationship and token.
+
+use domain::{Timestamp, ids::IntentId};
+use engine::ports::{
+    detection::{ExitNote, ExitRevisit},
+    store::StoreResult,
+};
+
+use crate::{
+    bulk::Insert,
+    column::Fields,
+    dialect::{Connection, id_list},
+    sql::{self, Value, values},
+};
+
+/// Notes exits; one that is noted already is raised, and its due time stands.
+pub(crate) async fn note(connection: &mut Connection, notes: &[ExitNote]) -> StoreResult<()> {
+    const INSERT: Insert = Insert {
+        into: "exit_revisits (relationship_id, token, owner_id, due, tries, version)",
+        then: "ON CONFLICT (relationship_id, token) DO UPDATE SET version = exit_revisits.version + 1",
+    };
+    let rows = notes
+        .iter()
+        .map(|note| values![note.relationship, note.token, note.owner, note.due, 0_i64, 1_i64])
+        .collect();
+    INSERT.run(connection, rows).await?;
+    Ok(())
+}
+
+/// Notes the exits of those of `intents` that sell, due at `now`.
+pub(crate) async fn note_ended(
+    connection: &mut Connection,
+    intents: &[IntentId],
+    now: Timestamp,
+) -> StoreResult<()> {
+    const NOTE: &str = concat!(
+        "INSERT INTO exit_revisits (relationship_id, token, owner_id, due, tries, version) ",
+        "SELECT DISTINCT relationship_id, token, owner_id, $2, 0, 1 FROM intents WHERE side = 1 AND id",
+        in_ids!("$1"),
+        " ON CONFLICT (relationship_id, token) DO UPDATE SET version = exit_revisits.version + 1"
+    );
+    let list = id_list(intents.iter().map(|intent| intent.0));
+    sql::execute(connection, NOTE, values![list, now]).await?;
+    Ok(())
+}
+
+/// What was looked at, while its version stands: due again, or settled.
+pub(crate) async fn write(
+    connection: &mut Connection,
+    revisited: &[(ExitRevisit, Option<Timestamp>)],
+) -> StoreResult<()> {
+    const AGAIN: &str = "UPDATE exit_revisits SET due = $4, tries = tries + 1, version = version + 1 \
+        WHERE relationship_id = $1 AND token = $2 AND version = $3";
+    const SETTLED: &str =
+        "DELETE FROM exit_revisits WHERE relationship_id = $1 AND token = $2 AND version = $3";
+    for (revisit, again) in revisited {
+        let key = values![revisit.relationship, revisit.token, revisit.version];
+        match again {
+            Some(due) => {
+                let [relationship, token, version] = key;
+                sql::execute(connection, AGAIN, [relationship, token, version, (*due).into()]).await?;
+            }
+            None => {
+                sql::execute(connection, SETTLED, key).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Exits to look at, by due time.
+pub(crate) async fn due(
+    connection: &mut Connection,
+    now: Timestamp,
+    limit: usize,
+) -> StoreResult<Vec<ExitRevisit>> {
+    const DUE: &str = "SELECT v.owner_id, v.relationship_id, r.leader_id, v.token, v.tries, v.version \
+        FROM exit_revisits v JOIN relationships r ON r.id = v.relationship_id WHERE v.due <= $1 \
+        ORDER BY v.due, v.relationship_id, v.token LIMIT $2";
+    let rows = sql::rows(connection, DUE, [Value::from(now), sql::limit(limit)]).await?;
+    rows.iter()
+        .map(|row| {
+            let mut fields = Fields::of(row);
+            Ok(ExitRevisit {
+                owner: fields.get()?,
+                relationship: fields.get()?,
+                leader: fields.get()?,
+                token: fields.get()?,
+                tries: fields.number()?,
+                version: fields.get()?,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,122 @@
+//! Exits to look at again.
+
+use std::time::Duration;
+
+use domain::{Side, Timestamp, ids::RelationshipId, trade::TradeGroup};
+use engine::ports::{
+    detection::{DetectionCommit, ExitNote, ExitRevisit},
+    execution::{EndReason, OrderUpdate},
+};
+
+use super::{
+    bench::{Bench, CaseResult, only, same, some},
+    world::{World, token, wallet},
+};
+
+/// Later than every due time here.
+const FAR: Timestamp = Timestamp(i64::MAX);
+
+fn note(world: &World, relationship: RelationshipId, of: u8, due: Timestamp) -> ExitNote {
+    ExitNote { owner: world.owner, relationship, token: token(of), due }
+}
+
+async fn write(
+    world: &World,
+    notes: Vec<ExitNote>,
+    looked: Vec<(ExitRevisit, Option<Timestamp>)>,
+) -> CaseResult {
+    let commit = DetectionCommit { exit_notes: notes, revisited: looked, ..Default::default() };
+    world.commit(&commit).await.map(drop)
+}
+
+pub(crate) async fn a_note_is_due_once_and_in_order(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 2).await?;
+    let (first, second) = (world.follower(0)?.relationship, world.follower(1)?.relationship);
+    let now = world.now();
+    let later = now.plus(Duration::from_secs(5));
+    let notes = vec![
+        note(&world, first, 6, later),
+        note(&world, second, 6, now),
+        note(&world, second, 7, now),
+        // Noted again, the first due time stands.
+        note(&world, first, 6, now),
+    ];
+    write(&world, notes, Vec::new()).await?;
+    let due = async |at, limit| world.store.due_revisits(at, limit).await;
+    let keys = |list: Vec<ExitRevisit>| -> Vec<_> {
+        list.into_iter().map(|one| (one.relationship, one.token, one.leader, one.owner, one.tries)).collect()
+    };
+    let of = |relationship, number| (relationship, token(number), world.leader, world.owner, 0);
+    same!(keys(due(now, 9).await?), [of(second, 6), of(second, 7)], "due now");
+    same!(keys(due(later, 9).await?), [of(second, 6), of(second, 7), of(first, 6)], "due later");
+    same!(keys(due(later, 1).await?), [of(second, 6)], "at most one");
+    Ok(())
+}
+
+pub(crate) async fn a_look_counts_while_its_version_stands(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let relationship = world.follower(0)?.relationship;
+    let now = world.now();
+    let again = now.plus(Duration::from_secs(2));
+    let due = async |at| world.store.due_revisits(at, 9).await;
+    write(&world, vec![note(&world, relationship, 6, now)], Vec::new()).await?;
+    let looked = only(due(now).await?, "note")?;
+    write(&world, Vec::new(), vec![(looked, Some(again))]).await?;
+    same!(due(now).await?, [], "after it was put off");
+    let second = only(due(again).await?, "note put off")?;
+    same!(second.tries, 1, "looks so far");
+    // The same look, repeated after a lost answer, changes nothing; nor does one that missed a note.
+    write(&world, Vec::new(), vec![(looked, None)]).await?;
+    write(&world, vec![note(&world, relationship, 6, now)], Vec::new()).await?;
+    write(&world, Vec::new(), vec![(second, None)]).await?;
+    let third = only(due(again).await?, "note that was raised")?;
+    same!((third.tries, third.version > second.version), (1, true), "after looks that were too old");
+    write(&world, Vec::new(), vec![(third, None)]).await?;
+    same!(due(FAR).await?, [], "after it was settled");
+    Ok(())
+}
+
+pub(crate) async fn orders_and_ends_note_exits(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let relationship = world.follower(0)?.relationship;
+    let due = async |at| world.store.due_revisits(at, 9).await;
+    world.bought(1, 20_000_000).await?;
+    same!(due(FAR).await?, [], "after a buy");
+    let buy = world.intent(2, Side::Buy).await?;
+    world.store.end_intents(&[(buy, EndReason::TooOld)], world.now()).await?;
+    same!(due(FAR).await?, [], "after a buy ended");
+    let later = world.now().plus(Duration::from_secs(1));
+    let exit = world.intent(3, Side::Sell).await?;
+    world.sign("a", exit, 0).await?;
+    let order = world.order(exit, 0).await?;
+    let stale =
+        OrderUpdate { version: order.version + 1, revisit: Some(world.now()), ..world.unchanged(&order) };
+    world.store.update_orders(&[stale]).await?;
+    same!(due(FAR).await?, [], "after an update that was not applied");
+    world.change(OrderUpdate { revisit: Some(later), ..world.unchanged(&order) }).await?;
+    same!(due(world.now()).await?, [], "before it is due");
+    let noted = only(due(later).await?, "note of an order")?;
+    same!((noted.relationship, noted.token), (relationship, world.key(3, Side::Sell).token), "what is noted");
+    let other = world.intent(4, Side::Sell).await?;
+    world.store.end_intents(&[(other, EndReason::Unbuildable)], world.now()).await?;
+    let raised = only(due(later).await?, "note of an end")?;
+    same!(raised.version > noted.version, true, "the end of another exit of the token raises the note");
+    Ok(())
+}
+
+pub(crate) async fn the_newest_sale_has_the_highest_block(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 0).await?;
+    let other = world.store.add_leader(wallet(8), world.now()).await?;
+    let newest = async || world.store.newest_sale(world.leader, token(6)).await;
+    same!(newest().await?, None, "no sale yet");
+    let sale = |tx: u8, block: Option<i64>| TradeGroup { block, ..world.group(world.key(tx, Side::Sell)) };
+    let mut unanswered = sale(4, Some(40));
+    unanswered.parts = 0;
+    let mut of_other = sale(5, Some(50));
+    of_other.key.leader = other;
+    let bought = TradeGroup { block: Some(60), ..world.group(world.key(6, Side::Buy)) };
+    let groups = vec![sale(1, Some(10)), sale(2, Some(30)), sale(3, None), unanswered, of_other, bought];
+    world.commit(&DetectionCommit { groups, ..Default::default() }).await?;
+    same!(some(newest().await?, "newest sale")?.key, world.key(2, Side::Sell), "the newest sale");
+    Ok(())
+}
