@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::OrderId;
 use serde::{Deserialize, Serialize};
 
 /// How a simulator starts. Every field has a default.
@@ -83,6 +84,9 @@ pub struct Knobs {
     pub data_lag_ms: u64,
     /// Widest block range of `eth_getLogs`. Default 1000.
     pub max_log_range: u64,
+    /// Orders whose `OrderFilled` logs the JSON-RPC leaves out, as a provider that lost them would. Default
+    /// none.
+    pub hidden_fills: Vec<OrderId>,
     /// Blocks of state that `eth_call` can see; none = all. Default none.
     pub state_blocks: Option<u64>,
 }
@@ -102,6 +106,7 @@ impl Default for Knobs {
             finality_blocks: 3,
             data_lag_ms: 1_000,
             max_log_range: 1_000,
+            hidden_fills: Vec::new(),
             state_blocks: None,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{FromRequest, Path, Request, State},
+    extract::{FromRequest, Path, Query, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -54,6 +54,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/knobs", get(knobs).post(set_knobs))
         .route("/orders", get(orders))
         .route("/orders/{id}", get(order))
+        .route("/executions", get(executions))
         .route("/verdict", get(verdict))
         .with_state(Arc::clone(shared))
 }
@@ -108,7 +109,9 @@ async fn status(State(shared): App) -> Json<Value> {
             "now": now.to_string(),
             "head": world.chain().head(),
             "finalized": world.finalized(),
+            "newest_tx": world.chain().newest_tx(),
             "pending": world.chain().pending.iter().map(|tx| tx.hash).collect::<Vec<_>>(),
+            "late": world.late_orders(),
             "mode": world.mode,
         })
     }))
@@ -371,6 +374,19 @@ async fn order(State(shared): App, Path(id): Path<OrderId>) -> Response {
         None => (StatusCode::NOT_FOUND, Json(json!({ "error": format!("order {id} never arrived") })))
             .into_response(),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Since {
+    #[serde(default)]
+    seen: usize,
+}
+
+/// Orders of which something was executed or undone since `seen`, and what to ask for next.
+async fn executions(State(shared): App, Query(since): Query<Since>) -> Json<Value> {
+    let (seen, orders) = shared.with(|world, _| world.executions_since(since.seen));
+    Json(json!({ "seen": seen, "orders": orders }))
 }
 
 async fn verdict(State(shared): App) -> Reply {

@@ -36,19 +36,8 @@ pub(super) async fn post_order(
     body: Bytes,
 ) -> Response {
     let fault = shared.with(|world, _| world.faults.take(FaultTarget::Order, |_| true));
-    let kind = fault.map(|fault| fault.kind);
-    match kind {
-        Some(FaultKind::DropBefore) => return cut(&connection),
-        Some(FaultKind::Error500Before) => return Refusal::new(500, "Internal server error").into_response(),
-        Some(FaultKind::TimedOutText) => return Refusal::new(500, "order timed out").into_response(),
-        Some(FaultKind::TooManyRequests) => {
-            return Refusal { retry_after: Some(1), ..Refusal::new(429, "Too Many Requests") }
-                .into_response();
-        }
-        Some(FaultKind::TooEarly) => {
-            return Refusal { retry_after: Some(5), ..Refusal::new(425, "Too Early") }.into_response();
-        }
-        _ => {}
+    if let Some(kind) = fault.map(|fault| fault.kind).filter(|kind| kind.keeps_order_out()) {
+        return refusal_of(kind).map_or_else(|| cut(&connection), IntoResponse::into_response);
     }
     let submission = match prepare(&shared, &headers, &body) {
         Ok(submission) => submission,
@@ -75,8 +64,6 @@ async fn answer(shared: &Shared, connection: &Connection, fault: Option<Fault>, 
     let Some(fault) = fault else { return reply };
     match fault.kind {
         FaultKind::AcceptThenDrop => cut(connection),
-        FaultKind::Error500After => Refusal::new(500, "Internal server error").into_response(),
-        FaultKind::TimedOutTextAfter => Refusal::new(500, "order timed out").into_response(),
         FaultKind::Slow => {
             let mut stopped = shared.stopped.clone();
             tokio::select! {
@@ -90,7 +77,23 @@ async fn answer(shared: &Shared, connection: &Connection, fault: Option<Fault>, 
             connection.cut_after(130 + TRUNCATED_BODY);
             reply
         }
-        _ => reply,
+        kind => refusal_of(kind).map_or(reply, IntoResponse::into_response),
+    }
+}
+
+/// What a fault answers in the venue's place, whether or not the order was processed; `None` when it cuts
+/// the connection or lets the venue's own reply through.
+fn refusal_of(kind: FaultKind) -> Option<Refusal> {
+    match kind {
+        FaultKind::Error500Before | FaultKind::Error500After => {
+            Some(Refusal::new(500, "Internal server error"))
+        }
+        FaultKind::TimedOutText | FaultKind::TimedOutTextAfter => Some(Refusal::new(500, "order timed out")),
+        FaultKind::TooManyRequests => {
+            Some(Refusal { retry_after: Some(1), ..Refusal::new(429, "Too Many Requests") })
+        }
+        FaultKind::TooEarly => Some(Refusal { retry_after: Some(5), ..Refusal::new(425, "Too Early") }),
+        _ => None,
     }
 }
 
@@ -156,20 +159,15 @@ pub(super) async fn cancel_order(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
-    let key = match authenticate(&shared, &headers, "DELETE", "/order", &body) {
-        Ok(key) => key,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let Ok(cancel) = serde_json::from_slice::<Cancel>(&body) else {
-        return Refusal::bad("Invalid order payload").into_response();
-    };
+) -> Result<Response, Refusal> {
+    let key = authenticate(&shared, &headers, "DELETE", "/order", &body)?;
+    let cancel: Cancel = serde_json::from_slice(&body).map_err(|_| Refusal::bad("Invalid order payload"))?;
     let id = cancel.order.to_string();
     let reply = shared.with(|world, _| match world.cancel(cancel.order, &key.key) {
         Ok(()) => json!({ "canceled": [id], "not_canceled": {} }),
         Err(reason) => json!({ "canceled": [], "not_canceled": { id: reason } }),
     });
-    Json(reply).into_response()
+    Ok(Json(reply).into_response())
 }
 
 pub(super) async fn one_order(
@@ -177,16 +175,11 @@ pub(super) async fn one_order(
     Path(id): Path<String>,
     uri: Uri,
     headers: HeaderMap,
-) -> Response {
-    let key = match authenticate(&shared, &headers, "GET", uri.path(), b"") {
-        Ok(key) => key,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let Ok(id) = id.parse::<OrderId>() else { return Refusal::bad("Invalid orderID").into_response() };
-    match shared.with(|world, now| world.order_json(now, &key, id)) {
-        Some(order) => Json(order).into_response(),
-        None => Refusal::new(404, "order not found").into_response(),
-    }
+) -> Result<Response, Refusal> {
+    let key = authenticate(&shared, &headers, "GET", uri.path(), b"")?;
+    let id: OrderId = id.parse().map_err(|_| Refusal::bad("Invalid orderID"))?;
+    let order = shared.with(|world, now| world.order_json(now, &key, id));
+    Ok(Json(order.ok_or_else(|| Refusal::new(404, "order not found"))?).into_response())
 }
 
 #[derive(Deserialize)]
@@ -203,11 +196,8 @@ pub(super) async fn orders(
     Query(query): Query<OrdersQuery>,
     uri: Uri,
     headers: HeaderMap,
-) -> Response {
-    let key = match authenticate(&shared, &headers, "GET", uri.path(), b"") {
-        Ok(key) => key,
-        Err(refusal) => return refusal.into_response(),
-    };
+) -> Result<Response, Refusal> {
+    let key = authenticate(&shared, &headers, "GET", uri.path(), b"")?;
     let mut rows = shared.with(|world, now| match query.id {
         Some(id) => world.order_json(now, &key, id).into_iter().collect(),
         None => world.open_orders_json(now, &key),
@@ -216,7 +206,7 @@ pub(super) async fn orders(
         wanted.as_deref().is_none_or(|wanted| row.get(field).and_then(Value::as_str) == Some(wanted))
     };
     rows.retain(|row| passes(row, "market", &query.market) && passes(row, "asset_id", &query.asset_id));
-    page(rows, &query.next_cursor)
+    Ok(page(rows, &query.next_cursor))
 }
 
 #[derive(Deserialize)]
@@ -238,11 +228,8 @@ pub(super) async fn trades(
     Query(query): Query<TradesQuery>,
     uri: Uri,
     headers: HeaderMap,
-) -> Response {
-    let key = match authenticate(&shared, &headers, "GET", uri.path(), b"") {
-        Ok(key) => key,
-        Err(refusal) => return refusal.into_response(),
-    };
+) -> Result<Response, Refusal> {
+    let key = authenticate(&shared, &headers, "GET", uri.path(), b"")?;
     let filter = TradeFilter {
         id: query.id,
         taker: query.taker,
@@ -253,7 +240,7 @@ pub(super) async fn trades(
         after: query.after,
     };
     let rows = shared.with(|world, now| world.trades_json(now, &key, &filter));
-    page(rows, &query.next_cursor)
+    Ok(page(rows, &query.next_cursor))
 }
 
 /// One page of rows, as the CLOB pages.

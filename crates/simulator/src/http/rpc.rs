@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::U256;
-use alloy_sol_types::SolCall;
+use alloy_sol_types::{SolCall, SolEvent};
 use axum::{
     Json, Router,
     extract::State,
@@ -220,7 +220,16 @@ fn get_logs(world: &World, filter: &Value, head: u64) -> Answer {
                 None => false,
             })
     };
-    Ok(blocks.into_iter().flat_map(Block::logs).filter(matches).map(log_json).collect())
+    let told = |placed: &PlacedLog<'_>| matches(placed) && !is_hidden(world, placed);
+    Ok(blocks.into_iter().flat_map(Block::logs).filter(told).map(log_json).collect())
+}
+
+/// Whether a log is left out because its order's fills are (`hidden_fills`).
+fn is_hidden(world: &World, placed: &PlacedLog<'_>) -> bool {
+    let hidden = &world.knobs.hidden_fills;
+    !hidden.is_empty()
+        && placed.log.topics.first() == Some(&abi::OrderFilled::SIGNATURE_HASH.0)
+        && hidden.iter().any(|id| placed.log.topics.get(1) == Some(&id.0))
 }
 
 fn receipt(world: &World, hash: &Value, head: u64) -> Answer {

@@ -138,6 +138,13 @@ impl Chain {
         self.first
     }
 
+    /// Height of the newest block with a transaction; the first block while there is none.
+    #[must_use]
+    pub fn newest_tx(&self) -> u64 {
+        let newest = self.blocks.iter().rev().find(|block| !block.txs.is_empty());
+        newest.map_or(self.first, |block| block.number)
+    }
+
     /// A block by height.
     #[must_use]
     pub fn block(&self, number: u64) -> Option<&Block> {

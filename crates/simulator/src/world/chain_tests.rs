@@ -80,6 +80,29 @@ fn a_failed_trade_gives_everything_back_and_leaves_no_log() {
 }
 
 #[test]
+fn executions_are_told_when_made_and_when_undone() {
+    let mut world = world(Knobs::default());
+    assert_eq!(world.executions_since(0), (0, Vec::new()));
+    fault(&mut world, FaultKind::Failed);
+    let order = buy(1, 1_000);
+    place(&mut world, &order).unwrap();
+    let told = |world: &World, seen| {
+        let (next, orders) = world.executions_since(seen);
+        let statuses: Vec<_> = orders.iter().map(|order| (order.id, order.trades[0].status.name())).collect();
+        (next, statuses)
+    };
+    assert_eq!(told(&world, 0), (1, vec![(order.id, "MATCHED")]));
+    assert_eq!(told(&world, 1), (1, vec![]));
+    world.mine(NOW);
+    assert_eq!(told(&world, 1), (2, vec![(order.id, "FAILED")]));
+    let settled = buy(2, 1_000);
+    place(&mut world, &settled).unwrap();
+    world.mine(NOW);
+    assert_eq!(told(&world, 2), (3, vec![(settled.id, "MINED")]), "a block executes nothing more");
+    assert_eq!(told(&world, 9), (3, vec![]), "nobody has seen more than there was");
+}
+
+#[test]
 fn a_sale_of_shares_that_never_came_fails_too() {
     let mut world = world(Knobs::default());
     fault(&mut world, FaultKind::Failed);

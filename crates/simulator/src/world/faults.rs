@@ -68,6 +68,19 @@ impl FaultKind {
             _ => FaultTarget::Order,
         }
     }
+
+    /// Whether an order that this kind breaks is not even read.
+    #[must_use]
+    pub const fn keeps_order_out(self) -> bool {
+        matches!(
+            self,
+            Self::DropBefore
+                | Self::Error500Before
+                | Self::TimedOutText
+                | Self::TooManyRequests
+                | Self::TooEarly
+        )
+    }
 }
 
 /// A fault, `count` times.

@@ -1,7 +1,7 @@
 //! The venue's own books: every order it ever saw, every post, every trade. The witness by which
 //! "nothing lost, nothing doubled" is judged; never used to decide anything about money.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{Address, OrderId, Price, Shares, Side, Timestamp, TokenId, TxHash, Usd};
 use serde::Serialize;
@@ -202,6 +202,8 @@ pub struct Journal {
     trade_ids: BTreeMap<String, usize>,
     by_wallet: BTreeMap<Address, Vec<usize>>,
     live: BTreeMap<Address, Vec<OrderId>>,
+    /// Trades as they were made or undone, oldest first.
+    moves: Vec<usize>,
     /// Posts that were no order of a known signer: bad login, bad JSON, bad signature.
     pub strange_posts: u64,
 }
@@ -219,7 +221,24 @@ impl Journal {
             }
         }
         self.trades.push(trade);
+        self.moves.push(number);
         number
+    }
+
+    /// How often something was executed or undone so far.
+    #[must_use]
+    pub const fn moves(&self) -> usize {
+        self.moves.len()
+    }
+
+    /// Orders of which something was executed or undone after the first `seen` times.
+    #[must_use]
+    pub fn moved_since(&self, seen: usize) -> BTreeSet<OrderId> {
+        let moved = self.moves.get(seen..).unwrap_or_default().iter();
+        let trades = moved.filter_map(|number| self.trades.get(*number));
+        let orders =
+            trades.flat_map(|trade| trade.makers.iter().map(|maker| maker.order).chain([trade.taker_order]));
+        orders.filter(|id| self.orders.contains_key(id)).collect()
     }
 
     /// A trade by id.
@@ -252,6 +271,9 @@ impl Journal {
     /// Changes a trade's status.
     pub fn set_status(&mut self, number: usize, status: TradeStatus, tx: Option<TxHash>, now: Timestamp) {
         if let Some(trade) = self.trades.get_mut(number) {
+            if (trade.status == TradeStatus::Failed) != (status == TradeStatus::Failed) {
+                self.moves.push(number);
+            }
             trade.status = status;
             trade.tx = tx;
             trade.updated_at = now;

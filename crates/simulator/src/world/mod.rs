@@ -222,6 +222,12 @@ impl World {
         [block, late].into_iter().flatten().min()
     }
 
+    /// Orders that the venue will process later.
+    #[must_use]
+    pub fn late_orders(&self) -> usize {
+        self.late.len()
+    }
+
     /// Keeps an order that the venue will process later.
     pub fn defer(&mut self, due: Timestamp, submission: Submission) {
         self.arrivals = self.arrivals.saturating_add(1);

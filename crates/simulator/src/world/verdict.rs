@@ -115,6 +115,15 @@ impl World {
         self.journal.orders.iter().map(|(id, record)| self.report(*id, record)).collect()
     }
 
+    /// Orders of which something was executed or undone after the first `seen` times, by id, and how often
+    /// that has happened so far.
+    #[must_use]
+    pub fn executions_since(&self, seen: usize) -> (usize, Vec<OrderReport>) {
+        let orders = self.journal.moved_since(seen);
+        let reports = orders.into_iter().filter_map(|id| self.order_report(id)).collect();
+        (self.journal.moves(), reports)
+    }
+
     /// One order.
     #[must_use]
     pub fn order_report(&self, id: OrderId) -> Option<OrderReport> {

@@ -72,6 +72,36 @@ async fn a_leaders_fills_are_logged_and_indexed() {
 }
 
 #[tokio::test]
+async fn fills_can_be_hidden_from_the_logs_and_shown_again() {
+    let venue = Venue::manual().await;
+    let number = leader_trade(&venue, 7).await;
+    let filled = async || {
+        let logs = venue.rpc("eth_getLogs", leader_logs(number)).await["result"].clone();
+        let logs = logs.as_array().unwrap().iter();
+        let filled = logs.filter(|log| log["topics"][0].as_str().unwrap().starts_with("0xd543adfd"));
+        filled.map(|log| (log["topics"][1].clone(), log["logIndex"].clone())).collect::<Vec<_>>()
+    };
+    let all = filled().await;
+    let (first, _) = &all[0];
+    assert_eq!(venue.control("/knobs", json!({ "hidden_fills": [first] })).await.0, 200);
+    assert_eq!(filled().await, all[1..], "the others stay where they are");
+    assert_eq!(venue.control("/knobs", json!({ "hidden_fills": [] })).await.0, 200);
+    assert_eq!(filled().await, all);
+    venue.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_state_names_the_newest_block_with_a_transaction() {
+    let venue = Venue::manual().await;
+    let number = leader_trade(&venue, 7).await;
+    venue.mine();
+    let (_, state) = venue.get(format!("{}/", venue.running.control_url)).await;
+    assert_eq!((&state["newest_tx"], &state["head"]), (&json!(number), &json!(number + 1)));
+    assert_eq!((&state["pending"], &state["late"]), (&json!([]), &json!(0)));
+    venue.running.shutdown().await;
+}
+
+#[tokio::test]
 async fn v2_pages_by_cursor_while_rows_arrive() {
     let venue = Venue::manual().await;
     leader_trade(&venue, 7).await;
