@@ -1,0 +1,170 @@
+//! Parts that build on each other are decided one after the other, also when each takes several chunks.
+
+#![cfg(test)]
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use domain::{
+    Address, Clock, Shares, Side, Timestamp, TokenId, decide::Verdict, ids::RelationshipId, money::ONE,
+};
+use engine::{
+    limits::DECISION_CHUNK,
+    market_cache::MarketCache,
+    ports::{
+        reports::DecisionRecord,
+        store::{InstanceId, Store},
+        venue::{HistoryKind, HistoryResponse, TradeHistory, VenueError},
+    },
+    watcher::{Watcher, WatcherPorts},
+};
+use testkit::{
+    executor::block_on,
+    memory_store::MemoryStore,
+    simulation::{
+        explorer::run,
+        scenario::{Follower, Scenario, at, book, fill, leader_wallet, token},
+        tampering::Honest,
+        venue::{BookChange, LeaderTrade, Venue, VenueModel},
+        world::{Experiment, START, StoreFactory, World},
+    },
+};
+
+/// More followers than two chunks hold.
+const MANY: usize = 2 * DECISION_CHUNK + 100;
+const ALL: usize = 100_000;
+
+fn trade(second: u64, side: Side, shares: i64) -> LeaderTrade {
+    LeaderTrade {
+        at: at(second),
+        wallet: leader_wallet(1),
+        token: token(7),
+        side,
+        fills: vec![fill(shares, 50)],
+        shown_at: None,
+        dropped: false,
+    }
+}
+
+/// Many followers who copy a tenth, and a book that is deep enough for all of them.
+fn crowd(name: &str, followers: usize) -> Scenario {
+    let usual = Scenario::one_follower(name);
+    let one = usual.followers.first().cloned().unwrap();
+    let deep = BookChange {
+        at: START,
+        token: token(7),
+        book: book((50, 1_000_000), (50, 1_000_000)),
+        hollow: false,
+    };
+    Scenario { followers: vec![Follower { ..one }; followers], books: vec![deep], ..usual }
+}
+
+/// What a side's decisions order for each follower, summed over their parts.
+fn ordered(decisions: &[DecisionRecord], side: Side) -> BTreeMap<RelationshipId, i64> {
+    let mut sums = BTreeMap::new();
+    for decision in decisions.iter().filter(|decision| decision.key.side == side) {
+        let amount = match &decision.verdict {
+            Verdict::Copy(order) => order.amount,
+            Verdict::Skip(_) => 0,
+        };
+        *sums.entry(decision.relationship).or_default() += amount;
+    }
+    sums
+}
+
+fn decisions(store: &dyn Store) -> Vec<DecisionRecord> {
+    block_on(store.decisions_after(None, 0, ALL)).unwrap()
+}
+
+/// The leader buys 400 and sells 100 twice in one block: 40 bought, 20 sold, by the first sale alone.
+fn two_sales_in_one_block(followers: usize) {
+    let mut scenario = crowd("two sales in one block", followers);
+    let sale = trade(21, Side::Sell, 100);
+    scenario.trades = vec![trade(4, Side::Buy, 400), sale.clone(), sale];
+    let (run, world) =
+        run(&scenario, VenueModel::PLAIN, &[], &Honest, &|clock| Arc::new(MemoryStore::new(clock)), false);
+    let broken: Vec<_> = run.judgement.broken.iter().take(3).collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+    let decisions = decisions(world.unwrap().store.as_ref());
+    assert_eq!(decisions.len(), 3 * followers);
+    let sold = ordered(&decisions, Side::Sell);
+    assert_eq!(sold.len(), followers);
+    let wrong: Vec<_> = sold.iter().filter(|(_, amount)| **amount != 20 * ONE).take(3).collect();
+    assert!(wrong.is_empty(), "not 20 shares: {wrong:?}");
+}
+
+#[test]
+fn two_sales_of_a_token_in_one_block() {
+    two_sales_in_one_block(3);
+}
+
+#[test]
+fn two_sales_of_a_token_in_one_block_for_several_chunks_of_followers() {
+    two_sales_in_one_block(DECISION_CHUNK + 10);
+}
+
+/// The venue's history, which shows half of every trade.
+struct Half(Arc<Venue>);
+
+#[async_trait]
+impl TradeHistory for Half {
+    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<Vec<HistoryResponse>, VenueError> {
+        let mut responses = self.0.activity(wallet, since).await?;
+        for row in responses.iter_mut().flat_map(|response| &mut response.rows) {
+            if let HistoryKind::Trade { shares, .. } = &mut row.kind {
+                *shares = Shares(shares.0 / 2);
+            }
+        }
+        Ok(responses)
+    }
+
+    async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
+        self.0.positions(wallet).await
+    }
+}
+
+fn watcher(world: &World) -> Watcher {
+    let (store, clock): (Arc<dyn Store>, Arc<dyn Clock>) = (world.store.clone(), world.clock.clone());
+    Watcher::new(WatcherPorts {
+        queue: world.doorbell.clone(),
+        chain: Some(world.venue.clone()),
+        history: Some(Arc::new(Half(world.venue.clone()))),
+        markets: Arc::new(MarketCache::new(world.venue.clone(), store.clone(), clock.clone())),
+        instance: InstanceId("the watcher".to_owned()),
+        history_every: Duration::ZERO,
+        store,
+        clock,
+    })
+}
+
+/// The chain shows the rest of a buy whose first half is decided for the first thousand followers: everybody
+/// ends with a copy of the whole, nobody with a copy of the whole on top of the half.
+#[test]
+fn the_second_part_of_a_buy_while_the_first_is_still_being_decided() {
+    let mut scenario = crowd("half a buy, then the rest", MANY);
+    scenario.processes = Vec::new();
+    scenario.trades = vec![LeaderTrade { shown_at: Some(at(4)), ..trade(4, Side::Buy, 400) }];
+    let store: &StoreFactory = &|clock| Arc::new(MemoryStore::new(clock));
+    let (model, tampering) = (VenueModel::PLAIN, &Honest);
+    let world =
+        World::new(&Experiment { scenario: &scenario, model, faults: &[], tampering, store, digests: false });
+    let world = world.unwrap();
+    let mut watcher = watcher(&world);
+    let step = |watcher: &mut Watcher| block_on(watcher.step()).unwrap();
+    step(&mut watcher);
+    world.clock.advance(Duration::from_secs(5));
+    step(&mut watcher);
+    assert_eq!(decisions(world.store.as_ref()).len(), DECISION_CHUNK, "a chunk from the history");
+    world.clock.advance(Duration::from_secs(1));
+    step(&mut watcher);
+    let undecided = block_on(world.store.incomplete_parts()).unwrap();
+    assert_eq!(undecided.len(), 2, "the chain brings the second part before the first is decided for all");
+    while step(&mut watcher).busy {}
+
+    let decisions = decisions(world.store.as_ref());
+    assert_eq!(decisions.len(), 2 * MANY);
+    let bought = ordered(&decisions, Side::Buy);
+    assert_eq!(bought.len(), MANY);
+    let wrong: Vec<_> = bought.iter().filter(|(_, amount)| **amount != 20 * ONE).collect();
+    assert!(wrong.is_empty(), "{} of {MANY} followers do not buy for 20 $: {:?}", wrong.len(), wrong.first());
+}
