@@ -49,6 +49,10 @@ pub const LATE_BYTES: Duration = Duration::from_secs(60);
 pub const REVISIT_FIRST: Duration = Duration::from_secs(1);
 /// … and at last this often, until followers hold what they should.
 pub const REVISIT_LAST: Duration = Duration::from_secs(300);
+/// While an order of the token is open, an exit is looked at again after this.
+pub const REVISIT_OPEN: Duration = Duration::from_secs(2);
+/// An exit that the user's pause or a hold stops is looked at again after this.
+pub const REVISIT_BLOCKED: Duration = Duration::from_secs(20);
 /// Exits looked at again in one step.
 pub const REVISIT_BATCH: usize = 500;
 /// Orders claimed for settling at once.

@@ -95,6 +95,11 @@ pub(crate) async fn write_headers(connection: &mut Connection, headers: &[BlockH
 /// Takes blocks off the chain; the orders that lose fills.
 pub(crate) async fn orphan(connection: &mut Connection, blocks: &[Hash]) -> StoreResult<HashSet<OrderId>> {
     const HEADERS: &str = concat!("DELETE FROM chain_headers WHERE hash", in_blobs!("$1"));
+    const FACTORS: &str = concat!(
+        "DELETE FROM exit_factors WHERE block IN (SELECT number FROM chain_headers WHERE hash",
+        in_blobs!("$1"),
+        ")"
+    );
     const FILLS: &str = concat!(
         "UPDATE chain_fills SET canonical = 0 WHERE canonical = 1 AND block_hash",
         in_blobs!("$1"),
@@ -106,6 +111,7 @@ pub(crate) async fn orphan(connection: &mut Connection, blocks: &[Hash]) -> Stor
         return Ok(HashSet::new());
     }
     let list = hash_list(blocks);
+    sql::execute(connection, FACTORS, values![list.as_str()]).await?;
     sql::execute(connection, HEADERS, values![list.as_str()]).await?;
     sql::execute(connection, REDEMPTIONS, values![list.as_str()]).await?;
     order_ids(&sql::rows(connection, FILLS, values![list]).await?)

@@ -2,7 +2,7 @@
 
 use domain::{Timestamp, ids::IntentId};
 use engine::ports::{
-    detection::{ExitNote, ExitRevisit},
+    detection::{ExitNote, ExitRevisit, NextLook},
     store::StoreResult,
 };
 
@@ -47,18 +47,19 @@ pub(crate) async fn note_ended(
 /// What was looked at, while its version stands: due again, or settled.
 pub(crate) async fn write(
     connection: &mut Connection,
-    revisited: &[(ExitRevisit, Option<Timestamp>)],
+    revisited: &[(ExitRevisit, Option<NextLook>)],
 ) -> StoreResult<()> {
-    const AGAIN: &str = "UPDATE exit_revisits SET due = $4, tries = tries + 1, version = version + 1 \
+    const AGAIN: &str = "UPDATE exit_revisits SET due = $4, tries = $5, version = version + 1 \
         WHERE relationship_id = $1 AND token = $2 AND version = $3";
     const SETTLED: &str =
         "DELETE FROM exit_revisits WHERE relationship_id = $1 AND token = $2 AND version = $3";
-    for (revisit, again) in revisited {
+    for (revisit, next) in revisited {
         let key = values![revisit.relationship, revisit.token, revisit.version];
-        match again {
-            Some(due) => {
+        match next {
+            Some(NextLook { due, tries }) => {
                 let [relationship, token, version] = key;
-                sql::execute(connection, AGAIN, [relationship, token, version, (*due).into()]).await?;
+                let values = [relationship, token, version, (*due).into(), (*tries).into()];
+                sql::execute(connection, AGAIN, values).await?;
             }
             None => {
                 sql::execute(connection, SETTLED, key).await?;

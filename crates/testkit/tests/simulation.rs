@@ -12,14 +12,8 @@ use testkit::simulation::{
 fn told(name: &str, report: Report) -> Report {
     println!(
         "{name}: {} executions explored ({} more are the same); {} calls without faults, {} of them candidates; \
-         nothing bought in {}, left holding after the leader's exit in {}; {} open",
-        report.executions,
-        report.merged,
-        report.calls,
-        report.candidates,
-        report.missed,
-        report.stranded,
-        report.open,
+         nothing bought in {}; {} open",
+        report.executions, report.merged, report.calls, report.candidates, report.missed, report.open,
     );
     assert!(report.broken.is_empty(), "{name}: {:#?}", report.broken.iter().take(20).collect::<Vec<_>>());
     report

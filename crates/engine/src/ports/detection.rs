@@ -145,8 +145,8 @@ pub struct IntentFacts {
 pub struct DetectionCommit {
     /// New canonical headers, ascending.
     pub headers: Vec<BlockHeader>,
-    /// Hashes of blocks that are no longer canonical; their headers, fills and redemptions no longer count.
-    /// Applied before everything else here.
+    /// Hashes of blocks that are no longer canonical; their headers, fills and redemptions no longer count,
+    /// and factors of their heights are gone. Applied before everything else here.
     pub orphaned: Vec<Hash>,
     /// Source positions.
     pub cursors: Vec<(Source, i64)>,
@@ -166,8 +166,8 @@ pub struct DetectionCommit {
     pub decisions: Vec<NewDecision>,
     /// Exits to look at again.
     pub exit_notes: Vec<ExitNote>,
-    /// Exits looked at, while their version stands: to be looked at again then (`tries` rises), or settled.
-    pub revisited: Vec<(ExitRevisit, Option<Timestamp>)>,
+    /// Exits looked at, while their version stands: to be looked at again, or settled (`None`).
+    pub revisited: Vec<(ExitRevisit, Option<NextLook>)>,
     /// Markets learned (insert or replace).
     pub markets: Vec<Market>,
     /// What happened.
@@ -255,10 +255,19 @@ pub struct ExitRevisit {
     pub leader: LeaderId,
     /// What is held.
     pub token: TokenId,
-    /// How often it was looked at before.
+    /// How often it was looked at in vain.
     pub tries: u32,
     /// Raised by every note and every look: what was noted meanwhile is not lost.
     pub version: i64,
+}
+
+/// When an exit is looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextLook {
+    /// Then.
+    pub due: Timestamp,
+    /// Looks in vain so far.
+    pub tries: u32,
 }
 
 /// What earlier parts of a group decided for one relationship.

@@ -3,8 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use domain::{
-    Hash, OrderId, Timestamp,
-    trade::{GroupKey, SURPLUS_WINDOW},
+    Hash, OrderId, Side, Timestamp, TokenId,
+    exits::ExitFactor,
+    ids::LeaderId,
+    trade::{GroupKey, Part, PartKind, SURPLUS_WINDOW},
 };
 use tracing::{info, warn};
 
@@ -13,7 +15,7 @@ use crate::{
     deadline::venue_call,
     limits,
     ports::{
-        detection::{DetectionCommit, Source, StoredFill, StoredRedemption},
+        detection::{DetectionCommit, ExitNote, Source, StoredFill, StoredRedemption},
         store::{Event, EventKind},
         venue::{BlockHeader, ChainEvent, ChainEventKind, ChainReader, VenueError},
     },
@@ -185,9 +187,64 @@ impl Watcher {
         let own_keys: BTreeSet<GroupKey> =
             fills.iter().filter(|fill| own.contains(&fill.order)).filter_map(|fill| fill.group).collect();
         let pending = self.prepare_all(&parts, &groups, &own_keys, &mut commit).await?;
+        let factors = self.moved_sales(&parts, &groups).await?;
+        let gone = orphaned_fills.iter().filter_map(|fill| fill.group).map(|key| (key.leader, key.token));
+        let moved = factors.iter().map(|(leader, token, _)| (*leader, *token)).chain(gone).collect();
+        commit.exit_notes = self.moved_exits(moved, now).await?;
+        commit.factors.extend(factors);
         self.commit_parts(commit, pending).await?;
         self.advance_headers(&batch);
         Ok(())
+    }
+
+    /// What the leader kept over the blocks of sales that need no decision: they were decided in a block that
+    /// is gone, or under another hash. Factors of orphaned blocks go with them.
+    async fn moved_sales(
+        &self,
+        parts: &[Part],
+        groups: &GroupSet,
+    ) -> Result<Vec<(LeaderId, TokenId, ExitFactor)>, WatcherError> {
+        let mut factors = Vec::new();
+        let decided_now =
+            |key: &GroupKey| parts.iter().any(|part| part.key == *key && part.kind == PartKind::Trade);
+        for group in groups.changed() {
+            let sold = group.key.side == Side::Sell && group.quantity().shares.is_positive();
+            let Some(block) = group.block.filter(|_| sold && group.parts > 0 && !decided_now(&group.key))
+            else {
+                continue;
+            };
+            match self.leader_factor(&group, block).await {
+                Ok(factor) => factors.push((group.key.leader, group.key.token, factor)),
+                Err(VenueError::Refused { reason, .. }) => {
+                    warn!(%reason, tx = %group.key.tx, "balances of the leader are not available");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(factors)
+    }
+
+    /// Exits of tokens whose trades left their blocks are looked at again: what followers should hold may
+    /// have changed.
+    async fn moved_exits(
+        &self,
+        moved: BTreeSet<(LeaderId, TokenId)>,
+        now: Timestamp,
+    ) -> Result<Vec<ExitNote>, WatcherError> {
+        let mut notes = Vec::new();
+        for (leader, token) in moved {
+            for holder in self.store.exit_basis(leader, token).await?.holders {
+                let following = self.following.as_ref();
+                let known = following.and_then(|known| known.relationship(leader, holder.relationship));
+                notes.extend(known.map(|relationship| ExitNote {
+                    owner: relationship.owner,
+                    relationship: relationship.id,
+                    token,
+                    due: now.plus(limits::REVISIT_FIRST),
+                }));
+            }
+        }
+        Ok(notes)
     }
 
     /// Fills of leaders (after their baseline) and of our own orders.

@@ -167,7 +167,11 @@ impl Watcher {
 
     /// How much of the token the leader kept over the block: from the chain, or, without one, from what
     /// it holds now and what it sold.
-    async fn leader_factor(&self, group: &TradeGroup, block: i64) -> Result<ExitFactor, VenueError> {
+    pub(super) async fn leader_factor(
+        &self,
+        group: &TradeGroup,
+        block: i64,
+    ) -> Result<ExitFactor, VenueError> {
         let key = group.key;
         let wallet = self.wallet_of(key.leader).ok_or_else(|| VenueError::Refused {
             what: "balances".to_owned(),

@@ -26,7 +26,9 @@ use super::{
 use crate::{
     limits,
     ports::{
-        detection::{DetectionCommit, DetectionOutcome, ExitHolder, ExitNote, ExitRevisit, StoredPart},
+        detection::{
+            DetectionCommit, DetectionOutcome, ExitHolder, ExitNote, ExitRevisit, NextLook, StoredPart,
+        },
         following::{Relationship, RelationshipStatus},
     },
 };
@@ -35,8 +37,10 @@ use crate::{
 enum Look {
     /// Followers hold what they should, or never will through us.
     Settled,
-    /// Not now.
-    Later,
+    /// An order of the token is open: its end changes what is held.
+    Soon,
+    /// The user paused it, or a hold is in force.
+    Blocked,
     /// Decide.
     Sell(Relationship),
 }
@@ -89,15 +93,20 @@ impl Watcher {
                 Some(_) => self.look(relationship, holder, &stored.factors, now),
                 None => Look::Settled,
             };
-            let again = match look {
+            let after = |pause| Some(NextLook { due: now.plus(pause), tries: revisit.tries });
+            let next = match look {
                 Look::Settled => None,
-                Look::Later => Some(now.plus(pause_after(revisit.tries))),
+                Look::Soon => after(limits::REVISIT_OPEN),
+                Look::Blocked => after(limits::REVISIT_BLOCKED),
                 Look::Sell(relationship) => {
                     sellers.push(relationship);
-                    Some(now.plus(pause_after(revisit.tries)))
+                    Some(NextLook {
+                        due: now.plus(pause_after(revisit.tries)),
+                        tries: revisit.tries.saturating_add(1),
+                    })
                 }
             };
-            commit.revisited.push((revisit, again));
+            commit.revisited.push((revisit, next));
         }
         let basis = Basis::Exit { holders, factors: stored.factors };
         let Some(sale) = sale.filter(|_| !sellers.is_empty()) else {
@@ -123,8 +132,11 @@ impl Watcher {
             .following
             .as_ref()
             .is_none_or(|following| following.blocked(&relationship, Side::Sell, now).is_some());
-        if blocked || holder.open_entries || holder.open_exits.is_positive() {
-            return Look::Later;
+        if holder.open_entries || holder.open_exits.is_positive() {
+            return Look::Soon;
+        }
+        if blocked {
+            return Look::Blocked;
         }
         // Numbers beyond computing keep everything: when in doubt nothing is sold.
         let target = exit_target(&holder.buys, factors).unwrap_or(holder.held);
@@ -162,7 +174,7 @@ impl Watcher {
                 Verdict::Skip(_) => {
                     let relationship = decision.relationship;
                     let own = commit.revisited.iter_mut().find(|(one, _)| one.relationship == relationship);
-                    own.into_iter().for_each(|(_, again)| *again = None);
+                    own.into_iter().for_each(|(_, next)| *next = None);
                 }
             }
         }

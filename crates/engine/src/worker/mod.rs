@@ -194,10 +194,13 @@ impl Worker {
                     won.push(Won { send_before: send_before(&record, uptime), record });
                 }
                 SignedOutcome::NotWaiting => {}
-                SignedOutcome::Blocked => blocked.push(&planned.waiting),
+                SignedOutcome::Blocked => blocked.push((planned.waiting.intent.id, EndReason::Blocked)),
             }
         }
-        self.put_away_blocked(&blocked).await?;
+        if !blocked.is_empty() {
+            // Missed entries are never replayed stale; exits are looked at again when nothing blocks them.
+            self.store.end_intents(&blocked, self.clock.now()).await?;
+        }
         Ok(won)
     }
 
@@ -213,22 +216,6 @@ impl Worker {
             .filter(ours)
             .map(|record| Won { send_before: send_before(&record, uptime), record })
             .collect())
-    }
-
-    /// A blocked entry is over (missed entries are never replayed stale); a blocked exit waits.
-    async fn put_away_blocked(&self, blocked: &[&WaitingIntent]) -> StoreResult<()> {
-        let now = self.clock.now();
-        let (entries, exits): (Vec<_>, Vec<_>) =
-            blocked.iter().map(|waiting| &waiting.intent).partition(|intent| intent.side == Side::Buy);
-        let ends: Vec<_> = entries.iter().map(|intent| (intent.id, EndReason::Blocked)).collect();
-        if !ends.is_empty() {
-            self.store.end_intents(&ends, now).await?;
-        }
-        let exits: Vec<_> = exits.iter().map(|intent| intent.id).collect();
-        if !exits.is_empty() {
-            self.store.put_off(&exits, now.plus(Duration::from_secs(5))).await?;
-        }
-        Ok(())
     }
 
     async fn send_all(&self, won: Vec<Won>) -> Vec<(OrderRecord, Learned)> {

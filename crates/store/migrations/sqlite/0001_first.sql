@@ -231,6 +231,7 @@ CREATE TABLE exit_factors (
     shares_after  INTEGER NOT NULL,
     PRIMARY KEY (leader_id, token, block)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX exit_factors_by_block ON exit_factors (block);
 
 -- What followers hold may differ from what they should hold, and no open exit answers that: to be looked at.
 CREATE TABLE exit_revisits (

@@ -9,7 +9,7 @@ use domain::{
 };
 use engine::ports::{
     detection::{
-        DetectionCommit, DetectionOutcome, ExitNote, ExitRevisit, IntentFacts, Lane, NewDecision,
+        DetectionCommit, DetectionOutcome, ExitNote, ExitRevisit, IntentFacts, Lane, NewDecision, NextLook,
         QueuedIntent, StoredFill, StoredPart, StoredRedemption,
     },
     execution::{Intent, IntentCause},
@@ -48,7 +48,7 @@ impl State {
         self.factors
             .extend(factors.map(|(leader, token, factor)| ((*leader, *token, factor.block), *factor)));
         commit.exit_notes.iter().for_each(|note| self.note_exit(note));
-        commit.revisited.iter().for_each(|(revisit, again)| self.revisited(revisit, *again));
+        commit.revisited.iter().for_each(|(revisit, next)| self.revisited(revisit, *next));
         commit.parts.iter().for_each(|part| self.add_part(part));
         self.markets.extend(commit.markets.iter().map(|market| (market.token, market.clone())));
         let mut waiting = Vec::new();
@@ -107,6 +107,13 @@ impl State {
         if blocks.is_empty() {
             return orders;
         }
+        let gone: BTreeSet<i64> = self
+            .headers
+            .values()
+            .filter(|known| blocks.contains(&known.hash))
+            .map(|known| known.number)
+            .collect();
+        self.factors.retain(|(_, _, block), _| !gone.contains(block));
         self.headers.retain(|_, header| !blocks.contains(&header.hash));
         for ((block, _), row) in &mut self.fills {
             if row.canonical && blocks.contains(block) {
@@ -157,16 +164,16 @@ impl State {
             .version += 1;
     }
 
-    fn revisited(&mut self, looked: &ExitRevisit, again: Option<Timestamp>) {
+    fn revisited(&mut self, looked: &ExitRevisit, next: Option<NextLook>) {
         let key = (looked.relationship, looked.token);
         let Some(row) = self.revisits.get_mut(&key).filter(|row| row.revisit.version == looked.version)
         else {
             return;
         };
-        match again {
-            Some(due) => {
+        match next {
+            Some(NextLook { due, tries }) => {
                 row.due = due;
-                row.revisit.tries += 1;
+                row.revisit.tries = tries;
                 row.revisit.version += 1;
             }
             None => {

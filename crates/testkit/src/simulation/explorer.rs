@@ -53,10 +53,6 @@ pub struct Report {
     pub candidates: usize,
     /// Second faults that others stand for.
     pub merged: usize,
-    /// Executions in which followers still hold what their leader has sold.
-    pub stranded: usize,
-    /// Some of them, in words.
-    pub stranded_runs: Vec<String>,
     /// Executions in which nothing was bought.
     pub missed: usize,
     /// Broken executions of a kind that is an open question (bytes in the network outlive their sender).
@@ -261,10 +257,6 @@ impl Run {
 impl Report {
     fn take(&mut self, run: &Run) {
         self.executions += 1;
-        self.stranded += usize::from(run.judgement.stranded);
-        if run.judgement.stranded && self.stranded_runs.len() < 50 {
-            self.stranded_runs.push(run.story());
-        }
         self.missed += usize::from(run.judgement.bought == 0);
         if !run.judgement.broken.is_empty() && is_open(&run.faults) {
             self.open += 1;
@@ -275,10 +267,8 @@ impl Report {
 
     fn add(&mut self, other: Self) {
         self.executions += other.executions;
-        self.stranded += other.stranded;
         self.open += other.open;
         self.missed += other.missed;
-        self.stranded_runs.extend(other.stranded_runs);
         self.broken.extend(other.broken);
         self.broken.sort();
     }

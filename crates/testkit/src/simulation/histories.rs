@@ -115,6 +115,11 @@ fn scenario(seed: u64, dice: &mut Dice) -> Scenario {
             let second = 4 + dice.roll(60);
             scenario.books.push(book_change(dice, token_number, second));
         }
+        // A book that shows what nobody gives would keep exits trying for ever.
+        let own = scenario.books.iter_mut().filter(|change| change.token == token(token_number));
+        if let Some(last) = own.max_by_key(|change| change.at) {
+            last.hollow = false;
+        }
     }
     for _ in 0..3 + dice.roll(6) {
         let second = 4 + dice.roll(60);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use domain::{
     OrderId, Shares, Side, TokenId,
     decide::Verdict,
+    exits::{exit_target, shares_to_sell},
     ids::{IntentId, RelationshipId},
     lifecycle::{Filled, OrderAlarm},
     money::{LOT, ONE},
@@ -15,14 +16,14 @@ use engine::{
     orders::booked_so_far,
     ports::{
         execution::{Intent, OrderRecord},
-        following::Leader,
+        following::{Leader, RelationshipStatus},
         reports::{DecisionRecord, IntentEnd},
         store::{EventKind, Store, StoreResult},
     },
 };
 
 use super::{
-    scenario::{Scenario, follower_wallet, leader_wallet, token},
+    scenario::{MINIMUM, Scenario, follower_wallet, leader_wallet, token},
     venue::VenueLine,
     world::World,
 };
@@ -44,8 +45,6 @@ pub struct Judgement {
     pub attempts: usize,
     /// Copies decided.
     pub copies: usize,
-    /// Followers still hold what their leader has sold.
-    pub stranded: bool,
 }
 
 /// Everything stored that is judged.
@@ -84,6 +83,7 @@ pub fn judge(world: &World, scenario: &Scenario) -> StoreResult<Judgement> {
     block_on(books_are_clear(world, &stored, &mut broken))?;
     copies_are_bounded(world, scenario, &stored, &lines, &mut broken);
     exits_are_bounded(world, scenario, &stored, &lines, &mut broken);
+    block_on(exits_converge(world, scenario, &mut broken))?;
     block_on(money_is_there(world, scenario, &stored, &mut broken))?;
     let most = 2 * stored.intents.len() + 2;
     if world.doorbell.longest() > most {
@@ -100,7 +100,6 @@ pub fn judge(world: &World, scenario: &Scenario) -> StoreResult<Judgement> {
         of_side.map(|line| line.executed().quantity.shares.0).sum()
     };
     Ok(Judgement {
-        stranded: stranded(world, scenario),
         broken,
         bought: total(Side::Buy),
         sold: total(Side::Sell),
@@ -340,8 +339,11 @@ fn exits_are_bounded(
                     let intent = &record.intent;
                     (intent.relationship, intent.token, intent.side) == (*relationship, token, side)
                 });
-                let lines = records.filter_map(|record| lines.get(&record.order.id));
-                lines.map(|line| i128::from(line.executed().quantity.shares.0)).sum()
+                // A buy whose settlement failed may have been sold before that.
+                let trades =
+                    records.filter_map(|record| lines.get(&record.order.id)).flat_map(|line| &line.trades);
+                let counted = trades.filter(|trade| side == Side::Buy || !trade.failed);
+                counted.map(|trade| i128::from(trade.filled.quantity.shares.0)).sum()
             };
             let times = |side: Side| {
                 let own = happened
@@ -394,14 +396,39 @@ async fn money_is_there(
     Ok(())
 }
 
-/// Whether a follower holds a tradable amount of what its leader no longer holds at all.
-fn stranded(world: &World, scenario: &Scenario) -> bool {
-    let Ok(positions) = block_on(world.store.positions(None)) else { return false };
-    scenario.followers.iter().zip(&world.relationships).any(|(follower, (_, relationship))| {
-        positions.iter().any(|record| {
-            let gone = world.venue.balance(leader_wallet(follower.leader), record.token) <= Shares::ZERO;
-            let held = record.position.shares >= Shares(5 * ONE);
-            record.relationship == *relationship && gone && held
-        })
-    })
+/// Followers hold no more than the share of their copies that their leader kept, wherever somebody buys it,
+/// and what the leader kept is what the chain says.
+async fn exits_converge(world: &World, scenario: &Scenario, broken: &mut Vec<String>) -> StoreResult<()> {
+    let relationships = world.store.relationships(None).await?;
+    for (follower, (_, relationship)) in scenario.followers.iter().zip(&world.relationships) {
+        let Some(known) = relationships.iter().find(|known| known.id == *relationship) else { continue };
+        let follows = follower.policy.follow_exits && known.status == RelationshipStatus::Active;
+        for token in scenario.tokens.iter().map(|number| token(*number)) {
+            let basis = world.store.exit_basis(known.leader, token).await?;
+            let wallet = leader_wallet(follower.leader);
+            for factor in basis.factors.iter().filter(|_| scenario.reads_chain) {
+                let true_ones = (
+                    world.venue.balance_at(wallet, token, factor.block - 1),
+                    world.venue.balance_at(wallet, token, factor.block),
+                );
+                if (factor.before, factor.after) != true_ones {
+                    broken
+                        .push(format!("the leader kept {factor:?} of {token}, the chain has {true_ones:?}"));
+                }
+            }
+            let Some(holder) = basis.holders.iter().find(|holder| holder.relationship == *relationship)
+            else {
+                continue;
+            };
+            let target = exit_target(&holder.buys, &basis.factors).unwrap_or(holder.held);
+            let left = shares_to_sell(holder.held, target, Shares::ZERO);
+            if follows && left >= MINIMUM && world.venue.buys(token) {
+                broken.push(format!(
+                    "relationship {relationship}: holds {}, should hold {target} of {token}",
+                    holder.held
+                ));
+            }
+        }
+    }
+    Ok(())
 }

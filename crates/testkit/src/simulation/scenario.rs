@@ -102,14 +102,17 @@ pub fn token(number: u8) -> TokenId {
     TokenId([number; 32])
 }
 
-/// A market with a cent tick, five shares minimum and a fee.
+/// The smallest order of a market.
+pub const MINIMUM: Shares = Shares(5 * ONE);
+
+/// A market with a cent tick, a minimum and a fee.
 #[must_use]
 pub fn market(number: u8) -> Option<Market> {
     Some(Market {
         token: token(number),
         condition: ConditionId::from_slice(&[number; 32]).ok()?,
         tick: TickSize::Hundredth,
-        minimum_size: Shares(5 * ONE),
+        minimum_size: MINIMUM,
         negative_risk: false,
         fee: FeeSchedule { rate: 70_000, exponent: 1 },
         accepting_orders: true,

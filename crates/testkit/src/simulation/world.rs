@@ -48,8 +48,6 @@ pub const WARM: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(7_200);
 /// How often the loops of a process come round when there is nothing to do.
 const TICK: Duration = Duration::from_secs(1);
-/// An exit that was looked at this often in vain is looked at no more before a run ends: some two minutes.
-const REVISITS: u32 = 7;
 
 /// Makes the store of a run; the clock is the store's own.
 pub type StoreFactory = dyn Fn(Arc<dyn Clock>) -> Arc<dyn Store> + Send + Sync;
@@ -206,9 +204,12 @@ impl World {
             if waiting > 0 {
                 return waits("an intent waits");
             }
-            // Who is paused for good is looked at for ever, less and less often.
+            // Who is paused, or finds nobody who buys, is looked at for ever.
+            let relationships = store.relationships(None).await?;
+            let active =
+                |id| relationships.iter().any(|one| one.id == id && one.status == RelationshipStatus::Active);
             let revisits = store.due_revisits(far, usize::MAX).await?;
-            if revisits.iter().any(|revisit| revisit.tries < REVISITS) {
+            if revisits.iter().any(|one| active(one.relationship) && self.venue.buys(one.token)) {
                 return waits("an exit is to be looked at again");
             }
             Ok((!self.doorbell.is_empty()).then(|| "the queue is not empty".to_owned()))

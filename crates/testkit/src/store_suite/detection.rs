@@ -250,6 +250,16 @@ pub(crate) async fn the_newest_factor_of_a_block_stands(bench: Bench) -> CaseRes
     let basis = world.store.exit_basis(leader, sold).await?;
     same!(basis.factors, [factor(10, 90), factor(20, 40)], "factors by block");
     same!(basis.holders, [], "holders");
+    // They are of a chain: when it is replaced from a height on, they go.
+    let headers = vec![header(10, 10, 9), header(20, 20, 19)];
+    world.commit(&DetectionCommit { headers, ..Default::default() }).await?;
+    let again = vec![(leader, sold, factor(20, 30))];
+    let replaced = DetectionCommit { orphaned: vec![hash(20)], ..Default::default() };
+    world.commit(&replaced).await?;
+    same!(world.store.exit_basis(leader, sold).await?.factors, [factor(10, 90)], "factors of what is left");
+    let same_height = DetectionCommit { orphaned: vec![hash(10)], factors: again, ..Default::default() };
+    world.commit(&same_height).await?;
+    same!(world.store.exit_basis(leader, sold).await?.factors, [factor(20, 30)], "a factor read anew");
     Ok(())
 }
 

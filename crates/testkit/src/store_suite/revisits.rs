@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{Side, Timestamp, ids::RelationshipId, trade::TradeGroup};
 use engine::ports::{
-    detection::{DetectionCommit, ExitNote, ExitRevisit},
+    detection::{DetectionCommit, ExitNote, ExitRevisit, NextLook},
     execution::{EndReason, OrderUpdate},
 };
 
@@ -23,7 +23,7 @@ fn note(world: &World, relationship: RelationshipId, of: u8, due: Timestamp) -> 
 async fn write(
     world: &World,
     notes: Vec<ExitNote>,
-    looked: Vec<(ExitRevisit, Option<Timestamp>)>,
+    looked: Vec<(ExitRevisit, Option<NextLook>)>,
 ) -> CaseResult {
     let commit = DetectionCommit { exit_notes: notes, revisited: looked, ..Default::default() };
     world.commit(&commit).await.map(drop)
@@ -61,16 +61,16 @@ pub(crate) async fn a_look_counts_while_its_version_stands(bench: Bench) -> Case
     let due = async |at| world.store.due_revisits(at, 9).await;
     write(&world, vec![note(&world, relationship, 6, now)], Vec::new()).await?;
     let looked = only(due(now).await?, "note")?;
-    write(&world, Vec::new(), vec![(looked, Some(again))]).await?;
+    write(&world, Vec::new(), vec![(looked, Some(NextLook { due: again, tries: 3 }))]).await?;
     same!(due(now).await?, [], "after it was put off");
     let second = only(due(again).await?, "note put off")?;
-    same!(second.tries, 1, "looks so far");
+    same!(second.tries, 3, "looks so far");
     // The same look, repeated after a lost answer, changes nothing; nor does one that missed a note.
     write(&world, Vec::new(), vec![(looked, None)]).await?;
     write(&world, vec![note(&world, relationship, 6, now)], Vec::new()).await?;
     write(&world, Vec::new(), vec![(second, None)]).await?;
     let third = only(due(again).await?, "note that was raised")?;
-    same!((third.tries, third.version > second.version), (1, true), "after looks that were too old");
+    same!((third.tries, third.version > second.version), (3, true), "after looks that were too old");
     write(&world, Vec::new(), vec![(third, None)]).await?;
     same!(due(FAR).await?, [], "after it was settled");
     Ok(())

@@ -31,6 +31,11 @@ impl VenueBook {
         (!empty).then(|| self.book.clone())
     }
 
+    /// Whether a sale at the best bid would find somebody.
+    pub fn buys(&self) -> bool {
+        !self.hollow && !self.book.bids.is_empty()
+    }
+
     /// Takes what an order may still give, within its limit. Whole lots of 0.0001 shares.
     fn take(&mut self, plan: &OrderPlan, left: i64) -> Quantity {
         let levels = match plan.side {

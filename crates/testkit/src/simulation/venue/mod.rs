@@ -235,6 +235,18 @@ impl Venue {
         state.balance(wallet, token, state.chain.head().number)
     }
 
+    /// A wallet's shares at the end of a block.
+    #[must_use]
+    pub fn balance_at(&self, wallet: Address, token: TokenId, height: i64) -> Shares {
+        self.now().balance(wallet, token, height)
+    }
+
+    /// Whether somebody really buys a token now.
+    #[must_use]
+    pub fn buys(&self, token: TokenId) -> bool {
+        self.now().books.get(&token).is_some_and(matching::VenueBook::buys)
+    }
+
     /// Whether nothing more will happen by itself: no trade to come, nothing on its way into a final block.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
