@@ -99,8 +99,8 @@ pub async fn answer(store: &dyn Store, clock: &dyn Clock, request: &Request) -> 
             Ok(said(&activity.render(style(*colour)), serde_json::to_value(&activity.lines)?))
         }
         Request::Verify => {
-            let report =
-                verify(store, &Eip712Ids { chain: Chain::Polygon }, None, VerifyOptions::default()).await?;
+            let ids = Eip712Ids { chain: Chain::Polygon };
+            let report = verify(store, &ids, VerifyOptions::default()).await?;
             let text = report.to_string();
             Ok(Answer { ok: report.is_clean(), ..said(&text, serde_json::to_value(&report)?) })
         }

@@ -3,6 +3,9 @@
 //! and in the venue's own books.
 
 #[cfg(test)]
+#[path = "faults/agreement.rs"]
+mod agreement;
+#[cfg(test)]
 #[path = "faults/directory.rs"]
 mod directory;
 #[cfg(test)]

@@ -68,6 +68,15 @@ pub struct SeenPosts {
     pub refused: u32,
 }
 
+/// Orders of which something was executed or undone.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Executions {
+    /// What to ask for next.
+    pub seen: usize,
+    /// The orders, by id.
+    pub orders: Vec<SeenOrder>,
+}
+
 /// The simulator's judgement of itself.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct SimulatorVerdict {
@@ -84,8 +93,12 @@ pub struct Status {
     pub head: i64,
     /// Newest final block.
     pub finalized: i64,
+    /// Newest block with a transaction.
+    pub newest_tx: i64,
     /// Transactions that wait for a block.
     pub pending: Vec<TxHash>,
+    /// Orders that the venue will process later.
+    pub late: usize,
 }
 
 fn side<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Side, D::Error> {
@@ -240,6 +253,14 @@ impl Control {
     /// As [`Control::add_wallet`].
     pub async fn orders(&self) -> anyhow::Result<Vec<SeenOrder>> {
         self.call(Method::GET, "/orders", None).await
+    }
+
+    /// Orders of which something was executed or undone since `seen`.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn executions(&self, seen: usize) -> anyhow::Result<Executions> {
+        self.call(Method::GET, &format!("/executions?seen={seen}"), None).await
     }
 
     /// Its judgement of itself.

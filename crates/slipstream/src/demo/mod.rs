@@ -57,6 +57,9 @@ use crate::{
 const BLOCK_MS: u64 = 250;
 /// How long a demo may take to settle after its last trade.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(150);
+/// An exit that is looked at again that soon is waited for; one that cannot be carried out is put off for
+/// longer and longer.
+const REVISITED_SOON: Duration = Duration::from_secs(2);
 /// Time between pictures.
 const PICTURE_EVERY: Duration = Duration::from_millis(250);
 
@@ -112,6 +115,7 @@ pub struct Demo {
     control: Control,
     clock: Arc<dyn Clock>,
     store: Arc<dyn Store>,
+    chain: Arc<dyn ChainReader>,
     venue_down: bool,
     /// Following a real wallet: without a chain nothing is ever final.
     live: bool,
@@ -123,6 +127,21 @@ pub struct Demo {
     pub data_dir: PathBuf,
     /// Kept so that a temporary directory lives as long as the demo.
     temporary: Option<TemporaryDirectory>,
+}
+
+/// What a demo has gathered, and whom it can be held against.
+#[derive(Clone, Copy)]
+pub struct DemoParts<'a> {
+    /// Pictures and orders.
+    pub collector: &'a Collector,
+    /// The simulator's books.
+    pub control: &'a Control,
+    /// The system of record.
+    pub store: &'a dyn Store,
+    /// The chain on which the simulator settles.
+    pub chain: &'a dyn ChainReader,
+    /// What was played.
+    pub played: &'a Mutex<Played>,
 }
 
 /// A directory that is removed when dropped.
@@ -197,7 +216,7 @@ impl Demo {
             queue: Arc::new(queue::InProcessQueue::new(Arc::clone(&clock))),
             gateway: Arc::clone(&clob) as Arc<dyn OrderGateway>,
             markets: clob as Arc<dyn MarketData>,
-            chain: (!is_live).then_some(chain),
+            chain: (!is_live).then(|| Arc::clone(&chain)),
             history: Some(history),
             clock: Arc::clone(&clock),
             salts: secret,
@@ -220,6 +239,7 @@ impl Demo {
             control,
             clock,
             store,
+            chain,
             venue_down: false,
             live: is_live,
             simulator,
@@ -301,28 +321,45 @@ impl Demo {
         self.collector.note_broken(at, words, self.venue_down);
     }
 
-    /// Nothing waits, nothing is due, and everything played is final.
+    /// Whether everything played, and everything it led to, is final: nothing is on its way at the venue,
+    /// the newest block with a transaction is final and read, and nothing waits in the store. The head is no
+    /// measure: empty blocks go on for ever. Asked in the order in which things happen, so that nothing
+    /// passes from a place not asked yet to one that was.
     async fn is_settled(&self) -> anyhow::Result<bool> {
-        if !self.store.incomplete_parts().await?.is_empty() {
-            return Ok(false);
-        }
-        if self.live {
-            return Ok(self.store.count_open_work().await? == 0);
-        }
+        let (store, now) = (self.store.as_ref(), self.clock.now());
         let status = self.control.status().await?;
-        let read_to = self.store.cursor(Source::Chain).await?.unwrap_or(0);
-        if !status.pending.is_empty() || read_to < status.finalized {
+        if !status.pending.is_empty() || status.late > 0 {
             return Ok(false);
         }
-        let groups = self.store.unsettled_groups(i64::MAX, self.clock.now(), 1).await?;
-        let redemptions = self.store.unbooked_redemptions(i64::MAX, 1).await?;
-        Ok(groups.is_empty() && redemptions.is_empty() && self.store.count_open_work().await? == 0)
+        if !self.live && !self.has_read(status.newest_tx).await? {
+            return Ok(false);
+        }
+        let quiet = store.incomplete_parts().await?.is_empty()
+            && store.unbooked_redemptions(i64::MAX, 1).await?.is_empty()
+            && store.due_revisits(now.plus(REVISITED_SOON), 1).await?.is_empty();
+        Ok(quiet && store.count_open_work().await? == 0)
     }
 
-    /// Pictures, orders and the simulator's books, for the report.
+    /// Whether detection has read this block, knows it as final, and has settled every trade up to it.
+    async fn has_read(&self, block: i64) -> anyhow::Result<bool> {
+        for source in [Source::Chain, Source::Finalized] {
+            if self.store.cursor(source).await?.is_none_or(|read| read < block) {
+                return Ok(false);
+            }
+        }
+        Ok(self.store.unsettled_groups(i64::MAX, self.clock.now(), 1).await?.is_empty())
+    }
+
+    /// What the report is gathered from.
     #[must_use]
-    pub const fn parts(&self) -> (&Collector, &Control, &Arc<dyn Store>, &Arc<Mutex<Played>>) {
-        (&self.collector, &self.control, &self.store, &self.played)
+    pub fn parts(&self) -> DemoParts<'_> {
+        DemoParts {
+            collector: &self.collector,
+            control: &self.control,
+            store: self.store.as_ref(),
+            chain: self.chain.as_ref(),
+            played: &self.played,
+        }
     }
 
     /// Stops everything in order.

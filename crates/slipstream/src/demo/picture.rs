@@ -18,7 +18,7 @@ use domain::{
     trade::{GroupKey, Quantity},
 };
 use engine::ports::{
-    execution::OrderRecord,
+    execution::{Intent, OrderRecord},
     reports::DecisionRecord,
     store::{EventKind, Store},
 };
@@ -144,6 +144,9 @@ pub struct Collector {
     missing_since: HashMap<TxHash, Duration>,
     answered: BTreeSet<TxHash>,
     markets: HashMap<TokenId, (String, String)>,
+    /// What the venue executed of every order, as of the first so many executions.
+    executed: HashMap<OrderId, Quantity>,
+    executions: usize,
 }
 
 impl Collector {
@@ -171,6 +174,8 @@ impl Collector {
             missing_since: HashMap::new(),
             answered: BTreeSet::new(),
             markets: HashMap::new(),
+            executed: HashMap::new(),
+            executions: 0,
         }
     }
 
@@ -358,40 +363,74 @@ impl Collector {
         Ok(())
     }
 
+    /// What the venue executed since it was asked last is added to what is known, so that a picture costs
+    /// what is new and not what has ever been traded.
     async fn doubled(&mut self) -> anyhow::Result<usize> {
-        let mut executed: HashMap<IntentId, (i64, usize, i64, Side)> = HashMap::new();
-        let mut strange = 0;
-        for seen in self.control.orders().await? {
-            let executed_now = seen.executed();
-            if executed_now == Quantity::ZERO {
-                continue;
-            }
-            if !self.orders.contains_key(&seen.id)
-                && let Some(record) = self.store.orders(&[seen.id]).await?.pop()
-            {
-                self.orders.insert(seen.id, record);
-            }
-            let Some(record) = self.orders.get(&seen.id) else {
-                strange += 1;
-                continue;
-            };
-            let intent = &record.intent;
-            let line = executed.entry(intent.id).or_insert((0, 0, intent.amount, intent.side));
-            line.0 += match intent.side {
-                Side::Buy => executed_now.usd.0,
-                Side::Sell => executed_now.shares.0,
-            };
-            line.1 += 1;
+        let news = self.control.executions(self.executions).await?;
+        self.executions = news.seen;
+        self.executed.extend(news.orders.iter().map(|order| (order.id, order.executed())));
+        let unread: Vec<OrderId> =
+            self.executed.keys().filter(|id| !self.orders.contains_key(*id)).copied().collect();
+        for page in unread.chunks(PAGE) {
+            let found = self.store.orders(page).await?;
+            self.orders.extend(found.into_iter().map(|record| (record.order.id, record)));
         }
-        let over = executed
-            .values()
-            .filter(|(filled, orders, amount, side)| filled > amount || (*side == Side::Buy && *orders > 1))
-            .count();
-        Ok(strange + over)
+        Ok(doubled(&self.executed, &self.orders))
     }
+}
+
+/// Intents of which the venue executed too much, and orders that nobody knows.
+fn doubled(executed: &HashMap<OrderId, Quantity>, orders: &HashMap<OrderId, OrderRecord>) -> usize {
+    let mut intents: HashMap<IntentId, (i64, usize, &Intent)> = HashMap::new();
+    let mut strange = 0;
+    for (id, executed) in executed.iter().filter(|(_, executed)| **executed != Quantity::ZERO) {
+        let Some(record) = orders.get(id) else {
+            strange += 1;
+            continue;
+        };
+        let intent = &record.intent;
+        let (given, count, _) = intents.entry(intent.id).or_insert((0, 0, intent));
+        *given = given.saturating_add(match intent.side {
+            Side::Buy => executed.usd.0,
+            Side::Sell => executed.shares.0,
+        });
+        *count += 1;
+    }
+    let over = |(given, count, intent): &&(i64, usize, &Intent)| {
+        *given > intent.amount || (intent.side == Side::Buy && *count > 1)
+    };
+    strange + intents.values().filter(over).count()
 }
 
 fn short(text: &str) -> String {
     let head: String = text.chars().take(10).collect();
     format!("token {head}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Shares, Usd};
+
+    use super::*;
+    use crate::verify::test_world::{World, filled_buy};
+
+    #[tokio::test]
+    async fn doubled_is_too_much_of_an_intent_a_second_entry_or_an_order_nobody_knows() {
+        let world = World::new().await;
+        let bought = world.confirmed_buy().await;
+        let (one, two) = (bought.order.id, OrderId([7; 32]));
+        let again = OrderRecord {
+            order: engine::ports::venue::PreparedOrder { id: two, body: vec![] },
+            ..bought.clone()
+        };
+        let orders = HashMap::from([(one, bought), (two, again)]);
+        let count = |executed: &[(OrderId, Quantity)]| doubled(&executed.iter().copied().collect(), &orders);
+        assert_eq!(count(&[(one, filled_buy()), (two, Quantity::ZERO)]), 0);
+        let more = Quantity { usd: Usd(10_000_001), shares: Shares(19_600_000) };
+        assert_eq!(count(&[(one, more)]), 1, "more than the intent's 10 $");
+        let little = Quantity { shares: Shares(10_000), usd: Usd(5_100) };
+        assert_eq!(count(&[(one, little), (two, little)]), 1, "an entry twice");
+        assert_eq!(count(&[(OrderId([8; 32]), little)]), 1, "an order nobody knows");
+        assert_eq!(count(&[(OrderId([8; 32]), Quantity::ZERO)]), 0, "of which nothing was executed");
+    }
 }

@@ -10,6 +10,7 @@
 
 mod body;
 mod books;
+mod chain;
 mod decisions;
 mod facts;
 mod intents;
@@ -25,13 +26,13 @@ pub(crate) mod test_world;
 mod tests;
 
 use async_trait::async_trait;
-use domain::{Address, OrderId, OrderPlan, Shares, Usd, lifecycle::Filled};
+use domain::{Address, OrderId, OrderPlan, Shares, Usd};
 use engine::{
     ports::{
         execution::Execution,
         reports::Reports,
         store::{Store, StoreResult},
-        venue::VenueError,
+        venue::{ChainReader, VenueError},
     },
     salt::Salts,
 };
@@ -39,6 +40,7 @@ use engine::{
 pub use order_ids::Eip712Ids;
 pub use report::{Check, CheckResult, Difference, Outcome, VerifyReport};
 
+use chain::ChainFills;
 use facts::Facts;
 use intents::Window;
 use report::Findings;
@@ -59,7 +61,7 @@ pub trait OrderIds: Send + Sync {
     fn order_id(&self, plan: &OrderPlan) -> Result<OrderId, String>;
 }
 
-/// What somebody else's books say was executed of an order.
+/// What the venue's books say was executed of an order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Executed {
     /// Shares, without those of failed trades.
@@ -68,15 +70,13 @@ pub struct Executed {
     pub usd: Usd,
     /// The fee, if the venue tells it.
     pub fee: Option<Usd>,
-    /// What canonical chain logs say, if the chain was asked.
-    pub chain: Option<Filled>,
 }
 
 /// The venue's own books.
 #[async_trait]
 pub trait VenueBooks: Send + Sync {
-    /// What was executed of each order, in the order of the ids (at most 500); `None` for an order the
-    /// venue has never seen.
+    /// What was executed of each order, in the order of the ids (at most 500); `None` for an order of which
+    /// the venue has executed nothing.
     ///
     /// # Errors
     /// When the venue cannot be asked; the check is then reported as unknown.
@@ -89,9 +89,13 @@ pub trait VenueBooks: Send + Sync {
     async fn executed_of(&self, wallet: Address) -> Result<Vec<OrderId>, VenueError>;
 }
 
-/// What to verify beyond the store itself, and how.
+/// What to compare the store with, and how.
 #[derive(Clone, Copy)]
 pub struct VerifyOptions<'a> {
+    /// The venue's own books.
+    pub venue: Option<&'a dyn VenueBooks>,
+    /// The chain, whose logs are read from the oldest intent on.
+    pub chain: Option<&'a dyn ChainReader>,
     /// The installation's secret, to recompute salts.
     pub salts: Option<&'a dyn Salts>,
     /// Intents held in memory at once.
@@ -100,7 +104,7 @@ pub struct VerifyOptions<'a> {
 
 impl Default for VerifyOptions<'_> {
     fn default() -> Self {
-        Self { salts: None, window: WINDOW }
+        Self { venue: None, chain: None, salts: None, window: WINDOW }
     }
 }
 
@@ -109,7 +113,6 @@ struct Sources<'a> {
     reports: &'a dyn Reports,
     execution: &'a dyn Execution,
     ids: &'a dyn OrderIds,
-    venue: Option<&'a dyn VenueBooks>,
     options: VerifyOptions<'a>,
 }
 
@@ -119,14 +122,13 @@ struct Sources<'a> {
 /// what moves is reported as unknown.
 ///
 /// # Errors
-/// When the store cannot be read. A venue that does not answer is no error but an unknown check.
+/// When the store cannot be read. A venue or a chain that does not answer is no error but an unknown check.
 pub async fn verify(
     store: &dyn Store,
     ids: &dyn OrderIds,
-    venue: Option<&dyn VenueBooks>,
     options: VerifyOptions<'_>,
 ) -> StoreResult<VerifyReport> {
-    verify_sources(&Sources { reports: store, execution: store, ids, venue, options }).await
+    verify_sources(&Sources { reports: store, execution: store, ids, options }).await
 }
 
 async fn verify_sources(sources: &Sources<'_>) -> StoreResult<VerifyReport> {
@@ -149,26 +151,30 @@ async fn verify_sources(sources: &Sources<'_>) -> StoreResult<VerifyReport> {
 }
 
 fn not_asked(sources: &Sources<'_>) -> Vec<Check> {
-    let mut checks = Vec::new();
-    if sources.options.salts.is_none() {
-        checks.push(Check::Salts);
-    }
-    if sources.venue.is_none() {
-        checks.extend([Check::Venue, Check::Chain, Check::Strangers]);
-    }
-    checks
+    let VerifyOptions { venue, chain, salts, .. } = &sources.options;
+    let asked = [
+        (Check::Salts, salts.is_some()),
+        (Check::Venue, venue.is_some()),
+        (Check::Chain, chain.is_some()),
+        (Check::Strangers, venue.is_some() || chain.is_some()),
+    ];
+    asked.into_iter().filter(|(_, asked)| !asked).map(|(check, _)| check).collect()
 }
 
 async fn pass(sources: &Sources<'_>) -> StoreResult<Findings> {
     let mut findings = Findings::default();
     let mut facts = Facts::load(sources).await?;
+    let chain = ChainFills::read(sources, &mut findings).await?;
     let mut window = Window::default();
     while window.read(sources).await? {
         window.join(sources.reports, &mut findings).await?;
-        orders::check(sources, &window, &mut facts, &mut findings).await?;
+        orders::check(sources, &window, chain.as_ref(), &mut facts, &mut findings).await?;
     }
     decisions::check(sources.reports, &facts, window.last(), &mut findings).await?;
     books::check(sources.reports, &facts, window.last(), &mut findings).await?;
     venue::check_strangers(sources, &mut findings).await?;
+    if let Some(chain) = &chain {
+        chain.check_strangers(sources, &mut findings).await?;
+    }
     Ok(findings)
 }

@@ -20,6 +20,7 @@ use engine::{
 
 use super::{
     PAGE, Sources, body,
+    chain::ChainFills,
     facts::Facts,
     intents::{Joined, Window, words_of},
     report::{About, Check, Findings},
@@ -30,6 +31,7 @@ use super::{
 pub(super) async fn check(
     sources: &Sources<'_>,
     window: &Window,
+    chain: Option<&ChainFills>,
     facts: &mut Facts,
     findings: &mut Findings,
 ) -> StoreResult<()> {
@@ -40,6 +42,9 @@ pub(super) async fn check(
         let ends: HashMap<IntentId, IntentEnd> = ends.into_iter().map(|end| (end.intent, end)).collect();
         let orders = sources.reports.attempts_of(&ids).await?;
         venue::check(sources, &orders, facts, findings).await?;
+        if let Some(chain) = chain {
+            chain.check(sources, &orders, facts, findings).await?;
+        }
         for record in &orders {
             check_identity(sources, record, facts, findings);
             check_evidence(sources, record, facts, findings).await?;

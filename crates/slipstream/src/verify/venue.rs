@@ -1,6 +1,6 @@
-//! What we believe was filled, against the venue's and the chain's own books.
+//! What we believe was filled, against the venue's own books.
 
-use domain::lifecycle::Filled;
+use domain::{lifecycle::Filled, trade::Quantity};
 use engine::ports::{execution::OrderRecord, store::StoreResult, venue::VenueError};
 
 use super::{
@@ -18,13 +18,12 @@ pub(super) async fn check(
     facts: &mut Facts,
     findings: &mut Findings,
 ) -> StoreResult<()> {
-    let Some(venue) = sources.venue else { return Ok(()) };
+    let Some(venue) = sources.options.venue else { return Ok(()) };
     for page in orders.chunks(PAGE) {
         let executed = match executed(venue, page).await {
             Ok(executed) => executed,
             Err(error) => {
                 findings.unknown(Check::Venue, error.to_string());
-                findings.unknown(Check::Chain, error.to_string());
                 return Ok(());
             }
         };
@@ -55,33 +54,25 @@ async fn executed(
 }
 
 fn compare(record: &OrderRecord, executed: &Executed, settling: bool, findings: &mut Findings) {
-    let subject = || words::order(record);
-    let believed = believed(record);
-    let fee = executed.fee.unwrap_or(believed.fee);
-    let quantity = domain::trade::Quantity { shares: executed.shares, usd: executed.usd };
-    let about = About { check: Check::Venue, subject: &subject, basis: "the venue has" };
-    compare_filled(&about, believed, Filled { quantity, fee }, settling, findings);
-    if let Some(chain) = executed.chain {
-        let about = About { check: Check::Chain, basis: "the chain has", ..about };
-        compare_filled(&about, record.evidence.chain, chain, settling, findings);
-    }
-}
-
-fn compare_filled(about: &About<'_>, ours: Filled, theirs: Filled, settling: bool, findings: &mut Findings) {
-    findings.compared(about.check, 1);
+    findings.compared(Check::Venue, 1);
+    let ours = believed(record);
+    let quantity = Quantity { shares: executed.shares, usd: executed.usd };
+    let theirs = Filled { quantity, fee: executed.fee.unwrap_or(ours.fee) };
     if ours == theirs {
         return;
     }
     if settling {
-        findings.waiting(about.check);
+        findings.waiting(Check::Venue);
     } else {
-        findings.wrong(about, "fill", &words::filled(&ours), &words::filled(&theirs));
+        let subject = || words::order(record);
+        let about = About { check: Check::Venue, subject: &subject, basis: "the venue has" };
+        findings.wrong(&about, "fill", &words::filled(&ours), &words::filled(&theirs));
     }
 }
 
 /// Looks for orders of our wallets that the venue executed and we do not know.
 pub(super) async fn check_strangers(sources: &Sources<'_>, findings: &mut Findings) -> StoreResult<()> {
-    let Some(venue) = sources.venue else { return Ok(()) };
+    let Some(venue) = sources.options.venue else { return Ok(()) };
     for account in sources.reports.accounts(None).await? {
         let wallet = account.trading.wallet;
         let ids = match venue.executed_of(wallet).await {

@@ -13,12 +13,13 @@ use engine::{
         following::RelationshipStatus,
         reports::DecisionRecord,
         store::{Store, StoreResult},
+        venue::ChainReader,
     },
     salt::Salts,
 };
 use serde::Serialize;
 
-use super::super::{control::Control, picture::Picture, player::Played};
+use super::super::{books::Books, control::Control, picture::Picture, player::Played};
 use crate::{
     verify::{self, Check, CheckResult, Outcome, VerifyOptions, VerifyReport},
     wording,
@@ -58,18 +59,31 @@ impl CheckLine {
     }
 }
 
+/// Whom our books are held against.
+pub(super) struct Witnesses<'a> {
+    pub(super) control: &'a Control,
+    pub(super) chain: &'a dyn ChainReader,
+    pub(super) salts: &'a dyn Salts,
+}
+
 /// Checks everything.
 pub(super) async fn run(
     picture: &Picture,
     played: &Played,
     store: &dyn Store,
-    control: &Control,
+    witnesses: &Witnesses<'_>,
     settled: bool,
-    salts: &dyn Salts,
 ) -> anyhow::Result<Vec<CheckLine>> {
+    let Witnesses { control, chain, salts } = *witnesses;
     let ids = verify::Eip712Ids { chain: Chain::Polygon };
-    let options = VerifyOptions { salts: Some(salts), ..VerifyOptions::default() };
-    let verified = verify::verify(store, &ids, Some(control), options).await?;
+    let books = Books::new(control.clone());
+    let options = VerifyOptions {
+        venue: Some(&books),
+        chain: Some(chain),
+        salts: Some(salts),
+        ..VerifyOptions::default()
+    };
+    let verified = verify::verify(store, &ids, options).await?;
     let verdict = control.verdict().await?;
     let sound = usize::from(!verdict.sound).max(verdict.violations.len());
     let mut checks = of_picture(picture, settled);

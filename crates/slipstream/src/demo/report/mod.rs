@@ -15,7 +15,7 @@ use serde::Serialize;
 pub use checks::{CheckLine, Failed};
 
 use super::{
-    Demo, Options,
+    Demo, DemoParts, Options,
     figures::{self, FollowerLine, StageLatency},
     picture::{Broken, Picture},
     player::Played,
@@ -99,10 +99,10 @@ impl Report {
     /// When the store or the simulator cannot be read.
     pub async fn gather(demo: &Demo, settled: bool, options: &Options) -> anyhow::Result<Self> {
         let salts = &InstallationSecret::of_seed(options.seed);
-        let (collector, control, store, played) = demo.parts();
+        let DemoParts { collector, control, store, chain, played } = demo.parts();
         let played = played.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let checks =
-            checks::run(collector.picture(), &played, store.as_ref(), control, settled, salts).await?;
+        let witnesses = checks::Witnesses { control, chain, salts };
+        let checks = checks::run(collector.picture(), &played, store, &witnesses, settled).await?;
         let orders = collector.orders();
         let report = Self {
             speed: options.speed,

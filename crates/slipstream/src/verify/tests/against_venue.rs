@@ -1,7 +1,7 @@
-//! Differences between our books and those of venue and chain.
+//! Differences between our books and the venue's.
 
 use async_trait::async_trait;
-use domain::{Address, OrderId, Shares, Usd, lifecycle::Filled, trade::Quantity};
+use domain::{Address, OrderId, Shares, Usd, trade::Quantity};
 use engine::ports::venue::VenueError;
 
 use super::{
@@ -31,21 +31,16 @@ impl VenueBooks for Books {
 }
 
 async fn against(world: &World, books: &Books) -> VerifyReport {
-    verify(&world.store, &IDS, Some(books), VerifyOptions::default()).await.unwrap()
+    let options = VerifyOptions { venue: Some(books), ..VerifyOptions::default() };
+    verify(&world.store, &IDS, options).await.unwrap()
 }
 
 fn executed(quantity: Quantity) -> Executed {
-    let fee = Usd(342_870);
-    Executed {
-        shares: quantity.shares,
-        usd: quantity.usd,
-        fee: Some(fee),
-        chain: Some(Filled { quantity, fee }),
-    }
+    Executed { shares: quantity.shares, usd: quantity.usd, fee: Some(Usd(342_870)) }
 }
 
 #[tokio::test]
-async fn the_venue_and_the_chain_have_the_last_word() {
+async fn the_venue_has_the_last_word() {
     let world = World::new().await;
     let record = world.confirmed_buy().await;
     let id = record.order.id;
@@ -54,7 +49,7 @@ async fn the_venue_and_the_chain_have_the_last_word() {
     assert!(report.is_clean(), "{report}");
     let more = Quantity { shares: Shares(20_000_000), ..filled_buy() };
     let more = Books { executed: Ok(Some(executed(more))), of_wallet: vec![id] };
-    insta::assert_snapshot!(only(&against(&world, &more).await, &[Check::Venue, Check::Chain]), @"order 0xafcc.. (intent 1, attempt 0): fill is 19.6 shares for 9.996 $, fee 0.34287; the venue has 20 shares for 9.996 $, fee 0.34287");
+    insta::assert_snapshot!(only(&against(&world, &more).await, &[Check::Venue]), @"order 0xafcc.. (intent 1, attempt 0): fill is 19.6 shares for 9.996 $, fee 0.34287; the venue has 20 shares for 9.996 $, fee 0.34287");
     let never = Books { executed: Ok(None), of_wallet: vec![] };
     insta::assert_snapshot!(only(&against(&world, &never).await, &[Check::Venue]), @"order 0xafcc.. (intent 1, attempt 0): fill is 19.6 shares for 9.996 $, fee 0.34287; the venue has 0 shares for 0 $, fee 0.34287");
     let stranger =
@@ -70,7 +65,7 @@ async fn a_fill_the_venue_has_before_us_is_not_a_difference() {
     let ahead = Books { executed: Ok(Some(executed(filled_buy()))), of_wallet: vec![record.order.id] };
     let report = against(&world, &ahead).await;
     assert!(report.is_clean(), "{report}");
-    assert_eq!(report.waiting(), 2);
+    assert_eq!(report.waiting(), 1);
 }
 
 #[tokio::test]
@@ -86,15 +81,4 @@ async fn a_silent_venue_is_unknown_and_not_green() {
         (venue.outcome, venue.unknown.as_deref()),
         (Outcome::Unknown, Some("books: unavailable: 503"))
     );
-}
-
-#[tokio::test]
-async fn a_chain_nobody_asked_is_not_green() {
-    let world = World::new().await;
-    let record = world.confirmed_buy().await;
-    let venue_alone = Executed { chain: None, ..executed(filled_buy()) };
-    let books = Books { executed: Ok(Some(venue_alone)), of_wallet: vec![record.order.id] };
-    let report = against(&world, &books).await;
-    let chain = report.checks.iter().find(|result| result.check == Check::Chain).unwrap();
-    assert_eq!((chain.outcome, report.is_clean()), (Outcome::NotAsked, true));
 }
