@@ -1,6 +1,11 @@
 //! The command line.
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    ops::RangeInclusive,
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -9,8 +14,12 @@ use domain::ids::RelationshipId;
 use crate::{
     bench::command::BenchArgs,
     commands::{self, Request, Thing},
-    demo::{Options, SimulatorUrls, live::LiveLeader},
+    configuration::{ConfigFile, Mistakes, command::ConfigCommand, keys},
+    demo::{SimulatorUrls, paint::Paint},
 };
+
+/// Exit status of what cannot be understood, flags (as clap has it) and configurations alike.
+const BAD_INPUT: u8 = 2;
 
 /// Copies Polymarket leaders' trades for followers, exactly once.
 #[derive(Debug, Parser)]
@@ -28,6 +37,12 @@ pub enum Command {
     Demo(DemoArgs),
     /// Measure this machine: our figures beside the bare parts they are made of.
     Bench(BenchArgs),
+    /// Check a configuration, or describe every key.
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// The whole story of one trade, order or relationship on one screen.
     Inspect {
         /// What to inspect.
@@ -91,21 +106,28 @@ pub struct RelationshipArgs {
     pub at: Installation,
 }
 
-/// Arguments of `demo`.
+/// Arguments of `demo`. What is left out is told by the configuration, see `setup::options`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Play the tape this many times faster than it was recorded.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub speed: u32,
-    /// Number of paper followers.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=200))]
-    pub followers: u16,
-    /// Seed of keys and of the simulated venue; the same seed gives the same answers.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Break something every few seconds.
+    /// Play the tape this many times faster than recorded [default: 30].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(range(&keys::SPEEDS)))]
+    pub speed: Option<u16>,
+    /// Number of paper followers [default: 5, or those of the configuration].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(range(&keys::FOLLOWERS)))]
+    pub followers: Option<u16>,
+    /// Seed of keys and of the simulated venue; the same seed gives the same answers [default: 1].
     #[arg(long)]
-    pub faults: bool,
+    pub seed: Option<u64>,
+    /// Break something every few seconds.
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "true|false",
+        hide_possible_values = true
+    )]
+    pub faults: Option<bool>,
     /// Play this instead of the recorded tape: another tape, or any trades or activity file of
     /// Polymarket's Data API.
     #[arg(long, value_name = "FILE")]
@@ -132,6 +154,9 @@ pub struct DemoArgs {
     /// Use a simulator in another process: its addresses as JSON.
     #[arg(long, hide = true, value_name = "JSON", value_parser = urls)]
     pub simulator: Option<SimulatorUrls>,
+    /// Where the other settings are.
+    #[command(flatten)]
+    pub config: ConfigFile,
 }
 
 /// Arguments of `simulator`.
@@ -149,33 +174,17 @@ fn urls(text: &str) -> Result<SimulatorUrls, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
-impl DemoArgs {
-    /// As the demo wants them.
-    #[must_use]
-    pub fn options(&self) -> Options {
-        Options {
-            speed: self.speed,
-            followers: usize::from(self.followers),
-            seed: self.seed,
-            faults: self.faults,
-            tape: self.tape.clone(),
-            leader: self.leader.map(|wallet| LiveLeader {
-                wallet,
-                data_url: self.data_url.clone(),
-                clob_url: self.clob_url.clone(),
-            }),
-            data_dir: self.data_dir.clone(),
-            simulator: self.simulator.clone(),
-        }
-    }
+fn range(range: &RangeInclusive<u16>) -> RangeInclusive<i64> {
+    i64::from(*range.start())..=i64::from(*range.end())
 }
 
 /// Runs a command. Errors go to standard error, with their causes.
 pub async fn run(cli: Cli) -> ExitCode {
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let relationship = |arguments: &RelationshipArgs| RelationshipId(arguments.relationship);
     let result = match cli.command {
         Command::Demo(arguments) => crate::demo::command::run(&arguments).await,
+        Command::Config { command } => crate::configuration::command::run(&command),
         Command::Bench(arguments) => crate::bench::command::run(&arguments).await,
         Command::Simulator(arguments) => crate::simulate::run(&arguments).await,
         Command::Inspect { thing, id, at } => ask(&at, &Request::Inspect { thing, id, colour }).await,
@@ -188,10 +197,16 @@ pub async fn run(cli: Cli) -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        Err(error) => {
-            complain(&format!("slipstream: {error:#}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref::<Mistakes>() {
+            Some(mistakes) => {
+                complain(&mistakes.text(Paint::of(&io::stderr())));
+                ExitCode::from(BAD_INPUT)
+            }
+            None => {
+                complain(&format!("slipstream: {error:#}"));
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 
@@ -213,4 +228,38 @@ fn print(text: &str) {
 #[expect(clippy::print_stderr, reason = "this is where the program speaks to people")]
 fn complain(text: &str) {
     eprintln!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::configuration::keys::{BUILT_IN_FOLLOWERS, DEMO, Sample};
+
+    /// The defaults are the table's; clap cannot know them, because the configuration comes between.
+    #[test]
+    fn help_names_the_defaults_of_the_configuration() {
+        let mut command = Cli::command();
+        command.build();
+        let demo = command.find_subcommand("demo").unwrap();
+        let help = |flag: &str| {
+            let argument = demo.get_arguments().find(|argument| argument.get_id() == flag).unwrap();
+            argument.get_help().unwrap().to_string()
+        };
+        for key in DEMO {
+            let help = help(key.name);
+            match key.sample {
+                Sample::Default("false") => assert!(!help.contains("default")),
+                Sample::Default(word) => assert!(help.ends_with(&format!("[default: {word}]")), "{help}"),
+                Sample::Example(_) => {}
+            }
+        }
+        assert!(help("followers").contains(&format!("[default: {BUILT_IN_FOLLOWERS},")));
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
 }

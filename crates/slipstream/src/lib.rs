@@ -5,6 +5,7 @@ pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod commands;
+pub mod configuration;
 pub mod copying_cost;
 pub mod crash;
 pub mod demo;

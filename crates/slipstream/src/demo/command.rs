@@ -19,9 +19,10 @@ use super::{
     paint::Paint,
     picture::Picture,
     report::Report,
+    setup,
     view::{Controls, Screen},
 };
-use crate::{cli::DemoArgs, clock::SystemClock, logging};
+use crate::{cli::DemoArgs, clock::SystemClock, configuration::Configuration, logging};
 
 /// Time between faults with `--faults`.
 const FAULT_EVERY: Duration = Duration::from_secs(4);
@@ -58,13 +59,15 @@ impl Show {
 /// # Errors
 /// In words, with what to do.
 pub async fn run(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
+    let configuration = Configuration::load(arguments.config.path.as_deref(), std::env::vars_os())?;
+    let options = setup::options(arguments, configuration)?;
     let show = Show::of(arguments);
-    let (data_dir, temporary) = data_directory(arguments.data_dir.as_deref())?;
+    let (data_dir, temporary) = data_directory(options.data_dir.as_deref())?;
     match show {
         Show::View => logging::to_file(&data_dir.join(LOG))?,
         Show::Lines | Show::Json => logging::to_stderr()?,
     }
-    let options = Options { data_dir: Some(data_dir.clone()), ..arguments.options() };
+    let options = Options { data_dir: Some(data_dir.clone()), ..options };
     let Some(report) = run_shown(&options, show).await? else { return Ok(ExitCode::from(INTERRUPTED)) };
     print(&report, show)?;
     if report.holds {

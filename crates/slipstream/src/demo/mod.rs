@@ -48,6 +48,7 @@ use self::{
 };
 use crate::{
     clock::SystemClock,
+    configuration::keys::FollowerSettings,
     instance::this_process,
     runtime::{Ports, Runtime, Settings},
     secrets::InstallationSecret,
@@ -70,6 +71,8 @@ pub struct Options {
     pub speed: u32,
     /// Followers.
     pub followers: usize,
+    /// The styles they take turns in.
+    pub styles: Vec<FollowerSettings>,
     /// Seed of keys and of the simulator.
     pub seed: u64,
     /// Break something every few seconds.
@@ -78,6 +81,10 @@ pub struct Options {
     pub tape: Option<PathBuf>,
     /// Where to keep the data; a fresh temporary directory if not given.
     pub data_dir: Option<PathBuf>,
+    /// Worker tasks.
+    pub workers: usize,
+    /// How often each leader's history is asked for, where not as usual.
+    pub history_interval: Option<Duration>,
     /// Follow this wallet now instead of playing a tape.
     pub leader: Option<LiveLeader>,
     /// A simulator in another process, which plays a tape of its own.
@@ -200,7 +207,7 @@ impl Demo {
             }
             // Blocks have whole seconds: a trade within this one must not look older than its followers.
             let now = Timestamp::from_seconds(clock.now().seconds());
-            setup::enrol(store.as_ref(), &control, &followers, &leaders, now).await?;
+            setup::enrol(store.as_ref(), &control, &followers, &options.styles, &leaders, now).await?;
         }
         crate::crash::arm_from_environment(store.as_ref()).await?;
         let clob =
@@ -221,8 +228,9 @@ impl Demo {
             clock: Arc::clone(&clock),
             salts: secret,
         };
-        let history_every = Duration::from_secs(if is_live { 2 } else { 5 });
-        let settings = Settings { workers: 2, history_every };
+        let usual = Duration::from_secs(if is_live { 2 } else { 5 });
+        let settings =
+            Settings { workers: options.workers, history_every: options.history_interval.unwrap_or(usual) };
         let runtime = Runtime::start(ports, settings, this_process(clock.now())).await?;
         let played = player.progress();
         let collector =

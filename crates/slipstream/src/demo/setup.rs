@@ -16,38 +16,61 @@ use engine::ports::{
 use signer::{Binding, LocalSigner};
 use simulator::world::registry::{Standing, Wallet};
 
-use super::control::Control;
-use crate::secrets::InstallationSecret;
+use super::{Options, control::Control, live::LiveLeader};
+use crate::{
+    cli::DemoArgs,
+    configuration::{Configuration, Mistakes, keys::FollowerSettings},
+    secrets::InstallationSecret,
+};
 
 /// Play money of each follower.
 pub const DEPOSIT: Usd = Usd(5_000 * ONE);
 
-/// A named way to follow.
-pub struct Style {
-    /// Name for people.
-    pub name: &'static str,
-    /// The policy.
-    pub policy: Policy,
+/// What a demo is asked for: flags win over the configuration.
+///
+/// # Errors
+/// When a flag contradicts the configuration.
+pub fn options(arguments: &DemoArgs, configuration: Configuration) -> Result<Options, Mistakes> {
+    let followers = configuration.follower_count(arguments.followers)?;
+    let Configuration { demo, engine, followers: described, .. } = configuration;
+    Ok(Options {
+        speed: u32::from(arguments.speed.unwrap_or(demo.speed)),
+        followers: usize::from(followers),
+        styles: if described.is_empty() { built_in_styles() } else { described },
+        seed: arguments.seed.unwrap_or(demo.seed),
+        faults: arguments.faults.unwrap_or(demo.faults),
+        tape: arguments.tape.clone().or(demo.tape),
+        data_dir: arguments.data_dir.clone().or(demo.data_dir),
+        workers: usize::from(engine.workers),
+        history_interval: engine.history_interval,
+        leader: arguments.leader.map(|wallet| LiveLeader {
+            wallet,
+            data_url: arguments.data_url.clone(),
+            clob_url: arguments.clob_url.clone(),
+        }),
+        simulator: arguments.simulator.clone(),
+    })
 }
 
-/// The styles that followers of a demo take turns in.
+/// The styles that followers take turns in where the configuration describes none.
 #[must_use]
-pub fn styles() -> Vec<Style> {
+pub fn built_in_styles() -> Vec<FollowerSettings> {
     let base = Policy { maximum_age: Duration::from_secs(30), ..Policy::careful() };
+    let style = |name: &str, policy| FollowerSettings { name: name.to_owned(), policy, cap_account: None };
     vec![
-        Style {
-            name: "half, raised to the minimum",
-            policy: Policy {
+        style(
+            "half, raised to the minimum",
+            Policy {
                 sizing: Sizing::Ratio(ONE / 2),
                 below_minimum: MinimumRule::Raise,
                 caps: Caps { order: Some(Usd(50 * ONE)), ..Caps::default() },
                 ..base.clone()
             },
-        },
-        Style { name: "5 $ a trade", policy: Policy { sizing: Sizing::Fixed(Usd(5 * ONE)), ..base.clone() } },
-        Style {
-            name: "one to one, capped",
-            policy: Policy {
+        ),
+        style("5 $ a trade", Policy { sizing: Sizing::Fixed(Usd(5 * ONE)), ..base.clone() }),
+        style(
+            "one to one, capped",
+            Policy {
                 sizing: Sizing::Ratio(ONE),
                 caps: Caps {
                     order: Some(Usd(20 * ONE)),
@@ -56,11 +79,11 @@ pub fn styles() -> Vec<Style> {
                 },
                 ..base.clone()
             },
-        },
-        Style { name: "careful tenth", policy: base.clone() },
-        Style {
-            name: "quarter, tight prices",
-            policy: Policy {
+        ),
+        style("careful tenth", base.clone()),
+        style(
+            "quarter, tight prices",
+            Policy {
                 sizing: Sizing::Ratio(ONE / 4),
                 below_minimum: MinimumRule::Raise,
                 band: PriceBand { from: Price(50_000), to: Price(950_000) },
@@ -68,7 +91,7 @@ pub fn styles() -> Vec<Style> {
                 slippage_to_book_bps: 0,
                 ..base
             },
-        },
+        ),
     ]
 }
 
@@ -117,7 +140,8 @@ pub async fn followers(
     Ok(followers)
 }
 
-/// Registers followers with the simulator and the store, with money, following every leader.
+/// Registers followers with the simulator and the store, with money, following every leader, taking turns
+/// in `styles`.
 ///
 /// # Errors
 /// When simulator or store refuse.
@@ -125,6 +149,7 @@ pub async fn enrol(
     store: &dyn Store,
     control: &Control,
     followers: &[Follower],
+    styles: &[FollowerSettings],
     leaders: &[Address],
     now: Timestamp,
 ) -> anyhow::Result<()> {
@@ -133,7 +158,6 @@ pub async fn enrol(
     for wallet in leaders {
         leader_ids.push(store.add_leader(*wallet, now).await?);
     }
-    let styles = styles();
     for (number, follower) in followers.iter().enumerate() {
         control
             .add_wallet(&Wallet {
@@ -145,7 +169,7 @@ pub async fn enrol(
             })
             .await?;
         control.credit_usd(follower.wallet, DEPOSIT).await?;
-        let style = styles.get(number % styles.len()).context("no styles")?;
+        let style = styles.iter().cycle().nth(number).context("no styles")?;
         let account = NewAccount {
             label: format!("{} ({})", follower.label, style.name),
             mode: AccountMode::Paper,
@@ -153,7 +177,7 @@ pub async fn enrol(
             signer: follower.owner,
             kind: follower.kind,
             key: follower.key.clone(),
-            cap: None,
+            cap: style.cap_account,
         };
         let account = store.add_account(owner, &account, now).await?;
         store.book_deposit(owner, account, DEPOSIT, now).await?;
@@ -163,4 +187,61 @@ pub async fn enrol(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::{
+        cli::{Cli, Command},
+        configuration::{Variables, read},
+    };
+
+    fn asked(flags: &[&str], file: &str) -> Options {
+        let arguments = ["slipstream", "demo"].into_iter().chain(flags.iter().copied());
+        let Command::Demo(arguments) = Cli::parse_from(arguments).command else { panic!("not a demo") };
+        options(&arguments, read("", Path::new(""), file, &Variables::new()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn flags_win_over_the_configuration() {
+        let file = "
+            demo.speed = 60
+            demo.seed = 4
+            demo.faults = true
+            demo.followers = 3
+            demo.data_dir = 'there'
+            engine.workers = 7
+            engine.history_interval = '9s'
+            ";
+        let file = asked(&[], file);
+        assert_eq!((file.speed, file.seed, file.faults, file.followers), (60, 4, true, 3));
+        assert_eq!(file.data_dir.as_deref(), Some(Path::new("there")));
+        assert_eq!((file.workers, file.history_interval), (7, Some(Duration::from_secs(9))));
+        let flags = ["--speed=9", "--seed=8", "--faults=false", "--followers=6", "--data-dir=here"];
+        let flags =
+            asked(&flags, "demo.speed = 60\ndemo.seed = 4\ndemo.faults = true\ndemo.data_dir = 'there'");
+        assert_eq!((flags.speed, flags.seed, flags.faults, flags.followers), (9, 8, false, 6));
+        assert_eq!(flags.data_dir.as_deref(), Some(Path::new("here")));
+        assert!(asked(&["--faults"], "").faults);
+    }
+
+    #[test]
+    fn described_followers_stand_in_place_of_the_built_in_ones() {
+        let none = asked(&[], "");
+        assert_eq!((none.followers, none.styles), (5, built_in_styles()));
+        let one = asked(&[], "[[follower]]\nname = 'a'\nfixed = 5");
+        assert_eq!((one.followers, one.styles.len(), one.styles[0].name.as_str()), (1, 1, "a"));
+    }
+
+    #[test]
+    fn the_built_in_policies_are_sound() {
+        for style in built_in_styles() {
+            assert!(style.policy.mistakes().is_empty(), "{}", style.name);
+        }
+    }
 }

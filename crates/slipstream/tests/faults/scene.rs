@@ -237,7 +237,8 @@ impl Scene {
         let store: Arc<dyn Store> = Arc::new(opened);
         control.add_market(&market()).await.expect("a market");
         let now = Timestamp::from_seconds(clock.now().seconds());
-        setup::enrol(store.as_ref(), &control, &followers, &[LEADER], now).await.expect("enrolled");
+        let styles = setup::built_in_styles();
+        setup::enrol(store.as_ref(), &control, &followers, &styles, &[LEADER], now).await.expect("enrolled");
         for relationship in store.relationships(None).await.expect("relationships") {
             let set = store.set_policy(relationship.owner, relationship.id, &setup.policy, now);
             set.await.expect("a policy");

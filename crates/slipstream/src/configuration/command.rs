@@ -1,0 +1,52 @@
+//! `slipstream config`: checks a file, prints the reference.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::Subcommand;
+
+use super::{Configuration, FILE, FILE_VARIABLE, markdown, toml};
+use crate::demo::paint::Paint;
+
+/// Commands on configurations.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say what is in force and why, or tell every mistake; starts nothing.
+    Check {
+        /// The file.
+        #[arg(default_value = FILE, env = FILE_VARIABLE)]
+        file: PathBuf,
+    },
+    /// Print every key with its meaning, as a file to begin with.
+    Reference {
+        /// Print it as a page of the documentation.
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+/// Runs one.
+///
+/// # Errors
+/// The mistakes of a configuration; when standard output cannot be written.
+pub fn run(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
+    let text = match command {
+        ConfigCommand::Check { file } => check(file)?,
+        ConfigCommand::Reference { markdown: true } => markdown(),
+        ConfigCommand::Reference { markdown: false } => toml(),
+    };
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(file: &Path) -> anyhow::Result<String> {
+    let configuration = Configuration::load(Some(file), std::env::vars_os())?;
+    let paint = Paint::of(&io::stdout());
+    let ok = paint.good("ok");
+    Ok(format!("{ok}  {}\n{}", file.display(), configuration.effective()))
+}

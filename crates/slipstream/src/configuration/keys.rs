@@ -1,0 +1,277 @@
+//! The table of keys. Parsing, the refusal of unknown keys, the names of environment variables, the
+//! reference and `config check` all come from it: a key that is not here does not exist, and a key that is
+//! here has the setter that makes it take effect.
+
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use domain::{
+    Price, Usd,
+    money::ONE,
+    policy::{BASIS_POINTS, MinimumRule, Policy, Sizing},
+};
+
+use super::kind::Kind;
+
+/// How many times faster than recorded a tape may be played.
+pub const SPEEDS: RangeInclusive<u16> = 1..=1_000;
+/// How many followers a demo may have.
+pub const FOLLOWERS: RangeInclusive<u16> = 1..=200;
+/// Followers of a demo whose configuration describes none.
+pub const BUILT_IN_FOLLOWERS: u16 = 5;
+
+/// One basis point in millionths.
+const BASIS_POINT: i64 = ONE / BASIS_POINTS;
+
+/// A key of a section that is read into `S`.
+pub struct Key<S: 'static> {
+    /// Its name.
+    pub name: &'static str,
+    /// What holds without it.
+    pub sample: Sample,
+    /// What it takes.
+    pub kind: Kind<S>,
+    /// What it does, for people.
+    pub about: &'static str,
+}
+
+/// A value as the environment would write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// Holds when the key is left out.
+    Default(&'static str),
+    /// Merely an example: without the key there is no value.
+    Example(&'static str),
+}
+
+impl Sample {
+    /// The value.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Default(word) | Self::Example(word) => word,
+        }
+    }
+}
+
+/// `[demo]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DemoSettings {
+    /// How many times faster than recorded.
+    pub speed: u16,
+    /// Number of followers.
+    pub followers: Option<u16>,
+    /// Seed of keys and of the simulated venue.
+    pub seed: u64,
+    /// Whether something breaks every few seconds.
+    pub faults: bool,
+    /// Another tape.
+    pub tape: Option<PathBuf>,
+    /// Where the data is kept.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// `[engine]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Worker tasks.
+    pub workers: u16,
+    /// How often each leader's history is asked for.
+    pub history_interval: Option<Duration>,
+}
+
+/// One `[[follower]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowerSettings {
+    /// Name for people.
+    pub name: String,
+    /// How it copies.
+    pub policy: Policy,
+    /// The most money its account may have at risk.
+    pub cap_account: Option<Usd>,
+}
+
+impl Default for FollowerSettings {
+    fn default() -> Self {
+        Self { name: String::new(), policy: Policy::careful(), cap_account: None }
+    }
+}
+
+const fn key<S: 'static>(name: &'static str, sample: Sample, kind: Kind<S>, about: &'static str) -> Key<S> {
+    Key { name, sample, kind, about }
+}
+
+use Sample::{Default as Or, Example};
+
+/// Keys of `[demo]`.
+pub const DEMO: &[Key<DemoSettings>] = &[
+    key(
+        "speed",
+        Or("30"),
+        Kind::Count(SPEEDS, |demo, value| demo.speed = value),
+        "How many times faster than it was recorded the tape is played.",
+    ),
+    key(
+        "followers",
+        Example("5"),
+        Kind::Count(FOLLOWERS, |demo, value| demo.followers = Some(value)),
+        "Number of paper followers, at least one for each [[follower]]; more take turns in being like them. \
+         Without it: one for each, or 5 if none is described.",
+    ),
+    key(
+        "seed",
+        Or("1"),
+        Kind::Seed(|demo, value| demo.seed = value),
+        "Seed of keys and of the simulated venue. The same seed gives the same answers.",
+    ),
+    key(
+        "faults",
+        Or("false"),
+        Kind::Flag(|demo, value| demo.faults = value),
+        "Whether a worker, the venue or the chain is broken every few seconds.",
+    ),
+    key(
+        "tape",
+        Example("tape.json"),
+        Kind::File(|demo, value| demo.tape = Some(value)),
+        "Another tape, or any trades or activity file of Polymarket's Data API. Without it: the bundled tape.",
+    ),
+    key(
+        "data_dir",
+        Example("data"),
+        Kind::Directory(|demo, value| demo.data_dir = Some(value)),
+        "Where the data is kept. Without it: in a temporary directory that is removed at the end.",
+    ),
+];
+
+/// Keys of `[engine]`.
+pub const ENGINE: &[Key<EngineSettings>] = &[
+    key(
+        "workers",
+        Or("2"),
+        Kind::Count(1..=64, |engine, value| engine.workers = value),
+        "Number of workers that sign and send orders side by side.",
+    ),
+    key(
+        "history_interval",
+        Example("5s"),
+        Kind::Time(Duration::from_millis(100)..=Duration::from_hours(1), |engine, value| {
+            engine.history_interval = Some(value);
+        }),
+        "How often the Data API is asked for each leader's trades. Without it: 5s, and 2s where it is the only \
+         source (`demo --leader`).",
+    ),
+];
+
+/// Keys of a `[[follower]]`.
+pub const FOLLOWER: &[Key<FollowerSettings>] = &[
+    key(
+        "name",
+        Example("small and careful"),
+        Kind::Name(|follower, value| follower.name = value),
+        "What it is called in reports. Every follower has one.",
+    ),
+    key(
+        "ratio",
+        Example("0.1"),
+        Kind::Decimal {
+            range: 1..=100 * ONE,
+            step: 1,
+            set: |follower, value| follower.policy.sizing = Sizing::Ratio(value),
+        },
+        "Buys this share of the leader's dollars: 0.1 is a tenth. Every follower has either this or `fixed`.",
+    ),
+    key(
+        "fixed",
+        Example("5"),
+        Kind::Dollars(|follower, value| follower.policy.sizing = Sizing::Fixed(value)),
+        "Buys for these dollars whatever the leader pays.",
+    ),
+    key(
+        "cap_order",
+        Example("50"),
+        Kind::Dollars(|follower, value| follower.policy.caps.order = Some(value)),
+        "The most dollars in one order. Without it: no such cap.",
+    ),
+    key(
+        "cap_market",
+        Example("100"),
+        Kind::Dollars(|follower, value| follower.policy.caps.market = Some(value)),
+        "The most dollars at risk in one market through one leader. Without it: no such cap.",
+    ),
+    key(
+        "cap_leader",
+        Example("300"),
+        Kind::Dollars(|follower, value| follower.policy.caps.leader = Some(value)),
+        "The most dollars at risk through one leader. Without it: no such cap.",
+    ),
+    key(
+        "cap_account",
+        Example("1000"),
+        Kind::Dollars(|follower, value| follower.cap_account = Some(value)),
+        "The most dollars at risk in the whole account. Without it: no such cap.",
+    ),
+    key(
+        "price_from",
+        Or("0"),
+        Kind::Decimal {
+            range: 0..=ONE,
+            step: 1,
+            set: |follower, value| follower.policy.band.from = Price(value),
+        },
+        "Buys at this price or above only. Prices are dollars per share, from 0 to 1.",
+    ),
+    key(
+        "price_to",
+        Or("1"),
+        Kind::Decimal {
+            range: 0..=ONE,
+            step: 1,
+            set: |follower, value| follower.policy.band.to = Price(value),
+        },
+        "Buys at this price or below only.",
+    ),
+    key(
+        "slippage_to_leader",
+        Or("0.05"),
+        Kind::Decimal {
+            range: 0..=ONE,
+            step: BASIS_POINT,
+            set: |follower, value| follower.policy.slippage_to_leader_bps = value / BASIS_POINT,
+        },
+        "How far above the leader's price it may buy, as a share of that price: 0.05 is five per cent.",
+    ),
+    key(
+        "slippage_to_book",
+        Or("0.02"),
+        Kind::Decimal {
+            range: 0..=ONE,
+            step: BASIS_POINT,
+            set: |follower, value| follower.policy.slippage_to_book_bps = value / BASIS_POINT,
+        },
+        "How far above the best offer it may buy, as a share of that offer.",
+    ),
+    key(
+        "below_minimum",
+        Or("skip"),
+        Kind::Choice(&[
+            ("skip", |follower| follower.policy.below_minimum = MinimumRule::Skip),
+            ("raise", |follower| follower.policy.below_minimum = MinimumRule::Raise),
+        ]),
+        "What happens to a copy below the venue's minimum: it is skipped, or raised to the minimum where every \
+         cap allows it.",
+    ),
+    key(
+        "maximum_age",
+        Or("60s"),
+        Kind::Time(Duration::from_secs(1)..=Duration::from_hours(24), |follower, value| {
+            follower.policy.maximum_age = value;
+        }),
+        "Buys of the leader that are older are not copied. Exits have no age.",
+    ),
+    key(
+        "follow_exits",
+        Or("true"),
+        Kind::Flag(|follower, value| follower.policy.follow_exits = value),
+        "Whether the leader's exits are followed.",
+    ),
+];

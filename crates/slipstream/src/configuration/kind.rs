@@ -1,0 +1,295 @@
+//! What a key takes: one notation for each kind of value, how it is read, how it is written. Amounts are
+//! read from their digits; no number of a configuration is ever a float.
+
+use std::{
+    borrow::Cow,
+    fmt::Write as _,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use domain::{Price, Usd, money::ONE};
+
+/// The most dollars a key takes: enough for everybody, and far from where sums could overflow.
+const MOST_DOLLARS: Usd = Usd(1_000_000_000 * ONE);
+/// Letters of a name.
+const NAME_LETTERS: usize = 40;
+/// A run of this many letters and digits may be a key, a seed or a password.
+const SECRET_RUN: usize = 32;
+/// That many words may be a mnemonic.
+const SECRET_WORDS: usize = 12;
+/// Letters of a refused value that are shown.
+const SHOWN: usize = 48;
+
+/// What a key takes, and where in `S` its value goes. Each setter is the reason that its key exists.
+pub enum Kind<S: 'static> {
+    /// A small whole number.
+    Count(RangeInclusive<u16>, fn(&mut S, u16)),
+    /// A whole number that is not negative.
+    Seed(fn(&mut S, u64)),
+    /// `true` or `false`.
+    Flag(fn(&mut S, bool)),
+    /// Dollars above zero.
+    Dollars(fn(&mut S, Usd)),
+    /// A decimal number.
+    Decimal {
+        /// Smallest and largest, in millionths.
+        range: RangeInclusive<i64>,
+        /// It is a multiple of this, in millionths.
+        step: i64,
+        /// Takes millionths.
+        set: fn(&mut S, i64),
+    },
+    /// A span of time.
+    Time(RangeInclusive<Duration>, fn(&mut S, Duration)),
+    /// One of these words.
+    Choice(&'static [Choice<S>]),
+    /// A short text for people.
+    Name(fn(&mut S, String)),
+    /// A file that exists.
+    File(fn(&mut S, PathBuf)),
+    /// A directory, which is made if it does not exist.
+    Directory(fn(&mut S, PathBuf)),
+}
+
+/// A word and what it sets.
+pub type Choice<S> = (&'static str, fn(&mut S));
+
+/// A value as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Raw<'a> {
+    /// Without a type: from the environment, a default, or what lacks its quotes.
+    Word(&'a str),
+    /// Between quotes.
+    Text(&'a str),
+    /// A number, by its digits.
+    Number(Cow<'a, str>),
+    /// `true` or `false`.
+    Flag(bool),
+    /// Something that no key takes, by the name of its type.
+    Other(&'static str),
+}
+
+impl Raw<'_> {
+    /// As it is shown to people: cut short, harmless to a terminal, and never a likely secret.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Word(text) => shown(text),
+            Self::Text(text) => quoted(&shown(text)),
+            Self::Number(digits) => shown(digits),
+            Self::Flag(flag) => flag.to_string(),
+            Self::Other(kind) => format!("({kind})"),
+        }
+    }
+}
+
+/// `text`, unless it may be a secret that was put in the wrong place.
+pub(super) fn shown(text: &str) -> String {
+    if may_be_secret(text) {
+        return format!("({} characters, not shown)", text.chars().count());
+    }
+    let mut out = String::new();
+    for letter in text.chars().take(SHOWN) {
+        if letter.is_control() {
+            let _ = write!(out, "{}", letter.escape_default());
+        } else {
+            out.push(letter);
+        }
+    }
+    if text.chars().nth(SHOWN).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+fn may_be_secret(text: &str) -> bool {
+    let part_of_secret = |letter: char| letter.is_ascii_alphanumeric() || "+=_-".contains(letter);
+    text.split(|letter: char| !part_of_secret(letter)).any(|run| run.len() >= SECRET_RUN)
+        || text.split_whitespace().count() >= SECRET_WORDS
+}
+
+/// As TOML writes a text.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => out.extend(['\\', letter]),
+            letter if letter.is_control() => {
+                let _ = write!(out, "\\u{:04x}", u32::from(letter));
+            }
+            letter => out.push(letter),
+        }
+    }
+    out.push('"');
+    out
+}
+
+impl<S: 'static> Kind<S> {
+    /// What it takes, in words that go on after "must be".
+    #[must_use]
+    pub fn expected(&self) -> String {
+        match self {
+            Self::Count(range, _) => format!("a whole number from {} to {}", range.start(), range.end()),
+            Self::Seed(_) => format!("a whole number from 0 to {}", i64::MAX),
+            Self::Flag(_) => "true or false".to_owned(),
+            Self::Dollars(_) => format!("dollars from {} to {MOST_DOLLARS}, as a plain number", Usd(1)),
+            Self::Decimal { range, step, .. } => {
+                let (from, to, step) = (Price(*range.start()), Price(*range.end()), Price(*step));
+                format!("a plain number from {from} to {to}, in steps of {step}")
+            }
+            Self::Time(range, _) => {
+                let (from, to) = (time(*range.start()), time(*range.end()));
+                format!("a time from \"{from}\" to \"{to}\": a whole number and ms, s, m or h")
+            }
+            Self::Choice(words) => {
+                words.iter().map(|(word, _)| quoted(word)).collect::<Vec<_>>().join(" or ")
+            }
+            Self::Name(_) => format!("a text of 1 to {NAME_LETTERS} letters"),
+            Self::File(_) => "the path of a file, as text".to_owned(),
+            Self::Directory(_) => "the path of a directory, as text".to_owned(),
+        }
+    }
+
+    /// Whether TOML writes it between quotes.
+    fn is_text(&self) -> bool {
+        match self {
+            Self::Count(..) | Self::Seed(_) | Self::Flag(_) | Self::Dollars(_) | Self::Decimal { .. } => {
+                false
+            }
+            Self::Time(..) | Self::Choice(_) | Self::Name(_) | Self::File(_) | Self::Directory(_) => true,
+        }
+    }
+
+    /// As TOML writes the value that is `word` in the environment.
+    #[must_use]
+    pub fn toml(&self, word: &str) -> String {
+        if self.is_text() { quoted(word) } else { word.to_owned() }
+    }
+
+    /// Reads a value into `settings`. Paths are relative to `base`. Returns the value as the environment
+    /// writes it.
+    ///
+    /// # Errors
+    /// In words that go on after the key and its value.
+    pub(super) fn apply(&self, settings: &mut S, raw: &Raw<'_>, base: &Path) -> Result<String, String> {
+        let unfit = || format!("must be {}", self.expected());
+        let word = match raw {
+            Raw::Word(word) => Cow::Borrowed(*word),
+            Raw::Text(text) if self.is_text() => Cow::Borrowed(*text),
+            Raw::Text(_) => return Err(format!("{}, without quotes", unfit())),
+            Raw::Number(digits) if !self.is_text() => digits.clone(),
+            Raw::Flag(flag) if matches!(self, Self::Flag(_)) => Cow::Owned(flag.to_string()),
+            Raw::Number(_) | Raw::Flag(_) if self.is_text() => {
+                return Err(format!("{}, between quotes", unfit()));
+            }
+            Raw::Number(_) | Raw::Flag(_) | Raw::Other(_) => return Err(unfit()),
+        };
+        let read = match self {
+            Self::File(_) if !word.is_empty() && !base.join(&*word).is_file() => {
+                return Err("names no file that is there; correct the path, or leave the key out".to_owned());
+            }
+            _ => self.set(settings, &word, base),
+        };
+        read.map(|()| word.into_owned()).ok_or_else(unfit)
+    }
+
+    fn set(&self, settings: &mut S, word: &str, base: &Path) -> Option<()> {
+        match self {
+            Self::Count(range, set) => {
+                set(settings, whole(word)?.try_into().ok().filter(|n| range.contains(n))?)
+            }
+            Self::Seed(set) => set(settings, whole(word)?),
+            Self::Flag(set) => set(settings, word.parse().ok()?),
+            Self::Dollars(set) => {
+                let dollars: Usd = word.parse().ok()?;
+                set(settings, Some(dollars).filter(|usd| usd.is_positive() && *usd <= MOST_DOLLARS)?);
+            }
+            Self::Decimal { range, step, set } => {
+                let Price(value) = word.parse().ok()?;
+                let even = value.checked_rem(*step) == Some(0);
+                set(settings, Some(value).filter(|value| even && range.contains(value))?);
+            }
+            Self::Time(range, set) => set(settings, read_time(word).filter(|time| range.contains(time))?),
+            Self::Choice(words) => words.iter().find(|(known, _)| *known == word)?.1(settings),
+            Self::Name(set) => {
+                let fits = (1..=NAME_LETTERS).contains(&word.chars().count());
+                let visible = !word.chars().any(char::is_control) && !word.trim().is_empty();
+                set(settings, Some(word.to_owned()).filter(|_| fits && visible)?);
+            }
+            Self::File(set) | Self::Directory(set) => {
+                let usable = !word.is_empty() && !word.contains('\0');
+                set(settings, Some(base.join(word)).filter(|_| usable)?);
+            }
+        }
+        Some(())
+    }
+}
+
+/// A whole number that TOML can write too: digits and nothing else, at most `i64::MAX`.
+fn whole(word: &str) -> Option<u64> {
+    let digits = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let value = word.parse::<i64>().ok().filter(|_| digits)?;
+    u64::try_from(value).ok()
+}
+
+fn read_time(word: &str) -> Option<Duration> {
+    let unit = word.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    let number = whole(word.strip_suffix(unit)?)?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.checked_mul(millis).map(Duration::from_millis)
+}
+
+/// A time in the largest unit that leaves nothing over.
+fn time(time: Duration) -> String {
+    let millis = time.as_millis();
+    let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    let unit = units.into_iter().find(|(_, size)| millis >= *size && millis.is_multiple_of(*size));
+    let (unit, size) = unit.unwrap_or(("ms", 1));
+    format!("{}{unit}", millis / size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_they_are_written() {
+        for (text, millis) in [("500ms", 500), ("30s", 30_000), ("2m", 120_000), ("1h", 3_600_000)] {
+            assert_eq!(read_time(text), Some(Duration::from_millis(millis)));
+            assert_eq!(time(Duration::from_millis(millis)), text);
+        }
+        for text in
+            ["", "s", "30", "30 s", "-1s", "1.5s", "1d", "99999999999999999999s", "9999999999999999h", "1sé"]
+        {
+            assert_eq!(read_time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_likely_secret_is_not_shown() {
+        let key = "0x4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318";
+        assert_eq!(shown(key), "(66 characters, not shown)");
+        assert_eq!(Raw::Text(&format!("key={key};")).shown(), "\"(71 characters, not shown)\"");
+        let mnemonic = "test test test test test test test test test test test junk";
+        assert!(!shown(mnemonic).contains("test"));
+        assert_eq!(shown("a tape\u{1b}[2J"), "a tape\\u{1b}[2J");
+        assert_eq!(shown(&"x ".repeat(10)), "x ".repeat(10));
+        assert_eq!(shown(&"é/".repeat(40)).chars().count(), SHOWN + 1);
+    }
+
+    #[test]
+    fn texts_are_quoted_as_toml_reads_them() {
+        for text in ["plain", "a \"b\" \\ c", "tab\tand\u{7f}bell\u{7}", ""] {
+            let written = format!("key = {}", quoted(text));
+            let read: toml::Table = written.parse().unwrap();
+            assert_eq!(read["key"].as_str(), Some(text), "{written}");
+        }
+    }
+}

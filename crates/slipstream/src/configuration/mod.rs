@@ -1,0 +1,179 @@
+//! What an installation is told: one TOML file, overridden by the environment, overridden by the command
+//! line. Owns the table of keys and everything that follows from it: reading, refusing what nobody reads,
+//! telling all mistakes at once, the reference. Knows no secret: none is a value of a key, and whatever
+//! looks like one is not repeated. Never starts anything.
+
+pub mod command;
+pub mod keys;
+mod kind;
+mod mistakes;
+mod read;
+mod reference;
+#[cfg(test)]
+mod tests;
+mod unknown;
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use self::keys::{DemoSettings, EngineSettings, FollowerSettings};
+pub use self::{
+    mistakes::{Mistake, Mistakes, Place},
+    read::{Variables, read},
+    reference::{markdown, toml},
+};
+
+/// The file that is checked if none is named.
+pub const FILE: &str = "slipstream.toml";
+/// The variable that names the file.
+pub const FILE_VARIABLE: &str = "SLIPSTREAM_CONFIG";
+
+/// A file longer than this is something else.
+const LONGEST: u64 = 1 << 20;
+
+/// What file and environment say, without a mistake.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configuration {
+    /// `[demo]`
+    pub demo: DemoSettings,
+    /// `[engine]`
+    pub engine: EngineSettings,
+    /// Every `[[follower]]`.
+    pub followers: Vec<FollowerSettings>,
+    /// The same, for people.
+    effective: Vec<Effective>,
+}
+
+/// A line of what is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Effective {
+    /// A section begins.
+    Header(String),
+    /// A key.
+    Key {
+        /// Its name.
+        name: &'static str,
+        /// Its value, as TOML.
+        value: String,
+        /// Who said so.
+        source: String,
+    },
+}
+
+impl Configuration {
+    /// Reads the file, if there is to be one, and the environment.
+    ///
+    /// # Errors
+    /// Every mistake of both.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Mistakes> {
+        let variables = ours(environment);
+        let Some(file) = file else { return read("", Path::new(""), "", &variables) };
+        let name = crate::wording::harmless(&file.display().to_string());
+        let base = file.parent().map(Path::to_owned).unwrap_or_default();
+        match contents(file) {
+            Ok(text) => read(&name, &base, &text, &variables),
+            Err(wrong) => {
+                // The environment's mistakes are told with it.
+                let environment = read(&name, &base, "", &variables);
+                let mut list = environment.err().map(|found| found.list().to_vec()).unwrap_or_default();
+                list.push(wrong);
+                Err(Mistakes::of(&name, list))
+            }
+        }
+    }
+
+    /// How many followers a demo has. `flag` is what the command line asks for.
+    ///
+    /// # Errors
+    /// When it asks for fewer than are described.
+    pub fn follower_count(&self, flag: Option<u16>) -> Result<u16, Mistakes> {
+        follower_count(flag.or(self.demo.followers), self.followers.len()).map_err(|text| {
+            let subject = flag.map(|flag| format!("--followers {flag}")).unwrap_or_default();
+            Mistakes::of("", vec![Mistake { place: Place::CommandLine, subject, text }])
+        })
+    }
+
+    /// What is in force, as TOML: each value with who said so.
+    #[must_use]
+    pub fn effective(&self) -> String {
+        let mut out = String::new();
+        let keys = self.effective.iter().filter_map(|line| match line {
+            Effective::Key { name, value, .. } => Some(name.len() + 3 + value.chars().count()),
+            Effective::Header(_) => None,
+        });
+        // A long path must not push every comment off the screen.
+        let width = keys.filter(|width| *width <= 40).max().unwrap_or(0);
+        for line in &self.effective {
+            match line {
+                Effective::Header(header) => out.push_str(&format!("\n{header}\n")),
+                Effective::Key { name, value, source } => {
+                    let setting = format!("{name} = {value}");
+                    out.push_str(&format!("{setting:<width$}  # {source}\n"));
+                }
+            }
+        }
+        out
+    }
+}
+
+/// Followers of a demo: as many as are wanted, or described, or built in. None that is described is left out.
+fn follower_count(wanted: Option<u16>, described: usize) -> Result<u16, String> {
+    let most = *keys::FOLLOWERS.end();
+    let described = u16::try_from(described)
+        .ok()
+        .filter(|described| *described <= most)
+        .ok_or_else(|| format!("{described} followers are described, {most} are possible; remove some"))?;
+    match wanted {
+        Some(wanted) if wanted < described => Err(format!(
+            "{wanted} wanted, but {described} described; ask for {described} or more, or leave it out"
+        )),
+        Some(wanted) => Ok(wanted),
+        None if described == 0 => Ok(keys::BUILT_IN_FOLLOWERS),
+        None => Ok(described),
+    }
+}
+
+/// The variables that may be ours.
+fn ours(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Variables {
+    let text = |value: OsString| value.into_string().ok();
+    environment
+        .into_iter()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), text(value)))
+        .filter(|(name, _)| name.starts_with(read::PREFIX))
+        .collect()
+}
+
+/// The file's text. Works for pipes too.
+fn contents(path: &Path) -> Result<String, Mistake> {
+    let wrong = |text: String| Mistake { place: Place::File, subject: String::new(), text };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes))
+        .map_err(|error| wrong(format!("cannot be read: {error}; name a file that is there")))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > LONGEST) {
+        return Err(wrong("is longer than a mebibyte: that is no configuration".to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let bytes = error.into_bytes();
+        let head = String::from_utf8_lossy(bytes.get(..valid).unwrap_or_default()).into_owned();
+        let text = "is not UTF-8 from here on; save the file as UTF-8 text".to_owned();
+        // A letter stands for the byte, so that a line that begins with it counts.
+        Mistake { place: Place::in_text(&format!("{head}?"), valid), subject: String::new(), text }
+    })
+}
+
+/// The file of `--config` or its variable.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ConfigFile {
+    /// Take settings from this file; the environment wins over it, flags win over both.
+    #[arg(long = "config", value_name = "FILE", env = FILE_VARIABLE)]
+    pub path: Option<PathBuf>,
+}

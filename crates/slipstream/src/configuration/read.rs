@@ -1,0 +1,305 @@
+//! Reads a configuration: what the file and the environment say, against the table of keys. Finds every
+//! mistake before it says any. Starts nothing.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    path::Path,
+};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    Configuration, Effective, follower_count,
+    keys::{DEMO, ENGINE, FOLLOWER, FollowerSettings, Key, Sample},
+    kind::{Raw, shown},
+    mistakes::{Mistake, Mistakes, Place},
+    unknown,
+};
+
+/// What the names of our variables begin with.
+pub(super) const PREFIX: &str = "SLIPSTREAM_";
+
+/// Mistakes that are looked for: a file with more of them is something else, and takes long.
+const MOST: usize = 500;
+
+/// Variables by name; a value that is not text is `None`.
+pub type Variables = BTreeMap<String, Option<String>>;
+
+/// A key that was given, and where.
+type Given = BTreeMap<&'static str, Range<usize>>;
+
+/// The variable of a key.
+pub(super) fn variable(section: &str, key: &str) -> String {
+    format!("{PREFIX}{section}_{key}").to_uppercase()
+}
+
+/// Reads the text of the file called `name`, whose paths are relative to `base`, and what `variables` say
+/// against it.
+///
+/// # Errors
+/// Every mistake of both.
+pub fn read(name: &str, base: &Path, text: &str, variables: &Variables) -> Result<Configuration, Mistakes> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let mut reader = Reader { name, base, text, variables, mistakes: Vec::new(), effective: Vec::new() };
+    let errors = errors.get(..MOST).unwrap_or(&errors);
+    reader.syntax(errors);
+    let (demo, demo_given) = reader.single("demo", DEMO, document.get_ref());
+    let (engine, _) = reader.single("engine", ENGINE, document.get_ref());
+    let followers = reader.followers(document.get_ref(), errors);
+    unknown::sections(&mut reader, document.get_ref());
+    unknown::variables(&mut reader);
+    if let Err(text) = follower_count(demo.followers, followers.len()) {
+        reader.too_few(demo_given.get("followers"), text);
+    }
+    let Reader { mut mistakes, effective, .. } = reader;
+    // Whoever names the key says more than TOML does about the same place.
+    let named: BTreeSet<Place> =
+        mistakes.iter().filter(|it| !it.subject.is_empty()).map(|it| it.place).collect();
+    mistakes.retain(|mistake| !(mistake.subject.is_empty() && named.contains(&mistake.place)));
+    if mistakes.is_empty() {
+        return Ok(Configuration { demo, engine, followers, effective });
+    }
+    Err(Mistakes::of(name, mistakes))
+}
+
+pub(super) struct Reader<'a> {
+    name: &'a str,
+    base: &'a Path,
+    text: &'a str,
+    pub(super) variables: &'a Variables,
+    mistakes: Vec<Mistake>,
+    effective: Vec<Effective>,
+}
+
+impl Reader<'_> {
+    pub(super) fn mistake(&mut self, offset: usize, subject: String, text: String) {
+        if self.mistakes.len() >= MOST {
+            return;
+        }
+        self.mistakes.push(Mistake { place: Place::in_text(self.text, offset), subject, text });
+    }
+
+    pub(super) fn environment_mistake(&mut self, subject: String, text: String) {
+        self.mistakes.push(Mistake { place: Place::Environment, subject, text });
+    }
+
+    /// What is no TOML. Of one line only the first thing: the others follow from it.
+    fn syntax(&mut self, errors: &[toml::de::Error]) {
+        let mut lines = BTreeSet::new();
+        for error in errors {
+            let offset = error.span().map_or(self.text.len(), |span| span.start);
+            if let Place::At { line, .. } = Place::in_text(self.text, offset)
+                && lines.insert(line)
+            {
+                self.mistake(offset, String::new(), format!("is not TOML: {}", error.message()));
+            }
+        }
+    }
+
+    /// A section that stands once. Its keys have variables.
+    fn single<S: Default + 'static>(
+        &mut self,
+        section: &'static str,
+        keys: &[Key<S>],
+        document: &DeTable<'_>,
+    ) -> (S, Given) {
+        let header = format!("[{section}]");
+        let entry = document.iter().find(|(key, _)| key.get_ref() == section);
+        let table = match entry.map(|(key, value)| (key, value.get_ref())) {
+            None => None,
+            Some((_, DeValue::Table(table))) => Some(table),
+            Some((key, _)) => {
+                let text = format!("is a section: write `{header}`, and its keys below");
+                self.mistake(key.span().start, section.to_owned(), text);
+                None
+            }
+        };
+        self.effective.push(Effective::Header(header.clone()));
+        let (mut settings, given) = self.keys(&header, keys, table);
+        for key in keys {
+            self.override_by_environment(&mut settings, section, key);
+        }
+        (settings, given)
+    }
+
+    /// Reads what the table says, and the defaults of what it does not say.
+    fn keys<S: Default + 'static>(
+        &mut self,
+        header: &str,
+        keys: &[Key<S>],
+        table: Option<&DeTable<'_>>,
+    ) -> (S, Given) {
+        let mut settings = S::default();
+        let mut given = Given::new();
+        for key in keys {
+            let found = table.and_then(|table| table.iter().find(|(name, _)| name.get_ref() == key.name));
+            if let Some((_, value)) = found {
+                given.insert(key.name, value.span());
+                // Stands in for a value that is no TOML.
+                if value.span().is_empty() {
+                    continue;
+                }
+                let raw = raw(self.text, value);
+                match key.kind.apply(&mut settings, &raw, self.base) {
+                    Ok(word) => self.put(key, &word, &self.source(value.span().start)),
+                    Err(text) => {
+                        let subject = format!("{header} {} = {}", key.name, raw.shown());
+                        self.mistake(value.span().start, subject, with_sample(text, key));
+                    }
+                }
+            } else if let Sample::Default(word) = key.sample
+                && key.kind.apply(&mut settings, &Raw::Word(word), self.base).is_ok()
+            {
+                self.put(key, word, "default");
+            }
+        }
+        if let Some(table) = table {
+            let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
+            unknown::keys(self, header, &names, table);
+        }
+        (settings, given)
+    }
+
+    /// The environment wins over the file. Its paths are relative to the working directory.
+    fn override_by_environment<S: 'static>(&mut self, settings: &mut S, section: &str, key: &Key<S>) {
+        let variable = variable(section, key.name);
+        let Some(value) = self.variables.get(&variable) else { return };
+        let Some(word) = value else {
+            self.environment_mistake(variable, "is not UTF-8 text".to_owned());
+            return;
+        };
+        match key.kind.apply(settings, &Raw::Word(word), Path::new("")) {
+            Ok(word) => self.put(key, &word, &variable),
+            Err(text) => {
+                let subject = format!("{variable}={}", Raw::Word(word).shown());
+                self.environment_mistake(subject, with_sample(text, key));
+            }
+        }
+    }
+
+    /// Notes what is in force, in place of what was said about the key in this section before.
+    fn put<S: 'static>(&mut self, key: &Key<S>, word: &str, source: &str) {
+        let (value, source) = (key.kind.toml(word), source.to_owned());
+        let start = self.effective.iter().rposition(|line| matches!(line, Effective::Header(_))).unwrap_or(0);
+        let same = |line: &&mut Effective| matches!(line, Effective::Key { name, .. } if *name == key.name);
+        let line = Effective::Key { name: key.name, value, source };
+        match self.effective.iter_mut().skip(start).find(same) {
+            Some(old) => *old = line,
+            None => self.effective.push(line),
+        }
+    }
+
+    fn source(&self, offset: usize) -> String {
+        match Place::in_text(self.text, offset) {
+            Place::At { line, .. } => format!("{}:{line}", self.name),
+            Place::File | Place::Environment | Place::CommandLine => self.name.to_owned(),
+        }
+    }
+
+    /// All `[[follower]]`. What one lacks is told only if all of it is TOML.
+    fn followers(&mut self, document: &DeTable<'_>, errors: &[toml::de::Error]) -> Vec<FollowerSettings> {
+        const HEADER: &str = "[[follower]]";
+        let Some((key, value)) = document.iter().find(|(key, _)| key.get_ref() == "follower") else {
+            return Vec::new();
+        };
+        let advice = || format!("is a list: write `{HEADER}` for each, and its keys below");
+        let DeValue::Array(list) = value.get_ref() else {
+            self.mistake(key.span().start, "follower".to_owned(), advice());
+            return Vec::new();
+        };
+        let mut followers = Vec::new();
+        let mut ends = list.iter().skip(1).map(|next| next.span().start);
+        for entry in list.iter() {
+            let whole = entry.span().start..ends.next().unwrap_or(self.text.len() + 1);
+            let whole = !errors.iter().filter_map(toml::de::Error::span).any(|at| whole.contains(&at.start));
+            let DeValue::Table(table) = entry.get_ref() else {
+                self.mistake(entry.span().start, "follower".to_owned(), advice());
+                continue;
+            };
+            self.effective.push(Effective::Header(HEADER.to_owned()));
+            let (follower, given) = self.keys(HEADER, FOLLOWER, Some(table));
+            if whole {
+                self.judge(HEADER, &follower, &given, entry.span().start);
+            }
+            followers.push(follower);
+        }
+        followers
+    }
+
+    /// What no single key of a follower can tell.
+    fn judge(&mut self, header: &str, follower: &FollowerSettings, given: &Given, begin: usize) {
+        let before = self.mistakes.len();
+        let subject = |name: &str| format!("{header} {name}");
+        match (given.get("ratio"), given.get("fixed")) {
+            (Some(_), Some(fixed)) => {
+                let text = "stands beside `ratio`; keep the one that says how much to buy".to_owned();
+                self.mistake(fixed.start, subject("fixed"), text);
+            }
+            (None, None) => {
+                let text = "does not say how much to buy; add `ratio = 0.1` (a tenth of the leader's dollars) or \
+                            `fixed = 5` (dollars a trade)";
+                self.mistake(begin, header.to_owned(), text.to_owned());
+            }
+            _ => {}
+        }
+        if !given.contains_key("name") {
+            let text = "has no name; add `name = \"small and careful\"`".to_owned();
+            self.mistake(begin, header.to_owned(), text);
+        }
+        let band = follower.policy.band;
+        if band.from > band.to {
+            let at = given.get("price_from").or(given.get("price_to")).map_or(begin, |span| span.start);
+            let text = format!(
+                "no price is from {} to {}; `price_from` must not be above `price_to`",
+                band.from, band.to
+            );
+            self.mistake(at, subject("price_from"), text);
+        }
+        if self.mistakes.len() == before {
+            for text in follower.policy.mistakes() {
+                self.mistake(begin, header.to_owned(), text);
+            }
+        }
+    }
+
+    fn too_few(&mut self, given: Option<&Range<usize>>, text: String) {
+        let variable = variable("demo", "followers");
+        match given {
+            _ if self.variables.contains_key(&variable) => self.environment_mistake(variable, text),
+            Some(span) => self.mistake(span.start, "[demo] followers".to_owned(), text),
+            None => self.mistakes.push(Mistake { place: Place::File, subject: String::new(), text }),
+        }
+    }
+}
+
+fn with_sample<S: 'static>(text: String, key: &Key<S>) -> String {
+    // A path has no sample that would be right elsewhere.
+    match key.kind {
+        super::kind::Kind::File(_) | super::kind::Kind::Directory(_) => text,
+        _ => format!("{text}; for example `{} = {}`", key.name, key.kind.toml(key.sample.word())),
+    }
+}
+
+fn raw<'a>(text: &str, value: &'a Spanned<DeValue<'_>>) -> Raw<'a> {
+    let is_quoted = || text.get(value.span()).is_some_and(|text| text.starts_with(['"', '\'']));
+    match value.get_ref() {
+        DeValue::String(text) if is_quoted() => Raw::Text(text),
+        DeValue::String(text) => Raw::Word(text),
+        DeValue::Integer(number) => Raw::Number(Cow::Owned(number.to_string())),
+        DeValue::Float(number) => Raw::Number(Cow::Borrowed(number.as_str())),
+        DeValue::Boolean(flag) => Raw::Flag(*flag),
+        DeValue::Datetime(_) => Raw::Other("a date"),
+        DeValue::Array(_) => Raw::Other("a list"),
+        DeValue::Table(_) => Raw::Other("a table"),
+    }
+}
+
+/// The name of a key as it is shown.
+pub(super) fn key_shown(name: &str) -> String {
+    if name.is_empty() { "\"\"".to_owned() } else { shown(name) }
+}

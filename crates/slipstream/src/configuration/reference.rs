@@ -1,0 +1,105 @@
+//! The reference, written from the table of keys, so that it cannot say anything else than what is read.
+
+use super::{
+    keys::{DEMO, ENGINE, FOLLOWER, Key, Sample},
+    read::variable,
+};
+
+/// Width of comments.
+const WIDTH: usize = 96;
+
+/// Every key with its meaning, as a file in which everything is commented out.
+#[must_use]
+pub fn toml() -> String {
+    let mut out = String::from(
+        "# Every key of slipstream.toml, with what holds without it. Uncomment what you change.\n",
+    );
+    section(&mut out, "[demo]", "The demo: `slipstream demo`.", Some("demo"), DEMO);
+    section(&mut out, "[engine]", "The engine.", Some("engine"), ENGINE);
+    let about = "A follower, who copies every leader. Repeat the section for each; they stand in place of the \
+                 built-in ones.";
+    section(&mut out, "[[follower]]", about, None, FOLLOWER);
+    out
+}
+
+fn section<S: 'static>(
+    out: &mut String,
+    header: &str,
+    about: &str,
+    variables: Option<&str>,
+    keys: &[Key<S>],
+) {
+    out.push_str("\n\n");
+    comment(out, about);
+    out.push_str(&format!("#{header}\n"));
+    for key in keys {
+        out.push('\n');
+        comment(out, key.about);
+        let mut value = sentence(&key.kind.expected());
+        if let Some(section) = variables {
+            value.push_str(&format!(" {}", variable(section, key.name)));
+        }
+        comment(out, &value);
+        let example = match key.sample {
+            Sample::Default(_) => "",
+            Sample::Example(_) => "  # example",
+        };
+        out.push_str(&format!("#{} = {}{example}\n", key.name, key.kind.toml(key.sample.word())));
+    }
+}
+
+/// `text` with a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).chain(['.']).collect()
+}
+
+/// Comment lines of whole words.
+fn comment(out: &mut String, text: &str) {
+    let mut line = String::from("#");
+    for word in text.split(' ') {
+        if line.chars().count() + 1 + word.chars().count() > WIDTH {
+            out.push_str(&line);
+            out.push('\n');
+            line = String::from("#");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    out.push_str(&line);
+    out.push('\n');
+}
+
+/// The same as a page of the documentation.
+#[must_use]
+pub fn markdown() -> String {
+    format!(
+        "# Configuration\n\
+         \n\
+         Written by `slipstream config reference --markdown`; a test compares. Change the table of keys in\n\
+         `crates/slipstream/src/configuration/keys.rs` and write it again.\n\
+         \n\
+         ```sh\n\
+         slipstream config reference > slipstream.toml   # a file to begin with\n\
+         slipstream config check slipstream.toml         # what is in force and why, or every mistake\n\
+         slipstream demo --config slipstream.toml\n\
+         ```\n\
+         \n\
+         Settings come from one TOML file, which `--config` or `SLIPSTREAM_CONFIG` names. Variables of the\n\
+         environment win over the file, flags win over both.\n\
+         \n\
+         - A key, section or variable that nobody reads is refused, not ignored. All mistakes are told at once,\n\
+         \x20 each with its line and column; nothing is started and the exit status is 2.\n\
+         - Amounts are dollars, shares of something and prices are plain numbers: `25`, `0.05`. They are read by\n\
+         \x20 their digits, exactly. There are no units but for times: `\"30s\"`.\n\
+         - A variable is refused when it begins like a section's or is nearly one that is known; an empty one is a\n\
+         \x20 value like any other.\n\
+         - Paths in the file are relative to the file, elsewhere to the working directory.\n\
+         - A secret is never a value here. Where a key needs one it will take the path of a file. Values of\n\
+         \x20 unknown keys, and values that look like a key or a mnemonic, are not repeated in messages.\n\
+         \n\
+         ```toml\n{}```\n",
+        toml()
+    )
+}

@@ -1,0 +1,499 @@
+//! Every kind of mistake, what is in force without one, and that no input breaks the reading.
+
+use std::{path::Path, time::Duration};
+
+use domain::{
+    Usd,
+    money::ONE,
+    policy::{MinimumRule, Policy, Sizing},
+};
+use proptest::prelude::*;
+
+use super::{
+    keys::{DEMO, ENGINE, FOLLOWER, Key, Sample},
+    kind::Raw,
+    *,
+};
+
+fn variables(list: &[(&str, &str)]) -> Variables {
+    list.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect()
+}
+
+fn good(text: &str) -> Configuration {
+    read("slipstream.toml", Path::new("/etc"), text, &Variables::new()).unwrap()
+}
+
+/// Mistakes as `line:column subject | text`.
+fn bad_with(text: &str, list: &[(&str, &str)]) -> Vec<String> {
+    let mistakes = read("slipstream.toml", Path::new(""), text, &variables(list)).unwrap_err();
+    let shown = |mistake: &Mistake| {
+        let place = match mistake.place {
+            Place::At { line, column } => format!("{line}:{column}"),
+            place => format!("{place:?}"),
+        };
+        format!("{place} {} | {}", mistake.subject, mistake.text)
+    };
+    mistakes.list().iter().map(shown).collect()
+}
+
+fn bad(text: &str) -> Vec<String> {
+    bad_with(text, &[])
+}
+
+/// The only mistake of a file.
+fn only(text: &str) -> String {
+    let found = bad(text);
+    assert_eq!(found.len(), 1, "{text}: {found:?}");
+    found.into_iter().next().unwrap()
+}
+
+#[test]
+fn nothing_said_is_the_defaults() {
+    let nothing = good("");
+    let demo = DemoSettings { speed: 30, seed: 1, ..DemoSettings::default() };
+    assert_eq!(nothing.demo, demo);
+    assert_eq!(nothing.engine, EngineSettings { workers: 2, history_interval: None });
+    assert!(nothing.followers.is_empty());
+    assert_eq!(nothing.follower_count(None).unwrap(), 5);
+}
+
+#[test]
+fn every_key_takes_effect() {
+    let text = "
+        demo.speed = 60
+        [demo]
+        followers = 7
+        seed = 9_000
+        faults = true
+        data_dir = 'data'
+        [engine]
+        workers = 3
+        history_interval = '1500ms'
+        [[follower]]
+        name = 'bold'
+        ratio = 0.250001
+        cap_order = 12.34
+        cap_market = 50
+        cap_leader = 100.000001
+        cap_account = 200
+        price_from = 0.05
+        price_to = 0.95
+        slippage_to_leader = 0.0123
+        slippage_to_book = 0
+        below_minimum = 'raise'
+        maximum_age = '2m'
+        follow_exits = false
+        [[follower]]
+        name = 'plain'
+        fixed = 5
+        "
+    .replace("demo.speed = 60", "")
+    .replace("followers = 7", "followers = 7\nspeed = 60");
+    let read = good(&text);
+    assert_eq!((read.demo.speed, read.demo.followers, read.demo.seed), (60, Some(7), 9_000));
+    assert!(read.demo.faults);
+    assert_eq!(read.demo.data_dir.as_deref(), Some(Path::new("/etc/data")));
+    assert_eq!(read.engine.workers, 3);
+    assert_eq!(read.engine.history_interval, Some(Duration::from_millis(1_500)));
+    let bold = &read.followers[0];
+    let policy = &bold.policy;
+    assert_eq!((bold.name.as_str(), bold.cap_account), ("bold", Some(Usd(200 * ONE))));
+    assert_eq!(policy.sizing, Sizing::Ratio(250_001));
+    assert_eq!(policy.caps.order, Some(Usd(12_340_000)));
+    assert_eq!(policy.caps.market, Some(Usd(50 * ONE)));
+    assert_eq!(policy.caps.leader, Some(Usd(100_000_001)));
+    assert_eq!((policy.band.from.0, policy.band.to.0), (50_000, 950_000));
+    assert_eq!((policy.slippage_to_leader_bps, policy.slippage_to_book_bps), (123, 0));
+    assert_eq!(policy.below_minimum, MinimumRule::Raise);
+    assert_eq!(policy.maximum_age, Duration::from_secs(120));
+    assert!(!policy.follow_exits);
+    let plain = Policy { sizing: Sizing::Fixed(Usd(5 * ONE)), ..Policy::careful() };
+    assert_eq!((&read.followers[1].policy, read.followers[1].cap_account), (&plain, None));
+    assert_eq!(read.follower_count(None).unwrap(), 7);
+    assert_eq!(good("[[follower]]\nname = 'a'\nfixed = 1").follower_count(None).unwrap(), 1);
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let list = variables(&[
+        ("SLIPSTREAM_DEMO_SPEED", "99"),
+        ("SLIPSTREAM_ENGINE_HISTORY_INTERVAL", "3s"),
+        ("SLIPSTREAM_DEMO_DATA_DIR", "here"),
+        // Not ours, and not nearly.
+        ("SLIPSTREAM_KILLS", "7"),
+        ("SLIPSTREAM_SEED", "7"),
+        ("SLIPSTREAM_SEEDS", "7"),
+        ("SLIPSTREAM_DATA_DIR", "x"),
+        ("SLIPSTREAM_CRASH", "x:1"),
+        ("SLIPSTREAM_CONFIG", "x"),
+    ]);
+    let text = "[demo]\nspeed = 60\nseed = 4\ndata_dir = 'there'";
+    let read = read("slipstream.toml", Path::new("/etc"), text, &list).unwrap();
+    assert_eq!((read.demo.speed, read.demo.seed), (99, 4));
+    assert_eq!(read.demo.data_dir.as_deref(), Some(Path::new("here")));
+    assert_eq!(read.engine.history_interval, Some(Duration::from_secs(3)));
+    assert_eq!(
+        read.effective(),
+        "\n[demo]\n\
+         speed = 99               # SLIPSTREAM_DEMO_SPEED\n\
+         seed = 4                 # slipstream.toml:3\n\
+         faults = false           # default\n\
+         data_dir = \"here\"        # SLIPSTREAM_DEMO_DATA_DIR\n\
+         \n[engine]\n\
+         workers = 2              # default\n\
+         history_interval = \"3s\"  # SLIPSTREAM_ENGINE_HISTORY_INTERVAL\n"
+    );
+    assert!(read.effective().parse::<::toml::Table>().is_ok());
+}
+
+#[test]
+fn wrong_values_are_told_with_their_key_and_what_to_write() {
+    let value = |line: &str| only(&format!("[demo]\n{line}"));
+    assert_eq!(
+        value("speed = 5000"),
+        "2:9 [demo] speed = 5000 | must be a whole number from 1 to 1000; for example `speed = 30`"
+    );
+    assert_eq!(
+        value("speed = \"30\""),
+        "2:9 [demo] speed = \"30\" | must be a whole number from 1 to 1000, without quotes; \
+         for example `speed = 30`"
+    );
+    for wrong in
+        ["0", "-1", "1.5", "1e2", "true", "[30]", "{ a = 1 }", "2026-11-23", "0x1f", "99999999999999999999"]
+    {
+        let told = value(&format!("speed = {wrong}"));
+        assert!(told.starts_with("2:9 [demo] speed = "), "{told}");
+    }
+    assert!(value("faults = 'true'").contains("must be true or false, without quotes"));
+    assert!(value("faults = 1").contains("must be true or false;"));
+    assert!(value("data_dir = 3").contains("the path of a directory, as text, between quotes"));
+    assert!(value("data_dir = ''").contains("the path of a directory"));
+    assert!(value("tape = 'no/such/file'").contains("names no file that is there"));
+    assert!(value("seed = -1").contains("from 0 to"));
+    let engine = only("[engine]\nhistory_interval = 5");
+    assert!(engine.contains("a whole number and ms, s, m or h, between quotes"), "{engine}");
+    assert!(only("[engine]\nhistory_interval = '5'").contains("for example `history_interval = \"5s\"`"));
+    assert!(only("[engine]\nhistory_interval = '50ms'").contains("from \"100ms\" to \"1h\""));
+}
+
+#[test]
+fn wrong_policies_are_told() {
+    let follower = |lines: &str| only(&format!("[[follower]]\nname = 'a'\n{lines}"));
+    for (line, part) in [
+        ("ratio = 0", "from 0.000001 to 100"),
+        ("ratio = 101", "from 0.000001 to 100"),
+        ("ratio = 0.0000001", "in steps of 0.000001"),
+        ("ratio = inf", "a plain number"),
+        ("ratio = nan", "a plain number"),
+        ("ratio = '10 %'", "without quotes"),
+        ("fixed = '25 USD'", "dollars from 0.000001"),
+        ("fixed = -5", "dollars from 0.000001"),
+        ("fixed = 0.0000001", "dollars from 0.000001"),
+        ("fixed = 99999999999999", "to 1000000000, as a plain number"),
+    ] {
+        let told = follower(line);
+        assert!(told.starts_with("3:") && told.contains(part), "{line}: {told}");
+    }
+    for (line, part) in [
+        ("price_to = 1.01", "from 0 to 1"),
+        ("slippage_to_leader = 5", "from 0 to 1, in steps of 0.0001"),
+        ("slippage_to_book = 0.00005", "in steps of 0.0001"),
+        ("below_minimum = 'round'", "must be \"skip\" or \"raise\""),
+        ("maximum_age = '0s'", "from \"1s\" to \"24h\""),
+        ("name_ = ''", "did you mean `name`?"),
+        ("cap_leder = 5", "did you mean `cap_leader`?"),
+    ] {
+        let told = follower(&format!("fixed = 5\n{line}"));
+        assert!(told.starts_with("4:") && told.contains(part), "{line}: {told}");
+    }
+    assert!(follower("ratio = 1\nfixed = 1").starts_with("4:9 [[follower]] fixed | stands beside `ratio`"));
+    assert!(follower("").starts_with("1:1 [[follower]] | does not say how much to buy"));
+    assert!(follower("fixed = 1\nprice_from = 0.9\nprice_to = 0.1").starts_with("4:14 "));
+    assert!(only("[[follower]]\nfixed = 1").starts_with("1:1 [[follower]] | has no name"));
+    for name in ["", " ", "tab\\t", "a name with far more letters than fit a table"] {
+        let told = only(&format!("[[follower]]\nfixed = 1\nname = \"{name}\""));
+        assert!(told.starts_with("3:8 ") && told.contains("1 to 40 letters"), "{told}");
+    }
+}
+
+#[test]
+fn what_nobody_reads_is_refused_with_what_was_meant() {
+    assert_eq!(only("[demo]\nsped = 3"), "2:1 [demo] sped | no such key; did you mean `speed`?");
+    assert_eq!(only("[demo]\nratio = 3"), "2:1 [demo] ratio | no such key; `ratio` belongs to [[follower]]");
+    assert!(only("[demo]\ncolour = 3").ends_with("there are speed, followers, seed, faults, tape, data_dir"));
+    assert_eq!(only("speed = 3"), "1:1 speed | no such key here; `speed` belongs to [demo]");
+    assert_eq!(only("[Demo]"), "1:2 Demo | no such section; did you mean `[demo]`?");
+    assert_eq!(only("[[folower]]"), "1:3 folower | no such section; did you mean `[[follower]]`?");
+    assert!(only("[web]").contains("there are the sections [demo], [engine], [[follower]]"));
+    assert!(only("demo = 3").contains("is a section: write `[demo]`"));
+    assert!(only("[[demo]]").contains("is a section: write `[demo]`"));
+    assert!(only("[follower]\nname = 'a'").contains("is a list: write `[[follower]]` for each"));
+    assert!(only("follower = [3]").contains("is a list: write `[[follower]]` for each"));
+    assert_eq!(only("[demo]\n'' = 3").split(" | ").next(), Some("2:1 [demo] \"\""));
+}
+
+#[test]
+fn wrong_variables_are_told() {
+    let found =
+        bad_with("[demo]\nspeed = 0", &[("SLIPSTREAM_DEMO_SPEED", "7x"), ("SLIPSTREAM_DEMO_SPED", "7")]);
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[0].starts_with("2:9 [demo] speed = 0"));
+    assert!(found[1].starts_with("Environment SLIPSTREAM_DEMO_SPEED=7x | must be a whole number"));
+    assert!(found[2].ends_with("did you mean `SLIPSTREAM_DEMO_SPEED`?"));
+    let told = |name: &str| bad_with("", &[(name, "1")]).pop().unwrap();
+    assert!(told("SLIPSTREAM_DEMMO_SEED").ends_with("did you mean `SLIPSTREAM_DEMO_SEED`?"));
+    assert!(told("SLIPSTREAM_ENGINE_COLOUR").ends_with("names no key of [engine]"));
+    assert!(told("SLIPSTREAM_FOLLOWER_RATIO").ends_with("described in a file only"));
+    assert!(told("SLIPSTREAM_DEMO_SPEED_").contains("did you mean"));
+    let list = [("SLIPSTREAM_DEMO_SEED".to_owned(), None)].into();
+    let mistakes = read("", Path::new(""), "", &list).unwrap_err();
+    assert_eq!(mistakes.list()[0].text, "is not UTF-8 text");
+    assert!(told("SLIPSTREAM_DEMO_TAPE").contains("names no file"));
+}
+
+#[test]
+fn followers_that_would_be_left_out_are_a_mistake_wherever_the_number_comes_from() {
+    let two = "[[follower]]\nname = 'a'\nfixed = 1\n[[follower]]\nname = 'b'\nfixed = 1\n";
+    let file = only(&format!("[demo]\nfollowers = 1\n{two}"));
+    assert_eq!(file, "2:13 [demo] followers | 1 wanted, but 2 described; ask for 2 or more, or leave it out");
+    let environment = bad_with(two, &[("SLIPSTREAM_DEMO_FOLLOWERS", "1")]);
+    assert!(environment[0].starts_with("Environment SLIPSTREAM_DEMO_FOLLOWERS | 1 wanted"));
+    let flag = good(two).follower_count(Some(1)).unwrap_err();
+    assert!(flag.to_string().contains("  command line  --followers 1\n      1 wanted, but 2 described"));
+    assert_eq!(good(two).follower_count(Some(3)).unwrap(), 3);
+    let many = only(&"[[follower]]\nname = 'a'\nfixed = 1\n".repeat(201));
+    assert!(many.contains("201 followers are described, 200 are possible"), "{many}");
+}
+
+#[test]
+fn broken_toml_is_told_at_once_with_everything_else() {
+    let text = "[demo]\nspeed = = 3\nseed = -1\nfollowers = many\n\
+                [[follower]]\nname = 'a'\nrato = 1\n\
+                [[follower]]\nfixed =\nbelow_minimum = skip\n[demo]\n";
+    let found = bad(text);
+    let places: Vec<&str> = found.iter().filter_map(|told| told.split(' ').next()).collect();
+    // That the second follower lacks something would be guesswork; that the first does is not.
+    assert_eq!(places, ["2:9", "3:8", "4:13", "5:1", "7:1", "9:8", "10:17", "11:2"], "{found:#?}");
+    assert!(found[0].contains("is not TOML: "), "{found:?}");
+    assert!(found[2].contains("[demo] followers = many | must be a whole number"), "{found:?}");
+    assert!(found[6].contains("string values must be quoted"), "{found:?}");
+    assert!(found[7].contains("duplicate key"), "{found:?}");
+    assert!(only("[demo]\nspeed = 3\nspeed = 4").starts_with("3:1  | is not TOML: duplicate key"));
+    assert!(only("[demo\n").starts_with("1:"));
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_refused_and_not_repeated() {
+    let key = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318";
+    for text in [
+        format!("private_key = '0x{key}'"),
+        format!("[demo]\nprivate_key = '0x{key}'"),
+        format!("[demo]\nspeed = '{key}'"),
+        format!("[demo]\n{key} = 3"),
+        format!("[{key}]"),
+        format!("[demo]\nspeed = {key}"),
+        format!("[demo]\nspeed = '{key}"),
+        format!("[demo]\ntape = '{key}'"),
+        format!("[[follower]]\nname = '{key}'\nfixed = 1"),
+    ] {
+        let mistakes = read("slipstream.toml", Path::new(""), &text, &Variables::new()).unwrap_err();
+        let told = mistakes.to_string();
+        assert!(!told.contains(&key[..8]) && !told.contains(&key[56..]), "{told}");
+    }
+    assert!(only("[engine]\napi_secret = 'x'").contains("no key takes a secret"));
+    assert!(only("api_secret = 'x'").contains("no key takes a secret"));
+    let environment = bad_with("", &[("SLIPSTREAM_DEMO_SEED", key), ("SLIPSTREAM_DEMO_PRIVATE_KEY", key)]);
+    assert_eq!(environment.len(), 2);
+    assert!(!environment.concat().contains(&key[..8]), "{environment:?}");
+}
+
+#[test]
+fn files_that_are_no_text_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("slipstream.toml");
+    let told = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        Configuration::load(Some(&file), []).unwrap_err().to_string()
+    };
+    assert!(told(b"[demo]\n\xff\xfe").contains("slipstream.toml:2:1\n      is not UTF-8 from here on"));
+    assert!(told(&vec![b'#'; 1 << 21]).contains("longer than a mebibyte"));
+    std::fs::remove_file(&file).unwrap();
+    let gone = Configuration::load(Some(&file), [("SLIPSTREAM_DEMO_SEED".into(), "x".into())]).unwrap_err();
+    assert_eq!(gone.list().len(), 2);
+    assert!(gone.to_string().contains("cannot be read: "));
+    assert!(Configuration::load(Some(directory.path()), []).is_err());
+    std::fs::write(&file, "\u{feff}[demo]\r\nspeed = 2\r\n").unwrap();
+    assert_eq!(Configuration::load(Some(&file), []).unwrap().demo.speed, 2);
+}
+
+#[test]
+fn a_flood_of_mistakes_is_cut_short() {
+    let text = (0..70).map(|number| format!("x{number} = 1\n")).collect::<String>();
+    let told = read("a.toml", Path::new(""), &text, &Variables::new()).unwrap_err().to_string();
+    assert!(told.starts_with(
+        "slipstream: 70 mistakes in the configuration; nothing was started\n\n  a.toml:1:1  x0\n"
+    ));
+    assert!(told.contains("\n  and 20 more\n") && told.lines().count() < 160);
+    // As long as a file may be. None of these takes more than a moment.
+    for line in
+        ["[[follower]]\n", "x{} = 1\n", "= {}\n", "[demo]\n", "follower.x = [[[[", "\"", "[[[[", "{{{{"]
+    {
+        let text: String = (0..100_000).map(|number| line.replace("{}", &number.to_string())).collect();
+        let told = read("a.toml", Path::new(""), &text, &Variables::new()).unwrap_err();
+        assert!(told.list().len() <= 502, "{line}");
+    }
+}
+
+/// The defaults and examples of a table are values its own kinds accept, and what they are written as.
+fn check_samples<S: Default + 'static>(keys: &[Key<S>]) {
+    for key in keys {
+        let word = key.sample.word();
+        let mut settings = S::default();
+        if !matches!(key.kind, super::kind::Kind::File(_)) {
+            assert!(key.kind.apply(&mut settings, &Raw::Word(word), Path::new("")).is_ok(), "{}", key.name);
+        }
+    }
+}
+
+#[test]
+fn the_samples_of_every_key_are_good_and_the_default_policy_is_the_careful_one() {
+    check_samples(DEMO);
+    check_samples(ENGINE);
+    check_samples(FOLLOWER);
+    // Start from something else, so that each default must have been applied.
+    let mut follower = FollowerSettings::default();
+    follower.policy.slippage_to_leader_bps = 1;
+    follower.policy.slippage_to_book_bps = 1;
+    follower.policy.below_minimum = MinimumRule::Raise;
+    follower.policy.maximum_age = Duration::from_secs(1);
+    follower.policy.follow_exits = false;
+    follower.policy.band.from.0 = 1;
+    follower.policy.band.to.0 = 2;
+    for key in FOLLOWER {
+        if let Sample::Default(word) = key.sample {
+            key.kind.apply(&mut follower, &Raw::Word(word), Path::new("")).unwrap();
+        }
+    }
+    assert_eq!(follower.policy, Policy::careful());
+}
+
+#[test]
+fn the_reference_is_a_configuration() {
+    let reference = toml();
+    let nothing = good(&reference);
+    assert_eq!((&nothing.demo, &nothing.followers), (&good("").demo, &Vec::new()));
+    let uncommented: Vec<&str> = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix('#').filter(|line| !line.starts_with(' ')))
+        .filter(|line| !line.starts_with("tape = ") && !line.starts_with("fixed = "))
+        .collect();
+    let all = good(&uncommented.join("\n"));
+    assert_eq!(all.effective.len(), 3 + DEMO.len() + ENGINE.len() + FOLLOWER.len() - 2);
+    assert!(reference.lines().all(|line| line.chars().count() <= 100));
+}
+
+#[test]
+fn the_committed_reference_is_the_generated_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let committed = std::fs::read_to_string(path).unwrap();
+    assert!(
+        committed == markdown(),
+        "write it again: cargo run --release -- config reference --markdown > docs/configuration.md"
+    );
+}
+
+/// Texts that come near to a configuration.
+fn nearly() -> impl Strategy<Value = String> {
+    let words = prop::sample::select(vec![
+        "[demo]",
+        "[engine]",
+        "[[follower]]",
+        "[follower]",
+        "[[demo]]",
+        "demo",
+        "follower",
+        "speed",
+        "seed",
+        "ratio",
+        "fixed",
+        "name",
+        "price_from",
+        "cap_order",
+        "maximum_age",
+        "tape",
+        "colour",
+        "=",
+        " = ",
+        ".",
+        ",",
+        "[",
+        "]",
+        "{",
+        "}",
+        "\"",
+        "'",
+        "\"\"\"",
+        "'''",
+        "\n",
+        "\n",
+        "\n",
+        "\r\n",
+        "#",
+        "0.5",
+        "-1",
+        "30",
+        "1e9",
+        "\"30s\"",
+        "true",
+        "2026-11-23",
+        "\\u00e9",
+        "é",
+        "\u{feff}",
+        "\0",
+        "\u{1b}",
+        "99999999999999999999",
+        "0x",
+        "nan",
+    ]);
+    prop::collection::vec(words, 0..60).prop_map(|words| words.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_text_breaks_the_reading_and_every_mistake_is_inside_it(
+        text in prop_oneof![nearly(), any::<String>(), "[ -~\n\"'=\\[\\]#]{0,200}"],
+        variable in "SLIPSTREAM_[A-Z_]{0,20}",
+        value in any::<String>(),
+    ) {
+        let list = [(variable, Some(value))].into();
+        if let Err(mistakes) = read("slipstream.toml", Path::new(""), &text, &list) {
+            let lines = text.lines().count().max(1);
+            prop_assert!(!mistakes.list().is_empty());
+            for mistake in mistakes.list() {
+                if let Place::At { line, column } = mistake.place {
+                    prop_assert!((1..=lines).contains(&line) && column >= 1, "{mistake:?}");
+                    let width = text.split('\n').nth(line - 1).unwrap().chars().count();
+                    prop_assert!(column <= width + 1, "{mistake:?}");
+                }
+                prop_assert!(!mistake.text.is_empty());
+                prop_assert!(!mistake.subject.chars().any(|letter| letter.is_control()), "{mistake:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn amounts_are_read_exactly(millionths in 1..=1_000_000_000 * ONE) {
+        let text = format!("[[follower]]\nname = 'a'\nfixed = {}", Usd(millionths));
+        let read = read("", Path::new(""), &text, &Variables::new()).unwrap();
+        prop_assert_eq!(read.followers[0].policy.sizing, Sizing::Fixed(Usd(millionths)));
+    }
+
+    #[test]
+    fn any_bytes_of_a_file_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("slipstream.toml");
+        std::fs::write(&file, &bytes).unwrap();
+        // Told or read, never a panic.
+        let _ = Configuration::load(Some(&file), []);
+    }
+}
