@@ -8,7 +8,7 @@ use domain::{
     exits::{ExitFactor, exit_target},
     ids::{LeaderId, RelationshipId},
     skip::SkipReason,
-    trade::{Part, PartKind, TradeGroup},
+    trade::{GroupKey, Part, PartKind, TradeGroup},
 };
 use futures_util::future::join;
 use tracing::{info, warn};
@@ -51,16 +51,16 @@ impl Pending {
     /// What its decisions build on: an entry on earlier parts of its group, an exit on everything that is
     /// being bought and sold of the token.
     pub fn builds_on(&self, earlier: &Self) -> bool {
-        earlier.sequence < self.sequence && builds_on(&self.stored.part, &earlier.stored.part)
+        earlier.sequence < self.sequence && builds_on(&self.stored.part, &earlier.stored.part.key)
     }
 }
 
-/// Whether the decisions of `part` count what `earlier` decided: an exit counts buys that may still fill.
-pub(super) fn builds_on(part: &Part, earlier: &Part) -> bool {
-    let (mine, theirs) = (part.key, earlier.key);
-    match mine.side {
-        Side::Buy => mine == theirs,
-        Side::Sell => (mine.leader, mine.token) == (theirs.leader, theirs.token),
+/// Whether the decisions of `part` count what is known and decided of the group `other`: an exit counts
+/// buys, those that may still fill and the blocks of their leader's trades too.
+pub(super) fn builds_on(part: &Part, other: &GroupKey) -> bool {
+    match part.key.side {
+        Side::Buy => part.key == *other,
+        Side::Sell => (part.key.leader, part.key.token) == (other.leader, other.token),
     }
 }
 

@@ -121,6 +121,11 @@ impl GroupSet {
         self.groups.get(key)
     }
 
+    /// Which groups changed.
+    pub fn changed_keys(&self) -> impl Iterator<Item = &GroupKey> {
+        self.changed.iter()
+    }
+
     /// The groups that changed, to store.
     pub fn changed(&self) -> Vec<TradeGroup> {
         self.changed.iter().filter_map(|key| self.groups.get(key)).copied().collect()

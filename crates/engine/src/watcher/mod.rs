@@ -255,6 +255,7 @@ impl Watcher {
     }
 
     /// Prepares parts side by side: the time to read markets and books is the slowest one's, not the sum.
+    /// A part that builds on what is still being decided, or written with it, is left for its turn.
     async fn prepare_all(
         &self,
         parts: &[Part],
@@ -264,7 +265,8 @@ impl Watcher {
     ) -> Result<Vec<Pending>, WatcherError> {
         let prepare = parts.iter().enumerate().filter_map(|(index, part)| {
             let earlier = self.pending.iter().map(|pending| &pending.stored.part);
-            let later = earlier.chain(parts.iter().take(index)).any(|other| builds_on(part, other));
+            let later = earlier.chain(parts.iter().take(index)).any(|other| builds_on(part, &other.key))
+                || groups.changed_keys().any(|key| *key != part.key && builds_on(part, key));
             groups.get(&part.key).map(|group| self.prepare(*part, group, own.contains(&part.key), later))
         });
         let mut prepared = Vec::with_capacity(parts.len());
