@@ -37,7 +37,8 @@ pub struct Learned {
     pub times: StageTimes,
 }
 
-/// The update that `learned` asks for; `position` is the order's relationship's, as stored.
+/// The update that `learned` asks for; `position` is the order's relationship's, as stored. An update whose
+/// position has changed since is not applied; it is computed again.
 ///
 /// # Errors
 /// [`MoneyError::Overflow`].
@@ -74,6 +75,7 @@ pub fn update(
         } else {
             learned.trades.clone()
         },
+        held: booking.filter(|_| sells(record, delta)).map(|_| *position),
         booking,
         permit_returned: learned.permit_returned.clone(),
         unseen_for,
@@ -85,6 +87,11 @@ pub fn update(
         alarm,
         at: now,
     })
+}
+
+/// Whether a booking takes shares, and with them their cost, out of what is held.
+fn sells(record: &OrderRecord, delta: BookingDelta) -> bool {
+    record.intent.side == Side::Sell && delta.shares.is_positive()
 }
 
 /// What an order has given so far, in the unit of its intent's bound.

@@ -307,6 +307,7 @@ impl World {
             reply: Some(Quantity { shares, usd }),
             trades: vec![trade],
             booking: Some((LedgerCause::Fill, entry)),
+            held: None,
             permit_returned: Some(self.worker.clone()),
             unseen_for: Duration::ZERO,
             looked_up_at: None,

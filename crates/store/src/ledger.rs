@@ -108,7 +108,8 @@ async fn write_positions(connection: &mut Connection, lines: &[Line]) -> StoreRe
         then: "ON CONFLICT (relationship_id, token) DO UPDATE SET shares = excluded.shares, \
             cost = excluded.cost, realised = excluded.realised, fees = excluded.fees",
     };
-    let mut positions = stored_positions(connection, lines).await?;
+    let holdings = lines.iter().filter_map(|line| line.holding);
+    let mut positions = stored_positions(connection, holdings).await?;
     let mut touched = HashMap::new();
     for line in lines {
         let Some(holding) = line.holding else { continue };
@@ -137,9 +138,10 @@ async fn write_positions(connection: &mut Connection, lines: &[Line]) -> StoreRe
     Ok(())
 }
 
-async fn stored_positions(
+/// Positions of these holdings, locked where the database has row locks; absent ones are empty.
+pub(crate) async fn stored_positions(
     connection: &mut Connection,
-    lines: &[Line],
+    holdings: impl Iterator<Item = Holding> + Clone,
 ) -> StoreResult<HashMap<(RelationshipId, TokenId), Position>> {
     const STORED: &str = concat!(
         "SELECT relationship_id, token, shares, cost, realised, fees FROM positions WHERE relationship_id",
@@ -148,9 +150,9 @@ async fn stored_positions(
         in_blobs!("$2"),
         for_update!()
     );
-    let holdings = || lines.iter().filter_map(|line| line.holding.as_ref());
-    let relationships = id_list(holdings().map(|holding| holding.relationship.0));
-    let tokens = blob_list(holdings().map(|holding| &holding.token.0[..]));
+    let relationships = id_list(holdings.clone().map(|holding| holding.relationship.0));
+    let tokens: Vec<TokenId> = holdings.map(|holding| holding.token).collect();
+    let tokens = blob_list(tokens.iter().map(|token| &token.0[..]));
     let rows = sql::rows(connection, STORED, values![relationships, tokens]).await?;
     rows.iter()
         .map(|row| {

@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::{
-    OrderId, Timestamp,
-    ids::{AccountId, AttemptId, IntentId, OwnerId},
+    OrderId, Timestamp, TokenId,
+    ids::{AccountId, AttemptId, IntentId, OwnerId, RelationshipId},
     lifecycle::OrderState,
+    position::Position,
     trade::Quantity,
 };
 use engine::ports::{
@@ -155,6 +156,8 @@ struct Batch {
     released: HashSet<IntentId>,
     revisits: Vec<ExitNote>,
     events: Vec<Event>,
+    /// Positions of the orders whose updates depend on them, as the batch leaves them.
+    positions: HashMap<(RelationshipId, TokenId), Position>,
     unexpected_exposure: bool,
 }
 
@@ -198,6 +201,12 @@ async fn load(connection: &mut Connection, updates: &[OrderUpdate]) -> StoreResu
         let mut fields = Fields::of(&row);
         batch.shared.insert(fields.get()?, fields.get()?);
     }
+    let sales = updates.iter().filter(|update| update.held.is_some());
+    let holdings: Vec<Holding> =
+        sales.filter_map(|update| batch.orders.get(&update.attempt)).map(|order| order.holding).collect();
+    if !holdings.is_empty() {
+        batch.positions = ledger::stored_positions(connection, holdings.iter().copied()).await?;
+    }
     Ok(batch)
 }
 
@@ -206,7 +215,9 @@ impl Batch {
     fn take(&mut self, update: &OrderUpdate) -> bool {
         let Some(order) = self.orders.get_mut(&update.attempt) else { return false };
         let Some(shared) = self.shared.get_mut(&order.intent) else { return false };
-        if order.version != update.version {
+        let key = (order.holding.relationship, order.holding.token);
+        let position = self.positions.get(&key).copied().unwrap_or_default();
+        if order.version != update.version || update.held.is_some_and(|held| held != position) {
             return false;
         }
         self.changed.insert(update.attempt);
@@ -218,6 +229,8 @@ impl Batch {
             self.events.push(event(EventKind::OrderAlarm { order: order.order, alarm }));
         }
         if let Some((cause, entry)) = update.booking {
+            // An amount beyond 64 bits fails when the lines are written.
+            self.positions.insert(key, position.after(entry).unwrap_or(position));
             let adds = entry.cost.is_positive() || entry.cash.0 < 0;
             self.unexpected_exposure |= adds && !shared.reserved;
             self.lines.push(Line {

@@ -7,7 +7,7 @@ use domain::{
     ConditionId, Hash, OrderAmounts, OrderId, Price, Shares, Side, Timestamp, TokenId, TradingAccount, Usd,
     ids::{AccountId, AttemptId, IntentId, LeaderId, OwnerId, RelationshipId},
     lifecycle::{Evidence, OrderAlarm, OrderState},
-    position::Entry,
+    position::{Entry, Position},
     trade::GroupKey,
 };
 use serde::{Deserialize, Serialize};
@@ -218,6 +218,9 @@ pub struct OrderUpdate {
     pub trades: Vec<VenueTrade>,
     /// A ledger entry to book, with its cause.
     pub booking: Option<(LedgerCause, Entry)>,
+    /// The position the booking was computed from, where it depends on one: a sale takes its cost at the
+    /// average of what is held.
+    pub held: Option<Position>,
     /// Whose permit came back with a definitive reply.
     pub permit_returned: Option<InstanceId>,
     /// New `unseen_for`.
@@ -347,7 +350,8 @@ pub trait Execution: Send + Sync {
     /// `limit`: settlement's durable to-do list, whatever became of their work rows.
     async fn unbooked_orders(&self, limit: usize) -> StoreResult<Vec<OrderRecord>>;
 
-    /// Applies updates in one transaction, one after the other, each only if its version still stands.
+    /// Applies updates in one transaction, one after the other, each only if its version and the position it
+    /// was computed from ([`OrderUpdate::held`]) still stand, those before it in the batch included.
     /// Says which were applied. A reservation is given back at most once. A booking that raises the cost or
     /// takes cash while the intent has no open reservation adds exposure nobody expects, and so raises
     /// `config_version`.
@@ -376,5 +380,5 @@ pub trait Execution: Send + Sync {
         account: AccountId,
         relationship: RelationshipId,
         token: TokenId,
-    ) -> StoreResult<domain::position::Position>;
+    ) -> StoreResult<Position>;
 }

@@ -39,8 +39,11 @@ impl State {
         Ok(())
     }
 
-    /// Applies an update if its version still stands.
+    /// Applies an update if its version and the position it was computed from still stand.
     pub(super) fn apply(&mut self, update: &OrderUpdate) -> bool {
+        if update.held.is_some_and(|held| self.position_of(update.attempt) != held) {
+            return false;
+        }
         let Some(order) =
             self.orders.get_mut(update.attempt.0).filter(|order| order.version == update.version)
         else {
@@ -88,6 +91,14 @@ impl State {
             let (owner, relationship, token) = (intent.owner, intent.relationship, intent.token);
             self.note_exit(&ExitNote { owner, relationship, token, due });
         }
+    }
+
+    /// What the relationship of an order holds of its token.
+    fn position_of(&self, attempt: AttemptId) -> Position {
+        let order = self.orders.get(attempt.0);
+        let intent = order.and_then(|order| self.intents.get(order.signed.intent.0));
+        let key = intent.map(|intent| (intent.account.id, intent.relationship, intent.token));
+        key.and_then(|key| self.positions.get(&key)).map_or_else(Position::default, |row| row.position)
     }
 
     fn book_order(

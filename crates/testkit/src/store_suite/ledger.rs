@@ -101,6 +101,37 @@ pub(crate) async fn a_sale_and_its_reversal_leave_no_trace(bench: Bench) -> Case
     Ok(())
 }
 
+/// Two sales computed from one position: the second one's cost would be of shares that the first one sold.
+pub(crate) async fn a_sale_is_booked_from_the_position_that_stands(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let follower = world.follower(0)?;
+    world.bought(1, 15_000_003).await?;
+    let mut sales = Vec::new();
+    for tx in [2, 3] {
+        let exit = world.intent(tx, Side::Sell).await?;
+        world.sign("a", exit, 0).await?;
+        sales.push(exit);
+    }
+    let (first, second) = (at(&sales, 0)?, at(&sales, 1)?);
+    let both = [
+        world.booking(&world.order(first, 0).await?, 7_000_001).await?,
+        world.booking(&world.order(second, 0).await?, 8_000_002).await?,
+    ];
+    same!(world.store.update_orders(&both).await?, [true, false], "two sales from one position at once");
+    same!(world.order(second, 0).await?.booked, Entry::default(), "what the second one booked");
+    let [_, late] = both;
+    same!(world.apply(late).await?, false, "the second one later");
+    let again = world.booking(&world.order(second, 0).await?, 8_000_002).await?;
+    same!(world.apply(again).await?, true, "the second one computed again");
+    let left = position(&world, follower).await?;
+    same!((left.shares, left.cost), (Shares::ZERO, Usd::ZERO), "shares and cost when all are sold");
+    let more = world.intent(4, Side::Buy).await?;
+    world.sign("a", more, 0).await?;
+    let bought = world.booking(&world.order(more, 0).await?, 4_000_000).await?;
+    same!(world.store.update_orders(&[bought]).await?, [true], "a purchase depends on no position");
+    Ok(())
+}
+
 pub(crate) async fn a_refused_update_books_nothing(bench: Bench) -> CaseResult {
     let world = World::new(bench, 1).await?;
     let follower = world.follower(0)?;

@@ -133,6 +133,7 @@ macro_rules! store_suite_cases {
             ledger: [
                 a_fill_is_booked_everywhere,
                 a_sale_and_its_reversal_leave_no_trace,
+                a_sale_is_booked_from_the_position_that_stands,
                 a_refused_update_books_nothing,
                 a_reservation_comes_back_once,
                 exposure_is_cost_and_reservations,

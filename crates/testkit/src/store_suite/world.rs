@@ -373,7 +373,9 @@ impl World {
             .entry(intent.side, delta, order.booked)
             .map_err(|error| Failure::new(error.to_string()))?;
         let cause = if shares < 0 { LedgerCause::Reversal } else { LedgerCause::Fill };
-        Ok(OrderUpdate { booking: Some((cause, entry)), ..self.unchanged(order) })
+        let sells = intent.side == Side::Sell && shares > 0;
+        let held = sells.then_some(position);
+        Ok(OrderUpdate { booking: Some((cause, entry)), held, ..self.unchanged(order) })
     }
 
     /// An update that changes nothing but the version.
@@ -385,6 +387,7 @@ impl World {
             reply: None,
             trades: Vec::new(),
             booking: None,
+            held: None,
             permit_returned: None,
             unseen_for: order.unseen_for,
             looked_up_at: order.looked_up_at,
