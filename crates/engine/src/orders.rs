@@ -82,11 +82,22 @@ pub fn update(
         looked_up_at: if learned.unseen.is_some() { Some(now) } else { record.looked_up_at },
         times: stage_times(learned, &evidence, state, now),
         release_reserve: !state.is_open(),
+        unbooked: !state.is_settled() && !record.open_work,
         work,
         revisit,
         alarm,
         at: now,
     })
+}
+
+/// Whether an update only says again what is stored.
+pub(crate) fn says_nothing(record: &OrderRecord, update: &OrderUpdate) -> bool {
+    update.unbooked
+        && update.state == record.state
+        && update.booking.is_none()
+        && update.trades.is_empty()
+        && update.reply.is_none()
+        && update.permit_returned.is_none()
 }
 
 /// Whether a booking takes shares, and with them their cost, out of what is held.

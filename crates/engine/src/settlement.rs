@@ -71,16 +71,15 @@ impl Settlement {
         Ok(count)
     }
 
-    /// Books what the chain has said about our orders since they were updated last. Returns how many.
+    /// Books what the chain has said about our orders since they were updated last. Returns how many were
+    /// updated.
     ///
     /// # Errors
     /// Store errors.
     pub async fn book_chain_fills(&self) -> StoreResult<usize> {
         let records = self.store.unbooked_orders(limits::SETTLE_BATCH).await?;
-        let count = records.len();
         let learned = records.into_iter().map(|record| (record, Learned::default())).collect();
-        apply(self.store.as_ref(), self.clock.now(), learned).await?;
-        Ok(count)
+        apply(self.store.as_ref(), self.clock.now(), learned).await
     }
 
     /// Books redemptions whose block is final, at the payouts the venue tells.

@@ -315,6 +315,7 @@ impl World {
             release_reserve: true,
             work: WorkChange::Due(now()),
             revisit: None,
+            unbooked: false,
             alarm: None,
             at: now(),
         }

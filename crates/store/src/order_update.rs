@@ -42,6 +42,7 @@ struct Order {
     holding: Holding,
     state: OrderState,
     version: i64,
+    unbooked: bool,
     reply: Quantity,
     unseen_for: std::time::Duration,
     looked_up_at: Option<Timestamp>,
@@ -60,6 +61,7 @@ impl Column for Order {
             holding: Holding { relationship: fields.get()?, token: fields.get()?, condition: fields.get()? },
             state: fields.code()?,
             version: fields.get()?,
+            unbooked: false,
             reply: fields.get()?,
             unseen_for: fields.get()?,
             looked_up_at: fields.get()?,
@@ -299,7 +301,7 @@ impl Batch {
                     order.owner,
                     Coded(order.state),
                     order.version,
-                    false,
+                    order.unbooked,
                     order.reply.shares,
                     order.reply.usd,
                     order.unseen_for,
@@ -382,6 +384,7 @@ impl Order {
     fn take(&mut self, update: &OrderUpdate) {
         self.version = self.version.saturating_add(1);
         self.state = update.state;
+        self.unbooked = update.unbooked;
         self.reply = update.reply.unwrap_or(self.reply);
         self.unseen_for = update.unseen_for;
         self.looked_up_at = update.looked_up_at;

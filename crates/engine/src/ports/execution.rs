@@ -231,6 +231,9 @@ pub struct OrderUpdate {
     pub times: StageTimes,
     /// Give the reservation back (the order can no longer cost money beyond what is booked).
     pub release_reserve: bool,
+    /// Keep it among the orders whose fills are to be booked ([`Execution::unbooked_orders`]): it is not
+    /// settled, and no work row of its own will settle it.
+    pub unbooked: bool,
     /// What becomes of the work row.
     pub work: WorkChange,
     /// Note the intent's exit (or the exit of what a late buy brought) to be looked at then
@@ -346,8 +349,9 @@ pub trait Execution: Send + Sync {
     /// Orders of attempts, to read again after a lost commit.
     async fn orders_of(&self, attempts: &[(IntentId, u32)]) -> StoreResult<Vec<OrderRecord>>;
 
-    /// Orders whose canonical fills changed since an update was last applied to them, by attempt, at most
-    /// `limit`: settlement's durable to-do list, whatever became of their work rows.
+    /// Orders whose canonical fills changed since an update was last applied to them, or whose last update
+    /// keeps them here, by attempt, at most `limit`: settlement's durable to-do list, whatever became of
+    /// their work rows.
     async fn unbooked_orders(&self, limit: usize) -> StoreResult<Vec<OrderRecord>>;
 
     /// Applies updates in one transaction, one after the other, each only if its version and the position it

@@ -243,7 +243,7 @@ impl Worker {
     }
 
     async fn record(&self, learned: Vec<(OrderRecord, Learned)>) -> StoreResult<()> {
-        apply(self.store.as_ref(), self.clock.now(), learned).await
+        apply(self.store.as_ref(), self.clock.now(), learned).await.map(drop)
     }
 }
 
@@ -289,7 +289,7 @@ pub(crate) async fn post_until(
 }
 
 /// Computes and stores the updates of what was learned; those that lost a race are computed again from
-/// what is stored.
+/// what is stored. Returns how many changed anything.
 ///
 /// # Errors
 /// Store errors.
@@ -297,23 +297,29 @@ pub(crate) async fn apply(
     store: &dyn Store,
     now: Timestamp,
     mut learned: Vec<(OrderRecord, Learned)>,
-) -> StoreResult<()> {
+) -> StoreResult<usize> {
+    let mut changed = 0;
     while !learned.is_empty() {
-        let mut updates = Vec::with_capacity(learned.len());
-        for (record, learned) in &learned {
-            updates.push(compute(store, record, learned, now).await?);
+        let (mut updates, mut computed) =
+            (Vec::with_capacity(learned.len()), Vec::with_capacity(learned.len()));
+        for (record, what) in learned {
+            let update = compute(store, &record, &what, now).await?;
+            if !orders::says_nothing(&record, &update) {
+                updates.push(update);
+                computed.push((record, what));
+            }
         }
         let applied = store.update_orders(&updates).await?;
-        let lost: Vec<_> =
-            learned.into_iter().zip(applied).filter(|(_, applied)| !applied).map(|(item, _)| item).collect();
-        learned = Vec::with_capacity(lost.len());
-        for (record, what) in lost {
-            if let Some(fresh) = store.orders(&[record.order.id]).await?.pop() {
+        learned = Vec::new();
+        for ((record, what), applied) in computed.into_iter().zip(applied) {
+            if applied {
+                changed += 1;
+            } else if let Some(fresh) = store.orders(&[record.order.id]).await?.pop() {
                 learned.push((fresh, what));
             }
         }
     }
-    Ok(())
+    Ok(changed)
 }
 
 async fn compute(

@@ -52,7 +52,7 @@ impl State {
         let intent = order.signed.intent;
         let (order_id, old_state) = (order.signed.order.id, order.state);
         order.version += 1;
-        order.news = false;
+        order.news = update.unbooked;
         order.state = update.state;
         order.reply = update.reply.unwrap_or(order.reply);
         order.trades.extend(update.trades.iter().map(|trade| (trade.id.clone(), trade.clone())));

@@ -189,7 +189,13 @@ pub(crate) async fn changed_fills_are_news_until_an_update(bench: Bench) -> Case
     world.commit(&mined).await?;
     same!(news().await?.len(), 1, "orders with news after the fills came back");
     same!(world.store.unbooked_orders(0).await?, [], "at most none");
-    settle().await
+    let order = world.order(intent, 0).await?;
+    let kept = OrderUpdate { unbooked: true, work: WorkChange::Close, ..world.unchanged(&order) };
+    world.change(kept).await?;
+    same!(news().await?.len(), 1, "orders with news after an update that keeps it there");
+    settle().await?;
+    same!(news().await?.len(), 0, "orders with news after one that does not");
+    Ok(())
 }
 
 pub(crate) async fn work_goes_where_the_update_says(bench: Bench) -> CaseResult {

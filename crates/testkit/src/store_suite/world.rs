@@ -393,6 +393,7 @@ impl World {
             looked_up_at: order.looked_up_at,
             times: StageTimes::default(),
             release_reserve: false,
+            unbooked: false,
             revisit: None,
             work: WorkChange::Due(self.now()),
             alarm: None,
