@@ -12,5 +12,6 @@ pub mod ports;
 pub mod rescuer;
 pub mod salt;
 pub mod settlement;
+pub mod steady_time;
 pub mod watcher;
 pub mod worker;

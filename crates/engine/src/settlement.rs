@@ -27,6 +27,7 @@ use crate::{
             ChainReader, MarketData, OrderGateway, OrderLookup, OrderQuery, VenueOrder, VenueOrderStatus,
         },
     },
+    steady_time::SteadyTime,
     worker::{apply, post_until, reply},
 };
 
@@ -42,6 +43,8 @@ pub struct Settlement {
     pub chain: Option<Arc<dyn ChainReader>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What deadlines for sending again are judged by.
+    pub steady: SteadyTime,
     /// Who we are.
     pub instance: InstanceId,
 }
@@ -52,6 +55,8 @@ impl Settlement {
     /// # Errors
     /// Store errors.
     pub async fn run_once(&self) -> StoreResult<usize> {
+        // Also when nothing is due, so that it notices a clock that is set back.
+        self.steady.now(self.clock.as_ref());
         let now = self.clock.now();
         let due = self.store.claim_due(&self.instance, limits::WORK_LEASE, now, limits::SETTLE_BATCH).await?;
         let count = due.len();
@@ -161,7 +166,7 @@ impl Settlement {
     /// and more look-ups end it.
     async fn unseen(&self, record: OrderRecord, head_moves: bool) -> (OrderRecord, Learned) {
         let uptime = self.clock.uptime();
-        let left = record.resend_until.since(self.clock.now());
+        let left = record.resend_until.since(self.steady.now(self.clock.as_ref()));
         if record.state != OrderState::Live && !left.is_zero() {
             return self.send_again(record, uptime.saturating_add(left.min(limits::ENTRY_RESEND))).await;
         }

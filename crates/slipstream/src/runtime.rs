@@ -21,6 +21,7 @@ use engine::{
     rescuer::Rescuer,
     salt::Salts,
     settlement::Settlement,
+    steady_time::SteadyTime,
     watcher::{Watcher, WatcherError, WatcherPorts},
     worker::Worker,
 };
@@ -208,6 +209,7 @@ async fn settle_loop(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
         markets: Arc::clone(&ports.markets),
         chain: ports.chain.clone(),
         clock: Arc::clone(&ports.clock),
+        steady: SteadyTime::default(),
         instance: instance.clone(),
     };
     while !*stopped.borrow() {

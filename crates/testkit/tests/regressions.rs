@@ -1,10 +1,16 @@
 //! Small cases that once went wrong, each named after what must hold.
 
-use testkit::simulation::{
-    explorer::{Exploration, Report},
-    probe::{CallSite, Role},
-    scenario::Scenario,
-    venue::VenueModel,
+use std::{sync::Arc, time::Duration};
+
+use testkit::{
+    memory_store::MemoryStore,
+    simulation::{
+        explorer::{Exploration, Report},
+        histories::History,
+        probe::{CallSite, Role},
+        scenario::Scenario,
+        venue::{Duplicated, VenueModel},
+    },
 };
 
 /// One fault at every call for which `only` holds.
@@ -50,5 +56,42 @@ fn a_post_that_arrives_late_never_sells_twice() {
         let scenario = Scenario { shared_instances, ..Scenario::exit_in_two_attempts() };
         let report = single_faults(&scenario, VenueModel::FORGETFUL, |site| site.method == "post");
         assert_eq!(report.broken, Vec::<String>::new());
+    }
+}
+
+/// A watcher that was away read a buy and its sale in one batch: the sale was decided before the buy's block
+/// was written, so the buy counted as later, nothing was sold, and nobody looked again.
+#[test]
+fn an_exit_read_together_with_its_buy_is_carried_out() {
+    let scenario = Scenario::exit_in_two_attempts();
+    let pushed = |site: &CallSite| site.actor.role == Role::Watcher && site.method == "push";
+    let report = single_faults(&scenario, VenueModel::PLAIN, pushed);
+    assert_eq!(report.broken, Vec::<String>::new());
+}
+
+/// An exit's first attempt was filled after the second had been signed; its order stayed "mined" for ever,
+/// because the work row belongs to the newest attempt.
+#[test]
+fn a_late_fill_of_an_earlier_attempt_is_followed_until_it_is_final() {
+    let model = VenueModel {
+        duplicated: Duplicated::WhileLive,
+        executes_again: true,
+        look_up_lag: Duration::from_secs(10),
+        maximum_age: Some(Duration::from_secs(10)),
+        shows_done_orders: false,
+        ..VenueModel::PLAIN
+    };
+    let scenario = Scenario::exit_in_two_attempts();
+    let run = Exploration::of(&scenario, model).random_pair(559);
+    assert_eq!(run.judgement.broken, Vec::<String>::new());
+}
+
+/// A sale moved to another block: the leader's balances at the old one went on counting. And an exit that was
+/// looked at while the sale was in no block was taken for settled.
+#[test]
+fn what_a_leader_kept_is_read_anew_when_its_sale_moves() {
+    for seed in [4, 14, 14_914] {
+        let (run, _) = History::of(seed).play(&|clock| Arc::new(MemoryStore::new(clock)));
+        assert_eq!(run.judgement.broken, Vec::<String>::new(), "history {seed}");
     }
 }

@@ -341,7 +341,7 @@ impl Watcher {
         }
     }
 
-    fn header_at(&self, number: i64) -> Option<&BlockHeader> {
+    pub(super) fn header_at(&self, number: i64) -> Option<&BlockHeader> {
         self.headers.iter().rev().find(|header| header.number == number)
     }
 

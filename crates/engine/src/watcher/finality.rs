@@ -9,6 +9,7 @@ use crate::{
     ports::{
         detection::{DetectionCommit, Source},
         store::{Event, EventKind},
+        venue::{BlockHeader, ChainReader},
     },
 };
 
@@ -18,8 +19,11 @@ impl Watcher {
         let (Some(chain), Some(head_time)) = (self.chain.clone(), self.head_time) else { return Ok(false) };
         let Some(read_to) = self.store.cursor(Source::Chain).await? else { return Ok(false) };
         let finalized = self.call("finalized", chain.finalized()).await?;
-        // Only what was read can be judged.
+        // Only what was read can be judged, and only on the branch that is final.
         let height = finalized.number.min(read_to);
+        if !self.is_of_our_branch(chain.as_ref(), finalized, height).await? {
+            return Ok(false);
+        }
         let hinted_before = head_time.minus(PHANTOM_AFTER);
         let groups = self.store.unsettled_groups(height, hinted_before, limits::FINALITY_BATCH).await?;
         let advanced = self.finalized != Some(height);
@@ -49,6 +53,27 @@ impl Watcher {
         self.commit_parts(commit, pending).await?;
         self.finalized = Some(height);
         Ok(judged)
+    }
+
+    /// Whether our block at `height` is an ancestor of the finalized one. A height we keep no header of is
+    /// deeper than any reorganisation that is followed.
+    async fn is_of_our_branch(
+        &self,
+        chain: &dyn ChainReader,
+        finalized: BlockHeader,
+        height: i64,
+    ) -> Result<bool, WatcherError> {
+        let Some(ours) = self.header_at(height).copied() else { return Ok(true) };
+        let theirs = if finalized.number == height {
+            Some(finalized)
+        } else {
+            self.call("header", chain.header(height)).await?
+        };
+        let same = theirs.is_some_and(|header| header.hash == ours.hash);
+        if !same && theirs.is_some() {
+            warn!(block = height, "block {height} is final under another hash than we read; reading again");
+        }
+        Ok(same)
     }
 }
 

@@ -20,6 +20,7 @@ use engine::{
     rescuer::Rescuer,
     salt::{SALT_MASK, Salts},
     settlement::Settlement,
+    steady_time::SteadyTime,
     watcher::{Watcher, WatcherPorts},
     worker::Worker,
 };
@@ -394,6 +395,7 @@ async fn settle(ports: Bench, reads_chain: bool) {
         markets: ports.markets,
         chain: reads_chain.then_some(ports.chain),
         clock: clock.clone(),
+        steady: SteadyTime::default(),
         instance: ports.instance,
     };
     loop {
