@@ -5,7 +5,7 @@ use std::sync::Arc;
 use testkit::{
     executor::block_on,
     memory_store::MemoryStore,
-    simulation::histories::{History, rows},
+    simulation::{histories::History, rows::rows},
 };
 
 fn number(name: &str) -> Option<u64> {

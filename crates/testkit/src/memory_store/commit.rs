@@ -33,6 +33,7 @@ impl State {
             return Ok(DetectionOutcome::ConfigChanged);
         }
         let intents = self.intents_of(&commit.decisions)?;
+        self.committed();
         let news = self.orphan(&commit.orphaned);
         let more_news: BTreeSet<OrderId> =
             commit.fills.iter().filter(|fill| self.add_fill(fill)).map(|fill| fill.order).collect();

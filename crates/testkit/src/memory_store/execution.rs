@@ -57,7 +57,12 @@ impl Execution for MemoryStore {
         let mut state = self.write();
         state.check_order_ids(now, attempts)?;
         state.begin(holder)?;
-        Ok(attempts.iter().map(|attempt| state.sign(holder, now, lease, attempt)).collect())
+        let signed = attempts.iter().map(|attempt| state.sign(holder, now, lease, attempt));
+        let outcomes: Vec<SignedOutcome> = signed.collect();
+        if outcomes.iter().any(|outcome| matches!(outcome, SignedOutcome::Won { .. })) {
+            state.committed();
+        }
+        Ok(outcomes)
     }
 
     async fn end_intents(&self, ends: &[(IntentId, EndReason)], now: Timestamp) -> StoreResult<usize> {
@@ -72,6 +77,7 @@ impl Execution for MemoryStore {
                     state.note_exit_of(*intent, now);
                 }
                 ended += 1;
+                state.committed();
             }
         }
         Ok(ended)
@@ -82,6 +88,7 @@ impl Execution for MemoryStore {
         for id in ids {
             if let Some(work) = state.work.get_mut(id).filter(|work| work.state == WorkState::Waiting) {
                 work.due = due;
+                state.committed();
             }
         }
         Ok(())
@@ -110,6 +117,7 @@ impl Execution for MemoryStore {
         for (_, intent) in due {
             if let Some(work) = state.work.get_mut(&intent) {
                 work.lease_to(holder, own_now.plus(lease));
+                state.committed();
             }
             claimed.extend(state.attempts_of(intent).last().copied());
         }
@@ -135,6 +143,7 @@ impl Execution for MemoryStore {
         if let Some(order) = state.orders.get_mut(attempt.0).filter(|_| own) {
             order.permits.insert(holder.clone(), Permit { fence, returned: false });
             order.version += 1;
+            state.committed();
         }
         Ok(own)
     }
@@ -162,7 +171,11 @@ impl Execution for MemoryStore {
     async fn update_orders(&self, updates: &[OrderUpdate]) -> StoreResult<Vec<bool>> {
         let mut state = self.write();
         state.check_bookings(updates)?;
-        Ok(updates.iter().map(|update| state.apply(update)).collect())
+        let applied: Vec<bool> = updates.iter().map(|update| state.apply(update)).collect();
+        if applied.contains(&true) {
+            state.committed();
+        }
+        Ok(applied)
     }
 
     async fn unbooked_redemptions(&self, finalized: i64, limit: usize) -> StoreResult<Vec<StoredRedemption>> {

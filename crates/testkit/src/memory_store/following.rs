@@ -98,7 +98,8 @@ impl Following for MemoryStore {
         };
         let policies = vec![relationship.policy.clone()];
         state.relationships.insert(RelationshipRow { relationship: stored, policies });
-        state.following_changed(Some(owner), now, format!("relationship {id} added"));
+        let what = format!("relationship {id} added: account {account} follows leader {leader}");
+        state.following_changed(Some(owner), now, what);
         Ok(id)
     }
 
@@ -120,7 +121,12 @@ impl Following for MemoryStore {
         if let Some(row) = state.relationships.get_mut(relationship.0) {
             row.relationship.status = status;
         }
-        state.following_changed(Some(owner), now, format!("relationship {relationship} is {status:?}"));
+        let word = match status {
+            RelationshipStatus::Active => "resumed",
+            RelationshipStatus::Paused => "paused",
+            RelationshipStatus::Stopped => "stopped",
+        };
+        state.following_changed(Some(owner), now, format!("relationship {relationship} {word}"));
         Ok(true)
     }
 
@@ -137,8 +143,10 @@ impl Following for MemoryStore {
             row.policies.push(policy.clone());
             row.relationship.policy = policy.clone();
             row.relationship.policy_version += 1;
+            let version = row.relationship.policy_version;
+            let what = format!("relationship {relationship} has policy version {version}");
+            state.following_changed(Some(owner), now, what);
         }
-        state.following_changed(Some(owner), now, format!("relationship {relationship} has a new policy"));
         Ok(())
     }
 

@@ -27,7 +27,9 @@ impl Leases for MemoryStore {
             row.holder = Some(holder.clone());
         }
         row.until = now.plus(ttl);
-        Ok(Some(Lease { name: name.to_owned(), holder: holder.clone(), fence: row.fence }))
+        let fence = row.fence;
+        state.committed();
+        Ok(Some(Lease { name: name.to_owned(), holder: holder.clone(), fence }))
     }
 
     async fn release_lease(&self, lease: &Lease) -> StoreResult<()> {
@@ -36,17 +38,23 @@ impl Leases for MemoryStore {
             && let Some(row) = state.leases.get_mut(&lease.name)
         {
             row.holder = None;
+            state.committed();
         }
         Ok(())
     }
 
     async fn begin_instance(&self, instance: &InstanceId, _now: Timestamp) -> StoreResult<()> {
-        self.write().begin(instance)
+        let mut state = self.write();
+        state.begin(instance)?;
+        state.committed();
+        Ok(())
     }
 
     async fn end_instance(&self, instance: &InstanceId, _how: &str, now: Timestamp) -> StoreResult<()> {
         // The first word stands.
-        self.write().instances.entry(instance.clone()).or_default().get_or_insert(now);
+        let mut state = self.write();
+        state.instances.entry(instance.clone()).or_default().get_or_insert(now);
+        state.committed();
         Ok(())
     }
 

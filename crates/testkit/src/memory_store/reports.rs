@@ -194,6 +194,7 @@ impl Reports for MemoryStore {
 
     async fn move_event_cursor(&self, subscriber: &str, to: i64) -> StoreResult<()> {
         let mut state = self.write();
+        state.committed();
         let cursor = state.event_cursors.entry(subscriber.to_owned()).or_default();
         *cursor = to.max(*cursor);
         Ok(())

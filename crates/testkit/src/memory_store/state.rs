@@ -159,6 +159,12 @@ pub(super) fn in_force(row: &HoldRow, now: Timestamp) -> bool {
 impl State {
     pub(super) fn raise_config(&mut self) {
         self.config_version = self.config_version.saturating_add(1);
+        self.committed();
+    }
+
+    /// A call changed something: as in a database, one that did not is no commit.
+    pub(super) fn committed(&mut self) {
+        self.commits = self.commits.saturating_add(1);
     }
 
     pub(super) fn event(&mut self, owner: Option<OwnerId>, at: Timestamp, kind: EventKind) {

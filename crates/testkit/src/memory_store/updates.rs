@@ -207,6 +207,7 @@ impl State {
         if let Some(row) = self.redemptions.get_mut(&key) {
             row.booked = true;
         }
+        self.committed();
         Ok(true)
     }
 }

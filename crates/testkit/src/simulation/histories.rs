@@ -8,7 +8,6 @@ use domain::{
     money::ONE,
     policy::{MinimumRule, Policy, Sizing},
 };
-use engine::ports::store::{Store, StoreResult};
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
@@ -180,56 +179,4 @@ fn action(dice: &mut Dice) -> Action {
         2 => Action::DeleteQueue,
         _ => Action::Reorganise(dice.between(1, 2)),
     }
-}
-
-/// Everything stored that does not depend on surrogate ids, as lines to compare between stores.
-///
-/// # Errors
-/// Store errors.
-pub async fn rows(store: &dyn Store) -> StoreResult<Vec<String>> {
-    let intents = store.intents_after(None, domain::ids::IntentId(0), 100_000).await?;
-    let ids: Vec<_> = intents.iter().map(|intent| intent.id).collect();
-    let mut rows = Vec::new();
-    for group in store.newest_groups(100_000).await? {
-        rows.push(format!("group {group:?}"));
-    }
-    for decision in store.decisions_after(None, 0, 100_000).await? {
-        rows.push(format!(
-            "decision {:?} {} {} {:?} {:?} {:?}",
-            decision.key,
-            decision.part,
-            decision.relationship,
-            decision.inputs,
-            decision.verdict,
-            decision.decided_at
-        ));
-    }
-    for record in store.attempts_of(&ids).await? {
-        rows.push(format!(
-            "order {} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
-            record.order.id,
-            record.number,
-            record.amounts,
-            record.limit,
-            record.signed_at,
-            record.state,
-            record.evidence,
-            record.booked,
-            record.times
-        ));
-    }
-    for end in store.ends_of(&ids).await? {
-        rows.push(format!("end {:?} {:?}", end.reason, end.at));
-    }
-    for row in store.ledger_after(None, 0, 100_000).await? {
-        rows.push(format!(
-            "ledger {:?} {:?} {:?} {:?} {:?}",
-            row.relationship, row.token, row.cause, row.entry, row.at
-        ));
-    }
-    for position in store.positions(None).await? {
-        rows.push(format!("position {} {} {:?}", position.relationship, position.token, position.position));
-    }
-    rows.sort();
-    Ok(rows)
 }

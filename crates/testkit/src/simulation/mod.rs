@@ -12,6 +12,7 @@ pub mod judge;
 pub mod monitor;
 pub mod planted;
 pub mod probe;
+pub mod rows;
 pub mod scenario;
 pub mod tampering;
 pub mod venue;

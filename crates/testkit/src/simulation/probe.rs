@@ -167,14 +167,13 @@ pub type Look = Box<dyn Fn() -> u64 + Send + Sync>;
 pub struct Probe {
     clock: Arc<VirtualClock>,
     venue: Arc<Venue>,
-    flying: AtomicUsize,
     hanging: AtomicUsize,
     look: Option<Look>,
     state: Mutex<State>,
 }
 
 /// Counts itself while it lives.
-pub struct Counted<'a>(&'a AtomicUsize);
+struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
     fn new(counter: &'a AtomicUsize) -> Self {
@@ -219,7 +218,6 @@ impl Probe {
         Arc::new(Self {
             clock,
             venue,
-            flying: AtomicUsize::new(0),
             hanging: AtomicUsize::new(0),
             look,
             state: Mutex::new(State { plan, ..State::default() }),
@@ -301,23 +299,10 @@ impl Probe {
         self.lock().frozen.remove(&actor);
     }
 
-    /// Counts a store call in flight until the guard is dropped: a store with threads of its own answers
-    /// in real time, and virtual time must wait for it.
-    #[must_use]
-    pub fn flight(&self) -> Counted<'_> {
-        Counted::new(&self.flying)
-    }
-
     /// Whether somebody waits for an answer that never comes.
     #[must_use]
     pub fn anybody_hangs(&self) -> bool {
         self.hanging.load(Ordering::SeqCst) > 0
-    }
-
-    /// Whether a store call is in flight.
-    #[must_use]
-    pub fn in_flight(&self) -> bool {
-        self.flying.load(Ordering::SeqCst) > 0
     }
 
     /// Whether anybody is paused.

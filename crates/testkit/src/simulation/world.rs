@@ -231,10 +231,7 @@ impl World {
                 self.start(process, experiment)?;
             }
             if !progress {
-                if !self.probe.in_flight() {
-                    return Ok(());
-                }
-                std::thread::yield_now();
+                return Ok(());
             }
         }
     }
@@ -330,17 +327,16 @@ impl World {
                     Action::Reorganise(depth) => venue.reorganise(depth),
                     Action::Pause(follower) => {
                         let Some((owner, id)) = of(follower) else { continue };
-                        let paused =
-                            store.set_status(owner, id, RelationshipStatus::Paused, clock.now()).await;
-                        if paused.is_ok() {
+                        let pause = store.set_status(owner, id, RelationshipStatus::Paused, clock.now());
+                        if block_on(pause).is_ok() {
                             monitor.paused(id);
                         }
                     }
                     Action::Resume(follower) => {
                         let Some((owner, id)) = of(follower) else { continue };
                         monitor.resumed(id);
-                        let _resumed =
-                            store.set_status(owner, id, RelationshipStatus::Active, clock.now()).await;
+                        let resume = store.set_status(owner, id, RelationshipStatus::Active, clock.now());
+                        let _resumed = block_on(resume);
                     }
                 }
             }

@@ -28,7 +28,7 @@ use engine::ports::{
     venue::BlockHeader,
 };
 
-use super::super::probe::Counted;
+use crate::executor::block_on;
 
 /// What a layer does otherwise. Reads pass [`Layer::reads`] first; every write is the layer's own.
 #[async_trait]
@@ -41,9 +41,10 @@ pub trait Layer: Send + Sync {
         Ok(())
     }
 
-    /// Held during every read.
-    fn flight(&self) -> Option<Counted<'_>> {
-        None
+    /// Whether what is below is the store itself. Its calls are waited for on the spot: virtual time stands and
+    /// nobody else moves, so that a run is the same on a store that answers in real time.
+    fn is_lowest(&self) -> bool {
+        false
     }
 
     /// See the port.
@@ -127,30 +128,31 @@ pub trait Layer: Send + Sync {
     /// See the port.
     async fn groups(&self, keys: &[GroupKey], related_since: Timestamp) -> StoreResult<Vec<TradeGroup>> {
         self.reads("groups").await?;
-        let _flight = self.flight();
-        self.inner().groups(keys, related_since).await
+        answer(self.is_lowest(), self.inner().groups(keys, related_since)).await
     }
 
     /// See the port.
     async fn decided_before(&self, key: GroupKey, part: u32) -> StoreResult<Vec<DecidedBefore>> {
         self.reads("decided_before").await?;
-        let _flight = self.flight();
-        self.inner().decided_before(key, part).await
+        answer(self.is_lowest(), self.inner().decided_before(key, part)).await
     }
 
     /// See the port.
     async fn exit_basis(&self, leader: LeaderId, token: TokenId) -> StoreResult<ExitBasis> {
         self.reads("exit_basis").await?;
-        let _flight = self.flight();
-        self.inner().exit_basis(leader, token).await
+        answer(self.is_lowest(), self.inner().exit_basis(leader, token)).await
     }
 
     /// See the port.
     async fn orders_of(&self, attempts: &[(IntentId, u32)]) -> StoreResult<Vec<OrderRecord>> {
         self.reads("orders_of").await?;
-        let _flight = self.flight();
-        self.inner().orders_of(attempts).await
+        answer(self.is_lowest(), self.inner().orders_of(attempts)).await
     }
+}
+
+/// The answer of a call, waited for on the spot or not.
+async fn answer<T>(on_the_spot: bool, call: impl Future<Output = T>) -> T {
+    if on_the_spot { block_on(call) } else { call.await }
 }
 
 /// A store with a layer over it.
@@ -165,8 +167,7 @@ macro_rules! through {
         impl<L: Layer> $port for Layered<L> {
             $(async fn $read(&self, $($a: $at),*) -> StoreResult<$ao> {
                 self.0.reads(stringify!($read)).await?;
-                let _flight = self.0.flight();
-                self.0.inner().$read($($a),*).await
+                answer(self.0.is_lowest(), self.0.inner().$read($($a),*)).await
             })*
             $(async fn $free(&self, $($b: $bt),*) -> StoreResult<$bo> {
                 self.0.inner().$free($($b),*).await

@@ -21,6 +21,7 @@ use super::super::{
     probe::{Actor, Fault, Kind, LATE, Probe},
     venue::Venue,
 };
+use crate::executor::block_on;
 
 /// The outside world as one actor sees it.
 pub struct FaultyVenue {
@@ -61,7 +62,7 @@ impl OrderGateway for FaultyVenue {
     }
 
     async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
-        self.monitor.sends(self.store.as_ref(), order, &self.instance).await;
+        block_on(self.monitor.sends(self.store.as_ref(), order, &self.instance));
         match self.probe.pass(self.actor, "post", Kind::Post).await {
             None => self.venue.post(account, order, deadline).await,
             Some(Fault::FailAfter) => {

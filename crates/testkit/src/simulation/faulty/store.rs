@@ -18,10 +18,11 @@ use engine::ports::{
 use super::{
     super::{
         monitor::Monitor,
-        probe::{Actor, Counted, Fault, Kind, Probe},
+        probe::{Actor, Fault, Kind, Probe},
     },
     layer::Layer,
 };
+use crate::executor::block_on;
 
 /// The store behind planned faults. What takes effect is reported to the monitor.
 pub struct FaultyStore {
@@ -48,9 +49,7 @@ impl FaultyStore {
             Some(Fault::LostBefore) => return Err(StoreError::OutcomeUnknown("planned".to_owned())),
             _ => {}
         }
-        let flight = self.probe.flight();
-        let answer = call.await;
-        drop(flight);
+        let answer = block_on(call);
         if let Ok(answer) = &answer {
             note(answer);
         }
@@ -74,8 +73,8 @@ impl Layer for FaultyStore {
         }
     }
 
-    fn flight(&self) -> Option<Counted<'_>> {
-        Some(self.probe.flight())
+    fn is_lowest(&self) -> bool {
+        true
     }
 
     async fn commit_detection(
