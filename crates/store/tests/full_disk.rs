@@ -1,10 +1,14 @@
-//! A disk that is full. Alone in its process, because the limit that stands for it is the process's.
+//! A disk that is full: a real one where this process may mount a small tmpfs, and a limit of file sizes,
+//! which anybody may set. Alone in its process, because that limit is the process's.
 
 #![cfg(test)]
+
+use std::{path::Path, process::Command};
 
 use domain::Timestamp;
 use engine::ports::{following::Following as _, reports::Reports as _, store::StoreError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
 use store::SqliteStore;
 use testkit::virtual_clock::VirtualClock;
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,34 +16,110 @@ use tokio::signal::unix::{SignalKind, signal};
 const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 /// SIGXFSZ: a write beyond the limit of file sizes.
 const FILE_TOO_LARGE: i32 = 25;
+/// Room for a fresh database and some hundred commits.
+const SMALL: &str = "size=2m";
+const LARGER: &str = "size=8m";
 
-/// A limit of file sizes stands for the full disk: what cannot be written is refused as such, what was
-/// written stays, and with room again the store goes on.
-#[tokio::test]
-async fn a_full_disk_refuses_and_recovers() {
-    let _signal = signal(SignalKind::from_raw(FILE_TOO_LARGE)).unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("slipstream.db");
-    let store = SqliteStore::open(&file, VirtualClock::new(NOW)).await.unwrap();
-    store.add_owner("somebody", NOW).await.unwrap();
-    let log = std::fs::metadata(directory.path().join("slipstream.db-wal")).unwrap().len();
-    let before = getrlimit(Resource::Fsize);
-    setrlimit(Resource::Fsize, Rlimit { current: Some(log + 10_000), ..before }).unwrap();
+async fn open(directory: &Path) -> SqliteStore {
+    SqliteStore::open(&directory.join("slipstream.db"), VirtualClock::new(NOW)).await.unwrap()
+}
+
+/// Adds owners until one is refused. Returns the names that were taken, and the refusal.
+async fn fill(store: &SqliteStore) -> (Vec<String>, StoreError) {
     let mut names = Vec::new();
-    let refused = loop {
+    loop {
         let name = format!("{} {}", names.len(), "x".repeat(500));
         match store.add_owner(&name, NOW).await {
             Ok(_) => names.push(name),
-            Err(error) => break error,
+            Err(error) => return (names, error),
         }
-        assert!(names.len() < 1_000, "the limit never stopped a write");
-    };
-    let still = store.config_version().await;
-    setrlimit(Resource::Fsize, before).unwrap();
-    assert!(matches!(refused, StoreError::OutcomeUnknown(_) | StoreError::Full(_)), "{refused}");
-    still.unwrap();
+        assert!(names.len() < 10_000, "the disk never filled up");
+    }
+}
+
+/// The names stored are exactly these: nothing lost, nothing doubled, and the file is whole.
+async fn holds_exactly(directory: &Path, expected: &[String]) {
+    let file = directory.join("slipstream.db");
+    let mut shell = SqliteConnectOptions::new().filename(&file).connect().await.unwrap();
+    let names: Vec<(String,)> =
+        sqlx::query_as("SELECT name FROM owners ORDER BY id").fetch_all(&mut shell).await.unwrap();
+    let names: Vec<String> = names.into_iter().map(|(name,)| name).collect();
+    assert_eq!(names, expected);
+    let (verdict,): (String,) = sqlx::query_as("PRAGMA integrity_check").fetch_one(&mut shell).await.unwrap();
+    assert_eq!(verdict, "ok");
+}
+
+/// What cannot be written is refused as such, what was written stays and can be read, and with room again the
+/// store goes on. `make_room` undoes what `fill` ran into.
+async fn refuses_and_recovers(directory: &Path, store: SqliteStore, make_room: impl FnOnce()) -> StoreError {
+    let (mut names, refused) = fill(&store).await;
+    let again = store.add_owner("still no room", NOW).await;
+    let read = store.config_version().await;
+    make_room();
+    again.unwrap_err();
+    read.unwrap();
     store.add_owner("with room again", NOW).await.unwrap();
-    let (number, _) = store.commit_mark().await.unwrap();
-    // The first owner, those that fitted, the last; the refused one left no trace.
-    assert_eq!(number, i64::try_from(names.len()).unwrap() + 2);
+    names.push("with room again".to_owned());
+    // The refused ones left no trace, neither in the rows nor in the number of commits.
+    assert_eq!(store.commit_mark().await.unwrap().0, i64::try_from(names.len()).unwrap());
+    drop(store);
+    drop(open(directory).await);
+    holds_exactly(directory, &names).await;
+    refused
+}
+
+/// A tmpfs, unmounted with the value.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None` without the right to mount.
+    fn mount() -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", SMALL, "tmpfs"])
+            .arg(directory.path())
+            .output()
+            .is_ok_and(|done| done.status.success());
+        mounted.then_some(Self(directory))
+    }
+
+    fn enlarge(&self) {
+        let remount = format!("remount,{LARGER}");
+        let done = Command::new("mount").args(["-o", &remount]).arg(self.0.path()).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: whatever is still open goes with its process.
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).output();
+    }
+}
+
+/// One test, because the limit of one part would hit the other.
+#[tokio::test]
+async fn a_full_disk_refuses_and_recovers() {
+    match SmallDisk::mount() {
+        Some(disk) => {
+            let store = open(disk.0.path()).await;
+            let refused = refuses_and_recovers(disk.0.path(), store, || disk.enlarge()).await;
+            assert!(matches!(refused, StoreError::Full(_)), "{refused}");
+            assert!(refused.to_string().contains("the disk is full"), "{refused}");
+            println!("a full tmpfs: {refused}");
+        }
+        None => println!("no right to mount a tmpfs: only the limit of file sizes stands for the full disk"),
+    }
+
+    let _signal = signal(SignalKind::from_raw(FILE_TOO_LARGE)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let log = std::fs::metadata(directory.path().join("slipstream.db-wal")).unwrap().len();
+    let before = getrlimit(Resource::Fsize);
+    setrlimit(Resource::Fsize, Rlimit { current: Some(log + 10_000), ..before }).unwrap();
+    let make_room = || setrlimit(Resource::Fsize, before).unwrap();
+    let refused = refuses_and_recovers(directory.path(), store, make_room).await;
+    // A write that is too large for the limit is an IO error, not a full disk.
+    assert!(matches!(refused, StoreError::OutcomeUnknown(_) | StoreError::Full(_)), "{refused}");
+    println!("a limit of file sizes: {refused}");
 }
