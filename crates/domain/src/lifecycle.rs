@@ -163,12 +163,14 @@ impl Evidence {
     /// # Errors
     /// [`MoneyError::Overflow`].
     pub fn booked(&self) -> Result<Filled, MoneyError> {
-        // The reply knows the total before the single trades are listed.
+        // The reply knows the total before the single trades are listed, and its dollars exactly: those of
+        // listed trades are shares times a price, rounded against ourselves.
         let replied = Quantity {
             shares: self.reply.shares.less(self.failed.shares),
             usd: self.reply.usd.less(self.failed.usd),
         };
-        let venue = if replied.shares > self.trades.quantity.shares {
+        let replied_all = replied.shares.is_positive() && replied.shares >= self.trades.quantity.shares;
+        let venue = if replied_all {
             Filled { quantity: replied, fee: self.trades.fee }
         } else {
             self.trades
@@ -346,6 +348,19 @@ mod tests {
     fn a_partly_listed_reply_is_not_reversed() {
         let half_listed = Evidence { reply: filled(100).quantity, trades: filled(40), ..Evidence::default() };
         assert_eq!(half_listed.booked().unwrap().quantity, filled(100).quantity);
+    }
+
+    #[test]
+    fn the_reply_knows_the_dollars_that_listed_trades_round() {
+        let exact = Quantity { shares: Shares(8_333_334), usd: Usd(5_000_000) };
+        let listed = Quantity { usd: Usd(5_000_001), ..exact };
+        let trades = Filled { quantity: listed, fee: Usd(7) };
+        let evidence = Evidence { reply: exact, trades, ..Evidence::default() };
+        assert_eq!(evidence.booked().unwrap(), Filled { quantity: exact, fee: Usd(7) });
+        // Nothing is left of a reply whose trades all failed, not even what they were rounded by.
+        let failed = Quantity { usd: Usd(4_999_999), ..exact };
+        let reversed = Evidence { failed, trades: Filled::default(), ..evidence };
+        assert_eq!(reversed.booked().unwrap(), Filled::default());
     }
 
     proptest! {
