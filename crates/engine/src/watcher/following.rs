@@ -3,7 +3,10 @@
 //! It may lag on releases of exposure (it then skips what could have been copied) but never on additions:
 //! whoever adds raises `config_version`, and what the watcher decides itself it adds here at once.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use domain::{
     Address, ConditionId, Side, Timestamp, Usd,
@@ -18,7 +21,8 @@ use crate::ports::following::{
 /// The snapshot with its look-ups.
 pub(super) struct Following {
     pub config_version: i64,
-    leaders: HashMap<Address, Leader>,
+    /// In the order of their wallets: whoever is asked for first is no matter of chance.
+    leaders: BTreeMap<Address, Leader>,
     by_leader: HashMap<LeaderId, Vec<Relationship>>,
     accounts: HashMap<AccountId, Account>,
     holds: Vec<Hold>,
