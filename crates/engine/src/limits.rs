@@ -6,6 +6,10 @@ use std::time::Duration;
 pub const DECISION_CHUNK: usize = 500;
 /// Ids a worker takes from the queue at once.
 pub const POP_BATCH: usize = 64;
+/// Ids it takes at once while its batches are quick: two commits for more orders.
+pub const POP_LARGE_BATCH: usize = 256;
+/// A batch that took at most this long was quick. Whoever comes next waits no longer than that.
+pub const QUICK_BATCH: Duration = Duration::from_millis(250);
 /// A trade with more orders than this is queued at the far end, so that it cannot starve small ones.
 pub const SMALL_TRADE: usize = 50;
 /// Every n-th batch of a worker comes from the far end.
@@ -32,9 +36,10 @@ pub const WORK_LEASE: Duration = Duration::from_secs(30);
 pub const WATCHER_LEASE: Duration = Duration::from_secs(5);
 /// A watcher renews its lease when it is this old: two renewals may fail before it runs out.
 pub const WATCHER_RENEWAL: Duration = Duration::from_millis(1_500);
-/// How long the watcher may remember exposure that was released meanwhile. Reading it again costs as much
-/// as there are relationships.
+/// How long the watcher may remember exposure that was released meanwhile.
 pub const FOLLOWING_REFRESH: Duration = Duration::from_secs(1);
+/// It waits at least this many times as long as reading took, which grows with the number of relationships.
+pub const FOLLOWING_REFRESH_SHARE: u32 = 20;
 /// An order whose outcome is known is looked up no sooner than this: a block takes two seconds, and the
 /// chain's own logs tell first. Sooner, the look-ups of a large trade's first orders delay its last ones.
 pub const KNOWN_OUTCOME_LOOK: Duration = Duration::from_secs(2);

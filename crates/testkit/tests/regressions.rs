@@ -95,3 +95,13 @@ fn what_a_leader_kept_is_read_anew_when_its_sale_moves() {
         assert_eq!(run.judgement.broken, Vec::<String>::new(), "history {seed}");
     }
 }
+
+/// The history showed a trade late, under the hash that had been replaced, after the chain had told of it: a hint
+/// nobody waited for, decided as a second trade.
+#[test]
+fn a_late_row_under_a_replaced_hash_is_not_bought_twice() {
+    for seed in [152, 158] {
+        let (run, _) = History::of(seed).play(&|clock| Arc::new(MemoryStore::new(clock)));
+        assert_eq!(run.judgement.broken, Vec::<String>::new(), "history {seed}");
+    }
+}

@@ -182,6 +182,8 @@ pub struct Exposure {
 pub struct FollowingSnapshot {
     /// The version this is of.
     pub config_version: i64,
+    /// What [`Following::booked_version`] was.
+    pub booked_version: i64,
     /// Leaders with at least one relationship that is not stopped.
     pub leaders: Vec<Leader>,
     /// Relationships that are not stopped, by id.
@@ -258,6 +260,10 @@ pub trait Following: Send + Sync {
 
     /// The version that every change above raises.
     async fn config_version(&self) -> StoreResult<i64>;
+
+    /// A number that differs after money was booked or a reservation was given back. While it stands,
+    /// nobody's exposure or cash fell.
+    async fn booked_version(&self) -> StoreResult<i64>;
 
     /// Accounts by their wallets, for matching chain events.
     async fn accounts_of_wallets(&self, wallets: &[Address]) -> StoreResult<Vec<Account>>;

@@ -21,6 +21,7 @@ use crate::ports::following::{
 /// The snapshot with its look-ups.
 pub(super) struct Following {
     pub config_version: i64,
+    pub booked_version: i64,
     /// In the order of their wallets: whoever is asked for first is no matter of chance.
     leaders: BTreeMap<Address, Leader>,
     by_leader: HashMap<LeaderId, Vec<Relationship>>,
@@ -42,6 +43,7 @@ impl Following {
         }
         let mut state = Self {
             config_version: snapshot.config_version,
+            booked_version: snapshot.booked_version,
             leaders: snapshot.leaders.into_iter().map(|leader| (leader.wallet, leader)).collect(),
             by_leader,
             accounts: snapshot.accounts.into_iter().map(|account| (account.trading.id, account)).collect(),

@@ -1,6 +1,6 @@
 //! Reading the venue's public history: fills gaps, and is the only source without a chain.
 
-use domain::{Side, trade::TradeGroup};
+use domain::{Side, money::LOT, trade::TradeGroup};
 
 use super::{Watcher, WatcherError, groups};
 use crate::{
@@ -81,8 +81,12 @@ fn decides_from_history(group: &TradeGroup, managed: bool) -> bool {
     group.key.side == Side::Buy && !managed
 }
 
-/// A hint beside one that was decided and still waits for its transaction may be the same trade under a
-/// replaced hash. The chain will tell, and its group inherits what was decided.
+/// A hint may be a trade that is known under another hash, because its transaction was replaced: one that was
+/// decided on a hint and still waits for the chain, or one that the chain has and the history does not show.
+/// The chain will tell, and its group inherits what was decided.
 fn may_be_known(group: &TradeGroup, related: &[TradeGroup]) -> bool {
-    group.chain.is_none() && related.iter().any(|other| other.surplus().is_positive())
+    let waits = |other: &TradeGroup| other.surplus().is_positive();
+    let unshown =
+        |other: &TradeGroup| other.chain.is_some_and(|chain| chain.shares.less(other.history.shares) >= LOT);
+    group.chain.is_none() && related.iter().any(|other| waits(other) || unshown(other))
 }

@@ -101,8 +101,8 @@ pub struct Watcher {
     /// Whether parts an earlier watcher left were taken up.
     recovered: bool,
     following: Option<Following>,
-    /// Commit number and uptime the following was read at, to notice releases of exposure.
-    read_at: (i64, Duration),
+    /// Uptime at which the following was read, and how long that took.
+    following_read: (Duration, Duration),
     headers: VecDeque<BlockHeader>,
     head_time: Option<Timestamp>,
     finalized: Option<i64>,
@@ -140,7 +140,7 @@ impl Watcher {
             renewed_at: None,
             recovered: false,
             following: None,
-            read_at: (0, Duration::ZERO),
+            following_read: (Duration::ZERO, Duration::ZERO),
             headers: VecDeque::new(),
             head_time: None,
             finalized: None,
@@ -216,26 +216,27 @@ impl Watcher {
         Ok(())
     }
 
-    /// Reads the following again: at once when it was changed, and from time to time when anything was
-    /// committed since, because exposure may have been released.
+    /// Reads the following again: at once when it was changed, and from time to time when money was booked
+    /// or given back since.
     async fn refresh_following(&mut self) -> Result<(), WatcherError> {
-        let Some(known) = self.following.as_ref().map(|following| following.config_version) else {
-            return self.following().await.map(|_| ());
-        };
-        let (number, at) = self.read_at;
-        let old = self.clock.uptime().saturating_sub(at) >= limits::FOLLOWING_REFRESH;
-        let changed = self.store.config_version().await? != known;
-        if changed || (old && self.store.commit_mark().await?.0 != number) {
-            self.forget_following();
+        if let Some(known) = &self.following {
+            let (config, booked) = (known.config_version, known.booked_version);
+            let (at, took) = self.following_read;
+            let pause = limits::FOLLOWING_REFRESH.max(took.saturating_mul(limits::FOLLOWING_REFRESH_SHARE));
+            let old = self.clock.uptime().saturating_sub(at) >= pause;
+            let changed = self.store.config_version().await? != config;
+            if changed || (old && self.store.booked_version().await? != booked) {
+                self.forget_following();
+            }
         }
         self.following().await.map(|_| ())
     }
 
     async fn following(&mut self) -> Result<&mut Following, WatcherError> {
         if self.following.is_none() {
-            let (commits, _) = self.store.commit_mark().await?;
+            let began = self.clock.uptime();
             let snapshot = self.store.following(self.clock.now()).await?;
-            self.read_at = (commits, self.clock.uptime());
+            self.following_read = (began, self.clock.uptime().saturating_sub(began));
             self.following = Some(Following::of(snapshot));
         }
         self.following.as_mut().ok_or(WatcherError::NotActive)

@@ -9,7 +9,7 @@ pub mod reply;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -51,8 +51,30 @@ pub struct Worker {
     pub salts: Arc<dyn Salts>,
     /// Who we are; registered with the store before the first batch.
     pub instance: InstanceId,
-    /// Counts batches, so that every fourth comes from the far end.
-    pub batches: AtomicU64,
+    /// How its batches go.
+    pub batches: Batches,
+}
+
+/// From which end the next batch is taken, and how large it may be.
+#[derive(Debug, Default)]
+pub struct Batches {
+    taken: AtomicU64,
+    /// The last one took longer than [`limits::QUICK_BATCH`].
+    slow: AtomicBool,
+}
+
+impl Batches {
+    fn next(&self) -> (usize, End) {
+        let number = self.taken.fetch_add(1, Ordering::Relaxed);
+        let far = number % limits::FAR_END_EVERY == limits::FAR_END_EVERY - 1;
+        let slow = self.slow.load(Ordering::Relaxed);
+        let limit = if slow { limits::POP_BATCH } else { limits::POP_LARGE_BATCH };
+        (limit, if far { End::Far } else { End::Serving })
+    }
+
+    fn took(&self, duration: Duration) {
+        self.slow.store(duration > limits::QUICK_BATCH, Ordering::Relaxed);
+    }
 }
 
 /// An attempt that was committed by us and may be sent.
@@ -68,10 +90,8 @@ impl Worker {
     /// # Errors
     /// Store errors; what was not recorded is found again by settlement.
     pub async fn run_once(&self, wait: Duration) -> StoreResult<usize> {
-        let batch = self.batches.fetch_add(1, Ordering::Relaxed);
-        let end =
-            if batch % limits::FAR_END_EVERY == limits::FAR_END_EVERY - 1 { End::Far } else { End::Serving };
-        let popped = match self.queue.pop(limits::POP_BATCH, end, wait).await {
+        let (limit, end) = self.batches.next();
+        let popped = match self.queue.pop(limit, end, wait).await {
             Ok(popped) => popped,
             Err(error) => {
                 warn!(%error, "cannot take from the queue; reading the store instead");
@@ -80,7 +100,10 @@ impl Worker {
             }
         };
         let ids: Vec<IntentId> = popped.iter().map(|queued| queued.id).collect();
-        self.execute(&ids).await
+        let began = self.clock.uptime();
+        let sent = self.execute(&ids).await;
+        self.batches.took(self.clock.uptime().saturating_sub(began));
+        sent
     }
 
     async fn waiting_from_store(&self) -> StoreResult<Vec<IntentId>> {

@@ -14,6 +14,8 @@ use engine::ports::venue::{
 
 use super::{LineTrade, State, Venue, VenueLine, chain::digest, row_price};
 
+/// How long a late row shows a transaction that was replaced.
+const STALE_ROW: Duration = Duration::from_secs(40);
 /// How many rows two pages of the history share.
 const OVERLAP: usize = 2;
 
@@ -92,7 +94,9 @@ impl State {
             }
             let condition = self.markets.get(&trade.token).map(|market| market.condition);
             // Once shown with the transaction it settled in, a row never goes back to the one before.
-            let in_block = self.chain.was_in_block(*settled);
+            // Rows of every third second learn of it late: after the chain was read.
+            let late = trade.at.seconds() % 3 == 0 && now.since(trade.at) < STALE_ROW;
+            let in_block = self.chain.was_in_block(*settled) && !late;
             for fill in &trade.fills {
                 rows.push(HistoryRow {
                     wallet,
