@@ -7,22 +7,33 @@ use engine::{
 };
 use rustix::process::{Signal, getpid, kill_process};
 
-/// Environment variable: `point:nth`.
+/// Environment variable: `point:nth` ends the process there, `point:nth:panic` lets the task panic.
 pub const VARIABLE: &str = "SLIPSTREAM_CRASH";
 
 /// Arms what the environment asks for, if it asks.
 ///
 /// # Errors
-/// When a live account exists, or the variable is not `point:nth` with a known point.
+/// When a live account exists, or the variable names no known point and what to do there.
 pub async fn arm_from_environment(store: &dyn Store) -> anyhow::Result<()> {
     let Ok(wanted) = std::env::var(VARIABLE) else { return Ok(()) };
     let live = store.accounts(None).await?.iter().any(|account| account.mode == AccountMode::Live);
     ensure!(!live, "{VARIABLE} is set, but this installation has a live account; unset it");
-    let Some((point, nth)) = wanted.split_once(':') else {
-        bail!("{VARIABLE}={wanted} is not `point:nth`");
+    let Some((point, rest)) = wanted.split_once(':') else {
+        bail!("{VARIABLE}={wanted} is neither `point:nth` nor `point:nth:panic`");
+    };
+    let (nth, crash): (&str, fn()) = match rest.split_once(':') {
+        None => (rest, die),
+        Some((nth, "panic")) => (nth, panic_here),
+        Some((_, other)) => bail!("{VARIABLE}={wanted}: `{other}` is not `panic`"),
     };
     let nth: u64 = nth.parse().map_err(|_| anyhow::anyhow!("{VARIABLE}={wanted}: `{nth}` is no number"))?;
-    crash_points::arm(point, nth, die).map_err(|reason| anyhow::anyhow!("{VARIABLE}={wanted}: {reason}"))
+    crash_points::arm(point, nth, crash).map_err(|reason| anyhow::anyhow!("{VARIABLE}={wanted}: {reason}"))
+}
+
+/// As a mistake in the engine would.
+#[expect(clippy::panic, reason = "to test that a panic of a task is noticed")]
+fn panic_here() {
+    panic!("asked for by {VARIABLE}");
 }
 
 /// As `kill -9` from outside: no destructor, no flush.

@@ -2,6 +2,7 @@
 //! installation; only the ports differ.
 
 use std::{
+    any::Any,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -27,7 +28,7 @@ use engine::{
 };
 use tokio::{
     sync::watch,
-    task::{AbortHandle, JoinHandle},
+    task::{AbortHandle, JoinError, JoinHandle},
 };
 use tracing::{debug, error, info, warn};
 
@@ -73,6 +74,40 @@ pub struct Settings {
     pub history_every: Duration,
 }
 
+/// A task of the engine panicked, which none ever should: what the engine does from then on proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the engine's {task} panicked: {reason}; this is a bug, report it with the log")]
+pub struct TaskPanicked {
+    /// Which task.
+    pub task: String,
+    /// The words of the panic.
+    pub reason: String,
+}
+
+/// The first panic of a task, for whoever asks.
+#[derive(Default)]
+struct Panics(Mutex<Option<TaskPanicked>>);
+
+impl Panics {
+    /// Notes how a task ended, if it was by a panic; a task that was killed was killed on purpose.
+    fn note(&self, task: &str, error: JoinError) {
+        let Ok(panic) = error.try_into_panic() else { return };
+        let panicked = TaskPanicked { task: task.to_owned(), reason: words(panic.as_ref()) };
+        error!("{panicked}");
+        lock(&self.0).get_or_insert(panicked);
+    }
+
+    fn check(&self) -> Result<(), TaskPanicked> {
+        lock(&self.0).clone().map_or(Ok(()), Err)
+    }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let fixed = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    fixed.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without words".to_owned())
+}
+
 /// The running engine.
 pub struct Runtime {
     shared: Arc<Shared>,
@@ -86,6 +121,7 @@ struct Shared {
     cache: Arc<MarketCache>,
     process: InstanceId,
     next_instance: AtomicU64,
+    panics: Panics,
 }
 
 impl Shared {
@@ -120,19 +156,22 @@ impl Runtime {
             Arc::clone(&ports.store),
             Arc::clone(&ports.clock),
         ));
-        let shared = Arc::new(Shared { ports, cache, process, next_instance: AtomicU64::new(1) });
+        let (next_instance, panics) = (AtomicU64::new(1), Panics::default());
+        let shared = Arc::new(Shared { ports, cache, process, next_instance, panics });
         let (stop, stopped) = watch::channel(false);
         let workers = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = Vec::new();
-        tasks.push(tokio::spawn(watch_loop(Arc::clone(&shared), settings, stopped.clone())));
-        tasks.push(tokio::spawn(settle_loop(Arc::clone(&shared), stopped.clone())));
+        let watching = watch_loop(Arc::clone(&shared), settings, stopped.clone());
+        tasks.push(spawn(&shared, "watcher", watching));
+        tasks.push(spawn(&shared, "settlement", settle_loop(Arc::clone(&shared), stopped.clone())));
         for (lane, every) in [(Lane::Exits, RESCUE_EXITS), (Lane::Entries, RESCUE_ENTRIES)] {
-            tasks.push(tokio::spawn(rescue_loop(Arc::clone(&shared), lane, every, stopped.clone())));
+            let rescuing = rescue_loop(Arc::clone(&shared), lane, every, stopped.clone());
+            tasks.push(spawn(&shared, "rescuer", rescuing));
         }
         for slot in 0..settings.workers {
             let supervisor =
                 supervise_worker(Arc::clone(&shared), slot, Arc::clone(&workers), stopped.clone());
-            tasks.push(tokio::spawn(supervisor));
+            tasks.push(spawn(&shared, "supervisor of a worker", supervisor));
         }
         Ok(Self { shared, tasks, workers, stop })
     }
@@ -148,8 +187,19 @@ impl Runtime {
         victim.is_some()
     }
 
+    /// Whether every task runs as it should.
+    ///
+    /// # Errors
+    /// The first task that panicked since the start, also if another one took its place.
+    pub fn check(&self) -> Result<(), TaskPanicked> {
+        self.shared.panics.check()
+    }
+
     /// Stops detection and execution after the batch at hand and waits for it.
-    pub async fn shutdown(self) {
+    ///
+    /// # Errors
+    /// As [`Runtime::check`]; everything is stopped all the same.
+    pub async fn shutdown(self) -> Result<(), TaskPanicked> {
         self.stop.send_replace(true);
         for task in self.tasks {
             if let Err(error) = task.await {
@@ -157,7 +207,22 @@ impl Runtime {
             }
         }
         info!(instance = %self.shared.process, "engine stopped");
+        self.shared.panics.check()
     }
+}
+
+/// Runs a task of the engine and notes its panic.
+fn spawn(
+    shared: &Arc<Shared>,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        if let Err(error) = tokio::spawn(task).await {
+            shared.panics.note(name, error);
+        }
+    })
 }
 
 async fn watch_loop(shared: Arc<Shared>, settings: Settings, mut stopped: watch::Receiver<bool>) {
@@ -268,13 +333,14 @@ async fn supervise_worker(
         lock(&running).retain(|other| other.id() != handle.id());
         if let Err(error) = result {
             warn!(worker = %instance, %error, "worker {instance} died; starting another");
+            shared.panics.note(&format!("worker {slot}"), error);
         }
         end(&shared, &instance).await;
     }
 }
 
-fn lock(running: &Mutex<Vec<AbortHandle>>) -> std::sync::MutexGuard<'_, Vec<AbortHandle>> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn work_loop(shared: Arc<Shared>, instance: InstanceId, mut stopped: watch::Receiver<bool>) {

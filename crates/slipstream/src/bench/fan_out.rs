@@ -100,7 +100,7 @@ pub(super) async fn measure(
     for number in 1..=rounds {
         measured.push(scene.play().await.with_context(|| format!("round {number}"))?);
     }
-    scene.running.shutdown().await;
+    scene.running.shutdown().await?;
     simulator.shutdown().await;
     Ok(summary(followers, &measured))
 }

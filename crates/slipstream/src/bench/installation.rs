@@ -226,8 +226,8 @@ impl Running {
         Ok(())
     }
 
-    /// Stops the engine and closes the store.
-    pub(super) async fn shutdown(self) {
-        self.runtime.shutdown().await;
+    /// Stops the engine and closes the store; an error when a task of the engine had panicked.
+    pub(super) async fn shutdown(self) -> anyhow::Result<()> {
+        Ok(self.runtime.shutdown().await?)
     }
 }

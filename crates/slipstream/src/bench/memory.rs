@@ -88,7 +88,7 @@ pub(super) async fn idle(order: &IdleOrder, clock: &Arc<dyn Clock>) -> anyhow::R
     let used = process_cpu().saturating_sub(cpu).as_secs_f64();
     let passed = clock.uptime().saturating_sub(start).as_secs_f64();
     let idle = Idle { resident_kb: resident_kb()?, cpu_percent: 100.0 * used / passed };
-    running.shutdown().await;
+    running.shutdown().await?;
     Ok(idle)
 }
 

@@ -119,8 +119,8 @@ async fn run_demo(
         Ok(settled) => Report::gather(&demo, settled, options).await,
         Err(error) => Err(error),
     };
-    demo.shutdown().await;
-    report.context("the demo failed; it proves nothing")
+    let stopped = demo.shutdown().await.map_err(anyhow::Error::from);
+    report.and_then(|report| stopped.map(|()| report)).context("the demo failed; it proves nothing")
 }
 
 /// Shows pictures in a task until they end. A terminal that cannot be drawn on gets lines.

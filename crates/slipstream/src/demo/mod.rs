@@ -50,7 +50,7 @@ use crate::{
     clock::SystemClock,
     configuration::keys::FollowerSettings,
     instance::this_process,
-    runtime::{Ports, Runtime, Settings},
+    runtime::{Ports, Runtime, Settings, TaskPanicked},
     secrets::InstallationSecret,
 };
 
@@ -236,7 +236,7 @@ impl Demo {
         let collector =
             Collector::new(Arc::clone(&store), control.clone(), Arc::clone(&clock), Arc::clone(&played));
         if !is_live {
-            wait_for_baseline(store.as_ref(), clock.as_ref()).await?;
+            wait_for_baseline(&runtime, store.as_ref(), clock.as_ref()).await?;
         }
         let socket = crate::socket::serve(&data_dir, Arc::clone(&store), Arc::clone(&clock))?;
         let play =
@@ -277,6 +277,7 @@ impl Demo {
                 self.break_something(wanted).await;
             }
             self.check_player().await?;
+            self.runtime.check()?;
             let picture = self.collector.gather().await?;
             let over = picture.played || *stop.borrow();
             pictures.send_replace(picture);
@@ -371,9 +372,12 @@ impl Demo {
     }
 
     /// Stops everything in order.
-    pub async fn shutdown(self) {
+    ///
+    /// # Errors
+    /// When a task of the engine had panicked.
+    pub async fn shutdown(self) -> Result<(), TaskPanicked> {
         self.socket.abort();
-        self.runtime.shutdown().await;
+        let sound = self.runtime.shutdown().await;
         if let Some(play) = self.play {
             play.abort();
         }
@@ -381,6 +385,7 @@ impl Demo {
             simulator.shutdown().await;
         }
         drop(self.temporary);
+        sound
     }
 }
 
@@ -438,9 +443,10 @@ fn player_of(options: &Options, control: &Control, clock: &Arc<dyn Clock>) -> an
 }
 
 /// The tape must not begin before detection has its baseline, or its first trades would be old.
-async fn wait_for_baseline(store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<()> {
+async fn wait_for_baseline(runtime: &Runtime, store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<()> {
     let limit = clock.uptime() + Duration::from_secs(30);
     while store.cursor(Source::Chain).await?.is_none() {
+        runtime.check()?;
         if clock.uptime() > limit {
             bail!("detection did not start within 30 s; see the log");
         }

@@ -476,7 +476,7 @@ impl Scene {
     pub async fn finish(self) {
         self.settled().await;
         self.check().await;
-        self.runtime.shutdown().await;
+        self.runtime.shutdown().await.expect("no task of the engine panicked");
         self.simulator.shutdown().await;
     }
 }
