@@ -12,6 +12,13 @@ pub const ORDER_FILLED: Hash = Hash(hex!("d543adfd945773f1a62f74f0ee55a5e3b9b1a2
 /// `PayoutRedemption` of ConditionalTokens.
 pub const PAYOUT_REDEMPTION: Hash =
     Hash(hex!("2682012a4a4f1973119f1c9b90745d1bd91fa2bab387344f044cb3586864d18d"));
+/// `PayoutRedemption` of the neg-risk adapter, an event of its own. Source: a recorded log, `neg_risk_redemption`
+/// in `tests/vectors/logs.json`.
+pub const NEG_RISK_REDEMPTION: Hash =
+    Hash(hex!("9140a6a270ef945260c03894b3c6b3b2695e9d5101feef0ff24fec960cfd3224"));
+/// `TransferBatch` of ERC-1155.
+pub const TRANSFER_BATCH: Hash =
+    Hash(hex!("4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8c0526c8f7fb"));
 /// `balanceOfBatch(address[],uint256[])` of ERC-1155.
 pub const BALANCE_OF_BATCH: [u8; 4] = hex!("4e1273f4");
 
@@ -22,6 +29,28 @@ pub const fn conditional_tokens(chain: Chain) -> Address {
         Chain::Polygon => hex!("4d97dcd97ec945f40cf65f87097ace5ea0476045"),
         Chain::Amoy => hex!("69308fb512518e39f9b16112fa8d994f4e2bf8bb"),
     })
+}
+
+/// The neg-risk adapter, which redeems shares of neg-risk markets. Known for Polygon only.
+#[must_use]
+pub const fn neg_risk_adapter(chain: Chain) -> Option<Address> {
+    match chain {
+        Chain::Polygon => Some(Address(hex!("d91e80cf2e7be2e162c6513ced06f1dd0da35296"))),
+        Chain::Amoy => None,
+    }
+}
+
+/// The adapters through which wallets split, merge and redeem in pUSD: they take the shares and redeem them in
+/// their own name. Ordinary markets, then neg-risk ones. Known for Polygon only.
+#[must_use]
+pub const fn collateral_adapters(chain: Chain) -> &'static [Address] {
+    match chain {
+        Chain::Polygon => &[
+            Address(hex!("ada100db00ca00073811820692005400218fce1f")),
+            Address(hex!("ada2005600dec949baf300f4c6120000bdb6eaab")),
+        ],
+        Chain::Amoy => &[],
+    }
 }
 
 /// PositionManager, the ERC-1155 of the V3 era. Known for Polygon only.
@@ -50,6 +79,10 @@ mod tests {
         assert_eq!(ORDER_FILLED.0, keccak256(filled).0);
         let redemption = "PayoutRedemption(address,address,bytes32,bytes32,uint256[],uint256)";
         assert_eq!(PAYOUT_REDEMPTION.0, keccak256(redemption).0);
+        let neg_risk = "PayoutRedemption(address,bytes32,uint256[],uint256)";
+        assert_eq!(NEG_RISK_REDEMPTION.0, keccak256(neg_risk).0);
+        let batch = "TransferBatch(address,address,address,uint256[],uint256[])";
+        assert_eq!(TRANSFER_BATCH.0, keccak256(batch).0);
         assert_eq!(BALANCE_OF_BATCH, keccak256("balanceOfBatch(address[],uint256[])")[..4]);
     }
 

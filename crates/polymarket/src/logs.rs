@@ -1,5 +1,11 @@
-//! Decodes the logs the engine knows: `OrderFilled` of the V2 and V3 exchanges and `PayoutRedemption`
-//! of ConditionalTokens. Strict: a log that was not asked for or has another shape is an error.
+//! Decodes the logs the engine knows: `OrderFilled` of the V2 and V3 exchanges, `PayoutRedemption` of
+//! ConditionalTokens and of the neg-risk adapter. Strict: a log that was not asked for or has another shape is
+//! an error.
+//!
+//! A collateral adapter redeems in its own name: the wallet is the one that handed its shares over in the same
+//! transaction just before ([`attribute`]). Recorded on Polygon in transaction 0xc6c3f62a of block 90,715,038:
+//! `TransferBatch` from the wallet to the adapter, `TransferBatch` from there to the neg-risk adapter, and the
+//! burn; the redemption then names the collateral adapter.
 
 use alloy_primitives::hex;
 use domain::{Address, ConditionId, Hash, OrderId, Shares, Side, TokenId, TxHash, Usd, ids::IdError};
@@ -7,7 +13,10 @@ use eip712::{Chain, Exchange};
 use engine::ports::venue::{ChainEvent, ChainEventKind, ChainFill};
 use serde::Deserialize;
 
-use crate::contracts::{ORDER_FILLED, PAYOUT_REDEMPTION, conditional_tokens};
+use crate::contracts::{
+    NEG_RISK_REDEMPTION, ORDER_FILLED, PAYOUT_REDEMPTION, TRANSFER_BATCH, collateral_adapters,
+    conditional_tokens, neg_risk_adapter,
+};
 
 /// A log as JSON-RPC writes it.
 #[derive(Clone, Debug, Deserialize)]
@@ -85,7 +94,10 @@ pub fn decode(log: &RawLog, chain: Chain) -> Result<ChainEvent, LogError> {
             ChainEventKind::Fill(fill(address, fields, words)?)
         }
         PAYOUT_REDEMPTION if address == conditional_tokens(chain) => redemption(fields, words)?,
-        PAYOUT_REDEMPTION => return Err(LogError::ForeignContract(address)),
+        NEG_RISK_REDEMPTION if Some(address) == neg_risk_adapter(chain) => {
+            neg_risk_redemption(fields, words)?
+        }
+        PAYOUT_REDEMPTION | NEG_RISK_REDEMPTION => return Err(LogError::ForeignContract(address)),
         other => return Err(LogError::ForeignEvent(other)),
     };
     Ok(ChainEvent {
@@ -142,6 +154,82 @@ fn redemption(topics: &[Hash], words: &[[u8; 32]]) -> Result<ChainEventKind, Log
         condition: ConditionId::from_slice(condition)?,
         payout: Usd(number(payout, "payout")?),
     })
+}
+
+/// Topics: redeemer, condition. Words: offset of the amounts, payout, then the amounts.
+fn neg_risk_redemption(topics: &[Hash], words: &[[u8; 32]]) -> Result<ChainEventKind, LogError> {
+    let [redeemer, condition] = topics else {
+        return Err(LogError::Field("topic count"));
+    };
+    let [_offset, payout, _amounts @ ..] = words else {
+        return Err(LogError::Field("data length"));
+    };
+    Ok(ChainEventKind::Redemption {
+        wallet: address_of(&redeemer.0, "redeemer")?,
+        condition: ConditionId::from_slice(&condition.0)?,
+        payout: Usd(number(payout, "payout")?),
+    })
+}
+
+/// Shares that a wallet handed to a collateral adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handover {
+    block_hash: Hash,
+    tx: TxHash,
+    log_index: i64,
+    wallet: Address,
+    adapter: Address,
+}
+
+/// Reads a `TransferBatch` of ConditionalTokens to an adapter. Topics: operator, from, to.
+///
+/// # Errors
+/// [`LogError`].
+pub fn handover(log: &RawLog, chain: Chain) -> Result<Handover, LogError> {
+    let log_index = quantity(&log.log_index, "log index")?;
+    if log.removed {
+        return Err(LogError::Removed(log_index));
+    }
+    let address: Address = log.address.parse()?;
+    if address != conditional_tokens(chain) {
+        return Err(LogError::ForeignContract(address));
+    }
+    let topics = log.topics.iter().map(|topic| topic.parse()).collect::<Result<Vec<Hash>, _>>()?;
+    let [event, _operator, from, to] = topics.as_slice() else {
+        return Err(LogError::Field("topic count"));
+    };
+    if *event != TRANSFER_BATCH {
+        return Err(LogError::ForeignEvent(*event));
+    }
+    Ok(Handover {
+        block_hash: log.block_hash.parse()?,
+        tx: log.transaction_hash.parse()?,
+        log_index,
+        wallet: address_of(&from.0, "sender")?,
+        adapter: address_of(&to.0, "receiver")?,
+    })
+}
+
+/// Whether an adapter redeemed in its own name.
+#[must_use]
+pub fn is_by_adapter(event: &ChainEvent, chain: Chain) -> bool {
+    matches!(event.kind, ChainEventKind::Redemption { wallet, .. }
+        if collateral_adapters(chain).contains(&wallet))
+}
+
+/// Names the wallets for which adapters redeemed: who handed shares to the adapter last before the redemption,
+/// in the same transaction. A redemption without one stays the adapter's own.
+pub fn attribute(events: &mut [ChainEvent], handovers: &[Handover]) {
+    for event in events {
+        let ChainEventKind::Redemption { wallet, .. } = &mut event.kind else { continue };
+        let before = handovers.iter().filter(|handover| {
+            (handover.block_hash, handover.tx, handover.adapter) == (event.block_hash, event.tx, *wallet)
+                && handover.log_index < event.log_index
+        });
+        if let Some(handover) = before.max_by_key(|handover| handover.log_index) {
+            *wallet = handover.wallet;
+        }
+    }
 }
 
 /// A word that fits 63 bits.

@@ -4,9 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// A recorded log; its place where that was not recorded is made up.
 fn recorded(name: &str) -> RawLog {
     let file: serde_json::Value = serde_json::from_str(include_str!("../tests/vectors/logs.json")).unwrap();
-    serde_json::from_value(file[name].clone()).unwrap()
+    let mut log = serde_json::json!({ "blockHash": Hash([0xbb; 32]), "logIndex": "0x2" });
+    log.as_object_mut().unwrap().extend(file[name].as_object().unwrap().clone());
+    serde_json::from_value(log).unwrap()
 }
 
 /// A log of `contract` with the given topics (event first) and words.
@@ -80,6 +83,87 @@ fn a_redemption() {
     assert_eq!(decode(&log, Chain::Polygon).unwrap().kind, expected);
     let elsewhere = raw(Address([9; 20]), &topics, &words);
     assert_eq!(decode(&elsewhere, Chain::Polygon), Err(LogError::ForeignContract(Address([9; 20]))));
+}
+
+#[test]
+fn recorded_redemptions_of_both_contracts() {
+    for (name, wallet, condition, payout) in [
+        (
+            "redemption",
+            "0x5d4aba8ad45bb5eab3499a0294b42da5d1e455d3",
+            "0x62530e00e2f67d9757e0b06e168e9929e0661daff1276354a3018f1568120c2f",
+            Usd(59_076_955),
+        ),
+        (
+            "neg_risk_redemption",
+            "0x41792a63ad17e7a210c808de4177e64a561eccee",
+            "0x95dbea2403eefccc30a0b4f276e0dd94d8030ac0f826aa2702ebd835cd75985c",
+            Usd(11_000_000),
+        ),
+    ] {
+        let (wallet, condition) = (wallet.parse().unwrap(), condition.parse().unwrap());
+        let expected = ChainEventKind::Redemption { wallet, condition, payout };
+        assert_eq!(decode(&recorded(name), Chain::Polygon).unwrap().kind, expected, "{name}");
+    }
+    let mut elsewhere = recorded("neg_risk_redemption");
+    elsewhere.address = conditional_tokens(Chain::Polygon).to_string();
+    assert!(matches!(decode(&elsewhere, Chain::Polygon), Err(LogError::ForeignContract(_))));
+    assert!(matches!(
+        decode(&recorded("neg_risk_redemption"), Chain::Amoy),
+        Err(LogError::ForeignContract(_))
+    ));
+}
+
+/// A redemption by the neg-risk collateral adapter, at a place.
+fn by_adapter(tx: u8, log_index: i64) -> ChainEvent {
+    let wallet = collateral_adapters(Chain::Polygon)[1];
+    let condition = ConditionId::from_slice(&[0xcd; 32]).unwrap();
+    let kind = ChainEventKind::Redemption { wallet, condition, payout: Usd(5_000_000) };
+    ChainEvent { block: 16, block_hash: Hash([0xbb; 32]), log_index, tx: TxHash([tx; 32]), kind }
+}
+
+fn wallet_of(event: &ChainEvent) -> Address {
+    let ChainEventKind::Redemption { wallet, .. } = event.kind else { panic!("no redemption") };
+    wallet
+}
+
+#[test]
+fn a_recorded_handover_names_the_wallet_an_adapter_redeems_for() {
+    let handed = handover(&recorded("handover"), Chain::Polygon).unwrap();
+    let wallet: Address = "0x41e7aa1b047f13ad96f26ca49602fb403c90b78d".parse().unwrap();
+    assert_eq!((handed.wallet, handed.adapter), (wallet, collateral_adapters(Chain::Polygon)[1]));
+    let mut event = ChainEvent { tx: handed.tx, ..by_adapter(1, 9) };
+    assert!(is_by_adapter(&event, Chain::Polygon));
+    attribute(std::slice::from_mut(&mut event), &[handed]);
+    assert_eq!(wallet_of(&event), wallet);
+    assert!(!is_by_adapter(&event, Chain::Polygon));
+    let mut elsewhere = recorded("handover");
+    elsewhere.address = Address([9; 20]).to_string();
+    assert_eq!(handover(&elsewhere, Chain::Polygon), Err(LogError::ForeignContract(Address([9; 20]))));
+    assert!(matches!(handover(&recorded("redemption"), Chain::Polygon), Err(LogError::ForeignEvent(_))));
+}
+
+#[test]
+fn each_redemption_is_of_who_handed_over_last_before_it_in_its_transaction() {
+    let [other, adapter] = collateral_adapters(Chain::Polygon) else { panic!("two adapters") };
+    let handed = |tx: u8, log_index, wallet: u8, adapter: Address| Handover {
+        block_hash: Hash([0xbb; 32]),
+        tx: TxHash([tx; 32]),
+        log_index,
+        wallet: Address([wallet; 20]),
+        adapter,
+    };
+    let mut events = [by_adapter(1, 5), by_adapter(1, 9), by_adapter(2, 12), by_adapter(3, 15)];
+    let handovers = [
+        handed(1, 8, 2, *adapter),
+        handed(1, 3, 1, *adapter),
+        handed(2, 11, 4, *other),
+        handed(3, 16, 5, *adapter),
+    ];
+    attribute(&mut events, &handovers);
+    let wallets = events.each_ref().map(wallet_of);
+    // Nobody handed anything to the adapter before the last two.
+    assert_eq!(wallets, [Address([1; 20]), Address([2; 20]), *adapter, *adapter]);
 }
 
 #[test]

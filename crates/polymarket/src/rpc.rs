@@ -19,10 +19,13 @@ use serde_json::{Value, json, value::RawValue};
 use tokio::sync::OnceCell;
 
 use crate::{
-    contracts::{BALANCE_OF_BATCH, ORDER_FILLED, PAYOUT_REDEMPTION, conditional_tokens, token_contract},
+    contracts::{
+        BALANCE_OF_BATCH, NEG_RISK_REDEMPTION, ORDER_FILLED, PAYOUT_REDEMPTION, TRANSFER_BATCH,
+        collateral_adapters, conditional_tokens, neg_risk_adapter, token_contract,
+    },
     http::{Service, malformed, send, shorten},
     limits::{BALANCE_BATCH, LOG_RANGE, RPC_BODY, RPC_DEADLINE},
-    logs::{RawLog, decode, number, quantity},
+    logs::{Handover, RawLog, attribute, decode, handover, is_by_adapter, number, quantity},
 };
 
 /// One provider of one chain.
@@ -133,19 +136,18 @@ impl Rpc {
     }
 
     /// Logs of every contract and event we know, sorted by their place in the chain.
-    async fn events(&self, mut filter: Value) -> Result<Vec<ChainEvent>, VenueError> {
+    async fn events(&self, blocks: &Value) -> Result<Vec<ChainEvent>, VenueError> {
         let what = "eth_getLogs";
-        let contracts = Exchange::ALL.map(|exchange| exchange.address(self.chain));
-        if let Some(filter) = filter.as_object_mut() {
-            let addresses: Vec<_> =
-                contracts.iter().copied().chain([conditional_tokens(self.chain)]).collect();
-            filter.insert("address".to_owned(), json!(addresses));
-            filter.insert("topics".to_owned(), json!([[ORDER_FILLED, PAYOUT_REDEMPTION]]));
-        }
-        let logs: Option<Vec<RawLog>> = self.call(what, json!([filter])).await?;
-        let logs = logs.ok_or_else(|| malformed(what, &"no list of logs"))?;
+        let exchanges = Exchange::ALL.map(|exchange| exchange.address(self.chain));
+        let others = [Some(conditional_tokens(self.chain)), neg_risk_adapter(self.chain)];
+        let addresses: Vec<_> = exchanges.into_iter().chain(others.into_iter().flatten()).collect();
+        let topics = json!([[ORDER_FILLED, PAYOUT_REDEMPTION, NEG_RISK_REDEMPTION]]);
+        let logs = self.logs(blocks, json!(addresses), topics).await?;
         let decoded = logs.iter().map(|log| decode(log, self.chain)).collect::<Result<Vec<_>, _>>();
         let mut events = decoded.map_err(|error| malformed(what, &error))?;
+        if events.iter().any(|event| is_by_adapter(event, self.chain)) {
+            attribute(&mut events, &self.handovers(blocks).await?);
+        }
         events.sort_by_key(|event| (event.block, event.log_index));
         let twice = events
             .iter()
@@ -154,13 +156,34 @@ impl Rpc {
         if twice { Err(malformed(what, &"two logs at one place")) } else { Ok(events) }
     }
 
+    /// Shares handed to collateral adapters in the same blocks.
+    async fn handovers(&self, blocks: &Value) -> Result<Vec<Handover>, VenueError> {
+        let word = |address: &Address| format!("0x{:0>64}", hex::encode(address.0));
+        let adapters: Vec<String> = collateral_adapters(self.chain).iter().map(word).collect();
+        let topics = json!([[TRANSFER_BATCH], null, null, adapters]);
+        let logs = self.logs(blocks, json!([conditional_tokens(self.chain)]), topics).await?;
+        let read = logs.iter().map(|log| handover(log, self.chain)).collect::<Result<Vec<_>, _>>();
+        read.map_err(|error| malformed("eth_getLogs", &error))
+    }
+
+    async fn logs(&self, blocks: &Value, addresses: Value, topics: Value) -> Result<Vec<RawLog>, VenueError> {
+        let what = "eth_getLogs";
+        let mut filter = blocks.clone();
+        if let Some(filter) = filter.as_object_mut() {
+            filter.insert("address".to_owned(), addresses);
+            filter.insert("topics".to_owned(), topics);
+        }
+        let logs: Option<Vec<RawLog>> = self.call(what, json!([filter])).await?;
+        logs.ok_or_else(|| malformed(what, &"no list of logs"))
+    }
+
     /// As [`Rpc::events`] for a range; a range the provider finds too large is asked in halves.
     async fn events_between(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError> {
         let mut events = Vec::new();
         let mut ranges = vec![(from, to)];
         while let Some((from, to)) = ranges.pop() {
             let filter = json!({ "fromBlock": hex_number(from), "toBlock": hex_number(to) });
-            match self.events(filter).await {
+            match self.events(&filter).await {
                 Ok(found) if found.iter().all(|event| (from..=to).contains(&event.block)) => {
                     events.extend(found);
                 }
@@ -297,7 +320,7 @@ impl ChainReader for Rpc {
     }
 
     async fn block_events(&self, block: &BlockHeader) -> Result<Vec<ChainEvent>, VenueError> {
-        let events = self.events(json!({ "blockHash": block.hash })).await?;
+        let events = self.events(&json!({ "blockHash": block.hash })).await?;
         let ours = |event: &ChainEvent| event.block_hash == block.hash && event.block == block.number;
         if events.iter().all(ours) {
             return Ok(events);

@@ -87,6 +87,9 @@ pub struct Knobs {
     /// Orders whose `OrderFilled` logs the JSON-RPC leaves out, as a provider that lost them would. Default
     /// none.
     pub hidden_fills: Vec<OrderId>,
+    /// Whether wallets redeem shares of resolved markets themselves. Default false: through the collateral
+    /// adapters, which are then the redeemers that the logs name.
+    pub redeem_directly: bool,
     /// Blocks of state that `eth_call` can see; none = all. Default none.
     pub state_blocks: Option<u64>,
 }
@@ -107,6 +110,7 @@ impl Default for Knobs {
             data_lag_ms: 1_000,
             max_log_range: 1_000,
             hidden_fills: Vec::new(),
+            redeem_directly: false,
             state_blocks: None,
         }
     }

@@ -15,6 +15,17 @@ pub const CONDITIONAL_TOKENS: Address = known(address!("4D97DCd97eC945f40cF65F87
 pub const POSITION_MANAGER: Address = known(address!("006F54F7f9A22e0000CC2AB60031000000ae9fEF"));
 /// pUSD, the collateral: ERC-20 with six decimals.
 pub const COLLATERAL: Address = known(address!("C011a7E12a19f7B1f670d46F03B03f3342E82DFB"));
+/// USDC.e, the collateral of ConditionalTokens' ordinary positions.
+pub const USDC_E: Address = known(address!("2791Bca1f2de4661ED88A30C99A7a9449Aa84174"));
+/// The collateral of ConditionalTokens' neg-risk positions. Made up: the address was not recorded, and nobody
+/// reads it.
+pub const WRAPPED_COLLATERAL: Address = known(address!("00000000000000000000000000000000000c0117"));
+/// Splits, merges and redeems ordinary positions in pUSD, in its own name.
+pub const COLLATERAL_ADAPTER: Address = known(address!("AdA100Db00Ca00073811820692005400218FcE1f"));
+/// The same for neg-risk positions.
+pub const NEG_RISK_COLLATERAL_ADAPTER: Address = known(address!("adA2005600Dec949baf300f4C6120000bDB6eAab"));
+/// Redeems neg-risk positions.
+pub const NEG_RISK_ADAPTER: Address = known(address!("d91E80cF2E7be2e162c6513ceD06f1dD0dA35296"));
 /// Who receives taker fees. Source: `FeeCharged` of a recorded V2 settlement (block 89,010,807).
 pub const FEE_RECEIVER: Address = known(address!("115f48dc2a731aa16251c6d6e1befc42f92accc9"));
 /// The liquidity of the venue itself: the one wallet whose balance has no floor.
@@ -93,6 +104,11 @@ pub mod abi {
         event PayoutRedemption(address indexed redeemer, address indexed collateralToken,
             bytes32 indexed parentCollectionId, bytes32 conditionId, uint256[] indexSets, uint256 payout);
 
+        interface NegRisk {
+            event PayoutRedemption(address indexed redeemer, bytes32 indexed conditionId, uint256[] amounts,
+                uint256 payout);
+        }
+
         interface Erc20 {
             function balanceOf(address owner) external view returns (uint256);
         }
@@ -138,6 +154,8 @@ mod tests {
         assert!(hex::encode(abi::TransferSingle::SIGNATURE_HASH).starts_with("c3d58168"));
         assert!(hex::encode(abi::TransferBatch::SIGNATURE_HASH).starts_with("4a39dc06"));
         assert!(hex::encode(abi::PayoutRedemption::SIGNATURE_HASH).starts_with("2682012a"));
+        // Of the neg-risk adapter, block 90,715,039.
+        assert!(hex::encode(abi::NegRisk::PayoutRedemption::SIGNATURE_HASH).starts_with("9140a6a2"));
     }
 
     #[test]

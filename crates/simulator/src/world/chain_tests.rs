@@ -224,7 +224,7 @@ fn a_leaders_trade_is_logged_with_its_own_hash_and_can_vanish() {
 
 #[test]
 fn resolution_pays_winners_and_burns_losers() {
-    let mut world = world(Knobs::default());
+    let mut world = world(Knobs { redeem_directly: true, ..Knobs::default() });
     place(&mut world, &buy(1, 1_000)).unwrap();
     world.credit(BOB, Asset::Token(NO), 7_000_000);
     let before = dollars(&world, ALICE);

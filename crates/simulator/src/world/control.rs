@@ -15,6 +15,7 @@ use super::{
     data::{Row, RowKind},
     ledger::{Asset, Transfer},
     logs::{self, Leg},
+    redemption_logs::Redeemed,
     registry::{ApiKey, MarketSpec, MarketState, Wallet, are_payouts},
     settlement::Exchanged,
 };
@@ -415,26 +416,27 @@ impl World {
         let MarketState::Resolved(payouts) = market.state else {
             return Err(WorldError::Invalid(format!("market {condition} is not resolved")));
         };
-        let mut burned = Vec::new();
+        let mut shares = market.spec.tokens.map(|token| (token, 0));
         let mut transfers = Vec::new();
         let mut payout = Usd::ZERO;
-        for (token, price) in market.spec.tokens.into_iter().zip(payouts) {
-            let amount = self.ledger.balance(wallet, Asset::Token(token));
+        for ((token, held), price) in shares.iter_mut().zip(payouts) {
+            let (token, amount) = (*token, self.ledger.balance(wallet, Asset::Token(*token)));
             if amount <= 0 {
                 continue;
             }
-            burned.push((token, amount));
+            *held = amount;
             transfers.push(Transfer { asset: Asset::Token(token), from: wallet, to: NOBODY, amount });
             let paid = price.cost(Shares(amount), Rounding::Down).unwrap_or_default();
             payout.0 = payout.0.saturating_add(paid.0);
         }
-        if burned.is_empty() {
+        if transfers.is_empty() {
             return Ok(false);
         }
         transfers.push(Transfer { asset: Asset::Collateral, from: NOBODY, to: wallet, amount: payout.0 });
-        let shares = burned.iter().map(|(_, amount)| Shares(*amount)).sum();
+        let redeemed = Redeemed { wallet, condition: condition.as_slice(), shares, payout: payout.0 };
+        let logs = redeemed.logs(market.exchange(), self.knobs.redeem_directly);
+        let shares = shares.iter().map(|(_, amount)| Shares(*amount)).sum();
         let rows = vec![Row { wallet, condition: *condition, kind: RowKind::Redeem, shares, usd: payout }];
-        let logs = logs::redemption(wallet, condition.as_slice(), &burned, payout.0);
         let hash = TxHash(self.random());
         self.submit(Tx { hash, transfers, logs, rows, trade: None, fate: Fate::Mine, first_log: 0 });
         Ok(true)

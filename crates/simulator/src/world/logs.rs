@@ -1,4 +1,4 @@
-//! The event logs of settlements, redemptions and token movements, encoded as the contracts do.
+//! The event logs of settlements and token movements, encoded as the contracts do.
 //!
 //! Order of a settlement (the exchanges' `matchOrders`): one `OrderFilled` per maker order, one for the
 //! taker order with the exchange as its taker, then `OrdersMatched`.
@@ -8,7 +8,7 @@ use alloy_sol_types::SolEvent;
 use domain::{Address, OrderId, Side, TokenId};
 
 use super::ledger::{Asset, Transfer};
-use crate::contracts::{COLLATERAL, CONDITIONAL_TOKENS, Exchange, FEE_RECEIVER, NOBODY, abi, token_contract};
+use crate::contracts::{COLLATERAL, Exchange, FEE_RECEIVER, abi, token_contract};
 
 /// An event log before it has a place in a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,39 +118,13 @@ pub fn transfer(transfer: &Transfer) -> Log {
     }
 }
 
-/// Logs of one wallet's redemption: all its shares of the condition are burned, the winning ones paid.
-/// V3 modules declare another event; there only the token and pUSD movements are emitted.
-#[must_use]
-pub fn redemption(wallet: Address, condition: &[u8], burned: &[(TokenId, i64)], payout: i64) -> Vec<Log> {
-    let Some((first, _)) = burned.first() else { return Vec::new() };
-    let contract = token_contract(first);
-    let batch = abi::TransferBatch {
-        operator: evm(wallet),
-        from: evm(wallet),
-        to: evm(NOBODY),
-        ids: burned.iter().map(|(token, _)| U256::from_be_bytes(token.0)).collect(),
-        values: burned.iter().map(|(_, amount)| number(*amount)).collect(),
-    };
-    let mut logs = vec![log(contract, &batch.encode_log_data())];
-    if payout > 0 {
-        let pay = Transfer { asset: Asset::Collateral, from: NOBODY, to: wallet, amount: payout };
-        logs.push(transfer(&pay));
-    }
-    if let Ok(condition) = <[u8; 32]>::try_from(condition) {
-        let event = abi::PayoutRedemption {
-            redeemer: evm(wallet),
-            collateralToken: evm(COLLATERAL),
-            parentCollectionId: B256::ZERO,
-            conditionId: B256::from(condition),
-            indexSets: vec![U256::from(1), U256::from(2)],
-            payout: number(payout),
-        };
-        logs.push(log(CONDITIONAL_TOKENS, &event.encode_log_data()));
-    }
-    logs
-}
-
-fn token_transfer(operator: Address, from: Address, to: Address, token: TokenId, amount: i64) -> Log {
+pub(super) fn token_transfer(
+    operator: Address,
+    from: Address,
+    to: Address,
+    token: TokenId,
+    amount: i64,
+) -> Log {
     let event = abi::TransferSingle {
         operator: evm(operator),
         from: evm(from),
@@ -161,16 +135,16 @@ fn token_transfer(operator: Address, from: Address, to: Address, token: TokenId,
     log(token_contract(&token), &event.encode_log_data())
 }
 
-fn log(address: Address, data: &LogData) -> Log {
+pub(super) fn log(address: Address, data: &LogData) -> Log {
     Log { address, topics: data.topics().iter().map(|topic| topic.0).collect(), data: data.data.to_vec() }
 }
 
-const fn evm(address: Address) -> EvmAddress {
+pub(super) const fn evm(address: Address) -> EvmAddress {
     EvmAddress::new(address.0)
 }
 
 /// Amounts on chain are never negative; a negative one here would be shown by the invariants.
-fn number(amount: i64) -> U256 {
+pub(super) fn number(amount: i64) -> U256 {
     U256::from(amount.max(0).unsigned_abs())
 }
 

@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod logs;
 pub mod lookup;
 pub mod orders;
+pub mod redemption_logs;
 pub mod registry;
 pub mod rules;
 pub mod settlement;

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use domain::Side;
 use serde_json::{Value, json};
-use simulator::contracts::{CONDITIONAL_TOKENS, Exchange};
+use simulator::contracts::{COLLATERAL_ADAPTER, CONDITIONAL_TOKENS, Exchange};
 
 use super::harness::{START, Trader, Venue, market_v2, market_v3};
 
 const LEADER: &str = "0x3333333333333333333333333333333333333333";
 const PAYOUT_REDEMPTION: &str = "0x2682012a";
+const TRANSFER_BATCH: &str = "0x4a39dc06";
 
 fn hash(byte: u8) -> String {
     format!("0x{}", hex::encode([byte; 32]))
@@ -223,12 +224,18 @@ async fn a_resolution_redeems_and_shows() {
     let range = format!("{number:#x}");
     let filter = json!([{ "address": CONDITIONAL_TOKENS, "fromBlock": range, "toBlock": range }]);
     let logs = venue.rpc("eth_getLogs", filter).await["result"].clone();
-    let redemption = logs
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|log| log["topics"][0].as_str().unwrap().starts_with(PAYOUT_REDEMPTION));
-    assert!(redemption.unwrap()["topics"][1].as_str().unwrap().ends_with(LEADER.trim_start_matches("0x")));
+    let find = |event: &str| {
+        let mut logs = logs.as_array().unwrap().iter();
+        logs.find(|log| log["topics"][0].as_str().unwrap().starts_with(event)).unwrap()
+    };
+    let ends = |log: &Value, topic: usize, address: &str| {
+        let topic = log["topics"][topic].as_str().unwrap();
+        assert!(topic.ends_with(address.trim_start_matches("0x")), "{log}");
+    };
+    let adapter = COLLATERAL_ADAPTER.to_string();
+    ends(find(PAYOUT_REDEMPTION), 1, &adapter);
+    ends(find(TRANSFER_BATCH), 2, LEADER);
+    ends(find(TRANSFER_BATCH), 3, &adapter);
     let data = format!("0x0504c814{}{:0>64}", market.condition.to_string().trim_start_matches("0x"), "0");
     let numerator =
         venue.rpc("eth_call", json!([{ "to": CONDITIONAL_TOKENS, "data": data }, "latest"])).await;

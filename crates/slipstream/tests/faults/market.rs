@@ -2,9 +2,9 @@
 
 use domain::{Price, Shares, Usd, lifecycle::OrderState, money::ONE, skip::SkipReason};
 use engine::ports::execution::LedgerCause;
-use simulator::{Outage, Service, world::control::Redeemers};
+use simulator::{Knobs, Outage, Service, world::control::Redeemers};
 
-use crate::scene::{Has, Scene, cents, condition, until, whole};
+use crate::scene::{Has, Scene, Setup, cents, condition, until, whole};
 
 #[tokio::test]
 async fn a_market_that_the_venue_does_not_tell() {
@@ -39,7 +39,11 @@ async fn a_market_that_resolves_between_decision_and_order() {
 
 /// A copy of 10 shares is held until the market pays `payout` per share.
 async fn is_redeemed(payouts: [Price; 2]) {
-    let scene = Scene::usual().await;
+    is_redeemed_in(Setup::default(), payouts).await;
+}
+
+async fn is_redeemed_in(setup: Setup, payouts: [Price; 2]) {
+    let scene = Scene::set(setup).await;
     scene.leader_buys();
     scene.decided(1).await;
     scene.settled().await;
@@ -70,6 +74,21 @@ async fn a_redemption_of_the_winner() {
 #[tokio::test]
 async fn a_redemption_of_the_loser() {
     is_redeemed([Price(0), Price(ONE)]).await;
+}
+
+/// Redeemed through a collateral adapter unless said otherwise: then the adapter is the redeemer that the chain
+/// names, and in a neg-risk market another contract tells of it.
+#[tokio::test]
+async fn a_redemption_in_a_neg_risk_market() {
+    is_redeemed_in(Setup { neg_risk: true, ..Setup::default() }, [Price(ONE), Price(0)]).await;
+}
+
+#[tokio::test]
+async fn redemptions_by_the_wallet_itself() {
+    for neg_risk in [false, true] {
+        let knobs = Knobs { redeem_directly: true, ..Knobs::default() };
+        is_redeemed_in(Setup { neg_risk, knobs, ..Setup::default() }, [Price(ONE), Price(0)]).await;
+    }
 }
 
 #[tokio::test]

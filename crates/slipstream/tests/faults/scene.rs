@@ -78,6 +78,8 @@ pub struct Setup {
     /// The engine's clock; the venue always has the right time.
     pub clock: Arc<dyn Clock>,
     pub knobs: Knobs,
+    /// Whether the market is a neg-risk one.
+    pub neg_risk: bool,
     /// Whether the Data API is read.
     pub history: bool,
     /// Whether the chain is read.
@@ -96,6 +98,7 @@ impl Default for Setup {
             policy: tenth(),
             clock: Arc::new(SystemClock),
             knobs: Knobs { data_lag_ms: 0, ..Knobs::default() },
+            neg_risk: false,
             history: false,
             chain: true,
             directory: None,
@@ -235,7 +238,8 @@ impl Scene {
         let followers = setup::followers(setup.followers, 7, &secret, &signer).await.expect("followers");
         let opened = SqliteStore::open(&directory.join(DATABASE), Arc::clone(&clock)).await.expect("a store");
         let store: Arc<dyn Store> = Arc::new(opened);
-        control.add_market(&market()).await.expect("a market");
+        let spec = MarketSpec { neg_risk: setup.neg_risk, ..market() };
+        control.add_market(&spec).await.expect("a market");
         let now = Timestamp::from_seconds(clock.now().seconds());
         let styles = setup::built_in_styles();
         setup::enrol(store.as_ref(), &control, &followers, &styles, &[LEADER], now).await.expect("enrolled");
