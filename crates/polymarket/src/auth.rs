@@ -9,14 +9,17 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::URL_SAFE},
 };
 use domain::Address;
-use engine::ports::venue::Signature;
+use engine::ports::venue::{Signature, VenueError};
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::limits::MAX_CREDENTIAL;
+use crate::{
+    http::{Answer, malformed},
+    limits::MAX_CREDENTIAL,
+};
 
 /// Which credentials of an address: there is one set per nonce, and one is enough.
 pub(crate) const LOGIN_NONCE: u64 = 0;
@@ -56,6 +59,24 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
+    /// Reads the answer to a login. No error quotes a part of credentials, whatever status they came under.
+    pub(crate) fn of_answer(address: Address, answer: &Answer, what: &str) -> Result<Self, VenueError> {
+        if !answer.is_success() {
+            let secret = [&b"secret"[..], b"passphrase"]
+                .iter()
+                .any(|name| answer.body.windows(name.len()).any(|window| window.eq_ignore_ascii_case(name)));
+            return Err(if secret {
+                malformed(what, &format!("status {}, and credentials in the body", answer.status))
+            } else {
+                answer.error(what)
+            });
+        }
+        // The parser's own message could quote the secret.
+        let reply = serde_json::from_slice::<LoginReply>(&answer.body);
+        let reply = reply.map_err(|_| malformed(what, &"not the three parts of API credentials"))?;
+        Self::new(address, reply).map_err(|error| malformed(what, &error))
+    }
+
     pub(crate) fn new(address: Address, reply: LoginReply) -> Result<Self, CredentialError> {
         let usable = |text: &str| {
             !text.is_empty()
@@ -138,63 +159,5 @@ fn l2_signature(mac: &Hmac<Sha256>, timestamp: &str, method: &str, path: &str, b
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reply(api_key: &str, secret: &str, passphrase: &str) -> LoginReply {
-        LoginReply {
-            api_key: api_key.to_owned(),
-            secret: Zeroizing::new(secret.to_owned()),
-            passphrase: Zeroizing::new(passphrase.to_owned()),
-        }
-    }
-
-    #[test]
-    fn the_official_clients_sign_the_same() {
-        let file: serde_json::Value =
-            serde_json::from_str(include_str!("../tests/vectors/hmac_l2.json")).unwrap();
-        let vectors = file["vectors"].as_array().unwrap();
-        assert_eq!(vectors.len(), 4);
-        for vector in vectors {
-            let text = |key: &str| vector[key].as_str().unwrap_or_default();
-            let signature = l2_signature(
-                &keyed_mac(text("secret")).unwrap(),
-                &vector["timestamp"].to_string(),
-                text("method"),
-                text("path"),
-                text("body").as_bytes(),
-            );
-            assert_eq!(signature, text("signature"), "{vector}");
-        }
-    }
-
-    #[test]
-    fn both_base64_alphabets_and_missing_padding_are_read() {
-        let signature = |secret| l2_signature(&keyed_mac(secret).unwrap(), "1", "GET", "/", b"");
-        assert_eq!(signature("-_-_"), signature("+/+/"));
-        assert_eq!(signature("AAA="), signature("AAA"));
-        assert!(keyed_mac("not base64!").is_err());
-    }
-
-    #[test]
-    fn unusable_credentials_are_refused() {
-        let address = Address([1; 20]);
-        assert!(Credentials::new(address, reply("key", "AAAA", "phrase")).is_ok());
-        let long = "A".repeat(MAX_CREDENTIAL + 1);
-        for (key, secret, passphrase) in [
-            ("", "AAAA", "p"),
-            ("k\r\nx", "AAAA", "p"),
-            ("k", "A A", "p"),
-            ("k", "AAAA", &long),
-            ("k", "?", "p"),
-        ] {
-            assert!(Credentials::new(address, reply(key, secret, passphrase)).is_err(), "{key} {passphrase}");
-        }
-    }
-
-    #[test]
-    fn addresses_are_checksummed() {
-        let address = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266".parse().unwrap();
-        assert_eq!(checksummed(address), "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
-    }
-}
+#[path = "auth_tests.rs"]
+mod tests;

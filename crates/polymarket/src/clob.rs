@@ -21,7 +21,7 @@ use reqwest::{Client, Method, Request, RequestBuilder, header::CONTENT_TYPE};
 use tokio::sync::OnceCell;
 
 use crate::{
-    auth::{Credentials, LOGIN_NONCE, LoginReply, login_headers},
+    auth::{Credentials, LOGIN_NONCE, login_headers},
     http::{Answer, Failure, Service, malformed, send},
     json::Scalar,
     limits::{ACCOUNT_DEADLINE, LOGIN_PARALLEL, PAGE_BODY, SIGN_BATCH, SMALL_BODY},
@@ -30,6 +30,8 @@ use crate::{
 };
 
 const ORDER_PATH: &str = "/order";
+/// What the question for the venue's clock is called.
+const TIME: &str = "GET /time";
 
 /// The venue's order book service (CLOB) for all accounts. API credentials are derived through a login
 /// on first use and kept in memory.
@@ -64,10 +66,8 @@ impl Clob {
     /// # Errors
     /// [`VenueError`].
     pub async fn server_time(&self) -> Result<Timestamp, VenueError> {
-        let what = "GET /time";
         let answer = self.service.get("/time", ACCOUNT_DEADLINE, SMALL_BODY).await;
-        let seconds: Scalar = answer.map_err(|failure| failure.into_error(what))?.json(what)?;
-        seconds.whole().map(Timestamp::from_seconds).map_err(|error| malformed(what, &error))
+        time_of(&answer.map_err(|failure| failure.into_error(TIME))?)
     }
 
     fn login_cell(&self, signer: Address) -> Arc<OnceCell<Arc<Credentials>>> {
@@ -102,12 +102,7 @@ impl Clob {
         if answer.status == 400 {
             answer = call(Method::GET, "/auth/derive-api-key").await?;
         }
-        // The parser's own message could quote the secret.
-        let reply = answer.is_success().then(|| serde_json::from_slice::<LoginReply>(&answer.body));
-        let reply = reply.ok_or_else(|| answer.error(what))?;
-        let reply = reply.map_err(|_| malformed(what, &"not the three parts of API credentials"))?;
-        let credentials = Credentials::new(account.signer, reply).map_err(|error| malformed(what, &error))?;
-        Ok(Arc::new(credentials))
+        Credentials::of_answer(account.signer, &answer, what).map(Arc::new)
     }
 
     async fn sign_one(&self, what: &str, request: SignRequest) -> Result<Signature, VenueError> {
@@ -224,6 +219,12 @@ impl Clob {
 type CredentialsByAddress = HashMap<Address, Result<Arc<Credentials>, VenueError>>;
 
 const PREPARE: &str = "preparing an order";
+
+/// Unix seconds, as a JSON number or string.
+fn time_of(answer: &Answer) -> Result<Timestamp, VenueError> {
+    let seconds: Scalar = answer.json(TIME)?;
+    seconds.whole().map(Timestamp::from_seconds).map_err(|error| malformed(TIME, &error))
+}
 
 fn signer_error(what: &str, error: &SignerError) -> VenueError {
     let (what, reason) = (what.to_owned(), error.to_string());

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use domain::{KeyRef, OrderAmounts, Side, WalletKind, ids::AccountId};
 use engine::ports::venue::RejectReason;
+use proptest::prelude::*;
 
 use super::*;
 use crate::test_server::{Action, Request, StoppedClock, TestServer, reply};
@@ -253,4 +254,39 @@ async fn the_venue_s_clock_is_read_in_both_forms() {
     let what = "GET /time".to_owned();
     let limited = VenueError::RateLimited { what, retry_after: Some(Duration::from_secs(7)) };
     assert_eq!(clob(&server).server_time().await, Err(limited));
+}
+
+fn time(status: u16, body: &[u8]) -> Result<Timestamp, VenueError> {
+    time_of(&Answer { status, retry_after: None, body: body.to_vec() })
+}
+
+#[test]
+fn the_clock_is_whole_seconds_and_nothing_else() {
+    for good in ["1777400001", "\"1777400001\"", " 1777400001 ", "1777400001.0"] {
+        assert_eq!(time(200, good.as_bytes()), Ok(Timestamp::from_seconds(1_777_400_001)), "{good}");
+    }
+    for bad in
+        ["", "null", "-1", "1.5", "1e9", "[1]", "{\"time\":1}", "17774000011777400001", "1 2", "\u{feff}1"]
+    {
+        assert!(matches!(time(200, bad.as_bytes()), Err(VenueError::Malformed { .. })), "{bad}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_time_or_a_typed_error(
+        status in 100_u16..600, body in proptest::collection::vec(any::<u8>(), 0..200)
+    ) {
+        match time(status, &body) {
+            Ok(at) => prop_assert!(at.0 >= 0 && (200..300).contains(&status)),
+            Err(error) => prop_assert!(error.to_string().len() < 1_500),
+        }
+    }
+
+    #[test]
+    fn any_number_is_a_time_or_a_typed_error(number in ".{0,3}[0-9]{0,30}[.eE+-]?[0-9]{0,5}") {
+        if let Ok(at) = time(200, number.as_bytes()) {
+            prop_assert!(at.0 >= 0);
+        }
+    }
 }
