@@ -42,7 +42,7 @@ pub const FOLLOWING_REFRESH: Duration = Duration::from_secs(1);
 pub const FOLLOWING_REFRESH_SHARE: u32 = 20;
 /// An order whose outcome is known is looked up no sooner than this: a block takes two seconds, and the
 /// chain's own logs tell first. Sooner, the look-ups of a large trade's first orders delay its last ones.
-pub const KNOWN_OUTCOME_LOOK: Duration = Duration::from_secs(2);
+pub const KNOWN_OUTCOME_LOOK: Duration = Duration::from_secs(5);
 /// Attempts of one exit.
 pub const EXIT_ATTEMPTS: u32 = 20;
 /// Pause before the next attempt of an exit, times the number of attempts so far.

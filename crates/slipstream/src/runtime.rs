@@ -24,7 +24,7 @@ use engine::{
     settlement::Settlement,
     steady_time::SteadyTime,
     watcher::{Watcher, WatcherError, WatcherPorts},
-    worker::Worker,
+    worker::{Batches, Worker},
 };
 use tokio::{
     sync::watch,
@@ -353,7 +353,7 @@ async fn work_loop(shared: Arc<Shared>, instance: InstanceId, mut stopped: watch
         clock: Arc::clone(&ports.clock),
         salts: Arc::clone(&ports.salts),
         instance,
-        batches: AtomicU64::new(0),
+        batches: Batches::default(),
     };
     while !*stopped.borrow() {
         if let Err(error) = worker.run_once(POP_WAIT).await {

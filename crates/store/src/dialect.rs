@@ -30,6 +30,13 @@ macro_rules! in_blobs {
     };
 }
 
+/// An integer field of a column of JSON text.
+macro_rules! json_integer {
+    ($column:literal, $field:literal) => {
+        concat!("CAST(", $column, " ->> '$.", $field, "' AS BIGINT)")
+    };
+}
+
 /// Locks the rows read against other writers. SQLite has only one.
 macro_rules! for_update {
     () => {

@@ -139,6 +139,7 @@ impl Following for SqliteStore {
         let mut snapshot = self.snapshot().await?;
         Ok(FollowingSnapshot {
             config_version: config::version(&mut snapshot).await?,
+            booked_version: config::booked(&mut snapshot).await?,
             leaders: accounts::followed(&mut snapshot).await?,
             relationships: relationships::not_stopped(&mut snapshot).await?,
             accounts: accounts::following(&mut snapshot).await?,
@@ -149,6 +150,10 @@ impl Following for SqliteStore {
 
     async fn config_version(&self) -> StoreResult<i64> {
         config::version(&mut *self.read().await?).await
+    }
+
+    async fn booked_version(&self) -> StoreResult<i64> {
+        config::booked(&mut *self.read().await?).await
     }
 
     async fn accounts_of_wallets(&self, wallets: &[Address]) -> StoreResult<Vec<Account>> {

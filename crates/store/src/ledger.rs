@@ -18,6 +18,7 @@ use engine::ports::{
 use crate::{
     bulk::Insert,
     column::{Coded, Column, Fields},
+    config,
     dialect::{Connection, Row, blob_list, id_list},
     error,
     sql::{self, Value, values},
@@ -69,7 +70,8 @@ pub(crate) async fn book(connection: &mut Connection, lines: &[Line]) -> StoreRe
     }
     write_lines(connection, lines).await?;
     write_positions(connection, lines).await?;
-    write_cash(connection, lines).await
+    write_cash(connection, lines).await?;
+    config::note_booking(connection).await
 }
 
 async fn write_lines(connection: &mut Connection, lines: &[Line]) -> StoreResult<()> {

@@ -249,6 +249,12 @@ pub(crate) async fn newest_of(
     Ok(intents.iter().filter_map(|intent| by_intent.remove(intent)).collect())
 }
 
+/// Whether canonical fills of any order changed since its last update.
+pub(crate) async fn any_unbooked(connection: &mut Connection) -> StoreResult<bool> {
+    const ANY: &str = "SELECT 1 FROM order_status WHERE unbooked = 1 LIMIT 1";
+    Ok(sql::row(connection, ANY, []).await?.is_some())
+}
+
 /// Orders whose canonical fills changed since their last update, by attempt.
 pub(crate) async fn unbooked(connection: &mut Connection, limit: usize) -> StoreResult<Vec<OrderRecord>> {
     const UNBOOKED: &str = select_orders!("WHERE s.unbooked = 1 ORDER BY s.attempt_id LIMIT $1");

@@ -244,5 +244,7 @@ fn options(file: &Path, cache_kib: i64) -> SqliteConnectOptions {
         .filename(file)
         .busy_timeout(limits::BUSY_TIMEOUT)
         .pragma("cache_size", format!("-{cache_kib}"))
+        // Lists in statements and what a statement would have to undo: small, and worthless after it.
+        .pragma("temp_store", "memory")
         .disable_statement_logging()
 }

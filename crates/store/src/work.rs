@@ -11,7 +11,6 @@ use std::collections::HashMap;
 use domain::{
     Timestamp,
     ids::{IntentId, OwnerId},
-    policy::Policy,
 };
 use engine::ports::{
     detection::{Lane, QueuedIntent},
@@ -21,6 +20,7 @@ use engine::ports::{
 
 use crate::{
     column::{Coded, Fields},
+    config,
     decisions::DecisionKey,
     dialect::{Connection, id_list},
     intents, orders, revisits,
@@ -88,17 +88,19 @@ pub(crate) async fn load_waiting(
     ids: &[IntentId],
 ) -> StoreResult<Vec<WaitingIntent>> {
     const LOAD: &str = concat!(
-        "SELECT w.intent_id, w.attempts, p.policy FROM work w ",
+        "SELECT w.intent_id, w.attempts, ",
+        json_integer!("p.policy", "slippage_to_book_bps"),
+        " FROM work w ",
         "JOIN intents i ON i.id = w.intent_id ",
         "JOIN relationships r ON r.id = i.relationship_id ",
         "JOIN policies p ON p.relationship_id = r.id AND p.version = r.policy_version ",
         "WHERE +w.state = 0 AND w.intent_id",
         in_ids!("$1")
     );
-    let mut waiting: HashMap<IntentId, (u32, Policy)> = HashMap::with_capacity(ids.len());
+    let mut waiting: HashMap<IntentId, (u32, i64)> = HashMap::with_capacity(ids.len());
     for row in sql::rows(connection, LOAD, values![id_list(ids.iter().map(|id| id.0))]).await? {
         let mut fields = Fields::of(&row);
-        waiting.insert(fields.get()?, (fields.number()?, fields.json()?));
+        waiting.insert(fields.get()?, (fields.number()?, fields.get()?));
     }
     let mut intents = intents::by_ids(connection, waiting.keys().map(|id| id.0)).await?;
     let again: Vec<IntentId> =
@@ -106,14 +108,15 @@ pub(crate) async fn load_waiting(
     let filled = orders::sold(connection, &again).await?;
     let mut loaded = Vec::with_capacity(waiting.len());
     for id in ids {
-        let (Some((attempts, policy)), Some(intent)) = (waiting.remove(id), intents.remove(id)) else {
+        let (Some((attempts, slippage_to_book_bps)), Some(intent)) = (waiting.remove(id), intents.remove(id))
+        else {
             continue;
         };
         loaded.push(WaitingIntent {
             intent,
             attempts,
             filled: filled.get(id).copied().unwrap_or_default(),
-            slippage_to_book_bps: policy.slippage_to_book_bps,
+            slippage_to_book_bps,
         });
     }
     Ok(loaded)
@@ -155,7 +158,9 @@ pub(crate) async fn release(
     intents: impl IntoIterator<Item = i64>,
 ) -> StoreResult<()> {
     const RELEASE: &str = concat!("DELETE FROM reservations WHERE intent_id", in_ids!("$1"));
-    sql::execute(connection, RELEASE, values![id_list(intents)]).await?;
+    if sql::execute(connection, RELEASE, values![id_list(intents)]).await? > 0 {
+        config::note_booking(connection).await?;
+    }
     Ok(())
 }
 
@@ -208,6 +213,12 @@ pub(crate) async fn leave(
         WHERE state = 1 AND holder = (SELECT id FROM instances WHERE name = $1)";
     sql::execute(connection, LEAVE, values![holder.0.as_str(), now]).await?;
     Ok(())
+}
+
+/// Whether work whose newest attempt is to be settled is due, leased or not.
+pub(crate) async fn any_due(connection: &mut Connection, due: Timestamp) -> StoreResult<bool> {
+    const ANY: &str = "SELECT 1 FROM work WHERE state = 1 AND lane IN (0, 1) AND due <= $1 LIMIT 1";
+    Ok(sql::row(connection, ANY, values![due]).await?.is_some())
 }
 
 /// Claims work whose newest attempt is to be settled: the intents, by due time.

@@ -42,6 +42,10 @@ impl Watcher {
         if self.headers.is_empty() {
             self.headers = self.store.headers(limits::REORG_DEPTH).await?.into();
         }
+        // While our newest block is the head, nothing is new and nothing was replaced.
+        if self.headers.back().is_some_and(|tip| tip.hash == head.hash) {
+            return Ok(false);
+        }
         let Some(batch) = self.next_batch(chain.as_ref(), position, head).await? else { return Ok(false) };
         self.take_batch(batch).await?;
         Ok(true)

@@ -18,6 +18,10 @@ impl Watcher {
     pub(super) async fn finality_step(&mut self) -> Result<bool, WatcherError> {
         let (Some(chain), Some(head_time)) = (self.chain.clone(), self.head_time) else { return Ok(false) };
         let Some(read_to) = self.store.cursor(Source::Chain).await? else { return Ok(false) };
+        // What is final and what is overdue changes with the head.
+        if self.judged_at == Some((head_time, read_to)) {
+            return Ok(false);
+        }
         let finalized = self.call("finalized", chain.finalized()).await?;
         // Only what was read can be judged, and only on the branch that is final.
         let height = finalized.number.min(read_to);
@@ -28,6 +32,7 @@ impl Watcher {
         let groups = self.store.unsettled_groups(height, hinted_before, limits::FINALITY_BATCH).await?;
         let advanced = self.finalized != Some(height);
         if groups.is_empty() && !advanced {
+            self.judged_at = Some((head_time, read_to));
             return Ok(false);
         }
         let now = self.clock.now();

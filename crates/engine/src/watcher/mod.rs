@@ -106,6 +106,8 @@ pub struct Watcher {
     headers: VecDeque<BlockHeader>,
     head_time: Option<Timestamp>,
     finalized: Option<i64>,
+    /// Time of the head and height read when nothing was left to judge.
+    judged_at: Option<(Timestamp, i64)>,
     pending: VecDeque<Pending>,
     /// Counts parts in the order they were taken up.
     sequence: u64,
@@ -144,6 +146,7 @@ impl Watcher {
             headers: VecDeque::new(),
             head_time: None,
             finalized: None,
+            judged_at: None,
             pending: VecDeque::new(),
             sequence: 0,
             asked_history: HashMap::new(),

@@ -20,6 +20,14 @@ CREATE TABLE config_version (
 ) STRICT;
 INSERT INTO config_version (id, version) VALUES (1, 1);
 
+-- Raised when money was booked or a reservation given back. A row of its own, because commits 1 and 2 hold
+-- that of config_version.
+CREATE TABLE booked_version (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    version  INTEGER NOT NULL
+) STRICT;
+INSERT INTO booked_version (id, version) VALUES (1, 1);
+
 CREATE TABLE leases (
     name    TEXT    PRIMARY KEY,
     holder  TEXT,

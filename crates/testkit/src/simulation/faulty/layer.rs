@@ -183,6 +183,7 @@ through! { Following,
     reads {
         following(now: Timestamp) -> FollowingSnapshot;
         config_version() -> i64;
+        booked_version() -> i64;
         accounts_of_wallets(wallets: &[Address]) -> Vec<Account>;
         conditions_of(tokens: &[TokenId]) -> Vec<(TokenId, ConditionId)>;
     }
