@@ -38,6 +38,8 @@ const WATCH_PAUSE: Duration = Duration::from_millis(100);
 const SETTLE_PAUSE: Duration = Duration::from_millis(50);
 /// Pause after an error.
 const ERROR_PAUSE: Duration = Duration::from_millis(500);
+/// Time between two lines of the log that say the same about a source.
+const SAID_AGAIN: Duration = Duration::from_secs(30);
 /// How long a worker waits at the queue.
 const POP_WAIT: Duration = Duration::from_millis(500);
 /// Rounds of the rescuers.
@@ -241,12 +243,13 @@ async fn watch_loop(shared: Arc<Shared>, settings: Settings, mut stopped: watch:
         instance: instance.clone(),
         history_every: settings.history_every,
     });
+    let mut said = None;
     while !*stopped.borrow() {
         match watcher.step().await {
             Ok(report) if report.busy => {}
             Ok(_) => shared.pause(&mut stopped, WATCH_PAUSE).await,
             Err(error) => {
-                report_watcher(&error);
+                report_watcher(&error, &mut said, ports.clock.uptime());
                 shared.pause(&mut stopped, ERROR_PAUSE).await;
             }
         }
@@ -254,10 +257,15 @@ async fn watch_loop(shared: Arc<Shared>, settings: Settings, mut stopped: watch:
     end(&shared, &instance).await;
 }
 
-fn report_watcher(error: &WatcherError) {
+/// Says what holds detection up. A source may be gone for hours: that is `said` from time to time.
+fn report_watcher(error: &WatcherError, said: &mut Option<Duration>, now: Duration) {
     match error {
         WatcherError::NotActive => debug!("another watcher is active"),
-        WatcherError::Venue(error) => warn!(%error, "detection waits for a source: {error}"),
+        WatcherError::Venue(error) if said.is_none_or(|at| now.saturating_sub(at) >= SAID_AGAIN) => {
+            *said = Some(now);
+            warn!("detection waits for a source: {error}");
+        }
+        WatcherError::Venue(error) => debug!("detection still waits for a source: {error}"),
         error => error!(%error, "detection failed: {error}"),
     }
 }

@@ -338,7 +338,7 @@ fn a_flood_of_mistakes_is_cut_short() {
     for line in
         ["[[follower]]\n", "x{} = 1\n", "= {}\n", "[demo]\n", "follower.x = [[[[", "\"", "[[[[", "{{{{"]
     {
-        let text: String = (0..100_000).map(|number| line.replace("{}", &number.to_string())).collect();
+        let text: String = (0..30_000).map(|number| line.replace("{}", &number.to_string())).collect();
         let told = read("a.toml", Path::new(""), &text, &Variables::new()).unwrap_err();
         assert!(told.list().len() <= 502, "{line}");
     }

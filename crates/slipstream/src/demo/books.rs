@@ -13,6 +13,7 @@ use crate::verify::{Executed, VenueBooks};
 /// The simulator's books: each question reads what was executed since the one before.
 pub struct Books {
     control: Control,
+    tells_fees: bool,
     read: Mutex<Read>,
 }
 
@@ -27,7 +28,14 @@ impl Books {
     /// Books of which nothing was read yet.
     #[must_use]
     pub fn new(control: Control) -> Self {
-        Self { control, read: Mutex::default() }
+        Self { control, tells_fees: true, read: Mutex::default() }
+    }
+
+    /// The same for an engine that reads no chain. A venue tells fees on the chain only; without it they are
+    /// estimated from the market's schedule, and there is nothing to hold them against.
+    #[must_use]
+    pub fn without_fees(self) -> Self {
+        Self { tells_fees: false, ..self }
     }
 
     async fn as_of_now(&self) -> Result<MutexGuard<'_, Read>, VenueError> {
@@ -48,7 +56,7 @@ impl VenueBooks for Books {
         let executed = |id| {
             let order = read.orders.get(id)?;
             let Quantity { shares, usd } = order.executed();
-            let fee = (!order.any_failed()).then_some(Usd(order.fee));
+            let fee = (self.tells_fees && !order.any_failed()).then_some(Usd(order.fee));
             Some(Executed { shares, usd, fee })
         };
         Ok(orders.iter().map(executed).collect())

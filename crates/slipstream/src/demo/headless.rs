@@ -9,6 +9,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
+    live::Following,
     paint::Paint,
     picture::{Broken, FeedLine, Picture},
 };
@@ -95,11 +96,17 @@ fn fault(broken: &Broken, paint: Paint) -> String {
 
 fn progress(picture: &Picture) -> String {
     let (position, length) = picture.tape;
+    let source = match &picture.following {
+        Some(Following { silent: None, .. }) => "live".to_owned(),
+        Some(Following { silent: Some((since, _)), .. }) => {
+            format!("no answer since {}", wording::time_of_day(*since))
+        }
+        None => format!("{} of tape", wording::percent(position, length)),
+    };
     let orders = picture.orders.iter().map(|(state, number)| format!("{number} {state}"));
     let orders = orders.collect::<Vec<_>>().join(", ");
     format!(
-        "{} of tape, {} seen, {} copied, {} skipped; orders: {}; {} lost, {} doubled",
-        wording::percent(position, length),
+        "{source}, {} seen, {} copied, {} skipped; orders: {}; {} lost, {} doubled",
         picture.seen,
         picture.copied,
         picture.skipped.values().sum::<usize>(),
@@ -170,5 +177,18 @@ mod tests {
         let picture = Picture { broken: vec![broken], ..picture(&[]) };
         assert_eq!(printed.news(&picture, Paint::NONE), ["00:01:01  !! killed a worker"]);
         assert!(printed.news(&picture, Paint::NONE).is_empty());
+    }
+
+    #[test]
+    fn progress_says_where_the_trades_come_from() {
+        let tape = progress(&Picture { tape: (1, 4), ..Picture::default() });
+        assert!(tape.starts_with("25.0 % of tape, 0 seen"), "{tape}");
+        let live = |silent| {
+            let following = Some(Following { leader: Address([1; 20]), silent });
+            progress(&Picture { following, ..Picture::default() })
+        };
+        assert!(live(None).starts_with("live, 0 seen"));
+        let silent = live(Some((Timestamp::from_seconds(61), "gone".to_owned())));
+        assert!(silent.starts_with("no answer since 00:01:01, 0 seen"), "{silent}");
     }
 }

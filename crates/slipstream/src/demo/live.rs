@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use engine::{
     deadline::venue_call,
     ports::venue::{HistoryKind, HistoryResponse, MarketData, TradeHistory, VenueError},
 };
+use serde::Serialize;
 use simulator::world::{
     control::{Level, Levels},
     fees::FeeSchedule,
@@ -45,8 +46,18 @@ pub struct LiveLeader {
     pub clob_url: String,
 }
 
+/// How it stands with the leader's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Following {
+    /// Whose history it is.
+    pub leader: Address,
+    /// Since when it has not been answered, and why. What the leader did meanwhile is not known.
+    pub silent: Option<(Timestamp, String)>,
+}
+
 /// The leader's history, with the simulator made ready for every trade it tells.
 pub struct MirroredHistory {
+    following: Arc<Mutex<Following>>,
     real: Arc<dyn TradeHistory>,
     markets: Arc<dyn MarketData>,
     control: Control,
@@ -55,25 +66,46 @@ pub struct MirroredHistory {
 }
 
 impl MirroredHistory {
-    /// A mirror of `real`, whose markets are told by `markets`.
+    /// A mirror of the `leader`'s history in `real`, whose markets are told by `markets`.
     #[must_use]
     pub fn new(
+        leader: Address,
         real: Arc<dyn TradeHistory>,
         markets: Arc<dyn MarketData>,
         control: Control,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { real, markets, control, clock, known: Mutex::default() }
+        let following = Arc::new(Mutex::new(Following { leader, silent: None }));
+        Self { following, real, markets, control, clock, known: Mutex::default() }
+    }
+
+    /// How it stands, from now on.
+    #[must_use]
+    pub fn following(&self) -> Arc<Mutex<Following>> {
+        Arc::clone(&self.following)
     }
 
     /// Asks the Data API once, to know whether it can be reached.
     ///
     /// # Errors
     /// What it answered, or that it did not.
-    pub async fn probe(&self, wallet: Address) -> Result<(), VenueError> {
-        venue_call(self.clock.as_ref(), "Data API", PROBE_DEADLINE, self.real.positions(wallet))
-            .await
-            .map(drop)
+    pub async fn probe(&self) -> Result<(), VenueError> {
+        let ask = self.real.positions(lock(&self.following).leader);
+        venue_call(self.clock.as_ref(), "Data API", PROBE_DEADLINE, ask).await.map(drop)
+    }
+
+    /// Notes how a question went. That there was no answer is told by whoever asked.
+    fn note(&self, trouble: Option<String>) {
+        let now = self.clock.now();
+        let mut following = lock(&self.following);
+        let since = following.silent.take().map(|(since, _)| since);
+        if let (None, Some(since)) = (&trouble, since) {
+            let seconds = now.since(since).as_secs();
+            warn!(
+                "the Data API answers again, after {seconds} s; what was missed is copied if it is not too old"
+            );
+        }
+        following.silent = trouble.map(|why| (since.unwrap_or(now), why));
     }
 
     async fn make_ready(
@@ -86,7 +118,7 @@ impl MirroredHistory {
         let ask = self.markets.market(token);
         let market = venue_call(self.clock.as_ref(), "market", MARKET_DEADLINE, ask).await.ok().flatten();
         let tick = market.as_ref().map_or(TickSize::Thousandth, |market| market.tick);
-        let new = self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(token);
+        let new = lock(&self.known).insert(token);
         if new {
             self.control.add_market(&spec(token, market.as_ref(), tick)).await?;
         }
@@ -99,10 +131,30 @@ impl MirroredHistory {
     }
 }
 
+/// A question, noted when it is over: whoever asks may give up and drop it.
+struct Asked<'a> {
+    history: &'a MirroredHistory,
+    trouble: Option<String>,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.history.note(self.trouble.take());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[async_trait]
 impl TradeHistory for MirroredHistory {
     async fn activity(&self, wallet: Address, since: Timestamp) -> Result<Vec<HistoryResponse>, VenueError> {
-        let responses = self.real.activity(wallet, since).await?;
+        let mut asked = Asked { history: self, trouble: Some("no answer in time".to_owned()) };
+        let answer = self.real.activity(wallet, since).await;
+        asked.trouble = answer.as_ref().err().map(ToString::to_string);
+        drop(asked);
+        let responses = answer?;
         for row in responses.iter().flat_map(|response| &response.rows) {
             let HistoryKind::Trade { token, side, shares, price } = row.kind else { continue };
             if let Err(error) = self.make_ready(token, side, price, shares).await {

@@ -24,7 +24,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use domain::{Address, Clock, Timestamp};
+use domain::{Clock, Timestamp};
 use eip712::Chain;
 use engine::ports::{
     detection::Source,
@@ -187,12 +187,13 @@ impl Demo {
             let real = Arc::new(DataApi::new(client.clone(), &leader.data_url));
             let markets =
                 Arc::new(Clob::new(client, &leader.clob_url, Chain::Polygon, signer, Arc::clone(&clock)));
-            MirroredHistory::new(real, markets, control.clone(), clock)
+            MirroredHistory::new(leader.wallet, real, markets, control.clone(), clock)
         };
-        let live = reachable(options.leader.as_ref().map(|leader| (leader.wallet, mirror(leader)))).await;
-        let leaders = match &live {
-            Some((wallet, _)) => vec![*wallet],
-            None => player.header().wallets.clone(),
+        let live = reachable(options.leader.as_ref().map(mirror)).await;
+        let following = live.as_ref().map(MirroredHistory::following);
+        let leaders = match &options.leader {
+            Some(leader) if live.is_some() => vec![leader.wallet],
+            _ => player.header().wallets.clone(),
         };
         let fresh = store.accounts(None).await?.is_empty();
         if !fresh && simulator.is_some() {
@@ -215,7 +216,7 @@ impl Demo {
         let chain: Arc<dyn ChainReader> = Arc::new(Rpc::new(client.clone(), &urls.rpc, Chain::Polygon));
         let is_live = live.is_some();
         let history: Arc<dyn TradeHistory> = match live {
-            Some((_, mirror)) => Arc::new(mirror),
+            Some(mirror) => Arc::new(mirror),
             None => Arc::new(DataApi::new(client, &urls.data)),
         };
         let ports = Ports {
@@ -233,8 +234,13 @@ impl Demo {
             Settings { workers: options.workers, history_every: options.history_interval.unwrap_or(usual) };
         let runtime = Runtime::start(ports, settings, this_process(clock.now())).await?;
         let played = player.progress();
-        let collector =
-            Collector::new(Arc::clone(&store), control.clone(), Arc::clone(&clock), Arc::clone(&played));
+        let collector = Collector::new(
+            Arc::clone(&store),
+            control.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&played),
+            following,
+        );
         if !is_live {
             wait_for_baseline(&runtime, store.as_ref(), clock.as_ref()).await?;
         }
@@ -417,14 +423,14 @@ async fn start_simulator(
 }
 
 /// The live leader, if its history can be reached; else it is said, and the tape is played.
-async fn reachable(live: Option<(Address, MirroredHistory)>) -> Option<(Address, MirroredHistory)> {
-    let (wallet, mirror) = live?;
-    match mirror.probe(wallet).await {
-        Ok(()) => Some((wallet, mirror)),
+async fn reachable(live: Option<MirroredHistory>) -> Option<MirroredHistory> {
+    let mirror = live?;
+    match mirror.probe().await {
+        Ok(()) => Some(mirror),
         Err(error) => {
             let _ = writeln!(
                 std::io::stderr(),
-                "{wallet} cannot be followed now: {error}. Check the network; playing the recorded tape instead."
+                "The leader cannot be followed now: {error}. Check the network; playing the tape instead."
             );
             None
         }

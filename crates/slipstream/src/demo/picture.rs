@@ -27,6 +27,7 @@ use serde::Serialize;
 use super::{
     control::Control,
     figures::{self, FollowerLine, StageLatency},
+    live::Following,
     player::Played,
 };
 
@@ -114,6 +115,8 @@ pub struct Picture {
     pub followers: Vec<FollowerLine>,
     /// What was broken on purpose, newest last.
     pub broken: Vec<Broken>,
+    /// Following a real wallet instead of playing a tape, and how that stands.
+    pub following: Option<Following>,
     /// Whether the venue is down because somebody asked for it.
     pub venue_down: bool,
     /// Time since the demo began to gather.
@@ -128,6 +131,7 @@ pub struct Collector {
     control: Control,
     clock: Arc<dyn Clock>,
     played: Arc<Mutex<Played>>,
+    following: Option<Arc<Mutex<Following>>>,
     picture: Picture,
     last_decision: i64,
     last_event: i64,
@@ -157,6 +161,7 @@ impl Collector {
         control: Control,
         clock: Arc<dyn Clock>,
         played: Arc<Mutex<Played>>,
+        following: Option<Arc<Mutex<Following>>>,
     ) -> Self {
         Self {
             store,
@@ -164,6 +169,7 @@ impl Collector {
             started: clock.uptime(),
             clock,
             played,
+            following,
             leaders: HashMap::new(),
             prices: HashMap::new(),
             picture: Picture::default(),
@@ -207,6 +213,9 @@ impl Collector {
         self.read_orders().await?;
         self.read_followers().await?;
         self.judge().await?;
+        let following = self.following.as_ref();
+        self.picture.following =
+            following.map(|state| state.lock().unwrap_or_else(PoisonError::into_inner).clone());
         self.picture.elapsed = self.clock.uptime().saturating_sub(self.started);
         self.picture.at = self.clock.now();
         Ok(self.picture.clone())

@@ -62,7 +62,8 @@ impl CheckLine {
 /// Whom our books are held against.
 pub(super) struct Witnesses<'a> {
     pub(super) control: &'a Control,
-    pub(super) chain: &'a dyn ChainReader,
+    /// The chain, where the engine reads one.
+    pub(super) chain: Option<&'a dyn ChainReader>,
     pub(super) salts: &'a dyn Salts,
 }
 
@@ -77,17 +78,16 @@ pub(super) async fn run(
     let Witnesses { control, chain, salts } = *witnesses;
     let ids = verify::Eip712Ids { chain: Chain::Polygon };
     let books = Books::new(control.clone());
-    let options = VerifyOptions {
-        venue: Some(&books),
-        chain: Some(chain),
-        salts: Some(salts),
-        ..VerifyOptions::default()
-    };
+    let books = if chain.is_some() { books } else { books.without_fees() };
+    let options =
+        VerifyOptions { venue: Some(&books), chain, salts: Some(salts), ..VerifyOptions::default() };
     let verified = verify::verify(store, &ids, options).await?;
     let verdict = control.verdict().await?;
     let sound = usize::from(!verdict.sound).max(verdict.violations.len());
     let mut checks = of_picture(picture, settled);
-    checks.push(answered(played, store).await?);
+    let trades =
+        if picture.following.is_some() { seen(store).await? } else { on_tape(played, store).await? };
+    checks.push(answered(trades, store).await?);
     checks.push(fills(&verified));
     checks.push(CheckLine::new("the venue's own books are sound", String::new(), sound, || {
         verdict.violations.first().cloned().unwrap_or_else(|| "it does not say why".to_owned())
@@ -114,22 +114,33 @@ pub(super) fn of_picture(picture: &Picture, settled: bool) -> Vec<CheckLine> {
     ]
 }
 
-/// Every trade on the tape is stored with its whole quantity and has a decision of every follower.
-async fn answered(played: &Played, store: &dyn Store) -> StoreResult<CheckLine> {
+/// Leaders' trades that were played, with their shares.
+async fn on_tape(played: &Played, store: &dyn Store) -> StoreResult<BTreeMap<GroupKey, Shares>> {
     let leaders: BTreeMap<_, _> =
         store.leaders().await?.into_iter().map(|leader| (leader.wallet, leader.id)).collect();
-    let mut followers: BTreeMap<LeaderId, BTreeSet<RelationshipId>> = BTreeMap::new();
-    for relationship in store.relationships(None).await? {
-        if relationship.status != RelationshipStatus::Stopped {
-            followers.entry(relationship.leader).or_default().insert(relationship.id);
-        }
-    }
     let mut groups: BTreeMap<GroupKey, Shares> = BTreeMap::new();
     for (tx, fill) in &played.fills {
         let Some(leader) = leaders.get(&fill.wallet) else { continue };
         let key = GroupKey { leader: *leader, tx: *tx, token: fill.token, side: fill.side };
         let shares = groups.entry(key).or_default();
         *shares = [*shares, fill.shares].into_iter().sum();
+    }
+    Ok(groups)
+}
+
+/// The newest trades that were seen of a wallet that nobody but itself knows everything of.
+async fn seen(store: &dyn Store) -> StoreResult<BTreeMap<GroupKey, Shares>> {
+    let groups = store.newest_groups(SEEN).await?;
+    Ok(groups.into_iter().map(|group| (group.key, group.quantity().shares)).collect())
+}
+
+/// Every trade is stored with its whole quantity and has a decision of every follower.
+async fn answered(groups: BTreeMap<GroupKey, Shares>, store: &dyn Store) -> StoreResult<CheckLine> {
+    let mut followers: BTreeMap<LeaderId, BTreeSet<RelationshipId>> = BTreeMap::new();
+    for relationship in store.relationships(None).await? {
+        if relationship.status != RelationshipStatus::Stopped {
+            followers.entry(relationship.leader).or_default().insert(relationship.id);
+        }
     }
     let mut wrong = Vec::new();
     let mut answers = 0;
@@ -189,6 +200,9 @@ pub(super) fn unanswered(
     }
     None
 }
+
+/// Trades of a followed wallet that are looked at.
+const SEEN: usize = 1_000;
 
 /// Checks of `verify` that compare with the venue, in both directions.
 const AGAINST_VENUE: [Check; 3] = [Check::Venue, Check::Chain, Check::Strangers];

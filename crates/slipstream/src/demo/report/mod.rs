@@ -9,7 +9,7 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::PoisonError};
 
-use domain::{Side, Timestamp};
+use domain::{Address, Side, Timestamp};
 use serde::Serialize;
 
 pub use checks::{CheckLine, Failed};
@@ -35,6 +35,8 @@ pub struct Report {
     pub elapsed_us: i64,
     /// How many times faster than recorded the tape was played.
     pub speed: u32,
+    /// The wallet that was followed instead of a tape.
+    pub leader: Option<Address>,
     /// Events of the tape.
     pub tape: TapeLine,
     /// Leaders' transactions played.
@@ -101,11 +103,12 @@ impl Report {
         let salts = &InstallationSecret::of_seed(options.seed);
         let DemoParts { collector, control, store, chain, played } = demo.parts();
         let played = played.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let witnesses = checks::Witnesses { control, chain, salts };
+        let live = collector.picture().following.is_some();
+        let witnesses = checks::Witnesses { control, chain: (!live).then_some(chain), salts };
         let checks = checks::run(collector.picture(), &played, store, &witnesses, settled).await?;
         let orders = collector.orders();
         let report = Self {
-            speed: options.speed,
+            speed: if live { 1 } else { options.speed },
             buys: copying_cost::over(Side::Buy, orders.iter().copied())?,
             sells: copying_cost::over(Side::Sell, orders.iter().copied())?,
             ..Self::of(collector.picture(), &played, checks)?
@@ -126,6 +129,7 @@ impl Report {
             at: picture.at,
             elapsed_us: i64::try_from(picture.elapsed.as_micros()).unwrap_or(i64::MAX),
             speed: 1,
+            leader: picture.following.as_ref().map(|following| following.leader),
             tape: TapeLine {
                 recorded: events(Provenance::Recorded),
                 derived: events(Provenance::Derived),

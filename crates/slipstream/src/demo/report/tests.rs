@@ -48,6 +48,7 @@ fn report() -> Report {
         at: Timestamp::from_seconds(1_779_438_317),
         elapsed_us: 64 * ONE,
         speed: 30,
+        leader: None,
         tape: TapeLine {
             recorded: 566,
             derived: 14,
@@ -99,6 +100,15 @@ fn the_report_as_text() {
     let text = report().text(Paint::NONE);
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     insta::assert_snapshot!("good", text);
+}
+
+#[test]
+fn a_wallet_that_was_followed_stands_in_place_of_the_tape() {
+    let leader = Some(domain::Address([0x1e; 20]));
+    let text = Report { leader, speed: 1, ..report() }.text(Paint::NONE);
+    let line = format!("followed 0x{} as it traded, through the public Data API", "1e".repeat(20));
+    assert_eq!(text.lines().nth(1), Some(line.as_str()));
+    assert!(!text.contains("tape"), "{text}");
 }
 
 #[test]

@@ -10,7 +10,10 @@ use ratatui::{
 };
 
 use super::{feed, tables};
-use crate::{demo::picture::Picture, wording};
+use crate::{
+    demo::{live::Following, picture::Picture},
+    wording,
+};
 
 /// From this size on there is room for the side by side layout.
 const WIDE: (u16, u16) = (110, 34);
@@ -99,20 +102,28 @@ fn draw_narrow(frame: &mut Frame<'_>, picture: &Picture, area: Rect) {
 fn title(picture: &Picture, situation: Situation, width: u16) -> Line<'static> {
     let (position, length) = picture.tape;
     let left = " SLIPSTREAM ";
-    let about = " real trades, paper money";
-    let right = format!(
-        "tape {} of {}   {}×   {} elapsed ",
-        wording::clock_span(position / 1_000),
-        wording::clock_span(length / 1_000),
-        situation.speed,
-        wording::clock_span(picture.elapsed.as_secs()),
-    );
+    let (about, tape) = match &picture.following {
+        Some(following) => {
+            let leader = wording::short_address(following.leader);
+            (format!(" following {leader} now, paper money"), String::new())
+        }
+        None => {
+            let (at, length) = (wording::clock_span(position / 1_000), wording::clock_span(length / 1_000));
+            let tape = format!("tape {at} of {length}   {}×   ", situation.speed);
+            (" real trades, paper money".to_owned(), tape)
+        }
+    };
+    let right = format!("{tape}{} elapsed ", wording::clock_span(picture.elapsed.as_secs()));
     let room = usize::from(width).saturating_sub(left.len() + right.chars().count());
-    let about = format!("{:<room$}", wording::fit(about, room));
+    let about = format!("{:<room$}", wording::fit(&about, room));
     Line::from(vec![left.reversed().bold(), Span::styled(about, FAINT), Span::raw(right)])
 }
 
 fn progress(picture: &Picture, width: u16) -> Line<'static> {
+    if picture.following.is_some() {
+        // Nobody knows how long a wallet goes on.
+        return Line::styled(format!(" {}", "─".repeat(usize::from(width).saturating_sub(2))), FAINT);
+    }
     let (position, length) = picture.tape;
     let text = format!(" {:>4} ", wording::percent(position, length).replace(".0 %", " %"));
     let columns = u64::from(width).saturating_sub(u64::try_from(text.chars().count()).unwrap_or(0) + 1);
@@ -189,6 +200,12 @@ fn state_line(picture: &Picture, situation: Situation, width: u16) -> Line<'stat
         let text = " THE VENUE IS DOWN: orders wait or are looked up later; v brings it back";
         return full(text, loud.fg(Color::Yellow));
     }
+    if let Some(Following { silent: Some((since, why)), .. }) = &picture.following {
+        let since = wording::time_of_day(*since);
+        let text =
+            format!(" NO ANSWER FROM THE DATA API since {since}, asking on: {}", wording::harmless(why));
+        return full(&text, loud.fg(Color::Yellow));
+    }
     if situation.frozen {
         return full(" DRAWING IS PAUSED, copying goes on; p to go on", loud);
     }
@@ -196,6 +213,8 @@ fn state_line(picture: &Picture, situation: Situation, width: u16) -> Line<'stat
         "starting the simulated venue, the followers and the engine …".to_owned()
     } else if situation.stopping || picture.played {
         settling(picture, situation)
+    } else if picture.following.is_some() && picture.seen == 0 {
+        "waiting for the leader's next trade; older ones are not copied".to_owned()
     } else {
         let last = picture.broken.last();
         last.map_or_else(

@@ -17,6 +17,7 @@ use super::{Controls, Situation, press, render};
 use crate::demo::{
     Break,
     figures::{FollowerLine, SEEN_TO_SENT, StageLatency},
+    live::Following,
     picture::{Broken, FeedLine, Picture},
 };
 
@@ -148,6 +149,24 @@ fn every_picture_at_both_sizes() {
             insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(&drawn(&picture, size)));
         }
     }
+}
+
+#[test]
+fn a_wallet_that_is_followed_stands_in_place_of_the_tape_and_its_silence_is_loud() {
+    let live = |silent| Picture {
+        following: Some(Following { leader: Address([0x1e; 20]), silent }),
+        venue_down: false,
+        ..busy()
+    };
+    let calm = text(&drawn(&live(None), (80, 24)));
+    assert!(calm.starts_with(" SLIPSTREAM  following 0x1e1e…1e1e now, paper money"), "{calm}");
+    assert!(!calm.contains("tape") && !calm.contains("30×"), "{calm}");
+    let waiting = Picture { seen: 0, ..live(None) };
+    assert!(text(&drawn(&waiting, (80, 24))).contains(" waiting for the leader's next trade"));
+    let why = "GET /v2/activity: unavailable: \u{1b}[2Jconnection refused".to_owned();
+    let silent = text(&drawn(&live(Some((Timestamp::from_seconds(61), why))), (120, 40)));
+    let line = " NO ANSWER FROM THE DATA API since 00:01:01, asking on: GET /v2/activity: unavailable: [2Jconnection";
+    assert!(silent.contains(line), "{silent}");
 }
 
 #[test]
