@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use domain::{Address, Clock, FeeSchedule, OrderId, OrderPlan, Timestamp, TokenId, TradingAccount};
 use eip712::{Chain, Exchange, OrderToSign, order_id, wrap_signature};
 use engine::ports::venue::{
-    OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, SignRequest, Signature, Signer,
-    SignerError, VenueError,
+    OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, RejectReason, SignRequest, Signature,
+    Signer, SignerError, VenueClock, VenueError,
 };
 use futures_util::{StreamExt, stream};
 use reqwest::{Client, Method, Request, RequestBuilder, header::CONTENT_TYPE};
@@ -61,15 +61,6 @@ impl Clob {
         Self { service, chain, signer, clock, logins: Mutex::default(), fees: Mutex::default() }
     }
 
-    /// The venue's clock, to the second.
-    ///
-    /// # Errors
-    /// [`VenueError`].
-    pub async fn server_time(&self) -> Result<Timestamp, VenueError> {
-        let answer = self.service.get("/time", ACCOUNT_DEADLINE, SMALL_BODY).await;
-        time_of(&answer.map_err(|failure| failure.into_error(TIME))?)
-    }
-
     fn login_cell(&self, signer: Address) -> Arc<OnceCell<Arc<Credentials>>> {
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(logins.entry(signer).or_default())
@@ -102,7 +93,12 @@ impl Clob {
         if answer.status == 400 {
             answer = call(Method::GET, "/auth/derive-api-key").await?;
         }
-        Credentials::of_answer(account.signer, &answer, what).map(Arc::new)
+        Credentials::of_answer(account.signer, &answer, what).map(Arc::new).map_err(|error| match error {
+            VenueError::Refused { what, reason } if answer.status == 401 => {
+                VenueError::Refused { what, reason: reason + &clock_hint(self.clock.now()) }
+            }
+            other => other,
+        })
     }
 
     async fn sign_one(&self, what: &str, request: SignRequest) -> Result<Signature, VenueError> {
@@ -220,6 +216,22 @@ type CredentialsByAddress = HashMap<Address, Result<Arc<Credentials>, VenueError
 
 const PREPARE: &str = "preparing an order";
 
+/// The venue refuses a wrong date in the words of wrong credentials: the refusal names this machine's clock.
+fn named_clock(reply: PostReply, now: Timestamp) -> PostReply {
+    match reply {
+        PostReply::Rejected { reason: RejectReason::Authentication, text } => {
+            let text = format!("{text}{}", clock_hint(now));
+            PostReply::Rejected { reason: RejectReason::Authentication, text }
+        }
+        other => other,
+    }
+}
+
+/// What may be wrong beside the credentials.
+fn clock_hint(now: Timestamp) -> String {
+    format!(" (credentials, or this machine's clock, which says {} s since 1970: compare it)", now.seconds())
+}
+
 /// Unix seconds, as a JSON number or string.
 fn time_of(answer: &Answer) -> Result<Timestamp, VenueError> {
     let seconds: Scalar = answer.json(TIME)?;
@@ -259,6 +271,14 @@ impl Draft {
 }
 
 #[async_trait]
+impl VenueClock for Clob {
+    async fn server_time(&self) -> Result<Timestamp, VenueError> {
+        let answer = self.service.get("/time", ACCOUNT_DEADLINE, SMALL_BODY).await;
+        time_of(&answer.map_err(|failure| failure.into_error(TIME))?)
+    }
+}
+
+#[async_trait]
 impl OrderGateway for Clob {
     async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
         let mut prepared = Vec::with_capacity(plans.len());
@@ -286,10 +306,12 @@ impl OrderGateway for Clob {
         let sent = self.send_as(&credentials, Method::POST, (ORDER_PATH, ""), order.body.clone(), left).await;
         match sent {
             Ok(answer) => {
-                if answer.status == 401 {
-                    self.forget_login(account.signer);
+                let reply = classify(&answer, order.id);
+                if answer.status != 401 {
+                    return reply;
                 }
-                classify(&answer, order.id)
+                self.forget_login(account.signer);
+                named_clock(reply, self.clock.now())
             }
             Err(failure @ Failure::NotSent(_)) => not_sent(failure.text()),
             Err(failure) => PostReply::Unknown { text: failure.text() },

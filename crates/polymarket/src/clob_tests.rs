@@ -229,7 +229,10 @@ async fn refused_credentials_are_derived_anew() {
     let clob = clob(&server);
     let order = prepared(&clob).await;
     let answer = clob.post(&account(1), &order, DEADLINE).await;
-    assert!(matches!(answer, PostReply::Rejected { reason: RejectReason::Authentication, .. }));
+    let PostReply::Rejected { reason: RejectReason::Authentication, text } = answer else {
+        panic!("{answer:?}")
+    };
+    assert!(text.contains("Invalid api key") && text.contains("this machine's clock"), "{text}");
     prepared(&clob).await;
     assert_eq!(server.count("/auth/api-key"), 2);
 }

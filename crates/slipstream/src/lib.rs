@@ -16,5 +16,6 @@ pub mod secrets;
 pub mod simulate;
 pub mod socket;
 pub mod story;
+pub mod venue_clock;
 pub mod verify;
 pub mod wording;

@@ -17,7 +17,7 @@ use engine::{
         detection::{Lane, Source},
         queue::Queue,
         store::{InstanceId, Store, StoreError},
-        venue::{ChainReader, MarketData, OrderGateway, TradeHistory},
+        venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
     },
     rescuer::Rescuer,
     salt::Salts,
@@ -31,6 +31,8 @@ use tokio::{
     task::{AbortHandle, JoinError, JoinHandle},
 };
 use tracing::{debug, error, info, warn};
+
+use crate::venue_clock::{ClockWatch, MEASURE_EVERY};
 
 /// Pause of the watcher when a step found nothing.
 const WATCH_PAUSE: Duration = Duration::from_millis(100);
@@ -63,6 +65,8 @@ pub struct Ports {
     pub history: Option<Arc<dyn TradeHistory>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// The venue's time, to compare ours with.
+    pub venue_clock: Arc<dyn VenueClock>,
     /// Salts.
     pub salts: Arc<dyn Salts>,
 }
@@ -124,6 +128,7 @@ struct Shared {
     process: InstanceId,
     next_instance: AtomicU64,
     panics: Panics,
+    clock_watch: ClockWatch,
 }
 
 impl Shared {
@@ -159,13 +164,15 @@ impl Runtime {
             Arc::clone(&ports.clock),
         ));
         let (next_instance, panics) = (AtomicU64::new(1), Panics::default());
-        let shared = Arc::new(Shared { ports, cache, process, next_instance, panics });
+        let clock_watch = ClockWatch::default();
+        let shared = Arc::new(Shared { ports, cache, process, next_instance, panics, clock_watch });
         let (stop, stopped) = watch::channel(false);
         let workers = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = Vec::new();
         let watching = watch_loop(Arc::clone(&shared), settings, stopped.clone());
         tasks.push(spawn(&shared, "watcher", watching));
         tasks.push(spawn(&shared, "settlement", settle_loop(Arc::clone(&shared), stopped.clone())));
+        tasks.push(spawn(&shared, "look at the clock", clock_loop(Arc::clone(&shared), stopped.clone())));
         for (lane, every) in [(Lane::Exits, RESCUE_EXITS), (Lane::Entries, RESCUE_ENTRIES)] {
             let rescuing = rescue_loop(Arc::clone(&shared), lane, every, stopped.clone());
             tasks.push(spawn(&shared, "rescuer", rescuing));
@@ -195,6 +202,12 @@ impl Runtime {
     /// The first task that panicked since the start, also if another one took its place.
     pub fn check(&self) -> Result<(), TaskPanicked> {
         self.shared.panics.check()
+    }
+
+    /// How this machine's clock compares with the venue's.
+    #[must_use]
+    pub fn clock_watch(&self) -> ClockWatch {
+        self.shared.clock_watch.clone()
     }
 
     /// Stops detection and execution after the batch at hand and waits for it.
@@ -316,6 +329,17 @@ async fn rescue_loop(shared: Arc<Shared>, lane: Lane, every: Duration, mut stopp
             warn!(%error, "the rescuer cannot read the store: {error}");
         }
         shared.pause(&mut stopped, every).await;
+    }
+}
+
+async fn clock_loop(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+    let ports = &shared.ports;
+    while !*stopped.borrow() {
+        tokio::select! {
+            () = shared.clock_watch.look(ports.clock.as_ref(), ports.venue_clock.as_ref()) => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+        shared.pause(&mut stopped, MEASURE_EVERY).await;
     }
 }
 

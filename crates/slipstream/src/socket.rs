@@ -22,7 +22,10 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use crate::commands::{self, Answer, Request};
+use crate::{
+    commands::{self, Answer, Request},
+    venue_clock::ClockWatch,
+};
 
 /// Name of the socket in the data directory.
 pub const FILE: &str = "control.sock";
@@ -55,6 +58,7 @@ pub fn serve(
     data_dir: &Path,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    watch: ClockWatch,
 ) -> anyhow::Result<JoinHandle<()>> {
     let path = path(data_dir);
     match fs::remove_file(&path) {
@@ -73,9 +77,9 @@ pub fn serve(
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
+                    let (store, clock, watch) = (Arc::clone(&store), Arc::clone(&clock), watch.clone());
                     tokio::spawn(async move {
-                        if let Err(error) = converse(stream, store.as_ref(), clock.as_ref()).await {
+                        if let Err(error) = converse(stream, store.as_ref(), clock.as_ref(), &watch).await {
                             debug!(%error, "a client of the control socket went away");
                         }
                     });
@@ -89,7 +93,12 @@ pub fn serve(
     }))
 }
 
-async fn converse(mut stream: UnixStream, store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<()> {
+async fn converse(
+    mut stream: UnixStream,
+    store: &dyn Store,
+    clock: &dyn Clock,
+    watch: &ClockWatch,
+) -> anyhow::Result<()> {
     let (reader, mut writer) = stream.split();
     let mut line = String::new();
     let mut limited = BufReader::new(reader).take(LONGEST_REQUEST);
@@ -100,7 +109,7 @@ async fn converse(mut stream: UnixStream, store: &dyn Store, clock: &dyn Clock) 
     };
     let reply = match serde_json::from_str::<Request>(&line) {
         Ok(request) => match commands::answer(store, clock, &request).await {
-            Ok(answer) => Reply::Done(answer),
+            Ok(answer) => Reply::Done(with_clock(answer, &request, watch)),
             Err(error) => Reply::Refused(format!("{error:#}")),
         },
         Err(error) => Reply::Refused(format!("not a request: {error}")),
@@ -109,6 +118,14 @@ async fn converse(mut stream: UnixStream, store: &dyn Store, clock: &dyn Clock) 
     bytes.push(b'\n');
     writer.write_all(&bytes).await?;
     Ok(())
+}
+
+/// A verification begins with the warning that the clock is off, while it is.
+fn with_clock(answer: Answer, request: &Request, watch: &ClockWatch) -> Answer {
+    match watch.warning().filter(|_| *request == Request::Verify) {
+        Some(warning) => Answer { text: format!("{warning}\n{}", answer.text), ..answer },
+        None => answer,
+    }
 }
 
 /// Asks the running process of a data directory; `None` when none runs.

@@ -62,6 +62,13 @@ pub struct PreparedOrder {
     pub body: Vec<u8>,
 }
 
+/// The venue's clock, by which it judges what is dated.
+#[async_trait]
+pub trait VenueClock: Send + Sync {
+    /// The venue's time, to the second it has begun.
+    async fn server_time(&self) -> Result<Timestamp, VenueError>;
+}
+
 /// Posting, looking up and cancelling orders.
 #[async_trait]
 pub trait OrderGateway: Send + Sync {

@@ -253,6 +253,10 @@ impl Worker {
         crash_points::reach("worker.after_post");
         let id = won.record.order.id;
         info!(order.id = %id, intent.id = %won.record.intent.id, reply = ?reply, "posted order {id}");
+        if let Some(PostReply::Rejected { reason: RejectReason::Authentication, text }) = &reply {
+            // Nothing about this order is wrong: the next ones will fare the same.
+            warn!(order.id = %id, "order {id} was refused: {text}");
+        }
         if let Some(PostReply::Rejected { reason, .. }) = &reply
             && may_be_new_rules(*reason)
         {

@@ -204,6 +204,7 @@ impl Running {
             store: Arc::clone(&store),
             queue: Arc::new(queue::InProcessQueue::new(Arc::clone(clock))),
             gateway: Arc::clone(&clob) as _,
+            venue_clock: Arc::clone(&clob) as _,
             markets: clob,
             chain: Some(Arc::new(Rpc::new(client.clone(), &urls.rpc, Chain::Polygon))),
             history: Some(Arc::new(DataApi::new(client, &urls.data))),

@@ -29,7 +29,7 @@ use eip712::Chain;
 use engine::ports::{
     detection::Source,
     store::Store,
-    venue::{ChainReader, MarketData, OrderGateway, TradeHistory},
+    venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
 };
 use polymarket::{Clob, DataApi, Rpc};
 use serde::{Deserialize, Serialize};
@@ -124,6 +124,8 @@ pub struct Demo {
     store: Arc<dyn Store>,
     chain: Arc<dyn ChainReader>,
     venue_down: bool,
+    /// Whether it was said that the clock is off.
+    clock_told: bool,
     /// Following a real wallet: without a chain nothing is ever final.
     live: bool,
     simulator: Option<simulator::Running>,
@@ -223,6 +225,7 @@ impl Demo {
             store: Arc::clone(&store),
             queue: Arc::new(queue::InProcessQueue::new(Arc::clone(&clock))),
             gateway: Arc::clone(&clob) as Arc<dyn OrderGateway>,
+            venue_clock: Arc::clone(&clob) as Arc<dyn VenueClock>,
             markets: clob as Arc<dyn MarketData>,
             chain: (!is_live).then(|| Arc::clone(&chain)),
             history: Some(history),
@@ -244,7 +247,8 @@ impl Demo {
         if !is_live {
             wait_for_baseline(&runtime, store.as_ref(), clock.as_ref()).await?;
         }
-        let socket = crate::socket::serve(&data_dir, Arc::clone(&store), Arc::clone(&clock))?;
+        let (served, watch) = (Arc::clone(&store), runtime.clock_watch());
+        let socket = crate::socket::serve(&data_dir, served, Arc::clone(&clock), watch)?;
         let play =
             (simulator.is_some() && !is_live).then(|| tokio::spawn(async move { player.play().await }));
         Ok(Self {
@@ -255,6 +259,7 @@ impl Demo {
             store,
             chain,
             venue_down: false,
+            clock_told: false,
             live: is_live,
             simulator,
             played,
@@ -284,6 +289,7 @@ impl Demo {
             }
             self.check_player().await?;
             self.runtime.check()?;
+            self.tell_clock();
             let picture = self.collector.gather().await?;
             let over = picture.played || *stop.borrow();
             pictures.send_replace(picture);
@@ -306,6 +312,15 @@ impl Demo {
                 () = self.clock.sleep(PICTURE_EVERY) => {}
                 _ = stop.changed(), if !over => {}
             }
+        }
+    }
+
+    /// Says once that the clock is off, among what is broken.
+    fn tell_clock(&mut self) {
+        let off = self.runtime.clock_watch().warning();
+        if let Some(warning) = off.filter(|_| !self.clock_told) {
+            self.clock_told = true;
+            self.collector.note_broken(self.clock.now(), warning, self.venue_down);
         }
     }
 

@@ -26,7 +26,7 @@ use engine::ports::{
     execution::{LedgerCause, OrderRecord},
     reports::DecisionRecord,
     store::{EventKind, Store},
-    venue::{ChainReader, MarketData, OrderGateway, TradeHistory},
+    venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
 };
 use polymarket::{Clob, DataApi, Rpc};
 use signer::{DerivedKeys, LocalSigner};
@@ -51,6 +51,7 @@ use slipstream::{
     instance::this_process,
     runtime::{Ports, Runtime, Settings},
     secrets::InstallationSecret,
+    venue_clock::ClockWatch,
 };
 use store::SqliteStore;
 use zeroize::Zeroizing;
@@ -257,6 +258,7 @@ impl Scene {
             store: Arc::clone(&store),
             queue: Arc::new(queue::InProcessQueue::new(Arc::clone(&clock))),
             gateway: Arc::clone(&gate) as Arc<dyn OrderGateway>,
+            venue_clock: Arc::clone(&clob) as Arc<dyn VenueClock>,
             markets: clob as Arc<dyn MarketData>,
             chain: setup.chain.then_some(chain),
             history: setup.history.then_some(history),
@@ -334,6 +336,11 @@ impl Scene {
         let trade = ForeignTrade { tx_hash: TxHash(tx), fills: fills.iter().map(fill).collect() };
         self.world.with(|world, _| world.foreign_trade(&trade)).expect("a trade");
         TxHash(tx)
+    }
+
+    /// How the engine's clock compares with the venue's.
+    pub fn clock_watch(&self) -> ClockWatch {
+        self.runtime.clock_watch()
     }
 
     /// Kills the first worker, wherever it is.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use domain::{Clock, Timestamp, clock::Sleep, lifecycle::OrderState, skip::SkipReason};
-use slipstream::clock::SystemClock;
+use slipstream::{clock::SystemClock, commands::Request};
 
 use crate::scene::{Has, Scene, Setup, until};
 
@@ -108,5 +108,41 @@ async fn a_clock_that_falls_back_after_the_login_is_refused_and_recovers() {
     scene.settled().await;
     assert_eq!(scene.states().await, [OrderState::Confirmed, OrderState::Rejected, OrderState::Confirmed]);
     assert_eq!(scene.seen().len(), 2);
+    scene.finish().await;
+}
+
+/// A machine that starts with a wrong clock is told so at once: with the number, the way and the remedy, in
+/// what `slipstream verify` answers too.
+#[tokio::test]
+async fn a_wrong_clock_is_named_at_the_start() {
+    for (seconds, words) in
+        [(-FIVE_MINUTES, " s slow by the venue's"), (FIVE_MINUTES, " s fast by the venue's")]
+    {
+        let clock = Arc::new(WrongClock::default());
+        clock.set(seconds);
+        let shared = Arc::clone(&clock) as Arc<dyn Clock>;
+        let scene = Scene::set(Setup { clock: Arc::clone(&shared), ..Setup::default() }).await;
+        let watch = scene.clock_watch();
+        until("the clocks are compared", async || watch.skew().is_some()).await;
+        let (skew, warning) = (watch.skew().unwrap(), watch.warning().unwrap());
+        let error = Duration::from_micros((skew.micros - seconds * 1_000_000).unsigned_abs());
+        assert!(error <= skew.uncertain, "{skew:?}");
+        assert!(warning.contains(words) && warning.contains("timedatectl"), "{warning}");
+
+        let store = Arc::clone(&scene.store);
+        let served = slipstream::socket::serve(&scene.directory, store, shared, watch.clone()).unwrap();
+        let answer = slipstream::socket::ask(&scene.directory, &Request::Verify).await.unwrap().unwrap();
+        assert!(answer.text.starts_with(&warning), "{}", answer.text);
+        served.abort();
+        scene.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_right_clock_is_not_spoken_of() {
+    let (scene, _clock) = scene().await;
+    let watch = scene.clock_watch();
+    until("the clocks are compared", async || watch.skew().is_some()).await;
+    assert_eq!(watch.warning(), None);
     scene.finish().await;
 }
