@@ -114,6 +114,21 @@ pub fn fit(text: &str, width: usize) -> String {
     if width == 0 { String::new() } else { format!("{}…", head.trim_end()) }
 }
 
+/// Text of at most `width` letters without its middle: names of markets begin and end with what tells them
+/// apart.
+#[must_use]
+pub fn fit_middle(text: &str, width: usize) -> String {
+    let letters = text.chars().count();
+    if letters <= width {
+        return text.to_owned();
+    }
+    let tail = width.saturating_sub(1) / 2;
+    let head = width.saturating_sub(1).saturating_sub(tail);
+    let first: String = text.chars().take(head).collect();
+    let last: String = text.chars().skip(letters.saturating_sub(tail)).collect();
+    format!("{first}…{last}")
+}
+
 /// Groups digits by three.
 #[must_use]
 pub fn grouped(number: u64) -> String {
@@ -181,6 +196,8 @@ mod tests {
         assert_eq!(harmless("Up\u{1b}[31m or\u{202e} down\r\n?"), "Up[31m or down?");
         assert_eq!(fit("Bitcoin Up or Down", 11), "Bitcoin Up…");
         assert_eq!((fit("abc", 3), fit("abc", 0)), ("abc".to_owned(), String::new()));
+        let cut = ["Bitcoin Up or Down 5:15PM", "5:15PM", ""].map(|text| fit_middle(text, 12));
+        assert_eq!(cut, ["Bitcoi…:15PM", "5:15PM", ""]);
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn trade(line: &FeedLine, paint: Paint) -> String {
         wording::short_address(line.leader),
         line.key.side.to_string(),
         wording::shares(line.shares),
-        wording::fit(&market, 44),
+        wording::fit_middle(&market, 44),
         wording::fit(&outcome, 12),
         answers(line, paint),
     )

@@ -40,9 +40,9 @@ pub(super) fn render(story: &OrderStory, style: Style) -> String {
 }
 
 fn whose(story: &OrderStory) -> String {
-    let label = story.account_label.as_deref().unwrap_or(NONE);
+    let account = story.account_label.clone().unwrap_or_else(|| format!("account {}", story.account));
     let leader = story.leader.map_or_else(|| NONE.to_owned(), wording::short_address);
-    format!("account {} ({label}), relationship {} with leader {leader}", story.account, story.relationship)
+    format!("{account}; relationship {} with leader {leader}", story.relationship)
 }
 
 fn asked(story: &OrderStory) -> String {

@@ -1,6 +1,6 @@
 //! Text for a terminal of 100 columns, coloured on request.
 
-use crate::wording::fit;
+use crate::wording::{fit, fit_middle};
 
 /// Columns of a screen.
 pub(super) const WIDTH: usize = 100;
@@ -142,20 +142,6 @@ fn join(cells: &[String], layout: &[Column]) -> String {
         }
     });
     format!("  {}", padded.collect::<Vec<_>>().join("  "))
-}
-
-/// Text of at most `width` letters without its middle: names of markets begin and end with what tells them
-/// apart.
-fn fit_middle(text: &str, width: usize) -> String {
-    let letters = text.chars().count();
-    if letters <= width {
-        return text.to_owned();
-    }
-    let tail = width.saturating_sub(1) / 2;
-    let head = width.saturating_sub(1).saturating_sub(tail);
-    let first: String = text.chars().take(head).collect();
-    let last: String = text.chars().skip(letters.saturating_sub(tail)).collect();
-    format!("{first}…{last}")
 }
 
 /// Filled up to `width` letters; never cut.

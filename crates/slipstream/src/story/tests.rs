@@ -84,7 +84,7 @@ async fn a_trade_that_one_copies_and_one_skips() {
       leader      0xaaaa…aaaa (leader 1) BUY 100.00 shares for 50.00 $ at 0.500
       traded      2026-03-01T12:00:00.000Z, first seen 900 ms later, block 100
       sources     chain: 100.00 shares in 0 logs; history: 0.00 shares; decided 100.00
-      part 0      100.00 shares, seen after 900 ms; to be decided for every follower
+      part 0      100.00 shares, seen after 900 ms; decided for every follower
       answers     1 copied, 1 skipped (too old 1)
 
       rel  part  answer     order       what
@@ -101,7 +101,7 @@ async fn an_order_that_was_confirmed() {
     insta::assert_snapshot!(order_text(&world, &record).await, @r#"
     Order 0xafccdd7de8c5fa11cd3d487f9e9590747648d19ffb450c7eb40c87f2b07fafdb                   confirmed
       market      BUY Yes · Will it rain in Lisbon on 1 March?
-      for         account 1 (ann's paper), relationship 1 with leader 0xaaaa…aaaa
+      for         ann's paper; relationship 1 with leader 0xaaaa…aaaa
       because     trade 0xb1b1b1b1 part 0 (intent 1, attempt 0)
       order       gives at most 10.00 $ at 0.520 or better; 10.34 $ were set aside
       filled      19.60 shares for 10.00 $ at 0.510, fee 0.34 $
@@ -143,7 +143,7 @@ async fn an_order_whose_outcome_is_open() {
     insta::assert_snapshot!(order_text(&world, &record).await, @r#"
     Order 0xafccdd7de8c5fa11cd3d487f9e9590747648d19ffb450c7eb40c87f2b07fafdb                     unknown
       market      BUY Yes · Will it rain in Lisbon on 1 March?
-      for         account 1 (ann's paper), relationship 1 with leader 0xaaaa…aaaa
+      for         ann's paper; relationship 1 with leader 0xaaaa…aaaa
       because     trade 0xb1b1b1b1 part 0 (intent 1, attempt 0)
       order       gives at most 10.00 $ at 0.520 or better; 10.34 $ were set aside
       filled      nothing
@@ -181,7 +181,7 @@ async fn an_exit_with_its_profit() {
     insta::assert_snapshot!(order_text(&world, &record).await, @r#"
     Order 0x7c569d942a3efb6b21c715c6b37fc4468f12a8c7708120848186b16e61da8303                   confirmed
       market      SELL Yes · Will it rain in Lisbon on 1 March?
-      for         account 1 (ann's paper), relationship 1 with leader 0xaaaa…aaaa
+      for         ann's paper; relationship 1 with leader 0xaaaa…aaaa
       because     trade 0xb2b2b2b2 part 0 (intent 2, attempt 0)
       order       gives at most 19.60 of 19.60 shares at 0.590 or better
       filled      19.60 shares for 11.56 $ at 0.590, fee 0.33 $

@@ -90,14 +90,14 @@ fn sources(story: &GroupStory) -> String {
 
 fn part_words(part: &PartLine, group: &TradeGroup) -> String {
     let kind = match part.kind {
-        PartKind::Trade => "to be decided for every follower",
+        PartKind::Trade if part.complete => "decided for every follower",
+        PartKind::Trade => "being decided, follower by follower",
         PartKind::Settling => "not copied: it may be another trade, settling",
         PartKind::Dust => "not copied: less than a lot, finally",
         PartKind::Revisit => "looked at again, for followers who could not sell before",
     };
     let late = span(part.seen_at.0.saturating_sub(group.traded_at.0));
-    let open = if part.complete { "" } else { "; not decided for everybody yet" };
-    format!("{} shares, seen after {late}; {kind}{open}", wording::shares(part.added))
+    format!("{} shares, seen after {late}; {kind}", wording::shares(part.added))
 }
 
 fn tally(story: &GroupStory) -> String {

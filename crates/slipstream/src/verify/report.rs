@@ -7,6 +7,8 @@ use std::{
 
 use serde::Serialize;
 
+use crate::wording::grouped;
+
 /// Differences kept to be compared with the next pass; more are only counted.
 const KEPT: usize = 10_000;
 
@@ -189,7 +191,10 @@ impl Display for VerifyReport {
             writeln!(f, "{result}")?;
         }
         match &self.first {
-            None if self.is_clean() => writeln!(f, "0 differences."),
+            None if self.is_clean() => {
+                let compared = self.checks.iter().map(|check| check.compared).sum();
+                writeln!(f, "0 differences in {} comparisons.", grouped(compared))
+            }
             None => writeln!(f, "0 differences, but not everything could be compared."),
             Some(first) => {
                 writeln!(f, "First difference: {first}.")?;
@@ -210,7 +215,10 @@ impl Display for CheckResult {
             Outcome::Unknown => '?',
             Outcome::NotAsked => '–',
         };
-        write!(f, "{mark} {:<42} {:>10}", self.check.title(), self.compared)?;
+        if self.outcome == Outcome::NotAsked {
+            return write!(f, "{mark} {:<42} {:>10}", self.check.title(), "not asked");
+        }
+        write!(f, "{mark} {:<42} {:>10}", self.check.title(), grouped(self.compared))?;
         if self.differences > 0 {
             let verb = if self.differences == 1 { "differs" } else { "differ" };
             write!(f, "  {} {verb}", self.differences)?;
@@ -220,7 +228,6 @@ impl Display for CheckResult {
         }
         match &self.unknown {
             Some(why) => write!(f, "  {why}"),
-            None if self.outcome == Outcome::NotAsked => f.write_str("  not asked"),
             None => Ok(()),
         }
     }

@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use super::super::{books::Books, control::Control, picture::Picture, player::Played};
 use crate::{
-    verify::{self, Check, CheckResult, Outcome, VerifyOptions, VerifyReport},
+    verify::{self, Check, Outcome, VerifyOptions, VerifyReport},
     wording,
 };
 
@@ -88,11 +88,15 @@ pub(super) async fn run(
     let trades =
         if picture.following.is_some() { seen(store).await? } else { on_tape(played, store).await? };
     checks.push(answered(trades, store).await?);
-    checks.push(fills(&verified));
+    checks.push(of_verified("booked fills equal the venue's, none unknown", &verified, AGAINST_VENUE));
+    if asked(&verified, Check::Chain) {
+        checks.push(of_verified("booked fills equal the chain's logs", &verified, &[Check::Chain]));
+    }
     checks.push(CheckLine::new("the venue's own books are sound", String::new(), sound, || {
         verdict.violations.first().cloned().unwrap_or_else(|| "it does not say why".to_owned())
     }));
-    checks.push(recomputed(&verified));
+    let others: Vec<Check> = Check::ALL.into_iter().filter(|check| !elsewhere(*check)).collect();
+    checks.push(of_verified("decisions, order ids and sums recomputed", &verified, &others));
     Ok(checks)
 }
 
@@ -205,24 +209,19 @@ pub(super) fn unanswered(
 const SEEN: usize = 1_000;
 
 /// Checks of `verify` that compare with the venue, in both directions.
-const AGAINST_VENUE: [Check; 3] = [Check::Venue, Check::Chain, Check::Strangers];
+const AGAINST_VENUE: &[Check] = &[Check::Venue, Check::Strangers];
 
-fn fills(verified: &VerifyReport) -> CheckLine {
-    let venue = |result: &&CheckResult| AGAINST_VENUE.contains(&result.check);
-    of_verified("booked fills equal the venue's, both ways", verified, venue)
+/// Whether a check compares with somebody else's books.
+fn elsewhere(check: Check) -> bool {
+    check == Check::Chain || AGAINST_VENUE.contains(&check)
 }
 
-fn recomputed(verified: &VerifyReport) -> CheckLine {
-    let rest = |result: &&CheckResult| !AGAINST_VENUE.contains(&result.check);
-    of_verified("decisions, order ids and sums recomputed", verified, rest)
+fn asked(verified: &VerifyReport, check: Check) -> bool {
+    verified.checks.iter().any(|result| result.check == check && result.outcome != Outcome::NotAsked)
 }
 
-fn of_verified(
-    name: &'static str,
-    verified: &VerifyReport,
-    ours: impl Fn(&&CheckResult) -> bool,
-) -> CheckLine {
-    let results = || verified.checks.iter().filter(&ours);
+fn of_verified(name: &'static str, verified: &VerifyReport, ours: &[Check]) -> CheckLine {
+    let results = || verified.checks.iter().filter(|result| ours.contains(&result.check));
     let compared: u64 = results().map(|result| result.compared).sum();
     let bad: Vec<_> =
         results().filter(|result| matches!(result.outcome, Outcome::Differs | Outcome::Unknown)).collect();

@@ -142,6 +142,9 @@ impl Report {
         for (side, cost) in [("entries", &self.buys), ("exits", &self.sells)] {
             page.line(&copying(side, cost));
         }
+        let note =
+            "  worse prices and fees together, in dollars and basis points; negative is cheaper than leading";
+        page.line(&page.paint.faint(note));
         if self.speed > 1 {
             let note = "of delay is that many seconds of the tape, and prices move as far";
             page.line(&page.paint.faint(&format!("  at {}× a second {note}", self.speed)));

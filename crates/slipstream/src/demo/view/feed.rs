@@ -10,7 +10,7 @@ use ratatui::{
 use super::screen::{FAINT, HEADING, STRONG};
 use crate::{
     demo::picture::{FeedLine, Picture},
-    wording::{self, NONE, fit},
+    wording::{self, NONE, fit, fit_middle},
 };
 
 /// From this width on the time is shown, and more of everything.
@@ -68,7 +68,7 @@ fn trade(line: &FeedLine, columns: &Columns) -> Line<'static> {
         Span::styled(format!("{:<4} ", line.key.side.to_string()), side),
         Span::styled(format!("{:>9}", wording::shares(line.shares)), STRONG),
         Span::raw(format!(" @ {:<6}  ", line.price.map_or_else(|| NONE.to_owned(), wording::price))),
-        Span::styled(format!("{:<width$}  ", fit(market.trim_start_matches(" · "), width)), FAINT),
+        Span::styled(format!("{:<width$}  ", fit_middle(market.trim_start_matches(" · "), width)), FAINT),
     ]);
     spans.extend(answer(line, columns.answer));
     Line::from(spans)
@@ -78,20 +78,25 @@ fn answer(line: &FeedLine, width: usize) -> Vec<Span<'static>> {
     if line.answers() == 0 {
         return vec![Span::styled("deciding …", FAINT)];
     }
+    let copied = (line.copied > 0).then(|| format!("{} copied", line.copied));
+    let between = if copied.is_some() { " · " } else { "" };
+    let room = width.saturating_sub(copied.as_ref().map_or(0, |text| text.chars().count()));
+    let skipped = format!("{between}{}", skipped(line, room.saturating_sub(between.chars().count())));
+    let skipped = if line.skipped.is_empty() { String::new() } else { skipped };
+    let copied = copied.map(|text| Span::styled(text, Style::new().fg(Color::Green)));
+    copied.into_iter().chain([Span::styled(fit(&skipped, room), FAINT)]).collect()
+}
+
+/// The reasons of those who do not copy, the most frequent first; their number where the reasons do not fit.
+fn skipped(line: &FeedLine, width: usize) -> String {
     let mut reasons: Vec<_> = line.skipped.iter().collect();
     reasons.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
-    let mut spans = Vec::new();
-    let mut room = width;
-    if line.copied > 0 {
-        let text = fit(&format!("{} copied", line.copied), room);
-        room -= text.chars().count();
-        spans.push(Span::styled(text, Style::new().fg(Color::Green)));
+    let each: Vec<String> = reasons.iter().map(|(reason, number)| format!("{number} {reason}")).collect();
+    let text = each.join(" · ");
+    if text.chars().count() <= width {
+        return text;
     }
-    for (reason, number) in reasons {
-        let separator = if spans.is_empty() { "" } else { " · " };
-        let text = fit(&format!("{separator}{number} {reason}"), room);
-        room -= text.chars().count();
-        spans.push(Span::styled(text, FAINT));
-    }
-    spans
+    let all: usize = line.skipped.values().sum();
+    let first = reasons.first().map(|(reason, _)| format!("{all} skipped: {reason}…")).unwrap_or_default();
+    if first.chars().count() <= width { first } else { format!("{all} skipped") }
 }
