@@ -98,6 +98,44 @@ async fn events_of_a_block_are_sorted_and_ours() {
     assert!(matches!(rpc.block_events(&other).await, Err(VenueError::Malformed { .. })));
 }
 
+/// The provider is asked who handed shares over only where an adapter redeemed.
+#[tokio::test]
+async fn an_adapter_s_redemption_is_of_who_handed_it_the_shares() {
+    let adapter = crate::contracts::collateral_adapters(Chain::Polygon)[0];
+    let tokens = conditional_tokens(Chain::Polygon);
+    let log = |index: i64, topics: [Value; 4], words: &[[u8; 32]]| {
+        json!({"address": tokens, "topics": topics, "data": hex::encode_prefixed(words.concat()),
+            "blockNumber": "0xf", "blockHash": Hash([15; 32]), "transactionHash": Hash([9; 32]),
+            "logIndex": hex_number(index), "removed": false})
+    };
+    let topic = |address: Address| json!(hex::encode_prefixed(address_word(address)));
+    let (wallet, other) = (Address([0x77; 20]), json!(Hash([0; 32])));
+    let redeemed = log(
+        7,
+        [json!(crate::contracts::PAYOUT_REDEMPTION), topic(adapter), other.clone(), other],
+        &[[0xcd; 32], word(96), word(7_000_000), word(2), word(1), word(2)],
+    );
+    let handed = log(5, [json!(TRANSFER_BATCH), topic(adapter), topic(wallet), topic(adapter)], &[]);
+    let (server, rpc) = provider(move |_, params| {
+        let transfers = params[0]["topics"][0] == json!([TRANSFER_BATCH]);
+        Ok(json!([if transfers { &handed } else { &redeemed }]))
+    })
+    .await;
+    let block = read_header(&serde_json::from_value(header_json(15)).unwrap()).unwrap();
+    let events = rpc.block_events(&block).await.unwrap();
+    let ChainEventKind::Redemption { wallet: redeemer, payout, .. } = events[0].kind else {
+        panic!("{events:?}")
+    };
+    assert_eq!((redeemer, payout, events.len()), (wallet, domain::Usd(7_000_000), 1));
+    let filter = read(server.seen().last().unwrap()).1;
+    assert_eq!((&filter[0]["blockHash"], &filter[0]["address"]), (&json!(block.hash), &json!([tokens])));
+    assert_eq!((&filter[0]["topics"][1], &filter[0]["topics"][3][0]), (&Value::Null, &topic(adapter)));
+    let (server, rpc) = provider(|_, _| Ok(json!([log_json(15, 7)]))).await;
+    rpc.block_events(&block).await.unwrap();
+    let asked = server.seen().iter().filter(|request| read(request).0 == "eth_getLogs").count();
+    assert_eq!(asked, 1);
+}
+
 #[tokio::test]
 async fn two_logs_at_one_place_or_an_unknown_block_are_errors() {
     let (_server, rpc) = provider(|_, _| Ok(json!([log_json(15, 3), log_json(15, 3)]))).await;
