@@ -88,10 +88,14 @@ fn what_is_in_force_is_told_with_who_said_so() {
     let output = slipstream(directory.path(), &["config", "check"], &variables);
     assert!(output.status.success() && output.stderr.is_empty());
     let lines: Vec<&str> = text(&output.stdout).lines().collect();
-    assert_eq!(
-        &lines[..4],
-        ["ok  mine.toml", "", "[demo]", "speed = 70                 # SLIPSTREAM_DEMO_SPEED"]
-    );
+    let first = [
+        "ok  mine.toml",
+        "",
+        "[demo]",
+        "followers = 1              # one for each [[follower]]",
+        "speed = 70                 # SLIPSTREAM_DEMO_SPEED",
+    ];
+    assert_eq!(&lines[..5], first);
     assert!(lines.contains(&"fixed = 2.5                # mine.toml:5"), "{lines:#?}");
     let missing = slipstream(directory.path(), &["config", "check", "gone.toml"], &[]);
     assert_eq!(missing.status.code(), Some(2));

@@ -7,6 +7,8 @@ pub mod command;
 pub mod keys;
 mod kind;
 mod mistakes;
+#[cfg(test)]
+mod properties;
 mod read;
 mod reference;
 #[cfg(test)]

@@ -53,8 +53,10 @@ pub fn read(name: &str, base: &Path, text: &str, variables: &Variables) -> Resul
     let followers = reader.followers(document.get_ref(), errors);
     unknown::sections(&mut reader, document.get_ref());
     unknown::variables(&mut reader);
-    if let Err(text) = follower_count(demo.followers, followers.len()) {
-        reader.too_few(demo_given.get("followers"), text);
+    match follower_count(demo.followers, followers.len()) {
+        Ok(count) if demo.followers.is_none() => reader.put_followers(count, followers.is_empty()),
+        Ok(_) => {}
+        Err(text) => reader.too_few(demo_given.get("followers"), text),
     }
     let Reader { mut mistakes, effective, .. } = reader;
     // Whoever names the key says more than TOML does about the same place.
@@ -191,6 +193,16 @@ impl Reader<'_> {
         match self.effective.iter_mut().skip(start).find(same) {
             Some(old) => *old = line,
             None => self.effective.push(line),
+        }
+    }
+
+    /// Notes the number of followers where nobody gave one.
+    fn put_followers(&mut self, count: u16, built_in: bool) {
+        let source = if built_in { "default" } else { "one for each [[follower]]" };
+        let line = Effective::Key { name: "followers", value: count.to_string(), source: source.to_owned() };
+        let header = |line: &Effective| *line == Effective::Header("[demo]".to_owned());
+        if let Some(at) = self.effective.iter().position(header) {
+            self.effective.insert(at + 1, line);
         }
     }
 
