@@ -253,6 +253,9 @@ async fn a_real_wallet_is_followed_and_a_network_that_vanishes_is_told_and_survi
     until("next second", data, async || (SystemClock.now().seconds() > traded + 1).then_some(())).await;
     let mut child = follow(data, FOLLOWERS, [&world.data.url, &world.clob.url], &["--json"]);
     until("running program", data, async || socket::ask(data, &Request::Ping).await.ok().flatten()).await;
+    // Of the second in which the followers came nobody knows what was before them.
+    let followed = SystemClock.now().seconds();
+    until("next second", data, async || (SystemClock.now().seconds() > followed).then_some(())).await;
 
     world.trade(2, Side::Buy, 40, 200).await;
     until_answers("copy", data, |lines| lines.len() >= 2).await;

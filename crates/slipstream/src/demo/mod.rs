@@ -208,8 +208,10 @@ impl Demo {
             if simulator.is_some() && live.is_none() {
                 player.prepare().await?;
             }
-            // Blocks have whole seconds: a trade within this one must not look older than its followers.
-            let now = Timestamp::from_seconds(clock.now().seconds());
+            // Trades are dated in whole seconds. The tape's come later, and within this second they must not
+            // look older than their followers; a real leader's may be older, and are missed in doubt.
+            let now = clock.now();
+            let now = if live.is_some() { now } else { Timestamp::from_seconds(now.seconds()) };
             setup::enrol(store.as_ref(), &control, &followers, &options.styles, &leaders, now).await?;
         }
         crate::crash::arm_from_environment(store.as_ref()).await?;

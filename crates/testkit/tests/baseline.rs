@@ -1,0 +1,216 @@
+//! Who begins to follow inside a second. Blocks and the history tell whole seconds, an enrolment has
+//! microseconds: what happened before it is never copied, and of what happened after it only trades of the
+//! same second are missed, because nobody can tell on which side of it they were.
+
+#![cfg(test)]
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use domain::{
+    Address, Clock, KeyRef, Shares, Side, Timestamp, TokenId, Usd, WalletKind, decide::Verdict, money::ONE,
+};
+use engine::{
+    market_cache::MarketCache,
+    ports::{
+        following::{AccountMode, Following as _, NewAccount, NewRelationship},
+        reports::Reports as _,
+        store::InstanceId,
+        venue::{BlockHeader, ChainEvent, ChainReader, VenueError},
+    },
+    watcher::{Watcher, WatcherPorts},
+};
+use testkit::{
+    executor::block_on,
+    memory_store::MemoryStore,
+    simulation::{
+        doorbell::Doorbell,
+        scenario::{Scenario, book, fill, follower_wallet, leader_wallet, market, token},
+        venue::{BookChange, LeaderTrade, Venue, VenueModel},
+        world::START,
+    },
+    virtual_clock::VirtualClock,
+};
+
+/// Every block is made this long after its second has begun.
+const LATE: i64 = 700_000;
+const SECOND: i64 = 1_000_000;
+/// Between two blocks.
+const BLOCK: i64 = 2 * SECOND;
+
+fn start_plus(micros: i64) -> Timestamp {
+    Timestamp(START.0 + micros)
+}
+
+/// The venue's chain, with times in whole seconds as a real one has them.
+struct WholeSeconds(Arc<Venue>);
+
+fn whole(header: BlockHeader) -> BlockHeader {
+    BlockHeader { time: Timestamp::from_seconds(header.time.seconds()), ..header }
+}
+
+#[async_trait]
+impl ChainReader for WholeSeconds {
+    async fn head(&self) -> Result<BlockHeader, VenueError> {
+        self.0.head().await.map(whole)
+    }
+
+    async fn finalized(&self) -> Result<BlockHeader, VenueError> {
+        self.0.finalized().await.map(whole)
+    }
+
+    async fn header(&self, number: i64) -> Result<Option<BlockHeader>, VenueError> {
+        Ok(self.0.header(number).await?.map(whole))
+    }
+
+    async fn block_events(&self, block: &BlockHeader) -> Result<Vec<ChainEvent>, VenueError> {
+        self.0.block_events(block).await
+    }
+
+    async fn range_events(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError> {
+        self.0.range_events(from, to).await
+    }
+
+    async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
+        self.0.balances(queries, block).await
+    }
+}
+
+/// What is read.
+#[derive(Clone, Copy, Debug)]
+enum Sources {
+    Chain,
+    History,
+    Both,
+}
+
+struct Scene {
+    clock: Arc<VirtualClock>,
+    store: Arc<MemoryStore>,
+    watcher: Watcher,
+}
+
+impl Scene {
+    /// A leader who buys once in each of ten blocks, the k-th of them 2k + 0.7 s after the start.
+    fn new(sources: Sources) -> Self {
+        let clock = VirtualClock::new(start_plus(LATE));
+        let venue = Venue::new(clock.clone(), VenueModel::PLAIN);
+        venue.open(market(7).unwrap());
+        let deep = book((49, 100_000), (50, 100_000));
+        venue.plan_book(BookChange { at: START, token: token(7), book: deep, hollow: false });
+        for block in 1..=10 {
+            let at = start_plus(block * BLOCK + LATE - 1);
+            venue.plan_trade(LeaderTrade {
+                at,
+                wallet: leader_wallet(1),
+                token: token(7),
+                side: Side::Buy,
+                fills: vec![fill(400, 50)],
+                shown_at: Some(at),
+                dropped: false,
+            });
+        }
+        let store = Arc::new(MemoryStore::new(clock.clone()));
+        let chain: Arc<dyn ChainReader> = Arc::new(WholeSeconds(venue.clone()));
+        let watcher = Watcher::new(WatcherPorts {
+            store: store.clone(),
+            queue: Doorbell::new(clock.clone()),
+            chain: (!matches!(sources, Sources::History)).then_some(chain),
+            history: (!matches!(sources, Sources::Chain)).then(|| venue.clone() as _),
+            markets: Arc::new(MarketCache::new(venue, store.clone(), clock.clone())),
+            clock: clock.clone(),
+            instance: InstanceId("the watcher".to_owned()),
+            history_every: Duration::ZERO,
+        });
+        Self { clock, store, watcher }
+    }
+
+    /// Lets the watcher work until a moment.
+    fn watch_until(&mut self, end: Timestamp) {
+        while self.clock.now() < end {
+            self.clock.advance(end.since(self.clock.now()).min(Duration::from_millis(100)));
+            while block_on(self.watcher.step()).unwrap().busy {}
+        }
+    }
+
+    /// Somebody begins to follow the leader now.
+    fn enrol(&self) {
+        let now = self.clock.now();
+        let policy = Scenario::one_follower("baseline").followers[0].policy.clone();
+        block_on(async {
+            let leader = self.store.add_leader(leader_wallet(1), now).await.unwrap();
+            let owner = self.store.add_owner("somebody", now).await.unwrap();
+            let account = NewAccount {
+                label: "an account".to_owned(),
+                mode: AccountMode::Paper,
+                wallet: follower_wallet(0),
+                signer: follower_wallet(0),
+                kind: WalletKind::Eoa,
+                key: KeyRef("key".to_owned()),
+                cap: None,
+            };
+            let account = self.store.add_account(owner, &account, now).await.unwrap();
+            self.store.book_deposit(owner, account, Usd(100_000 * ONE), now).await.unwrap();
+            let new = NewRelationship { account, leader, policy };
+            self.store.add_relationship(owner, &new, now).await.unwrap();
+        });
+    }
+
+    /// The blocks whose trade was copied, by the second they tell.
+    fn copied(&self) -> Vec<i64> {
+        let decisions = block_on(self.store.decisions_after(None, 0, 1_000)).unwrap();
+        let copies = decisions.iter().filter(|decision| matches!(decision.verdict, Verdict::Copy(_)));
+        let mut seconds: Vec<i64> = copies
+            .map(|copy| {
+                let group = block_on(self.store.group_with_fills(copy.key)).unwrap().unwrap().0;
+                group.traded_at.seconds() - START.seconds()
+            })
+            .collect();
+        seconds.sort_unstable();
+        seconds
+    }
+}
+
+/// Moments around the beginnings of seconds and the making of blocks.
+fn moments() -> impl Iterator<Item = i64> {
+    let around = [4 * SECOND, 4 * SECOND + LATE, 5 * SECOND, 6 * SECOND, 6 * SECOND + LATE, 7 * SECOND];
+    let between = [4 * SECOND + 350_000, 4 * SECOND + 850_000, 5 * SECOND + 500_000];
+    around.into_iter().flat_map(|at| [at - 1, at, at + 1]).chain(between)
+}
+
+fn expect(scene: &Scene, enrolled: i64, how: &str) {
+    let copied = scene.copied();
+    let made = |second: i64| second * SECOND + LATE;
+    let old: Vec<i64> = copied.iter().copied().filter(|second| made(*second) < enrolled).collect();
+    assert!(old.is_empty(), "{how}, enrolled at {enrolled}: copied what was made before: {old:?}");
+    let due: Vec<i64> =
+        (1..=10).map(|block| 2 * block).filter(|second| second * SECOND >= enrolled).collect();
+    assert_eq!(copied, due, "{how}, enrolled at {enrolled}");
+}
+
+#[test]
+fn a_follower_who_joins_while_a_watcher_reads() {
+    for sources in [Sources::Chain, Sources::History, Sources::Both] {
+        for enrolled in moments() {
+            let mut scene = Scene::new(sources);
+            scene.watch_until(start_plus(enrolled));
+            scene.enrol();
+            scene.watch_until(start_plus(30 * SECOND));
+            expect(&scene, enrolled, &format!("{sources:?}, joining"));
+        }
+    }
+}
+
+#[test]
+fn a_first_start_just_after_the_enrolment() {
+    for sources in [Sources::Chain, Sources::History, Sources::Both] {
+        for enrolled in moments() {
+            let mut scene = Scene::new(sources);
+            scene.clock.advance(start_plus(enrolled).since(scene.clock.now()));
+            scene.enrol();
+            assert!(block_on(scene.watcher.step()).unwrap().active);
+            scene.watch_until(start_plus(30 * SECOND));
+            expect(&scene, enrolled, &format!("{sources:?}, first start"));
+        }
+    }
+}
