@@ -37,7 +37,7 @@ use crate::venue_clock::{ClockWatch, MEASURE_EVERY};
 /// Pause of the watcher when a step found nothing.
 const WATCH_PAUSE: Duration = Duration::from_millis(100);
 /// Pause of settlement when nothing was due.
-const SETTLE_PAUSE: Duration = Duration::from_millis(50);
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 /// Pause after an error.
 const ERROR_PAUSE: Duration = Duration::from_millis(500);
 /// Time between two lines of the log that say the same about a source.
@@ -298,8 +298,9 @@ async fn settle_loop(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
         steady: SteadyTime::default(),
         instance: instance.clone(),
     };
+    let mut redeemed = None;
     while !*stopped.borrow() {
-        match settle_once(&settlement).await {
+        match settle_once(&settlement, &mut redeemed).await {
             Ok(0) => shared.pause(&mut stopped, SETTLE_PAUSE).await,
             Ok(_) => {}
             Err(error) => {
@@ -311,11 +312,19 @@ async fn settle_loop(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     end(&shared, &instance).await;
 }
 
-async fn settle_once(settlement: &Settlement) -> Result<usize, StoreError> {
+/// `redeemed` is the final block up to which redemptions were booked, as far as they could be.
+async fn settle_once(settlement: &Settlement, redeemed: &mut Option<i64>) -> Result<usize, StoreError> {
     let mut done = settlement.book_chain_fills().await?;
     done += settlement.run_once().await?;
-    if let Some(finalized) = settlement.store.cursor(Source::Finalized).await? {
-        done += settlement.book_redemptions(finalized).await?;
+    let finalized = settlement.store.cursor(Source::Finalized).await?;
+    if let Some(block) = finalized
+        && finalized != *redeemed
+    {
+        let booked = settlement.book_redemptions(block).await?;
+        if booked == 0 {
+            *redeemed = finalized;
+        }
+        done += booked;
     }
     Ok(done)
 }

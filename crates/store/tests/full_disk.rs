@@ -53,7 +53,8 @@ async fn holds_exactly(directory: &Path, expected: &[String]) {
 /// store goes on. `make_room` undoes what `fill` ran into.
 async fn refuses_and_recovers(directory: &Path, store: SqliteStore, make_room: impl FnOnce()) -> StoreError {
     let (mut names, refused) = fill(&store).await;
-    let again = store.add_owner("still no room", NOW).await;
+    // At least as long as the one that was refused: a shorter one may still fit.
+    let again = store.add_owner(&"still no room ".repeat(40), NOW).await;
     let read = store.config_version().await;
     make_room();
     again.unwrap_err();

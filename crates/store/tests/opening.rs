@@ -34,8 +34,11 @@ async fn what_was_written_is_there_after_opening_again() {
     let store = open(&file).await.unwrap();
     assert_eq!(store.leaders().await.unwrap().first().map(|known| known.id), Some(leader));
     assert_eq!(store.commit_mark().await.unwrap(), (number, mark));
+    let booked = store.booked_version().await.unwrap();
     store.begin_instance(&InstanceId("a".to_owned()), NOW).await.unwrap();
     assert_eq!(store.commit_mark().await.unwrap(), (number + 1, mark));
+    // Only bookings make the watcher read all relationships again.
+    assert_eq!(store.booked_version().await.unwrap(), booked);
 }
 
 #[tokio::test]

@@ -368,3 +368,20 @@ async fn compute(
         StoreError::Corrupt(format!("order {}: {error}", record.order.id))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_large_while_they_are_quick_and_every_fourth_is_from_the_far_end() {
+        let batches = Batches::default();
+        let ends: Vec<End> = (0..4).map(|_| batches.next().1).collect();
+        assert_eq!(ends, [End::Serving, End::Serving, End::Serving, End::Far]);
+        assert_eq!(batches.next().0, limits::POP_LARGE_BATCH);
+        batches.took(limits::QUICK_BATCH + Duration::from_millis(1));
+        assert_eq!(batches.next().0, limits::POP_BATCH);
+        batches.took(limits::QUICK_BATCH);
+        assert_eq!(batches.next().0, limits::POP_LARGE_BATCH);
+    }
+}

@@ -71,7 +71,7 @@ impl Execution for MemoryStore {
         for (intent, reason) in ends {
             if state.waits(*intent) {
                 state.work.remove(intent);
-                state.reservations.remove(intent);
+                state.release(*intent);
                 state.ends.insert(*intent, IntentEnd { intent: *intent, reason: *reason, at: now });
                 if state.intents.get(intent.0).is_some_and(|intent| intent.side == Side::Sell) {
                     state.note_exit_of(*intent, now);

@@ -213,7 +213,7 @@ impl Following for MemoryStore {
         let trades = |(id, _): &(i64, &AccountRow)| relationships.iter().any(|known| known.account.0 == *id);
         Ok(FollowingSnapshot {
             config_version: state.config_version,
-            booked_version: state.commits,
+            booked_version: state.booked_version(),
             leaders: state.leaders.rows().filter(leads).cloned().collect(),
             accounts: state
                 .accounts
@@ -232,8 +232,7 @@ impl Following for MemoryStore {
     }
 
     async fn booked_version(&self) -> StoreResult<i64> {
-        // Any commit may have booked something: it differs more often than it must.
-        Ok(self.read().commits)
+        Ok(self.read().booked_version())
     }
 
     async fn accounts_of_wallets(&self, wallets: &[Address]) -> StoreResult<Vec<Account>> {

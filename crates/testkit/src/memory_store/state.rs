@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) intents: Table<Intent>,
     pub(super) ends: BTreeMap<IntentId, IntentEnd>,
     pub(super) reservations: BTreeMap<IntentId, Usd>,
+    /// Reservations that were given back.
+    released: i64,
     pub(super) work: BTreeMap<IntentId, Work>,
     pub(super) orders: Table<OrderRow>,
     pub(super) order_keys: HashMap<OrderId, AttemptId>,
@@ -160,6 +162,18 @@ impl State {
     pub(super) fn raise_config(&mut self) {
         self.config_version = self.config_version.saturating_add(1);
         self.committed();
+    }
+
+    /// Gives an intent's reservation back, if it has one.
+    pub(super) fn release(&mut self, intent: IntentId) {
+        if self.reservations.remove(&intent).is_some() {
+            self.released = self.released.saturating_add(1);
+        }
+    }
+
+    /// Differs after a booking and after a release.
+    pub(super) fn booked_version(&self) -> i64 {
+        self.released.saturating_add(self.ledger.next_key())
     }
 
     /// A call changed something: as in a database, one that did not is no commit.

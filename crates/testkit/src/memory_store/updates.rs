@@ -67,7 +67,7 @@ impl State {
             self.book_order(update.attempt, intent, cause, entry, update.at);
         }
         if update.release_reserve {
-            self.reservations.remove(&intent);
+            self.release(intent);
         }
         if self.is_newest(intent, update.attempt) {
             self.change_work(intent, update.work);

@@ -221,12 +221,16 @@ pub(crate) async fn exposure_nobody_expects_raises_the_version(bench: Bench) -> 
         false,
         "a fill within its reservation"
     );
+    let booked = world.store.booked_version().await?;
     let release = OrderUpdate {
         state: OrderState::Matched,
         release_reserve: true,
         ..world.booking(&order().await?, 1_000).await?
     };
     same!(raised(release).await?, false, "a fill that gives its reservation back");
+    holds!(world.store.booked_version().await? != booked, "a booking must change the number of bookings");
+    let seen = world.store.following(world.now()).await?.booked_version;
+    same!(seen, world.store.booked_version().await?, "the number of bookings in the snapshot");
     same!(raised(world.unchanged(&order().await?)).await?, false, "an update without a booking");
     same!(raised(world.booking(&order().await?, 1_000).await?).await?, true, "a fill after its reservation");
     same!(raised(world.booking(&order().await?, -3_000).await?).await?, false, "a reversal of a buy");
