@@ -5,7 +5,10 @@ use std::{path::Path, sync::Arc};
 use anyhow::{Context, ensure};
 use domain::{Clock, ids::RelationshipId};
 use eip712::Chain;
-use engine::ports::{following::RelationshipStatus, store::Store};
+use engine::{
+    ports::{following::RelationshipStatus, store::Store, venue::ChainReader},
+    salt::Salts,
+};
 use serde::{Deserialize, Serialize};
 use store::SqliteStore;
 
@@ -13,7 +16,7 @@ use crate::{
     clock::SystemClock,
     socket,
     story::{self, Style},
-    verify::{Eip712Ids, VerifyOptions, verify},
+    verify::{Eip712Ids, VenueBooks, VerifyOptions, verify},
 };
 
 /// Name of the database in a data directory.
@@ -79,11 +82,39 @@ pub struct Answer {
     pub ok: bool,
 }
 
+/// Whom a verification can hold the store against: what the running process has at hand. Without it the
+/// store is held against itself.
+#[derive(Clone, Default)]
+pub struct Witnesses {
+    /// The venue's own books.
+    pub venue: Option<Arc<dyn VenueBooks>>,
+    /// The chain.
+    pub chain: Option<Arc<dyn ChainReader>>,
+    /// The installation's secret.
+    pub salts: Option<Arc<dyn Salts>>,
+}
+
+impl Witnesses {
+    fn options(&self) -> VerifyOptions<'_> {
+        VerifyOptions {
+            venue: self.venue.as_deref(),
+            chain: self.chain.as_deref(),
+            salts: self.salts.as_deref(),
+            ..VerifyOptions::default()
+        }
+    }
+}
+
 /// Answers from a store.
 ///
 /// # Errors
 /// In words, with what to do.
-pub async fn answer(store: &dyn Store, clock: &dyn Clock, request: &Request) -> anyhow::Result<Answer> {
+pub async fn answer(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    witnesses: &Witnesses,
+    request: &Request,
+) -> anyhow::Result<Answer> {
     match request {
         Request::Ping => Ok(said("running", serde_json::json!({ "running": true }))),
         Request::Pause(id) => set_status(store, clock, *id, RelationshipStatus::Paused, "paused").await,
@@ -100,7 +131,7 @@ pub async fn answer(store: &dyn Store, clock: &dyn Clock, request: &Request) -> 
         }
         Request::Verify => {
             let ids = Eip712Ids { chain: Chain::Polygon };
-            let report = verify(store, &ids, VerifyOptions::default()).await?;
+            let report = verify(store, &ids, witnesses.options()).await?;
             let text = report.to_string();
             Ok(Answer { ok: report.is_clean(), ..said(&text, serde_json::to_value(&report)?) })
         }
@@ -119,7 +150,7 @@ pub async fn ask(data_dir: &Path, request: &Request) -> anyhow::Result<Answer> {
     ensure!(path.exists(), "there is no Slipstream data in {}; give --data-dir", data_dir.display());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = SqliteStore::open(&path, Arc::clone(&clock)).await?;
-    answer(&store, clock.as_ref(), request).await
+    answer(&store, clock.as_ref(), &Witnesses::default(), request).await
 }
 
 async fn set_status(

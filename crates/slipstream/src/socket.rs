@@ -23,7 +23,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use crate::{
-    commands::{self, Answer, Request},
+    commands::{self, Answer, Request, Witnesses},
     venue_clock::ClockWatch,
 };
 
@@ -58,6 +58,7 @@ pub fn serve(
     data_dir: &Path,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    witnesses: Witnesses,
     watch: ClockWatch,
 ) -> anyhow::Result<JoinHandle<()>> {
     let path = path(data_dir);
@@ -78,8 +79,10 @@ pub fn serve(
             match listener.accept().await {
                 Ok((stream, _)) => {
                     let (store, clock, watch) = (Arc::clone(&store), Arc::clone(&clock), watch.clone());
+                    let witnesses = witnesses.clone();
                     tokio::spawn(async move {
-                        if let Err(error) = converse(stream, store.as_ref(), clock.as_ref(), &watch).await {
+                        let told = converse(stream, store.as_ref(), clock.as_ref(), &witnesses, &watch);
+                        if let Err(error) = told.await {
                             debug!(%error, "a client of the control socket went away");
                         }
                     });
@@ -97,6 +100,7 @@ async fn converse(
     mut stream: UnixStream,
     store: &dyn Store,
     clock: &dyn Clock,
+    witnesses: &Witnesses,
     watch: &ClockWatch,
 ) -> anyhow::Result<()> {
     let (reader, mut writer) = stream.split();
@@ -108,7 +112,7 @@ async fn converse(
         Err(_) => bail!("no request within {SILENCE:?}"),
     };
     let reply = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => match commands::answer(store, clock, &request).await {
+        Ok(request) => match commands::answer(store, clock, witnesses, &request).await {
             Ok(answer) => Reply::Done(with_clock(answer, &request, watch)),
             Err(error) => Reply::Refused(format!("{error:#}")),
         },

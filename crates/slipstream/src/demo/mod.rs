@@ -26,10 +26,13 @@ use std::{
 use anyhow::{Context, bail};
 use domain::{Clock, Timestamp};
 use eip712::Chain;
-use engine::ports::{
-    detection::Source,
-    store::Store,
-    venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
+use engine::{
+    ports::{
+        detection::Source,
+        store::Store,
+        venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
+    },
+    salt::Salts,
 };
 use polymarket::{Clob, DataApi, Rpc};
 use serde::{Deserialize, Serialize};
@@ -40,6 +43,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use self::{
+    books::Books,
     control::Control,
     live::{LiveLeader, MirroredHistory},
     picture::{Collector, Picture},
@@ -48,6 +52,7 @@ use self::{
 };
 use crate::{
     clock::SystemClock,
+    commands::Witnesses,
     configuration::keys::FollowerSettings,
     instance::this_process,
     runtime::{Ports, Runtime, Settings, TaskPanicked},
@@ -223,6 +228,13 @@ impl Demo {
             Some(mirror) => Arc::new(mirror),
             None => Arc::new(DataApi::new(client, &urls.data)),
         };
+        let books = Books::new(control.clone());
+        let books = if is_live { books.without_fees() } else { books };
+        let witnesses = Witnesses {
+            venue: Some(Arc::new(books)),
+            chain: (!is_live).then(|| Arc::clone(&chain)),
+            salts: Some(Arc::clone(&secret) as Arc<dyn Salts>),
+        };
         let ports = Ports {
             store: Arc::clone(&store),
             queue: Arc::new(queue::InProcessQueue::new(Arc::clone(&clock))),
@@ -250,7 +262,7 @@ impl Demo {
             wait_for_baseline(&runtime, store.as_ref(), clock.as_ref()).await?;
         }
         let (served, watch) = (Arc::clone(&store), runtime.clock_watch());
-        let socket = crate::socket::serve(&data_dir, served, Arc::clone(&clock), watch)?;
+        let socket = crate::socket::serve(&data_dir, served, Arc::clone(&clock), witnesses, watch)?;
         let play =
             (simulator.is_some() && !is_live).then(|| tokio::spawn(async move { player.play().await }));
         Ok(Self {

@@ -22,10 +22,9 @@ use super::{
 /// Blocks asked for at once. The venue's exchanges fill some hundred orders in that many.
 const BLOCKS: i64 = 500;
 
-/// Fills of our wallets in a range of blocks.
+/// Fills of our wallets from a block on.
 pub(super) struct ChainFills {
     from: i64,
-    to: i64,
     orders: HashMap<OrderId, OrderFills>,
     wallets: HashMap<OrderId, Address>,
 }
@@ -69,7 +68,7 @@ impl ChainFills {
             Some(since) => first_block(chain, since, to).await?,
             None => to.saturating_add(1),
         };
-        let mut fills = Self { from, to, orders: HashMap::new(), wallets: HashMap::new() };
+        let mut fills = Self { from, orders: HashMap::new(), wallets: HashMap::new() };
         let mut start = from;
         while start <= to {
             let end = start.saturating_add(BLOCKS - 1).min(to);
@@ -103,7 +102,8 @@ impl ChainFills {
     fn words(&self, fills: &OrderFills) -> String {
         let filled = words::filled(&fills.filled);
         match fills.logs {
-            0 => format!("nothing: no log of it in blocks {} to {}", self.from, self.to),
+            // Not up to which: the head moves on between two passes, and the difference stays.
+            0 => format!("nothing: no log of it from block {} on", self.from),
             1 => format!("{filled}, in one log of block {}", fills.block),
             logs => format!("{filled}, in {logs} logs, the last of block {}", fills.block),
         }

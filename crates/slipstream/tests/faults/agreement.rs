@@ -1,7 +1,10 @@
 //! Everybody's books held against each other: our rows, the venue's orders and the chain's logs.
 
+use std::sync::Arc;
+
 use eip712::Chain;
 use slipstream::{
+    commands::{Request, Witnesses, answer},
     demo::books::Books,
     verify::{Check, Eip712Ids, Outcome, VerifyOptions, VerifyReport, verify},
 };
@@ -51,9 +54,16 @@ async fn a_fill_that_the_chain_does_not_have_is_found_and_explained() {
     );
     let first = report.first.expect("a difference").to_string();
     let begins = format!(
-        "order {id} (intent 1, attempt 0): fill is 10 shares for 5 $, fee 0.1; the chain has nothing: no log of it in blocks "
+        "order {id} (intent 1, attempt 0): fill is 10 shares for 5 $, fee 0.1; the chain has nothing: no log of it from block "
     );
     assert!(first.starts_with(&begins), "{first}");
+    // The command of a running process says so too, and without its witnesses it cannot.
+    let witnesses = Witnesses { chain: Some(Arc::clone(&scene.chain)), ..Witnesses::default() };
+    for (witnesses, ok) in [(witnesses, false), (Witnesses::default(), true)] {
+        let (store, clock) = (scene.store.as_ref(), scene.clock.as_ref());
+        let answer = answer(store, clock, &witnesses, &Request::Verify).await.expect("an answer");
+        assert_eq!((answer.ok, answer.text.contains(&first)), (ok, !ok), "{}", answer.text);
+    }
     scene.world.with(|world, _| world.knobs.hidden_fills.clear());
     scene.finish().await;
 }

@@ -5,12 +5,13 @@ use engine::ports::{
     execution::{EndReason, LedgerCause},
     following::{HoldCause, HoldScope, NewHold},
 };
-use slipstream::commands::{self, Request};
+use slipstream::commands::{self, Request, Witnesses};
 
 use crate::scene::{Has, Scene, Setup, until, whole};
 
 async fn command(scene: &Scene, request: Request) {
-    let answer = commands::answer(scene.store.as_ref(), scene.clock.as_ref(), &request).await;
+    let answer =
+        commands::answer(scene.store.as_ref(), scene.clock.as_ref(), &Witnesses::default(), &request).await;
     assert!(answer.expect("an answer").ok);
 }
 

@@ -9,7 +9,10 @@ use std::{
 };
 
 use domain::{Clock, Timestamp, clock::Sleep, lifecycle::OrderState, skip::SkipReason};
-use slipstream::{clock::SystemClock, commands::Request};
+use slipstream::{
+    clock::SystemClock,
+    commands::{Request, Witnesses},
+};
 
 use crate::scene::{Has, Scene, Setup, until};
 
@@ -130,7 +133,9 @@ async fn a_wrong_clock_is_named_at_the_start() {
         assert!(warning.contains(words) && warning.contains("timedatectl"), "{warning}");
 
         let store = Arc::clone(&scene.store);
-        let served = slipstream::socket::serve(&scene.directory, store, shared, watch.clone()).unwrap();
+        let served =
+            slipstream::socket::serve(&scene.directory, store, shared, Witnesses::default(), watch.clone())
+                .unwrap();
         let answer = slipstream::socket::ask(&scene.directory, &Request::Verify).await.unwrap().unwrap();
         assert!(answer.text.starts_with(&warning), "{}", answer.text);
         served.abort();
