@@ -1,0 +1,141 @@
+//! The disk fills up under a whole demo and gets room again: a small tmpfs where this process may mount one,
+//! and a limit of file sizes, which anybody may set. It is said, nothing is lost or doubled, and the demo
+//! ends with a report in which every invariant holds.
+
+#![cfg(test)]
+
+use std::{
+    fs::File,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use domain::Clock;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use slipstream::clock::SystemClock;
+
+/// Bytes that hold a fresh demo and the beginning of its trades, and not the rest.
+const SMALL: u64 = 6 * 1024 * 1024;
+const LARGER: &str = "remount,size=200m";
+/// Nothing here takes longer unless it is broken.
+const PATIENCE: Duration = Duration::from_secs(120);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A tmpfs, unmounted with the value.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None`, and it is said, without the right to mount.
+    fn mount(bytes: u64) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"])
+            .arg(directory.path())
+            .output()
+            .is_ok_and(|done| done.status.success());
+        if !mounted {
+            println!("no right to mount a tmpfs: only the limit of file sizes stands for the full disk");
+        }
+        mounted.then_some(Self(directory))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).output();
+    }
+}
+
+/// A child that is killed with the test.
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A demo with its data in `data`, which says what it says in `words`. A write beyond a limit of file sizes is an
+/// error for it, not a signal.
+fn demo(data: &Path, words: &Path) -> Guard {
+    let file = |name: &str| Stdio::from(File::create(words.join(name)).unwrap());
+    let child = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_slipstream")])
+        .args(["demo", "--headless", "--json", "--speed", "1000", "--followers", "5", "--data-dir"])
+        .arg(data)
+        .stdout(file("out"))
+        .stderr(file("err"))
+        .spawn()
+        .unwrap();
+    Guard(child)
+}
+
+fn said(words: &Path, name: &str) -> String {
+    std::fs::read_to_string(words.join(name)).unwrap()
+}
+
+async fn until(what: &str, words: &Path, mut holds: impl FnMut() -> bool) {
+    let limit = SystemClock.uptime() + PATIENCE;
+    while !holds() {
+        assert!(SystemClock.uptime() < limit, "not within {PATIENCE:?}: {what}; {}", said(words, "err"));
+        SystemClock.sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Waits until whoever writes has said what it ran into, makes room, and reads the report.
+async fn recovers(mut child: Guard, words: &Path, complaints: [&str; 2], make_room: impl FnOnce()) {
+    for complaint in complaints {
+        until(complaint, words, || said(words, "err").contains(complaint)).await;
+    }
+    assert!(child.0.try_wait().unwrap().is_none(), "it waits for room: {}", said(words, "err"));
+    make_room();
+    until("the report", words, || child.0.try_wait().unwrap().is_some()).await;
+    let status = child.0.wait().unwrap();
+    let report: serde_json::Value = serde_json::from_str(&said(words, "out")).unwrap();
+    assert!(status.success() && report["holds"] == true, "{status}: {report} {}", said(words, "err"));
+    let last =
+        said(words, "err").lines().rfind(|line| line.contains("of tape")).unwrap_or_default().to_owned();
+    assert!(last.ends_with("0 lost, 0 doubled"), "{last}");
+}
+
+#[tokio::test]
+async fn a_small_disk_fills_up_and_grows() {
+    let Some(disk) = SmallDisk::mount(SMALL) else { return };
+    let words = tempfile::tempdir().unwrap();
+    let child = demo(&disk.0.path().join("data"), words.path());
+    let complaints = ["detection failed: the disk is full", "settlement failed: the disk is full"];
+    recovers(child, words.path(), complaints, || {
+        let grown = Command::new("mount").args(["-o", LARGER]).arg(disk.0.path()).output().unwrap();
+        assert!(grown.status.success(), "{}", String::from_utf8_lossy(&grown.stderr));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_limit_of_file_sizes_is_reached_and_lifted() {
+    let words = tempfile::tempdir().unwrap();
+    let data = words.path().join("data");
+    let child = demo(&data, words.path());
+    let pid = Pid::from_child(&child.0);
+    let limit = |current| prlimit(Some(pid), Resource::Fsize, Rlimit { current, maximum: None }).unwrap();
+    let before = limit(Some(SMALL));
+    // A write beyond the limit is an IO error for the database: the outcome counts as unknown.
+    let complaints = ["answer to commit 1 was lost", "settlement failed: the outcome of a commit is unknown"];
+    recovers(child, words.path(), complaints, || {
+        prlimit(Some(pid), Resource::Fsize, before).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_disk_without_room_for_a_start_is_named() {
+    let Some(disk) = SmallDisk::mount(64 * 1024) else { return };
+    let words = tempfile::tempdir().unwrap();
+    let mut child = demo(&disk.0.path().join("data"), words.path());
+    until("its end", words.path(), || child.0.try_wait().unwrap().is_some()).await;
+    assert!(!child.0.wait().unwrap().success());
+    let error = said(words.path(), "err");
+    assert!(error.contains("disk is full"), "{error}");
+}
