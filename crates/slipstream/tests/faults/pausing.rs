@@ -91,12 +91,17 @@ async fn a_paused_exit_waits_and_is_sold_after_resuming() {
     until("the exit is signed", async || scene.gate.signed.is_reached()).await;
     command(&scene, Request::Pause(scene.relationship(0).await)).await;
     scene.gate.signed.open();
-    let passed = scene.gate.signed.passed();
-    // Preparing it again shows that the first signature was thrown away.
-    until("the exit is tried again", async || scene.gate.signed.passed() > passed).await;
+    // The signature is thrown away and the intent ends; the exit is looked at again.
+    let exit = scene.decisions().await.last().and_then(|record| record.intent).expect("an intent");
+    until("the exit ended", async || {
+        let ends = scene.store.ends_of(&[exit]).await.expect("ends");
+        ends.iter().any(|end| end.reason == EndReason::Blocked)
+    })
+    .await;
     assert_eq!(scene.orders().await.len(), 1, "only the buy");
     assert_eq!(scene.seen().len(), 1);
     command(&scene, Request::Resume(scene.relationship(0).await)).await;
+    until("the shares are sold", async || scene.has(0).await.shares == Shares::ZERO).await;
     scene.settled().await;
     assert_eq!(scene.states().await, [OrderState::Confirmed; 2]);
     assert_eq!(scene.has(0).await.shares, Shares::ZERO);
