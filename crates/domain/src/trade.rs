@@ -267,6 +267,8 @@ impl TradeGroup {
         for other in related.iter_mut().filter(|other| self.may_be(other)) {
             let taken = other.surplus().min(rise.less(swallowed));
             if taken.is_positive() {
+                // It is this trade under another hash: exits count its copies from the same block.
+                other.block = other.block.or(self.block);
                 other.given = other.given.plus(taken)?;
                 swallowed = swallowed.plus(taken)?;
             }
@@ -324,10 +326,12 @@ mod tests {
         old.take_parts(&mut []).unwrap();
         let mut new = group(2);
         new.chain = Some(shares(10));
+        new.block = Some(7);
         let mut related = [old];
         let parts = new.take_parts(&mut related).unwrap();
         assert_eq!(parts.iter().map(|part| part.kind).collect::<Vec<_>>(), [PartKind::Settling]);
         assert_eq!(related[0].surplus(), Shares::ZERO);
+        assert_eq!(related[0].block, new.block);
         let mut third = group(3);
         third.chain = Some(shares(10));
         assert_eq!(third.take_parts(&mut related).unwrap()[0].kind, PartKind::Trade);

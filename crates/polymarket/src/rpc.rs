@@ -219,8 +219,8 @@ fn hex_number(number: i64) -> String {
     format!("{:#x}", number.max(0))
 }
 
-/// JSON-RPC 2.0: the server failed, the request may be fine.
-const INTERNAL_ERROR: i64 = -32603;
+/// JSON-RPC 2.0: the request itself is wrong (not JSON-RPC, no such method, wrong parameters).
+const WRONG_REQUEST: [i64; 3] = [-32600, -32601, -32602];
 
 fn refusal(method: &str, error: &RpcError) -> VenueError {
     let (what, text) = (method.to_owned(), error.message.to_ascii_lowercase());
@@ -228,10 +228,16 @@ fn refusal(method: &str, error: &RpcError) -> VenueError {
         return VenueError::RateLimited { what, retry_after: None };
     }
     let reason = format!("{} ({})", shorten(&error.message), error.code);
-    match error.code {
-        INTERNAL_ERROR => VenueError::Unavailable { what, reason },
-        _ => VenueError::Refused { what, reason },
-    }
+    let for_good = WRONG_REQUEST.contains(&error.code) || is_pruned(&text) || is_too_large(&text);
+    // Everything else may pass: a node behind its siblings does not know the newest block yet.
+    if for_good { VenueError::Refused { what, reason } } else { VenueError::Unavailable { what, reason } }
+}
+
+/// How nodes word it that they no longer keep the state of a block.
+fn is_pruned(lower: &str) -> bool {
+    ["missing trie node", "pruned", "state is not available", "historical state", "archive"]
+        .iter()
+        .any(|part| lower.contains(part))
 }
 
 /// How the large providers word it that a log query should be smaller.

@@ -221,7 +221,9 @@ pub struct ExitHolder {
     /// Shares held.
     pub held: Shares,
     /// Copied buys that filled something, by intent. A buy whose group has no block yet is later than
-    /// every factor (`i64::MAX`): its block is known before the block of any later sale.
+    /// every factor (`i64::MAX`): its block is known before the block of any later sale is decided, because
+    /// the chain shows its transaction, or another that inherits it, or it becomes a phantom with the block
+    /// of its time.
     pub buys: Vec<CopiedBuy>,
     /// Shares that open exit intents (those with a work row) may still sell: for each, its amount less
     /// what it filled.

@@ -70,13 +70,14 @@ impl Watcher {
         position: i64,
         head: BlockHeader,
     ) -> Result<Option<Batch>, WatcherError> {
-        if head.number - position > limits::BLOCKS_PER_STEP {
+        // Before anything is read on: what we read last may have been replaced while we were away.
+        let (from, orphaned) = self.fork_point(chain, position).await?;
+        if orphaned.is_empty() && head.number - position > limits::BLOCKS_PER_STEP {
             let finalized = self.call("finalized", chain.finalized()).await?;
             if finalized.number > position {
                 return self.catch_up(chain, position, finalized).await.map(Some);
             }
         }
-        let (from, orphaned) = self.fork_point(chain, position).await?;
         if head.number < from && orphaned.is_empty() {
             return Ok(None);
         }
@@ -123,10 +124,12 @@ impl Watcher {
                 None => orphaned.push(known.hash),
             }
         }
-        if orphaned.is_empty() {
-            return Ok((position + 1, orphaned));
+        match self.headers.front() {
+            None => Ok((position + 1, orphaned)),
+            // So few headers begin at the first start: nothing was decided below them.
+            Some(first) if self.headers.len() < limits::REORG_DEPTH / 2 => Ok((first.number, orphaned)),
+            Some(_) => Err(WatcherError::ReorganisedTooDeep(orphaned.len())),
         }
-        Err(WatcherError::ReorganisedTooDeep(orphaned.len()))
     }
 
     /// Below the finalized block nothing is reorganised: a range of logs is enough.
@@ -194,7 +197,7 @@ impl Watcher {
         let factors = self.moved_sales(&parts, &groups).await?;
         let gone = orphaned_fills.iter().filter_map(|fill| fill.group).map(|key| (key.leader, key.token));
         let moved = factors.iter().map(|(leader, token, _)| (*leader, *token)).chain(gone).collect();
-        commit.exit_notes = self.moved_exits(moved, now).await?;
+        commit.exit_notes = self.exit_notes(moved, now).await?;
         commit.factors.extend(factors);
         self.commit_parts(commit, pending).await?;
         self.advance_headers(&batch);
@@ -228,15 +231,15 @@ impl Watcher {
         Ok(factors)
     }
 
-    /// Exits of tokens whose trades left their blocks are looked at again: what followers should hold may
-    /// have changed.
-    async fn moved_exits(
+    /// Exits of tokens whose trades are in other blocks than before are looked at again: what followers should
+    /// hold may have changed.
+    pub(super) async fn exit_notes(
         &self,
-        moved: BTreeSet<(LeaderId, TokenId)>,
+        tokens: BTreeSet<(LeaderId, TokenId)>,
         now: Timestamp,
     ) -> Result<Vec<ExitNote>, WatcherError> {
         let mut notes = Vec::new();
-        for (leader, token) in moved {
+        for (leader, token) in tokens {
             for holder in self.store.exit_basis(leader, token).await?.holders {
                 let following = self.following.as_ref();
                 let known = following.and_then(|known| known.relationship(leader, holder.relationship));
@@ -343,6 +346,11 @@ impl Watcher {
         while self.headers.len() > limits::REORG_DEPTH {
             self.headers.pop_front();
         }
+    }
+
+    /// Height of the newest block we keep that is not later than a moment.
+    pub(super) fn height_at(&self, moment: Timestamp) -> Option<i64> {
+        self.headers.iter().rev().find(|header| header.time <= moment).map(|header| header.number)
     }
 
     pub(super) fn header_at(&self, number: i64) -> Option<&BlockHeader> {

@@ -1,5 +1,7 @@
 //! Judging groups: final, dust, phantom.
 
+use std::collections::BTreeSet;
+
 use domain::{Timestamp, trade::PHANTOM_AFTER};
 use tracing::warn;
 
@@ -39,11 +41,15 @@ impl Watcher {
         let mut commit =
             DetectionCommit { cursors: vec![(Source::Finalized, height)], ..DetectionCommit::default() };
         let mut pending = Vec::new();
+        let mut phantoms = BTreeSet::new();
         for mut group in groups {
             let before = group;
             let in_final_block = group.chain.is_some() && group.block.is_some_and(|block| block <= height);
             let dust = if in_final_block { group.finalize()? } else { None };
             if !in_final_block && group.expire(head_time) {
+                // Followers may hold copies of it: later sales of the leader count for them.
+                group.block = group.block.or_else(|| self.height_at(group.traded_at));
+                phantoms.insert((group.key.leader, group.key.token));
                 commit.events.push(phantom(&group, now));
             }
             if let Some(part) = dust {
@@ -54,6 +60,7 @@ impl Watcher {
                 commit.groups.push(group);
             }
         }
+        commit.exit_notes = self.exit_notes(phantoms, now).await?;
         let judged = !commit.groups.is_empty();
         self.commit_parts(commit, pending).await?;
         self.finalized = Some(height);

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    OrderId, Shares, Side, TokenId,
+    OrderId, Side, TokenId,
     decide::Verdict,
-    exits::{exit_target, shares_to_sell},
     ids::{IntentId, RelationshipId},
     lifecycle::{Filled, OrderAlarm},
     money::{LOT, ONE},
@@ -16,14 +15,15 @@ use engine::{
     orders::booked_so_far,
     ports::{
         execution::{Intent, OrderRecord},
-        following::{Leader, RelationshipStatus},
+        following::Leader,
         reports::{DecisionRecord, IntentEnd},
         store::{EventKind, Store, StoreResult},
     },
 };
 
 use super::{
-    scenario::{MINIMUM, Scenario, follower_wallet, leader_wallet, token},
+    exits,
+    scenario::{Scenario, follower_wallet, leader_wallet, token},
     venue::VenueLine,
     world::World,
 };
@@ -83,7 +83,7 @@ pub fn judge(world: &World, scenario: &Scenario) -> StoreResult<Judgement> {
     block_on(books_are_clear(world, &stored, &mut broken))?;
     copies_are_bounded(world, scenario, &stored, &lines, &mut broken);
     exits_are_bounded(world, scenario, &stored, &lines, &mut broken);
-    block_on(exits_converge(world, scenario, &mut broken))?;
+    block_on(exits::converge(world, scenario, &stored.attempts, &mut broken))?;
     block_on(money_is_there(world, scenario, &stored, &mut broken))?;
     let most = 2 * stored.intents.len() + 2;
     if world.doorbell.longest() > most {
@@ -391,43 +391,6 @@ async fn money_is_there(
         }
         if account.cash.0 != expected {
             broken.push(format!("{}: has {}, should have {expected}", account.label, account.cash.0));
-        }
-    }
-    Ok(())
-}
-
-/// Followers hold no more than the share of their copies that their leader kept, wherever somebody buys it,
-/// and what the leader kept is what the chain says.
-async fn exits_converge(world: &World, scenario: &Scenario, broken: &mut Vec<String>) -> StoreResult<()> {
-    let relationships = world.store.relationships(None).await?;
-    for (follower, (_, relationship)) in scenario.followers.iter().zip(&world.relationships) {
-        let Some(known) = relationships.iter().find(|known| known.id == *relationship) else { continue };
-        let follows = follower.policy.follow_exits && known.status == RelationshipStatus::Active;
-        for token in scenario.tokens.iter().map(|number| token(*number)) {
-            let basis = world.store.exit_basis(known.leader, token).await?;
-            let wallet = leader_wallet(follower.leader);
-            for factor in basis.factors.iter().filter(|_| scenario.reads_chain) {
-                let true_ones = (
-                    world.venue.balance_at(wallet, token, factor.block - 1),
-                    world.venue.balance_at(wallet, token, factor.block),
-                );
-                if (factor.before, factor.after) != true_ones {
-                    broken
-                        .push(format!("the leader kept {factor:?} of {token}, the chain has {true_ones:?}"));
-                }
-            }
-            let Some(holder) = basis.holders.iter().find(|holder| holder.relationship == *relationship)
-            else {
-                continue;
-            };
-            let target = exit_target(&holder.buys, &basis.factors).unwrap_or(holder.held);
-            let left = shares_to_sell(holder.held, target, Shares::ZERO);
-            if follows && left >= MINIMUM && world.venue.buys(token) {
-                broken.push(format!(
-                    "relationship {relationship}: holds {}, should hold {target} of {token}",
-                    holder.held
-                ));
-            }
         }
     }
     Ok(())

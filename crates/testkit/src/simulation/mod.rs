@@ -5,6 +5,7 @@
 //! breaks on purpose it breaks in wrappers around ports.
 
 pub mod doorbell;
+mod exits;
 pub mod explorer;
 pub mod faulty;
 pub mod histories;

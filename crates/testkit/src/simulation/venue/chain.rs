@@ -1,6 +1,10 @@
 //! The venue's chain: blocks on virtual time, finality, reorganisations.
 
-use std::{collections::HashSet, hash::Hasher, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    hash::Hasher,
+    time::Duration,
+};
 
 use domain::{Address, Hash, Shares, Side, Timestamp, TokenId, TxHash};
 use engine::ports::venue::{BlockHeader, ChainEvent, ChainEventKind, ChainFill};
@@ -188,6 +192,15 @@ impl Chain {
         let has = |block: &&Block| block.fills.iter().any(|settling| settling.tx == tx);
         let number = self.blocks.iter().rev().find(has)?.header.number;
         Some((number, number <= self.finalized().number))
+    }
+
+    /// Heights of the blocks in which a wallet sold a token.
+    pub fn sale_heights(&self, wallet: Address, token: TokenId) -> BTreeSet<i64> {
+        let sells = |settling: &Settling| {
+            (settling.fill.wallet, settling.fill.token, settling.fill.side) == (wallet, token, Side::Sell)
+        };
+        let blocks = self.blocks.iter().filter(|block| block.fills.iter().any(sells));
+        blocks.map(|block| block.header.number).collect()
     }
 
     /// Change of a wallet's shares of a token by the canonical fills up to a height.

@@ -9,7 +9,7 @@ mod model;
 mod ports;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -239,6 +239,21 @@ impl Venue {
     #[must_use]
     pub fn balance_at(&self, wallet: Address, token: TokenId, height: i64) -> Shares {
         self.now().balance(wallet, token, height)
+    }
+
+    /// Heights of the canonical blocks in which a wallet sold a token.
+    #[must_use]
+    pub fn sale_heights(&self, wallet: Address, token: TokenId) -> BTreeSet<i64> {
+        self.now().chain.sale_heights(wallet, token)
+    }
+
+    /// Height of the canonical block with a leader's trade, named by either of its transactions.
+    #[must_use]
+    pub fn height_of_trade(&self, tx: TxHash) -> Option<i64> {
+        let state = self.now();
+        let (_, _, settled) =
+            state.happened.iter().find(|(_, announced, settled)| [*announced, *settled].contains(&tx))?;
+        state.chain.place_of(*settled).map(|(height, _)| height)
     }
 
     /// Whether somebody really buys a token now.

@@ -1,0 +1,87 @@
+//! The judge of exits: what followers should hold, computed from the venue's own books.
+
+use std::collections::BTreeSet;
+
+use domain::{
+    Address, Rounding, Shares, Side, TokenId,
+    ids::RelationshipId,
+    money::{LOT, mul_div},
+};
+use engine::ports::{
+    execution::{IntentCause, OrderRecord},
+    following::RelationshipStatus,
+    store::StoreResult,
+};
+
+use super::{
+    scenario::{MINIMUM, Scenario, leader_wallet, token},
+    world::World,
+};
+
+/// Followers hold no more than the share of their copies that their leader kept, wherever somebody buys it,
+/// and what the store says the leader kept is what the chain says.
+pub(super) async fn converge(
+    world: &World,
+    scenario: &Scenario,
+    attempts: &[OrderRecord],
+    broken: &mut Vec<String>,
+) -> StoreResult<()> {
+    if !scenario.reads_chain {
+        return Ok(());
+    }
+    let relationships = world.store.relationships(None).await?;
+    let positions = world.store.positions(None).await?;
+    for (follower, (_, relationship)) in scenario.followers.iter().zip(&world.relationships) {
+        let Some(known) = relationships.iter().find(|known| known.id == *relationship) else { continue };
+        let follows = follower.policy.follow_exits && known.status == RelationshipStatus::Active;
+        let wallet = leader_wallet(follower.leader);
+        for token in scenario.tokens.iter().map(|number| token(*number)) {
+            for factor in world.store.exit_basis(known.leader, token).await?.factors {
+                let kept = [factor.block - 1, factor.block]
+                    .map(|block| world.venue.balance_at(wallet, token, block));
+                if [factor.before, factor.after] != kept {
+                    broken.push(format!("the leader kept {factor:?} of {token}, the chain has {kept:?}"));
+                }
+            }
+
+            let held = positions.iter().find(|row| row.relationship == *relationship && row.token == token);
+            let held = held.map_or(Shares::ZERO, |row| row.position.shares);
+            let target = should_hold(world, attempts, *relationship, wallet, token);
+            if follows && held.less(target).floor_to(LOT) >= MINIMUM && world.venue.buys(token) {
+                broken.push(format!(
+                    "relationship {relationship}: holds {held}, should hold {target} of {token}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every copied buy, times what the leader kept over each later block in which it sold. A trade that never
+/// reached the chain is kept whole: what should become of its copies is the engine's choice.
+fn should_hold(
+    world: &World,
+    attempts: &[OrderRecord],
+    relationship: RelationshipId,
+    wallet: Address,
+    token: TokenId,
+) -> Shares {
+    let sales: BTreeSet<i64> = world.venue.sale_heights(wallet, token);
+    let buys = attempts.iter().filter(|record| {
+        let intent = &record.intent;
+        (intent.relationship, intent.token, intent.side) == (relationship, token, Side::Buy)
+    });
+    buys.map(|record| {
+        let IntentCause::Trade { key, .. } = record.intent.cause;
+        let bought_at = world.venue.height_of_trade(key.tx).unwrap_or(i64::MAX);
+        sales.range(bought_at.saturating_add(1)..).fold(record.booked.shares, |kept, block| {
+            let before = world.venue.balance_at(wallet, token, block - 1);
+            let after = world.venue.balance_at(wallet, token, *block);
+            if after >= before {
+                return kept;
+            }
+            mul_div(kept.0, after.0.max(0), before.0, Rounding::Down).map_or(kept, Shares)
+        })
+    })
+    .sum()
+}
