@@ -1,6 +1,7 @@
 //! Who begins to follow inside a second. Blocks and the history tell whole seconds, an enrolment has
 //! microseconds: what happened before it is never copied, and of what happened after it only trades of the
-//! same second are missed, because nobody can tell on which side of it they were.
+//! same second are missed, because nobody can tell on which side of it they were. And watchers that are late or
+//! were away: they read what happened meanwhile, as it stands now.
 
 #![cfg(test)]
 
@@ -13,6 +14,7 @@ use domain::{
 use engine::{
     market_cache::MarketCache,
     ports::{
+        detection::Detection as _,
         following::{AccountMode, Following as _, NewAccount, NewRelationship},
         reports::Reports as _,
         store::InstanceId,
@@ -86,6 +88,7 @@ enum Sources {
 
 struct Scene {
     clock: Arc<VirtualClock>,
+    venue: Arc<Venue>,
     store: Arc<MemoryStore>,
     watcher: Watcher,
 }
@@ -117,12 +120,12 @@ impl Scene {
             queue: Doorbell::new(clock.clone()),
             chain: (!matches!(sources, Sources::History)).then_some(chain),
             history: (!matches!(sources, Sources::Chain)).then(|| venue.clone() as _),
-            markets: Arc::new(MarketCache::new(venue, store.clone(), clock.clone())),
+            markets: Arc::new(MarketCache::new(venue.clone(), store.clone(), clock.clone())),
             clock: clock.clone(),
             instance: InstanceId("the watcher".to_owned()),
             history_every: Duration::ZERO,
         });
-        Self { clock, store, watcher }
+        Self { clock, venue, store, watcher }
     }
 
     /// Lets the watcher work until a moment.
@@ -213,4 +216,64 @@ fn a_first_start_just_after_the_enrolment() {
             expect(&scene, enrolled, &format!("{sources:?}, first start"));
         }
     }
+}
+
+/// Followers enrolled, and the watcher first came much later: trades in between were decided from the history,
+/// called phantoms because their blocks were never read, and swallowed the trades after them.
+#[test]
+fn a_first_start_long_after_the_enrolment() {
+    for sources in [Sources::Chain, Sources::History, Sources::Both] {
+        let mut scene = Scene::new(sources);
+        let enrolled = 5 * SECOND;
+        scene.clock.advance(start_plus(enrolled).since(scene.clock.now()));
+        scene.enrol();
+        scene.clock.advance(Duration::from_secs(6));
+        scene.watch_until(start_plus(40 * SECOND));
+        expect(&scene, enrolled, &format!("{sources:?}, late first start"));
+    }
+}
+
+/// The newest blocks were replaced while the watcher was away for more blocks than one step reads: it caught up
+/// from a tip that no longer stood, and what it had read of it counted for ever.
+#[test]
+fn a_reorganisation_while_the_watcher_is_away() {
+    let mut scene = Scene::new(Sources::Chain);
+    scene.enrol();
+    scene.watch_until(start_plus(13 * SECOND));
+    scene.venue.reorganise(3);
+    scene.clock.advance(Duration::from_secs(300));
+    scene.watch_until(start_plus(330 * SECOND));
+    let groups = block_on(scene.store.newest_groups(100)).unwrap();
+    assert_eq!(groups.len(), 10, "every trade of the leader");
+    for group in groups {
+        let tx = group.key.tx;
+        assert_eq!(group.block, scene.venue.height_of_trade(tx), "the block of {tx}");
+        let fills = block_on(scene.store.group_with_fills(group.key)).unwrap().unwrap().1;
+        let blocks: Vec<_> = fills.iter().map(|fill| Some(fill.block)).collect();
+        assert_eq!(blocks, [group.block], "canonical fills of {tx}");
+    }
+}
+
+/// Without a chain the balances around a sale are counted back from the position of now: of two sales read at
+/// once each was taken for the last one, and followers sold too much.
+#[test]
+fn two_sales_read_at_once_without_a_chain() {
+    let mut scene = Scene::new(Sources::History);
+    for second in [30, 32] {
+        scene.venue.plan_trade(LeaderTrade {
+            at: start_plus(second * SECOND),
+            wallet: leader_wallet(1),
+            token: token(7),
+            side: Side::Sell,
+            fills: vec![fill(1_600, 49)],
+            shown_at: Some(start_plus(34 * SECOND)),
+            dropped: false,
+        });
+    }
+    scene.enrol();
+    scene.watch_until(start_plus(60 * SECOND));
+    let leader = block_on(scene.store.leaders()).unwrap()[0].id;
+    let factors = block_on(scene.store.exit_basis(leader, token(7))).unwrap().factors;
+    let kept: Vec<_> = factors.iter().map(|factor| (factor.before.0 / ONE, factor.after.0 / ONE)).collect();
+    assert_eq!(kept, [(4_000, 2_400), (2_400, 800)]);
 }

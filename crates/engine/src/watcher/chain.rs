@@ -51,16 +51,30 @@ impl Watcher {
         Ok(true)
     }
 
-    /// A first start takes the head as its baseline and copies nothing old.
+    /// A first start copies nothing old: it reads on from the last block before anybody followed a leader, but
+    /// from no further back than one step reads.
     async fn begin_at(&mut self, head: BlockHeader) -> Result<(), WatcherError> {
-        info!(block = head.number, "first start: reading from block {} on", head.number);
+        let Some(chain) = self.chain.clone() else { return Ok(()) };
+        let baseline = self.following().await?.leaders().map(|leader| leader.baseline).min();
+        let mut first = head;
+        while baseline.is_some_and(|baseline| first.time >= baseline)
+            && head.number - first.number < limits::BLOCKS_PER_STEP
+        {
+            let Some(parent) = self.call("header", chain.header(first.number - 1)).await? else { break };
+            if parent.hash != first.parent {
+                // The chain changed under our reading; the next step begins again.
+                return Ok(());
+            }
+            first = parent;
+        }
+        info!(block = first.number, "first start: reading on from block {}", first.number);
         let commit = DetectionCommit {
-            headers: vec![head],
-            cursors: vec![(Source::Chain, head.number)],
+            headers: vec![first],
+            cursors: vec![(Source::Chain, first.number)],
             ..DetectionCommit::default()
         };
         self.commit_parts(commit, Vec::new()).await?;
-        self.headers = [head].into();
+        self.headers = [first].into();
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use domain::{
     exits::{ExitFactor, exit_target},
     ids::{LeaderId, RelationshipId},
     skip::SkipReason,
-    trade::{GroupKey, Part, PartKind, TradeGroup},
+    trade::{GroupKey, Part, PartKind, SURPLUS_WINDOW, TradeGroup},
 };
 use futures_util::future::join;
 use tracing::{info, warn};
@@ -191,10 +191,39 @@ impl Watcher {
             return Err(VenueError::Refused { what: "balances".to_owned(), reason: "no source".to_owned() });
         };
         let held = venue_call(clock, "positions", limit, history.positions(wallet)).await?;
-        let after =
-            held.iter().find(|(token, _)| *token == key.token).map_or(Shares::ZERO, |(_, shares)| *shares);
-        let before = Shares(after.0.saturating_add(group.quantity().shares.0));
-        Ok(ExitFactor { block, before, after })
+        let now = held.iter().find(|(token, _)| *token == key.token).map_or(Shares::ZERO, |(_, held)| *held);
+        self.factor_from_position(group, block, now).await
+    }
+
+    /// Counts back from what the leader holds now over the trades after `block` that are known, and over those
+    /// of the block itself.
+    async fn factor_from_position(
+        &self,
+        group: &TradeGroup,
+        block: i64,
+        now: Shares,
+    ) -> Result<ExitFactor, VenueError> {
+        let key = group.key;
+        let sides = [Side::Buy, Side::Sell].map(|side| GroupKey { side, ..key });
+        let since = self.clock.now().minus(SURPLUS_WINDOW);
+        let unread = |error: StoreError| VenueError::Unavailable {
+            what: "trades of the leader".to_owned(),
+            reason: error.to_string(),
+        };
+        let mut known = self.store.groups(&sides, since).await.map_err(unread)?;
+        // The group itself may be on its way into the store.
+        known.retain(|other| other.key != key);
+        known.push(*group);
+        let sold = |wanted: &dyn Fn(i64) -> bool| -> i64 {
+            let of_blocks = known.iter().filter(|other| other.block.is_some_and(wanted));
+            of_blocks.fold(0, |sum, other| match other.key.side {
+                Side::Sell => sum.saturating_add(other.quantity().shares.0),
+                Side::Buy => sum.saturating_sub(other.quantity().shares.0),
+            })
+        };
+        let after = now.0.saturating_add(sold(&|other| other > block)).max(0);
+        let before = after.saturating_add(sold(&|other| other == block)).max(0);
+        Ok(ExitFactor { block, before: Shares(before), after: Shares(after) })
     }
 
     /// Commits `base` with the first chunk of each part's decisions; parts that need more chunks stay

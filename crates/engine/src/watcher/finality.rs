@@ -50,7 +50,9 @@ impl Watcher {
                 // Followers may hold copies of it: later sales of the leader count for them.
                 group.block = group.block.or_else(|| self.height_at(group.traded_at));
                 phantoms.insert((group.key.leader, group.key.token));
-                commit.events.push(phantom(&group, now));
+                if group.parts > 0 {
+                    commit.events.push(phantom(&group, now));
+                }
             }
             if let Some(part) = dust {
                 let (prepared, _) = self.prepare(part, &group, false, false).await?;

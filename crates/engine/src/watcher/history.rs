@@ -56,8 +56,10 @@ impl Watcher {
         let alone = self.chain.is_none();
         set.apply_history(leader.id, responses, leader.baseline, alone, now)?;
         let managed = !self.store.accounts_of_wallets(&[leader.wallet]).await?.is_empty();
+        let oldest = self.headers.front().map(|header| header.time);
         let parts = set.take_parts(|group, related| {
-            alone || (decides_from_history(group, managed) && !may_be_known(group, related))
+            let known = oldest.is_none_or(|oldest| group.traded_at >= oldest);
+            alone || (known && decides_from_history(group, managed) && !may_be_known(group, related))
         })?;
         let changed = set.changed();
         if changed.is_empty() && position == Some(cursor) {
@@ -75,7 +77,8 @@ impl Watcher {
     }
 }
 
-/// With a chain, hints decide entries only: an exit needs balances at a block. A wallet that is ours is
+/// With a chain, hints decide entries only, and none older than the blocks we keep: an exit needs balances at a
+/// block, and what is older was read there or is of the time before we began. A wallet that is ours is
 /// decided from chain logs alone, because only they name the order.
 fn decides_from_history(group: &TradeGroup, managed: bool) -> bool {
     group.key.side == Side::Buy && !managed
