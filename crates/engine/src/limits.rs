@@ -22,6 +22,8 @@ pub const EXIT_RESEND: Duration = Duration::from_secs(5);
 pub const UNSEEN_AFTER: Duration = Duration::from_secs(120);
 /// A gap between two negative look-ups longer than this counts only this much.
 pub const UNSEEN_STEP: Duration = Duration::from_secs(15);
+/// A head of the chain that has not risen for this long proves nothing about what is in no block.
+pub const HEAD_STALLED_AFTER: Duration = Duration::from_secs(60);
 /// Deadline of building and signing a batch, credentials included.
 pub const PREPARE_DEADLINE: Duration = Duration::from_secs(10);
 /// Deadline of one post.
@@ -53,7 +55,7 @@ pub const LATE_BYTES: Duration = Duration::from_secs(60);
 /// An exit that could not be carried out is looked at again after this, then after twice as long …
 pub const REVISIT_FIRST: Duration = Duration::from_secs(1);
 /// … and at last this often, until followers hold what they should.
-pub const REVISIT_LAST: Duration = Duration::from_secs(300);
+pub const REVISIT_LAST: Duration = Duration::from_secs(120);
 /// While an order of the token is open, an exit is looked at again after this.
 pub const REVISIT_OPEN: Duration = Duration::from_secs(2);
 /// An exit that the user's pause or a hold stops is looked at again after this.

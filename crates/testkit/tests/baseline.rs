@@ -18,7 +18,7 @@ use engine::{
         following::{AccountMode, Following as _, NewAccount, NewRelationship},
         reports::Reports as _,
         store::InstanceId,
-        venue::{BlockHeader, ChainEvent, ChainReader, VenueError},
+        venue::{BlockHeader, ChainEvent, ChainReader, HistoryResponse, TradeHistory, VenueError},
     },
     watcher::{Watcher, WatcherPorts},
 };
@@ -96,6 +96,10 @@ struct Scene {
 impl Scene {
     /// A leader who buys once in each of ten blocks, the k-th of them 2k + 0.7 s after the start.
     fn new(sources: Sources) -> Self {
+        Self::with_history(sources, None)
+    }
+
+    fn with_history(sources: Sources, history: Option<Arc<dyn TradeHistory>>) -> Self {
         let clock = VirtualClock::new(start_plus(LATE));
         let venue = Venue::new(clock.clone(), VenueModel::PLAIN);
         venue.open(market(7).unwrap());
@@ -119,7 +123,8 @@ impl Scene {
             store: store.clone(),
             queue: Doorbell::new(clock.clone()),
             chain: (!matches!(sources, Sources::History)).then_some(chain),
-            history: (!matches!(sources, Sources::Chain)).then(|| venue.clone() as _),
+            history: (!matches!(sources, Sources::Chain))
+                .then(|| history.unwrap_or_else(|| venue.clone() as _)),
             markets: Arc::new(MarketCache::new(venue.clone(), store.clone(), clock.clone())),
             clock: clock.clone(),
             instance: InstanceId("the watcher".to_owned()),
@@ -252,6 +257,29 @@ fn a_reorganisation_while_the_watcher_is_away() {
         let blocks: Vec<_> = fills.iter().map(|fill| Some(fill.block)).collect();
         assert_eq!(blocks, [group.block], "canonical fills of {tx}");
     }
+}
+
+/// A history that never answers.
+struct Silent;
+
+#[async_trait]
+impl TradeHistory for Silent {
+    async fn activity(&self, _: Address, _: Timestamp) -> Result<Vec<HistoryResponse>, VenueError> {
+        std::future::pending().await
+    }
+
+    async fn positions(&self, _: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
+        std::future::pending().await
+    }
+}
+
+/// A silent history held up every step by its deadline, and with it what the chain tells.
+#[test]
+fn a_silent_history_holds_nothing_up() {
+    let mut scene = Scene::with_history(Sources::Both, Some(Arc::new(Silent)));
+    scene.enrol();
+    scene.watch_until(start_plus(3 * SECOND));
+    assert_eq!(scene.copied(), [2], "copied within a second of its block");
 }
 
 /// Without a chain the balances around a sale are counted back from the position of now: of two sales read at

@@ -1,9 +1,14 @@
 //! Reading the venue's public history: fills gaps, and is the only source without a chain.
 
+use std::sync::PoisonError;
+
 use domain::{Side, money::LOT, trade::TradeGroup};
 
-use super::{Watcher, WatcherError, groups};
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+
+use super::{HistoryAnswer, Watcher, WatcherError, groups};
 use crate::{
+    deadline::venue_call,
     limits,
     ports::{
         detection::{DetectionCommit, Source},
@@ -13,33 +18,41 @@ use crate::{
 };
 
 impl Watcher {
-    /// Asks for every leader whose turn has come. Returns whether anything new was found.
+    /// Asks for every leader whose turn has come, and takes what was answered. A source that is slow or silent
+    /// holds nothing else up: its answer is taken in a later step. Returns whether anything new was found.
     pub(super) async fn history_step(&mut self) -> Result<bool, WatcherError> {
         let Some(history) = self.history.clone() else { return Ok(false) };
         let uptime = self.clock.uptime();
-        let due: Vec<Leader> = self
-            .following()
-            .await?
-            .leaders()
-            .cloned()
-            .collect::<Vec<_>>()
-            .into_iter()
-            .filter(|leader| {
-                self.asked_history
-                    .get(&leader.id)
-                    .is_none_or(|asked| uptime.saturating_sub(*asked) >= self.history_every)
-            })
-            .collect();
-        let mut found = false;
-        for leader in due {
+        let leaders: Vec<Leader> = self.following().await?.leaders().cloned().collect();
+        for leader in leaders {
+            let asked = self.asked_history.get(&leader.id);
+            if asked.is_some_and(|asked| uptime.saturating_sub(*asked) < self.history_every)
+                || self.asking.contains(&leader.id)
+            {
+                continue;
+            }
             self.asked_history.insert(leader.id, uptime);
             let position = self.store.cursor(Source::History(leader.id)).await?;
             let newest = position.map_or(leader.baseline, domain::Timestamp::from_seconds);
             let since = newest.minus(limits::HISTORY_OVERLAP).max(leader.baseline);
-            let responses = self.call("history", history.activity(leader.wallet, since)).await?;
-            found |= self.take_history(&leader, position, &responses).await?;
+            let (history, clock) = (history.clone(), self.clock.clone());
+            self.asking.insert(leader.id);
+            self.answers().push(Box::pin(async move {
+                let ask = history.activity(leader.wallet, since);
+                let answer = venue_call(clock.as_ref(), "history", limits::LOOK_UP_DEADLINE, ask).await;
+                (leader, position, answer)
+            }));
+        }
+        let mut found = false;
+        while let Some(Some((leader, position, answer))) = self.answers().next().now_or_never() {
+            self.asking.remove(&leader.id);
+            found |= self.take_history(&leader, position, &answer?).await?;
         }
         Ok(found)
+    }
+
+    fn answers(&mut self) -> &mut FuturesUnordered<HistoryAnswer> {
+        self.answers.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn take_history(

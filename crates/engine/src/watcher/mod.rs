@@ -13,7 +13,8 @@ mod revisits;
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
-    sync::Arc,
+    pin::Pin,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -24,6 +25,8 @@ use domain::{
     trade::{GroupKey, Part, SURPLUS_WINDOW},
 };
 
+use futures_util::stream::FuturesUnordered;
+
 use crate::{
     limits,
     market_cache::MarketCache,
@@ -32,7 +35,7 @@ use crate::{
         following::Leader,
         queue::Queue,
         store::{InstanceId, Lease, Store, StoreError},
-        venue::{BlockHeader, ChainReader, TradeHistory, VenueError},
+        venue::{BlockHeader, ChainReader, HistoryResponse, TradeHistory, VenueError},
     },
 };
 
@@ -85,6 +88,10 @@ pub struct WatcherPorts {
     pub history_every: Duration,
 }
 
+/// A leader, how far its history was read, and the answer about the rest.
+type HistoryAnswer =
+    Pin<Box<dyn Future<Output = (Leader, Option<i64>, Result<Vec<HistoryResponse>, VenueError>)> + Send>>;
+
 /// A watcher; active while it holds the lease.
 pub struct Watcher {
     store: Arc<dyn Store>,
@@ -112,6 +119,10 @@ pub struct Watcher {
     /// Counts parts in the order they were taken up.
     sequence: u64,
     asked_history: HashMap<LeaderId, Duration>,
+    /// Leaders whose history was asked for and is not answered yet, and the answers to come.
+    asking: BTreeSet<LeaderId>,
+    /// (A lock makes them shareable; nobody shares them.)
+    answers: Mutex<FuturesUnordered<HistoryAnswer>>,
     /// Uptime at which exits were looked at again last.
     revisited: Option<Duration>,
 }
@@ -150,6 +161,8 @@ impl Watcher {
             pending: VecDeque::new(),
             sequence: 0,
             asked_history: HashMap::new(),
+            asking: BTreeSet::new(),
+            answers: Mutex::default(),
             revisited: None,
         }
     }

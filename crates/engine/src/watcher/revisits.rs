@@ -159,6 +159,7 @@ impl Watcher {
         let part = sale.revisit()?;
         let stored = self.revisit_part(part, &sale, now).await?;
         commit.markets.extend(stored.snapshot.market.clone());
+        let resolved = stored.snapshot.market.as_ref().is_some_and(|market| market.payout.is_some());
         let pending = Pending { stored, group: sale, basis, orders: 0, new: false, sequence: self.sequence };
         let following = self.following().await?;
         let decisions = decide_followers(following, &pending, &sellers, now);
@@ -170,7 +171,8 @@ impl Watcher {
                         decision.relationship);
                     commit.decisions.push(decision);
                 }
-                Verdict::Skip(reason) if reason.may_pass() => {}
+                // Resolved shares are redeemed, never sold.
+                Verdict::Skip(reason) if reason.may_pass() && !resolved => {}
                 Verdict::Skip(_) => {
                     let relationship = decision.relationship;
                     let own = commit.revisited.iter_mut().find(|(one, _)| one.relationship == relationship);
@@ -251,7 +253,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_last() {
-        let pauses: Vec<u64> = [0, 1, 2, 8, 9, 40].map(|tries| pause_after(tries).as_secs()).into();
-        assert_eq!(pauses, [1, 2, 4, 256, 300, 300]);
+        let pauses: Vec<u64> = [0, 1, 2, 6, 7, 40].map(|tries| pause_after(tries).as_secs()).into();
+        assert_eq!(pauses, [1, 2, 4, 64, 120, 120]);
     }
 }
