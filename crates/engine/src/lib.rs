@@ -5,6 +5,7 @@
 
 pub mod crash_points;
 pub mod deadline;
+pub mod head_watch;
 pub mod limits;
 pub mod market_cache;
 pub mod orders;

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use crate::{
     crash_points,
     deadline::venue_call,
+    head_watch::HeadWatch,
     limits,
     orders::Learned,
     ports::{
@@ -41,6 +42,8 @@ pub struct Settlement {
     pub markets: Arc<dyn MarketData>,
     /// The chain, to know that its head advances while look-ups are negative.
     pub chain: Option<Arc<dyn ChainReader>>,
+    /// What is known of that head.
+    pub head: HeadWatch,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// What deadlines for sending again are judged by.
@@ -64,7 +67,7 @@ impl Settlement {
             return Ok(0);
         }
         crash_points::reach("settlement.after_claim");
-        let head_moves = self.head_is_fresh().await;
+        let head_moves = self.head_advances().await;
         let learned: Vec<(OrderRecord, Learned)> = stream::iter(due)
             .map(|record| self.resolve(record, head_moves))
             .buffer_unordered(limits::IN_FLIGHT)
@@ -127,10 +130,10 @@ impl Settlement {
 
     /// Negative look-ups count only while the chain's head advances: an order could otherwise settle
     /// unseen. Without a chain the venue's answers are all there is.
-    async fn head_is_fresh(&self) -> bool {
+    async fn head_advances(&self) -> bool {
         let Some(chain) = &self.chain else { return true };
         match venue_call(self.clock.as_ref(), "head", limits::LOOK_UP_DEADLINE, chain.head()).await {
-            Ok(head) => self.clock.now().since(head.time) < Duration::from_secs(60),
+            Ok(head) => self.head.advances(head.number, self.clock.uptime()),
             Err(error) => {
                 warn!(%error, "head of the chain cannot be read; look-ups do not count");
                 false

@@ -12,6 +12,7 @@ use std::{
 
 use domain::Clock;
 use engine::{
+    head_watch::HeadWatch,
     market_cache::MarketCache,
     ports::{
         detection::{Lane, Source},
@@ -295,6 +296,7 @@ async fn settle_loop(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
         markets: Arc::clone(&ports.markets),
         chain: ports.chain.clone(),
         clock: Arc::clone(&ports.clock),
+        head: HeadWatch::default(),
         steady: SteadyTime::default(),
         instance: instance.clone(),
     };

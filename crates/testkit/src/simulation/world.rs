@@ -11,6 +11,7 @@ use domain::{
     ids::{IntentId, OwnerId, RelationshipId},
 };
 use engine::{
+    head_watch::HeadWatch,
     market_cache::MarketCache,
     ports::{
         detection::{Lane, Source},
@@ -391,6 +392,7 @@ async fn settle(ports: Bench, reads_chain: bool) {
         markets: ports.markets,
         chain: reads_chain.then_some(ports.chain),
         clock: clock.clone(),
+        head: HeadWatch::default(),
         steady: SteadyTime::default(),
         instance: ports.instance,
     };

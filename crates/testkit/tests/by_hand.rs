@@ -1,0 +1,265 @@
+//! Worker and settlement driven step by step, against a venue that is slow, silent or forgetful.
+
+#![cfg(test)]
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use domain::{
+    Book, Clock, Market, OrderId, OrderPlan, Side, TokenId, TradingAccount, ids::IntentId,
+    lifecycle::OrderState,
+};
+use engine::{
+    head_watch::HeadWatch,
+    market_cache::MarketCache,
+    ports::{
+        detection::Lane,
+        execution::OrderRecord,
+        store::{InstanceId, Store},
+        venue::{MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, VenueError},
+    },
+    salt::Salts,
+    settlement::Settlement,
+    steady_time::SteadyTime,
+    watcher::{Watcher, WatcherPorts},
+    worker::{Batches, Worker},
+};
+use testkit::{
+    executor::block_on,
+    memory_store::MemoryStore,
+    simulation::{
+        scenario::{Scenario, at, book, fill, leader_wallet, token},
+        tampering::Honest,
+        venue::{BookChange, LeaderTrade, Venue, VenueModel},
+        world::{Experiment, START, World},
+    },
+    virtual_clock::VirtualClock,
+};
+
+const WORKER: &str = "the worker";
+
+/// Salts that count.
+#[derive(Default)]
+struct Counted(AtomicUsize);
+
+impl Salts for Counted {
+    fn salt(&self, _: &[u8]) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) as u64
+    }
+}
+
+/// A gateway whose posts bring no reply, and whose look-ups are told beforehand.
+struct Silent {
+    venue: Arc<Venue>,
+    /// Whether the venue gets the n-th post.
+    delivers: fn(usize) -> bool,
+    posts: Mutex<Vec<OrderId>>,
+    lookups: Mutex<VecDeque<OrderLookup>>,
+}
+
+#[async_trait]
+impl OrderGateway for Silent {
+    async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
+        self.venue.prepare(plans).await
+    }
+
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
+        let number = self.posts.lock().unwrap().len();
+        self.posts.lock().unwrap().push(order.id);
+        if (self.delivers)(number) {
+            self.venue.post(account, order, deadline).await;
+        }
+        PostReply::Unknown { text: "no reply".to_owned() }
+    }
+
+    async fn look_up(&self, _: &TradingAccount, _: &OrderQuery) -> Result<OrderLookup, VenueError> {
+        Ok(self.lookups.lock().unwrap().pop_front().unwrap_or_default())
+    }
+
+    async fn cancel(&self, account: &TradingAccount, order: OrderId) -> Result<(), VenueError> {
+        self.venue.cancel(account, order).await
+    }
+}
+
+/// How a market's rules are answered.
+enum Answers {
+    /// After this long.
+    After(Arc<VirtualClock>, Duration),
+    /// Only once so many have asked.
+    Together(usize),
+    /// As long as this many have asked at most; later ones get an error.
+    Times(usize),
+}
+
+struct Rules {
+    venue: Arc<Venue>,
+    answers: Answers,
+    asked: AtomicUsize,
+}
+
+impl Rules {
+    fn new(world: &World, answers: Answers) -> Arc<Self> {
+        Arc::new(Self { venue: world.venue.clone(), answers, asked: AtomicUsize::new(0) })
+    }
+}
+
+#[async_trait]
+impl MarketData for Rules {
+    async fn market(&self, token: TokenId) -> Result<Option<Market>, VenueError> {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let unavailable =
+            || VenueError::Unavailable { what: "market".to_owned(), reason: "silent".to_owned() };
+        match &self.answers {
+            Answers::After(clock, pause) => clock.advance(*pause),
+            Answers::Times(times) if asked > *times => return Err(unavailable()),
+            Answers::Times(_) => {}
+            Answers::Together(all) => {
+                let mut turns = 0;
+                let together = poll_fn(|context| {
+                    turns += 1;
+                    context.waker().wake_by_ref();
+                    let here = self.asked.load(Ordering::Relaxed) >= *all;
+                    if here || turns > 100 { Poll::Ready(here) } else { Poll::Pending }
+                });
+                if !together.await {
+                    return Err(unavailable());
+                }
+            }
+        }
+        self.venue.market(token).await
+    }
+
+    async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError> {
+        self.venue.book(token).await
+    }
+}
+
+struct Scene {
+    world: World,
+    watcher: Watcher,
+    gateway: Arc<Silent>,
+}
+
+impl Scene {
+    /// `followers` copy a leader's buy of each token; the decisions are made.
+    fn new(followers: usize, tokens: &[u8], delivers: fn(usize) -> bool) -> Self {
+        let mut scenario = Scenario::one_follower("by hand");
+        let one = scenario.followers[0].clone();
+        (scenario.followers, scenario.processes) = (vec![one; followers], Vec::new());
+        scenario.tokens = tokens.to_vec();
+        let deep = book((49, 1_000_000), (50, 1_000_000));
+        let opens =
+            |number: &u8| BookChange { at: START, token: token(*number), book: deep.clone(), hollow: false };
+        scenario.books = tokens.iter().map(opens).collect();
+        let buys = |number: &u8| LeaderTrade {
+            at: at(4),
+            wallet: leader_wallet(1),
+            token: token(*number),
+            side: Side::Buy,
+            fills: vec![fill(400, 50)],
+            shown_at: Some(at(4)),
+            dropped: false,
+        };
+        scenario.trades = tokens.iter().map(buys).collect();
+        let world = World::new(&Experiment {
+            scenario: &scenario,
+            model: VenueModel::PLAIN,
+            faults: &[],
+            tampering: &Honest,
+            store: &|clock| Arc::new(MemoryStore::new(clock)),
+            digests: false,
+        });
+        let world = world.unwrap();
+        let watcher = Watcher::new(WatcherPorts {
+            store: world.store.clone(),
+            queue: world.doorbell.clone(),
+            chain: Some(world.venue.clone()),
+            history: Some(world.venue.clone()),
+            markets: cache(&world, world.venue.clone()),
+            clock: world.clock.clone(),
+            instance: InstanceId("the watcher".to_owned()),
+            history_every: Duration::ZERO,
+        });
+        let (posts, lookups) = Default::default();
+        let gateway = Arc::new(Silent { venue: world.venue.clone(), delivers, posts, lookups });
+        let mut scene = Self { world, watcher, gateway };
+        scene.watch(Duration::ZERO);
+        scene.watch(Duration::from_secs(7));
+        scene
+    }
+
+    /// Lets time pass and the watcher see what happened.
+    fn watch(&mut self, pause: Duration) {
+        self.world.clock.advance(pause);
+        while block_on(self.watcher.step()).unwrap().busy {}
+    }
+
+    /// One batch of a worker that reads these rules; how many orders it sent.
+    fn work(&self, rules: Arc<dyn MarketData>) -> usize {
+        let world = &self.world;
+        let worker = Worker {
+            store: world.store.clone(),
+            gateway: self.gateway.clone(),
+            markets: cache(world, rules),
+            queue: world.doorbell.clone(),
+            clock: world.clock.clone(),
+            salts: Arc::new(Counted::default()),
+            instance: InstanceId(WORKER.to_owned()),
+            batches: Batches::default(),
+        };
+        block_on(async {
+            world.store.begin_instance(&worker.instance, world.clock.now()).await.unwrap();
+            let waiting: Vec<IntentId> =
+                world.store.waiting(Lane::Entries, world.clock.now(), 1_000).await.unwrap();
+            worker.execute(&waiting).await.unwrap()
+        })
+    }
+
+    /// Settlement on a clock of its own.
+    fn settlement(&self, clock: Arc<dyn Clock>) -> Settlement {
+        let instance = InstanceId("settlement".to_owned());
+        block_on(self.world.store.begin_instance(&instance, clock.now())).unwrap();
+        Settlement {
+            store: self.world.store.clone(),
+            gateway: self.gateway.clone(),
+            markets: self.world.venue.clone(),
+            chain: Some(self.world.venue.clone()),
+            head: HeadWatch::default(),
+            clock,
+            steady: SteadyTime::default(),
+            instance,
+        }
+    }
+
+    /// The orders that were posted, in that order.
+    fn orders(&self) -> Vec<OrderRecord> {
+        block_on(self.world.store.orders(&self.gateway.posts.lock().unwrap())).unwrap()
+    }
+}
+
+fn cache(world: &World, rules: Arc<dyn MarketData>) -> Arc<MarketCache> {
+    let store: Arc<dyn Store> = world.store.clone();
+    Arc::new(MarketCache::new(rules, store, world.clock.clone()))
+}
+
+/// The head's block time was compared with our clock: with one that is a minute ahead, look-ups never counted.
+#[test]
+fn an_order_nobody_has_seen_is_given_up_also_by_a_clock_that_is_ahead() {
+    let scene = Scene::new(1, &[7], |_| false);
+    assert_eq!(scene.work(scene.world.venue.clone()), 1);
+    let settlement = scene.settlement(scene.world.clock.skewed(90_000_000));
+    for _ in 0..60 {
+        scene.world.clock.advance(Duration::from_secs(5));
+        block_on(settlement.run_once()).unwrap();
+    }
+    assert_eq!(scene.orders()[0].state, OrderState::ExpiredUnseen);
+}
