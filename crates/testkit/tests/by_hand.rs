@@ -263,3 +263,37 @@ fn an_order_nobody_has_seen_is_given_up_also_by_a_clock_that_is_ahead() {
     }
     assert_eq!(scene.orders()[0].state, OrderState::ExpiredUnseen);
 }
+
+/// A read of six seconds was taken from the five seconds in which an order may be sent.
+#[test]
+fn a_slow_read_does_not_use_up_the_time_for_sending() {
+    let scene = Scene::new(1, &[7], |_| true);
+    let slow = Rules::new(&scene.world, Answers::After(scene.world.clock.clone(), Duration::from_secs(6)));
+    scene.work(slow);
+    assert_eq!(scene.gateway.posts.lock().unwrap().len(), 1);
+}
+
+/// A batch asked for one market after the other, and for each one's deadline.
+#[test]
+fn a_batch_asks_for_its_markets_together_and_for_each_once() {
+    let scene = Scene::new(2, &[7, 8], |_| true);
+    let rules = Rules::new(&scene.world, Answers::Together(2));
+    assert_eq!(scene.work(rules.clone()), 4);
+    assert_eq!(rules.asked.load(Ordering::Relaxed), 2);
+}
+
+/// Each order waited anew for rules that could not be read.
+#[test]
+fn rules_that_cannot_be_read_are_not_asked_for_with_each_order() {
+    let scene = Scene::new(1, &[7], |_| true);
+    let rules = Rules::new(&scene.world, Answers::Times(1));
+    let cache = cache(&scene.world, rules.clone());
+    let known = || block_on(cache.get(token(7))).unwrap().is_some();
+    assert!(known());
+    let after = |seconds| {
+        scene.world.clock.advance(Duration::from_secs(seconds));
+        assert!(known());
+        rules.asked.load(Ordering::Relaxed)
+    };
+    assert_eq!([after(29), after(1), after(0), after(4), after(1)], [1, 2, 2, 2, 3]);
+}

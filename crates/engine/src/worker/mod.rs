@@ -1,12 +1,13 @@
 //! The worker: from a waiting intent to a sent order, two durable commits apart.
 //!
-//! Take ids → load what still waits → plan → sign → **commit 2** → send the winners' bytes → record the
+//! Take ids → load what still waits → read → plan → sign → **commit 2** → send the winners' bytes → record the
 //! replies. Nothing is sent that is not committed; nothing is signed anew while an outcome is open.
 
 mod plan;
 pub mod reply;
 
 use std::{
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -14,8 +15,8 @@ use std::{
     time::Duration,
 };
 
-use domain::{Clock, Side, Timestamp, ids::IntentId, position::Position};
-use futures_util::{StreamExt, stream};
+use domain::{Clock, Market, Side, Timestamp, TokenId, ids::IntentId, position::Position};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -32,7 +33,7 @@ use crate::{
         venue::{OrderGateway, PostReply, PreparedOrder, RejectReason, VenueError},
     },
     salt::Salts,
-    worker::plan::{Plan, Planned},
+    worker::plan::{Plan, Planned, Reading},
 };
 
 /// Everything a worker works with.
@@ -125,10 +126,11 @@ impl Worker {
         }
         let waiting = self.store.load_waiting(ids).await?;
         crash_points::reach("worker.after_load");
-        // The deadline committed with the bytes counts from planning, so the check before sending does too:
-        // whoever is held up while planning or signing sends nothing late.
+        let readings = self.read_all(waiting).await?;
+        // The deadline committed with the bytes counts from here, so the check before sending does too:
+        // whoever is held up while planning or signing sends nothing late. What had to be read is read.
         let began = self.clock.uptime();
-        let planned = self.plan_all(waiting).await?;
+        let planned = self.plan_all(readings).await?;
         if planned.is_empty() {
             return Ok(0);
         }
@@ -144,13 +146,26 @@ impl Worker {
         Ok(sent)
     }
 
+    /// Reads what planning needs to know: the rules of each market once, the rest for each intent.
+    async fn read_all(&self, waiting: Vec<WaitingIntent>) -> StoreResult<Vec<Reading>> {
+        let tokens: BTreeSet<TokenId> = waiting.iter().map(|item| item.intent.token).collect();
+        let rules = |token| async move { Ok((token, self.markets.get(token).await?)) };
+        let markets: HashMap<TokenId, Option<Market>> =
+            stream::iter(tokens).map(rules).buffer_unordered(limits::IN_FLIGHT).try_collect().await?;
+        let read = |item: WaitingIntent| {
+            let market = markets.get(&item.intent.token).cloned().flatten();
+            self.read(item, market)
+        };
+        stream::iter(waiting).map(read).buffered(limits::IN_FLIGHT).try_collect().await
+    }
+
     /// Plans every waiting intent; ends those whose time is over or that cannot be built.
-    async fn plan_all(&self, waiting: Vec<WaitingIntent>) -> StoreResult<Vec<Planned>> {
+    async fn plan_all(&self, readings: Vec<Reading>) -> StoreResult<Vec<Planned>> {
         let now = self.clock.now();
         let (mut planned, mut ends, mut later) = (Vec::new(), Vec::new(), Vec::new());
-        for item in waiting {
-            let id = item.intent.id;
-            match self.plan(item, now).await? {
+        for reading in readings {
+            let id = reading.waiting.intent.id;
+            match self.plan(reading, now) {
                 Plan::Order(order) => planned.push(*order),
                 Plan::End(reason) => ends.push((id, reason)),
                 Plan::Later(due) => later.push((id, due)),

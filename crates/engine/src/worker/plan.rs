@@ -22,6 +22,17 @@ use crate::{
     salt::natural_key,
 };
 
+/// A waiting intent with everything that planning it needs to know.
+pub(super) struct Reading {
+    pub waiting: WaitingIntent,
+    /// Rules of its market; `None` when nobody knows them.
+    market: Option<Market>,
+    /// What its relationship holds of the token; read for sales.
+    held: Shares,
+    /// The best bid now; read for further attempts of an exit.
+    best_bid: Option<Price>,
+}
+
 /// What to do with a waiting intent.
 pub(super) enum Plan {
     /// Sign this.
@@ -92,26 +103,41 @@ impl Planned {
 }
 
 impl Worker {
-    pub(super) async fn plan(&self, waiting: WaitingIntent, now: Timestamp) -> StoreResult<Plan> {
+    /// Reads what depends on the intent. A further attempt of an exit takes the book of now, because the
+    /// price that was right at the decision is why the last attempt found nobody.
+    pub(super) async fn read(&self, waiting: WaitingIntent, market: Option<Market>) -> StoreResult<Reading> {
         let intent = &waiting.intent;
-        if intent.expires_at.is_some_and(|expires| now > expires) {
-            return Ok(Plan::End(EndReason::TooOld));
+        let (mut held, mut best_bid) = (Shares::ZERO, None);
+        if intent.side == Side::Sell && market.is_some() {
+            held = self.store.position(intent.account.id, intent.relationship, intent.token).await?.shares;
+            if waiting.attempts > 0 {
+                let book = self.markets.book(intent.token).await;
+                best_bid = book.and_then(|book| book.best_for(Side::Sell));
+            }
         }
-        let Some(market) = self.markets.get(intent.token).await? else {
-            return Ok(Plan::Later(now.plus(Duration::from_secs(1))));
+        Ok(Reading { waiting, market, held, best_bid })
+    }
+
+    pub(super) fn plan(&self, reading: Reading, now: Timestamp) -> Plan {
+        let intent = &reading.waiting.intent;
+        if intent.expires_at.is_some_and(|expires| now > expires) {
+            return Plan::End(EndReason::TooOld);
+        }
+        let Some(market) = &reading.market else {
+            return Plan::Later(now.plus(Duration::from_secs(1)));
         };
         let sized = match intent.side {
-            Side::Buy => buy(intent.amount, intent.limit, &market),
-            Side::Sell => self.sell(&waiting, &market).await?,
+            Side::Buy => buy(intent.amount, intent.limit, market),
+            Side::Sell => sell(&reading, market),
         };
-        let Some((amounts, limit)) = sized else { return Ok(Plan::End(EndReason::Unbuildable)) };
+        let Some((amounts, limit)) = sized else { return Plan::End(EndReason::Unbuildable) };
         // An entry's hash carries the decision's time, an exit's the attempt's.
         let (timestamp, resend) = match intent.side {
             Side::Buy => (intent.decided_at, limits::ENTRY_RESEND),
             Side::Sell => (now, limits::EXIT_RESEND),
         };
         let plan = OrderPlan {
-            salt: self.salts.salt(&natural_key(intent, waiting.attempts)),
+            salt: self.salts.salt(&natural_key(intent, reading.waiting.attempts)),
             account: intent.account.clone(),
             token: intent.token,
             side: intent.side,
@@ -119,39 +145,25 @@ impl Worker {
             timestamp,
             negative_risk: market.negative_risk,
         };
-        Ok(Plan::Order(Box::new(Planned {
-            waiting,
+        Plan::Order(Box::new(Planned {
+            waiting: reading.waiting,
             plan,
             limit,
             signed_at: now,
             resend_until: now.plus(resend),
-        })))
+        }))
     }
+}
 
-    /// A further attempt of an exit takes the book of now, because the price that was right at the
-    /// decision is why the last attempt found nobody.
-    async fn sell(
-        &self,
-        waiting: &WaitingIntent,
-        market: &Market,
-    ) -> StoreResult<Option<(OrderAmounts, Price)>> {
-        let intent = &waiting.intent;
-        let held = self.store.position(intent.account.id, intent.relationship, intent.token).await?.shares;
-        let left = Shares(intent.amount).less(waiting.filled).min(held).floor_to(LOT);
-        if left < market.minimum_size.max(LOT) {
-            return Ok(None);
-        }
-        let limit = if waiting.attempts == 0 {
-            intent.limit
-        } else {
-            match self.markets.book(intent.token).await.and_then(|book| book.best_for(Side::Sell)) {
-                Some(best) => lowest(best, waiting.slippage_to_book_bps),
-                None => intent.limit,
-            }
-        };
-        let limit = market.tick.ceil(limit);
-        Ok(OrderAmounts::market_sell(left, limit, market.tick).ok().map(|amounts| (amounts, limit)))
+fn sell(reading: &Reading, market: &Market) -> Option<(OrderAmounts, Price)> {
+    let waiting = &reading.waiting;
+    let left = Shares(waiting.intent.amount).less(waiting.filled).min(reading.held).floor_to(LOT);
+    if left < market.minimum_size.max(LOT) {
+        return None;
     }
+    let best = reading.best_bid.map(|best| lowest(best, waiting.slippage_to_book_bps));
+    let limit = market.tick.ceil(best.unwrap_or(waiting.intent.limit));
+    OrderAmounts::market_sell(left, limit, market.tick).ok().map(|amounts| (amounts, limit))
 }
 
 /// A tick that became coarser since the decision only ever lowers what we pay.
