@@ -97,6 +97,7 @@ fn fault(broken: &Broken, paint: Paint) -> String {
 fn progress(picture: &Picture) -> String {
     let (position, length) = picture.tape;
     let source = match &picture.following {
+        Some(Following { silent: None, late: Some(took), .. }) => format!("{} s late", took.as_secs()),
         Some(Following { silent: None, .. }) => "live".to_owned(),
         Some(Following { silent: Some((since, _)), .. }) => {
             format!("no answer since {}", wording::time_of_day(*since))
@@ -183,12 +184,13 @@ mod tests {
     fn progress_says_where_the_trades_come_from() {
         let tape = progress(&Picture { tape: (1, 4), ..Picture::default() });
         assert!(tape.starts_with("25.0 % of tape, 0 seen"), "{tape}");
-        let live = |silent| {
-            let following = Some(Following { leader: Address([1; 20]), silent });
+        let live = |silent, late| {
+            let following = Some(Following { leader: Address([1; 20]), silent, late });
             progress(&Picture { following, ..Picture::default() })
         };
-        assert!(live(None).starts_with("live, 0 seen"));
-        let silent = live(Some((Timestamp::from_seconds(61), "gone".to_owned())));
+        assert!(live(None, None).starts_with("live, 0 seen"));
+        assert!(live(None, Some(Duration::from_secs(4))).starts_with("4 s late, 0 seen"));
+        let silent = live(Some((Timestamp::from_seconds(61), "gone".to_owned())), None);
         assert!(silent.starts_with("no answer since 00:01:01, 0 seen"), "{silent}");
     }
 }

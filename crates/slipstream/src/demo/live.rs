@@ -1,22 +1,28 @@
 //! `demo --leader`: a real wallet's trades of now, read from the public Data API, copied on paper.
 //!
 //! The venue is the simulator. Before a trade of the leader is handed to the engine, the simulator gets
-//! its market, with the real rules and the real book where the venue's public pages tell them.
+//! its market with the real rules, and the real book where the venue's public pages tell it. It never keeps
+//! the engine waiting for a market: a trade whose market is not there in time is answered without it.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use anyhow::Context;
 use async_trait::async_trait;
 use domain::{
-    Address, Book, Clock, ConditionId, Market, Price, Shares, Side, TickSize, Timestamp, TokenId, money::ONE,
+    Address, Book, Clock, ConditionId, Market, Price, Shares, Side, TickSize, Timestamp, TokenId, TxHash,
 };
 use engine::{
-    deadline::venue_call,
-    ports::venue::{HistoryKind, HistoryResponse, MarketData, TradeHistory, VenueError},
+    deadline::{venue_call, within},
+    ports::venue::{HistoryKind, HistoryResponse, HistoryRow, MarketData, TradeHistory, VenueError},
 };
+use futures_util::{StreamExt, future::join, stream};
 use serde::Serialize;
 use simulator::world::{
     control::{Level, Levels},
@@ -34,6 +40,19 @@ const MARKET_DEADLINE: Duration = Duration::from_secs(3);
 const PROBE_DEADLINE: Duration = Duration::from_secs(8);
 /// Levels of a real book that are mirrored.
 const LEVELS: usize = 50;
+/// Tokens made ready for one answer, those of the newest trades: a bound on what the public services are
+/// asked.
+const TOKENS_AT_ONCE: usize = 64;
+/// Tokens made ready at the same time.
+const PARALLEL: usize = 8;
+/// Everything is ready this long after the question, or is left: the engine gives up after 10 s.
+const ANSWER_WITHIN: Duration = Duration::from_secs(8);
+/// A book that was read after the trade is read again when it is older than this.
+const BOOK_FRESH: Duration = Duration::from_secs(5);
+/// An answer that took longer is told as late.
+const LATE: Duration = Duration::from_secs(3);
+/// Tokens that are remembered as ready. One that was forgotten is made ready again.
+const REMEMBERED: usize = 1_000;
 
 /// Whom to follow, and where the public services are.
 #[derive(Clone, Debug)]
@@ -53,6 +72,27 @@ pub struct Following {
     pub leader: Address,
     /// Since when it has not been answered, and why. What the leader did meanwhile is not known.
     pub silent: Option<(Timestamp, String)>,
+    /// How long the newest answer took, with the markets it needed, where that is longer than it should.
+    pub late: Option<Duration>,
+}
+
+/// A trade of the leader as a row tells it, ordered by time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Trade {
+    traded_at: Timestamp,
+    tx: TxHash,
+    token: TokenId,
+    side: Side,
+    price: Price,
+    shares: Shares,
+}
+
+/// A token whose market the simulator has.
+#[derive(Clone, Copy)]
+struct Ready {
+    tick: TickSize,
+    /// When its book was asked for.
+    book_at: Timestamp,
 }
 
 /// The leader's history, with the simulator made ready for every trade it tells.
@@ -62,7 +102,9 @@ pub struct MirroredHistory {
     markets: Arc<dyn MarketData>,
     control: Control,
     clock: Arc<dyn Clock>,
-    known: Mutex<HashSet<TokenId>>,
+    ready: Mutex<HashMap<TokenId, Ready>>,
+    /// What the newest answer told.
+    told: Mutex<BTreeSet<Trade>>,
 }
 
 impl MirroredHistory {
@@ -75,8 +117,9 @@ impl MirroredHistory {
         control: Control,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let following = Arc::new(Mutex::new(Following { leader, silent: None }));
-        Self { following, real, markets, control, clock, known: Mutex::default() }
+        let following = Arc::new(Mutex::new(Following { leader, silent: None, late: None }));
+        let (ready, told) = (Mutex::default(), Mutex::default());
+        Self { following, real, markets, control, clock, ready, told }
     }
 
     /// How it stands, from now on.
@@ -94,8 +137,8 @@ impl MirroredHistory {
         venue_call(self.clock.as_ref(), "Data API", PROBE_DEADLINE, ask).await.map(drop)
     }
 
-    /// Notes how a question went. That there was no answer is told by whoever asked.
-    fn note(&self, trouble: Option<String>) {
+    /// Notes how a question went, and how long it took. That there was no answer is told by whoever asked.
+    fn note(&self, trouble: Option<String>, took: Duration) {
         let now = self.clock.now();
         let mut following = lock(&self.following);
         let since = following.silent.take().map(|(since, _)| since);
@@ -105,41 +148,96 @@ impl MirroredHistory {
                 "the Data API answers again, after {seconds} s; what was missed is copied if it is not too old"
             );
         }
+        following.late = (trouble.is_none() && took > LATE).then_some(took);
         following.silent = trouble.map(|why| (since.unwrap_or(now), why));
     }
 
-    async fn make_ready(
-        &self,
-        token: TokenId,
-        side: Side,
-        price: Price,
-        shares: Shares,
-    ) -> anyhow::Result<()> {
-        let ask = self.markets.market(token);
-        let market = venue_call(self.clock.as_ref(), "market", MARKET_DEADLINE, ask).await.ok().flatten();
-        let tick = market.as_ref().map_or(TickSize::Thousandth, |market| market.tick);
-        let new = lock(&self.known).insert(token);
-        if new {
-            self.control.add_market(&spec(token, market.as_ref(), tick)).await?;
+    /// Makes the simulator ready for what this answer tells and the one before did not. Returns by `until`,
+    /// in uptime: whatever is not ready then, or cannot be, gets its answer from the engine.
+    async fn make_all_ready(&self, responses: &[HistoryResponse], until: Duration) {
+        let told = trades(responses);
+        let mut newest = BTreeMap::new();
+        for trade in told.difference(&lock(&self.told)) {
+            newest.insert(trade.token, *trade);
         }
-        let ask = self.markets.book(token);
-        let book = venue_call(self.clock.as_ref(), "book", MARKET_DEADLINE, ask).await.ok().flatten();
+        let mut wanted: Vec<Trade> = newest.into_values().filter(|trade| !self.is_ready(trade)).collect();
+        wanted.sort_unstable_by(|left, right| right.cmp(left));
+        if wanted.len() > TOKENS_AT_ONCE {
+            warn!(
+                left = wanted.len() - TOKENS_AT_ONCE,
+                "the leader trades more tokens at once than are asked for"
+            );
+            wanted.truncate(TOKENS_AT_ONCE);
+        }
+        let all = stream::iter(wanted).for_each_concurrent(PARALLEL, async |trade| {
+            if let Err(error) = self.make_ready(trade).await {
+                let error = format!("{error:#}");
+                warn!(token = %trade.token, error, "the simulator has no market for a trade of the leader");
+            }
+        });
+        let left = until.saturating_sub(self.clock.uptime());
+        if within(self.clock.as_ref(), left, all).await.is_err() {
+            warn!("not every market of the leader's newest trades was told in time");
+        }
+        *lock(&self.told) = told;
+    }
+
+    /// Whether nothing is to be asked for this trade.
+    fn is_ready(&self, trade: &Trade) -> bool {
+        let now = self.clock.now();
+        lock(&self.ready).get(&trade.token).is_some_and(|ready| {
+            // Trades are dated in whole seconds.
+            ready.book_at.seconds() > trade.traded_at.seconds() && now.since(ready.book_at) < BOOK_FRESH
+        })
+    }
+
+    async fn make_ready(&self, trade: Trade) -> anyhow::Result<()> {
+        let Trade { token, side, price, shares, .. } = trade;
+        let (clock, book_at) = (self.clock.as_ref(), self.clock.now());
+        let known = lock(&self.ready).get(&token).map(|ready| ready.tick);
+        let book = venue_call(clock, "book", MARKET_DEADLINE, self.markets.book(token));
+        let (tick, added, book) = if let Some(tick) = known {
+            (tick, Ok(()), book.await)
+        } else {
+            let market = venue_call(clock, "market", MARKET_DEADLINE, self.markets.market(token));
+            let (market, book) = join(market, book).await;
+            let market = market?.context("the venue does not know the token")?;
+            (market.tick, self.control.add_market(&spec(token, &market)).await, book)
+        };
         let levels = book
+            .ok()
+            .flatten()
             .and_then(|book| mirrored(token, &book))
             .unwrap_or_else(|| book_around(token, price, side, shares, tick.size()));
-        self.control.set_levels(&levels).await
+        // A token that was forgotten has its market already: it cannot be added again, and takes levels.
+        let set = self.control.set_levels(&levels).await;
+        set.map_err(|error| added.err().unwrap_or(error))?;
+        self.remember(token, Ready { tick, book_at });
+        Ok(())
+    }
+
+    fn remember(&self, token: TokenId, state: Ready) {
+        let mut ready = lock(&self.ready);
+        ready.insert(token, state);
+        if ready.len() > REMEMBERED {
+            let oldest = ready.iter().min_by_key(|(_, ready)| ready.book_at).map(|(token, _)| *token);
+            oldest.and_then(|token| ready.remove(&token));
+        }
     }
 }
 
-/// A question, noted when it is over: whoever asks may give up and drop it.
+/// A question, noted when it is over with all it needed: whoever asks may give up and drop it.
 struct Asked<'a> {
     history: &'a MirroredHistory,
+    /// In uptime.
+    at: Duration,
     trouble: Option<String>,
 }
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        self.history.note(self.trouble.take());
+        let took = self.history.clock.uptime().saturating_sub(self.at);
+        self.history.note(self.trouble.take(), took);
     }
 }
 
@@ -150,18 +248,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[async_trait]
 impl TradeHistory for MirroredHistory {
     async fn activity(&self, wallet: Address, since: Timestamp) -> Result<Vec<HistoryResponse>, VenueError> {
-        let mut asked = Asked { history: self, trouble: Some("no answer in time".to_owned()) };
+        let (at, trouble) = (self.clock.uptime(), Some("no answer in time".to_owned()));
+        let mut asked = Asked { history: self, at, trouble };
         let answer = self.real.activity(wallet, since).await;
-        asked.trouble = answer.as_ref().err().map(ToString::to_string);
-        drop(asked);
-        let responses = answer?;
-        for row in responses.iter().flat_map(|response| &response.rows) {
-            let HistoryKind::Trade { token, side, shares, price } = row.kind else { continue };
-            if let Err(error) = self.make_ready(token, side, price, shares).await {
-                warn!(%token, error = format!("{error:#}"), "the simulator has no market for a trade of the leader");
-            }
+        if let Ok(responses) = &answer {
+            self.make_all_ready(responses, at + ANSWER_WITHIN).await;
         }
-        Ok(responses)
+        asked.trouble = answer.as_ref().err().map(ToString::to_string);
+        answer
     }
 
     async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
@@ -169,28 +263,33 @@ impl TradeHistory for MirroredHistory {
     }
 }
 
+fn trades(responses: &[HistoryResponse]) -> BTreeSet<Trade> {
+    let rows = responses.iter().flat_map(|response| &response.rows);
+    let trade = |row: &HistoryRow| match row.kind {
+        HistoryKind::Trade { token, side, shares, price } => {
+            Some(Trade { traded_at: row.traded_at, tx: row.tx, token, side, price, shares })
+        }
+        HistoryKind::Redemption { .. } => None,
+    };
+    rows.filter_map(trade).collect()
+}
+
 /// The market of one token. Its condition and opposite token are made up, because a trade does not name
 /// the opposite token and two trades may come in either order.
-fn spec(token: TokenId, market: Option<&Market>, tick: TickSize) -> MarketSpec {
+fn spec(token: TokenId, market: &Market) -> MarketSpec {
     let secret = InstallationSecret::of_seed(0);
     let condition = secret.derive(&[b"live condition", &token.0]);
     let opposite = TokenId(secret.derive(&[b"live opposite", &token.0]));
     MarketSpec {
         condition: ConditionId::from(condition),
         tokens: [token, opposite],
-        outcomes: [
-            market.map_or_else(|| "this outcome".to_owned(), |market| market.outcome.clone()),
-            "opposite".to_owned(),
-        ],
-        tick: tick.size(),
-        min_size: market.map_or(Shares(5 * ONE), |market| market.minimum_size),
-        neg_risk: market.is_some_and(|market| market.negative_risk) && !token.is_v3(),
-        fee: market.map_or_else(FeeSchedule::default, |market| FeeSchedule {
-            rate: Price(market.fee.rate),
-            exponent: market.fee.exponent,
-        }),
-        title: market.map(|market| market.title.clone()).unwrap_or_default(),
-        slug: market.map(|market| market.slug.clone()).unwrap_or_default(),
+        outcomes: [market.outcome.clone(), "opposite".to_owned()],
+        tick: market.tick.size(),
+        min_size: market.minimum_size,
+        neg_risk: market.negative_risk && !token.is_v3(),
+        fee: FeeSchedule { rate: Price(market.fee.rate), exponent: market.fee.exponent },
+        title: market.title.clone(),
+        slug: market.slug.clone(),
         event_slug: String::new(),
         end_date: String::new(),
     }

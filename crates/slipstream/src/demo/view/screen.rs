@@ -206,6 +206,11 @@ fn state_line(picture: &Picture, situation: Situation, width: u16) -> Line<'stat
             format!(" NO ANSWER FROM THE DATA API since {since}, asking on: {}", wording::harmless(why));
         return full(&text, loud.fg(Color::Yellow));
     }
+    if let Some(Following { late: Some(took), .. }) = &picture.following {
+        let seconds = took.as_secs();
+        let text = format!(" THE LEADER'S TRADES COME LATE: the newest answer about them took {seconds} s");
+        return full(&text, loud.fg(Color::Yellow));
+    }
     if situation.frozen {
         return full(" DRAWING IS PAUSED, copying goes on; p to go on", loud);
     }

@@ -153,8 +153,9 @@ fn every_picture_at_both_sizes() {
 
 #[test]
 fn a_wallet_that_is_followed_stands_in_place_of_the_tape_and_its_silence_is_loud() {
+    let leader = Address([0x1e; 20]);
     let live = |silent| Picture {
-        following: Some(Following { leader: Address([0x1e; 20]), silent }),
+        following: Some(Following { leader, silent, late: None }),
         venue_down: false,
         ..busy()
     };
@@ -167,6 +168,10 @@ fn a_wallet_that_is_followed_stands_in_place_of_the_tape_and_its_silence_is_loud
     let silent = text(&drawn(&live(Some((Timestamp::from_seconds(61), why))), (120, 40)));
     let line = " NO ANSWER FROM THE DATA API since 00:01:01, asking on: GET /v2/activity: unavailable: [2Jconnection";
     assert!(silent.contains(line), "{silent}");
+    let late = Some(Following { leader, silent: None, late: Some(Duration::from_millis(6_400)) });
+    let late = text(&drawn(&Picture { following: late, ..live(None) }, (120, 40)));
+    let line = " THE LEADER'S TRADES COME LATE: the newest answer about them took 6 s";
+    assert!(late.contains(line), "{late}");
 }
 
 #[test]
