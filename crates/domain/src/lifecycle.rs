@@ -131,8 +131,10 @@ pub enum OrderEvent {
 /// Everything known about an order's fills, by source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// What the post's reply said was filled.
+    /// What the post's reply said was filled; without one, what the venue's order record says was matched.
     pub reply: Quantity,
+    /// Whether the dollars of `reply` are an estimate at the limit price, because only the order record told.
+    pub reply_estimated: bool,
     /// The venue's trades that did not fail, summed.
     pub trades: Filled,
     /// The venue's trades that failed, summed.
@@ -164,13 +166,15 @@ impl Evidence {
     /// [`MoneyError::Overflow`].
     pub fn booked(&self) -> Result<Filled, MoneyError> {
         // The reply knows the total before the single trades are listed, and its dollars exactly: those of
-        // listed trades are shares times a price, rounded against ourselves.
+        // listed trades are shares times a price, rounded against ourselves. An estimate only stands in
+        // until all trades are listed.
         let replied = Quantity {
             shares: self.reply.shares.less(self.failed.shares),
             usd: self.reply.usd.less(self.failed.usd),
         };
-        let replied_all = replied.shares.is_positive() && replied.shares >= self.trades.quantity.shares;
-        let venue = if replied_all {
+        let listed = self.trades.quantity.shares;
+        let enough = if self.reply_estimated { replied.shares > listed } else { replied.shares >= listed };
+        let venue = if replied.shares.is_positive() && enough {
             Filled { quantity: replied, fee: self.trades.fee }
         } else {
             self.trades
@@ -318,9 +322,10 @@ mod tests {
     }
 
     fn any_evidence() -> impl Strategy<Value = Evidence> {
-        (0_i64..3, 0_i64..3, 0_i64..3, 0_i64..3, any::<[bool; 3]>()).prop_map(
-            |(reply, trades, failed, chain, [retrying, confirmed, final_])| Evidence {
+        (0_i64..3, 0_i64..3, 0_i64..3, 0_i64..3, any::<[bool; 4]>()).prop_map(
+            |(reply, trades, failed, chain, [retrying, confirmed, final_, reply_estimated])| Evidence {
                 reply: filled(reply * 100).quantity,
+                reply_estimated,
                 trades: filled(trades * 100),
                 failed: filled(failed * 100).quantity,
                 retrying,
@@ -361,6 +366,17 @@ mod tests {
         let failed = Quantity { usd: Usd(4_999_999), ..exact };
         let reversed = Evidence { failed, trades: Filled::default(), ..evidence };
         assert_eq!(reversed.booked().unwrap(), Filled::default());
+    }
+
+    #[test]
+    fn an_estimate_stands_in_only_until_the_trades_are_listed() {
+        let estimate = Quantity { shares: Shares(10_000_000), usd: Usd(5_500_000) };
+        let some = Filled { quantity: filled(4_000_000).quantity, fee: Usd(4) };
+        let all = filled(10_000_000);
+        let evidence = Evidence { reply: estimate, reply_estimated: true, ..Evidence::default() };
+        assert_eq!(evidence.booked().unwrap().quantity, estimate);
+        assert_eq!(Evidence { trades: some, ..evidence }.booked().unwrap().quantity, estimate);
+        assert_eq!(Evidence { trades: all, ..evidence }.booked().unwrap(), all);
     }
 
     proptest! {

@@ -25,8 +25,10 @@ use crate::{
 pub struct Learned {
     /// An event, if something other than quantities was learned.
     pub event: Option<OrderEvent>,
-    /// What the post's reply (or the venue's order record) said was filled.
+    /// What the post's reply said was filled.
     pub reply: Option<Quantity>,
+    /// What the venue's order record said was matched, its dollars estimated.
+    pub estimate: Option<Quantity>,
     /// The venue's trades.
     pub trades: Vec<VenueTrade>,
     /// Whose permit came back with a definitive reply.
@@ -69,7 +71,8 @@ pub fn update(
         attempt: record.attempt,
         version: record.version,
         state,
-        reply: learned.reply,
+        reply: (evidence.reply != record.evidence.reply).then_some(evidence.reply),
+        reply_estimated: evidence.reply_estimated,
         trades: if listed(&learned.trades)? < known(&record.evidence)? {
             Vec::new()
         } else {
@@ -97,6 +100,7 @@ pub(crate) fn says_nothing(record: &OrderRecord, update: &OrderUpdate) -> bool {
         && update.booking.is_none()
         && update.trades.is_empty()
         && update.reply.is_none()
+        && update.reply_estimated == record.evidence.reply_estimated
         && update.permit_returned.is_none()
 }
 
@@ -137,8 +141,12 @@ pub fn booked_so_far(side: Side, booked: Entry) -> Result<Filled, MoneyError> {
 /// listed trades when a list came.
 fn merged_evidence(record: &OrderRecord, learned: &Learned) -> Result<Evidence, MoneyError> {
     let mut evidence = record.evidence;
+    let told = evidence.reply.shares.is_positive() && !evidence.reply_estimated;
+    let more = |estimate: &Quantity| !told && estimate.shares > evidence.reply.shares;
     if let Some(reply) = learned.reply {
-        evidence.reply = reply;
+        (evidence.reply, evidence.reply_estimated) = (reply, false);
+    } else if let Some(estimate) = learned.estimate.filter(more) {
+        (evidence.reply, evidence.reply_estimated) = (estimate, true);
     }
     if listed(&learned.trades)? < known(&evidence)? {
         return Ok(evidence);

@@ -218,15 +218,14 @@ fn from_lookup(record: &OrderRecord, lookup: OrderLookup) -> Learned {
         VenueOrderStatus::Matched => OrderEvent::SeenMatched,
         VenueOrderStatus::Cancelled => OrderEvent::SeenCancelled,
     });
-    let reply = lookup.order.and_then(|order| matched(record, order, &lookup));
-    Learned { event, reply, trades: lookup.trades, unseen: Some(false), ..Learned::default() }
+    let estimate = lookup.order.and_then(|order| matched(record, order, &lookup));
+    Learned { event, estimate, trades: lookup.trades, unseen: Some(false), ..Learned::default() }
 }
 
-/// What the order record alone says was matched, at the limit price, when no trades are listed and the
-/// reply never told.
+/// What the order record alone says was matched, at the limit price, when no trades are listed: an estimate,
+/// which counts only while neither a reply nor the listed trades tell the dollars.
 fn matched(record: &OrderRecord, order: VenueOrder, lookup: &OrderLookup) -> Option<Quantity> {
-    let told = record.evidence.reply.shares.is_positive() || !lookup.trades.is_empty();
-    if told || !order.matched.is_positive() {
+    if !lookup.trades.is_empty() || !order.matched.is_positive() {
         return None;
     }
     let usd = match record.intent.side {

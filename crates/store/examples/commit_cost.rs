@@ -305,6 +305,7 @@ impl World {
             version: record.version,
             state: OrderState::Matched,
             reply: Some(Quantity { shares, usd }),
+            reply_estimated: false,
             trades: vec![trade],
             booking: Some((LedgerCause::Fill, entry)),
             held: None,

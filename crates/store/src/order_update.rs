@@ -44,6 +44,7 @@ struct Order {
     version: i64,
     unbooked: bool,
     reply: Quantity,
+    reply_estimated: bool,
     unseen_for: std::time::Duration,
     looked_up_at: Option<Timestamp>,
     times: StageTimes,
@@ -63,6 +64,7 @@ impl Column for Order {
             version: fields.get()?,
             unbooked: false,
             reply: fields.get()?,
+            reply_estimated: fields.get()?,
             unseen_for: fields.get()?,
             looked_up_at: fields.get()?,
             times: fields.get()?,
@@ -174,7 +176,7 @@ pub(crate) async fn apply(connection: &mut Connection, updates: &[OrderUpdate]) 
 async fn load(connection: &mut Connection, updates: &[OrderUpdate]) -> StoreResult<Batch> {
     const ORDERS: &str = concat!(
         "SELECT o.id, o.attempt, o.intent_id, o.order_id, o.owner_id, i.account_id, i.relationship_id, ",
-        "i.token, i.condition, s.state, s.version, s.reply_shares, s.reply_usd, s.unseen_for, ",
+        "i.token, i.condition, s.state, s.version, s.reply_shares, s.reply_usd, s.reply_estimated, s.unseen_for, ",
         "s.looked_up_at, s.sent_at, s.replied_at, s.mined_at, s.confirmed_at ",
         "FROM signed_orders o JOIN order_status s ON s.attempt_id = o.id ",
         "JOIN intents i ON i.id = o.intent_id WHERE o.id",
@@ -285,10 +287,11 @@ impl Batch {
     async fn write_status(&self, connection: &mut Connection) -> StoreResult<()> {
         const UPDATE: Insert = Insert {
             into: "order_status (attempt_id, owner_id, state, version, unbooked, reply_shares, reply_usd, \
-                unseen_for, looked_up_at, sent_at, replied_at, mined_at, confirmed_at)",
+                reply_estimated, unseen_for, looked_up_at, sent_at, replied_at, mined_at, confirmed_at)",
             then: "ON CONFLICT (attempt_id) DO UPDATE SET state = excluded.state, \
                 version = excluded.version, unbooked = excluded.unbooked, \
                 reply_shares = excluded.reply_shares, reply_usd = excluded.reply_usd, \
+                reply_estimated = excluded.reply_estimated, \
                 unseen_for = excluded.unseen_for, looked_up_at = excluded.looked_up_at, \
                 sent_at = excluded.sent_at, replied_at = excluded.replied_at, \
                 mined_at = excluded.mined_at, confirmed_at = excluded.confirmed_at",
@@ -304,6 +307,7 @@ impl Batch {
                     order.unbooked,
                     order.reply.shares,
                     order.reply.usd,
+                    order.reply_estimated,
                     order.unseen_for,
                     order.looked_up_at,
                     order.times.sent,
@@ -386,6 +390,7 @@ impl Order {
         self.state = update.state;
         self.unbooked = update.unbooked;
         self.reply = update.reply.unwrap_or(self.reply);
+        self.reply_estimated = update.reply_estimated;
         self.unseen_for = update.unseen_for;
         self.looked_up_at = update.looked_up_at;
         // The first word stands.

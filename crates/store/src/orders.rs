@@ -29,7 +29,7 @@ macro_rules! select_orders {
         concat!(
             "SELECT o.id, o.attempt, o.intent_id, o.order_id, o.body, o.maker, o.taker, o.limit_price, ",
             "o.stamped_at, o.salt, o.signed_at, o.resend_until, s.state, s.version, s.reply_shares, ",
-            "s.reply_usd, s.unseen_for, s.looked_up_at, s.sent_at, s.replied_at, s.mined_at, s.confirmed_at, ",
+            "s.reply_usd, s.reply_estimated, s.unseen_for, s.looked_up_at, s.sent_at, s.replied_at, s.mined_at, s.confirmed_at, ",
             "COALESCE(w.fence, 0), CASE WHEN w.state = 1 AND w.attempts = o.attempt + 1 THEN 1 ELSE 0 END ",
             "FROM signed_orders o JOIN order_status s ON s.attempt_id = o.id ",
             "LEFT JOIN work w ON w.intent_id = o.intent_id ",
@@ -64,6 +64,7 @@ struct OrderRow {
     state: OrderState,
     version: i64,
     reply: Quantity,
+    reply_estimated: bool,
     unseen_for: std::time::Duration,
     looked_up_at: Option<Timestamp>,
     times: StageTimes,
@@ -87,6 +88,7 @@ fn read(row: &Row) -> StoreResult<OrderRow> {
         state: fields.code()?,
         version: fields.get()?,
         reply: fields.get()?,
+        reply_estimated: fields.get()?,
         unseen_for: fields.get()?,
         looked_up_at: fields.get()?,
         times: fields.get()?,
@@ -114,7 +116,8 @@ async fn complete(connection: &mut Connection, rows: &[Row]) -> StoreResult<Vec<
             .get(&row.intent)
             .ok_or_else(|| StoreError::Corrupt(format!("order {} has no intent", row.order.id)))?;
         let (permits_out, sender_ended_at) = permits.remove(&attempt).unwrap_or_default();
-        let evidence = Evidence { reply: row.reply, ..evidence.remove(&attempt).unwrap_or_default() };
+        let (reply, reply_estimated) = (row.reply, row.reply_estimated);
+        let evidence = Evidence { reply, reply_estimated, ..evidence.remove(&attempt).unwrap_or_default() };
         records.push(OrderRecord {
             attempt: row.attempt,
             number: row.number,

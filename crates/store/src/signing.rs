@@ -221,7 +221,8 @@ async fn store_permits(
     instance: i64,
 ) -> StoreResult<()> {
     const STATUS: Insert = Insert {
-        into: "order_status (attempt_id, owner_id, state, version, unbooked, reply_shares, reply_usd, unseen_for)",
+        into: "order_status (attempt_id, owner_id, state, version, unbooked, reply_shares, reply_usd, \
+            reply_estimated, unseen_for)",
         then: "",
     };
     const PERMIT: Insert =
@@ -231,7 +232,7 @@ async fn store_permits(
     for winner in winners {
         let attempt = *keys.get(&winner.attempt.intent).ok_or_else(no_key)?;
         let (owner, zero) = (winner.owner, 0_i64);
-        status.push(values![attempt, owner, OrderState::Signed.code(), zero, zero, zero, zero, zero]);
+        status.push(values![attempt, owner, OrderState::Signed.code(), zero, zero, zero, zero, zero, zero]);
         permits.push(values![attempt, instance, owner, winner.fence, winner.attempt.signed_at]);
     }
     STATUS.run(connection, status).await?;

@@ -15,7 +15,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Book, Clock, Market, OrderId, OrderPlan, Side, TokenId, TradingAccount, ids::IntentId,
+    Book, Clock, Market, OrderId, OrderPlan, Shares, Side, TokenId, TradingAccount, Usd, ids::IntentId,
     lifecycle::OrderState,
 };
 use engine::{
@@ -25,7 +25,10 @@ use engine::{
         detection::Lane,
         execution::OrderRecord,
         store::{InstanceId, Store},
-        venue::{MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, VenueError},
+        venue::{
+            MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, SettlementStatus,
+            VenueError, VenueOrder, VenueOrderStatus, VenueTrade,
+        },
     },
     salt::Salts,
     settlement::Settlement,
@@ -262,6 +265,35 @@ fn an_order_nobody_has_seen_is_given_up_also_by_a_clock_that_is_ahead() {
         block_on(settlement.run_once()).unwrap();
     }
     assert_eq!(scene.orders()[0].state, OrderState::ExpiredUnseen);
+}
+
+/// The reply was lost. What the order record said was matched was booked at the limit price, and the dollars of
+/// the trades that were listed later never counted.
+#[test]
+fn listed_trades_outrank_an_estimate_at_the_limit_price() {
+    let scene = Scene::new(1, &[7], |_| false);
+    assert_eq!(scene.work(scene.world.venue.clone()), 1);
+    let matched = Some(VenueOrder { status: VenueOrderStatus::Matched, matched: Shares(10_000_000) });
+    let trade = VenueTrade {
+        id: "a trade".to_owned(),
+        status: SettlementStatus::Matched,
+        shares: Shares(10_000_000),
+        usd: Usd(5_000_000),
+        fee: Usd(0),
+        tx: None,
+    };
+    let listed = OrderLookup { order: matched, trades: vec![trade] };
+    let lookups = [OrderLookup { order: matched, trades: Vec::new() }, listed];
+    *scene.gateway.lookups.lock().unwrap() = lookups.into();
+    let settlement = scene.settlement(scene.world.clock.clone());
+    let cash = || {
+        scene.world.clock.advance(Duration::from_secs(31));
+        assert_eq!(block_on(settlement.run_once()).unwrap(), 1);
+        scene.orders()[0].booked.cash
+    };
+    let estimated = cash();
+    assert!(estimated < Usd(-5_000_000), "at the limit: {estimated:?}");
+    assert_eq!(cash(), Usd(-5_000_000));
 }
 
 /// A read of six seconds was taken from the five seconds in which an order may be sent.

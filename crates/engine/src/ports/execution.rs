@@ -214,6 +214,8 @@ pub struct OrderUpdate {
     pub state: OrderState,
     /// Replaces what the post's reply said was filled, when `Some`.
     pub reply: Option<domain::trade::Quantity>,
+    /// Whether what is then stored as the reply was estimated ([`Evidence::reply_estimated`]).
+    pub reply_estimated: bool,
     /// The venue's trades, to insert or replace by id.
     pub trades: Vec<VenueTrade>,
     /// A ledger entry to book, with its cause.

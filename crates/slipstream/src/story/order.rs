@@ -167,10 +167,11 @@ fn evidence(record: &OrderRecord) -> Result<Vec<EvidenceLine>, StoryError> {
         (false, true) => "all confirmed",
         (false, false) => "",
     };
+    let reply = if evidence.reply_estimated { "of the order record, at the limit price" } else { "" };
     let chain = if evidence.chain_final { "final" } else { "" };
     let line = |source, filled, note| EvidenceLine { source, filled, note };
     Ok(vec![
-        line("reply", of(evidence.reply), ""),
+        line("reply", of(evidence.reply), reply),
         line("venue's trades", evidence.trades, settled),
         line("failed trades", of(evidence.failed), ""),
         line("chain logs", evidence.chain, chain),

@@ -366,6 +366,7 @@ CREATE TABLE order_status (
     unbooked      INTEGER NOT NULL,
     reply_shares  INTEGER NOT NULL,
     reply_usd     INTEGER NOT NULL,
+    reply_estimated INTEGER NOT NULL,
     unseen_for    INTEGER NOT NULL,
     looked_up_at  INTEGER,
     sent_at       INTEGER,

@@ -314,6 +314,7 @@ impl State {
             state: OrderState::Signed,
             version: 0,
             reply: Quantity::ZERO,
+            reply_estimated: false,
             trades: Default::default(),
             booked: Entry::default(),
             permits: [(holder.clone(), Permit { fence, returned: false })].into(),

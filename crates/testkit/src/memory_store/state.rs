@@ -139,6 +139,7 @@ pub(super) struct OrderRow {
     pub(super) state: OrderState,
     pub(super) version: i64,
     pub(super) reply: Quantity,
+    pub(super) reply_estimated: bool,
     pub(super) trades: BTreeMap<String, VenueTrade>,
     pub(super) booked: Entry,
     pub(super) permits: BTreeMap<InstanceId, Permit>,
@@ -277,7 +278,13 @@ impl State {
 
     fn evidence(&self, order: &OrderRow) -> StoreResult<Evidence> {
         let (chain, chain_final) = self.chain_of(order.signed.order.id)?;
-        let mut evidence = Evidence { reply: order.reply, chain, chain_final, ..Evidence::default() };
+        let mut evidence = Evidence {
+            reply: order.reply,
+            reply_estimated: order.reply_estimated,
+            chain,
+            chain_final,
+            ..Evidence::default()
+        };
         let mut confirmed = true;
         let mut alive = 0_usize;
         for trade in order.trades.values() {

@@ -67,6 +67,10 @@ pub(crate) async fn a_reply_is_kept_until_replaced(bench: Bench) -> CaseResult {
         order = world.change(OrderUpdate { reply, ..world.unchanged(&order) }).await?;
         same!(order.evidence.reply, stored, "the reply after {reply:?}");
     }
+    for reply_estimated in [true, false] {
+        order = world.change(OrderUpdate { reply_estimated, ..world.unchanged(&order) }).await?;
+        same!(order.evidence.reply_estimated, reply_estimated, "whether the reply is estimated");
+    }
     Ok(())
 }
 

@@ -385,6 +385,7 @@ impl World {
             version: order.version,
             state: order.state,
             reply: None,
+            reply_estimated: order.evidence.reply_estimated,
             trades: Vec::new(),
             booking: None,
             held: None,
