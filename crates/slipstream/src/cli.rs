@@ -132,6 +132,18 @@ pub struct DemoArgs {
     /// Polymarket's Data API.
     #[arg(long, value_name = "FILE")]
     pub tape: Option<PathBuf>,
+    /// At the end of the tape leaders sell what they still hold, at the last price. These sales are made
+    /// up; the report counts them apart.
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "true|false",
+        hide_possible_values = true,
+        conflicts_with = "leader"
+    )]
+    pub synthetic_exits: Option<bool>,
     /// Follow this wallet now, through the public Data API, instead of playing a tape. Paper money; the
     /// venue is simulated on the real book.
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["tape", "simulator"])]

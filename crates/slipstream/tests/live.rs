@@ -299,7 +299,7 @@ const TAPE: &str = r#"[{"proxyWallet":"0x111111111111111111111111111111111111111
 "outcomeIndex":0,"title":"Will it rain?","slug":"rain","eventSlug":"rain","outcome":"Yes"}]"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_network_the_tape_is_played_and_it_is_said() {
+async fn without_a_network_the_tape_is_played_with_its_synthetic_exit_and_it_is_said() {
     let data = tempfile::tempdir().expect("a directory");
     let data = data.path();
     fs::write(data.join("tape.json"), TAPE).expect("a file");
@@ -309,7 +309,7 @@ async fn without_a_network_the_tape_is_played_and_it_is_said() {
     drop(listener);
     let tape = data.join("tape.json");
     let speed = ["--speed", "1000", "--json"];
-    let file = format!("{FOLLOWERS}\n[demo]\ntape = '{}'", tape.display());
+    let file = format!("{FOLLOWERS}\n[demo]\nsynthetic_exits = true\ntape = '{}'", tape.display());
     let mut child = follow(data, &file, [&nobody, &nobody], &speed);
     let status = until("end", data, async || child.0.try_wait().expect("a child")).await;
     let (report, log) = (said(data, "stdout"), said(data, "stderr"));
@@ -319,6 +319,7 @@ async fn without_a_network_the_tape_is_played_and_it_is_said() {
     let report: Value = serde_json::from_str(&report).expect("a report");
     assert_eq!(
         (&report["leader"], &report["seen"], &report["holds"]),
-        (&Value::Null, &1.into(), &true.into())
+        (&Value::Null, &2.into(), &true.into())
     );
+    assert_eq!((&report["tape"]["recorded"], &report["tape"]["synthetic"]), (&1.into(), &1.into()));
 }

@@ -66,6 +66,8 @@ pub struct DemoSettings {
     pub faults: bool,
     /// Another tape.
     pub tape: Option<PathBuf>,
+    /// Whether leaders sell at the end of the tape what they still hold.
+    pub synthetic_exits: bool,
     /// Where the data is kept.
     pub data_dir: Option<PathBuf>,
 }
@@ -134,6 +136,13 @@ pub const DEMO: &[Key<DemoSettings>] = &[
         Example("tape.json"),
         Kind::File(|demo, value| demo.tape = Some(value)),
         "Another tape, or any trades or activity file of Polymarket's Data API. Without it: the bundled tape.",
+    ),
+    key(
+        "synthetic_exits",
+        Or("false"),
+        Kind::Flag(|demo, value| demo.synthetic_exits = value),
+        "Whether leaders sell at the end of the tape what they still hold, at the last price. These sales are \
+         made up; the report counts them apart.",
     ),
     key(
         "data_dir",

@@ -64,6 +64,7 @@ fn every_key_takes_effect() {
         followers = 7
         seed = 9_000
         faults = true
+        synthetic_exits = true
         data_dir = 'data'
         [engine]
         workers = 3
@@ -90,7 +91,7 @@ fn every_key_takes_effect() {
     .replace("followers = 7", "followers = 7\nspeed = 60");
     let read = good(&text);
     assert_eq!((read.demo.speed, read.demo.followers, read.demo.seed), (60, Some(7), 9_000));
-    assert!(read.demo.faults);
+    assert!(read.demo.faults && read.demo.synthetic_exits);
     assert_eq!(read.demo.data_dir.as_deref(), Some(Path::new("/etc/data")));
     assert_eq!(read.engine.workers, 3);
     assert_eq!(read.engine.history_interval, Some(Duration::from_millis(1_500)));
@@ -138,6 +139,7 @@ fn the_environment_wins_over_the_file() {
          speed = 99               # SLIPSTREAM_DEMO_SPEED\n\
          seed = 4                 # slipstream.toml:3\n\
          faults = false           # default\n\
+         synthetic_exits = false  # default\n\
          data_dir = \"here\"        # SLIPSTREAM_DEMO_DATA_DIR\n\
          \n[engine]\n\
          workers = 2              # default\n\
@@ -220,7 +222,10 @@ fn wrong_policies_are_told() {
 fn what_nobody_reads_is_refused_with_what_was_meant() {
     assert_eq!(only("[demo]\nsped = 3"), "2:1 [demo] sped | no such key; did you mean `speed`?");
     assert_eq!(only("[demo]\nratio = 3"), "2:1 [demo] ratio | no such key; `ratio` belongs to [[follower]]");
-    assert!(only("[demo]\ncolour = 3").ends_with("there are speed, followers, seed, faults, tape, data_dir"));
+    assert!(
+        only("[demo]\ncolour = 3")
+            .ends_with("there are speed, followers, seed, faults, tape, synthetic_exits, data_dir")
+    );
     assert_eq!(only("speed = 3"), "1:1 speed | no such key here; `speed` belongs to [demo]");
     assert_eq!(only("[Demo]"), "1:2 Demo | no such section; did you mean `[demo]`?");
     assert_eq!(only("[[folower]]"), "1:3 folower | no such section; did you mean `[[follower]]`?");

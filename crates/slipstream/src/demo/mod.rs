@@ -84,6 +84,8 @@ pub struct Options {
     pub faults: bool,
     /// Another tape.
     pub tape: Option<PathBuf>,
+    /// Sell at the end of the tape what leaders still hold.
+    pub synthetic_exits: bool,
     /// Where to keep the data; a fresh temporary directory if not given.
     pub data_dir: Option<PathBuf>,
     /// Worker tasks.
@@ -474,6 +476,7 @@ fn player_of(options: &Options, control: &Control, clock: &Arc<dyn Clock>) -> an
         }
         None => Tape::recorded()?,
     };
+    let tape = if options.synthetic_exits { tape.with_synthetic_exits() } else { tape };
     Ok(Player::new(control.clone(), Arc::clone(clock), tape, options.speed))
 }
 

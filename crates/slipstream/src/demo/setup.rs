@@ -40,6 +40,7 @@ pub fn options(arguments: &DemoArgs, configuration: Configuration) -> Result<Opt
         seed: arguments.seed.unwrap_or(demo.seed),
         faults: arguments.faults.unwrap_or(demo.faults),
         tape: arguments.tape.clone().or(demo.tape),
+        synthetic_exits: arguments.synthetic_exits.unwrap_or(demo.synthetic_exits),
         data_dir: arguments.data_dir.clone().or(demo.data_dir),
         workers: usize::from(engine.workers),
         history_interval: engine.history_interval,
@@ -228,6 +229,10 @@ mod tests {
         assert_eq!((flags.speed, flags.seed, flags.faults, flags.followers), (9, 8, false, 6));
         assert_eq!(flags.data_dir.as_deref(), Some(Path::new("here")));
         assert!(asked(&["--faults"], "").faults);
+        let synthetic = |flags: &[&str], file| asked(flags, file).synthetic_exits;
+        assert!(!synthetic(&[], "") && synthetic(&["--synthetic-exits"], ""));
+        assert!(synthetic(&[], "demo.synthetic_exits = true"));
+        assert!(!synthetic(&["--synthetic-exits=false"], "demo.synthetic_exits = true"));
     }
 
     #[test]

@@ -1,14 +1,21 @@
 //! The tape: recorded trades of real wallets, as `tape/PROVENANCE.md` describes them.
 
-use std::io::Read;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read,
+};
 
 use anyhow::{Context, bail, ensure};
 use domain::{Address, ConditionId, Price, Shares, Side, TokenId, TxHash, Usd, money};
 use flate2::read::GzDecoder;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::secrets::InstallationSecret;
+
 /// The tape that ships with the program.
 pub const RECORDED: &[u8] = include_bytes!("../../tape/recorded.jsonl.gz");
+/// Milliseconds of tape between two synthetic exits.
+const EXIT_EVERY: u64 = 2_000;
 /// How a packed file begins.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Largest tape that is read, unpacked.
@@ -57,6 +64,8 @@ pub enum Provenance {
     Recorded,
     /// It follows from what happened.
     Derived,
+    /// It was made up.
+    Synthetic,
 }
 
 /// One line of a tape.
@@ -166,6 +175,43 @@ impl Tape {
         Ok(Self { header, events })
     }
 
+    /// The same, and after its end each leader sells whatever it still holds in a market that was not
+    /// resolved, at the token's last price on the tape. These sales never happened: they are synthetic.
+    #[must_use]
+    pub fn with_synthetic_exits(mut self) -> Self {
+        let mut held: BTreeMap<(usize, usize, usize), i64> = BTreeMap::new();
+        let mut last_price = BTreeMap::new();
+        let mut resolved = BTreeSet::new();
+        for event in &self.events {
+            let (o, shares) = match event.kind {
+                EventKind::Trade { o, side, px, qty, .. } => {
+                    last_price.insert((event.m, o), px);
+                    (o, if side == Side::Buy { qty.0 } else { -qty.0 })
+                }
+                EventKind::Open { o, qty } => (o, qty.0),
+                EventKind::Redeem { .. } => {
+                    resolved.insert(event.m);
+                    continue;
+                }
+            };
+            let balance = held.entry((event.w, event.m, o)).or_default();
+            *balance = balance.saturating_add(shares);
+        }
+        let secret = InstallationSecret::of_seed(0);
+        let mut at = self.length();
+        for ((w, m, o), shares) in held {
+            let Some(px) = last_price.get(&(m, o)).copied() else { continue };
+            if shares <= 0 || resolved.contains(&m) {
+                continue;
+            }
+            at = at.saturating_add(EXIT_EVERY);
+            let tx = TxHash(secret.derive(&[b"synthetic exit", &at.to_be_bytes()]));
+            let kind = EventKind::Trade { o, side: Side::Sell, px, qty: Shares(shares), tx };
+            self.events.push(Event { at, w, m, prov: Provenance::Synthetic, kind });
+        }
+        self
+    }
+
     /// Length in milliseconds.
     #[must_use]
     pub fn length(&self) -> u64 {
@@ -206,6 +252,52 @@ mod tests {
         let recorded = tape.events.iter().filter(|event| event.prov == Provenance::Recorded).count();
         assert_eq!((tape.events.len(), trades, recorded), (580, 555, 566));
         assert_eq!(tape.header.wallets.len(), 12);
+    }
+
+    #[test]
+    fn synthetic_exits_sell_what_is_held_at_the_end_and_nothing_else() {
+        let line = |rest: &str| format!(r#"{{"w":0,"prov":"recorded",{rest}}}"#);
+        let trade = |at: u64, market: u8, side: &str, px: &str, qty: &str| {
+            let tx = TxHash([u8::try_from(at).unwrap(); 32]);
+            line(&format!(
+                r#""k":"trade","at":{at},"m":{market},"o":0,"side":"{side}","px":"{px}","qty":"{qty}","tx":"{tx}""#
+            ))
+        };
+        let lines = [
+            line(r#""k":"open","at":0,"m":0,"o":0,"qty":"3""#),
+            trade(1, 0, "BUY", "0.4", "10"),
+            trade(2, 0, "SELL", "0.6", "4.5"),
+            // Sold again to the last share.
+            trade(3, 1, "BUY", "0.4", "10"),
+            trade(4, 1, "SELL", "0.5", "10"),
+            // Resolved: there is nothing to sell.
+            trade(5, 2, "BUY", "0.4", "10"),
+            line(r#""k":"redeem","at":6,"m":2,"winner":0,"usd":"10""#),
+        ];
+        let events: Vec<Event> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let recorded = events.len();
+        let header = Header { tape: 1, wallets: vec![], markets: vec![] };
+        let tape = Tape { header, events }.with_synthetic_exits();
+        let [sale] = &tape.events[recorded..] else { panic!("{:?}", &tape.events[recorded..]) };
+        assert_eq!((sale.at, sale.m, sale.prov), (6_000 + EXIT_EVERY, 0, Provenance::Synthetic));
+        let EventKind::Trade { side, px, qty, .. } = sale.kind else { panic!("{sale:?}") };
+        assert_eq!((side, px, qty), (Side::Sell, Price(600_000), Shares(8_500_000)));
+    }
+
+    #[test]
+    fn synthetic_exits_of_the_shipped_tape_are_as_many_transactions() {
+        let tape = Tape::recorded().unwrap();
+        let length = tape.length();
+        let longer = tape.with_synthetic_exits();
+        let tail = longer.events.iter().filter(|event| event.prov == Provenance::Synthetic);
+        let hashes: BTreeSet<_> = tail
+            .map(|event| match event.kind {
+                EventKind::Trade { tx, .. } if event.at > length => tx,
+                _ => panic!("{event:?}"),
+            })
+            .collect();
+        assert!(longer.events.len() > 580);
+        assert_eq!(hashes.len(), longer.events.len() - 580);
     }
 
     #[test]

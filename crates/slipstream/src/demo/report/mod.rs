@@ -133,7 +133,7 @@ impl Report {
             tape: TapeLine {
                 recorded: events(Provenance::Recorded),
                 derived: events(Provenance::Derived),
-                synthetic: 0,
+                synthetic: events(Provenance::Synthetic),
                 position_ms: played.position,
                 length_ms: played.length,
             },

@@ -22,6 +22,8 @@ use crate::{
         figures::{FollowerLine, StageLatency, total},
         paint::Paint,
         picture::{Broken, Picture},
+        player::Played,
+        tape::Provenance,
     },
 };
 
@@ -100,6 +102,22 @@ fn the_report_as_text() {
     let text = report().text(Paint::NONE);
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     insta::assert_snapshot!("good", text);
+}
+
+#[test]
+fn the_headline_counts_no_synthetic_event() {
+    let tape = TapeLine { synthetic: 145, ..report().tape };
+    let text = Report { tape, ..report() }.text(Paint::NONE);
+    let lines: Vec<&str> = text.lines().skip(1).take(2).collect();
+    let headline = "580 events of the tape: 566 recorded (97.6 %), 14 derived (2.4 %)";
+    let apart = "not counted there: 145 exits made up (20.0 % of all); what follows includes them";
+    assert_eq!(lines, [headline, apart]);
+    let played = Played {
+        events: BTreeMap::from([(Provenance::Recorded, 7), (Provenance::Synthetic, 3)]),
+        ..Played::default()
+    };
+    let tape = Report::of(&Picture::default(), &played, vec![]).unwrap().tape;
+    assert_eq!((tape.recorded, tape.derived, tape.synthetic), (7, 0, 3));
 }
 
 #[test]

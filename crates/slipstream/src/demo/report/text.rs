@@ -60,14 +60,20 @@ impl Report {
             return;
         }
         page.line(&format!(
-            "{} events of the tape: {} recorded ({}), {} derived ({}), {} synthetic",
+            "{} events of the tape: {} recorded ({}), {} derived ({})",
             grouped(events),
             grouped(tape.recorded),
             percent(tape.recorded, events),
             grouped(tape.derived),
             percent(tape.derived, events),
-            tape.synthetic,
         ));
+        if tape.synthetic > 0 {
+            let all = percent(tape.synthetic, events.saturating_add(tape.synthetic));
+            let made_up = wording::count(usize::try_from(tape.synthetic).unwrap_or(usize::MAX), "exit");
+            let line =
+                format!("not counted there: {made_up} made up ({all} of all); what follows includes them");
+            page.line(&page.paint.notable(&line));
+        }
         if tape.position_ms < tape.length_ms {
             let played = wording::clock_span(tape.position_ms / 1_000);
             let length = wording::clock_span(tape.length_ms / 1_000);
