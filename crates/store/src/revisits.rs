@@ -49,22 +49,23 @@ pub(crate) async fn write(
     connection: &mut Connection,
     revisited: &[(ExitRevisit, Option<NextLook>)],
 ) -> StoreResult<()> {
-    const AGAIN: &str = "UPDATE exit_revisits SET due = $4, tries = $5, version = version + 1 \
-        WHERE relationship_id = $1 AND token = $2 AND version = $3";
+    // Only who looks deletes, so the row is there; a repeated look finds a higher version.
+    const AGAIN: Insert = Insert {
+        into: "exit_revisits (relationship_id, token, owner_id, due, tries, version)",
+        then: "ON CONFLICT (relationship_id, token) DO UPDATE SET due = excluded.due, tries = excluded.tries, \
+            version = excluded.version WHERE exit_revisits.version = excluded.version - 1",
+    };
     const SETTLED: &str =
         "DELETE FROM exit_revisits WHERE relationship_id = $1 AND token = $2 AND version = $3";
-    for (revisit, next) in revisited {
+    let again = revisited.iter().filter_map(|(revisit, next)| {
+        let NextLook { due, tries } = (*next)?;
+        let (key, owner) = ((revisit.relationship, revisit.token), revisit.owner);
+        Some(values![key.0, key.1, owner, due, tries, revisit.version.saturating_add(1)])
+    });
+    AGAIN.run(connection, again.collect()).await?;
+    for (revisit, _) in revisited.iter().filter(|(_, next)| next.is_none()) {
         let key = values![revisit.relationship, revisit.token, revisit.version];
-        match next {
-            Some(NextLook { due, tries }) => {
-                let [relationship, token, version] = key;
-                let values = [relationship, token, version, (*due).into(), (*tries).into()];
-                sql::execute(connection, AGAIN, values).await?;
-            }
-            None => {
-                sql::execute(connection, SETTLED, key).await?;
-            }
-        }
+        sql::execute(connection, SETTLED, key).await?;
     }
     Ok(())
 }
