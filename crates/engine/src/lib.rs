@@ -10,6 +10,7 @@ pub mod limits;
 pub mod market_cache;
 pub mod orders;
 pub mod ports;
+pub mod redemptions;
 pub mod rescuer;
 pub mod salt;
 pub mod settlement;

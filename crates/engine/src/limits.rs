@@ -74,5 +74,11 @@ pub const REORG_DEPTH: usize = 256;
 pub const HISTORY_OVERLAP: Duration = Duration::from_secs(120);
 /// An exit whose balances cannot be read is decided as unknown after this long.
 pub const BALANCE_PATIENCE: Duration = Duration::from_secs(600);
+/// Redemptions whose payouts are asked for at once.
+pub const REDEMPTIONS_AT_ONCE: usize = 8;
+/// A redemption whose payouts nobody told is asked for again after this, then after twice as long …
+pub const PAYOUT_FIRST: Duration = Duration::from_secs(2);
+/// … and at last this often.
+pub const PAYOUT_LAST: Duration = Duration::from_secs(300);
 /// Groups judged for finality in one step.
 pub const FINALITY_BATCH: usize = 500;

@@ -22,11 +22,9 @@ use crate::{
     limits,
     orders::Learned,
     ports::{
-        execution::{OrderRecord, RedemptionPayout},
+        execution::OrderRecord,
         store::{InstanceId, Store, StoreResult},
-        venue::{
-            ChainReader, MarketData, OrderGateway, OrderLookup, OrderQuery, VenueOrder, VenueOrderStatus,
-        },
+        venue::{ChainReader, OrderGateway, OrderLookup, OrderQuery, VenueOrder, VenueOrderStatus},
     },
     steady_time::SteadyTime,
     worker::{apply, post_until, reply},
@@ -38,8 +36,6 @@ pub struct Settlement {
     pub store: Arc<dyn Store>,
     /// The venue.
     pub gateway: Arc<dyn OrderGateway>,
-    /// Resolutions of markets.
-    pub markets: Arc<dyn MarketData>,
     /// The chain, to know that its head advances while look-ups are negative.
     pub chain: Option<Arc<dyn ChainReader>>,
     /// What is known of that head.
@@ -88,44 +84,6 @@ impl Settlement {
         let records = self.store.unbooked_orders(limits::SETTLE_BATCH).await?;
         let learned = records.into_iter().map(|record| (record, Learned::default())).collect();
         apply(self.store.as_ref(), self.clock.now(), learned).await
-    }
-
-    /// Books redemptions whose block is final, at the payouts the venue tells.
-    ///
-    /// # Errors
-    /// Store errors.
-    pub async fn book_redemptions(&self, finalized: i64) -> StoreResult<usize> {
-        let mut booked = 0;
-        for redemption in self.store.unbooked_redemptions(finalized, limits::FINALITY_BATCH).await? {
-            let Some(payouts) = self.payouts_of(&redemption).await? else { continue };
-            let done = self
-                .store
-                .book_redemption(redemption.block_hash, redemption.log_index, &payouts, self.clock.now())
-                .await?;
-            booked += usize::from(done);
-        }
-        Ok(booked)
-    }
-
-    /// Payouts of the tokens of a resolved condition that the account holds; `None` while unknown.
-    async fn payouts_of(
-        &self,
-        redemption: &crate::ports::detection::StoredRedemption,
-    ) -> StoreResult<Option<Vec<RedemptionPayout>>> {
-        let tokens = self.store.held_tokens(redemption.account, redemption.condition).await?;
-        let mut payouts = Vec::with_capacity(tokens.len());
-        for token in tokens {
-            let ask = self.markets.market(token);
-            let market = venue_call(self.clock.as_ref(), "market", limits::LOOK_UP_DEADLINE, ask).await;
-            match market {
-                Ok(Some(market)) => match market.payout {
-                    Some(payout) => payouts.push(RedemptionPayout { token, payout }),
-                    None => return Ok(None),
-                },
-                Ok(None) | Err(_) => return Ok(None),
-            }
-        }
-        Ok(Some(payouts))
     }
 
     /// Negative look-ups count only while the chain's head advances: an order could otherwise settle

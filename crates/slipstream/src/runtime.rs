@@ -15,11 +15,12 @@ use engine::{
     head_watch::HeadWatch,
     market_cache::MarketCache,
     ports::{
-        detection::{Lane, Source},
+        detection::Lane,
         queue::Queue,
         store::{InstanceId, Store, StoreError},
         venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
     },
+    redemptions::Redemptions,
     rescuer::Rescuer,
     salt::Salts,
     settlement::Settlement,
@@ -43,6 +44,8 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 const ERROR_PAUSE: Duration = Duration::from_millis(500);
 /// Time between two lines of the log that say the same about a source.
 const SAID_AGAIN: Duration = Duration::from_secs(30);
+/// Pause of redemptions when nothing was booked.
+const REDEEM_PAUSE: Duration = Duration::from_secs(1);
 /// How long a worker waits at the queue.
 const POP_WAIT: Duration = Duration::from_millis(500);
 /// Rounds of the rescuers.
@@ -173,6 +176,7 @@ impl Runtime {
         let watching = watch_loop(Arc::clone(&shared), settings, stopped.clone());
         tasks.push(spawn(&shared, "watcher", watching));
         tasks.push(spawn(&shared, "settlement", settle_loop(Arc::clone(&shared), stopped.clone())));
+        tasks.push(spawn(&shared, "redemptions", redeem_loop(Arc::clone(&shared), stopped.clone())));
         tasks.push(spawn(&shared, "look at the clock", clock_loop(Arc::clone(&shared), stopped.clone())));
         for (lane, every) in [(Lane::Exits, RESCUE_EXITS), (Lane::Entries, RESCUE_ENTRIES)] {
             let rescuing = rescue_loop(Arc::clone(&shared), lane, every, stopped.clone());
@@ -293,16 +297,14 @@ async fn settle_loop(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     let settlement = Settlement {
         store: Arc::clone(&ports.store),
         gateway: Arc::clone(&ports.gateway),
-        markets: Arc::clone(&ports.markets),
         chain: ports.chain.clone(),
         clock: Arc::clone(&ports.clock),
         head: HeadWatch::default(),
         steady: SteadyTime::default(),
         instance: instance.clone(),
     };
-    let mut redeemed = None;
     while !*stopped.borrow() {
-        match settle_once(&settlement, &mut redeemed).await {
+        match settle_once(&settlement).await {
             Ok(0) => shared.pause(&mut stopped, SETTLE_PAUSE).await,
             Ok(_) => {}
             Err(error) => {
@@ -314,21 +316,24 @@ async fn settle_loop(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     end(&shared, &instance).await;
 }
 
-/// `redeemed` is the final block up to which redemptions were booked, as far as they could be.
-async fn settle_once(settlement: &Settlement, redeemed: &mut Option<i64>) -> Result<usize, StoreError> {
-    let mut done = settlement.book_chain_fills().await?;
-    done += settlement.run_once().await?;
-    let finalized = settlement.store.cursor(Source::Finalized).await?;
-    if let Some(block) = finalized
-        && finalized != *redeemed
-    {
-        let booked = settlement.book_redemptions(block).await?;
-        if booked == 0 {
-            *redeemed = finalized;
+async fn settle_once(settlement: &Settlement) -> Result<usize, StoreError> {
+    Ok(settlement.book_chain_fills().await? + settlement.run_once().await?)
+}
+
+async fn redeem_loop(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+    let ports = &shared.ports;
+    let (store, markets) = (Arc::clone(&ports.store), Arc::clone(&ports.markets));
+    let mut redemptions = Redemptions::new(store, markets, Arc::clone(&ports.clock));
+    while !*stopped.borrow() {
+        match redemptions.round().await {
+            Ok(0) => shared.pause(&mut stopped, REDEEM_PAUSE).await,
+            Ok(_) => {}
+            Err(error) => {
+                error!(%error, "redemptions cannot be booked: {error}");
+                shared.pause(&mut stopped, ERROR_PAUSE).await;
+            }
         }
-        done += booked;
     }
-    Ok(done)
 }
 
 async fn rescue_loop(shared: Arc<Shared>, lane: Lane, every: Duration, mut stopped: watch::Receiver<bool>) {

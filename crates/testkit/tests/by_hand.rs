@@ -15,14 +15,14 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Book, Clock, Market, OrderId, OrderPlan, Shares, Side, TokenId, TradingAccount, Usd, ids::IntentId,
-    lifecycle::OrderState,
+    Book, Clock, Hash, Market, OrderId, OrderPlan, Price, Shares, Side, TokenId, TradingAccount, Usd,
+    ids::IntentId, lifecycle::OrderState,
 };
 use engine::{
     head_watch::HeadWatch,
     market_cache::MarketCache,
     ports::{
-        detection::Lane,
+        detection::{DetectionCommit, Lane, StoredRedemption},
         execution::OrderRecord,
         store::{InstanceId, Store},
         venue::{
@@ -30,6 +30,7 @@ use engine::{
             VenueError, VenueOrder, VenueOrderStatus, VenueTrade,
         },
     },
+    redemptions::Redemptions,
     salt::Salts,
     settlement::Settlement,
     steady_time::SteadyTime,
@@ -40,7 +41,7 @@ use testkit::{
     executor::block_on,
     memory_store::MemoryStore,
     simulation::{
-        scenario::{Scenario, at, book, fill, leader_wallet, token},
+        scenario::{Scenario, at, book, fill, leader_wallet, market, token},
         tampering::Honest,
         venue::{BookChange, LeaderTrade, Venue, VenueModel},
         world::{Experiment, START, World},
@@ -234,7 +235,6 @@ impl Scene {
         Settlement {
             store: self.world.store.clone(),
             gateway: self.gateway.clone(),
-            markets: self.world.venue.clone(),
             chain: Some(self.world.venue.clone()),
             head: HeadWatch::default(),
             clock,
@@ -294,6 +294,52 @@ fn listed_trades_outrank_an_estimate_at_the_limit_price() {
     let estimated = cash();
     assert!(estimated < Usd(-5_000_000), "at the limit: {estimated:?}");
     assert_eq!(cash(), Usd(-5_000_000));
+}
+
+/// Each round asked for the payouts of every redemption, one after the other, before any order was settled.
+#[test]
+fn a_redemption_that_nobody_resolves_is_asked_for_less_and_less_and_holds_up_no_other() {
+    let mut scene = Scene::new(1, &[7, 8], |_| true);
+    assert_eq!(scene.work(scene.world.venue.clone()), 2);
+    scene.watch(Duration::from_secs(30));
+    let settlement = scene.settlement(scene.world.clock.clone());
+    block_on(settlement.book_chain_fills()).unwrap();
+    let (store, venue) = (scene.world.store.clone(), scene.world.venue.clone());
+    let pays =
+        |number| venue.change_market(Market { payout: Some(Price(1_000_000)), ..market(number).unwrap() });
+    pays(8);
+    let account = scene.orders()[0].intent.account.id;
+    let redeemed = |number: u8| StoredRedemption {
+        block_hash: Hash([number; 32]),
+        log_index: 0,
+        block: i64::from(number),
+        account,
+        condition: market(number).unwrap().condition,
+        payout: Usd(0),
+    };
+    scene.world.clock.advance(Duration::from_secs(60));
+    let open = || block_on(store.unbooked_redemptions(i64::MAX, 9)).unwrap().len();
+    let commit = DetectionCommit { redemptions: vec![redeemed(7), redeemed(8)], ..Default::default() };
+    block_on(async {
+        let (me, hour) = (InstanceId("another watcher".to_owned()), Duration::from_secs(3_600));
+        store.begin_instance(&me, scene.world.clock.now()).await.unwrap();
+        let lease = store.take_lease("watcher", &me, hour).await.unwrap().unwrap();
+        let version = store.config_version().await.unwrap();
+        store.commit_detection(&lease, version, &commit).await.unwrap();
+    });
+    assert_eq!(open(), 2);
+    let rules = Rules::new(&scene.world, Answers::Times(usize::MAX));
+    let mut redemptions = Redemptions::new(store.clone(), rules.clone(), scene.world.clock.clone());
+    assert_eq!(block_on(redemptions.round()).unwrap(), 1);
+    for _ in 0..60 {
+        scene.world.clock.advance(Duration::from_secs(1));
+        assert_eq!(block_on(redemptions.round()).unwrap(), 0);
+    }
+    // At 0 s both, then the one after 2, 6, 14 and 30 s.
+    assert_eq!(rules.asked.load(Ordering::Relaxed), 2 + 4);
+    pays(7);
+    scene.world.clock.advance(Duration::from_secs(2));
+    assert_eq!((block_on(redemptions.round()).unwrap(), open()), (1, 0));
 }
 
 /// A read of six seconds was taken from the five seconds in which an order may be sent.

@@ -389,7 +389,6 @@ async fn settle(ports: Bench, reads_chain: bool) {
     let settlement = Settlement {
         store: ports.store,
         gateway: ports.gateway,
-        markets: ports.markets,
         chain: reads_chain.then_some(ports.chain),
         clock: clock.clone(),
         head: HeadWatch::default(),
