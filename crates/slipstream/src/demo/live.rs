@@ -17,6 +17,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use domain::{
     Address, Book, Clock, ConditionId, Market, Price, Shares, Side, TickSize, Timestamp, TokenId, TxHash,
+    ids::IdError,
 };
 use engine::{
     deadline::{venue_call, within},
@@ -202,7 +203,7 @@ impl MirroredHistory {
             let market = venue_call(clock, "market", MARKET_DEADLINE, self.markets.market(token));
             let (market, book) = join(market, book).await;
             let market = market?.context("the venue does not know the token")?;
-            (market.tick, self.control.add_market(&spec(token, &market)).await, book)
+            (market.tick, self.control.add_market(&spec(token, &market)?).await, book)
         };
         let levels = book
             .ok()
@@ -275,24 +276,30 @@ fn trades(responses: &[HistoryResponse]) -> BTreeSet<Trade> {
 }
 
 /// The market of one token. Its condition and opposite token are made up, because a trade does not name
-/// the opposite token and two trades may come in either order.
-fn spec(token: TokenId, market: &Market) -> MarketSpec {
+/// the opposite token and two trades may come in either order. Both are of the token's era.
+fn spec(token: TokenId, market: &Market) -> Result<MarketSpec, IdError> {
     let secret = InstallationSecret::of_seed(0);
     let condition = secret.derive(&[b"live condition", &token.0]);
-    let opposite = TokenId(secret.derive(&[b"live opposite", &token.0]));
-    MarketSpec {
-        condition: ConditionId::from(condition),
-        tokens: [token, opposite],
+    let mut opposite = secret.derive(&[b"live opposite", &token.0]);
+    let (mut condition, v3) = (condition.as_slice(), token.is_v3());
+    if v3 {
+        condition = condition.get(1..).unwrap_or_default();
+        // The hole by which such ids are told: see `TokenId::is_v3`.
+        opposite.iter_mut().skip(19).take(8).for_each(|byte| *byte = 0);
+    }
+    Ok(MarketSpec {
+        condition: ConditionId::from_slice(condition)?,
+        tokens: [token, TokenId(opposite)],
         outcomes: [market.outcome.clone(), "opposite".to_owned()],
         tick: market.tick.size(),
         min_size: market.minimum_size,
-        neg_risk: market.negative_risk && !token.is_v3(),
+        neg_risk: market.negative_risk && !v3,
         fee: FeeSchedule { rate: Price(market.fee.rate), exponent: market.fee.exponent },
         title: market.title.clone(),
         slug: market.slug.clone(),
         event_slug: String::new(),
         end_date: String::new(),
-    }
+    })
 }
 
 /// The real book, if it has both sides; otherwise one is made around the leader's price.
