@@ -102,6 +102,7 @@ pub(crate) fn says_nothing(record: &OrderRecord, update: &OrderUpdate) -> bool {
         && update.reply.is_none()
         && update.reply_estimated == record.evidence.reply_estimated
         && update.permit_returned.is_none()
+        && update.looked_up_at == record.looked_up_at
 }
 
 /// Whether a booking takes shares, and with them their cost, out of what is held.

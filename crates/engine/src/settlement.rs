@@ -4,10 +4,14 @@
 //! their deadline when nobody has seen them, gives up only after long negative look-ups, and books what
 //! the chain says. It never signs.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use domain::{
     Clock, Rounding, Side, Usd,
+    ids::AttemptId,
     lifecycle::{OrderEvent, OrderState},
     money,
     trade::Quantity,
@@ -40,12 +44,57 @@ pub struct Settlement {
     pub chain: Option<Arc<dyn ChainReader>>,
     /// What is known of that head.
     pub head: HeadWatch,
+    /// How far orders with news were gone through.
+    pub round: Round,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// What deadlines for sending again are judged by.
     pub steady: SteadyTime,
     /// Who we are.
     pub instance: InstanceId,
+}
+
+/// A way through all orders with news, page by page and again from the start. Some stay for long: those at
+/// the front keep nobody behind them from being seen.
+#[derive(Debug, Default)]
+pub struct Round {
+    place: Mutex<Place>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    after: AttemptId,
+    /// Whether orders nobody else looks up are looked up in this round.
+    asks: bool,
+    /// Uptime when that was so last.
+    asked: Option<Duration>,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { after: AttemptId(0), asks: false, asked: None }
+    }
+}
+
+impl Round {
+    /// Where the next page begins, and whether to look up what nobody else does.
+    fn next(&self, uptime: Duration) -> (AttemptId, bool) {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.after == AttemptId(0) {
+            place.asks = place.asked.is_none_or(|at| uptime.saturating_sub(at) >= limits::UNSEEN_STEP);
+            if place.asks {
+                place.asked = Some(uptime);
+            }
+        }
+        (place.after, place.asks)
+    }
+
+    /// Remembers the page that was read; a page that is not full is the last one.
+    fn read(&self, page: &[OrderRecord]) {
+        let full = page.len() >= limits::SETTLE_BATCH;
+        let last = page.last().filter(|_| full).map_or(AttemptId(0), |record| record.attempt);
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).after = last;
+    }
 }
 
 impl Settlement {
@@ -63,27 +112,36 @@ impl Settlement {
             return Ok(0);
         }
         crash_points::reach("settlement.after_claim");
-        let head_moves = self.head_advances().await;
-        let learned: Vec<(OrderRecord, Learned)> = stream::iter(due)
-            .map(|record| self.resolve(record, head_moves))
-            .buffer_unordered(limits::IN_FLIGHT)
-            .collect()
-            .await;
+        let learned = self.look_up_all(due).await;
         crash_points::reach("settlement.before_record");
         apply(self.store.as_ref(), self.clock.now(), learned).await?;
         crash_points::reach("settlement.after_record");
         Ok(count)
     }
 
-    /// Books what the chain has said about our orders since they were updated last. Returns how many were
-    /// updated.
+    /// Books what the chain has said about our orders since they were updated last, a page of them. Those that
+    /// have no work row of their own (an earlier attempt whose fill a reorganisation took) are never due, so
+    /// they are looked up here, until they are seen or count as never seen. Returns how many were updated.
     ///
     /// # Errors
     /// Store errors.
     pub async fn book_chain_fills(&self) -> StoreResult<usize> {
-        let records = self.store.unbooked_orders(limits::SETTLE_BATCH).await?;
-        let learned = records.into_iter().map(|record| (record, Learned::default())).collect();
+        let (after, asks) = self.round.next(self.clock.uptime());
+        let page = self.store.unbooked_orders(after, limits::SETTLE_BATCH).await?;
+        self.round.read(&page);
+        let alone = |record: &OrderRecord| asks && record.state.is_open() && !record.open_work;
+        let (left, known): (Vec<_>, Vec<_>) = page.into_iter().partition(alone);
+        let mut learned: Vec<_> = known.into_iter().map(|record| (record, Learned::default())).collect();
+        if !left.is_empty() {
+            learned.extend(self.look_up_all(left).await);
+        }
         apply(self.store.as_ref(), self.clock.now(), learned).await
+    }
+
+    async fn look_up_all(&self, records: Vec<OrderRecord>) -> Vec<(OrderRecord, Learned)> {
+        let head_moves = self.head_advances().await;
+        let resolved = stream::iter(records).map(|record| self.resolve(record, head_moves));
+        resolved.buffer_unordered(limits::IN_FLIGHT).collect().await
     }
 
     /// Negative look-ups count only while the chain's head advances: an order could otherwise settle

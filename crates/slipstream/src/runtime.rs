@@ -23,7 +23,7 @@ use engine::{
     redemptions::Redemptions,
     rescuer::Rescuer,
     salt::Salts,
-    settlement::Settlement,
+    settlement::{Round, Settlement},
     steady_time::SteadyTime,
     watcher::{Watcher, WatcherError, WatcherPorts},
     worker::{Batches, Worker},
@@ -300,6 +300,7 @@ async fn settle_loop(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
         chain: ports.chain.clone(),
         clock: Arc::clone(&ports.clock),
         head: HeadWatch::default(),
+        round: Round::default(),
         steady: SteadyTime::default(),
         instance: instance.clone(),
     };

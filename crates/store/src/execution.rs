@@ -122,11 +122,11 @@ impl Execution for SqliteStore {
         orders::by_attempts(&mut *self.snapshot().await?, attempts).await
     }
 
-    async fn unbooked_orders(&self, limit: usize) -> StoreResult<Vec<OrderRecord>> {
+    async fn unbooked_orders(&self, after: AttemptId, limit: usize) -> StoreResult<Vec<OrderRecord>> {
         if !orders::any_unbooked(&mut *self.read().await?).await? {
             return Ok(Vec::new());
         }
-        orders::unbooked(&mut *self.snapshot().await?, limit).await
+        orders::unbooked(&mut *self.snapshot().await?, after, limit).await
     }
 
     async fn update_orders(&self, updates: &[OrderUpdate]) -> StoreResult<Vec<bool>> {

@@ -258,10 +258,15 @@ pub(crate) async fn any_unbooked(connection: &mut Connection) -> StoreResult<boo
     Ok(sql::row(connection, ANY, []).await?.is_some())
 }
 
-/// Orders whose canonical fills changed since their last update, by attempt.
-pub(crate) async fn unbooked(connection: &mut Connection, limit: usize) -> StoreResult<Vec<OrderRecord>> {
-    const UNBOOKED: &str = select_orders!("WHERE s.unbooked = 1 ORDER BY s.attempt_id LIMIT $1");
-    let rows = sql::rows(connection, UNBOOKED, [sql::limit(limit)]).await?;
+/// Orders whose canonical fills changed since their last update, by attempt, after one.
+pub(crate) async fn unbooked(
+    connection: &mut Connection,
+    after: AttemptId,
+    limit: usize,
+) -> StoreResult<Vec<OrderRecord>> {
+    const UNBOOKED: &str =
+        select_orders!("WHERE s.unbooked = 1 AND s.attempt_id > $1 ORDER BY s.attempt_id LIMIT $2");
+    let rows = sql::rows(connection, UNBOOKED, [after.0.into(), sql::limit(limit)]).await?;
     complete(connection, &rows).await
 }
 

@@ -16,14 +16,16 @@ use std::{
 use async_trait::async_trait;
 use domain::{
     Book, Clock, Hash, Market, OrderId, OrderPlan, Price, Shares, Side, TokenId, TradingAccount, Usd,
-    ids::IntentId, lifecycle::OrderState,
+    ids::IntentId, lifecycle::OrderState, position::Position,
 };
 use engine::{
     head_watch::HeadWatch,
+    limits::SETTLE_BATCH,
     market_cache::MarketCache,
+    orders::{self, Learned},
     ports::{
         detection::{DetectionCommit, Lane, StoredRedemption},
-        execution::OrderRecord,
+        execution::{OrderRecord, OrderUpdate, WorkChange},
         store::{InstanceId, Store},
         venue::{
             MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, SettlementStatus,
@@ -32,7 +34,7 @@ use engine::{
     },
     redemptions::Redemptions,
     salt::Salts,
-    settlement::Settlement,
+    settlement::{Round, Settlement},
     steady_time::SteadyTime,
     watcher::{Watcher, WatcherPorts},
     worker::{Batches, Worker},
@@ -151,6 +153,7 @@ struct Scene {
     world: World,
     watcher: Watcher,
     gateway: Arc<Silent>,
+    salts: Arc<Counted>,
 }
 
 impl Scene {
@@ -195,7 +198,7 @@ impl Scene {
         });
         let (posts, lookups) = Default::default();
         let gateway = Arc::new(Silent { venue: world.venue.clone(), delivers, posts, lookups });
-        let mut scene = Self { world, watcher, gateway };
+        let mut scene = Self { world, watcher, gateway, salts: Arc::default() };
         scene.watch(Duration::ZERO);
         scene.watch(Duration::from_secs(7));
         scene
@@ -216,7 +219,7 @@ impl Scene {
             markets: cache(world, rules),
             queue: world.doorbell.clone(),
             clock: world.clock.clone(),
-            salts: Arc::new(Counted::default()),
+            salts: self.salts.clone(),
             instance: InstanceId(WORKER.to_owned()),
             batches: Batches::default(),
         };
@@ -237,6 +240,7 @@ impl Scene {
             gateway: self.gateway.clone(),
             chain: Some(self.world.venue.clone()),
             head: HeadWatch::default(),
+            round: Round::default(),
             clock,
             steady: SteadyTime::default(),
             instance,
@@ -340,6 +344,58 @@ fn a_redemption_that_nobody_resolves_is_asked_for_less_and_less_and_holds_up_no_
     pays(7);
     scene.world.clock.advance(Duration::from_secs(2));
     assert_eq!((block_on(redemptions.round()).unwrap(), open()), (1, 0));
+}
+
+/// Orders with news that nothing can be said about: as many as a page, and one more with a fill.
+fn left_behind() -> (Scene, Settlement) {
+    let mut scene = Scene::new(SETTLE_BATCH + 1, &[7], |number| number == SETTLE_BATCH);
+    assert_eq!(scene.work(scene.world.venue.clone()), SETTLE_BATCH + 1);
+    let now = scene.world.clock.now();
+    let leave = |record: &OrderRecord| OrderUpdate {
+        work: WorkChange::Close,
+        unbooked: true,
+        ..orders::update(record, &Learned::default(), &Position::default(), now).unwrap()
+    };
+    let updates: Vec<_> = scene.orders().iter().map(leave).collect();
+    let applied = block_on(scene.world.store.update_orders(&updates)).unwrap();
+    assert_eq!(applied, vec![true; SETTLE_BATCH + 1]);
+    scene.watch(Duration::from_secs(30));
+    let settlement = scene.settlement(scene.world.clock.clone());
+    (scene, settlement)
+}
+
+/// The first page of orders with news was read again and again.
+#[test]
+fn orders_nothing_can_be_said_about_keep_no_fill_behind_them_from_being_booked() {
+    let (scene, settlement) = left_behind();
+    for _ in 0..2 {
+        block_on(settlement.book_chain_fills()).unwrap();
+    }
+    let states: Vec<OrderState> = scene.orders().iter().map(|order| order.state).collect();
+    let filled = states.iter().filter(|state| **state != OrderState::Unknown).count();
+    assert_eq!(filled, 1, "{states:?}");
+}
+
+/// The work row belongs to the newest attempt: an open earlier one was never due and stayed unknown for ever.
+#[test]
+fn an_open_earlier_attempt_is_looked_up_until_it_is_given_up() {
+    let scene = Scene::new(1, &[7], |_| false);
+    assert_eq!(scene.work(scene.world.venue.clone()), 1);
+    let now = scene.world.clock.now();
+    let again = OrderUpdate {
+        work: WorkChange::NextAttempt(now),
+        unbooked: true,
+        ..orders::update(&scene.orders()[0], &Learned::default(), &Position::default(), now).unwrap()
+    };
+    assert_eq!(block_on(scene.world.store.update_orders(&[again])).unwrap(), [true]);
+    assert_eq!(scene.work(scene.world.venue.clone()), 1);
+    let settlement = scene.settlement(scene.world.clock.clone());
+    for _ in 0..60 {
+        scene.world.clock.advance(Duration::from_secs(5));
+        block_on(settlement.book_chain_fills()).unwrap();
+    }
+    let states: Vec<OrderState> = scene.orders().iter().map(|order| order.state).collect();
+    assert_eq!(states, [OrderState::ExpiredUnseen, OrderState::Unknown]);
 }
 
 /// A read of six seconds was taken from the five seconds in which an order may be sent.

@@ -352,9 +352,9 @@ pub trait Execution: Send + Sync {
     async fn orders_of(&self, attempts: &[(IntentId, u32)]) -> StoreResult<Vec<OrderRecord>>;
 
     /// Orders whose canonical fills changed since an update was last applied to them, or whose last update
-    /// keeps them here, by attempt, at most `limit`: settlement's durable to-do list, whatever became of
-    /// their work rows.
-    async fn unbooked_orders(&self, limit: usize) -> StoreResult<Vec<OrderRecord>>;
+    /// keeps them here, by attempt, those after `after`, at most `limit`: settlement's durable to-do list,
+    /// whatever became of their work rows.
+    async fn unbooked_orders(&self, after: AttemptId, limit: usize) -> StoreResult<Vec<OrderRecord>>;
 
     /// Applies updates in one transaction, one after the other, each only if its version and the position it
     /// was computed from ([`OrderUpdate::held`]) still stand, those before it in the batch included.

@@ -65,7 +65,7 @@ impl Facts {
         order: &OrderId,
     ) -> StoreResult<bool> {
         if self.unbooked.is_none() {
-            let orders = execution.unbooked_orders(UNBOOKED).await?;
+            let orders = execution.unbooked_orders(domain::ids::AttemptId(0), UNBOOKED).await?;
             self.unbooked = Some(orders.into_iter().map(|record| record.order.id).collect());
         }
         Ok(self.unbooked.as_ref().is_some_and(|known| known.contains(order)))

@@ -64,7 +64,7 @@ impl Facts {
             // The time only chooses holds.
             exposures: store.following(Timestamp(0)).await?.exposures,
             left_open: left_open(store).await?,
-            news: store.unbooked_orders(ALL).await?,
+            news: store.unbooked_orders(domain::ids::AttemptId(0), ALL).await?,
         })
     }
 

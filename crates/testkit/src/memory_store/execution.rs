@@ -162,9 +162,9 @@ impl Execution for MemoryStore {
         state.records(attempts.iter().filter_map(find))
     }
 
-    async fn unbooked_orders(&self, limit: usize) -> StoreResult<Vec<OrderRecord>> {
+    async fn unbooked_orders(&self, after: AttemptId, limit: usize) -> StoreResult<Vec<OrderRecord>> {
         let state = self.read();
-        let news = state.orders.iter().filter(|(_, order)| order.news);
+        let news = state.orders.iter().filter(|(id, order)| order.news && *id > after.0);
         state.records(news.map(|(id, _)| AttemptId(id)).take(limit))
     }
 

@@ -105,7 +105,7 @@ async fn executed(store: &dyn Store, intents: &[Intent]) -> StoreResult<Vec<Stri
         rows.push(format!("end {:?} {:?} {:?}", names.get(&end.intent), end.reason, end.at));
     }
     rows.push(format!("open work {}", store.count_open_work().await?));
-    for order in store.unbooked_orders(ALL).await? {
+    for order in store.unbooked_orders(AttemptId(0), ALL).await? {
         rows.push(format!("unbooked {}", order.order.id));
     }
     Ok(rows)

@@ -20,7 +20,7 @@ use engine::{
     },
     rescuer::Rescuer,
     salt::{SALT_MASK, Salts},
-    settlement::Settlement,
+    settlement::{Round, Settlement},
     steady_time::SteadyTime,
     watcher::{Watcher, WatcherPorts},
     worker::Worker,
@@ -194,7 +194,7 @@ impl World {
             if !store.incomplete_parts().await?.is_empty() {
                 return waits("a part is not decided for everybody");
             }
-            if !store.unbooked_orders(1).await?.is_empty() {
+            if !store.unbooked_orders(domain::ids::AttemptId(0), 1).await?.is_empty() {
                 return waits("a fill is not booked");
             }
             if store.count_open_work().await? > 0 {
@@ -392,6 +392,7 @@ async fn settle(ports: Bench, reads_chain: bool) {
         chain: reads_chain.then_some(ports.chain),
         clock: clock.clone(),
         head: HeadWatch::default(),
+        round: Round::default(),
         steady: SteadyTime::default(),
         instance: ports.instance,
     };

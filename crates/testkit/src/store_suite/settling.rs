@@ -168,7 +168,13 @@ pub(crate) async fn changed_fills_are_news_until_an_update(bench: Bench) -> Case
     };
     let order = world.change(closed).await?;
     let news = async || -> CaseResult<Vec<i64>> {
-        Ok(world.store.unbooked_orders(9).await?.iter().map(|order| order.version).collect())
+        Ok(world
+            .store
+            .unbooked_orders(domain::ids::AttemptId(0), 9)
+            .await?
+            .iter()
+            .map(|order| order.version)
+            .collect())
     };
     let settle = async || -> CaseResult {
         let order = world.order(intent, 0).await?;
@@ -192,7 +198,8 @@ pub(crate) async fn changed_fills_are_news_until_an_update(bench: Bench) -> Case
     same!(news().await?.len(), 0, "orders with news after the same block was orphaned again");
     world.commit(&mined).await?;
     same!(news().await?.len(), 1, "orders with news after the fills came back");
-    same!(world.store.unbooked_orders(0).await?, [], "at most none");
+    same!(world.store.unbooked_orders(domain::ids::AttemptId(0), 0).await?, [], "at most none");
+    same!(world.store.unbooked_orders(order.attempt, 9).await?, [], "after the last");
     let order = world.order(intent, 0).await?;
     let kept = OrderUpdate { unbooked: true, work: WorkChange::Close, ..world.unchanged(&order) };
     world.change(kept).await?;
@@ -263,7 +270,7 @@ pub(crate) async fn late_news_of_an_old_attempt_leaves_the_new_one_alone(bench: 
     for work in [WorkChange::Close, WorkChange::NextAttempt(world.now()), WorkChange::Due(world.now())] {
         let fills = vec![world.fill(&old, 40, world.order(exit, 0).await?.version, 1_000)];
         world.commit(&DetectionCommit { fills, ..Default::default() }).await?;
-        let news = only(world.store.unbooked_orders(9).await?, "order with news")?;
+        let news = only(world.store.unbooked_orders(domain::ids::AttemptId(0), 9).await?, "order with news")?;
         same!((news.attempt, news.open_work), (old.attempt, false), "the old attempt");
         let booking = world.booking(&news, 1_000).await?;
         world.change(OrderUpdate { state: OrderState::Mined, work, ..booking }).await?;

@@ -229,7 +229,7 @@ through! { Execution,
         count_open_work() -> usize;
         load_waiting(ids: &[IntentId]) -> Vec<WaitingIntent>;
         orders(ids: &[OrderId]) -> Vec<OrderRecord>;
-        unbooked_orders(limit: usize) -> Vec<OrderRecord>;
+        unbooked_orders(after: AttemptId, limit: usize) -> Vec<OrderRecord>;
         unbooked_redemptions(finalized: i64, limit: usize) -> Vec<StoredRedemption>;
         held_tokens(account: AccountId, condition: ConditionId) -> Vec<TokenId>;
         position(account: AccountId, relationship: RelationshipId, token: TokenId) -> Position;
