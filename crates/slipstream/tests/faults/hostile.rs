@@ -42,6 +42,15 @@ async fn twice(front: &Front, name: &str, bytes: Vec<u8>) {
     until(name, async || front.answered() >= before + 2).await;
 }
 
+/// One trade was copied, once, and the decisions say what is expected.
+async fn is_copied_once(scene: Scene, skips: &[Option<SkipReason>]) {
+    scene.settled().await;
+    assert_eq!(scene.skips().await, skips);
+    assert_eq!(scene.has(0).await, Has::copied());
+    assert_eq!(scene.seen().len(), 1);
+    scene.finish().await;
+}
+
 #[tokio::test]
 async fn answers_become_typed_errors() {
     let front = Front::of("127.0.0.1:1").await;
@@ -78,11 +87,7 @@ async fn a_hostile_rpc_delays_and_nothing_more() {
     scene.leader_buys();
     fronts[2].behave();
     scene.decided(1).await;
-    scene.settled().await;
-    assert_eq!(scene.skips().await, [None]);
-    assert_eq!(scene.has(0).await, Has::copied());
-    assert_eq!(scene.seen().len(), 1);
-    scene.finish().await;
+    is_copied_once(scene, &[None]).await;
 }
 
 #[tokio::test]
@@ -95,11 +100,7 @@ async fn a_hostile_data_api_does_not_stop_the_chain() {
     scene.leader_buys();
     scene.decided(1).await;
     fronts[1].behave();
-    scene.settled().await;
-    assert_eq!(scene.skips().await, [None]);
-    assert_eq!(scene.has(0).await, Has::copied());
-    assert_eq!(scene.seen().len(), 1);
-    scene.finish().await;
+    is_copied_once(scene, &[None]).await;
 }
 
 #[tokio::test]
@@ -115,13 +116,9 @@ async fn hostile_market_data_is_a_reason_to_skip() {
     fronts[0].behave();
     scene.leader_buys();
     scene.decided(count + 1).await;
-    scene.settled().await;
     let mut expected = vec![Some(SkipReason::MarketUnknown); count];
     expected.push(None);
-    assert_eq!(scene.skips().await, expected);
-    assert_eq!(scene.has(0).await, Has::copied());
-    assert_eq!(scene.seen().len(), 1);
-    scene.finish().await;
+    is_copied_once(scene, &expected).await;
 }
 
 #[tokio::test]
