@@ -66,6 +66,17 @@ impl Quantity {
     }
 }
 
+/// When each source showed a group first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sightings {
+    /// A log in a block we read.
+    pub chain: Option<Timestamp>,
+    /// A row of the Data API.
+    pub history: Option<Timestamp>,
+    /// A message of the live feed.
+    pub live: Option<Timestamp>,
+}
+
 /// How well a group is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -89,6 +100,10 @@ pub struct TradeGroup {
     pub chain: Option<Quantity>,
     /// The largest quantity any single Data API response showed.
     pub history: Quantity,
+    /// The largest quantity that distinct messages of the live feed added up to.
+    pub live: Quantity,
+    /// When each source showed it first.
+    pub sightings: Sightings,
     /// The quantity that parts answered so far.
     pub decided: Shares,
     /// Of `decided`, what was swallowed because another group may be the same trade.
@@ -151,6 +166,8 @@ impl TradeGroup {
             key,
             chain: None,
             history: Quantity::ZERO,
+            live: Quantity::ZERO,
+            sightings: Sightings::default(),
             decided: Shares::ZERO,
             inherited: Shares::ZERO,
             given: Shares::ZERO,
@@ -165,7 +182,13 @@ impl TradeGroup {
     /// The group's quantity: the chain's word if there is one, else the largest hint.
     #[must_use]
     pub fn quantity(&self) -> Quantity {
-        self.chain.unwrap_or(self.history)
+        self.chain.unwrap_or_else(|| self.hinted())
+    }
+
+    /// The largest quantity any hint gives: the maximum over sources, never their sum.
+    #[must_use]
+    pub fn hinted(&self) -> Quantity {
+        self.history.larger(self.live)
     }
 
     /// The quantity whose copy is decided: what was swallowed was answered by another group.
@@ -320,6 +343,20 @@ mod tests {
     }
 
     #[test]
+    fn hints_are_never_added_up() {
+        let mut trade = group(1);
+        trade.live = shares(4);
+        assert_eq!(trade.take_parts(&mut []).unwrap()[0].added, shares(4).shares);
+        trade.history = shares(10);
+        assert_eq!(trade.take_parts(&mut []).unwrap()[0].added, shares(6).shares);
+        trade.live = shares(9);
+        assert!(trade.take_parts(&mut []).unwrap().is_empty());
+        assert_eq!(trade.quantity(), shares(10));
+        trade.chain = Some(shares(10));
+        assert!(trade.take_parts(&mut []).unwrap().is_empty());
+    }
+
+    #[test]
     fn a_replaced_transaction_is_swallowed_once() {
         let mut old = group(1);
         old.history = shares(10);
@@ -385,13 +422,17 @@ mod tests {
     proptest! {
         /// Whatever order reports come in, parts never add up to more than the largest quantity seen.
         #[test]
-        fn parts_never_exceed_what_was_seen(reports in prop::collection::vec((any::<bool>(), 0_i64..50_000_000), 1..20)) {
+        fn parts_never_exceed_what_was_seen(reports in prop::collection::vec((0..3, 0_i64..50_000_000), 1..20)) {
             let mut trade = group(1);
             let mut largest = 0;
             let mut total = 0;
-            for (from_chain, amount) in reports {
+            for (source, amount) in reports {
                 let quantity = Quantity { shares: Shares(amount), usd: Usd(amount / 2) };
-                if from_chain { trade.chain = Some(quantity) } else { trade.history = trade.history.larger(quantity) }
+                match source {
+                    0 => trade.chain = Some(quantity),
+                    1 => trade.history = trade.history.larger(quantity),
+                    _ => trade.live = trade.live.larger(quantity),
+                }
                 largest = largest.max(trade.quantity().shares.0);
                 total += trade.take_parts(&mut []).unwrap().iter().map(|part| part.added.0).sum::<i64>();
                 prop_assert!(total <= largest);

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use domain::{
     Timestamp, TokenId,
     ids::LeaderId,
-    trade::{GroupKey, Quantity, TradeGroup},
+    trade::{GroupKey, Quantity, Sightings, TradeGroup},
 };
 use engine::ports::store::{StoreError, StoreResult};
 
@@ -36,8 +36,8 @@ macro_rules! select_groups {
         concat!(
             "SELECT ",
             key_columns!(),
-            ", g.chain_shares, g.chain_usd, g.history_shares, g.history_usd, g.decided, g.inherited, g.given, ",
-            "g.parts, g.block, g.traded_at, g.first_seen_at, g.state FROM trade_groups g ",
+            ", g.chain_shares, g.chain_usd, g.history_shares, g.history_usd, g.live_shares, g.live_usd, ",
+            "g.chain_seen_at, g.history_seen_at, g.live_seen_at, g.decided, g.inherited, g.given, g.parts, g.block, g.traded_at, g.first_seen_at, g.state FROM trade_groups g ",
             $rest
         )
     };
@@ -55,6 +55,8 @@ fn read(row: &Row) -> StoreResult<TradeGroup> {
         key,
         chain,
         history: fields.get()?,
+        live: fields.get()?,
+        sightings: Sightings { chain: fields.get()?, history: fields.get()?, live: fields.get()? },
         decided: fields.get()?,
         inherited: fields.get()?,
         given: fields.get()?,
@@ -70,10 +72,14 @@ fn read(row: &Row) -> StoreResult<TradeGroup> {
 pub(crate) async fn write(connection: &mut Connection, groups: &[TradeGroup]) -> StoreResult<()> {
     const INSERT: Insert = Insert {
         into: "trade_groups (leader_id, tx, token, side, chain_shares, chain_usd, history_shares, \
-            history_usd, decided, inherited, given, parts, block, traded_at, first_seen_at, state)",
+            history_usd, live_shares, live_usd, chain_seen_at, history_seen_at, live_seen_at, decided, \
+            inherited, given, parts, block, traded_at, first_seen_at, state)",
         then: "ON CONFLICT (tx, leader_id, token, side) DO UPDATE SET \
             chain_shares = excluded.chain_shares, chain_usd = excluded.chain_usd, \
             history_shares = excluded.history_shares, history_usd = excluded.history_usd, \
+            live_shares = excluded.live_shares, live_usd = excluded.live_usd, \
+            chain_seen_at = excluded.chain_seen_at, history_seen_at = excluded.history_seen_at, \
+            live_seen_at = excluded.live_seen_at, \
             decided = excluded.decided, inherited = excluded.inherited, given = excluded.given, \
             parts = excluded.parts, block = excluded.block, traded_at = excluded.traded_at, \
             first_seen_at = excluded.first_seen_at, state = excluded.state",
@@ -91,6 +97,11 @@ pub(crate) async fn write(connection: &mut Connection, groups: &[TradeGroup]) ->
                 chain.map(|quantity| quantity.usd),
                 group.history.shares,
                 group.history.usd,
+                group.live.shares,
+                group.live.usd,
+                group.sightings.chain,
+                group.sightings.history,
+                group.sightings.live,
                 group.decided,
                 group.inherited,
                 group.given,

@@ -49,6 +49,7 @@ impl GroupSet {
             let traded_at = block.map_or(now, block_time);
             let group = self.groups.entry(key).or_insert_with(|| TradeGroup::new(key, traded_at, now));
             group.chain = Some(sum);
+            group.sightings.chain.get_or_insert(now);
             if let Some(block) = block {
                 group.block = Some(block);
                 group.traded_at = traded_at;
@@ -76,6 +77,7 @@ impl GroupSet {
                     continue;
                 }
                 group.history = larger;
+                group.sightings.history.get_or_insert(now);
                 if pseudo_blocks && group.block.is_none() {
                     group.block = Some(traded_at.seconds());
                 }

@@ -3,7 +3,7 @@
 use domain::{
     Shares,
     lifecycle::OrderState,
-    trade::{GroupState, PartKind, Quantity, TradeGroup},
+    trade::{GroupState, PartKind, Quantity, Sightings, TradeGroup},
 };
 
 use super::{
@@ -37,6 +37,9 @@ fn render_group(screen: &mut Screen, story: &GroupStory, listed: usize) {
     screen.field("leader", &format!("{leader} (leader {}) {} {what}", group.key.leader, group.key.side));
     screen.field("traded", &when(group));
     screen.field("sources", &sources(story));
+    if let Some(seen) = sightings(group) {
+        screen.field("shown by", &seen);
+    }
     for part in &story.parts {
         screen.field(&format!("part {}", part.number), &part_words(part, group));
     }
@@ -79,6 +82,9 @@ fn sources(story: &GroupStory) -> String {
         |chain| format!("chain: {} shares in {}", wording::shares(chain.shares), count(story.fills, "log")),
     );
     let mut text = format!("{chain}; history: {} shares", wording::shares(group.history.shares));
+    if group.sightings.live.is_some() {
+        text.push_str(&format!("; live feed: {} shares", wording::shares(group.live.shares)));
+    }
     text.push_str(&format!("; decided {}", wording::shares(group.decided)));
     for (name, shares) in [("inherited", group.inherited), ("given to another", group.given)] {
         if shares > Shares::ZERO {
@@ -86,6 +92,21 @@ fn sources(story: &GroupStory) -> String {
         }
     }
     text
+}
+
+/// How long after the trade each source showed it, the first one first.
+fn sightings(group: &TradeGroup) -> Option<String> {
+    let Sightings { chain, history, live } = group.sightings;
+    let mut seen: Vec<_> = [("chain", chain), ("history", history), ("live feed", live)]
+        .into_iter()
+        .filter_map(|(source, at)| at.map(|at| (at, source)))
+        .collect();
+    seen.sort_unstable();
+    let words: Vec<String> = seen
+        .iter()
+        .map(|(at, source)| format!("{source} after {}", span(at.0.saturating_sub(group.traded_at.0))))
+        .collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 fn part_words(part: &PartLine, group: &TradeGroup) -> String {

@@ -7,7 +7,7 @@ use domain::{
     exits::{CopiedBuy, ExitFactor},
     ids::{LeaderId, RelationshipId},
     lifecycle::OrderState,
-    trade::{GroupKey, GroupState, TradeGroup},
+    trade::{GroupKey, GroupState, Sightings, TradeGroup},
 };
 use engine::ports::{
     detection::{DetectionCommit, ExitHolder, Source, StoredFill, StoredPart},
@@ -94,6 +94,8 @@ pub(crate) async fn groups_are_replaced_and_found_with_their_kin(bench: Bench) -
         key,
         chain: Some(quantity(7, 3)),
         history: quantity(9, 4),
+        live: quantity(8, 5),
+        sightings: Sightings { chain: Some(Timestamp(3)), history: None, live: Some(Timestamp(2)) },
         decided: Shares(9),
         inherited: Shares(2),
         given: Shares(1),
