@@ -8,6 +8,7 @@
 pub mod config;
 pub mod contracts;
 mod http;
+mod limits;
 pub mod signing;
 pub mod wire;
 pub mod world;

@@ -218,7 +218,8 @@ fn book_json(world: &World, token: &TokenId, now: domain::Timestamp) -> Result<V
     };
     let (bids, asks) = (side(Side::Buy), side(Side::Sell));
     let seen = crate::signing::derive(0, &[format!("{token}{bids:?}{asks:?}").as_bytes()]);
-    let last = book.and_then(|book| book.last_price).map_or_else(String::new, |price| price.to_string());
+    let last =
+        book.and_then(|book| book.last_trade()).map_or_else(String::new, |(price, _)| price.to_string());
     Ok(json!({
         "market": market.spec.condition,
         "asset_id": token,

@@ -70,6 +70,8 @@ struct Shared {
     world: Mutex<World>,
     clock: ClockHandle,
     due_changed: Notify,
+    /// Number of the newest event.
+    newest_event: watch::Sender<u64>,
     stopped: watch::Receiver<bool>,
     clob_outage: watch::Sender<Outage>,
     data_outage: watch::Sender<Outage>,
@@ -92,7 +94,10 @@ impl Shared {
         let now = self.clock.0.now();
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         world.tick(now);
-        work(&mut world, now)
+        let result = work(&mut world, now);
+        let newest = world.events().newest();
+        self.newest_event.send_if_modified(|known| std::mem::replace(known, newest) != newest);
+        result
     }
 
     fn outage(&self, service: Service) -> &watch::Sender<Outage> {
@@ -114,6 +119,12 @@ impl WorldHandle {
         let result = self.0.with(work);
         self.0.due_changed.notify_one();
         result
+    }
+
+    /// The number of the newest event of [`World::events`], which changes whenever there is a new one.
+    #[must_use]
+    pub fn newest_event(&self) -> watch::Receiver<u64> {
+        self.0.newest_event.subscribe()
     }
 
     /// Starts or ends an outage of a service.
@@ -138,6 +149,7 @@ impl Simulator {
             world,
             clock: ClockHandle(clock),
             due_changed: Notify::new(),
+            newest_event: watch::Sender::new(0),
             stopped: stopped.clone(),
             clob_outage: watch::Sender::new(Outage::None),
             data_outage: watch::Sender::new(Outage::None),

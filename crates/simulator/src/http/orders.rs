@@ -141,7 +141,7 @@ fn placed_json(world: &World, placed: &Placed) -> Value {
         "success": true,
         "errorMsg": "",
         "orderID": placed.id,
-        "status": if placed.live { "live" } else { "matched" },
+        "status": placed.answer.name(),
         "makingAmount": amount(placed.making),
         "takingAmount": amount(placed.taking),
         "tradeIDs": trade.iter().map(|trade| trade.id.as_str()).collect::<Vec<_>>(),

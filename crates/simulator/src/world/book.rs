@@ -1,10 +1,14 @@
-//! One token's order book: price-time priority. Plans fills and applies them; knows no balances.
+//! One token's side of a market's book: price-time priority. Plans nothing and knows no balances; see
+//! `matching` for who meets whom.
 
 use std::collections::BTreeMap;
 
-use domain::{Address, OrderId, Price, Shares, Side, Usd, money::Rounding};
+use domain::{Address, OrderId, Price, Shares, Side};
 
-/// Where an order rests: signed price and arrival.
+use super::events::LevelChange;
+
+/// Where an order rests: signed price and arrival. Arrivals are counted for the whole venue, so that places
+/// of both tokens of a market can be compared.
 pub type Place = (i64, u64);
 
 /// An order that rests.
@@ -16,129 +20,126 @@ pub struct Resting {
     pub maker: Address,
     /// Shares still open.
     pub shares: Shares,
+    /// Whether it also meets orders for the other outcome, as every client's order does: a buy of YES at p
+    /// is a sale of NO at 1 - p.
+    pub complements: bool,
 }
 
-/// What a taker order may use up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Budget {
-    /// Dollars of a market buy.
-    Dollars(Usd),
-    /// Shares of a sell or a limit buy.
-    Shares(Shares),
-}
-
-/// A taker's fill against one resting order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fill {
-    /// Resting order.
-    pub order: OrderId,
-    /// Its wallet.
-    pub maker: Address,
-    /// Its price.
-    pub price: Price,
-    /// Shares that change hands.
-    pub shares: Shares,
-    /// Dollars that change hands.
-    pub usd: Usd,
-    /// Place of the resting order.
-    key: Place,
-}
-
-/// Both sides of a token's book. Keys are (price, arrival), bids with the price negated, so that the
+/// Both sides of one token's book. Keys are (price, arrival), bids with the price negated, so that the
 /// first entry of each side is the best.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
     bids: BTreeMap<Place, Resting>,
     asks: BTreeMap<Place, Resting>,
-    arrivals: u64,
-    /// Price of the last fill.
-    pub last_price: Option<Price>,
+    /// Prices that were touched since the last [`Book::drain_changes`], with their sums before.
+    touched: BTreeMap<(Side, Price), Sums>,
+    /// Price and taker's side of the last trade.
+    pub last_trade: Option<(Price, Side)>,
+}
+
+/// Shares at one price: all, and those that meet the other outcome too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// All.
+    pub all: Shares,
+    /// Of orders that complement.
+    pub complementing: Shares,
+}
+
+/// What changed at one price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Side.
+    pub side: Side,
+    /// Price.
+    pub price: Price,
+    /// Whether all shares together changed.
+    pub own: bool,
+    /// Whether those that the other token's book mirrors changed.
+    pub mirrored: bool,
 }
 
 impl Book {
     /// Puts an order on the book behind all others of its price; its place is what removes it.
-    pub fn rest(&mut self, side: Side, price: Price, resting: Resting) -> Place {
-        self.arrivals = self.arrivals.saturating_add(1);
-        let place = (sign(side, price), self.arrivals);
+    pub fn rest(&mut self, side: Side, price: Price, arrival: u64, resting: Resting) -> Place {
+        self.touch(side, price);
+        let place = (sign(side, price), arrival);
         self.side_mut(side).insert(place, resting);
         place
     }
 
     /// Takes an order off the book; `None` if it is not there.
     pub fn remove(&mut self, side: Side, place: Place) -> Option<Resting> {
+        self.touch(side, price_of(place));
         self.side_mut(side).remove(&place)
     }
 
     /// Takes all orders of a wallet off one side.
     pub fn remove_maker(&mut self, side: Side, maker: Address) {
-        self.side_mut(side).retain(|_, resting| resting.maker != maker);
-    }
-
-    /// Everything that rests, best first.
-    pub fn resting(&self, side: Side) -> impl Iterator<Item = (Price, &Resting)> {
-        self.side(side).iter().map(|(key, resting)| (Price(key.0.saturating_abs()), resting))
-    }
-
-    /// The sum of each price, best first.
-    #[must_use]
-    pub fn levels(&self, side: Side) -> Vec<(Price, Shares)> {
-        let mut levels: Vec<(Price, Shares)> = Vec::new();
-        for (price, resting) in self.resting(side) {
-            match levels.last_mut() {
-                Some((last, shares)) if *last == price => {
-                    shares.0 = shares.0.saturating_add(resting.shares.0)
-                }
-                _ => levels.push((price, resting.shares)),
-            }
-        }
-        levels
-    }
-
-    /// Best price of a side.
-    #[must_use]
-    pub fn best(&self, side: Side) -> Option<Price> {
-        self.resting(side).next().map(|(price, _)| price)
-    }
-
-    /// What a taker on `side` would get, at `limit` or better.
-    #[must_use]
-    pub fn plan(&self, side: Side, limit: Price, mut budget: Budget) -> Vec<Fill> {
-        let mut fills = Vec::new();
-        let other = opposite(side);
-        let worst = sign(other, limit);
-        for (key, resting) in self.side(other) {
-            if key.0 > worst {
-                break;
-            }
-            let price = Price(key.0.saturating_abs());
-            let Some((shares, usd)) = one_fill(side, price, resting.shares, &mut budget) else { break };
-            fills.push(Fill { order: resting.order, maker: resting.maker, price, shares, usd, key: *key });
-        }
-        fills
-    }
-
-    /// Carries out planned fills of a taker on `side`.
-    pub fn apply(&mut self, side: Side, fills: &[Fill]) {
-        for fill in fills {
-            let entries = self.side_mut(opposite(side));
-            if let Some(resting) = entries.get_mut(&fill.key) {
-                resting.shares = resting.shares.less(fill.shares);
-                if resting.shares == Shares::ZERO {
-                    entries.remove(&fill.key);
-                }
-            }
-            self.last_price = Some(fill.price);
+        let of_maker = self.side(side).iter().filter(|(_, resting)| resting.maker == maker);
+        let places: Vec<Place> = of_maker.map(|(place, _)| *place).collect();
+        for place in places {
+            self.remove(side, place);
         }
     }
 
-    fn side(&self, side: Side) -> &BTreeMap<Place, Resting> {
+    /// Takes shares of an order that rests there; what is empty leaves the book.
+    pub fn take(&mut self, side: Side, place: Place, shares: Shares) {
+        self.touch(side, price_of(place));
+        let entries = self.side_mut(side);
+        if let Some(resting) = entries.get_mut(&place) {
+            resting.shares = resting.shares.less(shares);
+            if resting.shares == Shares::ZERO {
+                entries.remove(&place);
+            }
+        }
+    }
+
+    /// Everything that rests on a side with its place, best first.
+    pub fn entries(&self, side: Side) -> impl Iterator<Item = (Place, &Resting)> {
+        self.side(side).iter().map(|(place, resting)| (*place, resting))
+    }
+
+    /// Sums at one price.
+    #[must_use]
+    pub fn sums(&self, side: Side, price: Price) -> Sums {
+        let key = sign(side, price);
+        let mut sums = Sums::default();
+        for (_, resting) in self.side(side).range((key, 0)..=(key, u64::MAX)) {
+            sums.all.0 = sums.all.0.saturating_add(resting.shares.0);
+            if resting.complements {
+                sums.complementing.0 = sums.complementing.0.saturating_add(resting.shares.0);
+            }
+        }
+        sums
+    }
+
+    /// What changed since the last time.
+    pub fn drain_changes(&mut self) -> Vec<Change> {
+        let touched = std::mem::take(&mut self.touched);
+        let changes = touched.into_iter().map(|((side, price), before)| {
+            let after = self.sums(side, price);
+            let own = before.all != after.all;
+            Change { side, price, own, mirrored: before.complementing != after.complementing }
+        });
+        changes.filter(|change| change.own || change.mirrored).collect()
+    }
+
+    fn touch(&mut self, side: Side, price: Price) {
+        if !self.touched.contains_key(&(side, price)) {
+            let sums = self.sums(side, price);
+            self.touched.insert((side, price), sums);
+        }
+    }
+
+    const fn side(&self, side: Side) -> &BTreeMap<Place, Resting> {
         match side {
             Side::Buy => &self.bids,
             Side::Sell => &self.asks,
         }
     }
 
-    fn side_mut(&mut self, side: Side) -> &mut BTreeMap<Place, Resting> {
+    const fn side_mut(&mut self, side: Side) -> &mut BTreeMap<Place, Resting> {
         match side {
             Side::Buy => &mut self.bids,
             Side::Sell => &mut self.asks,
@@ -146,30 +147,62 @@ impl Book {
     }
 }
 
-/// Shares and dollars against one resting order; `None` when the budget is used up.
-///
-/// A buy of dollars ends with its last dollar: the shares are rounded up to a millionth, as settlements
-/// on Polygon show ($5 at 0.66 bought 7.575758). Everything else is rounded for the resting order.
-fn one_fill(side: Side, price: Price, open: Shares, budget: &mut Budget) -> Option<(Shares, Usd)> {
-    let rounding = if side == Side::Buy { Rounding::Up } else { Rounding::Down };
-    match budget {
-        Budget::Dollars(left) => {
-            let whole = price.cost(open, rounding).ok()?;
-            let (shares, usd) = if *left >= whole {
-                (open, whole)
-            } else {
-                let shares = price.shares_for(*left, Rounding::Up).ok()?;
-                (shares.min(open), *left)
-            };
-            *left = left.less(usd);
-            (usd.is_positive() && shares.is_positive()).then_some((shares, usd))
+/// A token's book as everybody sees it: its own orders, and those for the other outcome that complement
+/// them.
+#[derive(Clone, Copy, Debug)]
+pub struct BookView<'a> {
+    /// The token's own orders.
+    pub own: Option<&'a Book>,
+    /// Orders for the market's other token.
+    pub other: Option<&'a Book>,
+}
+
+impl BookView<'_> {
+    /// The sum of each price, best first.
+    #[must_use]
+    pub fn levels(&self, side: Side) -> Vec<(Price, Shares)> {
+        let mut levels: BTreeMap<i64, Shares> = BTreeMap::new();
+        let mut add = |price: Price, shares: Shares| {
+            let level = levels.entry(sign(side, price)).or_default();
+            level.0 = level.0.saturating_add(shares.0);
+        };
+        for (place, resting) in self.own.into_iter().flat_map(|book| book.entries(side)) {
+            add(price_of(place), resting.shares);
         }
-        Budget::Shares(left) => {
-            let shares = open.min(*left);
-            let usd = price.cost(shares, rounding).ok()?;
-            *left = left.less(shares);
-            shares.is_positive().then_some((shares, usd))
+        for (place, resting) in self.other.into_iter().flat_map(|book| book.entries(opposite(side))) {
+            if resting.complements {
+                add(price_of(place).complement(), resting.shares);
+            }
         }
+        levels.into_iter().map(|(key, shares)| (Price(key.saturating_abs()), shares)).collect()
+    }
+
+    /// Best price of a side.
+    #[must_use]
+    pub fn best(&self, side: Side) -> Option<Price> {
+        let own = self.own.and_then(|book| book.entries(side).next()).map(|(place, _)| price_of(place));
+        let mirrored = self.other.and_then(|book| {
+            let mut entries = book.entries(opposite(side));
+            entries.find(|(_, resting)| resting.complements).map(|(place, _)| price_of(place).complement())
+        });
+        let all = [own, mirrored].into_iter().flatten();
+        all.min_by_key(|price| sign(side, *price))
+    }
+
+    /// The present size of one price.
+    #[must_use]
+    pub fn level(&self, side: Side, price: Price) -> LevelChange {
+        let own = self.own.map_or(Shares::ZERO, |book| book.sums(side, price).all);
+        let mirrored = self
+            .other
+            .map_or(Shares::ZERO, |book| book.sums(opposite(side), price.complement()).complementing);
+        LevelChange { side, price, shares: Shares(own.0.saturating_add(mirrored.0)) }
+    }
+
+    /// Price and taker's side of the last trade.
+    #[must_use]
+    pub fn last_trade(&self) -> Option<(Price, Side)> {
+        self.own.and_then(|book| book.last_trade)
     }
 }
 
@@ -182,70 +215,58 @@ pub const fn opposite(side: Side) -> Side {
     }
 }
 
-const fn sign(side: Side, price: Price) -> i64 {
+pub(super) const fn sign(side: Side, price: Price) -> i64 {
     match side {
         Side::Buy => price.0.saturating_neg(),
         Side::Sell => price.0,
     }
 }
 
+/// The price of a place.
+pub(super) const fn price_of(place: Place) -> Price {
+    Price(place.0.saturating_abs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn book() -> Book {
+    fn resting(order: u8, shares: i64, complements: bool) -> Resting {
+        let (order, maker) = (OrderId([order; 32]), Address([9; 20]));
+        Resting { order, maker, shares: Shares(shares), complements }
+    }
+
+    #[test]
+    fn orders_for_the_other_outcome_are_mirrored() {
+        let (mut yes, mut no) = (Book::default(), Book::default());
+        yes.rest(Side::Sell, Price(560_000), 1, resting(1, 10, true));
+        no.rest(Side::Buy, Price(440_000), 2, resting(2, 7, true));
+        no.rest(Side::Buy, Price(470_000), 3, resting(3, 5, true));
+        no.rest(Side::Buy, Price(480_000), 4, resting(4, 5, false));
+        let view = BookView { own: Some(&yes), other: Some(&no) };
+        let asks = [(Price(530_000), Shares(5)), (Price(560_000), Shares(17))];
+        assert_eq!(view.levels(Side::Sell), asks);
+        assert_eq!((view.best(Side::Sell), view.best(Side::Buy)), (Some(Price(530_000)), None));
+        assert_eq!(view.level(Side::Sell, Price(560_000)).shares, Shares(17));
+        let mirrored = BookView { own: Some(&no), other: Some(&yes) };
+        let bids = [(Price(480_000), Shares(5)), (Price(470_000), Shares(5)), (Price(440_000), Shares(17))];
+        assert_eq!(mirrored.levels(Side::Buy), bids);
+    }
+
+    #[test]
+    fn changes_are_told_once_and_only_when_the_sum_is_another() {
         let mut book = Book::default();
-        for (index, (side, price, shares)) in [
-            (Side::Sell, 560_000, 10_000_000),
-            (Side::Sell, 550_000, 5_000_000),
-            (Side::Sell, 560_000, 7_000_000),
-            (Side::Buy, 500_000, 4_000_000),
-            (Side::Buy, 510_000, 6_000_000),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let order = OrderId([u8::try_from(index).unwrap(); 32]);
-            book.rest(side, Price(price), Resting { order, maker: Address([9; 20]), shares: Shares(shares) });
-        }
-        book
-    }
-
-    fn orders(fills: &[Fill]) -> Vec<u8> {
-        fills.iter().map(|fill| fill.order.0[0]).collect()
-    }
-
-    #[test]
-    fn best_price_then_first_come() {
-        let mut book = book();
-        let fills = book.plan(Side::Buy, Price(560_000), Budget::Shares(Shares(16_000_000)));
-        assert_eq!(orders(&fills), [1, 0, 2]);
-        assert_eq!(fills[2].shares, Shares(1_000_000));
-        book.apply(Side::Buy, &fills);
-        assert_eq!(book.levels(Side::Sell), [(Price(560_000), Shares(6_000_000))]);
-        assert_eq!(book.last_price, Some(Price(560_000)));
-        let sells = book.plan(Side::Sell, Price(500_000), Budget::Shares(Shares(7_000_000)));
-        assert_eq!(orders(&sells), [4, 3]);
-        assert_eq!(sells[1].usd, Usd(500_000));
-    }
-
-    #[test]
-    fn dollars_buy_more_at_better_prices() {
-        let book = book();
-        // 5 shares at 0.55 cost 2.75; the other 2.25 buy 2.25 / 0.56 at the limit.
-        let fills = book.plan(Side::Buy, Price(560_000), Budget::Dollars(Usd(5_000_000)));
-        assert_eq!(fills.iter().map(|fill| fill.usd).sum::<Usd>(), Usd(5_000_000));
-        assert_eq!(fills[1].shares, Shares(4_017_858));
-        assert!(book.plan(Side::Buy, Price(540_000), Budget::Dollars(Usd(5_000_000))).is_empty());
-    }
-
-    #[test]
-    fn a_market_buy_gets_what_polygon_gave() {
-        let mut book = Book::default();
-        let resting =
-            Resting { order: OrderId([1; 32]), maker: Address([9; 20]), shares: Shares(100_000_000) };
-        book.rest(Side::Sell, Price(660_000), resting);
-        let fills = book.plan(Side::Buy, Price(660_000), Budget::Dollars(Usd(5_000_000)));
-        assert_eq!((fills[0].usd, fills[0].shares), (Usd(5_000_000), Shares(7_575_758)));
+        let place = book.rest(Side::Buy, Price(500_000), 1, resting(1, 10, true));
+        let both = Change { side: Side::Buy, price: Price(500_000), own: true, mirrored: true };
+        assert_eq!(book.drain_changes(), [both]);
+        book.take(Side::Buy, place, Shares(4));
+        book.rest(Side::Buy, Price(500_000), 2, resting(2, 4, false));
+        assert_eq!(book.drain_changes(), [Change { own: false, ..both }]);
+        book.remove(Side::Buy, place);
+        book.rest(Side::Buy, Price(500_000), 3, resting(3, 6, true));
+        assert_eq!(book.drain_changes(), []);
+        book.remove_maker(Side::Buy, Address([9; 20]));
+        assert_eq!(book.drain_changes(), [both]);
+        assert_eq!(book.remove(Side::Buy, place), None);
     }
 }

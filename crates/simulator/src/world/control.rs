@@ -13,11 +13,13 @@ use super::{
     book::{Resting, opposite},
     chain::{Fate, Tx},
     data::{Row, RowKind},
+    events::Event,
+    journal::Ending,
     ledger::{Asset, Transfer},
     logs::{self, Leg},
+    match_tx::Exchanged,
     redemption_logs::Redeemed,
     registry::{ApiKey, MarketSpec, MarketState, Wallet, are_payouts},
-    settlement::Exchanged,
 };
 use crate::{
     contracts::{FEE_RECEIVER, HOUSE, NOBODY},
@@ -154,7 +156,10 @@ impl World {
     /// # Errors
     /// [`WorldError`].
     pub fn add_market(&mut self, spec: MarketSpec) -> Result<(), WorldError> {
-        self.registry.add_market(spec)
+        let condition = spec.condition;
+        self.registry.add_market(spec)?;
+        self.tell(Event::Market { condition });
+        Ok(())
     }
 
     /// Changes a market's tick size; resting orders stay.
@@ -164,8 +169,10 @@ impl World {
     pub fn set_tick(&mut self, condition: &ConditionId, tick: Price) -> Result<(), WorldError> {
         let size = TickSize::from_price(tick).map_err(|error| WorldError::Invalid(error.to_string()))?;
         let market = self.registry.market_mut(condition)?;
+        let old = market.tick.size();
         market.tick = size;
         market.spec.tick = tick;
+        self.tell(Event::Tick { condition: *condition, old, new: tick });
         Ok(())
     }
 
@@ -181,25 +188,27 @@ impl World {
         market.state = state;
         let tokens = market.spec.tokens;
         if matches!(state, MarketState::Closed | MarketState::Resolved(_)) {
-            tokens.iter().for_each(|token| self.cancel_book(token));
+            tokens.iter().for_each(|token| self.close_book(token, state));
+        }
+        if let MarketState::Resolved(payouts) = state {
+            self.tell(Event::Resolved { condition: *condition, payouts });
         }
         Ok(())
     }
 
-    fn cancel_book(&mut self, token: &TokenId) {
-        let Some(book) = self.books.remove(token) else { return };
-        let clients: Vec<OrderId> = [Side::Buy, Side::Sell]
-            .into_iter()
-            .flat_map(|side| book.resting(side).map(|(_, resting)| resting.order).collect::<Vec<_>>())
-            .filter(|id| self.journal.orders.contains_key(id))
-            .collect();
-        for id in clients {
-            if let Some(record) = self.journal.orders.get_mut(&id) {
-                record.state = super::journal::OrderState::Canceled;
-                record.place = None;
-            }
-            self.reserve_rest(id);
+    fn close_book(&mut self, token: &TokenId, state: MarketState) {
+        let ending = match state {
+            MarketState::Resolved(_) => Ending::MarketResolved,
+            _ => Ending::MarketClosed,
+        };
+        let Some(book) = self.books.get_mut(token) else { return };
+        let mut clients = Vec::new();
+        for side in [Side::Buy, Side::Sell] {
+            book.remove_maker(side, HOUSE);
+            clients.extend(book.entries(side).map(|(_, resting)| resting.order));
         }
+        clients.into_iter().for_each(|id| self.end_order(id, ending));
+        self.tell_books(token);
     }
 
     /// Sets or extends the house's levels of a token.
@@ -235,9 +244,11 @@ impl World {
             for level in wanted {
                 self.arrivals = self.arrivals.saturating_add(1);
                 let order = OrderId(derive(seed, &[b"house order", &token.0, &self.arrivals.to_be_bytes()]));
-                book.rest(side, level.price, Resting { order, maker: HOUSE, shares: level.shares });
+                let resting = Resting { order, maker: HOUSE, shares: level.shares, complements: false };
+                book.rest(side, level.price, self.arrivals, resting);
             }
         }
+        self.tell_books(&token);
         Ok(())
     }
 

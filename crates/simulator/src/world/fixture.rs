@@ -76,11 +76,23 @@ pub fn order(
     amounts: (i64, i64),
     order_type: OrderType,
 ) -> Submission {
+    order_for(YES, salt, maker, side, amounts, order_type)
+}
+
+/// The same for a token.
+pub fn order_for(
+    token: TokenId,
+    salt: u64,
+    maker: Address,
+    side: Side,
+    amounts: (i64, i64),
+    order_type: OrderType,
+) -> Submission {
     let fields = SignedFields {
         salt,
         maker,
         signer: maker,
-        token: YES,
+        token,
         maker_amount: amounts.0,
         taker_amount: amounts.1,
         side,

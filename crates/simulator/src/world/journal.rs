@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{Address, OrderId, Price, Shares, Side, Timestamp, TokenId, TxHash, Usd};
 use serde::Serialize;
 
-use super::book::Place;
+use super::{book::Place, orders::Submission};
 use crate::{contracts::Exchange, signing::SignedFields, wire::OrderType};
 
 /// Where an order stands.
@@ -23,6 +23,45 @@ pub enum OrderState {
     Killed,
     /// Cancelled.
     Canceled,
+}
+
+/// Why an order is over without being filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// It found too little to match.
+    Killed,
+    /// Its owner cancelled it.
+    Canceled,
+    /// Its time was over.
+    Expired,
+    /// Its wallet can no longer pay.
+    NotEnoughBalance,
+    /// Its market is resolved.
+    MarketResolved,
+    /// Its market was closed.
+    MarketClosed,
+}
+
+impl Ending {
+    /// Status as the user channel names it.
+    #[must_use]
+    pub const fn status(self, order_type: OrderType) -> &'static str {
+        match (self, order_type) {
+            (Self::Killed, OrderType::Fok) => {
+                "CANCELED_order couldn't be fully filled. FOK orders are fully filled or killed."
+            }
+            (Self::Killed, _) => {
+                "CANCELED_no orders found to match with FAK order. \
+                 FAK orders are partially filled or killed if no match is found."
+            }
+            (Self::Canceled, _) => "CANCELED",
+            (Self::Expired, _) => "CANCELED_EXPIRED_ORDER",
+            (Self::NotEnoughBalance, _) => "CANCELED_NOT_ENOUGH_BALANCE",
+            (Self::MarketResolved, _) => "CANCELED_MARKET_RESOLVED",
+            (Self::MarketClosed, _) => "CANCELED_MARKET_NOT_FOUND",
+        }
+    }
 }
 
 /// How one post of an order ended.
@@ -55,6 +94,8 @@ pub struct OrderRecord {
     pub limit: Price,
     /// State.
     pub state: OrderState,
+    /// Why it is over, unless it was filled.
+    pub ending: Option<Ending>,
     /// Posts by outcome.
     pub posts: Posts,
     /// Last refusal.
@@ -89,6 +130,30 @@ pub struct Posts {
 }
 
 impl OrderRecord {
+    /// Of an order that just arrived.
+    #[must_use]
+    pub fn new(order: &Submission) -> Self {
+        Self {
+            fields: order.fields,
+            order_type: order.order_type,
+            owner: order.owner.clone(),
+            exchange: order.exchange,
+            expiration: order.expiration,
+            limit: Price(0),
+            state: OrderState::Refused,
+            ending: None,
+            posts: Posts::default(),
+            last_error: None,
+            known_since: None,
+            filled_maker: 0,
+            filled_taker: 0,
+            fee: Usd::ZERO,
+            trades: Vec::new(),
+            place: None,
+            reserved: 0,
+        }
+    }
+
     /// What it may still give.
     #[must_use]
     pub const fn open_maker(&self) -> i64 {
@@ -151,7 +216,11 @@ pub struct MakerPart {
     pub order: OrderId,
     /// Wallet.
     pub wallet: Address,
-    /// Price.
+    /// Token: the taker's, or the other one when a pair was minted or merged.
+    pub token: TokenId,
+    /// Side.
+    pub side: Side,
+    /// Price of its token.
     pub price: Price,
     /// Shares.
     pub shares: Shares,
@@ -201,7 +270,7 @@ pub struct Journal {
     pub trades: Vec<Trade>,
     trade_ids: BTreeMap<String, usize>,
     by_wallet: BTreeMap<Address, Vec<usize>>,
-    live: BTreeMap<Address, Vec<OrderId>>,
+    live: BTreeMap<String, BTreeSet<OrderId>>,
     /// Trades as they were made or undone, oldest first.
     moves: Vec<usize>,
     /// Posts that were no order of a known signer: bad login, bad JSON, bad signature.
@@ -253,19 +322,24 @@ impl Journal {
         self.by_wallet.get(&wallet).map_or(&[], Vec::as_slice)
     }
 
-    /// Notes that an order rests.
-    pub fn note_live(&mut self, wallet: Address, id: OrderId) {
-        self.live.entry(wallet).or_default().push(id);
+    /// Notes that an order of this API key rests.
+    pub fn note_live(&mut self, owner: &str, id: OrderId) {
+        self.live.entry(owner.to_owned()).or_default().insert(id);
     }
 
-    /// A wallet's resting orders.
-    pub fn live_of(&self, wallet: Address) -> impl Iterator<Item = (&OrderId, &OrderRecord)> {
-        self.live
-            .get(&wallet)
-            .into_iter()
-            .flatten()
-            .filter_map(|id| self.orders.get_key_value(id))
-            .filter(|(_, record)| record.state == OrderState::Live)
+    /// Notes that an order of this API key does not rest any more.
+    pub fn forget_live(&mut self, owner: &str, id: OrderId) {
+        if let Some(orders) = self.live.get_mut(owner) {
+            orders.remove(&id);
+            if orders.is_empty() {
+                self.live.remove(owner);
+            }
+        }
+    }
+
+    /// Resting orders of an API key.
+    pub fn live_of(&self, owner: &str) -> impl Iterator<Item = (&OrderId, &OrderRecord)> {
+        self.live.get(owner).into_iter().flatten().filter_map(|id| self.orders.get_key_value(id))
     }
 
     /// Changes a trade's status.

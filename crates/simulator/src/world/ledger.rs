@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{Address, TokenId};
+use domain::{Address, Side, TokenId};
 use serde::Serialize;
+
+use crate::signing::SignedFields;
 
 /// What can be held. Amounts are in millionths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -14,6 +16,17 @@ pub enum Asset {
     Collateral,
     /// Shares of an outcome.
     Token(TokenId),
+}
+
+impl SignedFields {
+    /// What the order gives.
+    #[must_use]
+    pub const fn maker_asset(&self) -> Asset {
+        match self.side {
+            Side::Buy => Asset::Collateral,
+            Side::Sell => Asset::Token(self.token),
+        }
+    }
 }
 
 /// One movement.

@@ -8,7 +8,7 @@ use alloy_sol_types::SolEvent;
 use domain::{Address, OrderId, Side, TokenId};
 
 use super::ledger::{Asset, Transfer};
-use crate::contracts::{COLLATERAL, Exchange, FEE_RECEIVER, abi, token_contract};
+use crate::contracts::{COLLATERAL, Exchange, FEE_RECEIVER, NOBODY, abi, token_contract};
 
 /// An event log before it has a place in a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,13 +73,17 @@ impl Leg {
 /// Logs of one settlement.
 #[must_use]
 pub fn settlement(exchange: Exchange, taker: &Leg, makers: &[Leg]) -> Vec<Log> {
-    let mut logs = Vec::with_capacity(2 * makers.len() + 3);
+    let mut logs = Vec::with_capacity(3 * makers.len() + 3);
     for maker in makers {
         let (from, to) = match taker.side {
             Side::Buy => (maker.wallet, taker.wallet),
             Side::Sell => (taker.wallet, maker.wallet),
         };
-        logs.push(token_transfer(exchange.address(), from, to, maker.token, maker.shares));
+        if maker.token == taker.token {
+            logs.push(token_transfer(exchange.address(), from, to, maker.token, maker.shares));
+        } else {
+            logs.extend(pair_transfers(exchange.address(), taker, maker));
+        }
         logs.push(maker.filled(exchange, taker.wallet));
     }
     logs.push(taker.filled(exchange, exchange.address()));
@@ -98,6 +102,35 @@ pub fn settlement(exchange: Exchange, taker: &Leg, makers: &[Leg]) -> Vec<Log> {
     };
     logs.push(log(exchange.address(), &matched.encode_log_data()));
     logs
+}
+
+/// Movements of a pair of shares that is minted through the exchange for two buys, or merged by it for two
+/// sales.
+fn pair_transfers(exchange: Address, taker: &Leg, maker: &Leg) -> [Log; 3] {
+    let shares = number(maker.shares);
+    let batch = |from, to| {
+        let event = abi::TransferBatch {
+            operator: evm(exchange),
+            from: evm(from),
+            to: evm(to),
+            ids: [taker, maker].map(|leg| U256::from_be_bytes(leg.token.0)).to_vec(),
+            values: vec![shares; 2],
+        };
+        log(token_contract(&taker.token), &event.encode_log_data())
+    };
+    let single = |from, to, leg: &Leg| token_transfer(exchange, from, to, leg.token, maker.shares);
+    match taker.side {
+        Side::Buy => [
+            batch(NOBODY, exchange),
+            single(exchange, maker.wallet, maker),
+            single(exchange, taker.wallet, taker),
+        ],
+        Side::Sell => [
+            single(maker.wallet, exchange, maker),
+            single(taker.wallet, exchange, taker),
+            batch(exchange, NOBODY),
+        ],
+    }
 }
 
 /// Log of a plain movement: ERC-1155 for shares, ERC-20 for pUSD.

@@ -39,9 +39,8 @@ impl World {
     /// Resting orders of this key, oldest id first.
     #[must_use]
     pub fn open_orders_json(&self, now: Timestamp, key: &ApiKey) -> Vec<Value> {
-        let wallets = self.wallets_of(key);
-        let live = wallets.into_iter().flat_map(|wallet| self.journal.live_of(wallet));
-        let visible = live.filter(|(_, record)| record.owner == key.key && self.is_visible(now, record));
+        let live = self.journal.live_of(&key.key);
+        let visible = live.filter(|(_, record)| self.is_visible(now, record));
         visible.map(|(id, record)| self.record_json(*id, record)).collect()
     }
 
@@ -134,7 +133,6 @@ impl World {
         let outcome = market.map_or("", |market| market.outcome(&trade.token));
         let price = Price::of(trade.usd, trade.shares, Rounding::Down).unwrap_or_default();
         let bps = market.map_or(0, |market| market.spec.fee.rate.0 / 100).to_string();
-        let maker_side = super::book::opposite(trade.side).to_string();
         let makers: Vec<Value> = trade
             .makers
             .iter()
@@ -146,9 +144,9 @@ impl World {
                     "matched_amount": maker.shares.to_string(),
                     "price": maker.price.to_string(),
                     "fee_rate_bps": "0",
-                    "asset_id": trade.token,
-                    "outcome": outcome,
-                    "side": maker_side,
+                    "asset_id": maker.token,
+                    "outcome": market.map_or("", |market| market.outcome(&maker.token)),
+                    "side": maker.side.to_string(),
                 })
             })
             .collect();

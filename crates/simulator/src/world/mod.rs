@@ -1,16 +1,23 @@
 //! The deterministic core: one plain struct with the whole venue and chain. No async, no IO, no clock;
 //! every method takes `now`. The same seed and the same calls give the same answers.
 
+mod announcing;
+mod balances;
 pub mod book;
+mod cancels;
 pub mod chain;
+mod checks;
 pub mod control;
 pub mod data;
+pub mod events;
 pub mod faults;
 pub mod fees;
 pub mod journal;
 pub mod ledger;
 pub mod logs;
 pub mod lookup;
+mod match_tx;
+pub mod matching;
 pub mod orders;
 pub mod redemption_logs;
 pub mod registry;
@@ -27,9 +34,12 @@ mod order_tests;
 #[cfg(test)]
 mod properties;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use domain::{Address, ConditionId, Timestamp, TokenId};
+use domain::{Address, ConditionId, OrderId, Timestamp, TokenId};
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng as _, SeedableRng as _},
@@ -40,6 +50,7 @@ use self::{
     book::Book,
     chain::Chain,
     data::DataIndex,
+    events::EventLog,
     faults::Faults,
     journal::Journal,
     ledger::{Asset, Ledger},
@@ -112,10 +123,20 @@ pub enum Mode {
     Restarting,
 }
 
+/// What time brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Late,
+    Expiry,
+    Block,
+}
+
 /// The venue and its chain.
 #[derive(Debug)]
 pub struct World {
     seed: u64,
+    /// The time of what is being done.
+    now: Timestamp,
     interval: Option<Duration>,
     next_block_at: Timestamp,
     /// Behaviour.
@@ -135,7 +156,9 @@ pub struct World {
     data: DataIndex,
     journal: Journal,
     late: BTreeMap<(Timestamp, u64), Submission>,
+    expiries: BTreeSet<(Timestamp, OrderId)>,
     arrivals: u64,
+    events: EventLog,
 }
 
 impl World {
@@ -145,6 +168,7 @@ impl World {
         let interval = Some(Duration::from_millis(config.block_interval_ms)).filter(|time| !time.is_zero());
         Self {
             seed: config.seed,
+            now,
             interval,
             next_block_at: now.plus(interval.unwrap_or_default()),
             knobs: config.knobs.clone(),
@@ -161,7 +185,9 @@ impl World {
             data: DataIndex::default(),
             journal: Journal::default(),
             late: BTreeMap::new(),
+            expiries: BTreeSet::new(),
             arrivals: 0,
+            events: EventLog::default(),
         }
     }
 
@@ -195,32 +221,39 @@ impl World {
         self.ledger.balance(wallet, asset)
     }
 
-    /// A token's book; `None` if nothing ever rested there.
-    #[must_use]
-    pub fn book(&self, token: &TokenId) -> Option<&Book> {
-        self.books.get(token)
-    }
-
-    /// Does what time brings: blocks and late orders, in the order they are due.
+    /// Does what time brings: blocks, late orders and expirations, in the order they are due.
     pub fn tick(&mut self, now: Timestamp) {
-        while let Some(due) = self.next_due().filter(|due| *due <= now) {
-            if let Some(entry) = self.late.first_entry().filter(|entry| entry.key().0 <= due) {
-                let submission = entry.remove();
-                // Nobody waits for the answer; the journal keeps it.
-                let _ = self.place(due, &submission);
-                continue;
+        while let Some((due, what)) = self.next_step().filter(|(due, _)| *due <= now) {
+            self.now = due;
+            match what {
+                Due::Late => {
+                    if let Some((_, submission)) = self.late.pop_first() {
+                        // Nobody waits for the answer; the journal keeps it.
+                        let _ = self.place(due, &submission);
+                    }
+                }
+                Due::Expiry => self.expire(due),
+                Due::Block => {
+                    self.mine(due);
+                    self.next_block_at = self.next_block_at.plus(self.interval.unwrap_or_default());
+                }
             }
-            self.mine(due);
-            self.next_block_at = self.next_block_at.plus(self.interval.unwrap_or_default());
         }
+        self.now = self.now.max(now);
     }
 
     /// When something is due next.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        let block = self.interval.map(|_| self.next_block_at);
-        let late = self.late.first_key_value().map(|((due, _), _)| *due);
-        [block, late].into_iter().flatten().min()
+        self.next_step().map(|(due, _)| due)
+    }
+
+    /// What is due next; of two things at the same time, the one that stands first here.
+    fn next_step(&self) -> Option<(Timestamp, Due)> {
+        let late = self.late.first_key_value().map(|((due, _), _)| (*due, Due::Late));
+        let expiry = self.expiries.first().map(|(due, _)| (*due, Due::Expiry));
+        let block = self.interval.map(|_| (self.next_block_at, Due::Block));
+        [late, expiry, block].into_iter().flatten().min()
     }
 
     /// Orders that the venue will process later.

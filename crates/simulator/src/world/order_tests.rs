@@ -2,12 +2,22 @@
 
 use std::time::Duration;
 
-use domain::{Price, Shares, Side};
+use alloy_sol_types::SolEvent as _;
+use domain::{Address, Price, Shares, Side, TokenId};
 
-use super::{Mode, fixture::*, ledger::Asset, registry::MarketState};
+use super::{
+    Mode, World,
+    cancels::NOT_FOUND,
+    events::{Event, LevelChange, OrderStep},
+    fixture::*,
+    journal::TradeStatus,
+    ledger::Asset,
+    orders::{Answer, Submission},
+    registry::MarketState,
+};
 use crate::{
     config::{DuplicateMemory, Knobs},
-    contracts::FEE_RECEIVER,
+    contracts::{FEE_RECEIVER, NOBODY, abi},
     wire::OrderType,
 };
 
@@ -55,7 +65,7 @@ fn a_fak_takes_what_is_there_and_dies_without_a_match() {
     assert!(place(&mut world, &order_of(4, OrderType::Fok)).is_ok());
 }
 
-fn order_of(salt: u64, order_type: OrderType) -> super::orders::Submission {
+fn order_of(salt: u64, order_type: OrderType) -> Submission {
     order(salt, ALICE, Side::Buy, (10_000_000, 17_857_100), order_type)
 }
 
@@ -161,14 +171,14 @@ fn resting_orders_hold_their_money_back_and_are_filled_in_turn() {
     let mut world = world(Knobs::default());
     // Alice bids 0.52 for 20 shares, above the house's 0.5.
     let bid = order(1, ALICE, Side::Buy, (10_400_000, 20_000_000), OrderType::Gtc);
-    assert!(place(&mut world, &bid).unwrap().live);
+    assert_eq!(place(&mut world, &bid).unwrap().answer, Answer::Live);
     assert_eq!(world.available(ALICE, Asset::Collateral), 1_000_000_000 - 10_400_000);
     assert!(refusal(&mut world, &bid).contains("Duplicated"));
     world.credit(BOB, Asset::Token(YES), 30_000_000);
     let placed = place(&mut world, &sell(2, BOB, 30)).unwrap();
     assert_eq!(placed.taking, 20 * 520_000 + 10 * 500_000);
     assert_eq!((shares(&world, ALICE), world.available(ALICE, Asset::Collateral)), (20_000_000, 989_600_000));
-    assert_eq!(world.cancel(bid.id, &bid.owner), Err("already canceled or matched"));
+    assert_eq!(world.cancel(bid.id, &bid.owner), Err(NOT_FOUND));
     world.mine(NOW);
     sound(&world);
 }
@@ -178,7 +188,7 @@ fn cancelling_frees_the_money() {
     let mut world = world(Knobs::default());
     let bid = order(1, ALICE, Side::Buy, (10_400_000, 20_000_000), OrderType::Gtc);
     place(&mut world, &bid).unwrap();
-    assert_eq!(world.cancel(bid.id, "somebody else"), Err("order not found"));
+    assert_eq!(world.cancel(bid.id, "somebody else"), Err(NOT_FOUND));
     assert_eq!(world.cancel(bid.id, &bid.owner), Ok(()));
     assert_eq!(world.available(ALICE, Asset::Collateral), 1_000_000_000);
     world.credit(BOB, Asset::Token(YES), 30_000_000);
@@ -205,4 +215,122 @@ fn a_late_order_is_processed_when_it_is_due() {
     assert!(world.journal().orders.is_empty());
     world.tick(NOW.plus(Duration::from_secs(45)));
     assert_eq!(world.journal().orders[&order.id].filled_shares(), Shares(18_035_715));
+}
+
+/// A GTC order for a token: whole shares at a price in cents.
+fn limit(token: TokenId, salt: u64, maker: Address, side: Side, cents: i64, shares: i64) -> Submission {
+    let (usd, shares) = (cents * shares * 10_000, shares * 1_000_000);
+    let amounts = if side == Side::Buy { (usd, shares) } else { (shares, usd) };
+    order_for(token, salt, maker, side, amounts, OrderType::Gtc)
+}
+
+#[test]
+fn two_buys_of_opposite_outcomes_mint_a_pair_and_two_sales_merge_it() {
+    let mut world = world(Knobs::default());
+    let bid = limit(NO, 1, BOB, Side::Buy, 46, 20);
+    assert_eq!(place(&mut world, &bid).unwrap().answer, Answer::Live);
+    let view = world.book(&YES).unwrap();
+    assert_eq!(view.levels(Side::Sell)[0], (Price(540_000), Shares(20_000_000)));
+    // Alice buys 30 YES at up to 0.55: 20 against Bob's 0.54, 10 from the house at 0.55.
+    let placed = place(&mut world, &limit(YES, 2, ALICE, Side::Buy, 55, 30)).unwrap();
+    assert_eq!((placed.answer, placed.making), (Answer::Matched, 20 * 540_000 + 10 * 550_000));
+    let no = |world: &World, wallet| world.balance(wallet, Asset::Token(NO));
+    assert_eq!((shares(&world, ALICE), no(&world, BOB)), (30_000_000, 20_000_000));
+    assert_eq!(dollars(&world, BOB), 1_000_000_000 - 20 * 460_000);
+    assert_eq!(world.balance(NOBODY, Asset::Token(NO)), -20_000_000);
+    world.mine(NOW);
+    let block = world.chain().block(world.chain().head()).unwrap();
+    let filled = block.logs().filter(|log| log.log.topics[0] == abi::OrderFilled::SIGNATURE_HASH.0).count();
+    assert_eq!(filled, 3, "Bob, the house, Alice");
+
+    assert_eq!(place(&mut world, &limit(NO, 3, BOB, Side::Sell, 48, 20)).unwrap().answer, Answer::Live);
+    let placed = place(&mut world, &limit(YES, 4, ALICE, Side::Sell, 51, 20)).unwrap();
+    assert_eq!(placed.taking, 20 * 520_000);
+    assert_eq!((no(&world, BOB), shares(&world, ALICE)), (0, 10_000_000));
+    assert_eq!(world.balance(NOBODY, Asset::Token(NO)), 0);
+    world.mine(NOW);
+    sound(&world);
+    assert_eq!(trade_status(&world, bid.id), "MINED");
+}
+
+#[test]
+fn a_resting_order_that_cannot_be_paid_any_more_is_cancelled_and_the_next_one_serves() {
+    let mut world = world(Knobs::default());
+    world.credit(BOB, Asset::Token(YES), 30_000_000);
+    let ask = limit(YES, 1, BOB, Side::Sell, 53, 30);
+    place(&mut world, &ask).unwrap();
+    world.credit(BOB, Asset::Token(YES), -30_000_000);
+    let placed = place(&mut world, &limit(YES, 2, ALICE, Side::Buy, 55, 10)).unwrap();
+    assert_eq!(placed.making, 10 * 550_000, "the house's 0.55, not Bob's 0.53");
+    assert_eq!(world.journal().orders[&ask.id].status(), "CANCELED_NOT_ENOUGH_BALANCE");
+    world.mine(NOW);
+    sound(&world);
+}
+
+#[test]
+fn an_order_with_an_expiration_leaves_a_minute_before_it() {
+    let mut world = world(Knobs::default());
+    let mut bid = limit(YES, 1, ALICE, Side::Buy, 52, 20);
+    bid.order_type = OrderType::Gtd;
+    bid.expiration = NOW.plus(Duration::from_secs(180)).seconds().unsigned_abs();
+    assert_eq!(place(&mut world, &bid).unwrap().answer, Answer::Live);
+    assert_eq!(world.next_due(), Some(NOW.plus(Duration::from_secs(120))));
+    world.tick(NOW.plus(Duration::from_secs(119)));
+    assert_eq!(world.journal().orders[&bid.id].status(), "LIVE");
+    world.tick(NOW.plus(Duration::from_secs(120)));
+    assert_eq!(world.journal().orders[&bid.id].status(), "CANCELED_EXPIRED_ORDER");
+    assert_eq!(world.available(ALICE, Asset::Collateral), 1_000_000_000);
+}
+
+#[test]
+fn followers_are_told_of_books_orders_and_trades() {
+    let mut world = world(Knobs::default());
+    let seen = world.events().newest();
+    let bid = limit(NO, 1, BOB, Side::Buy, 46, 20);
+    place(&mut world, &bid).unwrap();
+    let level = |side, price, shares| LevelChange { side, price: Price(price), shares: Shares(shares) };
+    let book = |token, change, best_bid: i64, best_ask: Option<i64>| Event::Book {
+        token,
+        levels: vec![change],
+        best_bid: Some(Price(best_bid)),
+        best_ask: best_ask.map(Price),
+    };
+    let order = |step, status, filled, trades| Event::Order {
+        order: bid.id,
+        step,
+        status,
+        filled: Shares(filled),
+        trades,
+    };
+    let told = |world: &World, seen| {
+        world.events().since(seen).1.map(|entry| entry.event.clone()).collect::<Vec<_>>()
+    };
+    let placement = [
+        order(OrderStep::Placement, "LIVE", 0, 0),
+        book(NO, level(Side::Buy, 460_000, 20_000_000), 460_000, None),
+        book(YES, level(Side::Sell, 540_000, 20_000_000), 500_000, Some(540_000)),
+    ];
+    assert_eq!(told(&world, seen), placement);
+    let seen = world.events().newest();
+    let taker = limit(YES, 2, ALICE, Side::Buy, 54, 5);
+    place(&mut world, &taker).unwrap();
+    world.mine(NOW);
+    let tx = world.journal().trades[0].tx;
+    let shares = Shares(5_000_000);
+    let after = [
+        order(OrderStep::Update, "LIVE", 5_000_000, 1),
+        Event::LastTrade { token: YES, side: Side::Buy, price: Price(540_000), shares, trade: 0 },
+        Event::Trade { trade: 0, status: TradeStatus::Matched, tx: None },
+        Event::Order {
+            order: taker.id,
+            step: OrderStep::Update,
+            status: "MATCHED",
+            filled: shares,
+            trades: 1,
+        },
+        book(YES, level(Side::Sell, 540_000, 15_000_000), 500_000, Some(540_000)),
+        book(NO, level(Side::Buy, 460_000, 15_000_000), 460_000, None),
+        Event::Trade { trade: 0, status: TradeStatus::Mined, tx },
+    ];
+    assert_eq!(told(&world, seen), after);
 }

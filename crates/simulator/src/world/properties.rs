@@ -9,10 +9,12 @@ use super::{
     World,
     faults::{Fault, FaultKind},
     fixture::*,
+    ledger::Asset,
     settlement::{ReorgSpec, TxName},
 };
 use crate::{
     config::{DuplicateMemory, Knobs},
+    contracts::NOBODY,
     wire::OrderType,
 };
 
@@ -21,7 +23,7 @@ use crate::{
 enum Step {
     Buy { salt: u64, cents: i64 },
     Sell { salt: u64, bob: bool, shares: i64 },
-    Rest { salt: u64, bob: bool, side: Side, ticks: i64, shares: i64 },
+    Rest { salt: u64, bob: bool, no: bool, side: Side, ticks: i64, shares: i64, fok: bool },
     Cancel { salt: u64 },
     Leader { hash: u8, side: Side, shares: i64 },
     Fault(FaultKind),
@@ -38,9 +40,10 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..20_u64, 300..20_000_i64).prop_map(|(salt, cents)| Step::Buy { salt, cents }),
         4 => (20..40_u64, any::<bool>(), 5..60_i64).prop_map(|(salt, bob, shares)| Step::Sell { salt, bob, shares }),
-        4 => (40..60_u64, any::<bool>(), side(), 45..60_i64, 5..60_i64)
-            .prop_map(|(salt, bob, side, ticks, shares)| Step::Rest { salt, bob, side, ticks, shares }),
-        1 => (40..60_u64).prop_map(|salt| Step::Cancel { salt }),
+        8 => (40..90_u64, any::<[bool; 3]>(), side(), 40..60_i64, 5..60_i64).prop_map(
+            |(salt, [bob, no, fok], side, ticks, shares)| Step::Rest { salt, bob, no, side, ticks, shares, fok }
+        ),
+        1 => (40..90_u64).prop_map(|salt| Step::Cancel { salt }),
         2 => (any::<u8>(), side(), 1..50_i64).prop_map(|(hash, side, shares)| Step::Leader { hash, side, shares }),
         1 => prop_oneof![Just(FaultKind::Retrying), Just(FaultKind::Failed)].prop_map(Step::Fault),
         3 => Just(Step::Mine),
@@ -63,10 +66,12 @@ fn run(world: &mut World, number: usize, step: &Step) {
         Step::Sell { salt, bob, shares } => {
             let _ = world.place(now, &sell(salt, who(bob), shares));
         }
-        Step::Rest { salt, bob, side, ticks, shares } => {
+        Step::Rest { salt, bob, no, side, ticks, shares, fok } => {
             let (shares, usd) = (shares * 1_000_000, shares * ticks * 10_000);
             let amounts = if side == Side::Buy { (usd, shares) } else { (shares, usd) };
-            let _ = world.place(now, &order(salt, who(bob), side, amounts, OrderType::Gtc));
+            let kind = if fok { OrderType::Fok } else { OrderType::Gtc };
+            let token = if no { NO } else { YES };
+            let _ = world.place(now, &order_for(token, salt, who(bob), side, amounts, kind));
         }
         Step::Cancel { salt } => {
             let ids: Vec<_> = world
@@ -105,6 +110,22 @@ fn run(world: &mut World, number: usize, step: &Step) {
     }
 }
 
+/// Dollars that came into being on chain without a match: what wallets were given.
+fn deposits(world: &World) -> i64 {
+    let chain = world.chain();
+    let txs =
+        (chain.first()..=chain.head()).filter_map(|number| chain.block(number)).flat_map(|block| &block.txs);
+    let moved = txs.filter(|tx| tx.trade.is_none()).flat_map(|tx| &tx.transfers);
+    moved
+        .filter(|transfer| transfer.asset == Asset::Collateral)
+        .map(|transfer| match (transfer.from, transfer.to) {
+            (NOBODY, _) => transfer.amount,
+            (_, NOBODY) => -transfer.amount,
+            _ => 0,
+        })
+        .sum()
+}
+
 fn play(steps: &[Step]) -> World {
     let mut world = world(Knobs {
         duplicated_for: DuplicateMemory::Millis(5_000),
@@ -129,8 +150,14 @@ proptest! {
         let world = play(&steps);
         prop_assert!(world.chain().pending.is_empty());
         prop_assert_eq!(world.violations(), Vec::<String>::new());
+        // Every pair of shares that was ever minted is backed by a dollar, and by nothing else: leaders' shares
+        // come from the house, which may owe them.
+        let minted = |asset| -world.ledger.balance(NOBODY, asset);
+        prop_assert_eq!(minted(Asset::Token(YES)), minted(Asset::Token(NO)));
+        prop_assert_eq!(minted(Asset::Collateral) + minted(Asset::Token(YES)), deposits(&world));
         for (wallet, _, _) in world.ledger.balances() {
-            let held: i64 = world.journal().live_of(wallet).map(|(_, record)| record.reserved).sum();
+            let orders = world.journal().orders.values().filter(|record| record.fields.maker == wallet);
+            let held: i64 = orders.map(|record| record.reserved).sum();
             let reserved: i64 =
                 world.reserved.iter().filter(|((owner, _), _)| *owner == wallet).map(|(_, amount)| *amount).sum();
             prop_assert_eq!(held, reserved);

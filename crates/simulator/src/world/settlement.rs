@@ -3,48 +3,23 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Address, OrderId, Shares, Side, Timestamp, TokenId, TxHash, Usd};
+use domain::{Address, OrderId, Price, Shares, Side, Timestamp, TxHash, Usd, money::Rounding};
 
 use super::{
     World, WorldError,
-    book::Fill,
     chain::{Fate, Tx},
-    data::{IndexedRow, Row, RowKind},
+    data::IndexedRow,
+    events::{Event, OrderStep},
     faults::{FaultKind, FaultTarget},
     journal::{MakerPart, OrderState, Trade, TradeStatus},
-    ledger::{Asset, Transfer},
-    logs::{self, Leg},
+    ledger::Asset,
+    matching::Fill,
     orders::{Submission, totals},
 };
 use crate::{
-    contracts::{FEE_RECEIVER, HOUSE, NOBODY},
+    contracts::{HOUSE, NOBODY},
     signing::uuid_text,
 };
-
-/// Two parties and what they exchange.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Exchanged {
-    pub token: TokenId,
-    pub taker_side: Side,
-    pub taker: Address,
-    pub maker: Address,
-    pub shares: Shares,
-    pub usd: Usd,
-}
-
-impl Exchanged {
-    /// Shares one way, dollars the other.
-    pub const fn transfers(&self) -> [Transfer; 2] {
-        let (buyer, seller) = match self.taker_side {
-            Side::Buy => (self.taker, self.maker),
-            Side::Sell => (self.maker, self.taker),
-        };
-        [
-            Transfer { asset: Asset::Token(self.token), from: seller, to: buyer, amount: self.shares.0 },
-            Transfer { asset: Asset::Collateral, from: buyer, to: seller, amount: self.usd.0 },
-        ]
-    }
-}
 
 impl World {
     /// Books a match: trade, balances, fills of all orders, and the transaction that settles it.
@@ -65,12 +40,14 @@ impl World {
             .map(|fill| MakerPart {
                 order: fill.order,
                 wallet: fill.maker,
-                price: fill.price,
+                token: fill.token,
+                side: fill.side,
+                price: fill.maker_price(),
                 shares: fill.shares,
-                usd: fill.usd,
+                usd: fill.maker_usd,
             })
             .collect();
-        let tx = self.match_tx(order, &makers, fee, hash);
+        let tx = self.match_tx(order, fills, fee, hash);
         self.ledger.apply(&tx.transfers);
         self.journal.add_trade(Trade {
             id,
@@ -92,11 +69,16 @@ impl World {
         self.chain.pending.push(Tx { trade: Some(number), fate, ..tx });
         self.book_fill(order.id, fields.side, (usd, shares), number, fee);
         for fill in fills {
-            let maker_side = super::book::opposite(fields.side);
-            self.book_fill(fill.order, maker_side, (fill.usd, fill.shares), number, Usd::ZERO);
+            self.book_fill(fill.order, fill.side, (fill.maker_usd, fill.shares), number, Usd::ZERO);
             self.close_if_filled(fill.order);
             self.reserve_rest(fill.order);
+            self.tell_order(fill.order, OrderStep::Update);
         }
+        let (price, side, token) =
+            (Price::of(usd, shares, Rounding::Down).unwrap_or_default(), fields.side, fields.token);
+        self.tell(Event::LastTrade { token, side, price, shares, trade: number });
+        let tx = self.knobs.reply_with_hashes.then_some(hash);
+        self.tell(Event::Trade { trade: number, status: TradeStatus::Matched, tx });
         number
     }
 
@@ -121,75 +103,16 @@ impl World {
     }
 
     fn close_if_filled(&mut self, id: OrderId) {
-        if let Some(record) = self.journal.orders.get_mut(&id)
-            && record.filled_shares() >= record.shares()
-        {
-            record.state = OrderState::Matched;
-            record.place = None;
+        let Some(record) = self.journal.orders.get_mut(&id) else { return };
+        if record.filled_shares() < record.shares() {
+            return;
         }
-    }
-
-    fn match_tx(&self, order: &Submission, makers: &[MakerPart], fee: Usd, hash: TxHash) -> Tx {
-        let fields = order.fields;
-        let mut transfers = Vec::with_capacity(2 * makers.len() + 1);
-        let mut legs = Vec::with_capacity(makers.len());
-        let mut rows = Vec::new();
-        let condition = self.registry.market_of(&fields.token).map(|market| market.spec.condition);
-        let mut row = |wallet, side, taker, shares, usd| {
-            if let Some(condition) = condition {
-                let kind = RowKind::Trade { token: fields.token, side, taker };
-                rows.push(Row { wallet, condition, kind, shares, usd });
-            }
-        };
-        let maker_side = super::book::opposite(fields.side);
-        for maker in makers {
-            let exchanged = Exchanged {
-                token: fields.token,
-                taker_side: fields.side,
-                taker: fields.maker,
-                maker: maker.wallet,
-                shares: maker.shares,
-                usd: maker.usd,
-            };
-            transfers.extend(exchanged.transfers());
-            legs.push(self.leg(maker.order, maker.wallet, maker_side, &exchanged, Usd::ZERO));
-            row(maker.wallet, maker_side, false, maker.shares, maker.usd);
-        }
-        let (usd, shares) = makers.iter().fold((Usd::ZERO, Shares::ZERO), |(usd, shares), part| {
-            (Usd(usd.0.saturating_add(part.usd.0)), Shares(shares.0.saturating_add(part.shares.0)))
-        });
-        if fee.is_positive() {
-            let asset = Asset::Collateral;
-            transfers.push(Transfer { asset, from: fields.maker, to: FEE_RECEIVER, amount: fee.0 });
-        }
-        row(fields.maker, fields.side, true, shares, usd);
-        let taker = Leg {
-            order: order.id,
-            wallet: fields.maker,
-            side: fields.side,
-            token: fields.token,
-            usd: usd.0,
-            shares: shares.0,
-            fee: fee.0,
-            builder: fields.builder,
-            metadata: fields.metadata,
-        };
-        let logs = logs::settlement(order.exchange, &taker, &legs);
-        Tx { hash, transfers, logs, rows, trade: None, fate: Fate::Mine, first_log: 0 }
-    }
-
-    fn leg(&self, order: OrderId, wallet: Address, side: Side, exchanged: &Exchanged, fee: Usd) -> Leg {
-        let record = self.journal.orders.get(&order);
-        Leg {
-            order,
-            wallet,
-            side,
-            token: exchanged.token,
-            usd: exchanged.usd.0,
-            shares: exchanged.shares.0,
-            fee: fee.0,
-            builder: record.map_or([0; 32], |record| record.fields.builder),
-            metadata: record.map_or([0; 32], |record| record.fields.metadata),
+        record.state = OrderState::Matched;
+        record.place = None;
+        let (owner, expires) = (record.owner.clone(), record.expires_at());
+        self.journal.forget_live(&owner, id);
+        if let Some(at) = expires {
+            self.expiries.remove(&(at, id));
         }
     }
 
@@ -201,16 +124,17 @@ impl World {
 
     /// Mines a block now.
     pub fn mine(&mut self, now: Timestamp) -> u64 {
+        self.now = now;
         let candidates = std::mem::take(&mut self.chain.pending);
-        let txs = self.ready(now, candidates);
+        let txs = self.ready(candidates);
         let number = self.add_block(now.seconds(), txs, now);
-        self.confirm(now);
+        self.confirm();
         number
     }
 
     /// The transactions that go into the next block. The others wait, or fail: by their fate, or because
     /// what they move is not there, as when an earlier one failed.
-    fn ready(&mut self, now: Timestamp, candidates: Vec<Tx>) -> Vec<Tx> {
+    fn ready(&mut self, candidates: Vec<Tx>) -> Vec<Tx> {
         let mut txs = Vec::new();
         let mut moved = BTreeMap::new();
         for mut tx in candidates {
@@ -218,11 +142,11 @@ impl World {
                 Fate::Mine if self.is_covered(&tx, &mut moved) => txs.push(tx),
                 Fate::Mine if !self.chain.pending.is_empty() => self.chain.pending.push(tx),
                 Fate::Mine | Fate::Fail => {
-                    self.note_trade(&tx, TradeStatus::Failed, now);
+                    self.note_trade(&tx, TradeStatus::Failed);
                     self.ledger.reverse(&tx.transfers);
                 }
                 Fate::Retry => {
-                    self.note_trade(&tx, TradeStatus::Retrying, now);
+                    self.note_trade(&tx, TradeStatus::Retrying);
                     tx.hash = TxHash(self.random());
                     tx.fate = Fate::Mine;
                     self.chain.pending.push(tx);
@@ -260,9 +184,9 @@ impl World {
         covered
     }
 
-    fn note_trade(&mut self, tx: &Tx, status: TradeStatus, now: Timestamp) {
+    fn note_trade(&mut self, tx: &Tx, status: TradeStatus) {
         if let Some(trade) = tx.trade {
-            self.journal.set_status(trade, status, Some(tx.hash), now);
+            self.set_trade_status(trade, status, Some(tx.hash));
         }
     }
 
@@ -270,14 +194,16 @@ impl World {
         let number = self.chain.push(timestamp, txs);
         let visible_at = now.plus(self.knobs.data_lag());
         let Some(block) = self.chain.block(number) else { return number };
+        let mut settled = Vec::new();
         for tx in &block.txs {
             for row in &tx.rows {
                 let timestamp = block.timestamp;
                 self.data.push(IndexedRow { row: *row, block: number, tx: tx.hash, timestamp, visible_at });
             }
-            if let Some(trade) = tx.trade {
-                self.journal.set_status(trade, TradeStatus::Mined, Some(tx.hash), now);
-            }
+            settled.extend(tx.trade.map(|trade| (trade, tx.hash)));
+        }
+        for (trade, tx) in settled {
+            self.set_trade_status(trade, TradeStatus::Mined, Some(tx));
         }
         number
     }
@@ -288,15 +214,15 @@ impl World {
         self.chain.head().saturating_sub(self.knobs.finality_blocks).max(self.chain.first())
     }
 
-    fn confirm(&mut self, now: Timestamp) {
+    fn confirm(&mut self) {
         let finalized = self.finalized();
         while self.confirmed < finalized {
             self.confirmed = self.confirmed.saturating_add(1);
             let Some(block) = self.chain.block(self.confirmed) else { break };
-            for tx in &block.txs {
-                if let Some(trade) = tx.trade {
-                    self.journal.set_status(trade, TradeStatus::Confirmed, Some(tx.hash), now);
-                }
+            let settled: Vec<_> =
+                block.txs.iter().filter_map(|tx| tx.trade.map(|trade| (trade, tx.hash))).collect();
+            for (trade, tx) in settled {
+                self.set_trade_status(trade, TradeStatus::Confirmed, Some(tx));
             }
         }
     }
@@ -308,6 +234,7 @@ impl World {
     /// [`WorldError::Invalid`] when the depth is zero or reaches a final block, or a named
     /// transaction is in none of the blocks.
     pub fn reorganise(&mut self, now: Timestamp, spec: &ReorgSpec) -> Result<ReorgReport, WorldError> {
+        self.now = now;
         let removable = self.chain.head().saturating_sub(self.finalized());
         if spec.depth == 0 || spec.depth > removable {
             return Err(WorldError::Invalid(format!(
@@ -325,19 +252,19 @@ impl World {
             for mut tx in block.txs {
                 match fates.get(&tx.hash) {
                     Some(ReorgFate::Drop) => {
-                        self.note_trade(&tx, TradeStatus::Failed, now);
+                        self.note_trade(&tx, TradeStatus::Failed);
                         self.ledger.reverse(&tx.transfers);
                         report.dropped.push(tx.hash);
                     }
                     Some(ReorgFate::Delay) => {
-                        self.note_trade(&tx, TradeStatus::Matched, now);
+                        self.note_trade(&tx, TradeStatus::Matched);
                         tx.fate = Fate::Wait(1);
                         report.delayed.push(tx.hash);
                         delayed.push(tx);
                     }
                     Some(ReorgFate::Replace) => {
                         let old = tx.hash;
-                        self.note_trade(&tx, TradeStatus::Retrying, now);
+                        self.note_trade(&tx, TradeStatus::Retrying);
                         tx.hash = TxHash(self.random());
                         report.replaced.push((old, tx.hash));
                         txs.push(tx);
@@ -345,7 +272,7 @@ impl World {
                     None => txs.push(tx),
                 }
             }
-            let txs = self.ready(now, txs);
+            let txs = self.ready(txs);
             self.add_block(block.timestamp, txs, now);
         }
         self.chain.pending.splice(0..0, delayed);

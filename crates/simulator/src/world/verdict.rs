@@ -174,8 +174,8 @@ impl World {
             faults: self.faults.happened().clone(),
             wallets: BTreeMap::new(),
         };
-        for record in self.journal.orders.values() {
-            self.count_order(&mut verdict, record);
+        for (id, record) in &self.journal.orders {
+            self.count_order(&mut verdict, *id, record);
         }
         for trade in &self.journal.trades {
             let count = verdict.trades.entry(trade.status).or_default();
@@ -187,7 +187,7 @@ impl World {
         verdict
     }
 
-    fn count_order(&self, verdict: &mut Verdict, record: &OrderRecord) {
+    fn count_order(&self, verdict: &mut Verdict, id: OrderId, record: &OrderRecord) {
         let Posts { accepted, killed, duplicate, refused } = record.posts;
         let posts = [accepted, killed, duplicate, refused].into_iter().map(u64::from).sum::<u64>();
         verdict.posts = verdict.posts.saturating_add(posts);
@@ -199,7 +199,7 @@ impl World {
         sums.orders = sums.orders.saturating_add(known);
         sums.filled_orders = sums.filled_orders.saturating_add(filled);
         sums.duplicate_posts = sums.duplicate_posts.saturating_add(u64::from(duplicate));
-        let (usd, shares, fees) = self.settled(record);
+        let (usd, shares, fees) = self.settled(id, record);
         let (to_usd, to_shares) = match record.fields.side {
             Side::Buy => (&mut sums.bought_usd, &mut sums.bought_shares),
             Side::Sell => (&mut sums.sold_usd, &mut sums.sold_shares),
@@ -210,7 +210,7 @@ impl World {
     }
 
     /// Dollars, shares and fees of an order's trades that did not fail.
-    fn settled(&self, record: &OrderRecord) -> (i64, i64, i64) {
+    fn settled(&self, id: OrderId, record: &OrderRecord) -> (i64, i64, i64) {
         let mut fees = record.fee.0;
         let (mut usd, mut shares) = match record.fields.side {
             Side::Buy => (record.filled_maker, record.filled_taker),
@@ -218,11 +218,14 @@ impl World {
         };
         let failed = record.trades.iter().filter_map(|number| self.journal.trades.get(*number));
         for trade in failed.filter(|trade| trade.status == TradeStatus::Failed) {
-            // A client's maker orders are told apart by wallet only; the taker's part is the trade's.
-            if trade.taker == record.fields.maker {
+            if trade.taker_order == id {
                 usd = usd.saturating_sub(trade.usd.0);
                 shares = shares.saturating_sub(trade.shares.0);
                 fees = fees.saturating_sub(trade.fee.0);
+            }
+            for part in trade.makers.iter().filter(|part| part.order == id) {
+                usd = usd.saturating_sub(part.usd.0);
+                shares = shares.saturating_sub(part.shares.0);
             }
         }
         (usd, shares, fees)

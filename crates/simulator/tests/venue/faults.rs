@@ -208,7 +208,7 @@ async fn a_resting_order_can_be_cancelled_by_its_owner() {
     let (_, reply) = json_reply(trader.request(&venue, Method::DELETE, "/order", &cancel)).await;
     assert_eq!(reply, json!({ "canceled": [id], "not_canceled": {} }));
     let (_, reply) = json_reply(trader.request(&venue, Method::DELETE, "/order", &cancel)).await;
-    assert_eq!(reply["not_canceled"][id.to_string()], "already canceled or matched");
+    assert_eq!(reply["not_canceled"][id.to_string()], "order can't be found - already canceled or matched");
     let (_, order) = trader.get(&venue, &format!("/data/order/{id}")).await;
     assert_eq!(order["status"], "CANCELED");
     venue.running.shutdown().await;

@@ -1,0 +1,99 @@
+//! What the venue refuses before its book: its own mode, ids it knows, times, and markets that do not trade.
+
+use std::time::Duration;
+
+use domain::Timestamp;
+
+use super::{
+    Mode, Refusal, World,
+    journal::{OrderState, PostOutcome},
+    orders::{Judged, Submission, killed_text},
+    registry::{Market, MarketState},
+};
+use crate::{config::DuplicateMemory, limits::MIN_EXPIRATION_AHEAD, wire::OrderType};
+
+impl World {
+    /// Whether the venue takes this kind of order at all now.
+    pub(super) fn check_mode(&self, post_only: bool) -> Result<(), Refusal> {
+        match self.mode {
+            Mode::Normal => Ok(()),
+            Mode::PostOnly if post_only => Ok(()),
+            Mode::PostOnly => Err(Refusal {
+                code: Some("post_only_mode"),
+                retry_after: Some(60),
+                ..Refusal::new(503, "post-only mode: only post-only orders and cancels are allowed")
+            }),
+            Mode::CancelOnly => Err(Refusal::new(
+                503,
+                "Trading is currently cancel-only. New orders are not accepted, but cancels are allowed.",
+            )),
+            Mode::Disabled | Mode::Restarting => self.check_open(),
+        }
+    }
+
+    /// Whether the venue takes anything of traders, cancels included.
+    ///
+    /// # Errors
+    /// 503 while trading is disabled, 425 while the matching engine restarts.
+    pub fn check_open(&self) -> Result<(), Refusal> {
+        match self.mode {
+            Mode::Disabled => {
+                Err(Refusal::new(503, "Trading is currently disabled. Check polymarket.com for updates"))
+            }
+            Mode::Restarting => Err(Refusal { retry_after: Some(5), ..Refusal::new(425, "Too Early") }),
+            Mode::Normal | Mode::PostOnly | Mode::CancelOnly => Ok(()),
+        }
+    }
+
+    /// The venue's memory of ids, and what the contract allows once the venue has forgotten.
+    pub(super) fn check_known(&self, now: Timestamp, order: &Submission) -> Judged<()> {
+        let Some(record) = self.journal.orders.get(&order.id) else { return Ok(()) };
+        let Some(since) = record.known_since else { return Ok(()) };
+        let remembered = match self.knobs.duplicated_for {
+            DuplicateMemory::Ever => true,
+            DuplicateMemory::WhileLive => false,
+            DuplicateMemory::Millis(millis) => now.since(since) < Duration::from_millis(millis),
+        };
+        if remembered || record.state == OrderState::Live {
+            let refusal = Refusal::bad(format!("order {} is invalid. Duplicated.", order.id));
+            return Err((PostOutcome::Duplicate, refusal));
+        }
+        if !self.knobs.killed_fak_executes_again || record.open_maker() == 0 {
+            return Err((PostOutcome::Killed, Refusal::bad(killed_text(order.order_type))));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_times(&self, now: Timestamp, order: &Submission) -> Result<(), Refusal> {
+        if let Some(limit) = self.knobs.max_timestamp_age_s {
+            let made = Timestamp::from_millis(i64::try_from(order.fields.timestamp_ms).unwrap_or(i64::MAX));
+            if now.since(made) > Duration::from_secs(limit) {
+                // No text is documented for this.
+                return Err(Refusal::bad(format!("order {} is invalid. Timestamp too old", order.id)));
+            }
+        }
+        let good = match order.order_type {
+            OrderType::Gtd => order.expires() >= now.plus(MIN_EXPIRATION_AHEAD),
+            _ => order.expiration == 0,
+        };
+        if good { Ok(()) } else { Err(Refusal::bad("invalid expiration")) }
+    }
+
+    pub(super) fn open_market(&self, order: &Submission) -> Result<&Market, Refusal> {
+        let missing = || Refusal::new(404, "No orderbook exists for the requested token id");
+        let market = self.registry.market_of(&order.fields.token).ok_or_else(missing)?;
+        match market.state {
+            MarketState::Open => Ok(market),
+            MarketState::Paused => Err(Refusal::bad("the market is not yet ready to process new orders")),
+            MarketState::Closed | MarketState::Resolved(_) => Err(missing()),
+        }
+    }
+}
+
+impl Submission {
+    /// Its stated expiration.
+    #[must_use]
+    pub fn expires(&self) -> Timestamp {
+        Timestamp::from_seconds(i64::try_from(self.expiration).unwrap_or(i64::MAX))
+    }
+}
