@@ -14,6 +14,7 @@ mod clob;
 pub mod contracts;
 mod data_api;
 mod data_rows;
+pub mod frames;
 mod http;
 mod json;
 pub mod limits;
@@ -23,6 +24,7 @@ mod market;
 mod order;
 mod reply;
 mod rpc;
+pub mod socket;
 
 pub use clob::Clob;
 pub use data_api::DataApi;

@@ -14,6 +14,23 @@ pub const MARKET_DEADLINE: Duration = Duration::from_secs(4);
 pub const HISTORY_DEADLINE: Duration = Duration::from_secs(10);
 /// One JSON-RPC call.
 pub const RPC_DEADLINE: Duration = Duration::from_secs(10);
+/// Connecting a websocket, TLS and upgrade included.
+pub const SOCKET_CONNECT: Duration = Duration::from_secs(3);
+/// Writing a frame to a websocket.
+pub const SOCKET_SEND: Duration = Duration::from_secs(5);
+/// A text `PING` this often, as the venue asks.
+pub const PING_EVERY: Duration = Duration::from_secs(10);
+/// A connection without `PONG` for this long is dead: three pings, as the official client counts.
+pub const PONG_WITHIN: Duration = Duration::from_secs(30);
+/// Pause before the first new attempt to connect; twice as long after each failure …
+pub const RECONNECT_FIRST: Duration = Duration::from_millis(100);
+/// … up to this, so that a connection is back within 2 s of the server's return.
+pub const RECONNECT_LAST: Duration = Duration::from_secs(1);
+/// A connection that lived this long was no failure.
+pub const STEADY_AFTER: Duration = Duration::from_secs(10);
+/// A market channel that tells nothing of its tokens for this long is made again: its snapshots show whether
+/// nothing happened.
+pub const MARKET_SILENCE: Duration = Duration::from_secs(60);
 /// Longest wait believed when the venue names one.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 /// An idle pooled connection is dropped before the venue's front end (about 60 s) drops it under us.
@@ -47,6 +64,16 @@ pub const LOGIN_PARALLEL: usize = 8;
 pub const FEE_CACHE: usize = 10_000;
 /// Levels per side of a book.
 pub const MAX_LEVELS: usize = 10_000;
+/// Bytes of a websocket frame. A book of 10,000 levels per side is below 1 MB.
+pub const MAX_FRAME: usize = 4 * 1024 * 1024;
+/// Events in one frame. A subscription of 500 tokens is answered with as many books.
+pub const MAX_FRAME_EVENTS: usize = 1_000;
+/// Levels that one `price_change` event changes.
+pub const MAX_FRAME_CHANGES: usize = 10_000;
+/// Tokens per market socket: more are said to be cut off in silence. Source: widely reported.
+pub const TOKENS_PER_SOCKET: usize = 500;
+/// Batches of market news, and news of accounts, that wait for their reader; then sockets are read no further.
+pub const FEED_BUFFER: usize = 1_024;
 /// Pages of `/data/trades` read in one look-up.
 pub const MAX_TRADE_PAGES: usize = 20;
 /// Rows asked per page of v2 of the Data API (its maximum).

@@ -29,36 +29,61 @@ struct Page<T> {
     next_cursor: String,
 }
 
+/// An order as `/data/order` and the user channel tell it.
 #[derive(Deserialize)]
-struct OrderRow {
-    id: String,
-    status: String,
-    original_size: Option<Scalar>,
-    size_matched: Scalar,
+pub(crate) struct OrderRow {
+    pub(crate) id: String,
+    pub(crate) status: String,
+    pub(crate) original_size: Option<Scalar>,
+    pub(crate) size_matched: Scalar,
 }
 
-#[derive(Deserialize)]
-struct TradeRow {
-    id: String,
-    taker_order_id: String,
-    status: String,
+/// A trade as `/data/trades` and the user channel tell it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct TradeRow {
+    pub(crate) id: String,
+    pub(crate) taker_order_id: String,
+    pub(crate) status: String,
     side: Side,
     size: Scalar,
     price: Scalar,
-    asset_id: TokenId,
+    pub(crate) asset_id: TokenId,
+    /// API key of the taker.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) owner: String,
+    /// Wallet of the taker.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) maker_address: String,
     #[serde(default, deserialize_with = "null_as_default")]
     transaction_hash: String,
     #[serde(default, deserialize_with = "null_as_default")]
-    maker_orders: Vec<MakerRow>,
+    pub(crate) maker_orders: Vec<MakerRow>,
 }
 
-#[derive(Deserialize)]
-struct MakerRow {
-    order_id: String,
+/// A resting order's part of a trade.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct MakerRow {
+    pub(crate) order_id: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) owner: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) maker_address: String,
     matched_amount: Scalar,
     price: Scalar,
-    asset_id: TokenId,
-    side: Side,
+    pub(crate) asset_id: TokenId,
+    /// Left out by some recorded frames.
+    side: Option<Side>,
+}
+
+impl MakerRow {
+    /// Its side: opposite to the taker's on the same outcome, the same on the other one (mint, merge).
+    fn side(&self, taken: &TradeRow) -> Side {
+        let derived = match (self.asset_id == taken.asset_id, taken.side) {
+            (true, Side::Buy) | (false, Side::Sell) => Side::Sell,
+            (true, Side::Sell) | (false, Side::Buy) => Side::Buy,
+        };
+        self.side.unwrap_or(derived)
+    }
 }
 
 impl Clob {
@@ -135,7 +160,7 @@ impl Clob {
     }
 
     /// The venue does not tell fees; takers pay by the market's schedule, makers nothing.
-    async fn with_fees(
+    pub(crate) async fn with_fees(
         &self,
         token: TokenId,
         trades: Vec<(VenueTrade, Role)>,
@@ -192,7 +217,7 @@ fn is_cursor(text: &str) -> bool {
 
 /// Reads both documented forms: plain statuses with decimal sizes ("LIVE", "10"), and prefixed ones whose
 /// sizes may be decimals or millionths ("ORDER_STATUS_LIVE", "10000000").
-fn order_state(row: &OrderRow) -> Result<VenueOrder, VenueError> {
+pub(crate) fn order_state(row: &OrderRow) -> Result<VenueOrder, VenueError> {
     let bad = |reason: &dyn std::fmt::Display| malformed("an order's record", reason);
     let upper = row.status.to_ascii_uppercase();
     let (status, fixed) = match upper.strip_prefix("ORDER_STATUS_") {
@@ -228,13 +253,13 @@ fn is_in_millionths(row: &OrderRow) -> bool {
 
 /// Whether our order came to a resting one or rested itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+pub(crate) enum Role {
     Taker,
     Maker,
 }
 
 /// A row as our order saw it; `None` when our order has no part in it.
-fn trade_of(row: &TradeRow, id: OrderId) -> Result<Option<(VenueTrade, Role)>, String> {
+pub(crate) fn trade_of(row: &TradeRow, id: OrderId) -> Result<Option<(VenueTrade, Role)>, String> {
     let text = |error: crate::json::NumberError| error.to_string();
     let trade = |shares, usd| -> Result<VenueTrade, String> {
         Ok(VenueTrade {
@@ -258,7 +283,7 @@ fn trade_of(row: &TradeRow, id: OrderId) -> Result<Option<(VenueTrade, Role)>, S
         return Err("our order stands twice among the makers of one trade".to_owned());
     }
     let shares = maker.matched_amount.amount().map_err(text)?;
-    let usd = cost(maker.price.price().map_err(text)?, shares, maker.side)?;
+    let usd = cost(maker.price.price().map_err(text)?, shares, maker.side(row))?;
     Ok(Some((trade(shares, usd)?, Role::Maker)))
 }
 
@@ -289,7 +314,7 @@ fn cost(price: i64, shares: i64, side: Side) -> Result<Usd, String> {
     Price(price).cost(Shares(shares), rounding).map_err(|error| error.to_string())
 }
 
-fn settlement(status: &str) -> Result<SettlementStatus, String> {
+pub(crate) fn settlement(status: &str) -> Result<SettlementStatus, String> {
     let upper = status.to_ascii_uppercase();
     match upper.strip_prefix("TRADE_STATUS_").unwrap_or(&upper) {
         "MATCHED" | "MATCHED_NOT_BROADCASTED" => Ok(SettlementStatus::Matched),

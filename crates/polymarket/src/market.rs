@@ -119,7 +119,7 @@ struct BookRow {
 }
 
 #[derive(Deserialize, Serialize)]
-struct LevelRow {
+pub(crate) struct LevelRow {
     price: String,
     size: String,
 }
@@ -208,10 +208,20 @@ fn read_book(mut row: BookRow, token: TokenId) -> Result<Book, String> {
     if !hash.is_empty() && hash != book_hash(&row).map_err(|error| error.to_string())? {
         tracing::debug!(%token, "the book's hash is not the hash of its levels");
     }
-    let mut bids = read_levels(&row.bids)?;
-    let mut asks = read_levels(&row.asks)?;
+    book_of(&row.bids, &row.asks)
+}
+
+/// A book of levels in any order.
+pub(crate) fn book_of(bids: &[LevelRow], asks: &[LevelRow]) -> Result<Book, String> {
+    let (mut bids, mut asks) = (read_levels(bids)?, read_levels(asks)?);
     bids.sort_by_key(|level| std::cmp::Reverse(level.price));
     asks.sort_by_key(|level| level.price);
+    for side in [&bids, &asks] {
+        if let Some(level) = side.iter().zip(side.iter().skip(1)).find(|(one, next)| one.price == next.price)
+        {
+            return Err(format!("the level of {} stands there twice", level.0.price));
+        }
+    }
     Ok(Book { bids, asks })
 }
 

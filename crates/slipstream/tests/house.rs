@@ -36,6 +36,7 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("alloy-primitives", &["eip712", "signer", "polymarket", "simulator"]),
     ("alloy-sol-types", &["simulator"]),
     ("reqwest", &["polymarket", "slipstream"]),
+    ("tokio-tungstenite", &["polymarket"]),
 ];
 
 /// All that the rules of copying may stand on.

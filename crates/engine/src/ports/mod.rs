@@ -3,6 +3,7 @@
 
 pub mod detection;
 pub mod execution;
+pub mod feeds;
 pub mod following;
 pub mod queue;
 pub mod reports;
