@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::OrderId;
+use domain::{OrderId, TxHash};
 use serde::{Deserialize, Serialize};
 
 /// How a simulator starts. Every field has a default.
@@ -17,6 +17,10 @@ pub struct SimulatorConfig {
     pub data_port: u16,
     /// Port of the Polygon JSON-RPC. Default 0.
     pub rpc_port: u16,
+    /// Port of the Gamma API. Default 0.
+    pub gamma_port: u16,
+    /// Port of the relayer. Default 0.
+    pub relayer_port: u16,
     /// Port of the control API. Default 0.
     pub control_port: u16,
     /// Milliseconds between blocks; 0 = only when told. Default 2000, as on Polygon.
@@ -34,6 +38,8 @@ impl Default for SimulatorConfig {
             clob_port: 0,
             data_port: 0,
             rpc_port: 0,
+            gamma_port: 0,
+            relayer_port: 0,
             control_port: 0,
             block_interval_ms: 2_000,
             first_block: 90_000_000,
@@ -82,6 +88,13 @@ pub struct Knobs {
     pub finality_blocks: u64,
     /// Milliseconds from a block to its rows in the Data API. Default 1000.
     pub data_lag_ms: u64,
+    /// Transactions of which the Data API shows no row. Default none.
+    pub hidden_rows: Vec<TxHash>,
+    /// Rows with which a following page of the Data API repeats the end of the page before. Default 0.
+    pub page_overlap: usize,
+    /// How far back v2 feeds of the Data API reach when nobody asks for a start, in seconds. Default three years,
+    /// as documented; the feed of all wallets reaches back two months.
+    pub data_window_s: i64,
     /// Widest block range of `eth_getLogs`. Default 1000.
     pub max_log_range: u64,
     /// Orders whose `OrderFilled` logs the JSON-RPC leaves out, as a provider that lost them would. Default
@@ -108,6 +121,9 @@ impl Default for Knobs {
             reply_with_hashes: false,
             finality_blocks: 3,
             data_lag_ms: 1_000,
+            hidden_rows: Vec::new(),
+            page_overlap: 0,
+            data_window_s: 3 * 365 * 86_400,
             max_log_range: 1_000,
             hidden_fills: Vec::new(),
             redeem_directly: false,

@@ -2,9 +2,41 @@
 
 use std::time::Duration;
 
+use domain::Shares;
+
 /// Events that followers of the log can still read.
 pub const EVENTS_KEPT: usize = 65_536;
 /// A stated expiration must lie this far ahead. Source: docs.polymarket.com place-orders.
 pub const MIN_EXPIRATION_AHEAD: Duration = Duration::from_secs(180);
 /// An order expires this long before its stated expiration. Source: docs.polymarket.com place-orders.
 pub const EXPIRES_EARLIER: Duration = Duration::from_secs(60);
+
+// Pages of the Data API and Gamma: the largest, and the one that is sent unless told. Sources:
+// docs.polymarket.com/api-reference and the official clients.
+
+/// v1 `/trades`.
+pub const TRADES_PAGE: (usize, usize) = (10_000, 100);
+/// v1 `/activity` and `/positions`.
+pub const ACTIVITY_PAGE: (usize, usize) = (500, 100);
+/// v1 `/closed-positions`.
+pub const CLOSED_POSITIONS_PAGE: (usize, usize) = (50, 10);
+/// v1 `/v1/leaderboard`.
+pub const LEADERBOARD_PAGE: (usize, usize) = (50, 25);
+/// Holders of a token in v1, at most and unless told.
+pub const HOLDERS_PAGE: usize = 20;
+/// Every page of v2; more is refused.
+pub const DATA_V2_PAGE: (usize, usize) = (1_000, 100);
+/// Gamma.
+pub const GAMMA_PAGE: (usize, usize) = (500, 20);
+/// Largest offset of v1 feeds.
+pub const MAX_DATA_OFFSET: usize = 10_000;
+/// Largest offset of the v1 leaderboard.
+pub const MAX_LEADERBOARD_OFFSET: usize = 1_000;
+/// Tokens asked for at once in v2.
+pub const MAX_TOKENS: usize = 50;
+/// Conditions whose tokens are asked for at once in v2.
+pub const MAX_CONDITIONS: usize = 10;
+/// How far the v2 feed of all wallets reaches back, in seconds: this month and the one before.
+pub const DATA_GLOBAL_WINDOW_S: i64 = 62 * 86_400;
+/// Smallest trade that v2 lists unless told.
+pub const DATA_DUST: Shares = Shares(10_000);

@@ -153,6 +153,20 @@ pub fn offset(cursor: &str) -> Option<usize> {
     String::from_utf8(STANDARD.decode(cursor).ok()?).ok()?.parse().ok()
 }
 
+/// Cursor of a v2 page of the Data API: what it starts after, and how many rows it has.
+#[must_use]
+pub fn cursor_of_size(after: usize, limit: usize) -> String {
+    STANDARD.encode(format!("{after}:{limit}"))
+}
+
+/// What the page of such a cursor starts after, and its size.
+#[must_use]
+pub fn sized_cursor(cursor: &str) -> Option<(usize, usize)> {
+    let text = String::from_utf8(STANDARD.decode(cursor).ok()?).ok()?;
+    let (after, limit) = text.split_once(':')?;
+    Some((after.parse().ok()?, limit.parse().ok().filter(|limit| *limit > 0)?))
+}
+
 /// Decimal numbers of control requests: `"0.56"`, `0.56` or `5` are accepted, text is printed.
 pub mod decimal {
     use std::{fmt::Display, str::FromStr};
@@ -196,6 +210,10 @@ mod tests {
         assert_eq!(offset(&cursor(500)), Some(500));
         assert_eq!(offset(END_CURSOR), None);
         assert_eq!(offset("???"), None);
+        assert_eq!(sized_cursor(&cursor_of_size(7, 100)), Some((7, 100)));
+        for bad in ["", "MA==", "???", &cursor_of_size(7, 0)] {
+            assert_eq!(sized_cursor(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -19,13 +19,7 @@ pub async fn run(arguments: &SimulatorArgs) -> anyhow::Result<ExitCode> {
     };
     let running =
         Simulator::start(config, Arc::new(SystemClock)).await.context("the simulator cannot listen")?;
-    let urls = SimulatorUrls {
-        clob: running.clob_url.clone(),
-        data: running.data_url.clone(),
-        rpc: running.rpc_url.clone(),
-        control: running.control_url.clone(),
-    };
-    announce(&serde_json::to_string(&urls)?);
+    announce(&serde_json::to_string(&SimulatorUrls::of(&running))?);
     tokio::signal::ctrl_c().await.context("no signal handler")?;
     running.shutdown().await;
     Ok(ExitCode::SUCCESS)

@@ -17,6 +17,7 @@ use super::{
     Shared,
     auth::{api_key, authenticate},
     orders::{cancel_order, one_order, orders, post_order, trades},
+    reply,
 };
 use crate::{
     contracts::Exchange,
@@ -54,13 +55,6 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/balance-allowance", get(balance_allowance))
         .route("/balance-allowance/update", get(update_balance_allowance))
         .with_state(Arc::clone(shared))
-}
-
-fn reply(result: Result<Value, Refusal>) -> Response {
-    match result {
-        Ok(value) => Json(value).into_response(),
-        Err(refusal) => refusal.into_response(),
-    }
 }
 
 /// Prices and sizes that the venue sends as JSON numbers.

@@ -23,7 +23,7 @@ use crate::{
         control::{ForeignTrade, Levels, Redeemers},
         faults::Fault,
         ledger::{Asset, Transfer},
-        registry::{MarketSpec, MarketState, Wallet},
+        registry::{MarketSpec, MarketState, Profile, Wallet},
         settlement::ReorgSpec,
     },
 };
@@ -35,6 +35,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
     Router::new()
         .route("/", get(status))
         .route("/wallets", post(add_wallet))
+        .route("/profiles", post(set_profile))
         .route("/credit", post(credit))
         .route("/transfer", post(transfer))
         .route("/approve", post(approve))
@@ -120,6 +121,18 @@ async fn status(State(shared): App) -> Json<Value> {
 async fn add_wallet(State(shared): App, Body(wallet): Body<Wallet>) -> Reply {
     change(&shared, |world, _| world.add_wallet(wallet))?;
     Ok(done())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewProfile {
+    wallet: Address,
+    profile: Profile,
+}
+
+async fn set_profile(State(shared): App, Body(new): Body<NewProfile>) -> Json<Value> {
+    change(&shared, |world, _| world.set_profile(new.wallet, new.profile));
+    done()
 }
 
 /// Either `usd`, or `token` and `shares`.

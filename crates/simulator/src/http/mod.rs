@@ -1,4 +1,4 @@
-//! The sockets: four listeners on 127.0.0.1 over one world, the ticker that makes its blocks, and
+//! The sockets: six listeners on 127.0.0.1 over one world, the ticker that makes its blocks, and
 //! outages. Thin: everything that matters is decided in [`World`].
 
 mod auth;
@@ -6,7 +6,10 @@ mod clob;
 mod connection;
 mod control;
 mod data;
+mod gamma;
 mod orders;
+mod params;
+mod reads;
 mod rpc;
 
 use std::{
@@ -24,7 +27,7 @@ use axum::{
 };
 use domain::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     sync::{Notify, watch},
@@ -34,7 +37,7 @@ use tokio::{
 use self::connection::{Connection, FaultyListener};
 use crate::{
     config::SimulatorConfig,
-    world::{Refusal, World},
+    world::{Refusal, World, faults::FaultTarget},
 };
 
 /// How a listener fails as a whole.
@@ -52,7 +55,7 @@ pub enum Outage {
     Silent,
 }
 
-/// The three services that can fail.
+/// The services that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Service {
@@ -62,6 +65,15 @@ pub enum Service {
     Data,
     /// JSON-RPC.
     Rpc,
+    /// Gamma API.
+    Gamma,
+    /// Relayer.
+    Relayer,
+}
+
+impl Service {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Clob, Self::Data, Self::Rpc, Self::Gamma, Self::Relayer];
 }
 
 /// What all handlers share.
@@ -76,6 +88,8 @@ struct Shared {
     clob_outage: watch::Sender<Outage>,
     data_outage: watch::Sender<Outage>,
     rpc_outage: watch::Sender<Outage>,
+    gamma_outage: watch::Sender<Outage>,
+    relayer_outage: watch::Sender<Outage>,
 }
 
 /// The clock, with a `Debug` of its own.
@@ -105,6 +119,8 @@ impl Shared {
             Service::Clob => &self.clob_outage,
             Service::Data => &self.data_outage,
             Service::Rpc => &self.rpc_outage,
+            Service::Gamma => &self.gamma_outage,
+            Service::Relayer => &self.relayer_outage,
         }
     }
 }
@@ -138,7 +154,7 @@ impl WorldHandle {
 pub struct Simulator;
 
 impl Simulator {
-    /// Binds the four listeners and starts to make blocks.
+    /// Binds the listeners and starts to make blocks.
     ///
     /// # Errors
     /// When a port cannot be bound.
@@ -154,17 +170,23 @@ impl Simulator {
             clob_outage: watch::Sender::new(Outage::None),
             data_outage: watch::Sender::new(Outage::None),
             rpc_outage: watch::Sender::new(Outage::None),
+            gamma_outage: watch::Sender::new(Outage::None),
+            relayer_outage: watch::Sender::new(Outage::None),
         });
         let mut tasks = Vec::new();
         let clob = with_outage(clob::router(&shared), &shared, Service::Clob);
-        let data = with_outage(data::router(&shared), &shared, Service::Data);
+        let data = with_faults(data::router(&shared), &shared, FaultTarget::Data);
+        let data = with_outage(data, &shared, Service::Data);
+        let gamma = with_faults(gamma::router(&shared), &shared, FaultTarget::Gamma);
+        let gamma = with_outage(gamma, &shared, Service::Gamma);
         let rpc = with_outage(rpc::router(&shared), &shared, Service::Rpc);
         let clob_url = serve(clob, config.clob_port, &stopped, &mut tasks).await?;
         let data_url = serve(data, config.data_port, &stopped, &mut tasks).await?;
         let rpc_url = serve(rpc, config.rpc_port, &stopped, &mut tasks).await?;
+        let gamma_url = serve(gamma, config.gamma_port, &stopped, &mut tasks).await?;
         let control_url = serve(control::router(&shared), config.control_port, &stopped, &mut tasks).await?;
         tasks.push(tokio::spawn(make_blocks(Arc::clone(&shared), stopped)));
-        Ok(Running { clob_url, data_url, rpc_url, control_url, shared, stop, tasks })
+        Ok(Running { clob_url, data_url, rpc_url, gamma_url, control_url, shared, stop, tasks })
     }
 }
 
@@ -177,6 +199,8 @@ pub struct Running {
     pub data_url: String,
     /// Of the Polygon JSON-RPC.
     pub rpc_url: String,
+    /// Of the Gamma API.
+    pub gamma_url: String,
     /// Of the control API.
     pub control_url: String,
     shared: Arc<Shared>,
@@ -193,7 +217,7 @@ impl Running {
 
     /// Stops listening and waits until every open request is answered or cut off.
     pub async fn shutdown(self) {
-        for service in [Service::Clob, Service::Data, Service::Rpc] {
+        for service in Service::ALL {
             self.shared.outage(service).send_replace(Outage::None);
         }
         self.stop.send_replace(true);
@@ -245,6 +269,11 @@ async fn make_blocks(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
+fn with_faults(router: Router, shared: &Arc<Shared>, target: FaultTarget) -> Router {
+    let state = (Arc::clone(shared), target);
+    router.layer(middleware::from_fn_with_state(state, reads::with_faults))
+}
+
 fn with_outage(router: Router, shared: &Arc<Shared>, service: Service) -> Router {
     let state = (Arc::clone(shared), service);
     router.layer(middleware::from_fn_with_state(state, fail_as_a_whole))
@@ -274,6 +303,18 @@ async fn fail_as_a_whole(
 fn cut(connection: &Connection) -> Response {
     connection.cut_after(0);
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
+fn reply(result: Result<Value, Refusal>) -> Response {
+    match result {
+        Ok(value) => Json(value).into_response(),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Unix seconds in ISO 8601.
+fn iso(seconds: i64) -> String {
+    Timestamp::from_seconds(seconds).to_string()
 }
 
 impl IntoResponse for Refusal {

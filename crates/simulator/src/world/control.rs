@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Address, ConditionId, OrderId, Price, Shares, Side, TickSize, TokenId, TxHash, Usd,
+    Address, ConditionId, OrderId, Price, Shares, Side, TickSize, Timestamp, TokenId, TxHash, Usd,
     money::{ONE, Rounding},
 };
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use super::{
     logs::{self, Leg},
     match_tx::Exchanged,
     redemption_logs::Redeemed,
-    registry::{ApiKey, MarketSpec, MarketState, Wallet, are_payouts},
+    registry::{ApiKey, MarketSpec, MarketState, Profile, Wallet, are_payouts},
 };
 use crate::{
     contracts::{FEE_RECEIVER, HOUSE, NOBODY},
@@ -149,6 +149,11 @@ impl World {
             fate: Fate::Mine,
             first_log: 0,
         });
+    }
+
+    /// Sets what a wallet's owner shows of himself.
+    pub fn set_profile(&mut self, wallet: Address, profile: Profile) {
+        self.registry.set_profile(wallet, profile);
     }
 
     /// Adds a market.
@@ -395,7 +400,10 @@ impl World {
             return Err(WorldError::Invalid("payouts are two prices that add up to 1".to_owned()));
         }
         self.set_state(condition, MarketState::Resolved(payouts))?;
-        let tokens = self.registry.market_mut(condition)?.spec.tokens;
+        let now = self.chain.block(self.chain.head()).map(|block| Timestamp::from_seconds(block.timestamp));
+        let market = self.registry.market_mut(condition)?;
+        market.resolved_at = now;
+        let tokens = market.spec.tokens;
         let holders: Vec<Address> = match redeemers {
             Redeemers::None => Vec::new(),
             Redeemers::Wallets(wallets) => wallets.clone(),

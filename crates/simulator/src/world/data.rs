@@ -1,5 +1,5 @@
-//! Rows of the Data API: one per fill and redemption, by wallet, with the delay of an indexer.
-//! Owns the rows; never decides what happened.
+//! Rows of the Data API: one per fill, split, merge, conversion and redemption, by wallet, with the delay of an
+//! indexer. Owns the rows; never decides what happened.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,28 @@ pub enum RowKind {
         /// Whether the wallet was the taker.
         taker: bool,
     },
+    /// Dollars became shares of both outcomes.
+    Split,
+    /// Shares of both outcomes became dollars.
+    Merge,
+    /// Shares of one outcome of a neg-risk event became shares of its others.
+    Conversion,
     /// A redemption of all shares of a condition.
     Redeem,
+}
+
+impl RowKind {
+    /// The activity type on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trade { .. } => "TRADE",
+            Self::Split => "SPLIT",
+            Self::Merge => "MERGE",
+            Self::Conversion => "CONVERSION",
+            Self::Redeem => "REDEEM",
+        }
+    }
 }
 
 /// A row before it is mined.
@@ -74,6 +94,11 @@ impl DataIndex {
                 indices.pop();
             }
         }
+    }
+
+    /// Every wallet that has a row, visible or not.
+    pub fn wallets(&self) -> impl Iterator<Item = Address> {
+        self.by_wallet.keys().copied()
     }
 
     /// Visible rows, newest first, each with its number: those of one wallet, or all.

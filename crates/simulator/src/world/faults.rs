@@ -14,19 +14,23 @@ pub enum FaultTarget {
     Settlement,
     /// The next JSON-RPC request.
     Chain,
+    /// The next request to the Data API.
+    Data,
+    /// The next request to Gamma.
+    Gamma,
 }
 
 /// How it breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
-    /// Order: the connection is closed, nothing was read.
+    /// Order, and services that are read: the connection is closed, nothing was read.
     DropBefore,
     /// Order: processed, then the connection is closed without a reply.
     AcceptThenDrop,
-    /// Order: processed at once, the reply comes after `delay_ms`.
+    /// Order: processed at once, the reply comes after `delay_ms`. Services that are read: the same.
     Slow,
-    /// Order: status 500, not processed.
+    /// Order, and services that are read: status 500, not processed.
     #[serde(rename = "500_before")]
     Error500Before,
     /// Order: processed, then status 500.
@@ -36,13 +40,13 @@ pub enum FaultKind {
     TimedOutText,
     /// Order: status 500 `order timed out`, although it was processed.
     TimedOutTextAfter,
-    /// Order: status 429.
+    /// Order, and services that are read: status 429.
     #[serde(rename = "429")]
     TooManyRequests,
     /// Order: status 425.
     #[serde(rename = "425")]
     TooEarly,
-    /// Order: processed, the reply breaks off in the middle.
+    /// Order, and services that are read: processed, the reply breaks off in the middle.
     TruncateReply,
     /// Order: the connection is closed and the order processed `delay_ms` later.
     AcceptLate,
@@ -59,13 +63,30 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// What this kind breaks.
+    /// What this kind breaks, unless another target is named.
     #[must_use]
     pub const fn target(self) -> FaultTarget {
         match self {
             Self::Retrying | Self::Failed => FaultTarget::Settlement,
             Self::RpcError | Self::HeadBack | Self::MissingLogs => FaultTarget::Chain,
             _ => FaultTarget::Order,
+        }
+    }
+
+    /// Whether this kind can break a target.
+    #[must_use]
+    pub fn can_break(self, target: FaultTarget) -> bool {
+        let reading = matches!(
+            self,
+            Self::DropBefore
+                | Self::Slow
+                | Self::Error500Before
+                | Self::TooManyRequests
+                | Self::TruncateReply
+        );
+        match target {
+            FaultTarget::Data | FaultTarget::Gamma => reading,
+            FaultTarget::Order | FaultTarget::Settlement | FaultTarget::Chain => self.target() == target,
         }
     }
 
@@ -116,7 +137,7 @@ pub struct Faults {
 impl Faults {
     /// Appends a fault; `false` if its kind cannot break its target.
     pub fn push(&mut self, fault: Fault) -> bool {
-        if fault.kind.target() != fault.target || fault.count == 0 {
+        if !fault.kind.can_break(fault.target) || fault.count == 0 {
             return false;
         }
         self.waiting.entry(fault.target).or_default().push_back(fault);

@@ -19,6 +19,7 @@ pub mod lookup;
 mod match_tx;
 pub mod matching;
 pub mod orders;
+pub mod portfolio;
 pub mod redemption_logs;
 pub mod registry;
 pub mod rules;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Address, ConditionId, Price, Shares, Side, TickSize, TokenId, money::ONE};
+use domain::{Address, ConditionId, Price, Shares, Side, TickSize, Timestamp, TokenId, money::ONE};
 use serde::{Deserialize, Serialize};
 
 use super::{Refusal, WorldError, fees::FeeSchedule};
@@ -115,6 +115,28 @@ pub struct MarketSpec {
     pub end_date: String,
 }
 
+impl MarketSpec {
+    /// The market's number at Gamma.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        number(&[b"market", self.condition.as_slice()])
+    }
+
+    /// The number of its event at Gamma: markets with one event slug share an event.
+    #[must_use]
+    pub fn event_id(&self) -> u32 {
+        let own = self.condition.as_slice();
+        number(&[b"event", if self.event_slug.is_empty() { own } else { self.event_slug.as_bytes() }])
+    }
+}
+
+/// A positive number below 2^31 that goes with these parts.
+fn number(parts: &[&[u8]]) -> u32 {
+    let made = derive(0, parts);
+    let bytes = made.first_chunk().copied().unwrap_or_default();
+    (u32::from_be_bytes(bytes) >> 1).max(1)
+}
+
 fn yes_no() -> [String; 2] {
     ["Yes".to_owned(), "No".to_owned()]
 }
@@ -142,6 +164,26 @@ pub struct Market {
     pub tick: TickSize,
     /// State.
     pub state: MarketState,
+    /// When it was resolved.
+    pub resolved_at: Option<Timestamp>,
+}
+
+/// What a wallet's owner shows of himself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Profile {
+    /// User name.
+    pub name: String,
+    /// Name the venue made up.
+    pub pseudonym: String,
+    /// About.
+    pub bio: String,
+    /// Name at X.
+    pub x_username: String,
+    /// Whether the venue vouches for it.
+    pub verified: bool,
+    /// Unix seconds of the first visit.
+    pub created_at: i64,
 }
 
 impl Market {
@@ -192,6 +234,7 @@ pub struct Registry {
     by_owner: BTreeMap<(Address, u8), Address>,
     markets: BTreeMap<ConditionId, Market>,
     tokens: BTreeMap<TokenId, ConditionId>,
+    profiles: BTreeMap<Address, Profile>,
     keys: BTreeMap<String, ApiKey>,
     key_names: BTreeMap<(Address, u64), String>,
 }
@@ -230,6 +273,22 @@ impl Registry {
         self.by_owner.get(&(owner, signature_type)).copied()
     }
 
+    /// Sets what a wallet's owner shows.
+    pub fn set_profile(&mut self, wallet: Address, profile: Profile) {
+        self.profiles.insert(wallet, profile);
+    }
+
+    /// All profiles, by wallet.
+    pub fn profiles(&self) -> impl Iterator<Item = (Address, &Profile)> {
+        self.profiles.iter().map(|(wallet, profile)| (*wallet, profile))
+    }
+
+    /// What a wallet's owner shows.
+    #[must_use]
+    pub fn profile(&self, wallet: &Address) -> Option<&Profile> {
+        self.profiles.get(wallet)
+    }
+
     /// Adds a market.
     ///
     /// # Errors
@@ -257,7 +316,7 @@ impl Registry {
         let tick = TickSize::from_price(spec.tick).map_err(|error| WorldError::Invalid(error.to_string()))?;
         self.tokens.insert(first, condition);
         self.tokens.insert(second, condition);
-        self.markets.insert(condition, Market { spec, tick, state: MarketState::Open });
+        self.markets.insert(condition, Market { spec, tick, state: MarketState::Open, resolved_at: None });
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod chain;
 #[cfg(test)]
+mod data;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod harness;

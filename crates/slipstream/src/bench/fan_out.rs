@@ -14,9 +14,10 @@ use simulator::{Simulator, WorldHandle};
 use tracing::debug;
 
 use super::{
-    installation::{Keys, Running, fill, furnish, lead, quiet, urls},
+    installation::{Keys, Running, fill, furnish, lead, quiet},
     sample::{median, micros, millis, process_cpu},
 };
+use crate::demo::SimulatorUrls;
 
 /// How long a round may take, and settling after it.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -92,7 +93,7 @@ pub(super) async fn measure(
     let world = simulator.world();
     furnish(&world, &all)?;
     drop(all);
-    let running = Running::start(&file, &urls(&simulator), &keys, clock).await?;
+    let running = Running::start(&file, &SimulatorUrls::of(&simulator), &keys, clock).await?;
     let clock = Arc::clone(clock);
     let mut scene = Scene { running, world, clock, followers, played: 0, newest: IntentId(0) };
     scene.play().await.context("the first round")?;

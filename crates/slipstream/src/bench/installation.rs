@@ -59,16 +59,6 @@ pub(super) fn quiet() -> SimulatorConfig {
     SimulatorConfig { block_interval_ms: 0, knobs, ..SimulatorConfig::default() }
 }
 
-/// Where a simulator listens.
-pub(super) fn urls(simulator: &simulator::Running) -> SimulatorUrls {
-    SimulatorUrls {
-        clob: simulator.clob_url.clone(),
-        data: simulator.data_url.clone(),
-        rpc: simulator.rpc_url.clone(),
-        control: simulator.control_url.clone(),
-    }
-}
-
 /// Throw-away keys and the signer that has them.
 pub(super) struct Keys {
     seed: u64,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use simulator::Simulator;
 
 use super::{
-    installation::{Keys, Running, fill, furnish, quiet, urls},
+    installation::{Keys, Running, fill, furnish, quiet},
     sample::process_cpu,
 };
 use crate::demo::SimulatorUrls;
@@ -61,7 +61,7 @@ pub(super) async fn measure(
     fill(&file, &all, clock).await.with_context(|| format!("filling {}", file.display()))?;
     let simulator = Simulator::start(quiet(), Arc::clone(clock)).await?;
     furnish(&simulator.world(), &all)?;
-    let order = IdleOrder { file, simulator: urls(&simulator), followers };
+    let order = IdleOrder { file, simulator: SimulatorUrls::of(&simulator), followers };
     let program = std::env::current_exe().context("this program cannot be found")?;
     let output = tokio::process::Command::new(program)
         .arg("bench")
@@ -112,7 +112,7 @@ mod tests {
         let file = directory.path().join("slipstream.db");
         fill(&file, &Keys::of_seed(1).followers(2).await.unwrap(), &clock).await.unwrap();
         let simulator = Simulator::start(quiet(), Arc::clone(&clock)).await.unwrap();
-        let order = IdleOrder { file, simulator: urls(&simulator), followers: 2 };
+        let order = IdleOrder { file, simulator: SimulatorUrls::of(&simulator), followers: 2 };
         let told: IdleOrder = serde_json::to_string(&order).unwrap().parse().unwrap();
         let idle = idle(&told, &clock).await.unwrap();
         assert!(idle.resident_kb > 1_000 && idle.cpu_percent >= 0.0, "{idle:?}");

@@ -14,6 +14,7 @@ pub mod recording;
 pub mod report;
 pub mod setup;
 pub mod tape;
+mod urls;
 pub mod view;
 
 use std::{
@@ -35,13 +36,13 @@ use engine::{
     salt::Salts,
 };
 use polymarket::{Clob, DataApi, Rpc};
-use serde::{Deserialize, Serialize};
 use signer::{DerivedKeys, LocalSigner};
 use simulator::{Simulator, SimulatorConfig};
 use store::SqliteStore;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+pub use self::urls::SimulatorUrls;
 use self::{
     books::Books,
     control::Control,
@@ -96,19 +97,6 @@ pub struct Options {
     pub leader: Option<LiveLeader>,
     /// A simulator in another process, which plays a tape of its own.
     pub simulator: Option<SimulatorUrls>,
-}
-
-/// Where a simulator listens.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SimulatorUrls {
-    /// Order book service.
-    pub clob: String,
-    /// Data API.
-    pub data: String,
-    /// Polygon JSON-RPC.
-    pub rpc: String,
-    /// Control API.
-    pub control: String,
 }
 
 /// Something to break while the demo runs.
@@ -444,13 +432,7 @@ async fn start_simulator(
 ) -> anyhow::Result<(SimulatorUrls, Option<simulator::Running>)> {
     let config = SimulatorConfig { seed, block_interval_ms: BLOCK_MS, ..SimulatorConfig::default() };
     let running = Simulator::start(config, Arc::clone(clock)).await.context("the simulator cannot listen")?;
-    let urls = SimulatorUrls {
-        clob: running.clob_url.clone(),
-        data: running.data_url.clone(),
-        rpc: running.rpc_url.clone(),
-        control: running.control_url.clone(),
-    };
-    Ok((urls, Some(running)))
+    Ok((SimulatorUrls::of(&running), Some(running)))
 }
 
 /// The live leader, if its history can be reached; else it is said, and the tape is played.

@@ -95,12 +95,7 @@ async fn a_disk_without_space() {
     let level = |price| vec![Level { price: cents(price), shares: whole(100_000) }];
     let levels = Levels { token: TOKEN, bids: level(49), asks: level(50), extend: false };
     world.with(|world, _| world.set_levels(&levels)).expect("levels");
-    let urls = SimulatorUrls {
-        clob: simulator.clob_url.clone(),
-        data: simulator.data_url.clone(),
-        rpc: simulator.rpc_url.clone(),
-        control: simulator.control_url.clone(),
-    };
+    let urls = SimulatorUrls::of(&simulator);
     let leader = Tape::recorded().expect("the tape").header.wallets[0];
     let buy = |number: u8| {
         let fill = ForeignFill {
