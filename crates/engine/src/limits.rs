@@ -62,6 +62,13 @@ pub const REVISIT_OPEN: Duration = Duration::from_secs(2);
 pub const REVISIT_BLOCKED: Duration = Duration::from_secs(20);
 /// Exits looked at again in one step.
 pub const REVISIT_BATCH: usize = 500;
+/// A market nobody knows, which the venue could not be asked for, is asked for again after this, then after
+/// twice as long …
+pub const MARKET_FIRST: Duration = Duration::from_millis(500);
+/// … and at last this often, while a copy of it may still be young enough.
+pub const MARKET_LAST: Duration = Duration::from_secs(5);
+/// Parts that wait for markets nobody knows; further ones are decided as they are.
+pub const WAITING_PARTS: usize = 10_000;
 /// Orders claimed for settling at once.
 pub const SETTLE_BATCH: usize = 128;
 /// Look-ups and posts in flight at once.

@@ -24,6 +24,28 @@ const FRESH_FOR: Duration = Duration::from_secs(30);
 /// for a silent venue waits once, not with each order.
 const FAILED_FOR: Duration = Duration::from_secs(5);
 
+/// What is known of a token's market.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// These, fresh or the last known.
+    Known(Market),
+    /// The venue knows no such token.
+    NoSuchToken,
+    /// Nobody ever knew them, and the venue could not be asked now.
+    Unanswered,
+}
+
+impl Rules {
+    /// The market, if it is known.
+    #[must_use]
+    pub fn known(self) -> Option<Market> {
+        match self {
+            Self::Known(market) => Some(market),
+            Self::NoSuchToken | Self::Unanswered => None,
+        }
+    }
+}
+
 /// A cache in front of [`MarketData`], with the store behind it for the case that the venue is silent.
 pub struct MarketCache {
     data: Arc<dyn MarketData>,
@@ -45,29 +67,36 @@ impl MarketCache {
     /// # Errors
     /// Store errors.
     pub async fn get(&self, token: TokenId) -> StoreResult<Option<Market>> {
+        self.ask(token).await.map(Rules::known)
+    }
+
+    /// [`MarketCache::get`] that says why a market is not known.
+    ///
+    /// # Errors
+    /// Store errors.
+    pub async fn ask(&self, token: TokenId) -> StoreResult<Rules> {
         let remembered = self.lock().get(&token).cloned();
         if let Some((market, until)) = &remembered
             && self.clock.uptime() < *until
         {
-            return Ok(Some(market.clone()));
+            return Ok(Rules::Known(market.clone()));
         }
         let ask = self.data.market(token);
         match venue_call(self.clock.as_ref(), "market", limits::READ_DEADLINE, ask).await {
             Ok(Some(market)) => {
                 self.remember(&market, FRESH_FOR);
-                Ok(Some(market))
+                Ok(Rules::Known(market))
             }
-            Ok(None) => Ok(None),
+            Ok(None) => Ok(Rules::NoSuchToken),
             Err(error) => {
                 warn!(token = %token, %error, "rules of a market cannot be read; using the last known");
                 let market = match remembered {
                     Some((market, _)) => Some(market),
                     None => self.store.markets(&[token]).await?.pop(),
                 };
-                if let Some(market) = &market {
-                    self.remember(market, FAILED_FOR);
-                }
-                Ok(market)
+                let Some(market) = market else { return Ok(Rules::Unanswered) };
+                self.remember(&market, FAILED_FOR);
+                Ok(Rules::Known(market))
             }
         }
     }

@@ -16,7 +16,8 @@ use crate::{
     sql::{self, values},
 };
 
-/// Inserts parts; of those that exist only the progress moves, and never back.
+/// Inserts parts; of those that exist only the progress moves, and never back. The snapshot may be replaced
+/// until somebody was decided from it.
 pub(crate) async fn write(
     connection: &mut Connection,
     parts: &[StoredPart],
@@ -25,6 +26,8 @@ pub(crate) async fn write(
     const INSERT: Insert = Insert {
         into: "trade_parts (group_id, part, added, kind, seen_at, snapshot, decided_through, complete)",
         then: "ON CONFLICT (group_id, part) DO UPDATE SET \
+            snapshot = CASE WHEN trade_parts.decided_through = 0 AND trade_parts.complete = 0 \
+                THEN excluded.snapshot ELSE trade_parts.snapshot END, \
             decided_through = CASE WHEN excluded.decided_through > trade_parts.decided_through \
                 THEN excluded.decided_through ELSE trade_parts.decided_through END, \
             complete = CASE WHEN trade_parts.complete = 1 THEN 1 ELSE excluded.complete END",

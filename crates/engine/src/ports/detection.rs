@@ -160,7 +160,8 @@ pub struct DetectionCommit {
     pub groups: Vec<TradeGroup>,
     /// Balance factors of leaders; the newest word for a (leader, token, block) stands.
     pub factors: Vec<(LeaderId, TokenId, ExitFactor)>,
-    /// Parts, new ones and progress on old ones (insert, or update of progress, which never goes back).
+    /// Parts, new ones and progress on old ones (insert, or update of progress, which never goes back). The
+    /// newest snapshot stands while nobody was decided from one (`decided_through` is 0 and it is not complete).
     pub parts: Vec<StoredPart>,
     /// Decisions; those that exist are left as they are.
     pub decisions: Vec<NewDecision>,

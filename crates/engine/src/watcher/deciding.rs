@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    Book, Market, Shares, Side, Timestamp, TokenId, Usd,
+    Shares, Side, Timestamp, TokenId, Usd,
     decide::{EntryInputs, ExitInputs, TradeSnapshot, Verdict, decide_entry, decide_exit},
     exits::{ExitFactor, exit_target},
     ids::{LeaderId, RelationshipId},
@@ -16,12 +16,14 @@ use tracing::{info, warn};
 use super::{
     Watcher, WatcherError,
     following::{Blocked, Following},
+    markets::needs_market,
     revisits,
 };
 use crate::{
     crash_points,
     deadline::venue_call,
     limits,
+    market_cache::Rules,
     ports::{
         detection::{
             DecisionInputs, DetectionCommit, DetectionOutcome, ExitHolder, ExitNote, IntentFacts,
@@ -73,6 +75,8 @@ pub(super) enum Basis {
     /// Not now: an earlier part it builds on is still being decided, or balances cannot be read. Computed
     /// when its turn comes.
     Later,
+    /// Not before the venue can be asked for the market, or the time is over.
+    Market,
     /// Nothing to compute: one reason for all.
     Skip(SkipReason),
 }
@@ -88,7 +92,9 @@ impl Watcher {
         later: bool,
     ) -> Result<(Pending, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
         let now = self.clock.now();
-        let (market, book) = self.market_and_book(part.key.token).await?;
+        let (rules, book) = self.rules_and_book(part.key.token).await?;
+        let unanswered = matches!(rules, Rules::Unanswered);
+        let market = rules.known();
         let stored = StoredPart {
             part,
             seen_at: now,
@@ -96,17 +102,14 @@ impl Watcher {
             decided_through: RelationshipId(0),
             complete: false,
         };
-        let (basis, factor) = if later { (Basis::Later, None) } else { self.basis(&stored, group).await? };
+        let (basis, factor) = if unanswered && needs_market(&stored) && self.has_room_to_wait() {
+            (Basis::Market, None)
+        } else if later {
+            (Basis::Later, None)
+        } else {
+            self.basis(&stored, group).await?
+        };
         Ok((Pending { stored, group: *group, basis, orders: 0, new: true, sequence: 0 }, factor))
-    }
-
-    /// What is known of a market and its book now.
-    pub(super) async fn market_and_book(
-        &self,
-        token: TokenId,
-    ) -> Result<(Option<Market>, Option<Book>), WatcherError> {
-        let (market, book) = join(self.markets.get(token), self.markets.book(token)).await;
-        Ok((market?, book))
     }
 
     pub(super) async fn basis(
@@ -276,7 +279,9 @@ impl Watcher {
 
     /// One chunk of the part whose turn it is. `false` when nothing could be decided.
     pub(super) async fn decide_next_chunk(&mut self) -> Result<bool, WatcherError> {
-        let waits = |one: &Pending| self.pending.iter().any(|other| one.builds_on(other));
+        let waits = |one: &Pending| {
+            matches!(one.basis, Basis::Market) || self.pending.iter().any(|other| one.builds_on(other))
+        };
         let Some(turn) = self.pending.iter().position(|one| !waits(one)) else { return Ok(false) };
         let Some(pending) = self.pending.remove(turn) else { return Ok(false) };
         let result = self.decide_chunk_of(pending).await;
@@ -358,7 +363,7 @@ struct Chunk {
 fn decide_chunk(following: &mut Following, pending: &Pending, room: usize, now: Timestamp) -> Chunk {
     let part = pending.stored.part;
     let mut progress = pending.stored.clone();
-    if matches!(pending.basis, Basis::Later) {
+    if matches!(pending.basis, Basis::Later | Basis::Market) {
         return Chunk { decisions: Vec::new(), notes: Vec::new(), progress, copies: 0 };
     }
     let followers: Vec<Relationship> = following
@@ -432,11 +437,10 @@ fn decide_one(
     let uncomputable = Verdict::Skip(SkipReason::Uncomputable);
     match &pending.basis {
         Basis::Entry(before) => {
-            let Some(market) = &snapshot.market else { return skip(SkipReason::MarketUnknown) };
+            let condition = snapshot.market.as_ref().map(|market| market.condition);
             let before = before.get(&relationship.id).copied().unwrap_or(Usd::ZERO);
             let age = now.since(pending.group.traded_at);
-            let inputs =
-                EntryInputs { age, ..following.entry_inputs(relationship, market.condition, before) };
+            let inputs = EntryInputs { age, ..following.entry_inputs(relationship, condition, before) };
             let verdict = decide_entry(snapshot, &relationship.policy, &inputs).unwrap_or(uncomputable);
             (DecisionInputs::Entry(inputs), verdict)
         }
@@ -451,7 +455,7 @@ fn decide_one(
             let verdict = decide_exit(snapshot, &relationship.policy, &inputs).unwrap_or(uncomputable);
             (DecisionInputs::Exit(inputs), verdict)
         }
-        Basis::Skip(_) | Basis::Later => skip(SkipReason::BalanceUnknown),
+        Basis::Skip(_) | Basis::Later | Basis::Market => skip(SkipReason::BalanceUnknown),
     }
 }
 

@@ -102,11 +102,19 @@ impl Following {
         held.then_some(Blocked::ByHold)
     }
 
-    /// The numbers an entry of this relationship is decided from, but for the age.
+    /// The longest age that an active follower of a leader allows a copy to have.
+    pub fn longest_age(&self, leader: LeaderId) -> Duration {
+        let followers = self.by_leader.get(&leader).into_iter().flatten();
+        let active = followers.filter(|one| one.status == RelationshipStatus::Active);
+        active.map(|one| one.policy.maximum_age).max().unwrap_or_default()
+    }
+
+    /// The numbers an entry of this relationship is decided from, but for the age. In a market nobody knows
+    /// nothing is known to be at risk.
     pub fn entry_inputs(
         &self,
         relationship: &Relationship,
-        condition: ConditionId,
+        condition: Option<ConditionId>,
         decided_before: Usd,
     ) -> EntryInputs {
         let of = |usd: Option<&Usd>| usd.copied().unwrap_or(Usd::ZERO);
@@ -114,7 +122,7 @@ impl Following {
         EntryInputs {
             age: Duration::ZERO,
             decided_before,
-            in_market: of(self.in_market.get(&(relationship.id, condition))),
+            in_market: of(condition.and_then(|market| self.in_market.get(&(relationship.id, market)))),
             with_leader: of(self.with_leader.get(&relationship.id)),
             in_account: of(self.in_account.get(&relationship.account)),
             free: account.map_or(Usd::ZERO, |account| account.cash.less(account.reserved)),

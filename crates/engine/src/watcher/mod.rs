@@ -9,6 +9,7 @@ mod finality;
 mod following;
 mod groups;
 mod history;
+mod markets;
 mod revisits;
 
 use std::{
@@ -43,6 +44,7 @@ use self::{
     deciding::{Basis, Pending, builds_on},
     following::Following,
     groups::GroupSet,
+    markets::{UnknownMarkets, needs_market},
 };
 
 /// Name of the watcher's lease.
@@ -123,6 +125,8 @@ pub struct Watcher {
     asking: BTreeSet<LeaderId>,
     /// (A lock makes them shareable; nobody shares them.)
     answers: Mutex<FuturesUnordered<HistoryAnswer>>,
+    /// Markets that parts wait for.
+    unknown: UnknownMarkets,
     /// Uptime at which exits were looked at again last.
     revisited: Option<Duration>,
 }
@@ -163,6 +167,7 @@ impl Watcher {
             asked_history: HashMap::new(),
             asking: BTreeSet::new(),
             answers: Mutex::default(),
+            unknown: UnknownMarkets::default(),
             revisited: None,
         }
     }
@@ -177,6 +182,7 @@ impl Watcher {
         }
         self.refresh_following().await?;
         self.recover().await?;
+        self.market_step().await?;
         let decided = self.decide_next_chunk().await?;
         let read = self.chain_step().await;
         let asked = self.history_step().await;
@@ -225,7 +231,7 @@ impl Watcher {
             let Some(group) = groups.into_iter().find(|group| group.key == stored.part.key) else { continue };
             self.sequence += 1;
             let sequence = self.sequence;
-            let basis = Basis::Later;
+            let basis = if needs_market(&stored) { Basis::Market } else { Basis::Later };
             self.pending.push_back(Pending { stored, group, basis, orders: 0, new: false, sequence });
         }
         self.recovered = true;

@@ -78,21 +78,17 @@ pub(super) fn expected(part: &StoredPart, policy: &Policy, inputs: &DecisionInpu
         (PartKind::Trade | PartKind::Revisit, Side::Sell, DecisionInputs::Exit(inputs)) => {
             decide_exit(snapshot, policy, inputs).unwrap_or(uncomputable)
         }
-        (PartKind::Trade, side, DecisionInputs::None) => {
-            return Expected::OneOf(uncomputed(side, snapshot.market.is_some()));
-        }
+        (PartKind::Trade, side, DecisionInputs::None) => return Expected::OneOf(uncomputed(side)),
         _ => return Expected::OneOf(Vec::new()),
     };
     Expected::Verdict(computed)
 }
 
 /// Reasons that are given without computing anything.
-fn uncomputed(side: Side, market_known: bool) -> Vec<SkipReason> {
+fn uncomputed(side: Side) -> Vec<SkipReason> {
     let mut reasons = vec![SkipReason::NotActive, SkipReason::Held];
-    match side {
-        Side::Buy if !market_known => reasons.push(SkipReason::MarketUnknown),
-        Side::Buy => {}
-        Side::Sell => reasons.push(SkipReason::BalanceUnknown),
+    if side == Side::Sell {
+        reasons.push(SkipReason::BalanceUnknown);
     }
     reasons
 }

@@ -1,20 +1,46 @@
 //! Markets that change under a copy: unknown, resolved, with another tick.
 
-use domain::{Price, Shares, Usd, lifecycle::OrderState, money::ONE, skip::SkipReason};
+use std::time::Duration;
+
+use domain::{Price, Shares, Usd, lifecycle::OrderState, money::ONE, policy::Policy, skip::SkipReason};
 use engine::ports::execution::LedgerCause;
 use simulator::{Knobs, Outage, Service, world::control::Redeemers};
 
-use crate::scene::{Has, Scene, Setup, cents, condition, until, whole};
+use crate::scene::{Has, Scene, Setup, cents, condition, tenth, until, whole};
 
-#[tokio::test]
-async fn a_market_that_the_venue_does_not_tell() {
-    let scene = Scene::usual().await;
+/// While the venue is away the leader buys in a market nobody knows.
+async fn waiting_for_its_market(setup: Setup) -> Scene {
+    let scene = Scene::set(setup).await;
     scene.world.set_outage(Service::Clob, Outage::Unavailable);
     scene.leader_buys();
+    let waits = async || !scene.store.incomplete_parts().await.expect("parts").is_empty();
+    until("the copy waits for its market", waits).await;
+    assert!(scene.decisions().await.is_empty());
+    scene
+}
+
+#[tokio::test]
+async fn a_market_that_the_venue_tells_late() {
+    let scene = waiting_for_its_market(Setup::default()).await;
+    scene.world.set_outage(Service::Clob, Outage::None);
+    scene.decided(1).await;
+    scene.settled().await;
+    assert_eq!(scene.skips().await, [None]);
+    assert_eq!(scene.has(0).await, Has::copied());
+    scene.finish().await;
+}
+
+#[tokio::test]
+async fn a_market_that_the_venue_tells_too_late() {
+    let maximum = Duration::from_secs(3);
+    let policy = Policy { maximum_age: maximum, ..tenth() };
+    let scene = waiting_for_its_market(Setup { policy, ..Setup::default() }).await;
     scene.decided(1).await;
     scene.world.set_outage(Service::Clob, Outage::None);
     scene.settled().await;
-    assert_eq!(scene.skips().await, [Some(SkipReason::MarketUnknown)]);
+    let skips = scene.skips().await;
+    let [Some(SkipReason::TooOld { age, maximum: allowed })] = skips[..] else { panic!("{skips:?}") };
+    assert!(allowed == maximum && age > maximum, "{age:?}");
     assert!(scene.orders().await.is_empty() && scene.seen().is_empty());
     assert_eq!(scene.has(0).await, Has::untouched());
     scene.finish().await;

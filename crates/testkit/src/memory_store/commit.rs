@@ -187,6 +187,9 @@ impl State {
         let key = (part.part.key, part.part.number);
         match self.part_keys.get(&key).and_then(|id| self.parts.get_mut(*id)) {
             Some(known) => {
+                if known.decided_through.0 == 0 && !known.complete {
+                    known.snapshot.clone_from(&part.snapshot);
+                }
                 known.decided_through = known.decided_through.max(part.decided_through);
                 known.complete |= part.complete;
             }

@@ -199,10 +199,26 @@ pub(crate) async fn progress_of_parts_never_goes_back(bench: Bench) -> CaseResul
     let stored = some(world.store.part(key, 0).await?, "the part")?;
     same!((stored.decided_through, stored.complete), (RelationshipId(700), true), "the complete part");
     same!(stored.snapshot, first.snapshot, "the snapshot");
+    the_snapshot_stands_once_somebody_was_decided(&world, part(later, 0, 0, false)?).await?;
     same!(world.store.incomplete_parts().await?.len(), 2, "incomplete parts");
     same!(world.store.part(key, 2).await?, None, "an unknown part");
     // The other two parts have no followers to wait for either.
     put(vec![part(later, 0, 0, true)?, part(key, 1, 0, true)?]).await
+}
+
+/// A copy that waits for its market is decided from what was told at last.
+async fn the_snapshot_stands_once_somebody_was_decided(world: &World, mut part: StoredPart) -> CaseResult {
+    let mut put = async |whole, through| {
+        (part.snapshot.whole.shares, part.decided_through) = (Shares(whole), RelationshipId(through));
+        let groups = vec![world.group(part.part.key)];
+        world.commit(&DetectionCommit { groups, parts: vec![part.clone()], ..Default::default() }).await?;
+        let stored = some(world.store.part(part.part.key, part.part.number).await?, "the part")?;
+        CaseResult::Ok(stored.snapshot.whole.shares)
+    };
+    same!(put(1, 0).await?, Shares(1), "replaced while nobody is decided");
+    same!(put(2, 300).await?, Shares(2), "what the first were decided from");
+    same!(put(3, 600).await?, Shares(2), "and the rest");
+    Ok(())
 }
 
 pub(crate) async fn markets_are_replaced(bench: Bench) -> CaseResult {
