@@ -85,7 +85,8 @@ pub fn update(
         looked_up_at: if learned.unseen.is_some() { Some(now) } else { record.looked_up_at },
         times: stage_times(learned, &evidence, state, now),
         release_reserve: !state.is_open(),
-        unbooked: !state.is_settled() && !record.open_work,
+        // The work row settles the newest attempt alone.
+        unbooked: !(state.is_settled() || (record.open_work && matches!(work, WorkChange::Due(_)))),
         work,
         revisit,
         alarm,
@@ -208,7 +209,7 @@ fn work_change(
     filled: &Filled,
     now: Timestamp,
 ) -> Result<WorkChange, MoneyError> {
-    if !state.is_settled() {
+    if !state.is_settled() && !has_ended_in_part(record, learned, state, filled) {
         return Ok(WorkChange::Due(now.plus(pause(record, state, now))));
     }
     if record.intent.side == Side::Buy || left_of(record, filled) < LOT.0 {
@@ -222,6 +223,15 @@ fn work_change(
     } else {
         WorkChange::NextAttempt(now.plus(limits::EXIT_PAUSE.saturating_mul(attempts)))
     })
+}
+
+/// Whether a sale has matched in part and will match no more, by the venue's own word just now: what is left needs
+/// no finality of what was filled to be tried again. A filled part that fails to settle later gives its shares
+/// back, to be looked at.
+fn has_ended_in_part(record: &OrderRecord, learned: &Learned, state: OrderState, filled: &Filled) -> bool {
+    let over = matches!(learned.event, Some(OrderEvent::SeenMatched | OrderEvent::SeenCancelled));
+    let settling = matches!(state, OrderState::Matched | OrderState::Mined);
+    record.intent.side == Side::Sell && over && settling && left_of(record, filled) >= LOT.0
 }
 
 /// What an intent may still give.

@@ -120,8 +120,8 @@ impl Settlement {
     }
 
     /// Books what the chain has said about our orders since they were updated last, a page of them. Those that
-    /// have no work row of their own (an earlier attempt whose fill a reorganisation took) are never due, so
-    /// they are looked up here, until they are seen or count as never seen. Returns how many were updated.
+    /// have no work row of their own (an earlier attempt that is still settling, or whose fill a reorganisation
+    /// took) are never due, so they are looked up here, until they are settled or count as never seen. Returns how many were updated.
     ///
     /// # Errors
     /// Store errors.
@@ -129,7 +129,7 @@ impl Settlement {
         let (after, asks) = self.round.next(self.clock.uptime());
         let page = self.store.unbooked_orders(after, limits::SETTLE_BATCH).await?;
         self.round.read(&page);
-        let alone = |record: &OrderRecord| asks && record.state.is_open() && !record.open_work;
+        let alone = |record: &OrderRecord| asks && !record.state.is_settled() && !record.open_work;
         let (left, known): (Vec<_>, Vec<_>) = page.into_iter().partition(alone);
         let mut learned: Vec<_> = known.into_iter().map(|record| (record, Learned::default())).collect();
         if !left.is_empty() {
