@@ -50,6 +50,18 @@ pub fn exit_target(buys: &[CopiedBuy], factors: &[ExitFactor]) -> Result<Shares,
     Ok(target)
 }
 
+/// A short mark of what a target was computed from, but for the filled shares: the blocks of the buys, and the
+/// factors. Whoever computes the target again can tell whether it has the same before it (FNV-1a, 64 bits).
+#[must_use]
+pub fn mark_of_basis(buys: &[CopiedBuy], factors: &[ExitFactor]) -> i64 {
+    let blocks = buys.iter().map(|buy| buy.block);
+    let factors = factors.iter().flat_map(|factor| [factor.block, factor.before.0, factor.after.0]);
+    let numbers = blocks.chain([i64::MIN]).chain(factors);
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = numbers.flat_map(i64::to_be_bytes).fold(0xcbf2_9ce4_8422_2325, mix);
+    i64::from_be_bytes(hash.to_be_bytes())
+}
+
 /// The shares to sell now, in whole lots: held, less the target, less what open exits may still sell.
 #[must_use]
 pub fn shares_to_sell(held: Shares, target: Shares, open_exits: Shares) -> Shares {
@@ -80,6 +92,22 @@ mod tests {
         let buys = [CopiedBuy { block: 1, filled: whole(5) }];
         let rise = ExitFactor { block: 2, before: whole(1), after: whole(3) };
         assert_eq!(exit_target(&buys, &[rise]), Ok(whole(5)));
+    }
+
+    #[test]
+    fn the_mark_tells_blocks_and_factors_apart_and_not_what_was_filled() {
+        let buy = |block, filled| CopiedBuy { block, filled: whole(filled) };
+        let factor = |block, after| ExitFactor { block, before: whole(10), after: whole(after) };
+        let mark = mark_of_basis(&[buy(1, 5)], &[factor(2, 3)]);
+        assert_eq!(mark, mark_of_basis(&[buy(1, 6)], &[factor(2, 3)]));
+        let others = [
+            mark_of_basis(&[buy(2, 5)], &[factor(2, 3)]),
+            mark_of_basis(&[buy(1, 5)], &[factor(2, 4)]),
+            mark_of_basis(&[buy(1, 5), buy(1, 5)], &[factor(2, 3)]),
+            mark_of_basis(&[buy(1, 5)], &[factor(2, 3), factor(4, 3)]),
+            mark_of_basis(&[], &[]),
+        ];
+        assert!(others.iter().all(|other| *other != mark));
     }
 
     proptest! {

@@ -58,8 +58,9 @@ pub const REVISIT_FIRST: Duration = Duration::from_secs(1);
 pub const REVISIT_LAST: Duration = Duration::from_secs(120);
 /// While an order of the token is open, an exit is looked at again after this.
 pub const REVISIT_OPEN: Duration = Duration::from_secs(2);
-/// An exit that the user's pause or a hold stops is looked at again after this.
-pub const REVISIT_BLOCKED: Duration = Duration::from_secs(20);
+/// An exit that the user's pause or a hold stops is looked at again after this at the latest: whoever resumes or
+/// lifts makes it due at once, and the end of a hold is known.
+pub const REVISIT_BLOCKED: Duration = Duration::from_secs(600);
 /// Exits looked at again in one step.
 pub const REVISIT_BATCH: usize = 500;
 /// A market nobody knows, which the venue could not be asked for, is asked for again after this, then after

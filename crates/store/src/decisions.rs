@@ -2,7 +2,7 @@
 //!
 //! `inputs` says which numbers `input_1` to `input_7` are: 0 none; 1 an entry's (age in microseconds, decided
 //! before, in market, with leader, in account, free, account cap or NULL); 2 an exit's (held, target, open
-//! exits).
+//! exits, newest ledger row, mark of the target's basis).
 //! `answer` is -1 for a buy, -2 for a sale (numbers: amount, limit price, reserve, binding rule or NULL), or
 //! the code of a reason to skip (numbers: the reason's own three).
 
@@ -16,7 +16,7 @@ use domain::{
     trade::GroupKey,
 };
 use engine::ports::{
-    detection::{DecidedBefore, DecisionInputs, NewDecision},
+    detection::{DecidedBefore, DecisionInputs, NewDecision, TargetBasis},
     reports::DecisionRecord,
     store::StoreResult,
 };
@@ -109,8 +109,11 @@ fn encode_inputs(inputs: DecisionInputs) -> (i64, [Option<i64>; 7]) {
             ];
             (1, numbers)
         }
-        DecisionInputs::Exit(exit) => {
-            (2, [Some(exit.held.0), Some(exit.target.0), Some(exit.open_exits.0), None, None, None, None])
+        DecisionInputs::Exit(exit, basis) => {
+            let numbers =
+                [exit.held.0, exit.target.0, exit.open_exits.0, basis.ledger_through, basis.mark].map(Some);
+            let [held, target, open, through, mark] = numbers;
+            (2, [held, target, open, through, mark, None, None])
         }
     }
 }
@@ -150,8 +153,9 @@ fn read_inputs(fields: &mut Fields<'_>) -> StoreResult<DecisionInputs> {
         })),
         2 => {
             let exit = ExitInputs { held: fields.get()?, target: fields.get()?, open_exits: fields.get()? };
-            let _: [Option<i64>; 4] = read_numbers(fields)?;
-            Ok(DecisionInputs::Exit(exit))
+            let basis = TargetBasis { ledger_through: fields.get()?, mark: fields.get()? };
+            let _: [Option<i64>; 2] = read_numbers(fields)?;
+            Ok(DecisionInputs::Exit(exit, basis))
         }
         other => Err(fields.corrupt(&format!("{other} is no kind of inputs"))),
     }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use domain::{
     Hash, Market, OrderId, Timestamp, TokenId,
-    ids::LeaderId,
+    ids::{LeaderId, RelationshipId},
     trade::{GroupKey, TradeGroup},
 };
 use engine::ports::{
@@ -53,8 +53,13 @@ impl Detection for SqliteStore {
         groups::unsettled(&mut *self.read().await?, block, hinted_before, limit).await
     }
 
-    async fn exit_basis(&self, leader: LeaderId, token: TokenId) -> StoreResult<ExitBasis> {
-        exits::basis(&mut *self.snapshot().await?, leader, token).await
+    async fn exit_basis(
+        &self,
+        leader: LeaderId,
+        token: TokenId,
+        only: Option<&[RelationshipId]>,
+    ) -> StoreResult<ExitBasis> {
+        exits::basis(&mut *self.snapshot().await?, leader, token, only).await
     }
 
     async fn newest_sale(&self, leader: LeaderId, token: TokenId) -> StoreResult<Option<TradeGroup>> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::{
     Shares, TokenId,
     exits::{CopiedBuy, ExitFactor},
-    ids::LeaderId,
+    ids::{LeaderId, RelationshipId},
     lifecycle::OrderState,
 };
 use engine::ports::{
@@ -16,9 +16,9 @@ use engine::ports::{
 use crate::{
     bulk::Insert,
     column::Fields,
-    dialect::Connection,
-    error,
-    sql::{self, values},
+    dialect::{Connection, id_list},
+    error, ledger,
+    sql::{self, Value, values},
 };
 
 /// Stores balance factors; the newest word stands.
@@ -49,15 +49,17 @@ struct Holder {
     open: bool,
 }
 
-/// What followers of a leader hold of a token.
+/// What followers of a leader (all, or these) hold of a token.
 pub(crate) async fn basis(
     connection: &mut Connection,
     leader: LeaderId,
     token: TokenId,
+    only: Option<&[RelationshipId]>,
 ) -> StoreResult<ExitBasis> {
     let mut holders: BTreeMap<_, Holder> = BTreeMap::new();
-    read_positions(connection, leader, token, &mut holders).await?;
-    read_copies(connection, leader, token, &mut holders).await?;
+    let only = only.map(|only| id_list(only.iter().map(|relationship| relationship.0)));
+    read_positions(connection, leader, token, only.clone(), &mut holders).await?;
+    read_copies(connection, leader, token, only, &mut holders).await?;
     let holders = holders
         .into_iter()
         .filter(|(_, holder)| holder.open || holder.held != Shares::ZERO)
@@ -69,20 +71,32 @@ pub(crate) async fn basis(
             open_entries: holder.open_entries,
         })
         .collect();
-    Ok(ExitBasis { holders, factors: factors(connection, leader, token).await? })
+    let factors = factors(connection, leader, token).await?;
+    Ok(ExitBasis { holders, factors, ledger_through: ledger::newest(connection).await? })
 }
 
-type Holders = BTreeMap<domain::ids::RelationshipId, Holder>;
+type Holders = BTreeMap<RelationshipId, Holder>;
+
+/// ` AND …` that keeps the relationships of `$3`, or all when it is NULL.
+macro_rules! only {
+    ($column:literal) => {
+        concat!(" AND ($3 IS NULL OR ", $column, in_ids!("$3"), ")")
+    };
+}
 
 async fn read_positions(
     connection: &mut Connection,
     leader: LeaderId,
     token: TokenId,
+    only: Option<String>,
     holders: &mut Holders,
 ) -> StoreResult<()> {
-    const POSITIONS: &str = "SELECT p.relationship_id, p.shares FROM relationships r \
-        JOIN positions p ON p.relationship_id = r.id AND p.token = $2 WHERE r.leader_id = $1";
-    for row in sql::rows(connection, POSITIONS, values![leader, token]).await? {
+    const POSITIONS: &str = concat!(
+        "SELECT p.relationship_id, p.shares FROM relationships r ",
+        "JOIN positions p ON p.relationship_id = r.id AND p.token = $2 WHERE r.leader_id = $1",
+        only!("r.id")
+    );
+    for row in sql::rows(connection, POSITIONS, [leader.into(), token.into(), Value::Text(only)]).await? {
         let mut fields = Fields::of(&row);
         let relationship = fields.get()?;
         holders.entry(relationship).or_default().held = fields.get()?;
@@ -95,18 +109,23 @@ async fn read_copies(
     connection: &mut Connection,
     leader: LeaderId,
     token: TokenId,
+    only: Option<String>,
     holders: &mut Holders,
 ) -> StoreResult<()> {
-    const COPIES: &str = "SELECT i.relationship_id, i.side, g.block, i.amount, \
-            CAST(COALESCE((SELECT SUM(l.shares) FROM ledger l WHERE l.intent_id = i.id), 0) AS BIGINT), \
-            CASE WHEN w.intent_id IS NULL THEN 0 ELSE 1 END, \
-            CASE WHEN w.state = 1 THEN (SELECT s.state FROM signed_orders o \
-                JOIN order_status s ON s.attempt_id = o.id WHERE o.intent_id = i.id \
-                ORDER BY o.attempt DESC LIMIT 1) END \
-        FROM trade_groups g JOIN intents i ON i.group_id = g.id \
-        LEFT JOIN work w ON w.intent_id = i.id \
-        WHERE g.token = $2 AND g.leader_id = $1 AND g.side IN (0, 1) ORDER BY i.id";
-    for row in sql::rows(connection, COPIES, values![leader, token]).await? {
+    const COPIES: &str = concat!(
+        "SELECT i.relationship_id, i.side, g.block, i.amount, ",
+        "CAST(COALESCE((SELECT SUM(l.shares) FROM ledger l WHERE l.intent_id = i.id), 0) AS BIGINT), ",
+        "CASE WHEN w.intent_id IS NULL THEN 0 ELSE 1 END, ",
+        "CASE WHEN w.state = 1 THEN (SELECT s.state FROM signed_orders o ",
+        "JOIN order_status s ON s.attempt_id = o.id WHERE o.intent_id = i.id ",
+        "ORDER BY o.attempt DESC LIMIT 1) END ",
+        "FROM trade_groups g JOIN intents i ON i.group_id = g.id ",
+        "LEFT JOIN work w ON w.intent_id = i.id ",
+        "WHERE g.token = $2 AND g.leader_id = $1 AND g.side IN (0, 1)",
+        only!("i.relationship_id"),
+        " ORDER BY i.id"
+    );
+    for row in sql::rows(connection, COPIES, [leader.into(), token.into(), Value::Text(only)]).await? {
         let mut fields = Fields::of(&row);
         let holder = holders.entry(fields.get()?).or_default();
         let side = fields.code::<domain::Side>()?;

@@ -9,7 +9,7 @@ use domain::{
 };
 use engine::ports::{
     following::{
-        Account, Exposure, Following, FollowingSnapshot, NewAccount, NewHold, NewRelationship,
+        Account, Exposure, Following, FollowingSnapshot, HoldScope, NewAccount, NewHold, NewRelationship,
         RelationshipStatus,
     },
     store::{Event, EventKind, StoreResult},
@@ -17,7 +17,7 @@ use engine::ports::{
 
 use crate::{
     SqliteStore, accounts, column::Fields, config, dialect::Connection, events, holds, ledger, markets,
-    relationships, sql, sqlite::Write,
+    relationships, revisits, sql, sqlite::Write,
 };
 
 #[async_trait]
@@ -80,6 +80,9 @@ impl Following for SqliteStore {
         if !relationships::set_status(write.connection(), owner, relationship, status).await? {
             return write.undo().await.map(|()| false);
         }
+        if status == RelationshipStatus::Active {
+            revisits::look_now(write.connection(), HoldScope::Relationship(relationship), now).await?;
+        }
         let word = match status {
             RelationshipStatus::Active => "resumed",
             RelationshipStatus::Paused => "paused",
@@ -104,20 +107,26 @@ impl Following for SqliteStore {
         write.commit().await
     }
 
-    async fn place_hold(&self, hold: &NewHold, now: Timestamp) -> StoreResult<HoldId> {
+    async fn place_hold(
+        &self,
+        owner: Option<OwnerId>,
+        hold: &NewHold,
+        now: Timestamp,
+    ) -> StoreResult<HoldId> {
         let mut write = self.change().await?;
-        let (id, owner) = holds::place(write.connection(), hold, now).await?;
-        tell(write.connection(), owner, now, format!("hold {id} placed: {}", hold.reason)).await?;
+        let (id, of) = holds::place(write.connection(), owner, hold, now).await?;
+        tell(write.connection(), of, now, format!("hold {id} placed: {}", hold.reason)).await?;
         write.commit().await?;
         Ok(id)
     }
 
-    async fn lift_hold(&self, hold: HoldId, now: Timestamp) -> StoreResult<bool> {
+    async fn lift_hold(&self, owner: Option<OwnerId>, hold: HoldId, now: Timestamp) -> StoreResult<bool> {
         let mut write = self.change().await?;
-        let Some(owner) = holds::lift(write.connection(), hold, now).await? else {
+        let Some((of, scope)) = holds::lift(write.connection(), owner, hold, now).await? else {
             return write.undo().await.map(|()| false);
         };
-        tell(write.connection(), owner, now, format!("hold {hold} lifted")).await?;
+        revisits::look_now(write.connection(), scope, now).await?;
+        tell(write.connection(), of, now, format!("hold {hold} lifted")).await?;
         write.commit().await?;
         Ok(true)
     }

@@ -17,7 +17,8 @@ use crate::{
     sql::{self, values},
 };
 
-fn encode_scope(scope: HoldScope) -> (i64, i64) {
+/// A scope as stored: its kind, and the id of what it names (0 = the installation).
+pub(crate) fn encode_scope(scope: HoldScope) -> (i64, i64) {
     match scope {
         HoldScope::Installation => (0, 0),
         HoldScope::Account(id) => (1, id.0),
@@ -57,9 +58,10 @@ pub(crate) async fn in_force(connection: &mut Connection, now: Timestamp) -> Sto
     sql::rows(connection, IN_FORCE, values![now]).await?.iter().map(read).collect()
 }
 
-/// Places a hold; `NotFound` when what it names does not exist.
+/// Places a hold; `NotFound` when what it names does not exist or is not the owner's. Its key, and whose it is.
 pub(crate) async fn place(
     connection: &mut Connection,
+    by: Option<OwnerId>,
     hold: &NewHold,
     now: Timestamp,
 ) -> StoreResult<(HoldId, Option<OwnerId>)> {
@@ -68,6 +70,9 @@ pub(crate) async fn place(
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id";
     let owner = owner_of(connection, hold.scope).await?;
     let (scope, scope_id) = encode_scope(hold.scope);
+    if by.is_some() && owner != by {
+        return Err(StoreError::NotFound { what: "what the hold names, of the owner", id: scope_id });
+    }
     let values = values![
         owner,
         scope,
@@ -82,16 +87,22 @@ pub(crate) async fn place(
     Ok((HoldId(id), owner))
 }
 
-/// Lifts a hold; `None` when it was not in force, else whose it was.
+/// Lifts a hold; `None` when it was not in force, else whose it was and what it held.
 pub(crate) async fn lift(
     connection: &mut Connection,
+    by: Option<OwnerId>,
     hold: HoldId,
     now: Timestamp,
-) -> StoreResult<Option<Option<OwnerId>>> {
+) -> StoreResult<Option<(Option<OwnerId>, HoldScope)>> {
     const LIFT: &str = "UPDATE holds SET lifted_at = $2 \
-        WHERE id = $1 AND lifted_at IS NULL AND (expires_at IS NULL OR expires_at > $2) RETURNING owner_id";
-    let row = sql::row(connection, LIFT, values![hold, now]).await?;
-    row.map(|row| Fields::of(&row).get()).transpose()
+        WHERE id = $1 AND lifted_at IS NULL AND (expires_at IS NULL OR expires_at > $2) \
+        AND ($3 IS NULL OR owner_id = $3) RETURNING owner_id, scope, scope_id";
+    let row = sql::row(connection, LIFT, values![hold, now, by]).await?;
+    let read = |row: Row| {
+        let mut fields = Fields::of(&row);
+        Ok((fields.get()?, read_scope(&mut fields)?))
+    };
+    row.map(read).transpose()
 }
 
 async fn owner_of(connection: &mut Connection, scope: HoldScope) -> StoreResult<Option<OwnerId>> {

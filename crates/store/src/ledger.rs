@@ -348,6 +348,13 @@ pub(crate) async fn after(
     rows.iter().map(read_line).collect()
 }
 
+/// The newest row's number; 0 without one.
+pub(crate) async fn newest(connection: &mut Connection) -> StoreResult<i64> {
+    const NEWEST: &str = "SELECT COALESCE(MAX(id), 0) FROM ledger";
+    let row = sql::row(connection, NEWEST, []).await?;
+    row.map_or(Ok(0), |row| Fields::of(&row).get())
+}
+
 /// Ledger rows of these intents, ascending.
 pub(crate) async fn of_intents(
     connection: &mut Connection,

@@ -3,6 +3,7 @@
 use domain::{Timestamp, ids::IntentId};
 use engine::ports::{
     detection::{ExitNote, ExitRevisit, NextLook},
+    following::HoldScope,
     store::StoreResult,
 };
 
@@ -10,6 +11,7 @@ use crate::{
     bulk::Insert,
     column::Fields,
     dialect::{Connection, id_list},
+    holds::encode_scope,
     sql::{self, Value, values},
 };
 
@@ -67,6 +69,21 @@ pub(crate) async fn write(
         let key = values![revisit.relationship, revisit.token, revisit.version];
         sql::execute(connection, SETTLED, key).await?;
     }
+    Ok(())
+}
+
+/// What a user's pause or a hold of this scope kept from being sold is looked at now. Whoever looks at it at
+/// this moment, and found it blocked, does not put it off.
+pub(crate) async fn look_now(
+    connection: &mut Connection,
+    scope: HoldScope,
+    now: Timestamp,
+) -> StoreResult<()> {
+    const NOW: &str = "UPDATE exit_revisits SET due = $1, version = version + 1 WHERE due > $1 AND \
+        relationship_id IN (SELECT id FROM relationships WHERE $2 = 0 OR ($2 = 1 AND account_id = $3) \
+            OR ($2 = 2 AND leader_id = $3) OR ($2 = 3 AND id = $3))";
+    let (scope, id) = encode_scope(scope);
+    sql::execute(connection, NOW, values![now, scope, id]).await?;
     Ok(())
 }
 

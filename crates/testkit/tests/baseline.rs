@@ -301,7 +301,7 @@ fn two_sales_read_at_once_without_a_chain() {
     scene.enrol();
     scene.watch_until(start_plus(60 * SECOND));
     let leader = block_on(scene.store.leaders()).unwrap()[0].id;
-    let factors = block_on(scene.store.exit_basis(leader, token(7))).unwrap().factors;
+    let factors = block_on(scene.store.exit_basis(leader, token(7), None)).unwrap().factors;
     let kept: Vec<_> = factors.iter().map(|factor| (factor.before.0 / ONE, factor.after.0 / ONE)).collect();
     assert_eq!(kept, [(4_000, 2_400), (2_400, 800)]);
 }

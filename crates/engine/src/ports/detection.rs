@@ -93,10 +93,20 @@ pub struct StoredPart {
 pub enum DecisionInputs {
     /// For an entry.
     Entry(EntryInputs),
-    /// For an exit.
-    Exit(ExitInputs),
+    /// For an exit, and what its target was computed from.
+    Exit(ExitInputs, TargetBasis),
     /// Nothing was computed (paused, held, settling, dust, balance unknown).
     None,
+}
+
+/// What the target of an exit ([`ExitInputs::target`]) was computed from, so that it can be computed again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TargetBasis {
+    /// Filled shares are sums of ledger rows up to this one; 0 when nothing was held, bought or sold, so that
+    /// nothing was computed.
+    pub ledger_through: i64,
+    /// [`domain::exits::mark_of_basis`] of the buys and factors.
+    pub mark: i64,
 }
 
 /// A decision to store. Unique per (group, part, relationship).
@@ -212,6 +222,8 @@ pub struct ExitBasis {
     pub holders: Vec<ExitHolder>,
     /// The leader's factors of the token, by block.
     pub factors: Vec<ExitFactor>,
+    /// The newest ledger row (0 without one): every row up to it is counted here, and none after it.
+    pub ledger_through: i64,
 }
 
 /// One follower's side of an exit.
@@ -308,8 +320,13 @@ pub trait Detection: Send + Sync {
         limit: usize,
     ) -> StoreResult<Vec<TradeGroup>>;
 
-    /// What followers hold of a leader's token.
-    async fn exit_basis(&self, leader: LeaderId, token: TokenId) -> StoreResult<ExitBasis>;
+    /// What followers hold of a leader's token: all of them, or these alone.
+    async fn exit_basis(
+        &self,
+        leader: LeaderId,
+        token: TokenId,
+        only: Option<&[RelationshipId]>,
+    ) -> StoreResult<ExitBasis>;
 
     /// The leader's newest sale of the token: of its groups with parts the one with the highest block, then
     /// the one seen last.

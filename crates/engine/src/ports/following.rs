@@ -222,7 +222,8 @@ pub trait Following: Send + Sync {
         now: Timestamp,
     ) -> StoreResult<RelationshipId>;
 
-    /// Sets the user's word; `false` when it was so already. Stopped is for ever (`Conflict`).
+    /// Sets the user's word; `false` when it was so already. Stopped is for ever (`Conflict`). Whoever is
+    /// resumed has its exits that wait to be looked at due at once.
     async fn set_status(
         &self,
         owner: OwnerId,
@@ -240,11 +241,14 @@ pub trait Following: Send + Sync {
         now: Timestamp,
     ) -> StoreResult<()>;
 
-    /// Places a hold. `NotFound` when what it names does not exist.
-    async fn place_hold(&self, hold: &NewHold, now: Timestamp) -> StoreResult<HoldId>;
+    /// Places a hold: the installation's own (`None`), or an owner's, who holds nothing but accounts and
+    /// relationships of its own. `NotFound` when what it names does not exist or is not the owner's.
+    async fn place_hold(&self, owner: Option<OwnerId>, hold: &NewHold, now: Timestamp)
+    -> StoreResult<HoldId>;
 
-    /// Lifts a hold; `false` when it was not in force.
-    async fn lift_hold(&self, hold: HoldId, now: Timestamp) -> StoreResult<bool>;
+    /// Lifts a hold, and makes the exits of its scope that wait to be looked at due at once; `false` when it
+    /// was not in force, or holds something that is not the owner's (if one is named).
+    async fn lift_hold(&self, owner: Option<OwnerId>, hold: HoldId, now: Timestamp) -> StoreResult<bool>;
 
     /// Books money that came (or, negative, went) from outside.
     async fn book_deposit(

@@ -254,7 +254,7 @@ impl Watcher {
     ) -> Result<Vec<ExitNote>, WatcherError> {
         let mut notes = Vec::new();
         for (leader, token) in tokens {
-            for holder in self.store.exit_basis(leader, token).await?.holders {
+            for holder in self.store.exit_basis(leader, token, None).await?.holders {
                 let following = self.following.as_ref();
                 let known = following.and_then(|known| known.relationship(leader, holder.relationship));
                 notes.extend(known.map(|relationship| ExitNote {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use domain::{
     Shares, Side, Timestamp, TokenId, Usd,
-    decide::{EntryInputs, ExitInputs, TradeSnapshot, Verdict, decide_entry, decide_exit},
-    exits::{ExitFactor, exit_target},
+    decide::{EntryInputs, TradeSnapshot, Verdict, decide_entry, decide_exit},
+    exits::ExitFactor,
     ids::{LeaderId, RelationshipId},
     skip::SkipReason,
     trade::{GroupKey, Part, PartKind, SURPLUS_WINDOW, TradeGroup},
@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::{
     Watcher, WatcherError,
     following::{Blocked, Following},
+    holders::{Holders, holders},
     markets::needs_market,
     revisits,
 };
@@ -26,8 +27,8 @@ use crate::{
     market_cache::Rules,
     ports::{
         detection::{
-            DecisionInputs, DetectionCommit, DetectionOutcome, ExitHolder, ExitNote, IntentFacts,
-            NewDecision, QueuedIntent, StoredPart,
+            DecisionInputs, DetectionCommit, DetectionOutcome, ExitNote, IntentFacts, NewDecision,
+            QueuedIntent, StoredPart,
         },
         following::Relationship,
         queue::End,
@@ -71,7 +72,7 @@ pub(super) enum Basis {
     /// An entry: what earlier parts decided.
     Entry(HashMap<RelationshipId, Usd>),
     /// An exit: what followers hold and how far the leader's balance fell.
-    Exit { holders: HashMap<RelationshipId, ExitHolder>, factors: Vec<ExitFactor> },
+    Exit(Holders),
     /// Not now: an earlier part it builds on is still being decided, or balances cannot be read. Computed
     /// when its turn comes.
     Later,
@@ -118,13 +119,13 @@ impl Watcher {
         group: &TradeGroup,
     ) -> Result<(Basis, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
         let part = stored.part;
-        let basis = match (part.kind, part.key.side) {
-            (PartKind::Settling, _) => Basis::Skip(SkipReason::MaySettle),
-            (PartKind::Dust, _) => Basis::Skip(SkipReason::Dust),
-            (PartKind::Trade, Side::Buy) => Basis::Entry(self.decided_before(part).await?),
-            (PartKind::Trade, Side::Sell) => return self.exit_basis(stored, group).await,
-            // Stored with all its decisions: never pending.
-            (PartKind::Revisit, _) => Basis::Skip(SkipReason::NothingHeld),
+        let basis = match part.kind {
+            PartKind::Settling => Basis::Skip(SkipReason::MaySettle),
+            PartKind::Dust => Basis::Skip(SkipReason::Dust),
+            PartKind::Trade | PartKind::Revisit => match part.key.side {
+                Side::Buy => Basis::Entry(self.decided_before(part).await?),
+                Side::Sell => return self.exit_basis(stored, group).await,
+            },
         };
         Ok((basis, None))
     }
@@ -159,13 +160,9 @@ impl Watcher {
                 return Ok((Basis::Later, None));
             }
         };
-        let stored_basis = self.store.exit_basis(key.leader, key.token).await?;
-        let mut factors: Vec<ExitFactor> =
-            stored_basis.factors.into_iter().filter(|known| known.block != block).collect();
-        factors.push(factor);
-        factors.sort_by_key(|factor| factor.block);
-        let holders = stored_basis.holders.into_iter().map(|holder| (holder.relationship, holder)).collect();
-        Ok((Basis::Exit { holders, factors }, Some((key.leader, key.token, factor))))
+        let stored_basis = self.store.exit_basis(key.leader, key.token, None).await?;
+        let holders = holders(&stored_basis, Some(factor));
+        Ok((Basis::Exit(holders), Some((key.leader, key.token, factor))))
     }
 
     /// How much of the token the leader kept over the block: from the chain, or, without one, from what
@@ -376,7 +373,7 @@ fn decide_chunk(following: &mut Following, pending: &Pending, room: usize, now: 
     progress.decided_through = followers.last().map_or(progress.decided_through, |last| last.id);
     let decisions = decide_followers(following, pending, &followers, now);
     let notes = match &pending.basis {
-        Basis::Exit { holders, .. } => followers
+        Basis::Exit(holders) => followers
             .iter()
             .zip(&decisions)
             .filter_map(|(relationship, decision)| {
@@ -444,16 +441,11 @@ fn decide_one(
             let verdict = decide_entry(snapshot, &relationship.policy, &inputs).unwrap_or(uncomputable);
             (DecisionInputs::Entry(inputs), verdict)
         }
-        Basis::Exit { holders, factors } => {
-            let inputs =
-                holders.get(&relationship.id).map_or_else(ExitInputs::default, |holder| ExitInputs {
-                    held: holder.held,
-                    // Numbers beyond computing keep everything: when in doubt nothing is sold.
-                    target: exit_target(&holder.buys, factors).unwrap_or(holder.held),
-                    open_exits: holder.open_exits,
-                });
+        Basis::Exit(holders) => {
+            let holder = holders.get(&relationship.id);
+            let (inputs, basis) = holder.map(|holder| (holder.inputs, holder.basis)).unwrap_or_default();
             let verdict = decide_exit(snapshot, &relationship.policy, &inputs).unwrap_or(uncomputable);
-            (DecisionInputs::Exit(inputs), verdict)
+            (DecisionInputs::Exit(inputs, basis), verdict)
         }
         Basis::Skip(_) | Basis::Later | Basis::Market => skip(SkipReason::BalanceUnknown),
     }

@@ -89,17 +89,42 @@ impl Following {
         if relationship.status != RelationshipStatus::Active {
             return Some(Blocked::ByUser);
         }
-        let held = self.holds.iter().any(|hold| {
+        self.holds_on(relationship, side, now).next().map(|_| Blocked::ByHold)
+    }
+
+    /// Whether something stops this side, and when that ends by itself, if it does.
+    pub fn blocked_until(
+        &self,
+        relationship: &Relationship,
+        side: Side,
+        now: Timestamp,
+    ) -> Option<Option<Timestamp>> {
+        self.blocked(relationship, side, now).map(|blocked| match blocked {
+            Blocked::ByUser => None,
+            Blocked::ByHold => {
+                let ends = self.holds_on(relationship, side, now).map(|hold| hold.expires_at);
+                ends.collect::<Option<Vec<Timestamp>>>().and_then(|ends| ends.into_iter().max())
+            }
+        })
+    }
+
+    fn holds_on(
+        &self,
+        relationship: &Relationship,
+        side: Side,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &Hold> {
+        let (account, leader, id) = (relationship.account, relationship.leader, relationship.id);
+        self.holds.iter().filter(move |hold| {
             let in_scope = match hold.scope {
                 HoldScope::Installation => true,
-                HoldScope::Account(id) => id == relationship.account,
-                HoldScope::Leader(id) => id == relationship.leader,
-                HoldScope::Relationship(id) => id == relationship.id,
+                HoldScope::Account(of) => of == account,
+                HoldScope::Leader(of) => of == leader,
+                HoldScope::Relationship(of) => of == id,
             };
             let in_time = hold.expires_at.is_none_or(|expires| expires > now);
             in_scope && in_time && (side == Side::Buy || hold.stops_exits)
-        });
-        held.then_some(Blocked::ByHold)
+        })
     }
 
     /// The longest age that an active follower of a leader allows a copy to have.

@@ -9,6 +9,7 @@ mod finality;
 mod following;
 mod groups;
 mod history;
+mod holders;
 mod markets;
 mod revisits;
 

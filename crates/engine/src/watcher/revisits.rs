@@ -7,12 +7,12 @@
 //!
 //! [`PartKind::Revisit`]: domain::trade::PartKind::Revisit
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use domain::{
     Side, Timestamp, TokenId,
-    decide::{TradeSnapshot, Verdict},
-    exits::{exit_target, shares_to_sell},
+    decide::{ExitInputs, TradeSnapshot, Verdict},
+    exits::shares_to_sell,
     ids::{LeaderId, RelationshipId},
     money::LOT,
     trade::{Part, TradeGroup},
@@ -22,13 +22,12 @@ use tracing::info;
 use super::{
     Watcher, WatcherError,
     deciding::{Basis, Pending, decide_followers},
+    holders::{Holder, holders},
 };
 use crate::{
     limits,
     ports::{
-        detection::{
-            DetectionCommit, DetectionOutcome, ExitHolder, ExitNote, ExitRevisit, NextLook, StoredPart,
-        },
+        detection::{DetectionCommit, DetectionOutcome, ExitNote, ExitRevisit, NextLook, StoredPart},
         following::{Relationship, RelationshipStatus},
     },
 };
@@ -37,13 +36,14 @@ use crate::{
 enum Look {
     /// Followers hold what they should, or never will through us.
     Settled,
-    /// An order of the token is open: its end changes what is held.
-    Soon,
-    /// The user paused it, or a hold is in force.
-    Blocked,
+    /// Look again then; nothing was tried.
+    At(Timestamp),
     /// Decide.
-    Sell(Relationship),
+    Sell,
 }
+
+/// A note and whose it is.
+type Noted = (ExitRevisit, Relationship);
 
 impl Watcher {
     /// Looks at the exits whose time has come, one token of one leader at a time. Returns whether anything
@@ -61,14 +61,7 @@ impl Watcher {
         }
         let mut decided = false;
         for ((leader, token), revisits) in due {
-            // A sale that is still being decided counts what is open when its turn comes.
-            let deciding = self.pending.iter().any(|pending| {
-                let key = pending.stored.part.key;
-                (key.leader, key.token, key.side) == (leader, token, Side::Sell)
-            });
-            if !deciding {
-                decided |= self.revisit(leader, token, revisits).await?;
-            }
+            decided |= self.revisit(leader, token, revisits).await?;
         }
         Ok(decided)
     }
@@ -80,70 +73,71 @@ impl Watcher {
         revisits: Vec<ExitRevisit>,
     ) -> Result<bool, WatcherError> {
         let now = self.clock.now();
-        let stored = self.store.exit_basis(leader, token).await?;
-        let holders: HashMap<RelationshipId, ExitHolder> =
-            stored.holders.into_iter().map(|holder| (holder.relationship, holder)).collect();
-        let sale = self.store.newest_sale(leader, token).await?;
-        let mut commit = DetectionCommit::default();
+        let (mut commit, open) = self.sort_out(leader, token, revisits, now).await?;
+        let sale = if open.is_empty() { None } else { self.store.newest_sale(leader, token).await? };
+        let Some(sale) = sale else {
+            // Without a sale nobody has anything to follow.
+            commit.revisited.extend(open.into_iter().map(|(revisit, _)| (revisit, None)));
+            self.commit_revisits(commit).await?;
+            return Ok(false);
+        };
+        let only: Vec<RelationshipId> = open.iter().map(|(revisit, _)| revisit.relationship).collect();
+        let holders = holders(&self.store.exit_basis(leader, token, Some(&only)).await?, None);
         let mut sellers = Vec::new();
-        for revisit in revisits {
-            let relationship = self.following().await?.relationship(leader, revisit.relationship).cloned();
-            let holder = holders.get(&revisit.relationship);
-            let look = match sale {
-                Some(_) => self.look(relationship, holder, &stored.factors, now),
-                None => Look::Settled,
-            };
-            let after = |pause| Some(NextLook { due: now.plus(pause), tries: revisit.tries });
-            let next = match look {
+        for (revisit, relationship) in open {
+            let tries = revisit.tries;
+            let next = match look(holders.get(&relationship.id), now) {
                 Look::Settled => None,
-                Look::Soon => after(limits::REVISIT_OPEN),
-                Look::Blocked => after(limits::REVISIT_BLOCKED),
-                Look::Sell(relationship) => {
+                Look::At(due) => Some(NextLook { due, tries }),
+                Look::Sell => {
                     sellers.push(relationship);
-                    Some(NextLook {
-                        due: now.plus(pause_after(revisit.tries)),
-                        tries: revisit.tries.saturating_add(1),
-                    })
+                    Some(NextLook { due: now.plus(pause_after(tries)), tries: tries.saturating_add(1) })
                 }
             };
             commit.revisited.push((revisit, next));
         }
-        let basis = Basis::Exit { holders, factors: stored.factors };
-        let Some(sale) = sale.filter(|_| !sellers.is_empty()) else {
+        if sellers.is_empty() {
             self.commit_revisits(commit).await?;
             return Ok(false);
-        };
-        self.decide_again(sale, basis, sellers, commit).await
+        }
+        self.decide_again(sale, Basis::Exit(holders), sellers, commit).await
     }
 
-    fn look(
-        &self,
-        relationship: Option<Relationship>,
-        holder: Option<&ExitHolder>,
-        factors: &[domain::exits::ExitFactor],
+    /// Settles or puts off the notes for which nothing has to be read; the rest is to be looked at.
+    async fn sort_out(
+        &mut self,
+        leader: LeaderId,
+        token: TokenId,
+        revisits: Vec<ExitRevisit>,
         now: Timestamp,
-    ) -> Look {
-        let stopped = |known: &Relationship| known.status == RelationshipStatus::Stopped;
-        let (Some(relationship), Some(holder)) = (relationship.filter(|known| !stopped(known)), holder)
-        else {
-            return Look::Settled;
-        };
-        let blocked = self
-            .following
-            .as_ref()
-            .is_none_or(|following| following.blocked(&relationship, Side::Sell, now).is_some());
-        if holder.open_entries || holder.open_exits.is_positive() {
-            return Look::Soon;
+    ) -> Result<(DetectionCommit, Vec<Noted>), WatcherError> {
+        // A sale that is still being decided counts what is open when its turn comes.
+        let deciding = self.pending.iter().any(|pending| {
+            let key = pending.stored.part.key;
+            (key.leader, key.token, key.side) == (leader, token, Side::Sell)
+        });
+        let following = self.following().await?;
+        let (mut commit, mut open) = (DetectionCommit::default(), Vec::new());
+        for revisit in revisits {
+            let tries = revisit.tries;
+            let known = following.relationship(leader, revisit.relationship);
+            let next = match known.filter(|known| known.status != RelationshipStatus::Stopped) {
+                None => None,
+                Some(_) if deciding => Some(NextLook { due: now.plus(limits::REVISIT_OPEN), tries }),
+                Some(known) => match following.blocked_until(known, Side::Sell, now) {
+                    Some(end) => {
+                        let latest = now.plus(limits::REVISIT_BLOCKED);
+                        Some(NextLook { due: end.map_or(latest, |end| end.min(latest)), tries })
+                    }
+                    None => {
+                        open.push((revisit, known.clone()));
+                        continue;
+                    }
+                },
+            };
+            commit.revisited.push((revisit, next));
         }
-        if blocked {
-            return Look::Blocked;
-        }
-        // Numbers beyond computing keep everything: when in doubt nothing is sold.
-        let target = exit_target(&holder.buys, factors).unwrap_or(holder.held);
-        if shares_to_sell(holder.held, target, holder.open_exits) < LOT {
-            return Look::Settled;
-        }
-        Look::Sell(relationship)
+        Ok((commit, open))
     }
 
     /// Decides for `sellers` under a new part of `sale`. Those who still cannot sell get no decision: the
@@ -222,17 +216,31 @@ impl Watcher {
     }
 }
 
+/// What becomes of the note of somebody whom nothing stops.
+fn look(holder: Option<&Holder>, now: Timestamp) -> Look {
+    let Some(holder) = holder else { return Look::Settled };
+    let ExitInputs { held, target, open_exits } = holder.inputs;
+    if holder.open_entries || open_exits.is_positive() {
+        // Its end changes what is held.
+        return Look::At(now.plus(limits::REVISIT_OPEN));
+    }
+    if shares_to_sell(held, target, open_exits) < LOT {
+        return Look::Settled;
+    }
+    Look::Sell
+}
+
 /// What an exit's decision leaves to be looked at: a buy whose shares may still come, or a reason that may
 /// pass.
 pub(super) fn note(
     relationship: &Relationship,
     token: TokenId,
-    holder: &ExitHolder,
+    holder: &Holder,
     verdict: &Verdict,
     now: Timestamp,
 ) -> Option<ExitNote> {
     let may_pass = matches!(verdict, Verdict::Skip(reason) if reason.may_pass());
-    let unsold = may_pass && holder.held.is_positive();
+    let unsold = may_pass && holder.inputs.held.is_positive();
     let wanted = relationship.policy.follow_exits && (holder.open_entries || unsold);
     wanted.then(|| ExitNote {
         owner: relationship.owner,

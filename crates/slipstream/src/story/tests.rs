@@ -229,7 +229,7 @@ async fn a_relationship_with_a_hold() {
         stops_exits: false,
         expires_at: None,
     };
-    world.store.place_hold(&hold, at(2_000)).await.unwrap();
+    world.store.place_hold(None, &hold, at(2_000)).await.unwrap();
     let prices = Prices::from([(TOKEN, Price(600_000))]);
     let owner = Some(world.owner);
     let story =

@@ -17,9 +17,10 @@ use engine::ports::{
 };
 
 use super::{
-    PAGE,
+    PAGE, Sources,
     facts::{Facts, Recent, intent_exists},
     report::{About, Check, Findings},
+    targets::Targets,
     words,
 };
 
@@ -75,7 +76,7 @@ pub(super) fn expected(part: &StoredPart, policy: &Policy, inputs: &DecisionInpu
         (PartKind::Trade, Side::Buy, DecisionInputs::Entry(inputs)) => {
             decide_entry(snapshot, policy, inputs).unwrap_or(uncomputable)
         }
-        (PartKind::Trade | PartKind::Revisit, Side::Sell, DecisionInputs::Exit(inputs)) => {
+        (PartKind::Trade | PartKind::Revisit, Side::Sell, DecisionInputs::Exit(inputs, _)) => {
             decide_exit(snapshot, policy, inputs).unwrap_or(uncomputable)
         }
         (PartKind::Trade, side, DecisionInputs::None) => return Expected::OneOf(uncomputed(side)),
@@ -96,11 +97,13 @@ fn uncomputed(side: Side) -> Vec<SkipReason> {
 /// Checks every decision. `last` is the last intent that was joined; intents named beyond it are only
 /// looked for.
 pub(super) async fn check(
-    reports: &dyn Reports,
+    sources: &Sources<'_>,
     facts: &Facts,
     last: IntentId,
     findings: &mut Findings,
 ) -> StoreResult<()> {
+    let reports = sources.reports;
+    let mut targets = Targets::of(sources);
     let mut reader = Reader {
         reports,
         parts: Recent::new(PARTS),
@@ -117,6 +120,7 @@ pub(super) async fn check(
         for record in &page {
             reader.check_verdict(record, facts, findings).await?;
             reader.check_group(record, findings).await?;
+            targets.check(record, findings).await?;
             check_intent_named(reports, record, last, findings).await?;
         }
     }

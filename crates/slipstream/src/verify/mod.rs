@@ -17,6 +17,7 @@ mod intents;
 mod order_ids;
 mod orders;
 mod report;
+mod targets;
 mod venue;
 mod words;
 
@@ -29,6 +30,7 @@ use async_trait::async_trait;
 use domain::{Address, OrderId, OrderPlan, Shares, Usd};
 use engine::{
     ports::{
+        detection::Detection,
         execution::Execution,
         reports::Reports,
         store::{Store, StoreResult},
@@ -112,6 +114,7 @@ impl Default for VerifyOptions<'_> {
 struct Sources<'a> {
     reports: &'a dyn Reports,
     execution: &'a dyn Execution,
+    detection: &'a dyn Detection,
     ids: &'a dyn OrderIds,
     options: VerifyOptions<'a>,
 }
@@ -128,7 +131,7 @@ pub async fn verify(
     ids: &dyn OrderIds,
     options: VerifyOptions<'_>,
 ) -> StoreResult<VerifyReport> {
-    verify_sources(&Sources { reports: store, execution: store, ids, options }).await
+    verify_sources(&Sources { reports: store, execution: store, detection: store, ids, options }).await
 }
 
 async fn verify_sources(sources: &Sources<'_>) -> StoreResult<VerifyReport> {
@@ -170,7 +173,7 @@ async fn pass(sources: &Sources<'_>) -> StoreResult<Findings> {
         window.join(sources.reports, &mut findings).await?;
         orders::check(sources, &window, chain.as_ref(), &mut facts, &mut findings).await?;
     }
-    decisions::check(sources.reports, &facts, window.last(), &mut findings).await?;
+    decisions::check(sources, &facts, window.last(), &mut findings).await?;
     books::check(sources.reports, &facts, window.last(), &mut findings).await?;
     venue::check_strangers(sources, &mut findings).await?;
     if let Some(chain) = &chain {

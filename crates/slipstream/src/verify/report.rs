@@ -18,6 +18,8 @@ const KEPT: usize = 10_000;
 pub enum Check {
     /// Every decision against its inputs, policy and part.
     Decisions,
+    /// What followers should have kept at an exit, against the ledger and the leader's factors.
+    Targets,
     /// One answer for each part and relationship.
     OneAnswer,
     /// Every intent against the decision that made it.
@@ -52,8 +54,9 @@ pub enum Check {
 
 impl Check {
     /// All checks.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Decisions,
+        Self::Targets,
         Self::OneAnswer,
         Self::Intents,
         Self::OrderIds,
@@ -76,6 +79,7 @@ impl Check {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Decisions => "decisions recomputed from their inputs",
+            Self::Targets => "exit targets recomputed from the ledger",
             Self::OneAnswer => "one decision per part and relationship",
             Self::Intents => "intents joined to their decisions",
             Self::OrderIds => "order ids recomputed from their fields",
@@ -146,6 +150,8 @@ pub struct CheckResult {
     pub differences: u64,
     /// Things known to be unfinished: settlement still has them on its list.
     pub waiting: u64,
+    /// Things that cannot be computed again: what they were computed from was replaced since.
+    pub gone: u64,
     /// Why the outcome is unknown.
     pub unknown: Option<String>,
 }
@@ -226,6 +232,9 @@ impl Display for CheckResult {
         if self.waiting > 0 {
             write!(f, "  {} still settling", self.waiting)?;
         }
+        if self.gone > 0 {
+            write!(f, "  {} more rest on what a reorganisation replaced", self.gone)?;
+        }
         match &self.unknown {
             Some(why) => write!(f, "  {why}"),
             None => Ok(()),
@@ -238,6 +247,7 @@ struct Tally {
     compared: u64,
     differences: u64,
     waiting: u64,
+    gone: u64,
 }
 
 /// What one pass over the store collects.
@@ -258,6 +268,11 @@ impl Findings {
     /// Counts a thing that settlement has not finished.
     pub(super) fn waiting(&mut self, check: Check) {
         self.tallies.entry(check).or_default().waiting += 1;
+    }
+
+    /// Counts a thing that cannot be compared any more.
+    pub(super) fn gone(&mut self, check: Check) {
+        self.tallies.entry(check).or_default().gone += 1;
     }
 
     /// Says why a check cannot be answered; the first reason stands.
@@ -343,6 +358,7 @@ pub(super) fn report(
             compared: tally.compared,
             differences: tally.differences,
             waiting: tally.waiting,
+            gone: tally.gone,
             unknown,
         }
     };

@@ -8,9 +8,9 @@ use domain::{
     OrderAmounts, OrderId, OrderPlan, Price, Shares, Side, TickSize, Timestamp, TokenId, TxHash, Usd,
     WalletKind,
     decide::{EntryInputs, ExitInputs, TradeSnapshot, Verdict, decide_entry, decide_exit},
+    exits::{ExitFactor, exit_target, mark_of_basis},
     ids::{AccountId, IntentId, LeaderId, OwnerId, RelationshipId},
     policy::{Policy, Sizing},
-    position::Position,
     skip::SkipReason,
     trade::{GroupKey, Part, PartKind, Quantity, TradeGroup},
 };
@@ -19,7 +19,7 @@ use engine::{
     ports::{
         detection::{
             DecisionInputs, Detection, DetectionCommit, DetectionOutcome, IntentFacts, NewDecision, Source,
-            StoredFill, StoredPart,
+            StoredFill, StoredPart, TargetBasis,
         },
         execution::{Execution, OrderRecord, SignedAttempt, SignedOutcome, StageTimes},
         following::{AccountMode, Following, NewAccount, NewRelationship},
@@ -102,6 +102,11 @@ pub(crate) struct Trade {
     pub(crate) best: i64,
 }
 
+/// A block a second, from block 100 on.
+fn block_of(trade: &Trade) -> i64 {
+    100 + i64::try_from(trade.traded / 1_000).unwrap()
+}
+
 /// The leader buys 100 shares at 0.5; the best offer is 0.51.
 pub(crate) fn buy() -> Trade {
     let quantity = Quantity { shares: Shares(100_000_000), usd: Usd(50_000_000) };
@@ -145,7 +150,7 @@ impl World {
         let seen_at = at(trade.traded + 900);
         let mut group = TradeGroup::new(self.key(trade), at(trade.traded), seen_at);
         group.chain = Some(trade.quantity);
-        group.block = Some(100);
+        group.block = Some(block_of(trade));
         group.decided = trade.quantity.shares;
         group.parts = trade.part + 1;
         let part = Part { key: group.key, number: trade.part, added: trade.quantity.shares, kind };
@@ -166,7 +171,7 @@ impl World {
         let decided_at = at(trade.traded + 1_000);
         let verdict = match inputs {
             DecisionInputs::Entry(inputs) => decide_entry(&part.snapshot, &policy(), &inputs).unwrap(),
-            DecisionInputs::Exit(inputs) => decide_exit(&part.snapshot, &policy(), &inputs).unwrap(),
+            DecisionInputs::Exit(inputs, _) => decide_exit(&part.snapshot, &policy(), &inputs).unwrap(),
             DecisionInputs::None => Verdict::Skip(SkipReason::NotActive),
         };
         let copies = matches!(verdict, Verdict::Copy(_));
@@ -335,9 +340,7 @@ impl World {
     pub(crate) async fn confirmed_exit(&self) -> OrderRecord {
         let quantity = Quantity { shares: Shares(100_000_000), usd: Usd(60_000_000) };
         let trade = Trade { tx: 0xb2b2, part: 0, side: Side::Sell, quantity, traded: 30_000, best: 600_000 };
-        let position = self.position().await;
-        let inputs = ExitInputs { held: position.shares, ..ExitInputs::default() };
-        let decision = self.decision(&trade, DecisionInputs::Exit(inputs));
+        let decision = self.decision(&trade, self.exit(&trade, Shares::ZERO).await);
         let intent = self.commit(&trade, vec![decision]).await[0];
         let record = self.sign(self.attempt(intent).await).await;
         let shares = Shares(record.amounts.maker);
@@ -345,8 +348,24 @@ impl World {
         self.fill(&record, Quantity { shares, usd }, Usd(331_880)).await
     }
 
-    pub(crate) async fn position(&self) -> Position {
-        self.store.position(self.account, self.relationship, TOKEN).await.unwrap()
+    /// The leader keeps `kept` of the shares it sells in `trade`: stores the factor; the inputs of the exit.
+    pub(crate) async fn exit(&self, trade: &Trade, kept: Shares) -> DecisionInputs {
+        let factor = ExitFactor { block: block_of(trade), before: trade.quantity.shares, after: kept };
+        self.keep(factor).await;
+        let stored = self.store.exit_basis(self.leader, TOKEN, None).await.unwrap();
+        let buys = stored.holders[0].buys.clone();
+        let target = exit_target(&buys, &stored.factors).unwrap();
+        let inputs = ExitInputs { held: stored.holders[0].held, target, open_exits: Shares::ZERO };
+        let mark = mark_of_basis(&buys, &stored.factors);
+        DecisionInputs::Exit(inputs, TargetBasis { ledger_through: stored.ledger_through, mark })
+    }
+
+    /// Stores what the leader kept of the token over a block.
+    pub(crate) async fn keep(&self, factor: ExitFactor) {
+        let factors = vec![(self.leader, TOKEN, factor)];
+        let commit = DetectionCommit { factors, ..DetectionCommit::default() };
+        let version = self.store.config_version().await.unwrap();
+        self.store.commit_detection(&self.lease, version, &commit).await.unwrap();
     }
 }
 

@@ -4,6 +4,7 @@ mod against_chain;
 mod against_venue;
 mod moving;
 mod tamper;
+mod targets;
 
 use domain::{
     OrderId, Shares, Timestamp, Usd,
@@ -39,7 +40,8 @@ async fn tampered(world: &World, change: impl Fn(Rows<'_>) + Send + Sync) -> Ver
     let reports = Tampered { inner: &world.store, change };
     let options = VerifyOptions { salts: Some(&TestSalts), ..VerifyOptions::default() };
     let execution: &dyn Execution = &world.store;
-    verify_sources(&Sources { reports: &reports, execution, ids: &IDS, options }).await.unwrap()
+    let sources = Sources { reports: &reports, execution, detection: &world.store, ids: &IDS, options };
+    verify_sources(&sources).await.unwrap()
 }
 
 /// The first difference, after asserting that nothing but `checks` differs.
@@ -70,6 +72,7 @@ async fn a_sound_installation_has_no_difference() {
     assert!(report.is_clean(), "{report}");
     insta::assert_snapshot!(report, @r#"
     ✓ decisions recomputed from their inputs              2
+    ✓ exit targets recomputed from the ledger             1
     ✓ one decision per part and relationship              2
     ✓ intents joined to their decisions                   2
     ✓ order ids recomputed from their fields              2
@@ -85,7 +88,7 @@ async fn a_sound_installation_has_no_difference() {
     – fills equal the venue's books               not asked
     – fills equal the chain's logs                not asked
     – no unknown order was executed               not asked
-    0 differences in 27 comparisons.
+    0 differences in 28 comparisons.
     "#);
 }
 
@@ -132,7 +135,7 @@ async fn inputs_of_the_wrong_kind() {
     let world = World::new().await;
     let trade = buy();
     let mut decision = world.decision(&trade, World::entry());
-    decision.inputs = DecisionInputs::Exit(Default::default());
+    decision.inputs = DecisionInputs::Exit(Default::default(), Default::default());
     world.commit(&trade, vec![decision]).await;
     insta::assert_snapshot!(only(&verified(&world).await, &[Check::Decisions]), @"decision 1 of relationship 1 on part 0 of leader 1's BUY in 0xb1b1..: verdict is copy: BUY 10 $ at 0.52, reserving 10.34301 $; its inputs give nothing that a decision could say");
 }
@@ -455,7 +458,7 @@ async fn the_report_reads_as_json() {
     world.store.book_deposit(world.owner, world.account, Usd(5), Timestamp(1)).await.unwrap();
     let json = serde_json::to_value(verified(&world).await).unwrap();
     assert_eq!(json["checks"][0]["outcome"], "agrees");
-    assert_eq!(json["checks"][8]["compared"], 2);
+    assert_eq!(json["checks"][9]["compared"], 2);
     assert_eq!(json["first"], serde_json::Value::Null);
 }
 

@@ -2,6 +2,7 @@
 
 use domain::{Shares, Side, Usd, lifecycle::OrderState, money::ONE, skip::SkipReason};
 use engine::ports::execution::LedgerCause;
+use slipstream::verify::Check;
 
 use crate::scene::{Has, Scene, Setup, until, whole};
 
@@ -52,6 +53,9 @@ async fn the_leader_sells_half() {
     scene.decided(4).await;
     scene.settled().await;
     assert_eq!(scene.skips().await, [None; 4]);
+    let report = scene.verified().await;
+    let targets = report.checks.iter().find(|result| result.check == Check::Targets).expect("a check");
+    assert_eq!((targets.compared, targets.differences, targets.gone), (2, 0, 0), "{report}");
     assert_eq!(scene.states().await, [OrderState::Confirmed; 4]);
     for follower in 0..2 {
         assert_eq!(scene.has(follower).await, half());

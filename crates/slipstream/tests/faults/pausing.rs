@@ -66,12 +66,12 @@ async fn a_hold_at_the_moment_of_signing() {
         stops_exits: false,
         expires_at: None,
     };
-    let hold = scene.store.place_hold(&hold, scene.clock.now()).await.expect("a hold");
+    let hold = scene.store.place_hold(None, &hold, scene.clock.now()).await.expect("a hold");
     scene.gate.signed.open();
     is_blocked(&scene).await;
     scene.leader_buys();
     scene.decided(2).await;
-    assert!(scene.store.lift_hold(hold, scene.clock.now()).await.expect("lifted"));
+    assert!(scene.store.lift_hold(None, hold, scene.clock.now()).await.expect("lifted"));
     scene.leader_buys();
     scene.decided(3).await;
     scene.settled().await;

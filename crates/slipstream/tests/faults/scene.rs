@@ -12,7 +12,7 @@ use std::{
 use domain::{
     Address, Clock, ConditionId, Price, Shares, Side, Timestamp, TokenId, TxHash, Usd,
     decide::Verdict,
-    ids::{IntentId, RelationshipId},
+    ids::{AttemptId, IntentId, RelationshipId},
     lifecycle::OrderState,
     money::ONE,
     policy::{Policy, Sizing},
@@ -481,6 +481,7 @@ impl Scene {
             && store.unsettled_groups(i64::MAX, now, 1).await.expect("groups").is_empty()
             && store.unbooked_redemptions(i64::MAX, 1).await.expect("redemptions").is_empty()
             && store.count_open_work().await.expect("work") == 0
+            && store.unbooked_orders(AttemptId(0), 1).await.expect("orders").is_empty()
     }
 
     /// Waits until everything is settled and holds our rows and the venue's books against each other.

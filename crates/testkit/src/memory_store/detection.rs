@@ -1,6 +1,6 @@
 //! What the watcher reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use domain::{
@@ -72,12 +72,20 @@ impl Detection for MemoryStore {
         Ok(groups)
     }
 
-    async fn exit_basis(&self, leader: LeaderId, token: TokenId) -> StoreResult<ExitBasis> {
+    async fn exit_basis(
+        &self,
+        leader: LeaderId,
+        token: TokenId,
+        only: Option<&[RelationshipId]>,
+    ) -> StoreResult<ExitBasis> {
         let state = self.read();
         let factors = state.factors.range((leader, token, i64::MIN)..=(leader, token, i64::MAX));
+        let mut holders = state.exit_holders(leader, token)?;
+        holders.retain(|holder| only.is_none_or(|only| only.contains(&holder.relationship)));
         Ok(ExitBasis {
-            holders: state.exit_holders(leader, token)?,
+            holders,
             factors: factors.map(|(_, factor)| *factor).collect(),
+            ledger_through: state.ledger.next_key() - 1,
         })
     }
 
@@ -143,6 +151,7 @@ fn oldest_first<'a>(groups: impl Iterator<Item = &'a TradeGroup>) -> Vec<TradeGr
 impl State {
     fn exit_holders(&self, leader: LeaderId, token: TokenId) -> StoreResult<Vec<ExitHolder>> {
         let mut holders: BTreeMap<RelationshipId, ExitHolder> = BTreeMap::new();
+        let mut with_work = BTreeSet::new();
         let empty = |relationship| ExitHolder {
             relationship,
             held: Shares::ZERO,
@@ -161,8 +170,8 @@ impl State {
         let of_token = |intent: &&Intent| (intent.leader, intent.token) == (leader, token);
         for intent in self.intents.rows().filter(of_token) {
             let open = self.work.contains_key(&intent.id);
-            if !open && !holders.contains_key(&intent.relationship) {
-                continue;
+            if open {
+                with_work.insert(intent.relationship);
             }
             let filled = self.filled(intent.id)?;
             let may_fill = open && intent.side == Side::Buy && self.may_fill(intent.id)?;
@@ -179,7 +188,9 @@ impl State {
                 Side::Buy | Side::Sell => {}
             }
         }
-        Ok(holders.into_values().collect())
+        let counts =
+            |holder: &ExitHolder| holder.held != Shares::ZERO || with_work.contains(&holder.relationship);
+        Ok(holders.into_values().filter(counts).collect())
     }
 
     /// Whether an intent waits to be signed or the outcome of its newest order is open.

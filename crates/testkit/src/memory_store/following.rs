@@ -121,6 +121,9 @@ impl Following for MemoryStore {
         if let Some(row) = state.relationships.get_mut(relationship.0) {
             row.relationship.status = status;
         }
+        if status == RelationshipStatus::Active {
+            state.look_now(HoldScope::Relationship(relationship), now);
+        }
         let word = match status {
             RelationshipStatus::Active => "resumed",
             RelationshipStatus::Paused => "paused",
@@ -150,9 +153,17 @@ impl Following for MemoryStore {
         Ok(())
     }
 
-    async fn place_hold(&self, hold: &NewHold, now: Timestamp) -> StoreResult<HoldId> {
+    async fn place_hold(
+        &self,
+        owner: Option<OwnerId>,
+        hold: &NewHold,
+        now: Timestamp,
+    ) -> StoreResult<HoldId> {
         let mut state = self.write();
-        let owner = state.owner_of_scope(hold.scope)?;
+        let of = state.owner_of_scope(hold.scope)?;
+        if owner.is_some() && of != owner {
+            return Err(StoreError::NotFound { what: "what the hold names, of the owner", id: 0 });
+        }
         let id = HoldId(state.holds.next_key());
         let stored = Hold {
             id,
@@ -163,19 +174,25 @@ impl Following for MemoryStore {
             expires_at: hold.expires_at,
         };
         state.holds.insert(HoldRow { hold: stored, lifted: false });
-        state.following_changed(owner, now, format!("hold {id} placed: {}", hold.reason));
+        state.following_changed(of, now, format!("hold {id} placed: {}", hold.reason));
         Ok(id)
     }
 
-    async fn lift_hold(&self, hold: HoldId, now: Timestamp) -> StoreResult<bool> {
+    async fn lift_hold(&self, owner: Option<OwnerId>, hold: HoldId, now: Timestamp) -> StoreResult<bool> {
         let mut state = self.write();
-        let Some(row) = state.holds.get_mut(hold.0).filter(|row| in_force(row, now)) else {
+        let Some(scope) = state.holds.get(hold.0).filter(|row| in_force(row, now)).map(|row| row.hold.scope)
+        else {
             return Ok(false);
         };
-        row.lifted = true;
-        let scope = row.hold.scope;
-        let owner = state.owner_of_scope(scope)?;
-        state.following_changed(owner, now, format!("hold {hold} lifted"));
+        let of = state.owner_of_scope(scope)?;
+        if owner.is_some() && of != owner {
+            return Ok(false);
+        }
+        if let Some(row) = state.holds.get_mut(hold.0) {
+            row.lifted = true;
+        }
+        state.look_now(scope, now);
+        state.following_changed(of, now, format!("hold {hold} lifted"));
         Ok(true)
     }
 
@@ -267,6 +284,25 @@ impl State {
                 Some(self.relationships.row("relationship", relationship.0)?.relationship.owner)
             }
         })
+    }
+
+    /// Exits of a scope that wait to be looked at are due now.
+    fn look_now(&mut self, scope: HoldScope, now: Timestamp) {
+        let Self { revisits, relationships, .. } = self;
+        let in_scope = |id: &RelationshipId| {
+            relationships.get(id.0).map(|row| &row.relationship).is_some_and(|of| match scope {
+                HoldScope::Installation => true,
+                HoldScope::Account(account) => of.account == account,
+                HoldScope::Leader(leader) => of.leader == leader,
+                HoldScope::Relationship(relationship) => of.id == relationship,
+            })
+        };
+        for ((relationship, _), row) in revisits {
+            if row.due > now && in_scope(relationship) {
+                row.due = now;
+                row.revisit.version += 1;
+            }
+        }
     }
 
     fn exposures(&self) -> StoreResult<Vec<Exposure>> {

@@ -36,7 +36,7 @@ pub(super) async fn converge(
         let follows = follower.policy.follow_exits && known.status == RelationshipStatus::Active;
         let wallet = leader_wallet(follower.leader);
         for token in scenario.tokens.iter().map(|number| token(*number)) {
-            for factor in world.store.exit_basis(known.leader, token).await?.factors {
+            for factor in world.store.exit_basis(known.leader, token, None).await?.factors {
                 let kept = [factor.block - 1, factor.block]
                     .map(|block| world.venue.balance_at(wallet, token, block));
                 if [factor.before, factor.after] != kept {

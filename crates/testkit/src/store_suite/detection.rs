@@ -265,7 +265,7 @@ pub(crate) async fn the_newest_factor_of_a_block_stands(bench: Bench) -> CaseRes
     world.commit(&DetectionCommit { factors, ..Default::default() }).await?;
     let corrected = vec![(leader, sold, factor(20, 40))];
     world.commit(&DetectionCommit { factors: corrected, ..Default::default() }).await?;
-    let basis = world.store.exit_basis(leader, sold).await?;
+    let basis = world.store.exit_basis(leader, sold, None).await?;
     same!(basis.factors, [factor(10, 90), factor(20, 40)], "factors by block");
     same!(basis.holders, [], "holders");
     // They are of a chain: when it is replaced from a height on, they go.
@@ -274,17 +274,21 @@ pub(crate) async fn the_newest_factor_of_a_block_stands(bench: Bench) -> CaseRes
     let again = vec![(leader, sold, factor(20, 30))];
     let replaced = DetectionCommit { orphaned: vec![hash(20)], ..Default::default() };
     world.commit(&replaced).await?;
-    same!(world.store.exit_basis(leader, sold).await?.factors, [factor(10, 90)], "factors of what is left");
+    same!(
+        world.store.exit_basis(leader, sold, None).await?.factors,
+        [factor(10, 90)],
+        "factors of what is left"
+    );
     let same_height = DetectionCommit { orphaned: vec![hash(10)], factors: again, ..Default::default() };
     world.commit(&same_height).await?;
-    same!(world.store.exit_basis(leader, sold).await?.factors, [factor(20, 30)], "a factor read anew");
+    same!(world.store.exit_basis(leader, sold, None).await?.factors, [factor(20, 30)], "a factor read anew");
     Ok(())
 }
 
 pub(crate) async fn the_exit_basis_is_what_followers_hold(bench: Bench) -> CaseResult {
     let world = World::new(bench, 3).await?;
     let (first, second) = (world.follower(0)?.relationship, world.follower(1)?.relationship);
-    let basis = async || world.store.exit_basis(world.leader, token(6)).await;
+    let basis = async || world.store.exit_basis(world.leader, token(6), None).await;
     world.bought(30, 12_000_000).await?;
     world.bought(40, 8_000_000).await?;
     // A buy without a block is later than every sale.
@@ -302,6 +306,14 @@ pub(crate) async fn the_exit_basis_is_what_followers_hold(bench: Bench) -> CaseR
         open_entries: false,
     };
     same!(basis().await?.holders, [holder(0)], "who holds what");
+    let some = async |only: &[RelationshipId]| -> CaseResult<Vec<ExitHolder>> {
+        Ok(world.store.exit_basis(world.leader, token(6), Some(only)).await?.holders)
+    };
+    same!(some(&[first, second]).await?, [holder(0)], "of two that are named");
+    same!(some(&[second]).await?, [], "of one that holds nothing");
+    same!(some(&[]).await?, [], "of none");
+    let newest = world.store.ledger_after(None, 0, 100).await?.last().map_or(0, |row| row.id);
+    same!((basis().await?.ledger_through, newest > 0), (newest, true), "the newest ledger row");
     // A waiting entry is an open copy that holds nothing.
     let key = world.key(50, Side::Buy);
     let mut commit = world.trade_of(key, &world.followers[1..2])?;
@@ -338,8 +350,8 @@ pub(crate) async fn the_exit_basis_is_what_followers_hold(bench: Bench) -> CaseR
     same!(only(basis().await?.holders, "line")?, closed, "with a closed exit");
     world.store.set_status(world.owner, first, RelationshipStatus::Stopped, world.now()).await?;
     same!(basis().await?.holders, [closed], "of a stopped relationship");
-    same!(world.store.exit_basis(world.leader, token(7)).await?.holders, [], "of another token");
-    same!(world.store.exit_basis(LeaderId(77), token(6)).await?.holders, [], "of another leader");
+    same!(world.store.exit_basis(world.leader, token(7), None).await?.holders, [], "of another token");
+    same!(world.store.exit_basis(LeaderId(77), token(6), None).await?.holders, [], "of another leader");
     Ok(())
 }
 
@@ -348,11 +360,13 @@ pub(crate) async fn a_buy_still_open_counts_for_what_it_filled(bench: Bench) -> 
     let intent = world.intent(30, Side::Buy).await?;
     world.sign("a", intent, 0).await?;
     world.pass(Duration::from_secs(1));
-    let line = only(world.store.exit_basis(world.leader, token(6)).await?.holders, "line of an open copy")?;
+    let line =
+        only(world.store.exit_basis(world.leader, token(6), None).await?.holders, "line of an open copy")?;
     same!((line.held, line.buys), (Shares::ZERO, vec![]), "an unfilled buy");
     let order = world.order(intent, 0).await?;
     world.change(world.booking(&order, 3_000_000).await?).await?;
-    let line = only(world.store.exit_basis(world.leader, token(6)).await?.holders, "line of a filled copy")?;
+    let line =
+        only(world.store.exit_basis(world.leader, token(6), None).await?.holders, "line of a filled copy")?;
     let buys = vec![CopiedBuy { block: 30, filled: Shares(3_000_000) }];
     same!((line.held, line.buys), (Shares(3_000_000), buys), "a part-filled buy");
     same!(world.order(intent, 0).await?.permits_out, [worker("a")], "the permit is still out");

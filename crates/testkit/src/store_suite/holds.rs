@@ -23,7 +23,7 @@ use super::{
     world::{LEASE, World, worker},
 };
 
-fn hold(scope: HoldScope) -> NewHold {
+pub(crate) fn hold(scope: HoldScope) -> NewHold {
     NewHold {
         scope,
         cause: HoldCause::Incident,
@@ -111,14 +111,14 @@ pub(crate) async fn a_hold_stops_entries_in_its_scope(bench: Bench) -> CaseResul
         let entries = world.trade(number, Side::Buy).await?;
         let exits = world.trade(number + 100, Side::Sell).await?;
         let version = world.store.config_version().await?;
-        let id = world.store.place_hold(&hold(scope), world.now()).await?;
+        let id = world.store.place_hold(None, &hold(scope), world.now()).await?;
         holds!(world.store.config_version().await? > version, "a hold must raise the version");
         same!(signable(&world, &entries, 0).await?, expected, "entries under a hold on {scope:?}");
         same!(signable(&world, &exits, 0).await?, [true, true], "exits under a hold on {scope:?}");
         let version = world.store.config_version().await?;
-        same!(world.store.lift_hold(id, world.now()).await?, true, "lifting a hold");
+        same!(world.store.lift_hold(None, id, world.now()).await?, true, "lifting a hold");
         holds!(world.store.config_version().await? > version, "lifting must raise the version");
-        same!(world.store.lift_hold(id, world.now()).await?, false, "lifting it again");
+        same!(world.store.lift_hold(None, id, world.now()).await?, false, "lifting it again");
         let blocked: Vec<_> =
             entries.iter().zip(expected).filter(|(_, signed)| !signed).map(|(id, _)| *id).collect();
         let answers = signable(&world, &blocked, 0).await?;
@@ -131,7 +131,7 @@ pub(crate) async fn a_hold_stops_exits_if_it_says_so(bench: Bench) -> CaseResult
     let world = World::new(bench, 1).await?;
     let intents = [world.intent(1, Side::Buy).await?, world.intent(2, Side::Sell).await?];
     let all = NewHold { stops_exits: true, ..hold(HoldScope::Installation) };
-    world.store.place_hold(&all, world.now()).await?;
+    world.store.place_hold(None, &all, world.now()).await?;
     same!(signable(&world, &intents, 0).await?, [false, false], "entry and exit");
     Ok(())
 }
@@ -141,7 +141,7 @@ pub(crate) async fn a_hold_ends_by_itself(bench: Bench) -> CaseResult {
     let intent = world.intent(1, Side::Buy).await?;
     let until = world.now().plus(Duration::from_secs(60));
     let short = NewHold { expires_at: Some(until), ..hold(HoldScope::Installation) };
-    let id = world.store.place_hold(&short, world.now()).await?;
+    let id = world.store.place_hold(None, &short, world.now()).await?;
     world.pass(Duration::from_secs(59));
     same!(signable(&world, &[intent], 0).await?, [false], "an entry a second before the end");
     let stored = only(world.store.following(world.now()).await?.holds, "hold in force")?;
@@ -153,7 +153,7 @@ pub(crate) async fn a_hold_ends_by_itself(bench: Bench) -> CaseResult {
     );
     world.pass(Duration::from_secs(1));
     same!(world.store.following(world.now()).await?.holds, [], "holds in force at the end");
-    same!(world.store.lift_hold(id, world.now()).await?, false, "lifting what has ended");
+    same!(world.store.lift_hold(None, id, world.now()).await?, false, "lifting what has ended");
     same!(signable(&world, &[intent], 0).await?, [true], "an entry after the end");
     Ok(())
 }
@@ -162,15 +162,37 @@ pub(crate) async fn lifting_a_hold_resumes_nothing(bench: Bench) -> CaseResult {
     let world = World::new(bench, 1).await?;
     let intent = world.intent(1, Side::Buy).await?;
     let relationship = world.follower(0)?.relationship;
-    let first = world.store.place_hold(&hold(HoldScope::Installation), world.now()).await?;
-    let second = world.store.place_hold(&hold(HoldScope::Leader(world.leader)), world.now()).await?;
+    let first = world.store.place_hold(None, &hold(HoldScope::Installation), world.now()).await?;
+    let second = world.store.place_hold(None, &hold(HoldScope::Leader(world.leader)), world.now()).await?;
     world.store.set_status(world.owner, relationship, RelationshipStatus::Paused, world.now()).await?;
-    world.store.lift_hold(first, world.now()).await?;
+    world.store.lift_hold(None, first, world.now()).await?;
     same!(signable(&world, &[intent], 0).await?, [false], "one hold and a pause left");
-    world.store.lift_hold(second, world.now()).await?;
+    world.store.lift_hold(None, second, world.now()).await?;
     same!(signable(&world, &[intent], 0).await?, [false], "the user's pause left");
     world.store.set_status(world.owner, relationship, RelationshipStatus::Active, world.now()).await?;
     same!(signable(&world, &[intent], 0).await?, [true], "nothing left");
+    Ok(())
+}
+
+pub(crate) async fn an_owner_holds_its_own(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let follower = world.follower(0)?;
+    let other = Some(world.store.add_owner("somebody else", world.now()).await?);
+    let own = Some(world.owner);
+    let mine = [HoldScope::Account(follower.account), HoldScope::Relationship(follower.relationship)];
+    let shared = [HoldScope::Installation, HoldScope::Leader(world.leader)];
+    for (scope, by) in shared.map(|scope| (scope, own)).into_iter().chain(mine.map(|scope| (scope, other))) {
+        let placed = world.store.place_hold(by, &hold(scope), world.now()).await;
+        holds!(matches!(placed, Err(StoreError::NotFound { .. })), "a hold on {scope:?}: {placed:?}");
+    }
+    for scope in mine {
+        let id = world.store.place_hold(own, &hold(scope), world.now()).await?;
+        same!(world.store.lift_hold(other, id, world.now()).await?, false, "lifted by somebody else");
+        same!(world.store.lift_hold(own, id, world.now()).await?, true, "lifted by its owner");
+    }
+    let of_all = world.store.place_hold(None, &hold(HoldScope::Installation), world.now()).await?;
+    same!(world.store.lift_hold(own, of_all, world.now()).await?, false, "the installation's hold");
+    same!(world.store.lift_hold(None, of_all, world.now()).await?, true, "lifted by the operator");
     Ok(())
 }
 
@@ -182,10 +204,10 @@ pub(crate) async fn a_hold_names_something(bench: Bench) -> CaseResult {
         HoldScope::Relationship(RelationshipId(77)),
     ];
     for scope in nothing {
-        let placed = world.store.place_hold(&hold(scope), world.now()).await;
+        let placed = world.store.place_hold(None, &hold(scope), world.now()).await;
         holds!(matches!(placed, Err(StoreError::NotFound { .. })), "a hold on {scope:?}: {placed:?}");
     }
-    same!(world.store.lift_hold(HoldId(77), world.now()).await?, false, "lifting an unknown hold");
+    same!(world.store.lift_hold(None, HoldId(77), world.now()).await?, false, "lifting an unknown hold");
     same!(world.store.following(world.now()).await?.holds, [], "holds in force");
     Ok(())
 }

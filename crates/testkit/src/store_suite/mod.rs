@@ -61,6 +61,7 @@ macro_rules! store_suite_cases {
                 a_hold_ends_by_itself,
                 lifting_a_hold_resumes_nothing,
                 a_hold_names_something,
+                an_owner_holds_its_own,
             ];
             detection: [
                 cursors_move_where_they_are_put,
@@ -78,6 +79,7 @@ macro_rules! store_suite_cases {
             revisits: [
                 a_note_is_due_once_and_in_order,
                 a_look_counts_while_its_version_stands,
+                what_was_blocked_is_looked_at_at_once,
                 orders_and_ends_note_exits,
                 the_newest_sale_has_the_highest_block,
             ];

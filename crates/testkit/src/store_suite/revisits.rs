@@ -6,6 +6,7 @@ use domain::{Side, Timestamp, ids::RelationshipId, trade::TradeGroup};
 use engine::ports::{
     detection::{DetectionCommit, ExitNote, ExitRevisit, NextLook},
     execution::{EndReason, OrderUpdate},
+    following::{HoldScope, RelationshipStatus},
 };
 
 use super::{
@@ -73,6 +74,51 @@ pub(crate) async fn a_look_counts_while_its_version_stands(bench: Bench) -> Case
     same!((third.tries, third.version > second.version), (3, true), "after looks that were too old");
     write(&world, Vec::new(), vec![(third, None)]).await?;
     same!(due(FAR).await?, [], "after it was settled");
+    Ok(())
+}
+
+pub(crate) async fn what_was_blocked_is_looked_at_at_once(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 2).await?;
+    let (first, second) = (world.follower(0)?, world.follower(1)?);
+    let (now, late) = (world.now(), world.now().plus(Duration::from_secs(600)));
+    write(&world, vec![note(&world, first.relationship, 6, now)], Vec::new()).await?;
+    write(&world, vec![note(&world, second.relationship, 6, late)], Vec::new()).await?;
+    let due = async || -> CaseResult<Vec<RelationshipId>> {
+        let due = world.store.due_revisits(world.now(), 9).await?;
+        Ok(due.into_iter().map(|one| one.relationship).collect())
+    };
+    let put_off = async || -> CaseResult<Vec<ExitRevisit>> {
+        let looked = world.store.due_revisits(world.now(), 9).await?;
+        let again = |one: &ExitRevisit| (*one, Some(NextLook { due: late, tries: one.tries }));
+        write(&world, Vec::new(), looked.iter().map(again).collect()).await?;
+        Ok(looked)
+    };
+    let looked = put_off().await?;
+    same!(due().await?, [], "after all were put off");
+    let status =
+        async |status| world.store.set_status(world.owner, first.relationship, status, world.now()).await;
+    status(RelationshipStatus::Paused).await?;
+    same!(due().await?, [], "a pause hurries nothing");
+    status(RelationshipStatus::Active).await?;
+    same!(due().await?, [first.relationship], "after it was resumed");
+    // Who looked before, and found it paused, does not put it off.
+    write(&world, Vec::new(), vec![(only(looked, "look")?, None)]).await?;
+    same!(due().await?, [first.relationship], "after a look from before");
+    put_off().await?;
+    let all = [first.relationship, second.relationship];
+    let scopes = [
+        (HoldScope::Installation, &all[..]),
+        (HoldScope::Leader(world.leader), &all[..]),
+        (HoldScope::Account(second.account), &all[1..]),
+        (HoldScope::Relationship(first.relationship), &all[..1]),
+    ];
+    for (scope, expected) in scopes {
+        let hold = world.store.place_hold(None, &super::holds::hold(scope), world.now()).await?;
+        same!(due().await?, [], "a hold on {scope:?} hurries nothing");
+        world.store.lift_hold(None, hold, world.now()).await?;
+        same!(due().await?, expected, "after the hold on {scope:?} was lifted");
+        put_off().await?;
+    }
     Ok(())
 }
 

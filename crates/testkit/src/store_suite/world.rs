@@ -15,7 +15,7 @@ use domain::{
 use engine::ports::{
     detection::{
         DecisionInputs, DetectionCommit, DetectionOutcome, IntentFacts, NewDecision, QueuedIntent,
-        StoredFill, StoredPart,
+        StoredFill, StoredPart, TargetBasis,
     },
     execution::{
         LedgerCause, OrderRecord, OrderUpdate, SignedAttempt, SignedOutcome, StageTimes, WorkChange,
@@ -216,7 +216,8 @@ impl World {
                 account_cap: Some(Usd(6)),
             }),
             Side::Sell => {
-                DecisionInputs::Exit(ExitInputs { held: SALE, target: Shares(7), open_exits: Shares(8) })
+                let inputs = ExitInputs { held: SALE, target: Shares(7), open_exits: Shares(8) };
+                DecisionInputs::Exit(inputs, TargetBasis { ledger_through: 9, mark: -10 })
             }
         };
         Ok(NewDecision {

@@ -138,9 +138,14 @@ pub trait Layer: Send + Sync {
     }
 
     /// See the port.
-    async fn exit_basis(&self, leader: LeaderId, token: TokenId) -> StoreResult<ExitBasis> {
+    async fn exit_basis(
+        &self,
+        leader: LeaderId,
+        token: TokenId,
+        only: Option<&[RelationshipId]>,
+    ) -> StoreResult<ExitBasis> {
         self.reads("exit_basis").await?;
-        answer(self.is_lowest(), self.inner().exit_basis(leader, token)).await
+        answer(self.is_lowest(), self.inner().exit_basis(leader, token, only)).await
     }
 
     /// See the port.
@@ -194,8 +199,8 @@ through! { Following,
         add_relationship(owner: OwnerId, new: &NewRelationship, now: Timestamp) -> RelationshipId;
         set_status(owner: OwnerId, of: RelationshipId, status: RelationshipStatus, now: Timestamp) -> bool;
         set_policy(owner: OwnerId, of: RelationshipId, policy: &Policy, now: Timestamp) -> ();
-        place_hold(hold: &NewHold, now: Timestamp) -> HoldId;
-        lift_hold(hold: HoldId, now: Timestamp) -> bool;
+        place_hold(owner: Option<OwnerId>, hold: &NewHold, now: Timestamp) -> HoldId;
+        lift_hold(owner: Option<OwnerId>, hold: HoldId, now: Timestamp) -> bool;
         book_deposit(owner: OwnerId, account: AccountId, usd: Usd, now: Timestamp) -> ();
     }
     layer {}
@@ -218,7 +223,7 @@ through! { Detection,
         commit_detection(lease: &Lease, config_version: i64, commit: &DetectionCommit) -> DetectionOutcome;
         groups(keys: &[GroupKey], related_since: Timestamp) -> Vec<TradeGroup>;
         decided_before(key: GroupKey, part: u32) -> Vec<DecidedBefore>;
-        exit_basis(leader: LeaderId, token: TokenId) -> ExitBasis;
+        exit_basis(leader: LeaderId, token: TokenId, only: Option<&[RelationshipId]>) -> ExitBasis;
     }
 }
 

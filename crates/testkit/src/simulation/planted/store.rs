@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use domain::{
     Clock, Shares, Timestamp, TokenId,
-    ids::{AttemptId, IntentId, LeaderId},
+    ids::{AttemptId, IntentId, LeaderId, RelationshipId},
     lifecycle::OrderState,
     position::Entry,
     trade::{GroupKey, TradeGroup},
@@ -185,8 +185,13 @@ impl Layer for WrongStore {
         self.inner.decided_before(key, part).await
     }
 
-    async fn exit_basis(&self, leader: LeaderId, token: TokenId) -> StoreResult<ExitBasis> {
-        let mut basis = self.inner.exit_basis(leader, token).await?;
+    async fn exit_basis(
+        &self,
+        leader: LeaderId,
+        token: TokenId,
+        only: Option<&[RelationshipId]>,
+    ) -> StoreResult<ExitBasis> {
+        let mut basis = self.inner.exit_basis(leader, token, only).await?;
         if self.is(StoreBug::CountsHeldTwice) {
             for holder in &mut basis.holders {
                 holder.held = Shares(holder.held.0 * 2);
