@@ -117,6 +117,9 @@ def reference(client):
     token = client.get_token_references(asset_ids=YES)[0]
     same("token", (token.outcome, token.opposite_asset_id, token.resolved), ("Yes", NO, False))
     same("open interest", client.get_open_interests(condition_ids=CONDITION)[0].value, Decimal(70))
+    approvals = client.get_trading_approvals_state(wallet=LEADER)
+    same("nothing approved", (approvals.is_fully_approved, len(approvals.missing.erc20), len(approvals.missing.erc1155)),
+         (False, 7, 10))
     same("unresolved", client.get_resolutions(condition_ids=CONDITION)[0].status.value, "initialized")
 
 

@@ -26,6 +26,58 @@ pub const COLLATERAL_ADAPTER: Address = known(address!("AdA100Db00Ca000738118206
 pub const NEG_RISK_COLLATERAL_ADAPTER: Address = known(address!("adA2005600Dec949baf300f4C6120000bDB6eAab"));
 /// Redeems neg-risk positions.
 pub const NEG_RISK_ADAPTER: Address = known(address!("d91E80cF2E7be2e162c6513ceD06f1dD0dA35296"));
+/// POL as a token: where the chain logs movements of the coin that gas is paid in.
+pub const POL_TOKEN: Address = known(address!("0000000000000000000000000000000000001010"));
+/// Makes pUSD of USDC.e.
+pub const COLLATERAL_ONRAMP: Address = known(address!("93070a847efEf7F70739046A929D47a521F5B8ee"));
+/// Splits, merges and redeems positions of the V3 era.
+pub const ROUTER: Address = known(address!("12121212006e4CD160D18e3f00711DA5c3372600"));
+/// Modules of the V3 era that hold shares of the V2 era.
+pub const BINARY_MODULE: Address = known(address!("1000008dD9001B968442c1000017eaE6E0dA00Ba"));
+/// See [`BINARY_MODULE`].
+pub const NEG_RISK_MODULE: Address = known(address!("200000900045e3B6259600682756002200028933"));
+/// Redeems for those who let it.
+pub const AUTO_REDEEMER: Address = known(address!("a1200000d0002264C9a1698e001292D00E1b00af"));
+/// Where perpetuals are paid in. Source: the official clients' environment.
+pub const PERPS_DEPOSIT: Address = known(address!("DCa4af75705dbB50f62437045afF9921947917d2"));
+/// Makes and owns deposit wallets.
+pub const DEPOSIT_WALLET_FACTORY: Address = known(address!("00000000000Fb5C9ADea0298D729A0CB3823Cc07"));
+/// Says what code deposit wallets run.
+pub const DEPOSIT_WALLET_BEACON: Address = known(address!("7A18EDfe055488A3128f01F563e5B479D92ffc3a"));
+/// Makes Safes.
+pub const SAFE_FACTORY: Address = known(address!("aacFeEa03eb1561C4e67d661e40682Bd20E3541b"));
+/// Lets a Safe make several calls in one.
+pub const SAFE_MULTISEND: Address = known(address!("A238CBeb142c10Ef7Ad8442C6D1f9E89e07e7761"));
+/// Makes proxy wallets and passes calls on to them.
+pub const PROXY_FACTORY: Address = known(address!("aB45c5A4B0c941a2F231C04C3f49182e1A254052"));
+/// Through which calls of proxy wallets are relayed.
+pub const RELAY_HUB: Address = known(address!("D216153c06E857cD7f72665E0aF1d7D82172F494"));
+/// Who relays them. The address is made up.
+pub const RELAY: Address = known(address!("000000000000000000000000000000000000be1a"));
+/// What a wallet must allow before it can do everything. pUSD, then shares: contract and who may take.
+/// Source: the official clients' list of trading approvals.
+pub const PUSD_SPENDERS: [Address; 7] = [
+    Exchange::V2.address(),
+    Exchange::V2NegRisk.address(),
+    COLLATERAL_ADAPTER,
+    NEG_RISK_COLLATERAL_ADAPTER,
+    ROUTER,
+    Exchange::V3.address(),
+    PERPS_DEPOSIT,
+];
+/// See [`PUSD_SPENDERS`].
+pub const SHARE_OPERATORS: [(Address, Address); 10] = [
+    (CONDITIONAL_TOKENS, Exchange::V2.address()),
+    (CONDITIONAL_TOKENS, Exchange::V2NegRisk.address()),
+    (CONDITIONAL_TOKENS, COLLATERAL_ADAPTER),
+    (CONDITIONAL_TOKENS, NEG_RISK_COLLATERAL_ADAPTER),
+    (CONDITIONAL_TOKENS, AUTO_REDEEMER),
+    (CONDITIONAL_TOKENS, BINARY_MODULE),
+    (CONDITIONAL_TOKENS, NEG_RISK_MODULE),
+    (POSITION_MANAGER, ROUTER),
+    (POSITION_MANAGER, Exchange::V3.address()),
+    (POSITION_MANAGER, AUTO_REDEEMER),
+];
 /// Who receives taker fees. Source: `FeeCharged` of a recorded V2 settlement (block 89,010,807).
 pub const FEE_RECEIVER: Address = known(address!("115f48dc2a731aa16251c6d6e1befc42f92accc9"));
 /// The liquidity of the venue itself: the one wallet whose balance has no floor.
@@ -109,13 +161,69 @@ pub mod abi {
                 uint256 payout);
         }
 
+        event Approval(address indexed owner, address indexed spender, uint256 value);
+        event ApprovalForAll(address indexed owner, address indexed operator, bool approved);
+        event PositionSplit(address indexed stakeholder, address collateralToken,
+            bytes32 indexed parentCollectionId, bytes32 indexed conditionId, uint256[] partition, uint256 amount);
+        event PositionsMerge(address indexed stakeholder, address collateralToken,
+            bytes32 indexed parentCollectionId, bytes32 indexed conditionId, uint256[] partition, uint256 amount);
+
         interface Erc20 {
             function balanceOf(address owner) external view returns (uint256);
+            function allowance(address owner, address spender) external view returns (uint256);
+            function approve(address spender, uint256 amount) external returns (bool);
+            function transfer(address to, uint256 amount) external returns (bool);
         }
 
         interface Erc1155 {
+            function isApprovedForAll(address account, address operator) external view returns (bool);
+            function setApprovalForAll(address operator, bool approved) external;
+            function safeTransferFrom(address from, address to, uint256 id, uint256 amount, bytes data) external;
             function balanceOf(address account, uint256 id) external view returns (uint256);
             function balanceOfBatch(address[] accounts, uint256[] ids) external view returns (uint256[]);
+        }
+
+        interface Adapter {
+            function splitPosition(address collateral, bytes32 parent, bytes32 conditionId, uint256[] partition,
+                uint256 amount) external;
+            function mergePositions(address collateral, bytes32 parent, bytes32 conditionId,
+                uint256[] partition, uint256 amount) external;
+            function redeemPositions(address collateral, bytes32 parent, bytes32 conditionId,
+                uint256[] indexSets) external;
+        }
+
+        interface Router {
+            function split(bytes31 conditionId, uint256 amount) external;
+            function merge(bytes31 conditionId, uint256 amount) external;
+            function redeem(bytes31 conditionId, uint256 outcomeIndex, uint256 amount) external;
+        }
+
+        interface Onramp {
+            function wrap(address asset, address to, uint256 amount) external;
+        }
+
+        interface DepositWallet {
+            function authorizeSessionSigner(address signer, uint256 validUntil) external;
+            function revokeSessionSigner(address signer) external;
+        }
+
+        interface Factory {
+            function beacon() external view returns (address);
+        }
+
+        interface MultiSend {
+            function multiSend(bytes transactions) external;
+        }
+
+        struct ProxyCall {
+            uint8 typeCode;
+            address to;
+            uint256 value;
+            bytes data;
+        }
+
+        interface ProxyFactory {
+            function proxy(ProxyCall[] calls) external;
         }
 
         interface Conditions {

@@ -9,6 +9,7 @@ pub mod config;
 pub mod contracts;
 mod http;
 mod limits;
+pub mod relay_signing;
 pub mod signing;
 pub mod wire;
 pub mod world;

@@ -40,3 +40,5 @@ pub const MAX_CONDITIONS: usize = 10;
 pub const DATA_GLOBAL_WINDOW_S: i64 = 62 * 86_400;
 /// Smallest trade that v2 lists unless told.
 pub const DATA_DUST: Shares = Shares(10_000);
+/// Submissions that the relayer lists.
+pub const RECENT_TRANSACTIONS: usize = 100;

@@ -219,7 +219,8 @@ pub fn uuid_text(bytes: &[u8; 32]) -> String {
 }
 
 /// The address whose key made this `r || s || v` signature over the digest.
-fn recover(digest: &[u8; 32], signature: &[u8]) -> Option<Address> {
+#[must_use]
+pub fn recover(digest: &[u8; 32], signature: &[u8]) -> Option<Address> {
     let (compact, v) = signature.split_at_checked(64)?;
     let [v] = v else { return None };
     let id = match v {

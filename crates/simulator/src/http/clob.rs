@@ -52,6 +52,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/data/order/{id}", get(one_order))
         .route("/data/orders", get(orders))
         .route("/data/trades", get(trades))
+        .route("/v1/user/session-signers", get(session_signers))
         .route("/balance-allowance", get(balance_allowance))
         .route("/balance-allowance/update", get(update_balance_allowance))
         .with_state(Arc::clone(shared))
@@ -303,4 +304,14 @@ async fn update_balance_allowance(State(shared): App, uri: Uri, headers: HeaderM
         Ok(_) => axum::http::StatusCode::OK.into_response(),
         Err(refusal) => refusal.into_response(),
     }
+}
+
+/// Session signers of the caller's deposit wallet.
+async fn session_signers(State(shared): App, uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
+    let key = authenticate(&shared, &headers, "GET", uri.path(), b"")?;
+    let wallet = shared.with(|world, now| {
+        let wallet = world.registry().wallet_of(key.address, 3)?;
+        Some(super::relayer::sessions_json(world, wallet, now))
+    });
+    Ok(Json(wallet.ok_or_else(|| Refusal::new(404, "deposit wallet not found"))?).into_response())
 }

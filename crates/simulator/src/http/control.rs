@@ -36,6 +36,9 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/", get(status))
         .route("/wallets", post(add_wallet))
         .route("/profiles", post(set_profile))
+        .route("/relayer-keys", post(add_relayer_key))
+        .route("/builder-keys", post(add_builder_key))
+        .route("/coins", post(credit_coins))
         .route("/credit", post(credit))
         .route("/transfer", post(transfer))
         .route("/approve", post(approve))
@@ -132,6 +135,53 @@ struct NewProfile {
 
 async fn set_profile(State(shared): App, Body(new): Body<NewProfile>) -> Json<Value> {
     change(&shared, |world, _| world.set_profile(new.wallet, new.profile));
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RelayerKey {
+    key: String,
+    address: Address,
+}
+
+async fn add_relayer_key(State(shared): App, Body(new): Body<RelayerKey>) -> Json<Value> {
+    change(&shared, |world, _| world.add_relayer_key(new.key, new.address));
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BuilderKey {
+    key: String,
+    secret: String,
+    passphrase: String,
+}
+
+async fn add_builder_key(State(shared): App, Body(new): Body<BuilderKey>) -> Json<Value> {
+    change(&shared, |world, _| world.add_builder_key(new.key, new.secret, new.passphrase));
+    done()
+}
+
+/// USDC.e and POL, which the venue itself does not count.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Coins {
+    wallet: Address,
+    #[serde(default, with = "decimal")]
+    usdce: Usd,
+    #[serde(default, with = "decimal")]
+    pol: Usd,
+}
+
+async fn credit_coins(State(shared): App, Body(coins): Body<Coins>) -> Json<Value> {
+    change(&shared, |world, _| {
+        for (asset, amount) in [(Asset::Usdce, coins.usdce), (Asset::Pol, coins.pol)] {
+            if amount != Usd::ZERO {
+                world.credit(coins.wallet, asset, amount.0);
+            }
+        }
+    });
     done()
 }
 

@@ -1,4 +1,4 @@
-//! The sockets: six listeners on 127.0.0.1 over one world, the ticker that makes its blocks, and
+//! The sockets: a listener for each service on 127.0.0.1 over one world, the ticker that makes its blocks, and
 //! outages. Thin: everything that matters is decided in [`World`].
 
 mod auth;
@@ -10,7 +10,9 @@ mod gamma;
 mod orders;
 mod params;
 mod reads;
+mod relayer;
 mod rpc;
+mod rpc_accounts;
 
 use std::{
     io,
@@ -179,14 +181,16 @@ impl Simulator {
         let data = with_outage(data, &shared, Service::Data);
         let gamma = with_faults(gamma::router(&shared), &shared, FaultTarget::Gamma);
         let gamma = with_outage(gamma, &shared, Service::Gamma);
+        let relayer = with_outage(relayer::router(&shared), &shared, Service::Relayer);
         let rpc = with_outage(rpc::router(&shared), &shared, Service::Rpc);
         let clob_url = serve(clob, config.clob_port, &stopped, &mut tasks).await?;
         let data_url = serve(data, config.data_port, &stopped, &mut tasks).await?;
         let rpc_url = serve(rpc, config.rpc_port, &stopped, &mut tasks).await?;
         let gamma_url = serve(gamma, config.gamma_port, &stopped, &mut tasks).await?;
+        let relayer_url = serve(relayer, config.relayer_port, &stopped, &mut tasks).await?;
         let control_url = serve(control::router(&shared), config.control_port, &stopped, &mut tasks).await?;
         tasks.push(tokio::spawn(make_blocks(Arc::clone(&shared), stopped)));
-        Ok(Running { clob_url, data_url, rpc_url, gamma_url, control_url, shared, stop, tasks })
+        Ok(Running { clob_url, data_url, rpc_url, gamma_url, relayer_url, control_url, shared, stop, tasks })
     }
 }
 
@@ -201,6 +205,8 @@ pub struct Running {
     pub rpc_url: String,
     /// Of the Gamma API.
     pub gamma_url: String,
+    /// Of the relayer.
+    pub relayer_url: String,
     /// Of the control API.
     pub control_url: String,
     shared: Arc<Shared>,

@@ -6,7 +6,7 @@ use alloy_primitives::U256;
 use alloy_sol_types::{SolCall, SolEvent};
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{ConnectInfo, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::post,
@@ -14,9 +14,9 @@ use axum::{
 use domain::{Address, Hash, TokenId, TxHash};
 use serde_json::{Value, json};
 
-use super::Shared;
+use super::{Shared, connection::Connection, cut};
 use crate::{
-    contracts::{CHAIN_ID, COLLATERAL, CONDITIONAL_TOKENS, POSITION_MANAGER, abi, token_contract},
+    contracts::{CHAIN_ID, COLLATERAL, CONDITIONAL_TOKENS, POSITION_MANAGER, USDC_E, abi, token_contract},
     world::{
         World,
         chain::{Block, PlacedLog},
@@ -27,14 +27,18 @@ use crate::{
 };
 
 /// A JSON-RPC error: code and message.
-type RpcError = (i64, String);
-type Answer = Result<Value, RpcError>;
+pub(super) type RpcError = (i64, String);
+pub(super) type Answer = Result<Value, RpcError>;
 
 pub(super) fn router(shared: &Arc<Shared>) -> Router {
     Router::new().route("/", post(serve)).with_state(Arc::clone(shared))
 }
 
-async fn serve(State(shared): State<Arc<Shared>>, body: axum::body::Bytes) -> Response {
+async fn serve(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(connection): ConnectInfo<Connection>,
+    body: axum::body::Bytes,
+) -> Response {
     let failed =
         shared.with(|world, _| world.faults.take(FaultTarget::Chain, |kind| kind == FaultKind::RpcError));
     if failed.is_some() {
@@ -42,6 +46,10 @@ async fn serve(State(shared): State<Arc<Shared>>, body: axum::body::Bytes) -> Re
             json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32000, "message": "internal error" } });
         return (StatusCode::INTERNAL_SERVER_ERROR, Json(error)).into_response();
     }
+    let lost = is_send(&body)
+        && shared
+            .with(|world, _| world.faults.take(FaultTarget::Chain, |kind| kind == FaultKind::AcceptThenDrop))
+            .is_some();
     let reply = match serde_json::from_slice::<Value>(&body) {
         Ok(Value::Array(requests)) => {
             shared.with(|world, _| requests.iter().map(|request| answer(world, request)).collect())
@@ -51,7 +59,14 @@ async fn serve(State(shared): State<Arc<Shared>>, body: axum::body::Bytes) -> Re
             json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32700, "message": "parse error" } })
         }
     };
-    Json(reply).into_response()
+    shared.due_changed.notify_one();
+    if lost { cut(&connection) } else { Json(reply).into_response() }
+}
+
+/// Whether a request sends a transaction: the only one whose reply can be lost after an effect.
+fn is_send(body: &[u8]) -> bool {
+    let name = b"eth_sendRawTransaction";
+    body.windows(name.len()).any(|window| window == name)
 }
 
 fn answer(world: &mut World, request: &Value) -> Value {
@@ -90,7 +105,8 @@ fn call(world: &mut World, method: &str, params: &[Value]) -> Answer {
         }
         "eth_getTransactionReceipt" => receipt(world, param(params, 0), head),
         "eth_call" => eth_call(world, param(params, 0), param(params, 1), head),
-        _ => Err((-32601, format!("the method {method} does not exist/is not available"))),
+        _ => super::rpc_accounts::call(world, method, params, head)
+            .unwrap_or_else(|| Err((-32601, format!("the method {method} does not exist/is not available")))),
     }
 }
 
@@ -107,27 +123,27 @@ fn rpc_head(world: &mut World, method: &str, params: &[Value]) -> u64 {
     head.saturating_sub(depth).max(world.chain().first())
 }
 
-fn param(params: &[Value], index: usize) -> &Value {
+pub(super) fn param(params: &[Value], index: usize) -> &Value {
     params.get(index).unwrap_or(&Value::Null)
 }
 
-fn invalid(what: &str) -> RpcError {
+pub(super) fn invalid(what: &str) -> RpcError {
     (-32602, format!("invalid argument: {what}"))
 }
 
-fn parse<T: std::str::FromStr>(value: &Value) -> Result<T, RpcError> {
+pub(super) fn parse<T: std::str::FromStr>(value: &Value) -> Result<T, RpcError> {
     value.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| invalid(&value.to_string()))
 }
 
-fn quantity(number: u64) -> Value {
+pub(super) fn quantity(number: u64) -> Value {
     json!(format!("{number:#x}"))
 }
 
-fn bytes(data: &[u8]) -> Value {
+pub(super) fn bytes(data: &[u8]) -> Value {
     json!(format!("0x{}", hex::encode(data)))
 }
 
-fn block_number(world: &World, value: &Value, head: u64) -> Result<u64, RpcError> {
+pub(super) fn block_number(world: &World, value: &Value, head: u64) -> Result<u64, RpcError> {
     match value.as_str() {
         None if value.is_null() => Ok(head),
         Some("latest" | "pending") => Ok(head),
@@ -238,12 +254,13 @@ fn receipt(world: &World, hash: &Value, head: u64) -> Answer {
         return Ok(Value::Null);
     };
     let logs: Vec<Value> = block.logs_of(index).map(log_json).collect();
+    let reverted = block.txs.get(index).is_some_and(|tx| tx.reverted);
     Ok(json!({
         "transactionHash": hash,
         "transactionIndex": quantity(u64::try_from(index).unwrap_or(u64::MAX)),
         "blockHash": block.hash,
         "blockNumber": quantity(block.number),
-        "status": "0x1",
+        "status": if reverted { "0x0" } else { "0x1" },
         "gasUsed": "0x0",
         "logs": logs,
     }))
@@ -252,21 +269,29 @@ fn receipt(world: &World, hash: &Value, head: u64) -> Answer {
 fn eth_call(world: &World, request: &Value, block: &Value, head: u64) -> Answer {
     let block = state_block(world, block, head)?;
     let to: Address = parse(request.get("to").unwrap_or(&Value::Null))?;
-    let data =
-        request.get("data").or_else(|| request.get("input")).and_then(Value::as_str).unwrap_or_default();
-    let data =
-        data.strip_prefix("0x").and_then(|text| hex::decode(text).ok()).ok_or_else(|| invalid(data))?;
+    let data = input(request)?;
+    if let Some(told) = super::rpc_accounts::view(world, to, &data, block) {
+        return Ok(told);
+    }
     let reverted = || (3, "execution reverted".to_owned());
     match to {
-        COLLATERAL => {
+        COLLATERAL | USDC_E => {
             let call = abi::Erc20::balanceOfCall::abi_decode(&data).map_err(|_| reverted())?;
-            let balance = world.chain().history.at(Address(call.owner.0.0), Asset::Collateral, block);
+            let asset = if to == COLLATERAL { Asset::Collateral } else { Asset::Usdce };
+            let balance = world.chain().history.at(Address(call.owner.0.0), asset, block);
             Ok(bytes(&word(balance)))
         }
         CONDITIONAL_TOKENS | POSITION_MANAGER => token_call(world, to, &data, block).ok_or_else(reverted),
         // A call to an address without code returns nothing.
         _ => Ok(json!("0x")),
     }
+}
+
+/// The input of a call.
+pub(super) fn input(request: &Value) -> Result<Vec<u8>, RpcError> {
+    let data =
+        request.get("data").or_else(|| request.get("input")).and_then(Value::as_str).unwrap_or_default();
+    data.strip_prefix("0x").and_then(|text| hex::decode(text).ok()).ok_or_else(|| invalid(data))
 }
 
 /// The block whose state a call reads, if it is still kept.

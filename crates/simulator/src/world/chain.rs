@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use domain::{Hash, Timestamp, TxHash};
 
 use super::{
+    contract_state::{ContractState, Write},
     data::Row,
     ledger::{History, Transfer},
     logs::Log,
@@ -37,12 +38,34 @@ pub struct Tx {
     pub logs: Vec<Log>,
     /// What the Data API shows of it.
     pub rows: Vec<Row>,
+    /// What contracts remember of it.
+    pub writes: Vec<Write>,
+    /// Whether it was mined and undone, so that it moved nothing but its fee.
+    pub reverted: bool,
     /// The CLOB trade it settles.
     pub trade: Option<usize>,
     /// What becomes of it.
     pub fate: Fate,
     /// Index of its first log in its block, set when it is mined.
     pub first_log: u64,
+}
+
+impl Tx {
+    /// A transaction that does nothing yet.
+    #[must_use]
+    pub const fn new(hash: TxHash) -> Self {
+        Self {
+            hash,
+            transfers: Vec::new(),
+            logs: Vec::new(),
+            rows: Vec::new(),
+            writes: Vec::new(),
+            reverted: false,
+            trade: None,
+            fate: Fate::Mine,
+            first_log: 0,
+        }
+    }
 }
 
 /// A block.
@@ -102,6 +125,8 @@ pub struct Chain {
     places: BTreeMap<TxHash, (u64, usize)>,
     /// Balances at every block.
     pub history: History,
+    /// What contracts remember at every block.
+    pub state: ContractState,
     /// Transactions waiting for a block, oldest first.
     pub pending: Vec<Tx>,
     forks: u64,
@@ -118,6 +143,7 @@ impl Chain {
             by_hash: BTreeMap::new(),
             places: BTreeMap::new(),
             history: History::default(),
+            state: ContractState::default(),
             pending: Vec::new(),
             forks: 0,
         };
@@ -182,6 +208,7 @@ impl Chain {
         let mut next_log = first_log;
         for (index, tx) in txs.iter_mut().enumerate() {
             self.history.apply(number, &tx.transfers);
+            self.state.apply(number, &tx.writes);
             self.places.insert(tx.hash, (number, index));
             tx.first_log = next_log;
             next_log = next_log.saturating_add(u64::try_from(tx.logs.len()).unwrap_or(u64::MAX));
@@ -202,6 +229,7 @@ impl Chain {
             for tx in &block.txs {
                 self.places.remove(&tx.hash);
                 self.history.rewind(head, &tx.transfers);
+                self.state.rewind(head, &tx.writes);
             }
         }
         dropped
@@ -218,13 +246,9 @@ mod tests {
     fn pay(hash: u8, amount: i64) -> Tx {
         let (from, to) = (Address([1; 20]), Address([2; 20]));
         Tx {
-            hash: TxHash([hash; 32]),
             transfers: vec![Transfer { asset: Asset::Collateral, from, to, amount }],
             logs: vec![Log { address: from, topics: Vec::new(), data: Vec::new() }],
-            rows: Vec::new(),
-            trade: None,
-            fate: Fate::Mine,
-            first_log: 0,
+            ..Tx::new(TxHash([hash; 32]))
         }
     }
 

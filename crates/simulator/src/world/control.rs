@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::{
     World, WorldError,
     book::{Resting, opposite},
-    chain::{Fate, Tx},
+    calls::redemption,
+    chain::Tx,
     data::{Row, RowKind},
     events::Event,
     journal::Ending,
     ledger::{Asset, Transfer},
     logs::{self, Leg},
     match_tx::Exchanged,
-    redemption_logs::Redeemed,
     registry::{ApiKey, MarketSpec, MarketState, Profile, Wallet, are_payouts},
 };
 use crate::{
@@ -106,7 +106,18 @@ impl World {
     /// # Errors
     /// [`WorldError::Invalid`].
     pub fn add_wallet(&mut self, wallet: Wallet) -> Result<(), WorldError> {
-        self.registry.add_wallet(wallet)
+        self.registry.add_wallet(wallet)?;
+        self.trust(wallet.address, wallet.approved);
+        Ok(())
+    }
+
+    /// Gives or takes every approval that the wallet does not set itself.
+    fn trust(&mut self, wallet: Address, approved: bool) {
+        if approved {
+            self.trusting.insert(wallet);
+        } else {
+            self.trusting.remove(&wallet);
+        }
     }
 
     /// Makes the API key of (signer, nonce); `None` if it was made before.
@@ -126,6 +137,7 @@ impl World {
     pub fn approve(&mut self, wallet: Address, approved: bool) -> Result<(), WorldError> {
         let known = self.registry.wallet_mut(&wallet).ok_or(WorldError::UnknownWallet(wallet))?;
         known.approved = approved;
+        self.trust(wallet, approved);
         Ok(())
     }
 
@@ -140,15 +152,7 @@ impl World {
         let hash = TxHash(self.random());
         let logs = vec![logs::transfer(&transfer)];
         let transfers = vec![transfer];
-        self.submit(Tx {
-            hash,
-            transfers,
-            logs,
-            rows: Vec::new(),
-            trade: None,
-            fate: Fate::Mine,
-            first_log: 0,
-        });
+        self.submit(Tx { transfers, logs, ..Tx::new(hash) });
     }
 
     /// Sets what a wallet's owner shows of himself.
@@ -269,15 +273,7 @@ impl World {
         if self.chain.knows(&trade.tx_hash) {
             return Err(WorldError::Exists(format!("transaction {}", trade.tx_hash)));
         }
-        let mut tx = Tx {
-            hash: trade.tx_hash,
-            transfers: Vec::new(),
-            logs: Vec::new(),
-            rows: Vec::new(),
-            trade: None,
-            fate: Fate::Mine,
-            first_log: 0,
-        };
+        let mut tx = Tx::new(trade.tx_hash);
         let mut changes: BTreeMap<(Address, Asset), i64> = BTreeMap::new();
         for (index, fill) in trade.fills.iter().enumerate() {
             self.add_foreign_fill(&mut tx, fill, index, &mut changes)?;
@@ -368,6 +364,7 @@ impl World {
             let left = self.ledger.balance(wallet, transfer.asset).saturating_add(change);
             match transfer.asset {
                 _ if left >= 0 || wallet == HOUSE => {}
+                Asset::Usdce | Asset::Pol => {}
                 Asset::Token(token) => {
                     return Err(WorldError::Invalid(format!(
                         "wallet {wallet} lacks {} shares of token {token}: credit them first",
@@ -432,32 +429,14 @@ impl World {
     /// [`WorldError`] for an unknown or unresolved market.
     pub fn redeem(&mut self, condition: &ConditionId, wallet: Address) -> Result<bool, WorldError> {
         let market = self.registry.market(condition).ok_or(WorldError::UnknownMarket(*condition))?;
-        let MarketState::Resolved(payouts) = market.state else {
-            return Err(WorldError::Invalid(format!("market {condition} is not resolved")));
-        };
-        let mut shares = market.spec.tokens.map(|token| (token, 0));
-        let mut transfers = Vec::new();
-        let mut payout = Usd::ZERO;
-        for ((token, held), price) in shares.iter_mut().zip(payouts) {
-            let (token, amount) = (*token, self.ledger.balance(wallet, Asset::Token(*token)));
-            if amount <= 0 {
-                continue;
-            }
-            *held = amount;
-            transfers.push(Transfer { asset: Asset::Token(token), from: wallet, to: NOBODY, amount });
-            let paid = price.cost(Shares(amount), Rounding::Down).unwrap_or_default();
-            payout.0 = payout.0.saturating_add(paid.0);
-        }
-        if transfers.is_empty() {
+        let held = market.spec.tokens.map(|token| self.ledger.balance(wallet, Asset::Token(token)).max(0));
+        let effects = redemption(market, wallet, held, self.knobs.redeem_directly)
+            .ok_or_else(|| WorldError::Invalid(format!("market {condition} is not resolved")))?;
+        if held == [0, 0] {
             return Ok(false);
         }
-        transfers.push(Transfer { asset: Asset::Collateral, from: NOBODY, to: wallet, amount: payout.0 });
-        let redeemed = Redeemed { wallet, condition: condition.as_slice(), shares, payout: payout.0 };
-        let logs = redeemed.logs(market.exchange(), self.knobs.redeem_directly);
-        let shares = shares.iter().map(|(_, amount)| Shares(*amount)).sum();
-        let rows = vec![Row { wallet, condition: *condition, kind: RowKind::Redeem, shares, usd: payout }];
         let hash = TxHash(self.random());
-        self.submit(Tx { hash, transfers, logs, rows, trade: None, fate: Fate::Mine, first_log: 0 });
+        self.submit(effects.into_tx(hash));
         Ok(true)
     }
 

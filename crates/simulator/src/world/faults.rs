@@ -18,6 +18,8 @@ pub enum FaultTarget {
     Data,
     /// The next request to Gamma.
     Gamma,
+    /// The next submission to the relayer.
+    Relayer,
 }
 
 /// How it breaks.
@@ -26,7 +28,8 @@ pub enum FaultTarget {
 pub enum FaultKind {
     /// Order, and services that are read: the connection is closed, nothing was read.
     DropBefore,
-    /// Order: processed, then the connection is closed without a reply.
+    /// Order, relayer, and a transaction sent to the chain: processed, then the connection is closed without a
+    /// reply.
     AcceptThenDrop,
     /// Order: processed at once, the reply comes after `delay_ms`. Services that are read: the same.
     Slow,
@@ -52,7 +55,7 @@ pub enum FaultKind {
     AcceptLate,
     /// Settlement: `RETRYING`, mined one block later under another transaction hash.
     Retrying,
-    /// Settlement: `FAILED`, balances are reversed.
+    /// Settlement: `FAILED`, balances are reversed. Relayer: the transaction is not sent.
     Failed,
     /// Chain: the request is answered with an error.
     RpcError,
@@ -60,6 +63,8 @@ pub enum FaultKind {
     HeadBack,
     /// Chain: `eth_getLogs` finds nothing.
     MissingLogs,
+    /// Relayer: the transaction waits `depth` blocks (default 3).
+    SlowTransaction,
 }
 
 impl FaultKind {
@@ -69,6 +74,7 @@ impl FaultKind {
         match self {
             Self::Retrying | Self::Failed => FaultTarget::Settlement,
             Self::RpcError | Self::HeadBack | Self::MissingLogs => FaultTarget::Chain,
+            Self::SlowTransaction => FaultTarget::Relayer,
             _ => FaultTarget::Order,
         }
     }
@@ -86,6 +92,12 @@ impl FaultKind {
         );
         match target {
             FaultTarget::Data | FaultTarget::Gamma => reading,
+            FaultTarget::Relayer => {
+                let known = [Self::AcceptThenDrop, Self::Error500After, Self::Failed, Self::SlowTransaction];
+                reading || known.contains(&self)
+            }
+            // A transaction that is sent to the chain.
+            FaultTarget::Chain if self == Self::AcceptThenDrop => true,
             FaultTarget::Order | FaultTarget::Settlement | FaultTarget::Chain => self.target() == target,
         }
     }

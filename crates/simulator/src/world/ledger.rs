@@ -16,6 +16,10 @@ pub enum Asset {
     Collateral,
     /// Shares of an outcome.
     Token(TokenId),
+    /// USDC.e, of which pUSD is made.
+    Usdce,
+    /// POL, which gas is paid in.
+    Pol,
 }
 
 impl SignedFields {

@@ -8,7 +8,7 @@ use alloy_sol_types::SolEvent;
 use domain::{Address, OrderId, Side, TokenId};
 
 use super::ledger::{Asset, Transfer};
-use crate::contracts::{COLLATERAL, Exchange, FEE_RECEIVER, NOBODY, abi, token_contract};
+use crate::contracts::{COLLATERAL, Exchange, FEE_RECEIVER, NOBODY, POL_TOKEN, USDC_E, abi, token_contract};
 
 /// An event log before it has a place in a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,15 +140,15 @@ pub fn transfer(transfer: &Transfer) -> Log {
         Asset::Token(token) => {
             token_transfer(transfer.from, transfer.from, transfer.to, token, transfer.amount)
         }
-        Asset::Collateral => {
-            let event = abi::Transfer {
-                from: evm(transfer.from),
-                to: evm(transfer.to),
-                value: number(transfer.amount),
-            };
-            log(COLLATERAL, &event.encode_log_data())
-        }
+        Asset::Collateral => erc20(COLLATERAL, transfer),
+        Asset::Usdce => erc20(USDC_E, transfer),
+        Asset::Pol => erc20(POL_TOKEN, transfer),
     }
+}
+
+fn erc20(token: Address, transfer: &Transfer) -> Log {
+    let (from, to, value) = (evm(transfer.from), evm(transfer.to), number(transfer.amount));
+    log(token, &abi::Transfer { from, to, value }.encode_log_data())
 }
 
 pub(super) fn token_transfer(

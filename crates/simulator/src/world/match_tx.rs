@@ -4,7 +4,7 @@ use domain::{Address, Shares, Side, TokenId, TxHash, Usd};
 
 use super::{
     World,
-    chain::{Fate, Tx},
+    chain::Tx,
     data::{Row, RowKind},
     ledger::{Asset, Transfer},
     logs::{self, Leg},
@@ -98,7 +98,7 @@ impl World {
             metadata: fields.metadata,
         };
         let logs = logs::settlement(order.exchange, &taker, &legs);
-        Tx { hash, transfers, logs, rows, trade: None, fate: Fate::Mine, first_log: 0 }
+        Tx { transfers, logs, rows, ..Tx::new(hash) }
     }
 
     fn leg(&self, fill: &Fill) -> Leg {

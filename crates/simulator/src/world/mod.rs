@@ -4,9 +4,11 @@
 mod announcing;
 mod balances;
 pub mod book;
+pub mod calls;
 mod cancels;
 pub mod chain;
 mod checks;
+pub mod contract_state;
 pub mod control;
 pub mod data;
 pub mod events;
@@ -20,11 +22,15 @@ mod match_tx;
 pub mod matching;
 pub mod orders;
 pub mod portfolio;
+mod position_logs;
 pub mod redemption_logs;
 pub mod registry;
+pub mod relay;
 pub mod rules;
 pub mod settlement;
+pub mod transactions;
 pub mod verdict;
+pub mod wallets;
 
 #[cfg(test)]
 mod chain_tests;
@@ -57,6 +63,7 @@ use self::{
     ledger::{Asset, Ledger},
     orders::Submission,
     registry::Registry,
+    relay::Relayer,
 };
 use crate::config::{Knobs, SimulatorConfig};
 
@@ -160,6 +167,9 @@ pub struct World {
     expiries: BTreeSet<(Timestamp, OrderId)>,
     arrivals: u64,
     events: EventLog,
+    /// Wallets whose operator was told that everything is approved.
+    trusting: BTreeSet<Address>,
+    relayer: Relayer,
 }
 
 impl World {
@@ -189,6 +199,8 @@ impl World {
             expiries: BTreeSet::new(),
             arrivals: 0,
             events: EventLog::default(),
+            trusting: BTreeSet::new(),
+            relayer: Relayer::default(),
         }
     }
 

@@ -1,13 +1,14 @@
 //! From a match to the chain: balances move at once at the venue, the transaction is mined with the
 //! next block, becomes final, is retried, fails, or is reorganised away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{Address, OrderId, Price, Shares, Side, Timestamp, TxHash, Usd, money::Rounding};
 
 use super::{
     World, WorldError,
     chain::{Fate, Tx},
+    contract_state::Slot,
     data::IndexedRow,
     events::{Event, OrderStep},
     faults::{FaultKind, FaultTarget},
@@ -194,14 +195,19 @@ impl World {
         let number = self.chain.push(timestamp, txs);
         let visible_at = now.plus(self.knobs.data_lag());
         let Some(block) = self.chain.block(number) else { return number };
-        let mut settled = Vec::new();
+        let (mut settled, mut owners) = (Vec::new(), BTreeSet::new());
         for tx in &block.txs {
             for row in &tx.rows {
                 let timestamp = block.timestamp;
                 self.data.push(IndexedRow { row: *row, block: number, tx: tx.hash, timestamp, visible_at });
             }
             settled.extend(tx.trade.map(|trade| (trade, tx.hash)));
+            owners.extend(tx.writes.iter().filter_map(|(slot, _)| match slot {
+                Slot::Allowance { owner, .. } | Slot::Operator { owner, .. } => Some(*owner),
+                _ => None,
+            }));
         }
+        self.note_approvals(owners);
         for (trade, tx) in settled {
             self.set_trade_status(trade, TradeStatus::Mined, Some(tx));
         }

@@ -180,7 +180,7 @@ async fn providers_have_limits_and_bad_moments() {
     assert_eq!(block["result"]["number"], json!(format!("{:#x}", head - 3)));
     let wide = json!([{ "fromBlock": "0x1", "toBlock": "latest" }]);
     assert_eq!(venue.rpc("eth_getLogs", wide).await["error"]["code"], -32_005);
-    assert_eq!(venue.rpc("eth_gasPrice", json!([])).await["error"]["code"], -32_601);
+    assert_eq!(venue.rpc("eth_mining", json!([])).await["error"]["code"], -32_601);
     let future = json!([{ "to": CONDITIONAL_TOKENS, "data": "0x" }, format!("{:#x}", head + 1)]);
     assert_eq!(venue.rpc("eth_call", future).await["error"]["message"], "header not found");
     venue.control("/knobs", json!({ "state_blocks": 2 })).await;

@@ -13,4 +13,6 @@ mod path;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod relayer;
+#[cfg(test)]
 mod vectors;

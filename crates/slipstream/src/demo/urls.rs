@@ -14,6 +14,9 @@ pub struct SimulatorUrls {
     /// Gamma API.
     #[serde(default)]
     pub gamma: String,
+    /// Relayer.
+    #[serde(default)]
+    pub relayer: String,
     /// Control API.
     pub control: String,
 }
@@ -27,6 +30,7 @@ impl SimulatorUrls {
             data: running.data_url.clone(),
             rpc: running.rpc_url.clone(),
             gamma: running.gamma_url.clone(),
+            relayer: running.relayer_url.clone(),
             control: running.control_url.clone(),
         }
     }

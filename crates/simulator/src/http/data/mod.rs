@@ -46,6 +46,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/v2/oi", get(reference::open_interest_v2))
         .route("/v2/tokens", get(reference::tokens))
         .route("/v2/resolutions", get(reference::resolutions))
+        .route("/v2/approvals", get(reference::approvals))
         .route("/v2/status", get(reference::status))
         .with_state(Arc::clone(shared))
 }

@@ -1,15 +1,17 @@
 //! Facts about tokens, resolutions, open interest, and how fresh all of it is.
 
+use alloy_primitives::U256;
 use axum::{extract::State, response::Response};
-use domain::{ConditionId, Shares, TokenId, Usd};
+use domain::{Address, ConditionId, Shares, TokenId, Usd};
 use serde_json::{Value, json};
 
 use super::{App, Params, amount, ask, conditions, envelope, long, positions::holders};
 use crate::{
-    contracts::CHAIN_ID,
+    contracts::{CHAIN_ID, COLLATERAL, PUSD_SPENDERS, SHARE_OPERATORS},
     limits::{MAX_CONDITIONS, MAX_TOKENS},
     world::{
         Refusal, World,
+        contract_state::Slot,
         registry::{Market, MarketState},
     },
 };
@@ -148,6 +150,31 @@ pub(super) async fn open_interest_v2(State(shared): App, params: Params) -> Resp
         let rows = interests(world, &params, now)?;
         let row = |(market, usd): &(String, Usd)| json!({ "condition_id": market, "value": amount(usd) });
         Ok(envelope(rows.iter().map(row).collect::<Vec<_>>()))
+    })
+}
+
+/// What a wallet lets others take, as far as the indexer has seen it.
+pub(super) async fn approvals(State(shared): App, params: Params) -> Response {
+    ask(&shared, |world, now| {
+        let owner: Address = params.required("user")?;
+        let block = world.indexed_block(now);
+        let money = PUSD_SPENDERS.into_iter().map(|spender| {
+            let allowed = world.word_at(&Slot::Allowance { token: COLLATERAL, owner, spender }, block);
+            let amount = if allowed == U256::MAX { "max".to_owned() } else { allowed.to_string() };
+            json!({
+                "token": COLLATERAL, "spender": spender, "standard": "ERC20", "approved": !allowed.is_zero(),
+                "amount": amount,
+            })
+        });
+        let shares = SHARE_OPERATORS.into_iter().map(|(token, operator)| {
+            let approved = !world.word_at(&Slot::Operator { token, owner, operator }, block).is_zero();
+            json!({
+                "token": token, "spender": operator, "standard": "ERC1155", "approved": approved,
+                "amount": null,
+            })
+        });
+        let contracts: Vec<Value> = money.chain(shares).collect();
+        Ok(envelope(json!({ "address": owner, "chain_id": CHAIN_ID, "contracts": contracts })))
     })
 }
 
