@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use domain::{OrderId, TxHash};
+use domain::{OrderId, TxHash, Usd};
 use serde::{Deserialize, Serialize};
+
+use crate::world::rates::Rates;
 
 /// How a simulator starts. Every field has a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +29,66 @@ pub struct SimulatorConfig {
     pub block_interval_ms: u64,
     /// Number of the first block. Default 90,000,000.
     pub first_block: u64,
+    /// How much of a venue it is. Default full.
+    pub profile: Profile,
     /// Everything that may also be changed while it runs.
     pub knobs: Knobs,
+}
+
+/// How much of a venue a simulator is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// All of it.
+    #[default]
+    Full,
+    /// The same wire and the same numbers in the replies, but no signature is checked and every order is filled
+    /// at its limit price by the house, whatever its wallet has: for load tests, in which the venue should cost
+    /// little.
+    Stub,
+}
+
+/// Where the venue thinks that requests come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Geo {
+    /// What `/api/geoblock` says.
+    pub blocked: bool,
+    /// Orders that are refused with 403.
+    pub refuses: GeoRefusal,
+    /// Country.
+    pub country: String,
+    /// Region.
+    pub region: String,
+}
+
+impl Default for Geo {
+    fn default() -> Self {
+        Self { blocked: false, refuses: GeoRefusal::None, country: "IE".to_owned(), region: "L".to_owned() }
+    }
+}
+
+/// What a region may not do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GeoRefusal {
+    /// Nothing is refused.
+    #[default]
+    None,
+    /// Buys are refused.
+    Buys,
+    /// All orders are refused.
+    All,
+}
+
+/// A refusal of every order while it is set, for the texts that nothing else here brings about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefuseWith {
+    /// HTTP status.
+    pub status: u16,
+    /// Text of `error`.
+    pub error: String,
 }
 
 impl Default for SimulatorConfig {
@@ -43,6 +103,7 @@ impl Default for SimulatorConfig {
             control_port: 0,
             block_interval_ms: 2_000,
             first_block: 90_000_000,
+            profile: Profile::Full,
             knobs: Knobs::default(),
         }
     }
@@ -105,6 +166,28 @@ pub struct Knobs {
     pub redeem_directly: bool,
     /// Blocks of state that `eth_call` can see; none = all. Default none.
     pub state_blocks: Option<u64>,
+    /// Whether sizes of orders look like `5000000` although statuses are plain. Default false.
+    pub fixed_sizes: bool,
+    /// Whether a trade that is in no block yet is `MATCHED_NOT_BROADCASTED`. Default false.
+    pub shows_not_broadcasted: bool,
+    /// Least dollars of a buy that takes at once, in millionths; none = any, as nothing is documented.
+    /// Default none.
+    pub min_marketable_buy: Option<Usd>,
+    /// Milliseconds by which every FAK that would take is answered `delayed` and matched later. Default 0.
+    pub fak_delay_ms: u64,
+    /// Whether the venue notices deposits, withdrawals and approvals only after
+    /// `GET /balance-allowance/update`. Default false.
+    pub balances_lag: bool,
+    /// Whether what a match brought can be spent only once the match is in a block. Default false.
+    pub unmined_is_locked: bool,
+    /// Whether a refused order of a batch says `"success": true`, as it does in post-only mode. Default true.
+    pub refused_in_batch_is_success: bool,
+    /// Where requests come from. Default a place without restrictions.
+    pub geo: Geo,
+    /// A refusal of every order. Default none.
+    pub refuse_orders_with: Option<RefuseWith>,
+    /// Rate limits. Default off.
+    pub rates: Rates,
 }
 
 impl Default for Knobs {
@@ -128,6 +211,16 @@ impl Default for Knobs {
             hidden_fills: Vec::new(),
             redeem_directly: false,
             state_blocks: None,
+            fixed_sizes: false,
+            shows_not_broadcasted: false,
+            min_marketable_buy: None,
+            fak_delay_ms: 0,
+            balances_lag: false,
+            unmined_is_locked: false,
+            refused_in_batch_is_success: true,
+            geo: Geo::default(),
+            refuse_orders_with: None,
+            rates: Rates::default(),
         }
     }
 }

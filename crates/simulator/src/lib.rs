@@ -14,6 +14,6 @@ pub mod signing;
 pub mod wire;
 pub mod world;
 
-pub use config::{DuplicateMemory, Knobs, SimulatorConfig};
+pub use config::{DuplicateMemory, Knobs, Profile, SimulatorConfig};
 pub use http::{Outage, Running, Service, Simulator, WorldHandle};
 pub use world::World;

@@ -6,6 +6,21 @@ use domain::Shares;
 
 /// Events that followers of the log can still read.
 pub const EVENTS_KEPT: usize = 65_536;
+/// Orders in one `POST /orders`. Source: docs.polymarket.com/resources/error-codes.
+pub const MAX_ORDERS: usize = 15;
+/// Orders in one `DELETE /orders`. Source: docs.polymarket.com manage-orders, official Python client.
+pub const MAX_CANCELS: usize = 3_000;
+/// Without a heartbeat for this long, everything of the API key is cancelled. Source: docs.polymarket.com
+/// manage-orders.
+pub const HEARTBEAT_PATIENCE: Duration = Duration::from_secs(10);
+/// How often the venue looks for missing heartbeats. Source: as above.
+pub const HEARTBEAT_SWEEP: Duration = Duration::from_secs(5);
+/// Post-only mode after a restart of the matching engine. Source: docs.polymarket.com trading/matching-engine.
+pub const POST_ONLY_AFTER_RESTART: Duration = Duration::from_secs(120);
+/// Answers to held orders that nobody fetched; older ones are forgotten.
+pub const ANSWERS_KEPT: usize = 4_096;
+/// Prices kept of each token for `/prices-history`.
+pub const PRICES_KEPT: usize = 10_000;
 /// A stated expiration must lie this far ahead. Source: docs.polymarket.com place-orders.
 pub const MIN_EXPIRATION_AHEAD: Duration = Duration::from_secs(180);
 /// An order expires this long before its stated expiration. Source: docs.polymarket.com place-orders.

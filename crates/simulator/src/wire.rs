@@ -85,6 +85,8 @@ pub enum WireError {
     Payload,
     /// An order of the V1 era.
     Version,
+    /// This many orders are too many.
+    TooMany(usize),
 }
 
 /// The order of a body: signed fields, signature bytes, expiration in Unix seconds.
@@ -95,7 +97,23 @@ pub type ParsedOrder = (PostOrder, SignedFields, Vec<u8>, u64);
 /// # Errors
 /// [`WireError`].
 pub fn parse_order(body: &[u8]) -> Result<ParsedOrder, WireError> {
-    let post: PostOrder = serde_json::from_slice(body).map_err(|_| WireError::Payload)?;
+    read_order(serde_json::from_slice(body).map_err(|_| WireError::Payload)?)
+}
+
+/// Reads the body of `POST /orders`, of at most `most` orders.
+///
+/// # Errors
+/// [`WireError`], also when only one of them is no order.
+pub fn parse_orders(body: &[u8], most: usize) -> Result<Vec<ParsedOrder>, WireError> {
+    let posts: Vec<PostOrder> = serde_json::from_slice(body).map_err(|_| WireError::Payload)?;
+    match posts.len() {
+        0 => Err(WireError::Payload),
+        count if count > most => Err(WireError::TooMany(count)),
+        _ => posts.into_iter().map(read_order).collect(),
+    }
+}
+
+fn read_order(post: PostOrder) -> Result<ParsedOrder, WireError> {
     let order = &post.order;
     if order.nonce.is_some() || order.fee_rate_bps.is_some() {
         return Err(WireError::Version);

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{
         Arc,
@@ -23,18 +23,26 @@ use tokio::{
 
 /// Handle of one connection, which its requests get by `ConnectInfo`.
 #[derive(Clone, Debug)]
-pub struct Connection(Arc<AtomicUsize>);
+pub struct Connection {
+    allowance: Arc<AtomicUsize>,
+    peer: IpAddr,
+}
 
 impl Connection {
+    /// Address of the client.
+    pub const fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
     /// Lets `bytes` more bytes out; the write after them fails and closes the connection.
     pub fn cut_after(&self, bytes: usize) {
-        self.0.store(bytes, Ordering::SeqCst);
+        self.allowance.store(bytes, Ordering::SeqCst);
     }
 }
 
 impl Connected<IncomingStream<'_, FaultyListener>> for Connection {
     fn connect_info(stream: IncomingStream<'_, FaultyListener>) -> Self {
-        Self(Arc::clone(&stream.io().allowance))
+        Self { allowance: Arc::clone(&stream.io().allowance), peer: stream.remote_addr().ip() }
     }
 }
 

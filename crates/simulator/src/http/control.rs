@@ -15,11 +15,11 @@ use domain::{Address, ConditionId, OrderId, Price, Shares, TokenId, Usd};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{Outage, Service, Shared};
+use super::{Outage, Service, Shared, control_orders};
 use crate::{
     wire::decimal,
     world::{
-        Mode, World, WorldError,
+        World, WorldError,
         control::{ForeignTrade, Levels, Redeemers},
         faults::Fault,
         ledger::{Asset, Transfer},
@@ -29,7 +29,7 @@ use crate::{
 };
 
 type App = State<Arc<Shared>>;
-type Reply = Result<Json<Value>, ControlError>;
+pub(super) type Reply = Result<Json<Value>, ControlError>;
 
 pub(super) fn router(shared: &Arc<Shared>) -> Router {
     Router::new()
@@ -53,18 +53,18 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/reorg", post(reorg))
         .route("/stall", post(stall))
         .route("/outage", post(outage))
-        .route("/mode", post(mode))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/knobs", get(knobs).post(set_knobs))
         .route("/orders", get(orders))
         .route("/orders/{id}", get(order))
         .route("/executions", get(executions))
         .route("/verdict", get(verdict))
+        .merge(control_orders::router())
         .with_state(Arc::clone(shared))
 }
 
 /// A refused control request.
-struct ControlError(WorldError);
+pub(super) struct ControlError(WorldError);
 
 impl From<WorldError> for ControlError {
     fn from(error: WorldError) -> Self {
@@ -79,7 +79,7 @@ impl IntoResponse for ControlError {
 }
 
 /// A JSON body, of any content type.
-struct Body<T>(T);
+pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ControlError;
@@ -91,18 +91,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-fn done() -> Json<Value> {
+pub(super) fn done() -> Json<Value> {
     Json(json!({ "ok": true }))
 }
 
 /// Changes the world and wakes whoever waits for what is due next.
-fn change<T>(shared: &Shared, work: impl FnOnce(&mut World, domain::Timestamp) -> T) -> T {
+pub(super) fn change<T>(shared: &Shared, work: impl FnOnce(&mut World, domain::Timestamp) -> T) -> T {
     let result = shared.with(work);
     shared.due_changed.notify_one();
     result
 }
 
-fn print(value: &impl Serialize) -> Reply {
+pub(super) fn print(value: &impl Serialize) -> Reply {
     let value = serde_json::to_value(value).map_err(|error| WorldError::Invalid(error.to_string()))?;
     Ok(Json(value))
 }
@@ -370,17 +370,6 @@ struct ServiceOutage {
 
 async fn outage(State(shared): App, Body(wanted): Body<ServiceOutage>) -> Json<Value> {
     shared.outage(wanted.service).send_replace(wanted.outage);
-    done()
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewMode {
-    mode: Mode,
-}
-
-async fn mode(State(shared): App, Body(new): Body<NewMode>) -> Json<Value> {
-    change(&shared, |world, _| world.mode = new.mode);
     done()
 }
 

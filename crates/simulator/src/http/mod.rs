@@ -1,12 +1,20 @@
 //! The sockets: a listener for each service on 127.0.0.1 over one world, the ticker that makes its blocks, and
 //! outages. Thin: everything that matters is decided in [`World`].
 
+mod account;
 mod auth;
+mod books;
+mod cancels;
 mod clob;
 mod connection;
 mod control;
+mod control_orders;
+mod cpu;
 mod data;
+mod edge;
 mod gamma;
+mod lookups;
+mod markets;
 mod orders;
 mod params;
 mod reads;

@@ -1,33 +1,52 @@
-//! `POST /order` with its faults, `DELETE /order`, and look-ups of orders and trades.
+//! `POST /order` and `POST /orders`, with their faults, holds and the two shapes of a refusal.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
     body::Bytes,
-    extract::{ConnectInfo, Path, Query, State},
-    http::{HeaderMap, StatusCode, Uri},
+    extract::{ConnectInfo, State},
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use domain::{Address, ConditionId, OrderId, TokenId};
-use serde::Deserialize;
+use domain::{Side, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Shared, auth::authenticate, connection::Connection, cut};
+use super::{
+    Shared,
+    auth::authenticate,
+    connection::Connection,
+    cut,
+    edge::{spend, with_tokens},
+};
 use crate::{
-    wire::{self, END_CURSOR, WireError},
+    config::GeoRefusal,
+    limits::MAX_ORDERS,
+    wire::{self, ParsedOrder, WireError},
     world::{
-        Refusal, World,
+        Mode, Refusal, World,
+        delays::Arrival,
+        endpoints::Group,
         faults::{Fault, FaultKind, FaultTarget},
-        lookup::TradeFilter,
         orders::{Placed, Submission},
+        rates::{Bucket, Spent},
+        registry::ApiKey,
     },
 };
 
-/// Rows per page of `/data/orders` and `/data/trades`.
-const PAGE: usize = 500;
 /// Bytes of a reply that get through when it is truncated: status line, headers, a piece of the body.
 const TRUNCATED_BODY: usize = 20;
+/// Refusal of a region. Text of the live venue.
+const RESTRICTED: &str = "Trading restricted in your region, please refer to available regions - https://docs.polymarket.com/developers/CLOB/geoblock";
+
+/// One order, or an array of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    One,
+    Batch,
+}
+
+type Request = (Arc<Shared>, Connection, HeaderMap, Bytes);
 
 pub(super) async fn post_order(
     State(shared): State<Arc<Shared>>,
@@ -35,28 +54,91 @@ pub(super) async fn post_order(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    post(Form::One, (shared, connection, headers, body)).await
+}
+
+pub(super) async fn post_orders(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(connection): ConnectInfo<Connection>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    post(Form::Batch, (shared, connection, headers, body)).await
+}
+
+/// Orders of one request whose sender is in order.
+struct Batch {
+    orders: Vec<Result<Submission, Refusal>>,
+    spent: Option<Spent>,
+}
+
+async fn post(form: Form, (shared, connection, headers, body): Request) -> Response {
     let fault = shared.with(|world, _| world.faults.take(FaultTarget::Order, |_| true));
     if let Some(kind) = fault.map(|fault| fault.kind).filter(|kind| kind.keeps_order_out()) {
         return refusal_of(kind).map_or_else(|| cut(&connection), IntoResponse::into_response);
     }
-    let submission = match prepare(&shared, &headers, &body) {
-        Ok(submission) => submission,
-        Err(refusal) => {
-            shared.with(|world, _| world.note_strange_post());
-            return refusal.into_response();
-        }
+    let batch = match prepare(&shared, form, &headers, &body) {
+        Ok(batch) => batch,
+        Err(reply) => return *reply,
     };
     if let Some(fault) = fault.filter(|fault| fault.kind == FaultKind::AcceptLate) {
         let delay = Duration::from_millis(fault.delay_ms);
-        shared.with(|world, now| world.defer(now.plus(delay), submission));
+        shared.with(|world, now| {
+            batch.orders.into_iter().flatten().for_each(|order| world.defer(now.plus(delay), order));
+        });
         shared.due_changed.notify_one();
         return cut(&connection);
     }
-    let reply = shared.with(|world, now| match world.place(now, &submission) {
-        Ok(placed) => Json(placed_json(world, &placed)).into_response(),
-        Err(refusal) => refusal.into_response(),
+    let arrivals: Vec<Arrival> = shared.with(|world, now| {
+        let arrive = |order| match order {
+            Ok(order) => world.arrive(now, &order),
+            Err(refusal) => Arrival::Answered(Err(refusal)),
+        };
+        batch.orders.into_iter().map(arrive).collect()
     });
-    answer(&shared, &connection, fault, reply).await
+    let Some(results) = answers(&shared, arrivals).await else { return cut(&connection) };
+    shared.due_changed.notify_one();
+    let reply = shared.with(|world, _| match form {
+        Form::One => results.into_iter().next().map_or_else(
+            || Refusal::bad("Invalid order payload").into_response(),
+            |result| match result {
+                Ok(placed) => Json(placed_json(world, &placed)).into_response(),
+                Err(refusal) => refusal.into_response(),
+            },
+        ),
+        Form::Batch => {
+            Json(results.iter().map(|result| result_json(world, result)).collect::<Vec<_>>()).into_response()
+        }
+    });
+    answer(&shared, &connection, fault, with_tokens(reply, batch.spent)).await
+}
+
+/// Waits for the answers to orders that the venue holds; `None` when it stops before.
+async fn answers(shared: &Shared, arrivals: Vec<Arrival>) -> Option<Vec<Result<Placed, Refusal>>> {
+    let mut results = Vec::with_capacity(arrivals.len());
+    for arrival in arrivals {
+        results.push(match arrival {
+            Arrival::Answered(result) => result,
+            Arrival::Held { ticket, until } => held(shared, ticket, until).await?,
+        });
+    }
+    Some(results)
+}
+
+async fn held(shared: &Shared, ticket: u64, until: Timestamp) -> Option<Result<Placed, Refusal>> {
+    shared.due_changed.notify_one();
+    let mut stopped = shared.stopped.clone();
+    loop {
+        let (now, answer) = shared.with(|world, now| (now, world.take_answer(ticket)));
+        if answer.is_some() || now >= until {
+            return answer;
+        }
+        tokio::select! {
+            () = shared.clock.0.sleep(until.since(now)) => {}
+            // An error means that the simulator was dropped.
+            _ = stopped.wait_for(|stop| *stop) => return None,
+        }
+    }
 }
 
 /// What becomes of the reply to an order that was processed.
@@ -93,16 +175,73 @@ fn refusal_of(kind: FaultKind) -> Option<Refusal> {
             Some(Refusal { retry_after: Some(1), ..Refusal::new(429, "Too Many Requests") })
         }
         FaultKind::TooEarly => Some(Refusal { retry_after: Some(5), ..Refusal::new(425, "Too Early") }),
+        FaultKind::VersionMismatch => Some(Refusal::bad("order_version_mismatch")),
         _ => None,
     }
 }
 
-fn prepare(shared: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Submission, Refusal> {
-    let key = authenticate(shared, headers, "POST", "/order", body)?;
-    let (post, fields, signature, expiration) = wire::parse_order(body).map_err(|error| match error {
-        WireError::Payload => Refusal::bad("Invalid order payload"),
-        WireError::Version => Refusal::bad("order_version_mismatch"),
+/// Checks everything about a request that its orders share, then who may send each of them.
+///
+/// # Errors
+/// The reply to a request that is refused as a whole.
+fn prepare(shared: &Shared, form: Form, headers: &HeaderMap, body: &[u8]) -> Result<Batch, Box<Response>> {
+    let whole = |refusal: Refusal| {
+        shared.with(|world, _| world.note_strange_post());
+        Box::new(refusal.into_response())
+    };
+    let path = if form == Form::One { "/order" } else { "/orders" };
+    shared.with(|world, _| region_allows_any(world)).map_err(whole)?;
+    let key = authenticate(shared, headers, "POST", path, body).map_err(whole)?;
+    let parsed = match form {
+        Form::One => wire::parse_order(body).map(|order| vec![order]),
+        Form::Batch => wire::parse_orders(body, MAX_ORDERS),
+    };
+    let parsed = parsed.map_err(|error| {
+        whole(Refusal::bad(match error {
+            WireError::Payload => "Invalid order payload".to_owned(),
+            WireError::Version => "order_version_mismatch".to_owned(),
+            WireError::TooMany(count) => {
+                format!("Too many orders in payload: {count}, max allowed: {MAX_ORDERS}")
+            }
+        }))
     })?;
+    let group = if form == Form::One { Group::PostOrder } else { Group::PostOrders };
+    let spent = spend(shared, key.address, (Bucket::Order, group), parsed.len())?;
+    if form == Form::Batch {
+        shared.with(|world, _| batch_is_open(world)).map_err(|refusal| Box::new(refusal.into_response()))?;
+    }
+    let one = |order| {
+        let result = submission(shared, &key, order);
+        if result.is_err() {
+            shared.with(|world, _| world.note_strange_post());
+        }
+        result
+    };
+    let mut orders: Vec<Result<Submission, Refusal>> = parsed.into_iter().map(one).collect();
+    if form == Form::One && orders.first().is_some_and(Result::is_err) {
+        let refusal = orders.pop().and_then(Result::err);
+        return Err(Box::new(with_tokens(
+            refusal.unwrap_or_else(|| Refusal::bad("Invalid order payload")).into_response(),
+            spent,
+        )));
+    }
+    Ok(Batch { orders, spent })
+}
+
+fn region_allows_any(world: &World) -> Result<(), Refusal> {
+    match world.knobs.geo.refuses {
+        GeoRefusal::All => Err(Refusal::new(403, RESTRICTED)),
+        GeoRefusal::None | GeoRefusal::Buys => Ok(()),
+    }
+}
+
+/// Modes that refuse a batch as a whole; post-only mode refuses its orders one by one.
+fn batch_is_open(world: &World) -> Result<(), Refusal> {
+    if world.mode == Mode::PostOnly { Ok(()) } else { world.check_mode(true) }
+}
+
+fn submission(shared: &Shared, key: &ApiKey, order: ParsedOrder) -> Result<Submission, Refusal> {
+    let (post, fields, signature, expiration) = order;
     if post.owner != key.key {
         return Err(Refusal::bad("the order owner has to be the owner of the API KEY"));
     }
@@ -110,6 +249,12 @@ fn prepare(shared: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Submissi
         return Err(Refusal::bad("Invalid order payload"));
     }
     let (exchange, owner, verify) = shared.with(|world, _| {
+        if fields.side == Side::Buy && world.knobs.geo.refuses == GeoRefusal::Buys {
+            return Err(Refusal::new(403, RESTRICTED));
+        }
+        if let Some(refuse) = &world.knobs.refuse_orders_with {
+            return Err(Refusal::new(refuse.status, refuse.error.clone()));
+        }
         let registry = world.registry();
         let market = registry.market_of(&fields.token);
         let market =
@@ -117,7 +262,7 @@ fn prepare(shared: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Submissi
         // A maker nobody registered has no key that could have signed for it.
         let wallet = registry.wallet(&fields.maker).ok_or_else(|| Refusal::bad("invalid signature"))?;
         wallet.allows(&fields, key.address)?;
-        Ok((market.exchange(), wallet.owner, world.knobs.verify_signatures))
+        Ok((market.exchange(), wallet.owner, world.verifies()))
     })?;
     if verify && !fields.is_signed_by(owner, exchange, &signature) {
         return Err(Refusal::bad("invalid signature"));
@@ -131,6 +276,20 @@ fn prepare(shared: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Submissi
         post_only: post.post_only,
         expiration,
     })
+}
+
+fn result_json(world: &World, result: &Result<Placed, Refusal>) -> Value {
+    match result {
+        Ok(placed) => placed_json(world, placed),
+        Err(refusal) => json!({
+            "success": refusal.code == Some("post_only_mode") || world.knobs.refused_in_batch_is_success,
+            "errorMsg": refusal.error,
+            "orderID": "",
+            "status": "",
+            "makingAmount": "",
+            "takingAmount": "",
+        }),
+    }
 }
 
 fn placed_json(world: &World, placed: &Placed) -> Value {
@@ -147,116 +306,4 @@ fn placed_json(world: &World, placed: &Placed) -> Value {
         "tradeIDs": trade.iter().map(|trade| trade.id.as_str()).collect::<Vec<_>>(),
         "transactionsHashes": hashes,
     })
-}
-
-#[derive(Deserialize)]
-struct Cancel {
-    #[serde(rename = "orderID")]
-    order: OrderId,
-}
-
-pub(super) async fn cancel_order(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Refusal> {
-    let key = authenticate(&shared, &headers, "DELETE", "/order", &body)?;
-    let cancel: Cancel = serde_json::from_slice(&body).map_err(|_| Refusal::bad("Invalid order payload"))?;
-    let id = cancel.order.to_string();
-    let reply = shared.with(|world, _| match world.cancel(cancel.order, &key.key) {
-        Ok(()) => json!({ "canceled": [id], "not_canceled": {} }),
-        Err(reason) => json!({ "canceled": [], "not_canceled": { id: reason } }),
-    });
-    Ok(Json(reply).into_response())
-}
-
-pub(super) async fn one_order(
-    State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let key = authenticate(&shared, &headers, "GET", uri.path(), b"")?;
-    let id: OrderId = id.parse().map_err(|_| Refusal::bad("Invalid orderID"))?;
-    let order = shared.with(|world, now| world.order_json(now, &key, id));
-    Ok(Json(order.ok_or_else(|| Refusal::new(404, "order not found"))?).into_response())
-}
-
-#[derive(Deserialize)]
-pub(super) struct OrdersQuery {
-    id: Option<OrderId>,
-    market: Option<String>,
-    asset_id: Option<String>,
-    #[serde(default)]
-    next_cursor: String,
-}
-
-pub(super) async fn orders(
-    State(shared): State<Arc<Shared>>,
-    Query(query): Query<OrdersQuery>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let key = authenticate(&shared, &headers, "GET", uri.path(), b"")?;
-    let mut rows = shared.with(|world, now| match query.id {
-        Some(id) => world.order_json(now, &key, id).into_iter().collect(),
-        None => world.open_orders_json(now, &key),
-    });
-    let passes = |row: &Value, field: &str, wanted: &Option<String>| {
-        wanted.as_deref().is_none_or(|wanted| row.get(field).and_then(Value::as_str) == Some(wanted))
-    };
-    rows.retain(|row| passes(row, "market", &query.market) && passes(row, "asset_id", &query.asset_id));
-    Ok(page(rows, &query.next_cursor))
-}
-
-#[derive(Deserialize)]
-pub(super) struct TradesQuery {
-    id: Option<String>,
-    taker: Option<Address>,
-    maker: Option<Address>,
-    maker_address: Option<Address>,
-    market: Option<ConditionId>,
-    asset_id: Option<TokenId>,
-    before: Option<i64>,
-    after: Option<i64>,
-    #[serde(default)]
-    next_cursor: String,
-}
-
-pub(super) async fn trades(
-    State(shared): State<Arc<Shared>>,
-    Query(query): Query<TradesQuery>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let key = authenticate(&shared, &headers, "GET", uri.path(), b"")?;
-    let filter = TradeFilter {
-        id: query.id,
-        taker: query.taker,
-        maker: query.maker.or(query.maker_address),
-        market: query.market,
-        asset: query.asset_id,
-        before: query.before,
-        after: query.after,
-    };
-    let rows = shared.with(|world, now| world.trades_json(now, &key, &filter));
-    Ok(page(rows, &query.next_cursor))
-}
-
-/// One page of rows, as the CLOB pages.
-fn page(rows: Vec<Value>, cursor: &str) -> Response {
-    let start = match wire::offset(cursor) {
-        Some(start) => start,
-        None if cursor == END_CURSOR => usize::MAX,
-        None => {
-            return (StatusCode::BAD_REQUEST, Json(json!({ "error": "invalid next_cursor" })))
-                .into_response();
-        }
-    };
-    let total = rows.len();
-    let data: Vec<Value> = rows.into_iter().skip(start).take(PAGE).collect();
-    let next = start.saturating_add(PAGE);
-    let next_cursor = if next < total { wire::cursor(next) } else { END_CURSOR.to_owned() };
-    Json(json!({ "limit": PAGE, "count": data.len(), "next_cursor": next_cursor, "data": data }))
-        .into_response()
 }

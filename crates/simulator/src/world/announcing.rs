@@ -67,6 +67,7 @@ impl OrderRecord {
     pub const fn status(&self) -> &'static str {
         use super::journal::{Ending, OrderState};
         match (self.state, self.ending) {
+            (OrderState::Delayed, _) => "DELAYED",
             (OrderState::Live, _) => "LIVE",
             (OrderState::Matched, _) => "MATCHED",
             (OrderState::Refused, _) => "INVALID",

@@ -5,7 +5,13 @@ use std::collections::BTreeMap;
 
 use domain::{Address, Side, Usd};
 
-use super::{Refusal, World, journal::OrderRecord, ledger::Asset, matching::Fill, orders::Submission};
+use super::{
+    Refusal, World,
+    journal::OrderRecord,
+    ledger::{Asset, Transfer},
+    matching::Fill,
+    orders::Submission,
+};
 use crate::contracts::HOUSE;
 
 /// What the wallets of resting orders still have while a match is planned.
@@ -35,17 +41,77 @@ impl World {
         Purse { world: self, spent: BTreeMap::new() }
     }
 
+    /// The balance as the venue sees it: while its balances lag, without what came or went unnoticed.
+    #[must_use]
+    pub fn seen_balance(&self, wallet: Address, asset: Asset) -> i64 {
+        let unseen = self.unseen.get(&(wallet, asset)).copied().unwrap_or(0);
+        self.ledger.balance(wallet, asset).saturating_sub(unseen)
+    }
+
+    /// Whether the exchanges may move a wallet's assets, as the venue sees it.
+    #[must_use]
+    pub fn seen_approval(&self, wallet: Address) -> bool {
+        let known = self.registry.wallet(&wallet).is_some_and(|wallet| wallet.approved);
+        self.unseen_approvals.get(&wallet).copied().unwrap_or(known)
+    }
+
+    /// Notes what a wallet allows the exchanges, which the venue may learn only later; `false` if there is no
+    /// such wallet.
+    pub(super) fn set_approved(&mut self, wallet: Address, approved: bool) -> bool {
+        let Some(known) = self.registry.wallet_mut(&wallet) else { return false };
+        let before = std::mem::replace(&mut known.approved, approved);
+        if self.knobs.balances_lag {
+            self.unseen_approvals.entry(wallet).or_insert(before);
+        }
+        true
+    }
+
+    /// Makes the venue look at a wallet's balance and approval again.
+    pub fn refresh_balance(&mut self, wallet: Address, asset: Asset) {
+        self.unseen.remove(&(wallet, asset));
+        self.unseen_approvals.remove(&wallet);
+    }
+
+    /// Notes movements that the venue does not notice by itself while its balances lag.
+    pub(super) fn overlook(&mut self, transfers: &[Transfer]) {
+        if !self.knobs.balances_lag {
+            return;
+        }
+        for moved in transfers {
+            for (wallet, amount) in [(moved.to, moved.amount), (moved.from, moved.amount.saturating_neg())] {
+                let unseen = self.unseen.entry((wallet, moved.asset)).or_default();
+                *unseen = unseen.saturating_add(amount);
+            }
+        }
+    }
+
+    /// What was bought or earned in matches that are in no block yet.
+    fn unmined(&self, wallet: Address, asset: Asset) -> i64 {
+        if !self.knobs.unmined_is_locked {
+            return 0;
+        }
+        let matches = self.chain.pending.iter().filter(|tx| tx.trade.is_some());
+        let moved = matches.flat_map(|tx| &tx.transfers);
+        moved.filter(|moved| moved.to == wallet && moved.asset == asset).map(|moved| moved.amount).sum()
+    }
+
     /// What a wallet can spend: its balance less what open orders hold back; nothing without approval.
     #[must_use]
     pub fn available(&self, wallet: Address, asset: Asset) -> i64 {
         if !self.is_approved(wallet) {
             return 0;
         }
-        self.ledger.balance(wallet, asset).saturating_sub(self.held_back(wallet, asset)).max(0)
+        self.spendable(wallet, asset).saturating_sub(self.held_back(wallet, asset)).max(0)
+    }
+
+    /// Money that went away unnoticed is not there, money that came unnoticed does not count.
+    fn spendable(&self, wallet: Address, asset: Asset) -> i64 {
+        let balance = self.ledger.balance(wallet, asset).min(self.seen_balance(wallet, asset));
+        balance.saturating_sub(self.unmined(wallet, asset))
     }
 
     fn is_approved(&self, wallet: Address) -> bool {
-        self.registry.wallet(&wallet).is_some_and(|wallet| wallet.approved)
+        self.seen_approval(wallet) && self.registry.wallet(&wallet).is_some_and(|wallet| wallet.approved)
     }
 
     fn held_back(&self, wallet: Address, asset: Asset) -> i64 {
@@ -68,7 +134,7 @@ impl World {
         if self.available(wallet, asset) >= needed {
             return Ok(());
         }
-        let balance = self.ledger.balance(wallet, asset);
+        let balance = self.spendable(wallet, asset);
         let active = self.held_back(wallet, asset);
         Err(Refusal::bad(if active > 0 {
             format!(

@@ -13,6 +13,9 @@ use crate::{limits::EXPIRES_EARLIER, wire::OrderType};
 /// Why an order is in `not_canceled`. Text of the live venue.
 pub const NOT_FOUND: &str = "order can't be found - already canceled or matched";
 
+/// The same for an order that is matched later. No text is documented for this.
+pub const DELAYED: &str = "order is delayed and can't be canceled";
+
 /// What became of a request to cancel: ids, and ids with reasons.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Canceled {
@@ -29,8 +32,10 @@ impl World {
     /// The reason for `not_canceled`.
     pub fn cancel(&mut self, id: OrderId, owner: &str) -> Result<(), &'static str> {
         let record = self.journal.orders.get(&id).filter(|record| record.owner == owner).ok_or(NOT_FOUND)?;
-        if record.state != OrderState::Live {
-            return Err(NOT_FOUND);
+        match record.state {
+            OrderState::Live => {}
+            OrderState::Delayed => return Err(DELAYED),
+            _ => return Err(NOT_FOUND),
         }
         self.end_order(id, Ending::Canceled);
         Ok(())
@@ -51,7 +56,8 @@ impl World {
         canceled
     }
 
-    /// Cancels everything of `owner` that rests, of one market or token if named.
+    /// Cancels everything of `owner` that rests, of one market or token if named. What is delayed is named and
+    /// stays.
     pub fn cancel_open(
         &mut self,
         owner: &str,

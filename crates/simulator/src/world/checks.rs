@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use domain::Timestamp;
+use domain::{Side, Timestamp, Usd};
 
 use super::{
     Mode, Refusal, World,
     journal::{OrderState, PostOutcome},
+    matching::Fill,
     orders::{Judged, Submission, killed_text},
     registry::{Market, MarketState},
 };
@@ -14,13 +15,16 @@ use crate::{config::DuplicateMemory, limits::MIN_EXPIRATION_AHEAD, wire::OrderTy
 
 impl World {
     /// Whether the venue takes this kind of order at all now.
-    pub(super) fn check_mode(&self, post_only: bool) -> Result<(), Refusal> {
+    ///
+    /// # Errors
+    /// 503 or 425 with the text of the mode.
+    pub fn check_mode(&self, post_only: bool) -> Result<(), Refusal> {
         match self.mode {
             Mode::Normal => Ok(()),
             Mode::PostOnly if post_only => Ok(()),
             Mode::PostOnly => Err(Refusal {
                 code: Some("post_only_mode"),
-                retry_after: Some(60),
+                retry_after: Some(self.mode_left().unwrap_or(60)),
                 ..Refusal::new(503, "post-only mode: only post-only orders and cancels are allowed")
             }),
             Mode::CancelOnly => Err(Refusal::new(
@@ -40,7 +44,10 @@ impl World {
             Mode::Disabled => {
                 Err(Refusal::new(503, "Trading is currently disabled. Check polymarket.com for updates"))
             }
-            Mode::Restarting => Err(Refusal { retry_after: Some(5), ..Refusal::new(425, "Too Early") }),
+            Mode::Restarting => Err(Refusal {
+                retry_after: Some(self.mode_left().unwrap_or(5)),
+                ..Refusal::new(425, "Too Early")
+            }),
             Mode::Normal | Mode::PostOnly | Mode::CancelOnly => Ok(()),
         }
     }
@@ -54,7 +61,7 @@ impl World {
             DuplicateMemory::WhileLive => false,
             DuplicateMemory::Millis(millis) => now.since(since) < Duration::from_millis(millis),
         };
-        if remembered || record.state == OrderState::Live {
+        if remembered || matches!(record.state, OrderState::Live | OrderState::Delayed) {
             let refusal = Refusal::bad(format!("order {} is invalid. Duplicated.", order.id));
             return Err((PostOutcome::Duplicate, refusal));
         }
@@ -77,6 +84,16 @@ impl World {
             _ => order.expiration == 0,
         };
         if good { Ok(()) } else { Err(Refusal::bad("invalid expiration")) }
+    }
+
+    /// The least that a buy which takes at once must spend. Reported of the live venue, not documented.
+    pub(super) fn check_notional(&self, order: &Submission, fills: &[Fill]) -> Result<(), Refusal> {
+        let Some(least) = self.knobs.min_marketable_buy else { return Ok(()) };
+        let spent = Usd(order.fields.maker_amount);
+        if order.fields.side == Side::Sell || fills.is_empty() || spent >= least {
+            return Ok(());
+        }
+        Err(Refusal::bad(format!("invalid amount for a marketable BUY order (${spent}), min size: ${least}")))
     }
 
     pub(super) fn open_market(&self, order: &Submission) -> Result<&Market, Refusal> {

@@ -19,7 +19,7 @@ use super::{
     ledger::{Asset, Transfer},
     logs::{self, Leg},
     match_tx::Exchanged,
-    registry::{ApiKey, MarketSpec, MarketState, Profile, Wallet, are_payouts},
+    registry::{MarketSpec, MarketState, Profile, Terms, Wallet, are_payouts},
 };
 use crate::{
     contracts::{FEE_RECEIVER, HOUSE, NOBODY},
@@ -120,11 +120,6 @@ impl World {
         }
     }
 
-    /// Makes the API key of (signer, nonce); `None` if it was made before.
-    pub fn create_key(&mut self, address: Address, nonce: u64) -> Option<ApiKey> {
-        self.registry.create_key(self.seed, address, nonce).cloned()
-    }
-
     /// Counts a post that was no order of a known signer.
     pub fn note_strange_post(&mut self) {
         self.journal.strange_posts = self.journal.strange_posts.saturating_add(1);
@@ -135,8 +130,9 @@ impl World {
     /// # Errors
     /// [`WorldError::UnknownWallet`].
     pub fn approve(&mut self, wallet: Address, approved: bool) -> Result<(), WorldError> {
-        let known = self.registry.wallet_mut(&wallet).ok_or(WorldError::UnknownWallet(wallet))?;
-        known.approved = approved;
+        if !self.set_approved(wallet, approved) {
+            return Err(WorldError::UnknownWallet(wallet));
+        }
         self.trust(wallet, approved);
         Ok(())
     }
@@ -185,6 +181,15 @@ impl World {
         Ok(())
     }
 
+    /// Says what is special about a market's orders.
+    ///
+    /// # Errors
+    /// [`WorldError`].
+    pub fn set_terms(&mut self, condition: &ConditionId, terms: Terms) -> Result<(), WorldError> {
+        self.registry.market_mut(condition)?.terms = terms;
+        Ok(())
+    }
+
     /// Opens, pauses or closes a market. A closed one has no book.
     ///
     /// # Errors
@@ -227,7 +232,7 @@ impl World {
     pub fn set_levels(&mut self, levels: &Levels) -> Result<(), WorldError> {
         let token = levels.token;
         let market = self.registry.market_of(&token).ok_or(WorldError::UnknownToken(token))?;
-        let tick = market.tick;
+        let (tick, complements) = (market.tick, market.terms.house_complements);
         let off_grid = levels
             .bids
             .iter()
@@ -253,7 +258,7 @@ impl World {
             for level in wanted {
                 self.arrivals = self.arrivals.saturating_add(1);
                 let order = OrderId(derive(seed, &[b"house order", &token.0, &self.arrivals.to_be_bytes()]));
-                let resting = Resting { order, maker: HOUSE, shares: level.shares, complements: false };
+                let resting = Resting { order, maker: HOUSE, shares: level.shares, complements };
                 book.rest(side, level.price, self.arrivals, resting);
             }
         }
@@ -277,6 +282,9 @@ impl World {
         let mut changes: BTreeMap<(Address, Asset), i64> = BTreeMap::new();
         for (index, fill) in trade.fills.iter().enumerate() {
             self.add_foreign_fill(&mut tx, fill, index, &mut changes)?;
+        }
+        for fill in &trade.fills {
+            self.prices.note(fill.token, fill.price, self.now);
         }
         self.submit(tx);
         Ok(())

@@ -49,6 +49,8 @@ pub enum FaultKind {
     /// Order: status 425.
     #[serde(rename = "425")]
     TooEarly,
+    /// Order: status 400 `order_version_mismatch`, not processed.
+    VersionMismatch,
     /// Order, and services that are read: processed, the reply breaks off in the middle.
     TruncateReply,
     /// Order: the connection is closed and the order processed `delay_ms` later.
@@ -112,6 +114,7 @@ impl FaultKind {
                 | Self::TimedOutText
                 | Self::TooManyRequests
                 | Self::TooEarly
+                | Self::VersionMismatch
         )
     }
 }

@@ -1,9 +1,13 @@
 //! The taker fee. Source: docs.polymarket.com/trading/fees, general form of the official clients;
 //! rounding observed on-chain (see the test).
 
-use domain::{Price, Shares, Usd, money::ONE};
+use domain::{
+    Price, Shares, Usd,
+    money::{ONE, Rounding},
+};
 use serde::{Deserialize, Serialize};
 
+use super::{World, matching::Fill, orders::Submission};
 use crate::wire::decimal;
 
 /// Five decimals of a dollar, in millionths: the fee's smallest step.
@@ -41,6 +45,39 @@ impl FeeSchedule {
         let rate = i128::from(self.rate.0) * factor;
         let micros = i128::from(shares.0).checked_mul(rate).map_or(i128::MAX, |value| value / one / SQUARE);
         Usd(i64::try_from(micros / FEE_STEP * FEE_STEP).unwrap_or(i64::MAX))
+    }
+}
+
+/// Basis points of a dollar.
+const BPS: i64 = 10_000;
+
+/// What a taker pays for a match.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TakerFee {
+    /// To the venue.
+    pub venue: Usd,
+    /// To the builder that the order names.
+    pub builder: Usd,
+}
+
+impl TakerFee {
+    /// Both together.
+    #[must_use]
+    pub const fn total(&self) -> Usd {
+        Usd(self.venue.0.saturating_add(self.builder.0))
+    }
+}
+
+impl World {
+    /// What a taker pays for these fills.
+    pub(super) fn taker_fee(&self, order: &Submission, fills: &[Fill]) -> TakerFee {
+        let market = self.registry.market_of(&order.fields.token);
+        let schedule = market.map_or_else(FeeSchedule::default, |market| market.spec.fee);
+        let venue = fills.iter().map(|fill| schedule.fee(fill.shares, fill.price)).sum();
+        let bps = self.registry.builder(&order.fields.builder).map_or(0, |fees| i64::from(fees.taker_bps));
+        let dollars: Usd = fills.iter().map(|fill| fill.usd).sum();
+        let builder = dollars.times(bps, BPS, Rounding::Down).unwrap_or_default();
+        TakerFee { venue, builder }
     }
 }
 

@@ -15,6 +15,8 @@ use crate::{contracts::Exchange, signing::SignedFields, wire::OrderType};
 pub enum OrderState {
     /// Never reached the book.
     Refused,
+    /// Takes, and is matched later.
+    Delayed,
     /// Rests on the book.
     Live,
     /// Filled, or filled as far as it will be.
@@ -37,6 +39,8 @@ pub enum Ending {
     Expired,
     /// Its wallet can no longer pay.
     NotEnoughBalance,
+    /// The venue rejected it after a delay.
+    Rejected,
     /// Its market is resolved.
     MarketResolved,
     /// Its market was closed.
@@ -56,6 +60,7 @@ impl Ending {
                  FAK orders are partially filled or killed if no match is found."
             }
             (Self::Canceled, _) => "CANCELED",
+            (Self::Rejected, _) => "INVALID",
             (Self::Expired, _) => "CANCELED_EXPIRED_ORDER",
             (Self::NotEnoughBalance, _) => "CANCELED_NOT_ENOUGH_BALANCE",
             (Self::MarketResolved, _) => "CANCELED_MARKET_RESOLVED",
@@ -247,8 +252,10 @@ pub struct Trade {
     pub shares: Shares,
     /// Dollars, without the fee.
     pub usd: Usd,
-    /// Taker's fee.
+    /// Taker's fee, with what the builder gets.
     pub fee: Usd,
+    /// What the builder gets of it.
+    pub builder_fee: Usd,
     /// Makers.
     pub makers: Vec<MakerPart>,
     /// Status.
@@ -335,6 +342,12 @@ impl Journal {
                 self.live.remove(owner);
             }
         }
+    }
+
+    /// Whether an API key has resting orders.
+    #[must_use]
+    pub fn has_live(&self, owner: &str) -> bool {
+        self.live_of(owner).any(|(_, record)| record.state == OrderState::Live)
     }
 
     /// Resting orders of an API key.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     World,
-    journal::{OrderRecord, OrderState, Trade},
+    journal::{Ending, OrderRecord, OrderState, Trade, TradeStatus},
     registry::ApiKey,
 };
 
@@ -50,17 +50,20 @@ impl World {
 
     fn is_visible(&self, now: Timestamp, record: &OrderRecord) -> bool {
         let Some(since) = record.known_since else { return false };
-        let hidden = self.knobs.lookup_hides_finished && record.state != OrderState::Live;
+        let hidden = self.knobs.lookup_hides_finished
+            && !matches!(record.state, OrderState::Live | OrderState::Delayed);
         !hidden && since.plus(self.knobs.lookup_lag()) <= now
     }
 
     fn record_json(&self, id: OrderId, record: &OrderRecord) -> Value {
         let market = self.registry.market_of(&record.fields.token);
-        let status = match record.state {
-            OrderState::Live => "LIVE",
-            OrderState::Matched => "MATCHED",
-            OrderState::Canceled | OrderState::Killed => "CANCELED",
-            OrderState::Refused => "INVALID",
+        let status = match (record.state, record.ending) {
+            (OrderState::Delayed, _) => "DELAYED",
+            (OrderState::Live, _) => "LIVE",
+            (OrderState::Matched, _) => "MATCHED",
+            (_, Some(Ending::MarketResolved)) => "CANCELED_MARKET_RESOLVED",
+            (OrderState::Canceled | OrderState::Killed, _) => "CANCELED",
+            (OrderState::Refused, _) => "INVALID",
         };
         let trades: Vec<&str> = record
             .trades
@@ -91,8 +94,19 @@ impl World {
         if self.knobs.prefixed_statuses { format!("{kind}_STATUS_{status}") } else { status.to_owned() }
     }
 
+    fn trade_status(&self, trade: &Trade) -> &'static str {
+        match (trade.status, self.knobs.shows_not_broadcasted) {
+            (TradeStatus::Matched, true) => "MATCHED_NOT_BROADCASTED",
+            (status, _) => status.name(),
+        }
+    }
+
     fn size_text(&self, micros: i64) -> String {
-        if self.knobs.prefixed_statuses { micros.to_string() } else { domain::Shares(micros).to_string() }
+        if self.knobs.prefixed_statuses || self.knobs.fixed_sizes {
+            micros.to_string()
+        } else {
+            domain::Shares(micros).to_string()
+        }
     }
 
     /// Trades of this key's wallets that pass the filter, newest first.
@@ -160,7 +174,7 @@ impl World {
             "size": trade.shares.to_string(),
             "fee_rate_bps": bps,
             "price": price.to_string(),
-            "status": self.status_text("TRADE", trade.status.name()),
+            "status": self.status_text("TRADE", self.trade_status(trade)),
             "match_time": trade.matched_at.seconds().to_string(),
             "last_update": trade.updated_at.seconds().to_string(),
             "outcome": outcome,
@@ -171,5 +185,88 @@ impl World {
             "transaction_hash": trade.tx.map_or_else(String::new, |hash| hash.to_string()),
             "trader_side": if is_taker { "TAKER" } else { "MAKER" },
         })
+    }
+
+    /// Trades whose taker named this builder and that pass the filter, newest first.
+    #[must_use]
+    pub fn builder_trades_json(&self, code: domain::Hash, filter: &TradeFilter) -> Vec<Value> {
+        let named = |trade: &&Trade| {
+            self.journal.orders.get(&trade.taker_order).is_some_and(|record| record.fields.builder == code.0)
+        };
+        let trades = self.journal.trades.iter().rev().filter(named);
+        trades
+            .filter(|trade| self.passes(trade, filter))
+            .map(|trade| self.builder_trade_json(trade, code))
+            .collect()
+    }
+
+    fn builder_trade_json(&self, trade: &Trade, code: domain::Hash) -> Value {
+        let market = self.registry.market_of(&trade.token);
+        let price = Price::of(trade.usd, trade.shares, Rounding::Down).unwrap_or_default();
+        let venue_fee = trade.fee.less(trade.builder_fee).to_string();
+        json!({
+            "id": trade.id,
+            "tradeType": "TAKER",
+            "takerOrderHash": trade.taker_order,
+            "builder": code,
+            "builderCode": code,
+            "market": market.map_or_else(String::new, |market| market.spec.condition.to_string()),
+            "assetId": trade.token,
+            "side": trade.side.to_string(),
+            "size": trade.shares.to_string(),
+            "sizeUsdc": trade.usd.to_string(),
+            "price": price.to_string(),
+            "status": self.status_text("TRADE", self.trade_status(trade)),
+            "outcome": market.map_or("", |market| market.outcome(&trade.token)),
+            "outcomeIndex": market.map_or(0, |market| market.outcome_index(&trade.token)),
+            "owner": trade.owner,
+            "maker": trade.taker,
+            "transactionHash": trade.tx.map_or_else(String::new, |hash| hash.to_string()),
+            "matchTime": trade.matched_at.seconds().to_string(),
+            "bucketIndex": 0,
+            "fee": venue_fee,
+            "feeUsdc": venue_fee,
+            "builderFee": trade.builder_fee.to_string(),
+            "err_msg": null,
+            "createdAt": null,
+            "updatedAt": null,
+        })
+    }
+
+    /// The newest trades of a market, as its page shows them.
+    #[must_use]
+    pub fn live_activity_json(&self, condition: &ConditionId, most: usize) -> Vec<Value> {
+        let Some(market) = self.registry.market(condition) else { return Vec::new() };
+        let of_market = |trade: &&Trade| market.spec.tokens.contains(&trade.token);
+        let trades = self.journal.trades.iter().rev().filter(of_market).take(most);
+        let row = |trade: &Trade| {
+            let price = Price::of(trade.usd, trade.shares, Rounding::Down).unwrap_or_default();
+            json!({
+                "event_type": "trade",
+                "market": {
+                    "condition_id": condition,
+                    "asset_id": trade.token,
+                    "question": market.spec.title,
+                    "icon": "",
+                    "slug": market.spec.slug,
+                },
+                "user": {
+                    "address": trade.taker,
+                    "username": "",
+                    "profile_picture": "",
+                    "optimized_profile_picture": "",
+                    "pseudonym": "",
+                },
+                "side": trade.side.to_string(),
+                "size": trade.shares.to_string(),
+                "fee_rate_bps": (market.spec.fee.rate.0 / 100).to_string(),
+                "price": price.to_string(),
+                "outcome": market.outcome(&trade.token),
+                "outcome_index": market.outcome_index(&trade.token),
+                "transaction_hash": trade.tx.map_or_else(String::new, |hash| hash.to_string()),
+                "timestamp": trade.matched_at.seconds().to_string(),
+            })
+        };
+        trades.map(row).collect()
     }
 }

@@ -6,12 +6,16 @@ use super::{
     World,
     chain::Tx,
     data::{Row, RowKind},
+    fees::TakerFee,
     ledger::{Asset, Transfer},
     logs::{self, Leg},
     matching::{Fill, Meeting},
     orders::{Submission, totals},
 };
-use crate::contracts::{FEE_RECEIVER, NOBODY};
+use crate::{
+    config::Profile,
+    contracts::{FEE_RECEIVER, NOBODY},
+};
 
 /// Two parties and what they exchange.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +67,7 @@ fn movements(fill: &Fill, token: TokenId, taker_side: Side, taker: Address) -> V
 
 impl World {
     /// The transaction of a match.
-    pub(super) fn match_tx(&self, order: &Submission, fills: &[Fill], fee: Usd, hash: TxHash) -> Tx {
+    pub(super) fn match_tx(&self, order: &Submission, fills: &[Fill], fee: TakerFee, hash: TxHash) -> Tx {
         let fields = order.fields;
         let mut transfers = Vec::with_capacity(2 * fills.len() + 1);
         let mut legs = Vec::with_capacity(fills.len());
@@ -81,9 +85,15 @@ impl World {
             row(fill.maker, fill.token, fill.side, false, fill.shares, fill.maker_usd);
         }
         let (usd, shares) = totals(fills);
-        if fee.is_positive() {
-            let asset = Asset::Collateral;
-            transfers.push(Transfer { asset, from: fields.maker, to: FEE_RECEIVER, amount: fee.0 });
+        if self.profile == Profile::Stub {
+            transfers.extend(self.lacking(fields.maker, fields.maker_asset(), usd, shares));
+        }
+        let builder = self.registry.builder(&fields.builder).map(|fees| fees.receiver);
+        for (to, fee) in [(Some(FEE_RECEIVER), fee.venue), (builder, fee.builder)] {
+            if let Some(to) = to.filter(|_| fee.is_positive()) {
+                let asset = Asset::Collateral;
+                transfers.push(Transfer { asset, from: fields.maker, to, amount: fee.0 });
+            }
         }
         row(fields.maker, fields.token, fields.side, true, shares, usd);
         let taker = Leg {
@@ -93,12 +103,19 @@ impl World {
             token: fields.token,
             usd: usd.0,
             shares: shares.0,
-            fee: fee.0,
+            fee: fee.total().0,
             builder: fields.builder,
             metadata: fields.metadata,
         };
         let logs = logs::settlement(order.exchange, &taker, &legs);
         Tx { transfers, logs, rows, ..Tx::new(hash) }
+    }
+
+    /// What the stub gives a wallet that could not pay.
+    fn lacking(&self, wallet: Address, asset: Asset, usd: Usd, shares: Shares) -> Option<Transfer> {
+        let needed = if asset == Asset::Collateral { usd.0 } else { shares.0 };
+        let amount = needed.saturating_sub(self.ledger.balance(wallet, asset));
+        (amount > 0).then_some(Transfer { asset, from: NOBODY, to: wallet, amount })
     }
 
     fn leg(&self, fill: &Fill) -> Leg {

@@ -7,7 +7,12 @@
 
 use domain::{Address, OrderId, Price, Shares, Side, TokenId, Usd, money::Rounding};
 
-use super::book::{Book, Place, Resting, opposite, price_of, sign};
+use super::{
+    book::{Book, Place, Resting, opposite, price_of, sign},
+    orders::Submission,
+    rules::Checked,
+};
+use crate::contracts::HOUSE;
 
 /// What a taker order may use up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +86,23 @@ impl Fill {
         if self.meeting == Meeting::Trade { self.price } else { self.price.complement() }
     }
 
+    /// All of an order at its limit price against the house, which has it without an order.
+    pub(super) fn from_house(order: &Submission, checked: &Checked) -> Self {
+        let side = opposite(order.fields.side);
+        Self {
+            order: OrderId([0; 32]),
+            maker: HOUSE,
+            token: order.fields.token,
+            side,
+            price: checked.limit,
+            shares: checked.shares,
+            usd: checked.usd,
+            maker_usd: checked.usd,
+            meeting: Meeting::Trade,
+            place: (sign(side, checked.limit), 0),
+        }
+    }
+
     /// Takes it off the book it rests on.
     pub fn apply(&self, book: &mut Book) {
         book.take(self.side, self.place, self.shares);
@@ -123,8 +145,7 @@ impl Depth<'_> {
             if sign(opposite(side), candidate.price) > sign(opposite(side), limit) {
                 break;
             }
-            let Some((shares, usd)) = one_fill(side, candidate.price, candidate.resting.shares, &mut budget)
-            else {
+            let Some((shares, usd)) = one_fill(side, &candidate, &mut budget) else {
                 break;
             };
             let fill = self.fill(side, &candidate, shares, usd);
@@ -192,14 +213,18 @@ fn merge<T, K: Ord>(
 /// A buy of dollars ends with its last dollar: the shares are rounded up to a millionth, as settlements
 /// on Polygon show ($5 at 0.66 bought 7.575758). Everything else is rounded for the resting order, but never
 /// past the taker's last dollar.
-fn one_fill(side: Side, price: Price, open: Shares, budget: &mut Budget) -> Option<(Shares, Usd)> {
+fn one_fill(side: Side, candidate: &Candidate<'_>, budget: &mut Budget) -> Option<(Shares, Usd)> {
+    let Candidate { price, own, .. } = *candidate;
+    let open = candidate.resting.shares;
     let rounding = if side == Side::Buy { Rounding::Up } else { Rounding::Down };
     let wanted = open.min(budget.shares);
     let whole = price.cost(wanted, rounding).ok()?;
     let (shares, usd) = if side == Side::Sell || budget.usd >= whole {
         (wanted, whole)
     } else {
-        let affordable = price.shares_for(budget.usd, Rounding::Up).ok()?;
+        // A pair that is minted must not cost its maker more than a dollar less the taker's price.
+        let rounding = if own { Rounding::Up } else { Rounding::Down };
+        let affordable = price.shares_for(budget.usd, rounding).ok()?;
         (affordable.min(wanted), budget.usd)
     };
     if side == Side::Buy {

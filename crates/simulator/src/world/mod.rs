@@ -1,28 +1,35 @@
 //! The deterministic core: one plain struct with the whole venue and chain. No async, no IO, no clock;
 //! every method takes `now`. The same seed and the same calls give the same answers.
 
+mod accounts;
 mod announcing;
 mod balances;
 pub mod book;
 pub mod calls;
-mod cancels;
+pub mod cancels;
 pub mod chain;
 mod checks;
 pub mod contract_state;
 pub mod control;
 pub mod data;
+pub mod delays;
+pub mod endpoints;
 pub mod events;
 pub mod faults;
 pub mod fees;
+mod heartbeats;
 pub mod journal;
 pub mod ledger;
 pub mod logs;
 pub mod lookup;
 mod match_tx;
 pub mod matching;
+mod modes;
 pub mod orders;
 pub mod portfolio;
 mod position_logs;
+pub mod prices;
+pub mod rates;
 pub mod redemption_logs;
 pub mod registry;
 pub mod relay;
@@ -57,15 +64,19 @@ use self::{
     book::Book,
     chain::Chain,
     data::DataIndex,
+    delays::Later,
     events::EventLog,
     faults::Faults,
+    heartbeats::Heartbeats,
     journal::Journal,
     ledger::{Asset, Ledger},
-    orders::Submission,
+    orders::Placed,
+    prices::PriceHistory,
+    rates::Traffic,
     registry::Registry,
     relay::Relayer,
 };
-use crate::config::{Knobs, SimulatorConfig};
+use crate::config::{Knobs, Profile, SimulatorConfig};
 
 /// A request the venue refuses, as it goes over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,8 +145,10 @@ pub enum Mode {
 /// What time brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
+    Mode,
     Late,
     Expiry,
+    Sweep,
     Block,
 }
 
@@ -151,6 +164,7 @@ pub struct World {
     pub knobs: Knobs,
     /// What is accepted.
     pub mode: Mode,
+    mode_until: Option<Timestamp>,
     /// Faults waiting to happen.
     pub faults: Faults,
     rng: ChaCha8Rng,
@@ -163,7 +177,17 @@ pub struct World {
     stalled_head: Option<u64>,
     data: DataIndex,
     journal: Journal,
-    late: BTreeMap<(Timestamp, u64), Submission>,
+    late: BTreeMap<(Timestamp, u64), Later>,
+    answers: BTreeMap<u64, Result<Placed, Refusal>>,
+    heartbeats: Heartbeats,
+    /// What moved without the venue noticing yet, while its balances lag.
+    unseen: BTreeMap<(Address, Asset), i64>,
+    /// Approvals as the venue still sees them, while its balances lag.
+    unseen_approvals: BTreeMap<Address, bool>,
+    prices: PriceHistory,
+    /// Requests and limits.
+    pub traffic: Traffic,
+    profile: Profile,
     expiries: BTreeSet<(Timestamp, OrderId)>,
     arrivals: u64,
     events: EventLog,
@@ -184,6 +208,7 @@ impl World {
             next_block_at: now.plus(interval.unwrap_or_default()),
             knobs: config.knobs.clone(),
             mode: Mode::Normal,
+            mode_until: None,
             faults: Faults::default(),
             rng: ChaCha8Rng::seed_from_u64(config.seed),
             registry: Registry::default(),
@@ -196,6 +221,13 @@ impl World {
             data: DataIndex::default(),
             journal: Journal::default(),
             late: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            heartbeats: Heartbeats::default(),
+            unseen: BTreeMap::new(),
+            unseen_approvals: BTreeMap::new(),
+            prices: PriceHistory::default(),
+            traffic: Traffic::default(),
+            profile: config.profile,
             expiries: BTreeSet::new(),
             arrivals: 0,
             events: EventLog::default(),
@@ -222,6 +254,12 @@ impl World {
         &self.data
     }
 
+    /// Prices at which tokens traded.
+    #[must_use]
+    pub const fn prices(&self) -> &PriceHistory {
+        &self.prices
+    }
+
     /// Orders, posts and trades.
     #[must_use]
     pub const fn journal(&self) -> &Journal {
@@ -234,18 +272,19 @@ impl World {
         self.ledger.balance(wallet, asset)
     }
 
-    /// Does what time brings: blocks, late orders and expirations, in the order they are due.
+    /// Does what time brings: blocks, late orders, expirations, sweeps, ends of modes, in the order they are due.
     pub fn tick(&mut self, now: Timestamp) {
         while let Some((due, what)) = self.next_step().filter(|(due, _)| *due <= now) {
             self.now = due;
             match what {
                 Due::Late => {
-                    if let Some((_, submission)) = self.late.pop_first() {
-                        // Nobody waits for the answer; the journal keeps it.
-                        let _ = self.place(due, &submission);
+                    if let Some(((_, number), what)) = self.late.pop_first() {
+                        self.do_later(due, number, what);
                     }
                 }
+                Due::Mode => self.end_mode(due),
                 Due::Expiry => self.expire(due),
+                Due::Sweep => self.sweep(due),
                 Due::Block => {
                     self.mine(due);
                     self.next_block_at = self.next_block_at.plus(self.interval.unwrap_or_default());
@@ -266,19 +305,21 @@ impl World {
         let late = self.late.first_key_value().map(|((due, _), _)| (*due, Due::Late));
         let expiry = self.expiries.first().map(|(due, _)| (*due, Due::Expiry));
         let block = self.interval.map(|_| (self.next_block_at, Due::Block));
-        [late, expiry, block].into_iter().flatten().min()
+        let mode = self.mode_ends().map(|due| (due, Due::Mode));
+        let sweep = self.next_sweep().map(|due| (due, Due::Sweep));
+        [mode, late, expiry, sweep, block].into_iter().flatten().min()
     }
 
-    /// Orders that the venue will process later.
+    /// Whether it is only a stub of a venue.
     #[must_use]
-    pub fn late_orders(&self) -> usize {
-        self.late.len()
+    pub fn is_stub(&self) -> bool {
+        self.profile == Profile::Stub
     }
 
-    /// Keeps an order that the venue will process later.
-    pub fn defer(&mut self, due: Timestamp, submission: Submission) {
-        self.arrivals = self.arrivals.saturating_add(1);
-        self.late.insert((due, self.arrivals), submission);
+    /// Whether signatures of orders and logins are checked.
+    #[must_use]
+    pub fn verifies(&self) -> bool {
+        self.knobs.verify_signatures && !self.is_stub()
     }
 
     fn random(&mut self) -> [u8; 32] {

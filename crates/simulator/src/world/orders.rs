@@ -6,11 +6,12 @@ use super::{
     Refusal, World,
     book::{BookView, Resting},
     events::OrderStep,
+    fees::TakerFee,
     journal::{Ending, OrderRecord, OrderState, PostOutcome},
     matching::{Budget, Depth, Fill},
     rules::{self, Checked},
 };
-use crate::{contracts::Exchange, signing::SignedFields, wire::OrderType};
+use crate::{config::Profile, contracts::Exchange, signing::SignedFields, wire::OrderType};
 
 const KILLED_FAK: &str = "no orders found to match with FAK order. FAK orders are partially filled or killed if no match is found.";
 const KILLED_FOK: &str = "order couldn't be fully filled. FOK orders are fully filled or killed.";
@@ -41,6 +42,8 @@ pub enum Answer {
     Live,
     /// It was matched.
     Matched,
+    /// It takes, and is matched later.
+    Delayed,
 }
 
 impl Answer {
@@ -50,6 +53,7 @@ impl Answer {
         match self {
             Self::Live => "live",
             Self::Matched => "matched",
+            Self::Delayed => "delayed",
         }
     }
 }
@@ -76,10 +80,10 @@ pub(super) fn refused(refusal: Refusal) -> (PostOutcome, Refusal) {
 }
 
 /// An order that passed every check, with what it would get now.
-struct Ready {
+pub(super) struct Ready {
     checked: Checked,
-    fills: Vec<Fill>,
-    fee: Usd,
+    pub(super) fills: Vec<Fill>,
+    fee: TakerFee,
 }
 
 impl World {
@@ -90,9 +94,9 @@ impl World {
     pub fn place(&mut self, now: Timestamp, order: &Submission) -> Result<Placed, Refusal> {
         self.now = now;
         self.journal.orders.entry(order.id).or_insert_with(|| OrderRecord::new(order));
-        let result = self.judge(now, order).and_then(|ready| {
-            self.check_fills(order, &ready.fills)?;
-            Ok(self.execute(now, order, &ready))
+        let result = self.judge(now, order).and_then(|ready| match self.delay_of(order, &ready.fills) {
+            Some(delay) => Ok(self.put_off(now, order, delay)),
+            None => self.finish(now, order, &ready),
         });
         if let Some(record) = self.journal.orders.get_mut(&order.id) {
             note_post(record, &result);
@@ -105,18 +109,43 @@ impl World {
         self.check_mode(order.post_only).map_err(refused)?;
         self.check_known(now, order)?;
         self.check_times(now, order).map_err(refused)?;
+        self.size_up(now, order)
+    }
+
+    /// Checks the order's numbers and money against its market and the book of this moment.
+    pub(super) fn size_up(&mut self, now: Timestamp, order: &Submission) -> Judged<Ready> {
         let market = self.open_market(order).map_err(refused)?;
-        let (tick, min_size, fee) = (market.tick, market.spec.min_size, market.spec.fee);
+        let (tick, min_size) = (market.tick, market.spec.min_size);
         let checked =
             rules::check(order.id, &order.fields, order.order_type, tick, min_size).map_err(refused)?;
+        if self.profile == Profile::Stub {
+            return Ok(self.stub(now, order, checked));
+        }
         let fills = self.plan_payable(order, &checked);
-        let fee = fills.iter().map(|fill| fee.fee(fill.shares, fill.price)).sum();
-        self.check_balance(order, fee).map_err(refused)?;
+        self.check_notional(order, &fills).map_err(refused)?;
+        let fee = self.taker_fee(order, &fills);
+        self.check_balance(order, fee.total()).map_err(refused)?;
         if let Some(record) = self.journal.orders.get_mut(&order.id) {
             record.known_since = record.known_since.or(Some(now));
             record.limit = checked.limit;
         }
         Ok(Ready { checked, fills, fee })
+    }
+
+    /// The stub's match: the house fills everything at the limit price, whatever the wallet has.
+    fn stub(&mut self, now: Timestamp, order: &Submission, checked: Checked) -> Ready {
+        if let Some(record) = self.journal.orders.get_mut(&order.id) {
+            record.known_since = record.known_since.or(Some(now));
+            record.limit = checked.limit;
+        }
+        let fills = vec![Fill::from_house(order, &checked)];
+        Ready { checked, fills, fee: TakerFee::default() }
+    }
+
+    /// Matches a checked order and lets what is left of it rest.
+    pub(super) fn finish(&mut self, now: Timestamp, order: &Submission, ready: &Ready) -> Judged<Placed> {
+        self.check_fills(order, &ready.fills)?;
+        Ok(self.execute(now, order, ready))
     }
 
     /// What the order would get, after resting orders whose wallets can no longer pay were cancelled.
@@ -174,7 +203,9 @@ impl World {
         if !killed {
             return Ok(());
         }
-        if self.journal.orders.get(&order.id).is_some_and(|record| record.state == OrderState::Refused) {
+        let unmatched =
+            |record: &OrderRecord| matches!(record.state, OrderState::Refused | OrderState::Delayed);
+        if self.journal.orders.get(&order.id).is_some_and(unmatched) {
             self.end_order(order.id, Ending::Killed);
         }
         Err((PostOutcome::Killed, Refusal::bad(killed_text(order.order_type))))
@@ -237,14 +268,12 @@ impl World {
     /// Holds back what the open rest of a resting order needs, and frees what it no longer does.
     pub(super) fn reserve_rest(&mut self, id: OrderId) {
         let Some(record) = self.journal.orders.get_mut(&id) else { return };
-        let open = if record.state == OrderState::Live {
-            record.shares().less(record.filled_shares())
-        } else {
-            Shares::ZERO
-        };
-        let needed = match record.fields.side {
-            Side::Sell => open.0,
-            Side::Buy => record.limit.cost(open, Rounding::Up).map_or(0, |usd| usd.0),
+        let open = record.shares().less(record.filled_shares());
+        let needed = match (record.state, record.fields.side) {
+            (OrderState::Delayed, _) => record.open_maker(),
+            (OrderState::Live, Side::Sell) => open.0,
+            (OrderState::Live, Side::Buy) => record.limit.cost(open, Rounding::Up).map_or(0, |usd| usd.0),
+            _ => 0,
         };
         let change = needed.saturating_sub(record.reserved);
         record.reserved = needed;

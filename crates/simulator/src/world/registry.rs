@@ -155,6 +155,32 @@ pub enum MarketState {
     Resolved([Price; 2]),
 }
 
+/// What is special about a market's orders. By default nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Terms {
+    /// Takers are answered `delayed` and matched this many seconds later.
+    pub seconds_delay: u32,
+    /// Takers are held this long before they are processed and answered (`itode` markets: 250).
+    pub taker_hold_ms: u64,
+    /// Whether the house's levels of one outcome also meet orders for the other one.
+    pub house_complements: bool,
+    /// Whether the market is listed by the sampling endpoints.
+    pub sampled: bool,
+}
+
+/// Fees of a builder, in basis points of the dollars of a trade. Takers pay them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuilderFees {
+    /// Of makers' orders. Told to clients and not charged: nothing is documented of how.
+    pub maker_bps: u32,
+    /// Of takers' orders.
+    pub taker_bps: u32,
+    /// Who receives them.
+    pub receiver: Address,
+}
+
 /// A market.
 #[derive(Clone, Debug)]
 pub struct Market {
@@ -162,6 +188,8 @@ pub struct Market {
     pub spec: MarketSpec,
     /// Tick size.
     pub tick: TickSize,
+    /// What is special about it.
+    pub terms: Terms,
     /// State.
     pub state: MarketState,
     /// When it was resolved.
@@ -237,6 +265,9 @@ pub struct Registry {
     profiles: BTreeMap<Address, Profile>,
     keys: BTreeMap<String, ApiKey>,
     key_names: BTreeMap<(Address, u64), String>,
+    /// How often the key of a signer and nonce was deleted.
+    generations: BTreeMap<(Address, u64), u64>,
+    builders: BTreeMap<[u8; 32], BuilderFees>,
 }
 
 impl Registry {
@@ -316,7 +347,8 @@ impl Registry {
         let tick = TickSize::from_price(spec.tick).map_err(|error| WorldError::Invalid(error.to_string()))?;
         self.tokens.insert(first, condition);
         self.tokens.insert(second, condition);
-        self.markets.insert(condition, Market { spec, tick, state: MarketState::Open, resolved_at: None });
+        let (terms, state) = (Terms::default(), MarketState::Open);
+        self.markets.insert(condition, Market { spec, tick, terms, state, resolved_at: None });
         Ok(())
     }
 
@@ -350,7 +382,11 @@ impl Registry {
         if self.key_names.contains_key(&(address, nonce)) {
             return None;
         }
-        let make = |what: &[u8]| derive(seed, &[what, &address.0, &nonce.to_be_bytes()]);
+        let generation = self
+            .generations
+            .get(&(address, nonce))
+            .map_or_else(Vec::new, |count| count.to_be_bytes().to_vec());
+        let make = |what: &[u8]| derive(seed, &[what, &address.0, &nonce.to_be_bytes(), &generation]);
         let name = uuid_text(&make(b"api key"));
         let key = ApiKey {
             key: name.clone(),
@@ -369,6 +405,41 @@ impl Registry {
     #[must_use]
     pub fn derive_key(&self, address: Address, nonce: u64) -> Option<&ApiKey> {
         self.keys.get(self.key_names.get(&(address, nonce))?)
+    }
+
+    /// Names of a signer's keys.
+    pub fn keys_of(&self, address: Address) -> impl Iterator<Item = &str> {
+        let names = self.key_names.range((address, 0)..=(address, u64::MAX));
+        names.map(|(_, name)| name.as_str())
+    }
+
+    /// Forgets a key; the next one of its signer and nonce is another one.
+    pub fn delete_key(&mut self, name: &str) {
+        let Some(key) = self.keys.remove(name) else { return };
+        let pair = self.key_names.iter().find(|(_, known)| **known == key.key).map(|(pair, _)| *pair);
+        if let Some(pair) = pair {
+            self.key_names.remove(&pair);
+            let count = self.generations.entry(pair).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Sets a builder's fees.
+    pub fn set_builder(&mut self, code: [u8; 32], fees: BuilderFees) {
+        self.builders.insert(code, fees);
+    }
+
+    /// A builder's fees.
+    #[must_use]
+    pub fn builder(&self, code: &[u8; 32]) -> Option<&BuilderFees> {
+        self.builders.get(code)
+    }
+
+    /// What the venue thinks of a signer: the worst of its wallets' standings counts.
+    #[must_use]
+    pub fn is_closed_only(&self, owner: Address) -> bool {
+        let wallets = (0..=3).filter_map(|kind| self.wallet(&self.wallet_of(owner, kind)?));
+        wallets.into_iter().any(|wallet| wallet.standing == Standing::ClosedOnly)
     }
 
     /// A key by name.

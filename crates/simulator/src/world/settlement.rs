@@ -12,8 +12,9 @@ use super::{
     data::IndexedRow,
     events::{Event, OrderStep},
     faults::{FaultKind, FaultTarget},
+    fees::TakerFee,
     journal::{MakerPart, OrderState, Trade, TradeStatus},
-    ledger::Asset,
+    ledger::{Asset, Transfer},
     matching::Fill,
     orders::{Submission, totals},
 };
@@ -29,7 +30,7 @@ impl World {
         now: Timestamp,
         order: &Submission,
         fills: &[Fill],
-        fee: Usd,
+        fee: TakerFee,
     ) -> usize {
         let (usd, shares) = totals(fills);
         let fields = order.fields;
@@ -59,7 +60,8 @@ impl World {
             side: fields.side,
             shares,
             usd,
-            fee,
+            fee: fee.total(),
+            builder_fee: fee.builder,
             makers,
             status: TradeStatus::Matched,
             tx: self.knobs.reply_with_hashes.then_some(hash),
@@ -68,7 +70,7 @@ impl World {
         });
         let fate = self.next_fate();
         self.chain.pending.push(Tx { trade: Some(number), fate, ..tx });
-        self.book_fill(order.id, fields.side, (usd, shares), number, fee);
+        self.book_fill(order.id, fields.side, (usd, shares), number, fee.total());
         for fill in fills {
             self.book_fill(fill.order, fill.side, (fill.maker_usd, fill.shares), number, Usd::ZERO);
             self.close_if_filled(fill.order);
@@ -77,6 +79,7 @@ impl World {
         }
         let (price, side, token) =
             (Price::of(usd, shares, Rounding::Down).unwrap_or_default(), fields.side, fields.token);
+        self.prices.note(token, price, now);
         self.tell(Event::LastTrade { token, side, price, shares, trade: number });
         let tx = self.knobs.reply_with_hashes.then_some(hash);
         self.tell(Event::Trade { trade: number, status: TradeStatus::Matched, tx });
@@ -120,7 +123,21 @@ impl World {
     /// Adds a transaction of a party that is no client: its balances move at once, like a match's.
     pub(super) fn submit(&mut self, tx: Tx) {
         self.ledger.apply(&tx.transfers);
+        self.overlook(&tx.transfers);
         self.chain.pending.push(tx);
+    }
+
+    /// Gives back what a transaction moved.
+    fn undo(&mut self, tx: &Tx) {
+        self.ledger.reverse(&tx.transfers);
+        if tx.trade.is_none() {
+            let back: Vec<Transfer> = tx
+                .transfers
+                .iter()
+                .map(|moved| Transfer { from: moved.to, to: moved.from, ..*moved })
+                .collect();
+            self.overlook(&back);
+        }
     }
 
     /// Mines a block now.
@@ -144,7 +161,7 @@ impl World {
                 Fate::Mine if !self.chain.pending.is_empty() => self.chain.pending.push(tx),
                 Fate::Mine | Fate::Fail => {
                     self.note_trade(&tx, TradeStatus::Failed);
-                    self.ledger.reverse(&tx.transfers);
+                    self.undo(&tx);
                 }
                 Fate::Retry => {
                     self.note_trade(&tx, TradeStatus::Retrying);
@@ -259,7 +276,7 @@ impl World {
                 match fates.get(&tx.hash) {
                     Some(ReorgFate::Drop) => {
                         self.note_trade(&tx, TradeStatus::Failed);
-                        self.ledger.reverse(&tx.transfers);
+                        self.undo(&tx);
                         report.dropped.push(tx.hash);
                     }
                     Some(ReorgFate::Delay) => {

@@ -111,9 +111,7 @@ impl World {
     pub(super) fn note_approvals(&mut self, owners: impl IntoIterator<Item = Address>) {
         for owner in owners {
             let approved = self.lets_exchanges(owner);
-            if let Some(wallet) = self.registry.wallet_mut(&owner) {
-                wallet.approved = approved;
-            }
+            self.set_approved(owner, approved);
         }
     }
 }
