@@ -70,6 +70,16 @@ pub const MARKET_FIRST: Duration = Duration::from_millis(500);
 pub const MARKET_LAST: Duration = Duration::from_secs(5);
 /// Parts that wait for markets nobody knows; further ones are decided as they are.
 pub const WAITING_PARTS: usize = 10_000;
+/// Without news the watcher looks again after this: what other processes change is seen no later.
+pub const WATCHER_REST: Duration = Duration::from_secs(1);
+/// The chain's head is asked for this often.
+pub const HEAD_EVERY: Duration = Duration::from_millis(100);
+/// A part whose turn has come and that cannot be decided yet is tried again after this.
+pub const DECIDE_AGAIN: Duration = Duration::from_millis(250);
+/// Without news settlement looks again after this, or when the next order is due …
+pub const SETTLE_REST: Duration = Duration::from_secs(1);
+/// … but not sooner than this: an order may be due and in other hands.
+pub const SETTLE_PAUSE: Duration = Duration::from_millis(50);
 /// Orders claimed for settling at once.
 pub const SETTLE_BATCH: usize = 128;
 /// Look-ups and posts in flight at once.

@@ -138,6 +138,17 @@ impl Settlement {
         apply(self.store.as_ref(), self.clock.now(), learned).await
     }
 
+    /// How long there is nothing to do, as far as the store knows: new orders, and fills that the chain brings,
+    /// may come sooner.
+    ///
+    /// # Errors
+    /// Store errors.
+    pub async fn rest(&self) -> StoreResult<Duration> {
+        let due = self.store.next_due().await?;
+        let left = due.map_or(limits::SETTLE_REST, |due| due.since(self.clock.now()));
+        Ok(left.clamp(limits::SETTLE_PAUSE, limits::SETTLE_REST))
+    }
+
     async fn look_up_all(&self, records: Vec<OrderRecord>) -> Vec<(OrderRecord, Learned)> {
         let head_moves = self.head_advances().await;
         let resolved = stream::iter(records).map(|record| self.resolve(record, head_moves));

@@ -1,14 +1,9 @@
 //! The engine at work in this process: loops, supervision, shutdown. The same for every shape of the
 //! installation; only the ports differ.
 
-use std::{
-    any::Any,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+mod supervisor;
+
+use std::{sync::Arc, time::Duration};
 
 use domain::Clock;
 use engine::{
@@ -28,18 +23,14 @@ use engine::{
     watcher::{Watcher, WatcherError, WatcherPorts},
     worker::{Batches, Worker},
 };
-use tokio::{
-    sync::watch,
-    task::{AbortHandle, JoinError, JoinHandle},
-};
+use tokio::{sync::Notify, task::JoinHandle};
 use tracing::{debug, error, info, warn};
+
+pub use supervisor::TaskPanicked;
+use supervisor::{Supervisor, Task};
 
 use crate::venue_clock::{ClockWatch, MEASURE_EVERY};
 
-/// Pause of the watcher when a step found nothing.
-const WATCH_PAUSE: Duration = Duration::from_millis(100);
-/// Pause of settlement when nothing was due.
-const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 /// Pause after an error.
 const ERROR_PAUSE: Duration = Duration::from_millis(500);
 /// Time between two lines of the log that say the same about a source.
@@ -84,69 +75,42 @@ pub struct Settings {
     pub history_every: Duration,
 }
 
-/// A task of the engine panicked, which none ever should: what the engine does from then on proves nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the engine's {task} panicked: {reason}; this is a bug, report it with the log")]
-pub struct TaskPanicked {
-    /// Which task.
-    pub task: String,
-    /// The words of the panic.
-    pub reason: String,
-}
-
-/// The first panic of a task, for whoever asks.
-#[derive(Default)]
-struct Panics(Mutex<Option<TaskPanicked>>);
-
-impl Panics {
-    /// Notes how a task ended, if it was by a panic; a task that was killed was killed on purpose.
-    fn note(&self, task: &str, error: JoinError) {
-        let Ok(panic) = error.try_into_panic() else { return };
-        let panicked = TaskPanicked { task: task.to_owned(), reason: words(panic.as_ref()) };
-        error!("{panicked}");
-        lock(&self.0).get_or_insert(panicked);
-    }
-
-    fn check(&self) -> Result<(), TaskPanicked> {
-        lock(&self.0).clone().map_or(Ok(()), Err)
-    }
-}
-
-/// What a panic said.
-fn words(panic: &(dyn Any + Send)) -> String {
-    let fixed = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    fixed.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without words".to_owned())
-}
-
 /// The running engine.
 pub struct Runtime {
     shared: Arc<Shared>,
     tasks: Vec<JoinHandle<()>>,
-    workers: Arc<Mutex<Vec<AbortHandle>>>,
-    stop: watch::Sender<bool>,
 }
 
 struct Shared {
     ports: Ports,
+    settings: Settings,
     cache: Arc<MarketCache>,
-    process: InstanceId,
-    next_instance: AtomicU64,
-    panics: Panics,
     clock_watch: ClockWatch,
+    supervisor: Arc<Supervisor>,
+    /// Rung whenever settlement may have something to do before the time it knows of.
+    to_settle: Arc<Notify>,
 }
 
 impl Shared {
-    /// A new instance of a role in this process.
-    fn instance(&self, role: &str) -> InstanceId {
-        let number = self.next_instance.fetch_add(1, Ordering::Relaxed);
-        InstanceId(format!("{}/{role}-{number}", self.process))
+    /// Runs a task for as long as the engine runs.
+    fn keep<F>(
+        self: &Arc<Self>,
+        task: Task,
+        start: impl Fn(Arc<Self>, InstanceId) -> F + Send + Sync + 'static,
+    ) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let shared = Arc::clone(self);
+        let run = move |instance| start(Arc::clone(&shared), instance);
+        tokio::spawn(Arc::clone(&self.supervisor).keep(task, run))
     }
 
-    async fn pause(&self, stopped: &mut watch::Receiver<bool>, duration: Duration) {
+    /// Waits until `bell` rings, the engine stops, or this time has passed.
+    async fn rest(&self, bell: &Notify, duration: Duration) {
         tokio::select! {
-            () = self.ports.clock.sleep(duration) => {}
-            // An error means that the runtime is gone, which is a stop as well.
-            _ = stopped.wait_for(|stop| *stop) => {}
+            () = bell.notified() => {}
+            () = self.supervisor.pause(duration) => {}
         }
     }
 }
@@ -167,38 +131,41 @@ impl Runtime {
             Arc::clone(&ports.store),
             Arc::clone(&ports.clock),
         ));
-        let (next_instance, panics) = (AtomicU64::new(1), Panics::default());
+        let to_settle = Arc::new(Notify::new());
+        let (store, clock) = (Arc::clone(&ports.store), Arc::clone(&ports.clock));
+        let supervisor = Arc::new(Supervisor::new(store, clock, process, Arc::clone(&to_settle)));
         let clock_watch = ClockWatch::default();
-        let shared = Arc::new(Shared { ports, cache, process, next_instance, panics, clock_watch });
-        let (stop, stopped) = watch::channel(false);
-        let workers = Arc::new(Mutex::new(Vec::new()));
-        let mut tasks = Vec::new();
-        let watching = watch_loop(Arc::clone(&shared), settings, stopped.clone());
-        tasks.push(spawn(&shared, "watcher", watching));
-        tasks.push(spawn(&shared, "settlement", settle_loop(Arc::clone(&shared), stopped.clone())));
-        tasks.push(spawn(&shared, "redemptions", redeem_loop(Arc::clone(&shared), stopped.clone())));
-        tasks.push(spawn(&shared, "look at the clock", clock_loop(Arc::clone(&shared), stopped.clone())));
-        for (lane, every) in [(Lane::Exits, RESCUE_EXITS), (Lane::Entries, RESCUE_ENTRIES)] {
-            let rescuing = rescue_loop(Arc::clone(&shared), lane, every, stopped.clone());
-            tasks.push(spawn(&shared, "rescuer", rescuing));
+        let shared = Arc::new(Shared { ports, settings, cache, clock_watch, supervisor, to_settle });
+        let mut tasks = vec![
+            shared.keep(Task::named("watcher"), watch_loop),
+            shared.keep(Task::named("settlement"), settle_loop),
+            shared.keep(Task::named("redemptions"), redeem_loop),
+            shared.keep(Task::named("look at the clock"), clock_loop),
+        ];
+        for (name, lane, every) in [
+            ("rescuer of exits", Lane::Exits, RESCUE_EXITS),
+            ("rescuer of entries", Lane::Entries, RESCUE_ENTRIES),
+        ] {
+            let task = Task::named(name);
+            tasks.push(shared.keep(task, move |shared, _| rescue_loop(shared, lane, every)));
         }
         for slot in 0..settings.workers {
-            let supervisor =
-                supervise_worker(Arc::clone(&shared), slot, Arc::clone(&workers), stopped.clone());
-            tasks.push(spawn(&shared, "supervisor of a worker", supervisor));
+            let task = Task { may_be_killed: true, ..Task::named(&format!("worker {slot}")) };
+            tasks.push(shared.keep(task, work_loop));
         }
-        Ok(Self { shared, tasks, workers, stop })
+        Ok(Self { shared, tasks })
     }
 
-    /// Kills a worker task wherever it is, mid-order if it has one; its supervisor starts another.
+    /// Kills a worker task wherever it is, mid-order if it has one; another one takes its place.
     /// Returns whether there was one to kill.
     pub fn kill_worker(&self) -> bool {
-        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let victim = workers.first();
-        if let Some(victim) = victim {
-            victim.abort();
-        }
-        victim.is_some()
+        self.shared.supervisor.kill_one()
+    }
+
+    /// How often a task was started again because it had panicked.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        self.shared.supervisor.restarts()
     }
 
     /// Whether every task runs as it should.
@@ -206,7 +173,7 @@ impl Runtime {
     /// # Errors
     /// The first task that panicked since the start, also if another one took its place.
     pub fn check(&self) -> Result<(), TaskPanicked> {
-        self.shared.panics.check()
+        self.shared.supervisor.check()
     }
 
     /// How this machine's clock compares with the venue's.
@@ -220,37 +187,19 @@ impl Runtime {
     /// # Errors
     /// As [`Runtime::check`]; everything is stopped all the same.
     pub async fn shutdown(self) -> Result<(), TaskPanicked> {
-        self.stop.send_replace(true);
+        self.shared.supervisor.stop();
         for task in self.tasks {
             if let Err(error) = task.await {
                 error!(%error, "a task of the engine had ended badly");
             }
         }
-        info!(instance = %self.shared.process, "engine stopped");
-        self.shared.panics.check()
+        info!("engine stopped");
+        self.shared.supervisor.check()
     }
 }
 
-/// Runs a task of the engine and notes its panic.
-fn spawn(
-    shared: &Arc<Shared>,
-    name: &'static str,
-    task: impl Future<Output = ()> + Send + 'static,
-) -> JoinHandle<()> {
-    let shared = Arc::clone(shared);
-    tokio::spawn(async move {
-        if let Err(error) = tokio::spawn(task).await {
-            shared.panics.note(name, error);
-        }
-    })
-}
-
-async fn watch_loop(shared: Arc<Shared>, settings: Settings, mut stopped: watch::Receiver<bool>) {
+async fn watch_loop(shared: Arc<Shared>, instance: InstanceId) {
     let ports = &shared.ports;
-    let instance = shared.instance("watcher");
-    if let Err(error) = ports.store.begin_instance(&instance, ports.clock.now()).await {
-        error!(%error, "the watcher cannot register");
-    }
     let mut watcher = Watcher::new(WatcherPorts {
         store: Arc::clone(&ports.store),
         queue: Arc::clone(&ports.queue),
@@ -258,21 +207,24 @@ async fn watch_loop(shared: Arc<Shared>, settings: Settings, mut stopped: watch:
         history: ports.history.clone(),
         markets: Arc::clone(&shared.cache),
         clock: Arc::clone(&ports.clock),
-        instance: instance.clone(),
-        history_every: settings.history_every,
+        instance,
+        history_every: shared.settings.history_every,
     });
     let mut said = None;
-    while !*stopped.borrow() {
+    while !shared.supervisor.is_stopped() {
         match watcher.step().await {
-            Ok(report) if report.busy => {}
-            Ok(_) => shared.pause(&mut stopped, WATCH_PAUSE).await,
+            // Blocks may have brought fills of our orders.
+            Ok(report) if report.busy => shared.to_settle.notify_one(),
+            Ok(_) => tokio::select! {
+                () = watcher.rest() => {}
+                () = shared.supervisor.stopped() => {}
+            },
             Err(error) => {
                 report_watcher(&error, &mut said, ports.clock.uptime());
-                shared.pause(&mut stopped, ERROR_PAUSE).await;
+                shared.supervisor.pause(ERROR_PAUSE).await;
             }
         }
     }
-    end(&shared, &instance).await;
 }
 
 /// Says what holds detection up. A source may be gone for hours: that is `said` from time to time.
@@ -288,12 +240,8 @@ fn report_watcher(error: &WatcherError, said: &mut Option<Duration>, now: Durati
     }
 }
 
-async fn settle_loop(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+async fn settle_loop(shared: Arc<Shared>, instance: InstanceId) {
     let ports = &shared.ports;
-    let instance = shared.instance("settlement");
-    if let Err(error) = ports.store.begin_instance(&instance, ports.clock.now()).await {
-        error!(%error, "settlement cannot register");
-    }
     let settlement = Settlement {
         store: Arc::clone(&ports.store),
         gateway: Arc::clone(&ports.gateway),
@@ -302,97 +250,68 @@ async fn settle_loop(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
         head: HeadWatch::default(),
         round: Round::default(),
         steady: SteadyTime::default(),
-        instance: instance.clone(),
+        instance,
     };
-    while !*stopped.borrow() {
+    while !shared.supervisor.is_stopped() {
         match settle_once(&settlement).await {
-            Ok(0) => shared.pause(&mut stopped, SETTLE_PAUSE).await,
-            Ok(_) => {}
+            Ok(Some(rest)) => shared.rest(&shared.to_settle, rest).await,
+            Ok(None) => {}
             Err(error) => {
                 error!(%error, "settlement failed: {error}");
-                shared.pause(&mut stopped, ERROR_PAUSE).await;
+                shared.supervisor.pause(ERROR_PAUSE).await;
             }
         }
     }
-    end(&shared, &instance).await;
 }
 
-async fn settle_once(settlement: &Settlement) -> Result<usize, StoreError> {
-    Ok(settlement.book_chain_fills().await? + settlement.run_once().await?)
+/// One round; how long there is nothing to do after it, if nothing was done.
+async fn settle_once(settlement: &Settlement) -> Result<Option<Duration>, StoreError> {
+    if settlement.book_chain_fills().await? + settlement.run_once().await? > 0 {
+        return Ok(None);
+    }
+    settlement.rest().await.map(Some)
 }
 
-async fn redeem_loop(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+async fn redeem_loop(shared: Arc<Shared>, _: InstanceId) {
     let ports = &shared.ports;
     let (store, markets) = (Arc::clone(&ports.store), Arc::clone(&ports.markets));
     let mut redemptions = Redemptions::new(store, markets, Arc::clone(&ports.clock));
-    while !*stopped.borrow() {
+    while !shared.supervisor.is_stopped() {
         match redemptions.round().await {
-            Ok(0) => shared.pause(&mut stopped, REDEEM_PAUSE).await,
+            Ok(0) => shared.supervisor.pause(REDEEM_PAUSE).await,
             Ok(_) => {}
             Err(error) => {
                 error!(%error, "redemptions cannot be booked: {error}");
-                shared.pause(&mut stopped, ERROR_PAUSE).await;
+                shared.supervisor.pause(ERROR_PAUSE).await;
             }
         }
     }
 }
 
-async fn rescue_loop(shared: Arc<Shared>, lane: Lane, every: Duration, mut stopped: watch::Receiver<bool>) {
+async fn rescue_loop(shared: Arc<Shared>, lane: Lane, every: Duration) {
     let ports = &shared.ports;
     let mut rescuer =
         Rescuer::new(Arc::clone(&ports.store), Arc::clone(&ports.queue), Arc::clone(&ports.clock), lane);
-    while !*stopped.borrow() {
+    while !shared.supervisor.is_stopped() {
         if let Err(error) = rescuer.round().await {
             warn!(%error, "the rescuer cannot read the store: {error}");
         }
-        shared.pause(&mut stopped, every).await;
+        shared.supervisor.pause(every).await;
     }
 }
 
-async fn clock_loop(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+async fn clock_loop(shared: Arc<Shared>, _: InstanceId) {
     let ports = &shared.ports;
-    while !*stopped.borrow() {
+    while !shared.supervisor.is_stopped() {
         tokio::select! {
             () = shared.clock_watch.look(ports.clock.as_ref(), ports.venue_clock.as_ref()) => {}
-            _ = stopped.wait_for(|stop| *stop) => return,
+            () = shared.supervisor.stopped() => return,
         }
-        shared.pause(&mut stopped, MEASURE_EVERY).await;
+        shared.supervisor.pause(MEASURE_EVERY).await;
     }
 }
 
-/// Runs a worker in a task of its own. When the task ends, however it ended, its instance is recorded as
-/// ended (it was seen to end) and a new one takes its place.
-async fn supervise_worker(
-    shared: Arc<Shared>,
-    slot: usize,
-    running: Arc<Mutex<Vec<AbortHandle>>>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    while !*stopped.borrow() {
-        let instance = shared.instance(&format!("worker-{slot}"));
-        if let Err(error) = shared.ports.store.begin_instance(&instance, shared.ports.clock.now()).await {
-            error!(%error, "a worker cannot register: {error}");
-            shared.pause(&mut stopped, ERROR_PAUSE).await;
-            continue;
-        }
-        let task = tokio::spawn(work_loop(Arc::clone(&shared), instance.clone(), stopped.clone()));
-        let handle = task.abort_handle();
-        lock(&running).push(handle.clone());
-        let result = task.await;
-        lock(&running).retain(|other| other.id() != handle.id());
-        if let Err(error) = result {
-            warn!(worker = %instance, %error, "worker {instance} died; starting another");
-            shared.panics.note(&format!("worker {slot}"), error);
-        }
-        end(&shared, &instance).await;
-    }
-}
-
-fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn work_loop(shared: Arc<Shared>, instance: InstanceId, mut stopped: watch::Receiver<bool>) {
+async fn work_loop(shared: Arc<Shared>, instance: InstanceId) {
     let ports = &shared.ports;
     let worker = Worker {
         store: Arc::clone(&ports.store),
@@ -404,17 +323,15 @@ async fn work_loop(shared: Arc<Shared>, instance: InstanceId, mut stopped: watch
         instance,
         batches: Batches::default(),
     };
-    while !*stopped.borrow() {
-        if let Err(error) = worker.run_once(POP_WAIT).await {
-            error!(worker = %worker.instance, %error, "a batch failed: {error}");
-            shared.pause(&mut stopped, ERROR_PAUSE).await;
+    while !shared.supervisor.is_stopped() {
+        match worker.run_once(POP_WAIT).await {
+            Ok(0) => {}
+            // What was sent is to be settled, perhaps soon.
+            Ok(_) => shared.to_settle.notify_one(),
+            Err(error) => {
+                error!(worker = %worker.instance, %error, "a batch failed: {error}");
+                shared.supervisor.pause(ERROR_PAUSE).await;
+            }
         }
-    }
-}
-
-async fn end(shared: &Shared, instance: &InstanceId) {
-    let now = shared.ports.clock.now();
-    if let Err(error) = shared.ports.store.end_instance(instance, "its task ended", now).await {
-        error!(%error, %instance, "the end of {instance} could not be recorded");
     }
 }

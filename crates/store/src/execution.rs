@@ -32,6 +32,10 @@ impl Execution for SqliteStore {
         work::count_waiting(&mut *self.read().await?, lane, now).await
     }
 
+    async fn next_due(&self) -> StoreResult<Option<Timestamp>> {
+        work::next_due(&mut *self.read().await?).await
+    }
+
     async fn count_open_work(&self) -> StoreResult<usize> {
         work::count_open(&mut *self.read().await?).await
     }

@@ -55,6 +55,7 @@ impl Leases for SqliteStore {
     async fn end_instance(&self, instance: &InstanceId, how: &str, now: Timestamp) -> StoreResult<()> {
         let mut write = self.write().await?;
         instances::end(write.connection(), instance, how, now).await?;
+        give_back(write.connection(), instance).await?;
         work::leave(write.connection(), instance, now).await?;
         write.commit().await
     }
@@ -62,6 +63,13 @@ impl Leases for SqliteStore {
     async fn running_instances(&self) -> StoreResult<Vec<InstanceId>> {
         instances::all_running(&mut *self.read().await?).await
     }
+}
+
+/// Whoever was seen to end holds no lease.
+async fn give_back(connection: &mut Connection, holder: &InstanceId) -> StoreResult<()> {
+    const GIVE_BACK: &str = "UPDATE leases SET holder = NULL, until = 0 WHERE holder = $1";
+    sql::execute(connection, GIVE_BACK, values![holder.0.as_str()]).await?;
+    Ok(())
 }
 
 /// Whether the lease's fence still stands, in the transaction that depends on it.

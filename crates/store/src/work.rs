@@ -62,6 +62,12 @@ pub(crate) async fn count_open(connection: &mut Connection) -> StoreResult<usize
     row.map_or(Ok(0), |row| Fields::of(&row).number())
 }
 
+/// When the next order's work is due.
+pub(crate) async fn next_due(connection: &mut Connection) -> StoreResult<Option<Timestamp>> {
+    let row = sql::row(connection, "SELECT MIN(due) FROM work WHERE state = 1", []).await?;
+    row.map_or(Ok(None), |row| Fields::of(&row).get())
+}
+
 /// Waiting intents of groups, by the decisions that made them.
 pub(crate) async fn waiting_of_groups(
     connection: &mut Connection,

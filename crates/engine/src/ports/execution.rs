@@ -332,6 +332,9 @@ pub trait Execution: Send + Sync {
         limit: usize,
     ) -> StoreResult<Vec<OrderRecord>>;
 
+    /// When the next order's work is due, whoever holds it; `None` without one.
+    async fn next_due(&self) -> StoreResult<Option<Timestamp>>;
+
     /// Notes durably that `holder` is about to send the bytes of an attempt again. `false` when it does not
     /// hold the attempt's work under this fence any more (taken over, given up with an update, gone, or the
     /// row of a later attempt): then it must not send.

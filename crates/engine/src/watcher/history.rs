@@ -1,12 +1,12 @@
 //! Reading the venue's public history: fills gaps, and is the only source without a chain.
 
-use std::sync::PoisonError;
+use std::{sync::PoisonError, time::Duration};
 
 use domain::{Side, money::LOT, trade::TradeGroup};
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 
-use super::{HistoryAnswer, Watcher, WatcherError, groups};
+use super::{HistoryAnswer, HistoryRows, Watcher, WatcherError, groups};
 use crate::{
     deadline::venue_call,
     limits,
@@ -44,14 +44,31 @@ impl Watcher {
             }));
         }
         let mut found = false;
-        while let Some(Some((leader, position, answer))) = self.answers().next().now_or_never() {
+        while let Some((leader, position, answer)) = self.next_rows() {
             self.asking.remove(&leader.id);
             found |= self.take_history(&leader, position, &answer?).await?;
         }
         Ok(found)
     }
 
-    fn answers(&mut self) -> &mut FuturesUnordered<HistoryAnswer> {
+    /// The next answer that came.
+    fn next_rows(&mut self) -> Option<HistoryRows> {
+        self.answered.pop().or_else(|| self.answers().next().now_or_never().flatten())
+    }
+
+    /// How long until a leader is to be asked for again.
+    pub(super) fn history_rests(&self) -> Option<Duration> {
+        self.history.as_ref()?;
+        let now = self.clock.uptime();
+        let leaders = self.following.as_ref()?.leaders().filter(|leader| !self.asking.contains(&leader.id));
+        let due = leaders.map(|leader| {
+            let asked = self.asked_history.get(&leader.id);
+            asked.map_or(Duration::ZERO, |asked| asked.saturating_add(self.history_every).saturating_sub(now))
+        });
+        due.min()
+    }
+
+    pub(super) fn answers(&mut self) -> &mut FuturesUnordered<HistoryAnswer> {
         self.answers.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 

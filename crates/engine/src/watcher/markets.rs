@@ -17,7 +17,7 @@ use domain::{
 };
 use futures_util::{
     FutureExt, StreamExt,
-    future::{BoxFuture, join},
+    future::{BoxFuture, join, pending},
     stream::FuturesUnordered,
 };
 
@@ -37,9 +37,31 @@ pub(super) struct UnknownMarkets {
     asks: HashMap<TokenId, Ask>,
     /// (A lock makes them shareable; nobody shares them.)
     answers: Mutex<FuturesUnordered<BoxFuture<'static, Answer>>>,
+    /// Answers that came while the watcher rested.
+    answered: Vec<Answer>,
 }
 
 impl UnknownMarkets {
+    /// The next answer that came.
+    fn next(&mut self) -> Option<Answer> {
+        self.answered.pop().or_else(|| self.answers().next().now_or_never().flatten())
+    }
+
+    /// Waits for an answer, for ever if nothing was asked.
+    pub(super) async fn wait(&mut self) {
+        let next = self.answers().next().await;
+        match next {
+            Some(answer) => self.answered.push(answer),
+            None => pending().await,
+        }
+    }
+
+    /// How long until a market is to be asked for again.
+    pub(super) fn rests(&self, now: Duration) -> Option<Duration> {
+        let waiting = self.asks.values().filter(|ask| !ask.asking);
+        waiting.map(|ask| ask.due.saturating_sub(now)).min()
+    }
+
     fn answers(&mut self) -> &mut FuturesUnordered<BoxFuture<'static, Answer>> {
         self.answers.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
@@ -105,7 +127,7 @@ impl Watcher {
         {
             return Ok(());
         }
-        while let Some(Some(answer)) = self.unknown.answers().next().now_or_never() {
+        while let Some(answer) = self.unknown.next() {
             self.take_market(answer);
         }
         self.let_the_too_old_go().await?;
@@ -124,7 +146,7 @@ impl Watcher {
     }
 
     fn ask_for_market(&mut self, token: TokenId, now: Duration) {
-        let UnknownMarkets { asks, answers } = &mut self.unknown;
+        let UnknownMarkets { asks, answers, .. } = &mut self.unknown;
         let answers = answers.get_mut().unwrap_or_else(PoisonError::into_inner);
         let first = now.saturating_add(limits::MARKET_FIRST);
         let ask = asks.entry(token).or_insert_with(|| Ask::at(first));

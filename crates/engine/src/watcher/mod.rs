@@ -11,6 +11,7 @@ mod groups;
 mod history;
 mod holders;
 mod markets;
+mod rest;
 mod revisits;
 
 use std::{
@@ -92,8 +93,8 @@ pub struct WatcherPorts {
 }
 
 /// A leader, how far its history was read, and the answer about the rest.
-type HistoryAnswer =
-    Pin<Box<dyn Future<Output = (Leader, Option<i64>, Result<Vec<HistoryResponse>, VenueError>)> + Send>>;
+type HistoryRows = (Leader, Option<i64>, Result<Vec<HistoryResponse>, VenueError>);
+type HistoryAnswer = Pin<Box<dyn Future<Output = HistoryRows> + Send>>;
 
 /// A watcher; active while it holds the lease.
 pub struct Watcher {
@@ -126,6 +127,8 @@ pub struct Watcher {
     asking: BTreeSet<LeaderId>,
     /// (A lock makes them shareable; nobody shares them.)
     answers: Mutex<FuturesUnordered<HistoryAnswer>>,
+    /// Answers that came while this watcher rested.
+    answered: Vec<HistoryRows>,
     /// Markets that parts wait for.
     unknown: UnknownMarkets,
     /// Uptime at which exits were looked at again last.
@@ -168,6 +171,7 @@ impl Watcher {
             asked_history: HashMap::new(),
             asking: BTreeSet::new(),
             answers: Mutex::default(),
+            answered: Vec::new(),
             unknown: UnknownMarkets::default(),
             revisited: None,
         }

@@ -94,6 +94,12 @@ impl Execution for MemoryStore {
         Ok(())
     }
 
+    async fn next_due(&self) -> StoreResult<Option<Timestamp>> {
+        let state = self.read();
+        let settling = state.work.values().filter(|work| work.state == WorkState::Signed);
+        Ok(settling.map(|work| work.due).min())
+    }
+
     async fn claim_due(
         &self,
         holder: &InstanceId,

@@ -54,6 +54,9 @@ impl Leases for MemoryStore {
         // The first word stands.
         let mut state = self.write();
         state.instances.entry(instance.clone()).or_default().get_or_insert(now);
+        for row in state.leases.values_mut().filter(|row| row.holder.as_ref() == Some(instance)) {
+            row.holder = None;
+        }
         state.committed();
         Ok(())
     }

@@ -57,6 +57,20 @@ pub(crate) async fn a_released_lease_is_free_and_its_fence_dead(bench: Bench) ->
     Ok(())
 }
 
+pub(crate) async fn who_was_seen_to_end_holds_no_lease(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 0).await?;
+    let ended = world.lease.holder.clone();
+    let kept = some(world.store.take_lease("job", &worker("a"), LEASE).await?, "a lease")?;
+    world.store.end_instance(&ended, "its process is gone", world.now()).await?;
+    let refused = world.commit(&Default::default()).await;
+    holds!(refused.is_err(), "a commit under the lease of one that ended");
+    let next = some(world.store.take_lease("watcher", &worker("b"), LEASE).await?, "the lease at once")?;
+    holds!(next.fence > world.lease.fence, "the fence must grow: {next:?} after {:?}", world.lease);
+    same!(world.store.take_lease("job", &worker("b"), LEASE).await?, None, "the lease of another");
+    same!(kept.holder, worker("a"), "its holder");
+    Ok(())
+}
+
 pub(crate) async fn only_one_of_many_takes_a_lease(bench: Bench) -> CaseResult {
     let won: Arc<Mutex<Vec<Lease>>> = Arc::default();
     let jobs: Vec<_> = (0..8)

@@ -121,6 +121,7 @@ macro_rules! store_suite_cases {
                 only_one_of_many_claims_an_order,
             ];
             settling: [
+                the_next_due_order_is_known,
                 an_update_needs_the_version_it_was_computed_from,
                 a_reply_is_kept_until_replaced,
                 the_first_word_on_a_stage_stands,
@@ -150,6 +151,7 @@ macro_rules! store_suite_cases {
                 a_late_renewal_keeps_the_fence,
                 a_released_lease_is_free_and_its_fence_dead,
                 only_one_of_many_takes_a_lease,
+                who_was_seen_to_end_holds_no_lease,
                 instances_run_until_they_are_seen_to_end,
             ];
             reports: [

@@ -334,3 +334,20 @@ pub(crate) async fn changes_of_orders_are_told_once(bench: Bench) -> CaseResult 
     same!(kinds, expected, "events of the order");
     Ok(())
 }
+
+pub(crate) async fn the_next_due_order_is_known(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    same!(world.store.next_due().await?, None, "without orders");
+    let intent = world.intent(1, Side::Buy).await?;
+    same!(world.store.next_due().await?, None, "with an intent that waits");
+    world.sign("a", intent, 0).await?;
+    let leased = world.store.next_due().await?;
+    holds!(leased > Some(world.now()), "an order is due when its sender's lease runs out, not {leased:?}");
+    let soon = world.now().plus(Duration::from_millis(200));
+    let order = world.order(intent, 0).await?;
+    let order = world.change(OrderUpdate { work: WorkChange::Due(soon), ..world.unchanged(&order) }).await?;
+    same!(world.store.next_due().await?, Some(soon), "after an update");
+    world.change(OrderUpdate { work: WorkChange::Close, ..world.unchanged(&order) }).await?;
+    same!(world.store.next_due().await?, None, "after its end");
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! Resting: without news a watcher does nothing but ask for the chain's head.
+
+use std::{pin::pin, time::Duration};
+
+use futures_util::{
+    StreamExt,
+    future::{Either, pending, select},
+};
+
+use super::{Watcher, deciding::Basis};
+use crate::{deadline::venue_call, limits};
+
+impl Watcher {
+    /// Waits until there may be something to do: the chain has another head, a source answers, or a time that is
+    /// known has come; at most [`limits::WATCHER_REST`]. Whoever knows more may drop it and take the next step.
+    pub async fn rest(&mut self) {
+        let clock = self.clock.clone();
+        let until = clock.uptime().saturating_add(self.idle_for());
+        loop {
+            let left = until.saturating_sub(clock.uptime());
+            if left.is_zero() {
+                return;
+            }
+            let nap = clock.sleep(left.min(limits::HEAD_EVERY));
+            if let Either::Left(_) = select(pin!(self.wait_for_answer()), nap).await {
+                return;
+            }
+            if self.head_is_another().await {
+                return;
+            }
+        }
+    }
+
+    fn idle_for(&self) -> Duration {
+        let ready = self.pending.iter().any(|pending| !matches!(pending.basis, Basis::Market));
+        let again = ready.then_some(limits::DECIDE_AGAIN);
+        let market = self.unknown.rests(self.clock.uptime());
+        let known = [again, market, self.history_rests()];
+        known.into_iter().flatten().fold(limits::WATCHER_REST, Duration::min)
+    }
+
+    async fn wait_for_answer(&mut self) {
+        let Self { answers, answered, unknown, .. } = self;
+        let history = answers.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let rows = async {
+            match history.next().await {
+                Some(rows) => rows,
+                None => pending().await,
+            }
+        };
+        if let Either::Left((rows, _)) = select(pin!(rows), pin!(unknown.wait())).await {
+            answered.push(rows);
+        }
+    }
+
+    /// Whether the chain's head is not the block that was read last; also when it cannot be asked for, which the
+    /// next step tells.
+    async fn head_is_another(&self) -> bool {
+        let (Some(chain), Some(tip)) = (&self.chain, self.headers.back()) else { return false };
+        let ask = venue_call(self.clock.as_ref(), "head", limits::LOOK_UP_DEADLINE, chain.head());
+        ask.await.map_or(true, |head| head.hash != tip.hash)
+    }
+}

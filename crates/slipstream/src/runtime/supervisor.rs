@@ -1,0 +1,330 @@
+//! Keeps the tasks of the engine running: one that panics is told loudly, counted, and started again.
+
+use std::{
+    any::Any,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::Clock;
+use engine::ports::store::{InstanceId, Store};
+use tokio::{
+    sync::{Notify, watch},
+    task::{AbortHandle, JoinError},
+};
+use tracing::{error, info, warn};
+
+/// Pause before a task that panicked is started again; then twice as long …
+const RESTART_FIRST: Duration = Duration::from_millis(100);
+/// … and at last this long.
+const RESTART_LAST: Duration = Duration::from_secs(30);
+/// A task that had run this long before it panicked is started again after the first pause.
+const RESTART_CALM: Duration = Duration::from_secs(60);
+/// Pause before a task is registered again after the store could not do it.
+const REGISTER_PAUSE: Duration = Duration::from_millis(500);
+
+/// A task of the engine panicked, which none ever should: what the engine does from then on proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the engine's {task} panicked: {reason}; this is a bug, report it with the log")]
+pub struct TaskPanicked {
+    /// Which task.
+    pub task: String,
+    /// The words of the panic.
+    pub reason: String,
+}
+
+/// Runs tasks under instances of their own, and remembers how they ended.
+pub(super) struct Supervisor {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    process: InstanceId,
+    next_instance: AtomicU64,
+    /// The first panic of a task, for whoever asks.
+    panicked: Mutex<Option<TaskPanicked>>,
+    restarts: AtomicU64,
+    /// Those that may be killed on purpose.
+    victims: Mutex<Vec<AbortHandle>>,
+    stop: watch::Sender<bool>,
+    /// Rung when an instance has ended: what it held is free.
+    ended: Arc<Notify>,
+}
+
+/// A task to keep running.
+pub(super) struct Task {
+    /// For people; the instance is named after it.
+    pub(super) name: String,
+    /// Whether [`Supervisor::kill_one`] may pick it.
+    pub(super) may_be_killed: bool,
+}
+
+impl Task {
+    pub(super) fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), may_be_killed: false }
+    }
+}
+
+impl Supervisor {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        process: InstanceId,
+        ended: Arc<Notify>,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            process,
+            next_instance: AtomicU64::new(1),
+            panicked: Mutex::default(),
+            restarts: AtomicU64::new(0),
+            victims: Mutex::default(),
+            stop: watch::Sender::new(false),
+            ended,
+        }
+    }
+
+    /// Runs what `start` makes until everything is stopped: as often as it ends, however it ended, its instance
+    /// is recorded as ended (it was seen to end), and another takes its place.
+    pub(super) async fn keep<F>(self: Arc<Self>, task: Task, start: impl Fn(InstanceId) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut pause = RESTART_FIRST;
+        while !self.is_stopped() {
+            let instance = self.instance(&task.name);
+            if let Err(error) = self.store.begin_instance(&instance, self.clock.now()).await {
+                error!(task = %task.name, %error, "the {} cannot be registered: {error}", task.name);
+                self.pause(REGISTER_PAUSE).await;
+                continue;
+            }
+            let began = self.clock.uptime();
+            let result = self.run(&task, start(instance.clone())).await;
+            self.end(&instance).await;
+            let Err(error) = result else { continue };
+            if error.is_cancelled() {
+                // On purpose: another one at once.
+                warn!(instance = %instance, "{instance} was killed; starting another");
+                continue;
+            }
+            if self.clock.uptime().saturating_sub(began) >= RESTART_CALM {
+                pause = RESTART_FIRST;
+            }
+            let restarts = self.restarts.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+            self.note(&task.name, error);
+            error!(
+                task = %task.name,
+                restarts, "starting the {} again in {pause:?}; restarts so far: {restarts}", task.name
+            );
+            self.pause(pause).await;
+            pause = pause.saturating_mul(2).min(RESTART_LAST);
+        }
+    }
+
+    async fn run(
+        &self,
+        task: &Task,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), JoinError> {
+        let running = tokio::spawn(future);
+        let handle = running.abort_handle();
+        if task.may_be_killed {
+            lock(&self.victims).push(handle.clone());
+        }
+        let result = running.await;
+        lock(&self.victims).retain(|other| other.id() != handle.id());
+        result
+    }
+
+    async fn end(&self, instance: &InstanceId) {
+        if let Err(error) = self.store.end_instance(instance, "its task ended", self.clock.now()).await {
+            error!(%error, %instance, "the end of {instance} could not be recorded");
+        }
+        self.ended.notify_one();
+    }
+
+    /// A new instance of a task in this process.
+    fn instance(&self, name: &str) -> InstanceId {
+        let number = self.next_instance.fetch_add(1, Ordering::Relaxed);
+        InstanceId(format!("{}/{}-{number}", self.process, name.replace(' ', "-")))
+    }
+
+    /// Notes a panic; the first one stands.
+    fn note(&self, task: &str, error: JoinError) {
+        let Ok(panic) = error.try_into_panic() else { return };
+        let panicked = TaskPanicked { task: task.to_owned(), reason: words(panic.as_ref()) };
+        error!("{panicked}");
+        lock(&self.panicked).get_or_insert(panicked);
+    }
+
+    /// Whether no task has panicked so far.
+    pub(super) fn check(&self) -> Result<(), TaskPanicked> {
+        lock(&self.panicked).clone().map_or(Ok(()), Err)
+    }
+
+    /// How often a task was started again after a panic.
+    pub(super) fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Kills one of those that may be killed, wherever it is. Returns whether there was one.
+    pub(super) fn kill_one(&self) -> bool {
+        let victims = lock(&self.victims);
+        let victim = victims.first();
+        if let Some(victim) = victim {
+            victim.abort();
+        }
+        victim.is_some()
+    }
+
+    /// Tells every task to end after what it has at hand.
+    pub(super) fn stop(&self) {
+        self.stop.send_replace(true);
+        info!(process = %self.process, "stopping the engine");
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Returns when everything is stopped.
+    pub(super) async fn stopped(&self) {
+        // The sender is ours, so it is never gone.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
+
+    /// Waits, but no longer than until everything is stopped.
+    pub(super) async fn pause(&self, duration: Duration) {
+        tokio::select! {
+            () = self.clock.sleep(duration) => {}
+            () = self.stopped() => {}
+        }
+    }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let fixed = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    fixed.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without words".to_owned())
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use domain::Timestamp;
+    use engine::ports::store::Leases as _;
+    use testkit::{memory_store::MemoryStore, virtual_clock::VirtualClock};
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    struct Scene {
+        clock: Arc<VirtualClock>,
+        store: Arc<MemoryStore>,
+        supervisor: Arc<Supervisor>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let clock = VirtualClock::new(Timestamp::from_seconds(1));
+            let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>));
+            let process = InstanceId("process".to_owned());
+            let (port, time) = (Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&clock) as Arc<dyn Clock>);
+            Self { clock, store, supervisor: Arc::new(Supervisor::new(port, time, process, Arc::default())) }
+        }
+
+        /// Keeps a task that says when it starts, then panics as long as it is told to and waits for the end.
+        fn keep(&self, may_be_killed: bool, panics: usize) -> mpsc::UnboundedReceiver<InstanceId> {
+            let (started, starts) = mpsc::unbounded_channel();
+            let left = Arc::new(AtomicUsize::new(panics));
+            let supervisor = Arc::clone(&self.supervisor);
+            let task = Task { may_be_killed, ..Task::named("look out") };
+            let start = move |instance| {
+                let (left, supervisor, started) = (left.clone(), supervisor.clone(), started.clone());
+                async move {
+                    started.send(instance).unwrap();
+                    let wanted =
+                        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+                    assert!(wanted.is_err(), "asked to");
+                    supervisor.stopped().await;
+                }
+            };
+            tokio::spawn(Arc::clone(&self.supervisor).keep(task, start));
+            starts
+        }
+
+        /// Lets time pass in small steps until the task has started `count` times more; how long that took.
+        async fn starts(&self, starts: &mut mpsc::UnboundedReceiver<InstanceId>, count: usize) -> Duration {
+            let began = self.clock.uptime();
+            for _ in 0..count {
+                loop {
+                    tokio::task::yield_now().await;
+                    if starts.try_recv().is_ok() {
+                        break;
+                    }
+                    self.clock.advance(Duration::from_millis(10));
+                }
+            }
+            self.clock.uptime().saturating_sub(began)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_panics_is_started_again_after_pauses_that_double() {
+        let scene = Scene::new();
+        let mut starts = scene.keep(false, 3);
+        let took = scene.starts(&mut starts, 4).await;
+        let pauses = RESTART_FIRST * (1 + 2 + 4);
+        assert!((pauses..pauses * 2).contains(&took), "{took:?}");
+        assert_eq!(scene.supervisor.restarts(), 3);
+        let panicked = scene.supervisor.check().unwrap_err();
+        assert_eq!((panicked.task.as_str(), panicked.reason.as_str()), ("look out", "asked to"));
+        let running = scene.store.running_instances().await.unwrap();
+        assert_eq!(running, [InstanceId("process/look-out-4".to_owned())], "those that ended are known to");
+    }
+
+    #[tokio::test]
+    async fn pauses_have_an_end_and_calm_shortens_them() {
+        let scene = Scene::new();
+        let mut starts = scene.keep(false, 12);
+        let took = scene.starts(&mut starts, 13).await;
+        let doubling: Duration = (0..9).map(|n| RESTART_FIRST * (1 << n)).sum();
+        let least = doubling + RESTART_LAST * 3;
+        assert!((least..least + RESTART_CALM).contains(&took), "{took:?} instead of {least:?}");
+        assert_eq!(scene.supervisor.restarts(), 12);
+    }
+
+    #[tokio::test]
+    async fn what_is_killed_is_replaced_at_once_and_is_no_panic() {
+        let scene = Scene::new();
+        let mut starts = scene.keep(true, 0);
+        scene.starts(&mut starts, 1).await;
+        assert!(scene.supervisor.kill_one());
+        let took = scene.starts(&mut starts, 1).await;
+        assert!(took < RESTART_FIRST, "{took:?}");
+        assert_eq!((scene.supervisor.restarts(), scene.supervisor.check()), (0, Ok(())));
+        let others = Scene::new();
+        let mut starts = others.keep(false, 0);
+        others.starts(&mut starts, 1).await;
+        assert!(!others.supervisor.kill_one(), "nobody who may be killed");
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_the_task_and_its_pauses() {
+        let scene = Scene::new();
+        let mut starts = scene.keep(false, 1);
+        scene.starts(&mut starts, 1).await;
+        scene.supervisor.stop();
+        while !scene.store.running_instances().await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert!(starts.recv().await.is_none(), "nobody is started after a stop");
+    }
+}
