@@ -84,6 +84,11 @@ const IMPATIENT: Duration = Duration::from_secs(20);
 impl Scene {
     /// A leader buys token 7, whose market nobody knows, and then token 8; two followers.
     fn new(word: Word) -> Self {
+        Self::with_sales(word, &[])
+    }
+
+    /// The same, and then it sells token 7 at these seconds.
+    fn with_sales(word: Word, sales: &[u64]) -> Self {
         let mut scenario = Scenario::one_follower("unknown market");
         let one = scenario.followers[0].clone();
         let aged =
@@ -104,6 +109,8 @@ impl Scene {
             dropped: false,
         };
         scenario.trades = [7, 8].map(buys).into();
+        let sells = |second: &u64| LeaderTrade { at: at(*second), side: Side::Sell, ..buys(7) };
+        scenario.trades.extend(sales.iter().map(sells));
         let world = World::new(&Experiment {
             scenario: &scenario,
             model: VenueModel::PLAIN,
@@ -194,6 +201,21 @@ fn a_copy_waits_for_its_market_and_holds_up_no_other() {
     let key = block_on(scene.world.store.newest_decisions(None, 1)).unwrap()[0].key;
     let part = block_on(scene.world.store.part(key, 0)).unwrap().unwrap();
     assert!(part.snapshot.market.is_some() && part.snapshot.book.is_some(), "what they were decided from");
+}
+
+/// A sale that was read while nobody knew its market is decided with the market, after the buy before it.
+#[test]
+fn a_sale_behind_a_copy_that_waits_is_decided_from_what_is_told_at_last() {
+    let mut scene = Scene::with_sales(Word::Silence, &[8]);
+    scene.watch_until(Duration::from_secs(8));
+    assert_eq!((scene.answers(7).len(), scene.undecided()), (0, 2), "the sale waits for the buy");
+    scene.says(Word::Known);
+    scene.watch_until(Duration::from_secs(15));
+    assert_eq!(scene.undecided(), 0);
+    let decisions = block_on(scene.world.store.newest_decisions(None, 1)).unwrap();
+    assert_eq!(decisions[0].key.side, Side::Sell);
+    let part = block_on(scene.world.store.part(decisions[0].key, 0)).unwrap().unwrap();
+    assert!(part.snapshot.market.is_some() && part.snapshot.book.is_some(), "what it was decided from");
 }
 
 #[test]

@@ -174,13 +174,17 @@ impl Watcher {
             }
         };
         self.unknown.asks.remove(&token);
-        let waiting = self.pending.iter_mut().filter(|pending| {
-            pending.stored.part.key.token == token && matches!(pending.basis, Basis::Market)
+        // Sales wait for the buys before them, and are decided from the same word.
+        let undecided = self.pending.iter_mut().filter(|pending| {
+            let StoredPart { part, snapshot, decided_through, .. } = &pending.stored;
+            part.key.token == token && snapshot.market.is_none() && decided_through.0 == 0
         });
-        for pending in waiting {
+        for pending in undecided {
             pending.stored.snapshot.market.clone_from(&market);
             pending.stored.snapshot.book.clone_from(&book);
-            pending.basis = Basis::Later;
+            if matches!(pending.basis, Basis::Market) {
+                pending.basis = Basis::Later;
+            }
         }
     }
 
