@@ -22,6 +22,7 @@ pub mod logs;
 mod lookup;
 mod market;
 mod order;
+mod providers;
 mod reply;
 mod rpc;
 pub mod socket;
@@ -29,6 +30,7 @@ pub mod socket;
 pub use clob::Clob;
 pub use data_api::DataApi;
 pub use http::client;
+pub use providers::{ChainProvider, Provider, ProviderHealth, Providers, RpcUrl, RpcUrlError, rpc_urls};
 pub use rpc::Rpc;
 
 #[cfg(test)]

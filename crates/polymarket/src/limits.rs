@@ -91,3 +91,60 @@ pub const MAX_FEE_EXPONENT: i64 = 8;
 
 /// Seconds a trade may be dated before its order was signed: the venue's clock against ours.
 pub const TRADE_CLOCK_SLACK: i64 = 60;
+
+// Providers of the chain.
+
+/// Providers of one chain.
+pub const MAX_PROVIDERS: usize = 16;
+/// What a provider that was never asked is expected to take.
+pub const FIRST_LATENCY: Duration = Duration::from_millis(200);
+/// Another provider is asked as well no sooner than this …
+pub const HEDGE_LEAST: Duration = Duration::from_millis(100);
+/// … and no later, so that two that hang still leave the third an answer within 3 s.
+pub const HEDGE_MOST: Duration = Duration::from_secs(1);
+/// A provider must be better by this to be asked first instead of the one that was.
+pub const CLEARLY_BETTER: Duration = Duration::from_millis(50);
+/// Calls within this time count for the breaker …
+pub const BREAKER_WINDOW: Duration = Duration::from_secs(10);
+/// … if they are at least so many, and half of them failed or were slow.
+pub const BREAKER_CALLS: usize = 20;
+/// Or so many in a row.
+pub const BREAKER_IN_A_ROW: u32 = 3;
+/// A call that took longer was slow.
+pub const SLOW_CALL: Duration = Duration::from_secs(2);
+/// A provider rests this long, then twice as long …
+pub const BREAKER_OPEN: Duration = Duration::from_secs(5);
+/// … and at most this long.
+pub const BREAKER_OPEN_LAST: Duration = Duration::from_secs(60);
+/// A provider that answered wrongly is not believed for this long, then twice as long …
+pub const ASIDE_FIRST: Duration = Duration::from_secs(60);
+/// … and at most this long.
+pub const ASIDE_LAST: Duration = Duration::from_secs(3_600);
+/// Blocks that a head may be behind the best one (10 s).
+pub const HEAD_LAG: i64 = 5;
+/// A head told longer ago is not compared with.
+pub const HEAD_KNOWN_FOR: Duration = Duration::from_secs(30);
+/// Headers remembered of each provider, to see whether they link.
+pub const HEADERS_REMEMBERED: usize = 64;
+/// Least time between two calls to a provider that asked to slow down for the first time …
+pub const PACE_FIRST: Duration = Duration::from_millis(50);
+/// … and at most, after it asked again and again.
+pub const PACE_LAST: Duration = Duration::from_secs(5);
+/// After this long without being asked to slow down the time between two calls is halved.
+pub const PACE_EASES_AFTER: Duration = Duration::from_secs(60);
+/// A question waits at most this long for a provider that asked to slow down.
+pub const PACE_WAIT: Duration = Duration::from_secs(2);
+/// How often it is seen whose turn it is to be asked for its head.
+pub const TEND_EVERY: Duration = Duration::from_secs(1);
+/// A provider that is not asked otherwise is asked for its head this often (8,640 calls a day) …
+pub const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// … and this often while no head rises.
+pub const PROBE_WHEN_STALLED: Duration = Duration::from_secs(2);
+/// A head that stands for two blocks may be the provider's fault.
+pub const HEAD_STANDS_FOR: Duration = Duration::from_secs(4);
+/// Deadline of such a question.
+pub const PROBE_DEADLINE: Duration = Duration::from_secs(5);
+/// A second provider is given this long to say whether a block without logs has any.
+pub const SECOND_LOOK: Duration = Duration::from_secs(1);
+/// Deadline of all questions about an exit to one provider.
+pub const WITNESS_DEADLINE: Duration = Duration::from_secs(5);

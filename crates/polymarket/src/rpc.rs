@@ -77,6 +77,12 @@ impl Rpc {
         }
     }
 
+    /// Calls made so far.
+    #[must_use]
+    pub fn calls_made(&self) -> u64 {
+        self.next_id.load(Ordering::Relaxed).saturating_sub(1)
+    }
+
     /// Calls a method; `None` when the result is `null`.
     async fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<Option<T>, VenueError> {
         self.chain_checked.get_or_try_init(|| self.check_chain()).await?;

@@ -23,6 +23,8 @@ pub struct SimulatorConfig {
     pub gamma_port: u16,
     /// Port of the relayer. Default 0.
     pub relayer_port: u16,
+    /// Providers of the JSON-RPC over the same chain, each on a port of its own. Default 1.
+    pub rpc_listeners: usize,
     /// Port of the control API. Default 0.
     pub control_port: u16,
     /// Milliseconds between blocks; 0 = only when told. Default 2000, as on Polygon.
@@ -100,6 +102,7 @@ impl Default for SimulatorConfig {
             rpc_port: 0,
             gamma_port: 0,
             relayer_port: 0,
+            rpc_listeners: 1,
             control_port: 0,
             block_interval_ms: 2_000,
             first_block: 90_000_000,

@@ -15,5 +15,8 @@ pub mod wire;
 pub mod world;
 
 pub use config::{DuplicateMemory, Knobs, Profile, SimulatorConfig};
-pub use http::{Outage, Running, Service, Simulator, WorldHandle};
+pub use http::{
+    Outage, Running, Service, Simulator, WorldHandle,
+    rpc_view::{Emptied, RpcView},
+};
 pub use world::World;

@@ -13,9 +13,10 @@ use domain::ids::RelationshipId;
 
 use crate::{
     bench::command::BenchArgs,
-    commands::{self, Request, Thing},
+    commands::{self, Answer, Request, Thing},
     configuration::{ConfigFile, Mistakes, command::ConfigCommand, keys},
     demo::{SimulatorUrls, paint::Paint},
+    rpc_command::RpcCommand,
 };
 
 /// Exit status of what cannot be understood, flags (as clap has it) and configurations alike.
@@ -73,6 +74,12 @@ pub enum Command {
         /// Where the installation is.
         #[command(flatten)]
         at: Installation,
+    },
+    /// Which RPC providers of Polygon are asked, and how they do.
+    Rpc {
+        /// What to do.
+        #[command(subcommand)]
+        command: RpcCommand,
     },
     /// Pause a relationship: once this returns, nothing further is signed for it.
     Pause(RelationshipArgs),
@@ -180,6 +187,9 @@ pub struct SimulatorArgs {
     /// Milliseconds between blocks.
     #[arg(long, default_value_t = 2_000)]
     pub block_ms: u64,
+    /// Providers of its JSON-RPC.
+    #[arg(long, default_value_t = 2)]
+    pub rpc_listeners: u8,
 }
 
 fn urls(text: &str) -> Result<SimulatorUrls, String> {
@@ -203,6 +213,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Positions { at } => ask(&at, &Request::Positions { colour }).await,
         Command::Activity { limit, at } => ask(&at, &Request::Activity { limit, colour }).await,
         Command::Verify { at } => ask(&at, &Request::Verify).await,
+        Command::Rpc { command } => {
+            crate::rpc_command::run(&command).await.and_then(|(answer, json)| told(&answer, json))
+        }
         Command::Pause(one) => ask(&one.at, &Request::Pause(relationship(&one))).await,
         Command::Resume(one) => ask(&one.at, &Request::Resume(relationship(&one))).await,
         Command::Stop(one) => ask(&one.at, &Request::Stop(relationship(&one))).await,
@@ -223,8 +236,11 @@ pub async fn run(cli: Cli) -> ExitCode {
 }
 
 async fn ask(at: &Installation, request: &Request) -> anyhow::Result<ExitCode> {
-    let answer = commands::ask(&at.data_dir, request).await?;
-    if at.json {
+    told(&commands::ask(&at.data_dir, request).await?, at.json)
+}
+
+fn told(answer: &Answer, json: bool) -> anyhow::Result<ExitCode> {
+    if json {
         print(&serde_json::to_string_pretty(&answer.json)?)
     } else {
         print(answer.text.trim_end())

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use store::SqliteStore;
 
 use crate::{
+    chain::ChainProviders,
     clock::SystemClock,
+    rpc_command::{self, RpcList},
     socket,
     story::{self, Style},
     verify::{Eip712Ids, VenueBooks, VerifyOptions, verify},
@@ -57,6 +59,10 @@ pub enum Request {
     },
     /// Recompute every decision, order id and sum.
     Verify,
+    /// How the chain's providers do.
+    RpcStatus,
+    /// Put another list of providers in force.
+    RpcReload(RpcList),
 }
 
 /// A thing with a story.
@@ -92,9 +98,17 @@ pub struct Witnesses {
     pub chain: Option<Arc<dyn ChainReader>>,
     /// The installation's secret.
     pub salts: Option<Arc<dyn Salts>>,
+    /// The chain's providers.
+    pub providers: Option<ChainProviders>,
 }
 
 impl Witnesses {
+    fn providers(&self) -> anyhow::Result<&ChainProviders> {
+        let none =
+            "no running process has providers here; `slipstream rpc check` asks those of the configuration";
+        self.providers.as_ref().context(none)
+    }
+
     fn options(&self) -> VerifyOptions<'_> {
         VerifyOptions {
             venue: self.venue.as_deref(),
@@ -129,6 +143,8 @@ pub async fn answer(
             let activity = story::activity(store, None, *limit).await?;
             Ok(said(&activity.render(style(*colour)), serde_json::to_value(&activity.lines)?))
         }
+        Request::RpcStatus => rpc_command::status(witnesses.providers()?),
+        Request::RpcReload(list) => rpc_command::reload(witnesses.providers()?, list),
         Request::Verify => {
             let ids = Eip712Ids { chain: Chain::Polygon };
             let report = verify(store, &ids, witnesses.options()).await?;

@@ -2,6 +2,7 @@
 //! can reach it.
 
 pub mod bench;
+pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod commands;
@@ -11,6 +12,7 @@ pub mod crash;
 pub mod demo;
 pub mod instance;
 pub mod logging;
+pub mod rpc_command;
 pub mod runtime;
 pub mod secrets;
 pub mod simulate;

@@ -15,6 +15,7 @@ pub async fn run(arguments: &SimulatorArgs) -> anyhow::Result<ExitCode> {
     let config = SimulatorConfig {
         seed: arguments.seed,
         block_interval_ms: arguments.block_ms,
+        rpc_listeners: usize::from(arguments.rpc_listeners),
         ..SimulatorConfig::default()
     };
     let running =

@@ -18,6 +18,9 @@ mod front;
 #[path = "faults/gate.rs"]
 mod gate;
 #[cfg(test)]
+#[path = "faults/has.rs"]
+mod has;
+#[cfg(test)]
 #[path = "faults/hostile.rs"]
 mod hostile;
 #[cfg(test)]
@@ -29,6 +32,9 @@ mod pausing;
 #[cfg(test)]
 #[path = "faults/posting.rs"]
 mod posting;
+#[cfg(test)]
+#[path = "faults/providers.rs"]
+mod providers;
 #[cfg(test)]
 #[path = "faults/scene.rs"]
 mod scene;

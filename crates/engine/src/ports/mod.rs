@@ -9,3 +9,4 @@ pub mod queue;
 pub mod reports;
 pub mod store;
 pub mod venue;
+pub mod witness;

@@ -8,6 +8,8 @@ use domain::{
     TokenId, TradingAccount, TxHash, Usd,
 };
 
+use super::witness::{ExitClaim, Testimony};
+
 /// A call to the venue, the chain or the signer that brought no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VenueError {
@@ -318,6 +320,11 @@ pub trait ChainReader: Send + Sync {
     /// ERC-1155 balances at the end of a block, in the order of the queries.
     /// [`VenueError::Refused`] when the provider has pruned that state.
     async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError>;
+
+    /// Whether two providers say what is claimed. A reader of one provider knows nobody to ask.
+    async fn witness(&self, _claim: &ExitClaim) -> Result<Testimony, VenueError> {
+        Ok(Testimony::Nobody)
+    }
 }
 
 /// One decoded log.

@@ -15,7 +15,7 @@ use domain::{Address, ConditionId, OrderId, Price, Shares, TokenId, Usd};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{Outage, Service, Shared, control_orders};
+use super::{Outage, Service, Shared, control_orders, rpc_view::RpcView};
 use crate::{
     wire::decimal,
     world::{
@@ -53,6 +53,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/reorg", post(reorg))
         .route("/stall", post(stall))
         .route("/outage", post(outage))
+        .route("/rpc", get(providers).post(set_provider))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/knobs", get(knobs).post(set_knobs))
         .route("/orders", get(orders))
@@ -371,6 +372,26 @@ struct ServiceOutage {
 async fn outage(State(shared): App, Body(wanted): Body<ServiceOutage>) -> Json<Value> {
     shared.outage(wanted.service).send_replace(wanted.outage);
     done()
+}
+
+/// How each provider of the JSON-RPC answers.
+async fn providers(State(shared): App) -> Reply {
+    print(&shared.views.all())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewView {
+    provider: usize,
+    view: RpcView,
+}
+
+/// Lets a provider answer like this; what is not named is honest.
+async fn set_provider(State(shared): App, Body(new): Body<NewView>) -> Reply {
+    if !shared.views.set(new.provider, new.view) {
+        return Err(WorldError::Invalid(format!("there is no provider {}", new.provider)).into());
+    }
+    Ok(done())
 }
 
 async fn faults(State(shared): App) -> Json<Value> {

@@ -21,6 +21,7 @@ mod reads;
 mod relayer;
 mod rpc;
 mod rpc_accounts;
+pub mod rpc_view;
 
 use std::{
     io,
@@ -44,7 +45,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use self::connection::{Connection, FaultyListener};
+use self::{
+    connection::{Connection, FaultyListener},
+    rpc_view::{RpcView, Views},
+};
 use crate::{
     config::SimulatorConfig,
     world::{Refusal, World, faults::FaultTarget},
@@ -100,6 +104,7 @@ struct Shared {
     rpc_outage: watch::Sender<Outage>,
     gamma_outage: watch::Sender<Outage>,
     relayer_outage: watch::Sender<Outage>,
+    views: Views,
 }
 
 /// The clock, with a `Debug` of its own.
@@ -153,6 +158,11 @@ impl WorldHandle {
         self.0.newest_event.subscribe()
     }
 
+    /// Lets a provider of the JSON-RPC answer like this; `false` when there is no such provider.
+    pub fn set_provider(&self, number: usize, view: RpcView) -> bool {
+        self.0.views.set(number, view)
+    }
+
     /// Starts or ends an outage of a service.
     pub fn set_outage(&self, service: Service, outage: Outage) {
         self.0.outage(service).send_replace(outage);
@@ -182,6 +192,7 @@ impl Simulator {
             rpc_outage: watch::Sender::new(Outage::None),
             gamma_outage: watch::Sender::new(Outage::None),
             relayer_outage: watch::Sender::new(Outage::None),
+            views: Views::default(),
         });
         let mut tasks = Vec::new();
         let clob = with_outage(clob::router(&shared), &shared, Service::Clob);
@@ -190,15 +201,31 @@ impl Simulator {
         let gamma = with_faults(gamma::router(&shared), &shared, FaultTarget::Gamma);
         let gamma = with_outage(gamma, &shared, Service::Gamma);
         let relayer = with_outage(relayer::router(&shared), &shared, Service::Relayer);
-        let rpc = with_outage(rpc::router(&shared), &shared, Service::Rpc);
         let clob_url = serve(clob, config.clob_port, &stopped, &mut tasks).await?;
         let data_url = serve(data, config.data_port, &stopped, &mut tasks).await?;
-        let rpc_url = serve(rpc, config.rpc_port, &stopped, &mut tasks).await?;
+        let mut rpc_urls = Vec::new();
+        for number in 0..config.rpc_listeners.max(1) {
+            // The others take any free port.
+            let port = if number == 0 { config.rpc_port } else { 0 };
+            rpc_urls.push(serve(provider(&shared), port, &stopped, &mut tasks).await?);
+        }
+        let rpc_url = rpc_urls.first().cloned().unwrap_or_default();
         let gamma_url = serve(gamma, config.gamma_port, &stopped, &mut tasks).await?;
         let relayer_url = serve(relayer, config.relayer_port, &stopped, &mut tasks).await?;
         let control_url = serve(control::router(&shared), config.control_port, &stopped, &mut tasks).await?;
         tasks.push(tokio::spawn(make_blocks(Arc::clone(&shared), stopped)));
-        Ok(Running { clob_url, data_url, rpc_url, gamma_url, relayer_url, control_url, shared, stop, tasks })
+        Ok(Running {
+            clob_url,
+            data_url,
+            rpc_url,
+            rpc_urls,
+            gamma_url,
+            relayer_url,
+            control_url,
+            shared,
+            stop,
+            tasks,
+        })
     }
 }
 
@@ -215,6 +242,8 @@ pub struct Running {
     pub gamma_url: String,
     /// Of the relayer.
     pub relayer_url: String,
+    /// Of every provider of it, the one above first.
+    pub rpc_urls: Vec<String>,
     /// Of the control API.
     pub control_url: String,
     shared: Arc<Shared>,
@@ -233,6 +262,9 @@ impl Running {
     pub async fn shutdown(self) {
         for service in Service::ALL {
             self.shared.outage(service).send_replace(Outage::None);
+        }
+        for listener in 0..self.rpc_urls.len() {
+            self.shared.views.set(listener, RpcView::default());
         }
         self.stop.send_replace(true);
         for task in self.tasks {
@@ -286,6 +318,13 @@ async fn make_blocks(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
 fn with_faults(router: Router, shared: &Arc<Shared>, target: FaultTarget) -> Router {
     let state = (Arc::clone(shared), target);
     router.layer(middleware::from_fn_with_state(state, reads::with_faults))
+}
+
+/// One more provider of the JSON-RPC.
+fn provider(shared: &Arc<Shared>) -> Router {
+    let listener = shared.views.add();
+    let failing = rpc_view::failing(rpc::router(shared, listener), shared, listener);
+    with_outage(failing, shared, Service::Rpc)
 }
 
 fn with_outage(router: Router, shared: &Arc<Shared>, service: Service) -> Router {

@@ -14,7 +14,7 @@ use axum::{
 use domain::{Address, Hash, TokenId, TxHash};
 use serde_json::{Value, json};
 
-use super::{Shared, connection::Connection, cut};
+use super::{Shared, connection::Connection, cut, rpc_view::RpcView};
 use crate::{
     contracts::{CHAIN_ID, COLLATERAL, CONDITIONAL_TOKENS, POSITION_MANAGER, USDC_E, abi, token_contract},
     world::{
@@ -30,15 +30,17 @@ use crate::{
 pub(super) type RpcError = (i64, String);
 pub(super) type Answer = Result<Value, RpcError>;
 
-pub(super) fn router(shared: &Arc<Shared>) -> Router {
-    Router::new().route("/", post(serve)).with_state(Arc::clone(shared))
+/// The provider with this number.
+pub(super) fn router(shared: &Arc<Shared>, listener: usize) -> Router {
+    Router::new().route("/", post(serve)).with_state((Arc::clone(shared), listener))
 }
 
 async fn serve(
-    State(shared): State<Arc<Shared>>,
+    State((shared, listener)): State<(Arc<Shared>, usize)>,
     ConnectInfo(connection): ConnectInfo<Connection>,
     body: axum::body::Bytes,
 ) -> Response {
+    let view = shared.views.get(listener);
     let failed =
         shared.with(|world, _| world.faults.take(FaultTarget::Chain, |kind| kind == FaultKind::RpcError));
     if failed.is_some() {
@@ -52,9 +54,9 @@ async fn serve(
             .is_some();
     let reply = match serde_json::from_slice::<Value>(&body) {
         Ok(Value::Array(requests)) => {
-            shared.with(|world, _| requests.iter().map(|request| answer(world, request)).collect())
+            shared.with(|world, _| requests.iter().map(|request| answer(world, &view, request)).collect())
         }
-        Ok(request) => shared.with(|world, _| answer(world, &request)),
+        Ok(request) => shared.with(|world, _| answer(world, &view, &request)),
         Err(_) => {
             json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32700, "message": "parse error" } })
         }
@@ -69,12 +71,12 @@ fn is_send(body: &[u8]) -> bool {
     body.windows(name.len()).any(|window| window == name)
 }
 
-fn answer(world: &mut World, request: &Value) -> Value {
+fn answer(world: &mut World, view: &RpcView, request: &Value) -> Value {
     let id = request.get("id").cloned().unwrap_or(Value::Null);
     let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
     let empty = Vec::new();
     let params = request.get("params").and_then(Value::as_array).unwrap_or(&empty);
-    match call(world, method, params) {
+    match call(world, view, method, params) {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
         Err((code, message)) => {
             json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } })
@@ -82,29 +84,31 @@ fn answer(world: &mut World, request: &Value) -> Value {
     }
 }
 
-fn call(world: &mut World, method: &str, params: &[Value]) -> Answer {
-    let head = rpc_head(world, method, params);
+fn call(world: &mut World, view: &RpcView, method: &str, params: &[Value]) -> Answer {
+    let head = view.head(rpc_head(world, method, params), world.chain().first());
+    let chain = view.chain.unwrap_or(CHAIN_ID);
     match method {
-        "eth_chainId" => Ok(quantity(CHAIN_ID)),
-        "net_version" => Ok(json!(CHAIN_ID.to_string())),
+        "eth_chainId" => Ok(quantity(chain)),
+        "net_version" => Ok(json!(chain.to_string())),
         "eth_blockNumber" => Ok(quantity(head)),
         "eth_getBlockByNumber" => {
             let number = block_number(world, param(params, 0), head)?;
-            Ok(world.chain().block(number).filter(|_| number <= head).map_or(Value::Null, block_json))
+            let block = world.chain().block(number).filter(|_| number <= head);
+            Ok(block.map_or(Value::Null, |block| block_json(block, view)))
         }
         "eth_getBlockByHash" => {
             let hash: Hash = parse(param(params, 0))?;
             let block = world.chain().block_by_hash(&hash).filter(|block| block.number <= head);
-            Ok(block.map_or(Value::Null, block_json))
+            Ok(block.map_or(Value::Null, |block| block_json(block, view)))
         }
         "eth_getLogs" => {
-            let logs = get_logs(world, param(params, 0), head)?;
+            let logs = get_logs(world, view, param(params, 0), head)?;
             let found = logs.as_array().is_some_and(|logs| !logs.is_empty());
             let missing = |kind| found && kind == FaultKind::MissingLogs;
             Ok(world.faults.take(FaultTarget::Chain, missing).map_or(logs, |_| json!([])))
         }
-        "eth_getTransactionReceipt" => receipt(world, param(params, 0), head),
-        "eth_call" => eth_call(world, param(params, 0), param(params, 1), head),
+        "eth_getTransactionReceipt" => receipt(world, view, param(params, 0), head),
+        "eth_call" => eth_call(world, view, param(params, 0), param(params, 1), head),
         _ => super::rpc_accounts::call(world, method, params, head)
             .unwrap_or_else(|| Err((-32601, format!("the method {method} does not exist/is not available")))),
     }
@@ -157,11 +161,11 @@ pub(super) fn block_number(world: &World, value: &Value, head: u64) -> Result<u6
     }
 }
 
-fn block_json(block: &Block) -> Value {
+fn block_json(block: &Block, view: &RpcView) -> Value {
     json!({
         "number": quantity(block.number),
         "hash": block.hash,
-        "parentHash": block.parent,
+        "parentHash": view.parent(block.number, block.parent),
         "timestamp": quantity(block.timestamp.unsigned_abs()),
         "transactions": block.txs.iter().map(|tx| tx.hash).collect::<Vec<_>>(),
         "logsBloom": format!("0x{}", "f".repeat(512)),
@@ -170,11 +174,11 @@ fn block_json(block: &Block) -> Value {
     })
 }
 
-fn log_json(placed: PlacedLog<'_>) -> Value {
+fn log_json(placed: &PlacedLog<'_>, view: &RpcView) -> Value {
     json!({
         "address": bytes(&placed.log.address.0),
         "topics": placed.log.topics.iter().map(|topic| bytes(topic)).collect::<Vec<_>>(),
-        "data": bytes(&placed.log.data),
+        "data": bytes(&view.data(placed, is_fill(placed))),
         "blockNumber": quantity(placed.block.number),
         "blockHash": bytes(&placed.block.hash.0),
         "blockTimestamp": quantity(placed.block.timestamp.unsigned_abs()),
@@ -205,7 +209,7 @@ fn fits(place: &OneOf, found: &[u8]) -> bool {
     place.as_ref().is_none_or(|wanted| wanted.iter().any(|one| one == found))
 }
 
-fn get_logs(world: &World, filter: &Value, head: u64) -> Answer {
+fn get_logs(world: &World, view: &RpcView, filter: &Value, head: u64) -> Answer {
     let field = |name: &str| filter.get(name).unwrap_or(&Value::Null);
     let addresses = one_of(field("address"))?;
     let topics = match field("topics") {
@@ -236,24 +240,27 @@ fn get_logs(world: &World, filter: &Value, head: u64) -> Answer {
                 None => false,
             })
     };
-    let told = |placed: &PlacedLog<'_>| matches(placed) && !is_hidden(world, placed);
-    Ok(blocks.into_iter().flat_map(Block::logs).filter(told).map(log_json).collect())
+    let told = |placed: &PlacedLog<'_>| matches(placed) && !view.no_logs && !is_hidden(world, placed);
+    let logs = blocks.into_iter().flat_map(Block::logs).filter(told);
+    Ok(logs.map(|placed| log_json(&placed, view)).collect())
 }
 
 /// Whether a log is left out because its order's fills are (`hidden_fills`).
 fn is_hidden(world: &World, placed: &PlacedLog<'_>) -> bool {
     let hidden = &world.knobs.hidden_fills;
-    !hidden.is_empty()
-        && placed.log.topics.first() == Some(&abi::OrderFilled::SIGNATURE_HASH.0)
-        && hidden.iter().any(|id| placed.log.topics.get(1) == Some(&id.0))
+    !hidden.is_empty() && is_fill(placed) && hidden.iter().any(|id| placed.log.topics.get(1) == Some(&id.0))
 }
 
-fn receipt(world: &World, hash: &Value, head: u64) -> Answer {
+fn is_fill(placed: &PlacedLog<'_>) -> bool {
+    placed.log.topics.first() == Some(&abi::OrderFilled::SIGNATURE_HASH.0)
+}
+
+fn receipt(world: &World, view: &RpcView, hash: &Value, head: u64) -> Answer {
     let hash: TxHash = parse(hash)?;
     let Some((block, index)) = world.chain().tx(&hash).filter(|(block, _)| block.number <= head) else {
         return Ok(Value::Null);
     };
-    let logs: Vec<Value> = block.logs_of(index).map(log_json).collect();
+    let logs: Vec<Value> = block.logs_of(index).map(|placed| log_json(&placed, view)).collect();
     let reverted = block.txs.get(index).is_some_and(|tx| tx.reverted);
     Ok(json!({
         "transactionHash": hash,
@@ -266,8 +273,8 @@ fn receipt(world: &World, hash: &Value, head: u64) -> Answer {
     }))
 }
 
-fn eth_call(world: &World, request: &Value, block: &Value, head: u64) -> Answer {
-    let block = state_block(world, block, head)?;
+fn eth_call(world: &World, view: &RpcView, request: &Value, block: &Value, head: u64) -> Answer {
+    let block = state_block(world, view, block, head)?;
     let to: Address = parse(request.get("to").unwrap_or(&Value::Null))?;
     let data = input(request)?;
     if let Some(told) = super::rpc_accounts::view(world, to, &data, block) {
@@ -281,7 +288,9 @@ fn eth_call(world: &World, request: &Value, block: &Value, head: u64) -> Answer 
             let balance = world.chain().history.at(Address(call.owner.0.0), asset, block);
             Ok(bytes(&word(balance)))
         }
-        CONDITIONAL_TOKENS | POSITION_MANAGER => token_call(world, to, &data, block).ok_or_else(reverted),
+        CONDITIONAL_TOKENS | POSITION_MANAGER => {
+            token_call(world, view, to, &data, block).ok_or_else(reverted)
+        }
         // A call to an address without code returns nothing.
         _ => Ok(json!("0x")),
     }
@@ -295,7 +304,7 @@ pub(super) fn input(request: &Value) -> Result<Vec<u8>, RpcError> {
 }
 
 /// The block whose state a call reads, if it is still kept.
-fn state_block(world: &World, block: &Value, head: u64) -> Result<u64, RpcError> {
+fn state_block(world: &World, view: &RpcView, block: &Value, head: u64) -> Result<u64, RpcError> {
     let by_hash = block.get("blockHash").filter(|hash| !hash.is_null());
     let block = match by_hash {
         Some(hash) => world.chain().block_by_hash(&parse(hash)?).map(|block| block.number),
@@ -304,7 +313,7 @@ fn state_block(world: &World, block: &Value, head: u64) -> Result<u64, RpcError>
     let Some(block) = block.filter(|number| *number <= head && *number >= world.chain().first()) else {
         return Err((-32000, "header not found".to_owned()));
     };
-    let kept = world.knobs.state_blocks.map_or(0, |blocks| head.saturating_sub(blocks));
+    let kept = view.kept(head, world.knobs.state_blocks);
     if block < kept {
         let root = hex::encode(crate::signing::derive(block, &[b"state"]));
         return Err((-32000, format!("missing trie node {root} (path ) state 0x{root} is not available")));
@@ -312,9 +321,12 @@ fn state_block(world: &World, block: &Value, head: u64) -> Result<u64, RpcError>
     Ok(block)
 }
 
-fn token_call(world: &World, contract: Address, data: &[u8], block: u64) -> Option<Value> {
+fn token_call(world: &World, view: &RpcView, contract: Address, data: &[u8], block: u64) -> Option<Value> {
     let balance = |account: alloy_primitives::Address, id: U256| {
         let token = TokenId(id.to_be_bytes());
+        if view.empties(Address(account.0.0), block) {
+            return word(0);
+        }
         let amount = world.chain().history.at(Address(account.0.0), Asset::Token(token), block);
         if token_contract(&token) == contract { word(amount) } else { word(0) }
     };

@@ -10,6 +10,8 @@ use domain::{
     policy::{BASIS_POINTS, MinimumRule, Policy, Sizing},
 };
 
+use polymarket::RpcUrl;
+
 use super::kind::Kind;
 
 /// How many times faster than recorded a tape may be played.
@@ -79,6 +81,13 @@ pub struct EngineSettings {
     pub workers: u16,
     /// How often each leader's history is asked for.
     pub history_interval: Option<Duration>,
+}
+
+/// `[chain]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChainSettings {
+    /// Providers of Polygon, and websockets that tell of new blocks.
+    pub rpc_urls: Vec<RpcUrl>,
 }
 
 /// One `[[follower]]`.
@@ -170,6 +179,19 @@ pub const ENGINE: &[Key<EngineSettings>] = &[
          source (`demo --leader`).",
     ),
 ];
+
+/// Keys of `[chain]`.
+pub const CHAIN: &[Key<ChainSettings>] = &[key(
+    "rpc_urls",
+    Example("https://polygon-rpc.com,wss://polygon.example.org"),
+    Kind::Urls(|chain, urls| chain.rpc_urls = urls),
+    "Providers of Polygon's JSON-RPC, the preferred one first; one that fails, lags or answers wrongly is left for \
+     the next. A ws:// or wss:// URL tells of new blocks. `slipstream rpc reload` gives the list to a running \
+     process. (The demo has a chain of its own.)",
+)];
+
+/// Variables that are called as everybody calls them: section, key, name.
+pub const NAMED_VARIABLES: [(&str, &str, &str); 1] = [("chain", "rpc_urls", "POLYGON_RPC_URL")];
 
 /// Keys of a `[[follower]]`.
 pub const FOLLOWER: &[Key<FollowerSettings>] = &[

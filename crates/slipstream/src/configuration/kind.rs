@@ -10,6 +10,7 @@ use std::{
 };
 
 use domain::{Price, Usd, money::ONE};
+use polymarket::{RpcUrl, rpc_urls};
 
 /// The most dollars a key takes: enough for everybody, and far from where sums could overflow.
 const MOST_DOLLARS: Usd = Usd(1_000_000_000 * ONE);
@@ -51,6 +52,8 @@ pub enum Kind<S: 'static> {
     File(fn(&mut S, PathBuf)),
     /// A directory, which is made if it does not exist.
     Directory(fn(&mut S, PathBuf)),
+    /// URLs of providers: a list, or a text with commas. They may carry keys.
+    Urls(fn(&mut S, Vec<RpcUrl>)),
 }
 
 /// A word and what it sets.
@@ -67,6 +70,8 @@ pub enum Raw<'a> {
     Number(Cow<'a, str>),
     /// `true` or `false`.
     Flag(bool),
+    /// A list of texts, joined by commas.
+    List(String),
     /// Something that no key takes, by the name of its type.
     Other(&'static str),
 }
@@ -79,6 +84,7 @@ impl Raw<'_> {
             Self::Text(text) => quoted(&shown(text)),
             Self::Number(digits) => shown(digits),
             Self::Flag(flag) => flag.to_string(),
+            Self::List(_) => "(a list)".to_owned(),
             Self::Other(kind) => format!("({kind})"),
         }
     }
@@ -148,6 +154,7 @@ impl<S: 'static> Kind<S> {
             Self::Name(_) => format!("a text of 1 to {NAME_LETTERS} letters"),
             Self::File(_) => "the path of a file, as text".to_owned(),
             Self::Directory(_) => "the path of a directory, as text".to_owned(),
+            Self::Urls(_) => "a list of URLs, or a text of URLs with commas between them".to_owned(),
         }
     }
 
@@ -157,14 +164,31 @@ impl<S: 'static> Kind<S> {
             Self::Count(..) | Self::Seed(_) | Self::Flag(_) | Self::Dollars(_) | Self::Decimal { .. } => {
                 false
             }
-            Self::Time(..) | Self::Choice(_) | Self::Name(_) | Self::File(_) | Self::Directory(_) => true,
+            Self::Time(..)
+            | Self::Choice(_)
+            | Self::Name(_)
+            | Self::File(_)
+            | Self::Directory(_)
+            | Self::Urls(_) => true,
         }
     }
 
     /// As TOML writes the value that is `word` in the environment.
     #[must_use]
     pub fn toml(&self, word: &str) -> String {
-        if self.is_text() { quoted(word) } else { word.to_owned() }
+        match self {
+            Self::Urls(_) => {
+                let list: Vec<String> = word.split(',').map(quoted).collect();
+                format!("[{}]", list.join(", "))
+            }
+            _ if self.is_text() => quoted(word),
+            _ => word.to_owned(),
+        }
+    }
+
+    /// A value as it is shown with its mistake. URLs may carry keys.
+    pub(super) fn shown(&self, raw: &Raw<'_>) -> String {
+        if matches!(self, Self::Urls(_)) { "(not shown)".to_owned() } else { raw.shown() }
     }
 
     /// Reads a value into `settings`. Paths are relative to `base`. Returns the value as the environment
@@ -178,16 +202,25 @@ impl<S: 'static> Kind<S> {
             Raw::Word(word) => Cow::Borrowed(*word),
             Raw::Text(text) if self.is_text() => Cow::Borrowed(*text),
             Raw::Text(_) => return Err(format!("{}, without quotes", unfit())),
+            Raw::List(joined) if matches!(self, Self::Urls(_)) => Cow::Borrowed(joined.as_str()),
             Raw::Number(digits) if !self.is_text() => digits.clone(),
             Raw::Flag(flag) if matches!(self, Self::Flag(_)) => Cow::Owned(flag.to_string()),
             Raw::Number(_) | Raw::Flag(_) if self.is_text() => {
                 return Err(format!("{}, between quotes", unfit()));
             }
-            Raw::Number(_) | Raw::Flag(_) | Raw::Other(_) => return Err(unfit()),
+            Raw::Number(_) | Raw::Flag(_) | Raw::List(_) | Raw::Other(_) => return Err(unfit()),
         };
         let read = match self {
             Self::File(_) if !word.is_empty() && !base.join(&*word).is_file() => {
                 return Err("names no file that is there; correct the path, or leave the key out".to_owned());
+            }
+            Self::Urls(set) => {
+                let urls = rpc_urls(&word).map_err(|error| format!("cannot be used: {error}"))?;
+                // What is shown of them is their hosts.
+                let hosts: Vec<&str> = urls.iter().map(RpcUrl::host).collect();
+                let shown = hosts.join(",");
+                set(settings, urls);
+                return Ok(shown);
             }
             _ => self.set(settings, &word, base),
         };
@@ -221,6 +254,7 @@ impl<S: 'static> Kind<S> {
                 let usable = !word.is_empty() && !word.contains('\0');
                 set(settings, Some(base.join(word)).filter(|_| usable)?);
             }
+            Self::Urls(set) => set(settings, rpc_urls(word).ok()?),
         }
         Some(())
     }

@@ -22,7 +22,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::keys::{DemoSettings, EngineSettings, FollowerSettings};
+use self::keys::{ChainSettings, DemoSettings, EngineSettings, FollowerSettings, NAMED_VARIABLES};
 pub use self::{
     mistakes::{Mistake, Mistakes, Place},
     read::{Variables, read},
@@ -44,6 +44,8 @@ pub struct Configuration {
     pub demo: DemoSettings,
     /// `[engine]`
     pub engine: EngineSettings,
+    /// `[chain]`
+    pub chain: ChainSettings,
     /// Every `[[follower]]`.
     pub followers: Vec<FollowerSettings>,
     /// The same, for people.
@@ -148,7 +150,9 @@ fn ours(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Variable
     environment
         .into_iter()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), text(value)))
-        .filter(|(name, _)| name.starts_with(read::PREFIX))
+        .filter(|(name, _)| {
+            name.starts_with(read::PREFIX) || NAMED_VARIABLES.iter().any(|(.., named)| named == name)
+        })
         .collect()
 }
 

@@ -15,7 +15,7 @@ use toml::{
 
 use super::{
     Configuration, Effective, follower_count,
-    keys::{DEMO, ENGINE, FOLLOWER, FollowerSettings, Key, Sample},
+    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, FollowerSettings, Key, NAMED_VARIABLES, Sample},
     kind::{Raw, shown},
     mistakes::{Mistake, Mistakes, Place},
     unknown,
@@ -35,7 +35,8 @@ type Given = BTreeMap<&'static str, Range<usize>>;
 
 /// The variable of a key.
 pub(super) fn variable(section: &str, key: &str) -> String {
-    format!("{PREFIX}{section}_{key}").to_uppercase()
+    let named = NAMED_VARIABLES.iter().find(|(of, name, _)| (*of, *name) == (section, key));
+    named.map_or_else(|| format!("{PREFIX}{section}_{key}").to_uppercase(), |(.., named)| (*named).to_owned())
 }
 
 /// Reads the text of the file called `name`, whose paths are relative to `base`, and what `variables` say
@@ -50,6 +51,7 @@ pub fn read(name: &str, base: &Path, text: &str, variables: &Variables) -> Resul
     reader.syntax(errors);
     let (demo, demo_given) = reader.single("demo", DEMO, document.get_ref());
     let (engine, _) = reader.single("engine", ENGINE, document.get_ref());
+    let (chain, _) = reader.single("chain", CHAIN, document.get_ref());
     let followers = reader.followers(document.get_ref(), errors);
     unknown::sections(&mut reader, document.get_ref());
     unknown::variables(&mut reader);
@@ -64,7 +66,7 @@ pub fn read(name: &str, base: &Path, text: &str, variables: &Variables) -> Resul
         mistakes.iter().filter(|it| !it.subject.is_empty()).map(|it| it.place).collect();
     mistakes.retain(|mistake| !(mistake.subject.is_empty() && named.contains(&mistake.place)));
     if mistakes.is_empty() {
-        return Ok(Configuration { demo, engine, followers, effective });
+        return Ok(Configuration { demo, engine, chain, followers, effective });
     }
     Err(Mistakes::of(name, mistakes))
 }
@@ -150,7 +152,7 @@ impl Reader<'_> {
                 match key.kind.apply(&mut settings, &raw, self.base) {
                     Ok(word) => self.put(key, &word, &self.source(value.span().start)),
                     Err(text) => {
-                        let subject = format!("{header} {} = {}", key.name, raw.shown());
+                        let subject = format!("{header} {} = {}", key.name, key.kind.shown(&raw));
                         self.mistake(value.span().start, subject, with_sample(text, key));
                     }
                 }
@@ -178,7 +180,7 @@ impl Reader<'_> {
         match key.kind.apply(settings, &Raw::Word(word), Path::new("")) {
             Ok(word) => self.put(key, &word, &variable),
             Err(text) => {
-                let subject = format!("{variable}={}", Raw::Word(word).shown());
+                let subject = format!("{variable}={}", key.kind.shown(&Raw::Word(word)));
                 self.environment_mistake(subject, with_sample(text, key));
             }
         }
@@ -306,7 +308,11 @@ fn raw<'a>(text: &str, value: &'a Spanned<DeValue<'_>>) -> Raw<'a> {
         DeValue::Float(number) => Raw::Number(Cow::Borrowed(number.as_str())),
         DeValue::Boolean(flag) => Raw::Flag(*flag),
         DeValue::Datetime(_) => Raw::Other("a date"),
-        DeValue::Array(_) => Raw::Other("a list"),
+        DeValue::Array(list) => {
+            let text = |value: &Spanned<DeValue<'_>>| value.get_ref().as_str().map(str::to_owned);
+            let texts: Option<Vec<String>> = list.iter().map(text).collect();
+            texts.map_or(Raw::Other("a list"), |texts| Raw::List(texts.join(",")))
+        }
         DeValue::Table(_) => Raw::Other("a table"),
     }
 }

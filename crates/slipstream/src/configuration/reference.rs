@@ -1,7 +1,7 @@
 //! The reference, written from the table of keys, so that it cannot say anything else than what is read.
 
 use super::{
-    keys::{DEMO, ENGINE, FOLLOWER, Key, Sample},
+    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, Sample},
     read::variable,
 };
 
@@ -16,6 +16,7 @@ pub fn toml() -> String {
     );
     section(&mut out, "[demo]", "The demo: `slipstream demo`.", Some("demo"), DEMO);
     section(&mut out, "[engine]", "The engine.", Some("engine"), ENGINE);
+    section(&mut out, "[chain]", "Polygon.", Some("chain"), CHAIN);
     let about = "A follower, who copies every leader. Repeat the section for each; they stand in place of the \
                  built-in ones.";
     section(&mut out, "[[follower]]", about, None, FOLLOWER);
@@ -96,8 +97,9 @@ pub fn markdown() -> String {
          - A variable is refused when it begins like a section's or is nearly one that is known; an empty one is a\n\
          \x20 value like any other.\n\
          - Paths in the file are relative to the file, elsewhere to the working directory.\n\
-         - A secret is never a value here. Where a key needs one it will take the path of a file. Values of\n\
-         \x20 unknown keys, and values that look like a key or a mnemonic, are not repeated in messages.\n\
+         - A secret is never a value here, but URLs of providers may carry their keys: of those only the host is\n\
+         \x20 ever shown. Values of unknown keys, and values that look like a key or a mnemonic, are not repeated in\n\
+         \x20 messages.\n\
          \n\
          ```toml\n{}```\n",
         toml()

@@ -8,8 +8,10 @@ use domain::{
     policy::{MinimumRule, Policy, Sizing},
 };
 
+use polymarket::RpcUrl;
+
 use super::{
-    keys::{DEMO, ENGINE, FOLLOWER, Key, Sample},
+    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, Sample},
     kind::Raw,
     *,
 };
@@ -69,6 +71,8 @@ fn every_key_takes_effect() {
         [engine]
         workers = 3
         history_interval = '1500ms'
+        [chain]
+        rpc_urls = ['https://a.example/s3cret', 'wss://b.example/s3cret']
         [[follower]]
         name = 'bold'
         ratio = 0.250001
@@ -95,6 +99,8 @@ fn every_key_takes_effect() {
     assert_eq!(read.demo.data_dir.as_deref(), Some(Path::new("/etc/data")));
     assert_eq!(read.engine.workers, 3);
     assert_eq!(read.engine.history_interval, Some(Duration::from_millis(1_500)));
+    assert_eq!(read.chain.rpc_urls.iter().map(RpcUrl::host).collect::<Vec<_>>(), ["a.example", "b.example"]);
+    assert!(read.effective().contains("rpc_urls = [\"a.example\", \"b.example\"]"), "{}", read.effective());
     let bold = &read.followers[0];
     let policy = &bold.policy;
     assert_eq!((bold.name.as_str(), bold.cap_account), ("bold", Some(Usd(200 * ONE))));
@@ -143,7 +149,8 @@ fn the_environment_wins_over_the_file() {
          data_dir = \"here\"        # SLIPSTREAM_DEMO_DATA_DIR\n\
          \n[engine]\n\
          workers = 2              # default\n\
-         history_interval = \"3s\"  # SLIPSTREAM_ENGINE_HISTORY_INTERVAL\n"
+         history_interval = \"3s\"  # SLIPSTREAM_ENGINE_HISTORY_INTERVAL\n\
+         \n[chain]\n"
     );
     assert!(read.effective().parse::<::toml::Table>().is_ok());
 }
@@ -176,6 +183,30 @@ fn wrong_values_are_told_with_their_key_and_what_to_write() {
     assert!(engine.contains("a whole number and ms, s, m or h, between quotes"), "{engine}");
     assert!(only("[engine]\nhistory_interval = '5'").contains("for example `history_interval = \"5s\"`"));
     assert!(only("[engine]\nhistory_interval = '50ms'").contains("from \"100ms\" to \"1h\""));
+}
+
+#[test]
+fn urls_of_providers_are_never_shown_whole() {
+    let file = |list: &str| only(&format!("[chain]\nrpc_urls = {list}"));
+    for (list, part) in [
+        ("['https://a.example/s3cret', 'ftp://b.example/s3cret']", "number 2 is no URL"),
+        ("'https://a.example/s3cret,https://a.example/s3cret'", "a.example is in it twice"),
+        ("[]", "no URL in it"),
+        ("['wss://a.example/s3cret']", "only websockets"),
+        ("['https://a.example/s3cret', 3]", "must be a list of URLs"),
+        ("3", "between quotes"),
+    ] {
+        let told = file(list);
+        assert!(told.starts_with("2:12 [chain] rpc_urls = (not shown) | "), "{told}");
+        assert!(told.contains(part) && !told.contains("s3cret"), "{list}: {told}");
+    }
+    let good = variables(&[("POLYGON_RPC_URL", "https://u:s3cret@a.example:8545/s3cret")]);
+    let told = read("", Path::new(""), "", &good).unwrap().effective();
+    assert!(told.ends_with("\n[chain]\nrpc_urls = [\"a.example:8545\"]  # POLYGON_RPC_URL\n"), "{told}");
+    let environment = bad_with("", &[("POLYGON_RPC_URL", "a.example/s3cret")]);
+    assert!(environment[0].contains("POLYGON_RPC_URL=(not shown)"), "{environment:?}");
+    assert!(!environment[0].contains("s3cret"), "{environment:?}");
+    assert!(bad_with("", &[("SLIPSTREAM_CHAIN_RPC_URLS", "x")])[0].contains("it names no key of [chain]"));
 }
 
 #[test]
@@ -229,7 +260,7 @@ fn what_nobody_reads_is_refused_with_what_was_meant() {
     assert_eq!(only("speed = 3"), "1:1 speed | no such key here; `speed` belongs to [demo]");
     assert_eq!(only("[Demo]"), "1:2 Demo | no such section; did you mean `[demo]`?");
     assert_eq!(only("[[folower]]"), "1:3 folower | no such section; did you mean `[[follower]]`?");
-    assert!(only("[web]").contains("there are the sections [demo], [engine], [[follower]]"));
+    assert!(only("[web]").contains("there are the sections [demo], [engine], [chain], [[follower]]"));
     assert!(only("demo = 3").contains("is a section: write `[demo]`"));
     assert!(only("[[demo]]").contains("is a section: write `[demo]`"));
     assert!(only("[follower]\nname = 'a'").contains("is a list: write `[[follower]]` for each"));
@@ -364,6 +395,7 @@ fn check_samples<S: Default + 'static>(keys: &[Key<S>]) {
 fn the_samples_of_every_key_are_good_and_the_default_policy_is_the_careful_one() {
     check_samples(DEMO);
     check_samples(ENGINE);
+    check_samples(CHAIN);
     check_samples(FOLLOWER);
     // Start from something else, so that each default must have been applied.
     let mut follower = FollowerSettings::default();
@@ -393,7 +425,7 @@ fn the_reference_is_a_configuration() {
         .filter(|line| !line.starts_with("tape = ") && !line.starts_with("fixed = "))
         .collect();
     let all = good(&uncommented.join("\n"));
-    assert_eq!(all.effective.len(), 3 + DEMO.len() + ENGINE.len() + FOLLOWER.len() - 2);
+    assert_eq!(all.effective.len(), 4 + DEMO.len() + ENGINE.len() + CHAIN.len() + FOLLOWER.len() - 2);
     assert!(reference.lines().all(|line| line.chars().count() <= 100));
 }
 

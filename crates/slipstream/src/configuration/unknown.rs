@@ -4,13 +4,13 @@
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    keys::{DEMO, ENGINE, FOLLOWER},
+    keys::{CHAIN, DEMO, ENGINE, FOLLOWER},
     read::{PREFIX, Reader, key_shown, variable},
 };
 
 /// Sections as they are written.
-const SECTIONS: [(&str, &str); 3] =
-    [("demo", "[demo]"), ("engine", "[engine]"), ("follower", "[[follower]]")];
+const SECTIONS: [(&str, &str); 4] =
+    [("demo", "[demo]"), ("engine", "[engine]"), ("chain", "[chain]"), ("follower", "[[follower]]")];
 
 /// Variables of the program that are no keys: see `Installation`, `DemoArgs` and `crash`.
 const OTHER_VARIABLES: [&str; 3] = ["SLIPSTREAM_CONFIG", "SLIPSTREAM_DATA_DIR", crate::crash::VARIABLE];
@@ -65,6 +65,7 @@ pub(super) fn variables(reader: &mut Reader<'_>) {
         .iter()
         .map(|key| variable("demo", key.name))
         .chain(ENGINE.iter().map(|key| variable("engine", key.name)))
+        .chain(CHAIN.iter().map(|key| variable("chain", key.name)))
         .chain(OTHER_VARIABLES.map(str::to_owned))
         .collect();
     let variables = reader.variables;
@@ -97,7 +98,8 @@ fn section_of(name: &str) -> Option<&'static str> {
     let in_demo = DEMO.iter().any(|key| key.name == name).then_some("[demo]");
     let in_engine = ENGINE.iter().any(|key| key.name == name).then_some("[engine]");
     let in_follower = FOLLOWER.iter().any(|key| key.name == name).then_some("[[follower]]");
-    in_demo.or(in_engine).or(in_follower)
+    let in_chain = CHAIN.iter().any(|key| key.name == name).then_some("[chain]");
+    in_demo.or(in_engine).or(in_chain).or(in_follower)
 }
 
 /// The known name that is at most a third of its letters away.

@@ -35,7 +35,7 @@ use engine::{
     },
     salt::Salts,
 };
-use polymarket::{Clob, DataApi, Rpc};
+use polymarket::{Clob, DataApi};
 use signer::{DerivedKeys, LocalSigner};
 use simulator::{Simulator, SimulatorConfig};
 use store::SqliteStore;
@@ -52,6 +52,7 @@ use self::{
     tape::Tape,
 };
 use crate::{
+    chain::ChainProviders,
     clock::SystemClock,
     commands::Witnesses,
     configuration::keys::FollowerSettings,
@@ -212,7 +213,8 @@ impl Demo {
         crate::crash::arm_from_environment(store.as_ref()).await?;
         let clob =
             Arc::new(Clob::new(client.clone(), &urls.clob, Chain::Polygon, signer, Arc::clone(&clock)));
-        let chain: Arc<dyn ChainReader> = Arc::new(Rpc::new(client.clone(), &urls.rpc, Chain::Polygon));
+        let providers = ChainProviders::start(client.clone(), &clock, &urls.rpc)?;
+        let chain = providers.reader();
         let is_live = live.is_some();
         let history: Arc<dyn TradeHistory> = match live {
             Some(mirror) => Arc::new(mirror),
@@ -224,6 +226,7 @@ impl Demo {
             venue: Some(Arc::new(books)),
             chain: (!is_live).then(|| Arc::clone(&chain)),
             salts: Some(Arc::clone(&secret) as Arc<dyn Salts>),
+            providers: Some(providers),
         };
         let ports = Ports {
             store: Arc::clone(&store),
@@ -430,7 +433,8 @@ async fn start_simulator(
     seed: u64,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<(SimulatorUrls, Option<simulator::Running>)> {
-    let config = SimulatorConfig { seed, block_interval_ms: BLOCK_MS, ..SimulatorConfig::default() };
+    let config =
+        SimulatorConfig { seed, block_interval_ms: BLOCK_MS, rpc_listeners: 2, ..SimulatorConfig::default() };
     let running = Simulator::start(config, Arc::clone(clock)).await.context("the simulator cannot listen")?;
     Ok((SimulatorUrls::of(&running), Some(running)))
 }

@@ -9,7 +9,7 @@ pub struct SimulatorUrls {
     pub clob: String,
     /// Data API.
     pub data: String,
-    /// Polygon JSON-RPC.
+    /// Polygon JSON-RPC: its providers, separated by commas.
     pub rpc: String,
     /// Gamma API.
     #[serde(default)]
@@ -28,7 +28,7 @@ impl SimulatorUrls {
         Self {
             clob: running.clob_url.clone(),
             data: running.data_url.clone(),
-            rpc: running.rpc_url.clone(),
+            rpc: running.rpc_urls.join(","),
             gamma: running.gamma_url.clone(),
             relayer: running.relayer_url.clone(),
             control: running.control_url.clone(),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use domain::{
-    Address, Clock, ConditionId, Price, Shares, Side, Timestamp, TokenId, TxHash, Usd,
+    Address, Clock, ConditionId, Price, Shares, Side, Timestamp, TokenId, TxHash,
     decide::Verdict,
     ids::{AttemptId, IntentId, RelationshipId},
     lifecycle::OrderState,
@@ -31,7 +31,7 @@ use engine::ports::{
 use polymarket::{Clob, DataApi, Rpc};
 use signer::{DerivedKeys, LocalSigner};
 use simulator::{
-    Knobs, Running, Simulator, SimulatorConfig, World, WorldHandle,
+    Knobs, RpcView, Running, Simulator, SimulatorConfig, World, WorldHandle,
     world::{
         control::{ForeignFill, ForeignTrade, Level, Levels},
         faults::{Fault, FaultKind},
@@ -42,11 +42,12 @@ use simulator::{
     },
 };
 use slipstream::{
+    chain::ChainProviders,
     clock::SystemClock,
     commands::DATABASE,
     demo::{
         control::Control,
-        setup::{self, DEPOSIT, Follower},
+        setup::{self, Follower},
     },
     instance::this_process,
     runtime::{Ports, Runtime, Settings},
@@ -55,6 +56,8 @@ use slipstream::{
 };
 use store::SqliteStore;
 use zeroize::Zeroizing;
+
+pub use crate::has::Has;
 
 use crate::gate::Gate;
 
@@ -85,6 +88,8 @@ pub struct Setup {
     pub history: bool,
     /// Whether the chain is read.
     pub chain: bool,
+    /// How many providers of the chain there are.
+    pub providers: usize,
     /// The data directory, if it is not to be a temporary one.
     pub directory: Option<PathBuf>,
 }
@@ -102,6 +107,7 @@ impl Default for Setup {
             neg_risk: false,
             history: false,
             chain: true,
+            providers: 2,
             directory: None,
         }
     }
@@ -110,43 +116,6 @@ impl Default for Setup {
 /// A tenth of the leader's dollars, at most 30 s old.
 pub fn tenth() -> Policy {
     Policy { sizing: Sizing::Ratio(ONE / 10), maximum_age: Duration::from_secs(30), ..Policy::careful() }
-}
-
-/// What a follower has, as booked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Has {
-    pub shares: Shares,
-    pub cost: Usd,
-    pub realised: Usd,
-    pub fees: Usd,
-    pub cash: Usd,
-    pub reserved: Usd,
-}
-
-impl Has {
-    /// Nothing but the deposit.
-    pub const fn untouched() -> Self {
-        Self {
-            shares: Shares::ZERO,
-            cost: Usd::ZERO,
-            realised: Usd::ZERO,
-            fees: Usd::ZERO,
-            cash: DEPOSIT,
-            reserved: Usd::ZERO,
-        }
-    }
-
-    /// The copy of [`Scene::leader_buys`]: 10 shares at 0.50, and the fee of 10 x 0.04 x 0.25.
-    pub const fn copied() -> Self {
-        Self {
-            shares: Shares(10 * ONE),
-            cost: Usd(5 * ONE),
-            realised: Usd::ZERO,
-            fees: Usd(ONE / 10),
-            cash: Usd(DEPOSIT.0 - 5 * ONE - ONE / 10),
-            reserved: Usd::ZERO,
-        }
-    }
 }
 
 /// Everything at work.
@@ -158,6 +127,8 @@ pub struct Scene {
     pub gate: Arc<Gate>,
     /// The chain without whatever stands between it and the engine.
     pub chain: Arc<dyn ChainReader>,
+    /// What the engine reads the chain through.
+    pub providers: ChainProviders,
     pub followers: Vec<Follower>,
     pub directory: PathBuf,
     simulator: Running,
@@ -219,14 +190,16 @@ impl Scene {
         let config = SimulatorConfig {
             block_interval_ms: setup.block_ms,
             knobs: setup.knobs.clone(),
+            rpc_listeners: setup.providers,
             ..SimulatorConfig::default()
         };
         let simulator = Simulator::start(config, Arc::new(SystemClock)).await.expect("free ports");
-        let urls = [&simulator.clob_url, &simulator.data_url, &simulator.rpc_url].map(Clone::clone);
+        let rpc = simulator.rpc_urls.join(",");
+        let urls = [simulator.clob_url.clone(), simulator.data_url.clone(), rpc];
         Self::with(setup, simulator, urls).await
     }
 
-    /// As [`Scene::set`] against a simulator that runs, reached at `urls` (CLOB, Data API, RPC).
+    /// As [`Scene::set`] against a simulator that runs, reached at `urls` (CLOB, Data API, RPC providers).
     pub async fn with(setup: Setup, simulator: Running, urls: [String; 3]) -> Self {
         let temporary = tempfile::tempdir().expect("a directory");
         let directory = setup.directory.unwrap_or_else(|| temporary.path().to_owned());
@@ -250,8 +223,9 @@ impl Scene {
         }
         let [clob, data, rpc] = urls;
         let clob = Arc::new(Clob::new(client.clone(), &clob, Chain::Polygon, signer, Arc::clone(&clock)));
-        let reader = |url: &str| Arc::new(Rpc::new(client.clone(), url, Chain::Polygon));
-        let (chain, straight): (Arc<dyn ChainReader>, _) = (reader(&rpc), reader(&simulator.rpc_url));
+        let providers = ChainProviders::start(client.clone(), &clock, &rpc).expect("providers");
+        let chain = providers.reader();
+        let straight = Arc::new(Rpc::new(client.clone(), &simulator.rpc_url, Chain::Polygon));
         let history: Arc<dyn TradeHistory> = Arc::new(DataApi::new(client, &data));
         let gate = Arc::new(Gate::new(Arc::clone(&clob) as Arc<dyn OrderGateway>));
         let ports = Ports {
@@ -274,6 +248,7 @@ impl Scene {
             store,
             gate,
             chain: straight,
+            providers,
             followers,
             directory,
             simulator,
@@ -341,6 +316,11 @@ impl Scene {
     /// How the engine's clock compares with the venue's.
     pub fn clock_watch(&self) -> ClockWatch {
         self.runtime.clock_watch()
+    }
+
+    /// URLs of the chain's providers.
+    pub fn rpc_urls(&self) -> Vec<String> {
+        self.simulator.rpc_urls.clone()
     }
 
     /// Kills the first worker, wherever it is.
@@ -487,6 +467,10 @@ impl Scene {
     /// Waits until everything is settled and holds our rows and the venue's books against each other.
     pub async fn finish(self) {
         self.settled().await;
+        // The check reads the chain itself, from a provider that is well.
+        for number in 0..self.simulator.rpc_urls.len() {
+            self.world.set_provider(number, RpcView::default());
+        }
         self.check().await;
         self.runtime.shutdown().await.expect("no task of the engine panicked");
         self.simulator.shutdown().await;

@@ -1,0 +1,64 @@
+//! The chain's providers as this process has them: made from a list of URLs, looked after by a task, replaced
+//! by command. Never shows more of a URL than its host.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use domain::Clock;
+use eip712::Chain;
+use engine::ports::venue::ChainReader;
+use polymarket::{Provider, ProviderHealth, Providers, RpcUrl, rpc_urls};
+use reqwest::Client;
+
+/// The pool of a process, and what is needed to replace its list.
+#[derive(Clone)]
+pub struct ChainProviders {
+    pool: Arc<Providers>,
+    client: Client,
+}
+
+impl ChainProviders {
+    /// The providers at these URLs (separated by commas), looked after as long as they are there.
+    ///
+    /// # Errors
+    /// When the list cannot be used.
+    pub fn start(client: Client, clock: &Arc<dyn Clock>, urls: &str) -> anyhow::Result<Self> {
+        let started = Self::of(client, clock, &rpc_urls(urls).context("the list of RPC providers")?);
+        tokio::spawn(Providers::tend(Arc::downgrade(&started.pool), Arc::clone(clock)));
+        Ok(started)
+    }
+
+    /// The providers at these URLs, which nobody looks after.
+    #[must_use]
+    pub fn of(client: Client, clock: &Arc<dyn Clock>, urls: &[RpcUrl]) -> Self {
+        let pool = Providers::new(Arc::clone(clock), providers(&client, urls));
+        Self { pool, client }
+    }
+
+    /// What the engine reads.
+    #[must_use]
+    pub fn reader(&self) -> Arc<dyn ChainReader> {
+        Arc::clone(&self.pool) as Arc<dyn ChainReader>
+    }
+
+    /// Puts another list in place of the one in force, from the next question on.
+    pub fn replace(&self, urls: &[RpcUrl]) {
+        self.pool.set_providers(providers(&self.client, urls));
+    }
+
+    /// How each of them does.
+    #[must_use]
+    pub fn health(&self) -> Vec<ProviderHealth> {
+        self.pool.health()
+    }
+
+    /// Asks each of them for its head now.
+    pub async fn look(&self) {
+        self.pool.look().await;
+    }
+}
+
+fn providers(client: &Client, urls: &[RpcUrl]) -> Vec<Provider> {
+    let readers = urls.iter().filter(|url| !url.is_socket());
+    readers.map(|url| Provider::at(client, url, Chain::Polygon)).collect()
+}

@@ -1,0 +1,171 @@
+//! `slipstream rpc`: which providers of the chain are asked, how they do, and another list for a running process.
+
+use std::{fmt, sync::Arc};
+
+use anyhow::{Context, ensure};
+use clap::Subcommand;
+use domain::Clock;
+use polymarket::{ProviderHealth, RpcUrl, rpc_urls};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    chain::ChainProviders,
+    cli::Installation,
+    clock::SystemClock,
+    commands::{self, Answer, Request},
+    configuration::{ConfigFile, Configuration},
+    wording::count,
+};
+
+/// Commands on providers.
+#[derive(Debug, Subcommand)]
+pub enum RpcCommand {
+    /// How the providers of a running process do.
+    Status {
+        /// Where the installation is.
+        #[command(flatten)]
+        at: Installation,
+    },
+    /// Give a running process the list of the configuration (`[chain] rpc_urls`, or POLYGON_RPC_URL).
+    Reload {
+        /// Where the installation is.
+        #[command(flatten)]
+        at: Installation,
+        /// Where the list is.
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Ask each provider of the configuration for its chain and its head; fails if one of them is not well.
+    Check {
+        /// Where the list is.
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A list of URLs on its way to a running process. They may carry keys, so it is never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RpcList(String);
+
+impl fmt::Debug for RpcList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RpcList(…)")
+    }
+}
+
+impl RpcList {
+    /// Of URLs separated by commas.
+    #[must_use]
+    pub fn of(urls: &str) -> Self {
+        Self(urls.to_owned())
+    }
+
+    fn of_configuration(config: &ConfigFile) -> anyhow::Result<Self> {
+        let urls = configured(config)?;
+        Ok(Self(urls.iter().map(RpcUrl::expose).collect::<Vec<_>>().join(",")))
+    }
+}
+
+fn configured(config: &ConfigFile) -> anyhow::Result<Vec<RpcUrl>> {
+    let chain = Configuration::load(config.path.as_deref(), std::env::vars_os())?.chain;
+    ensure!(
+        !chain.rpc_urls.is_empty(),
+        "no RPC provider is configured; set POLYGON_RPC_URL, or `rpc_urls` of [chain] in the file of --config"
+    );
+    Ok(chain.rpc_urls)
+}
+
+/// Runs one.
+///
+/// # Errors
+/// In words, with what to do.
+pub async fn run(command: &RpcCommand) -> anyhow::Result<(Answer, bool)> {
+    match command {
+        RpcCommand::Status { at } => Ok((commands::ask(&at.data_dir, &Request::RpcStatus).await?, at.json)),
+        RpcCommand::Reload { at, config } => {
+            let request = Request::RpcReload(RpcList::of_configuration(config)?);
+            Ok((commands::ask(&at.data_dir, &request).await?, at.json))
+        }
+        RpcCommand::Check { config, json } => {
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            let client = polymarket::client().context("no HTTP client")?;
+            let providers = ChainProviders::of(client, &clock, &configured(config)?);
+            providers.look().await;
+            Ok((status(&providers)?, *json))
+        }
+    }
+}
+
+/// How the providers do, as an answer. It is well if each of them is.
+///
+/// # Errors
+/// Never in practice.
+pub fn status(providers: &ChainProviders) -> anyhow::Result<Answer> {
+    let health = providers.health();
+    let well = |one: &ProviderHealth| one.trouble.is_none() && one.head.is_some();
+    let ok = !health.is_empty() && health.iter().all(well);
+    Ok(Answer { text: render(&health), json: serde_json::to_value(&health)?, ok })
+}
+
+/// Puts a list in force.
+///
+/// # Errors
+/// When it cannot be used.
+pub fn reload(providers: &ChainProviders, list: &RpcList) -> anyhow::Result<Answer> {
+    let urls = rpc_urls(&list.0).context("the list of RPC providers")?;
+    providers.replace(&urls);
+    let hosts: Vec<&str> = urls.iter().filter(|url| !url.is_socket()).map(RpcUrl::host).collect();
+    let text = format!("{} in force: {}", count(hosts.len(), "RPC provider"), hosts.join(", "));
+    Ok(Answer { text, json: serde_json::json!({ "providers": hosts }), ok: true })
+}
+
+/// A line for each provider.
+fn render(health: &[ProviderHealth]) -> String {
+    let width = health.iter().map(|one| one.name.chars().count()).max().unwrap_or(0).max(8);
+    let mut text = format!(
+        "  {:width$}  {:>12}  {:>7}  {:>11}  {:>8}  {:>5}  state\n",
+        "provider", "head", "usually", "calls today", "failures", "wrong"
+    );
+    for one in health {
+        let mark = if one.first { '*' } else { ' ' };
+        let head = one.head.map_or_else(|| "–".to_owned(), |head| head.to_string());
+        let state = one.trouble.clone().unwrap_or_else(|| match &one.last_trouble {
+            None => "well".to_owned(),
+            Some(last) => format!("well; last trouble: {last}"),
+        });
+        text.push_str(&format!(
+            "{mark} {:width$}  {head:>12}  {:>4} ms  {:>11}  {:>8}  {:>5}  {state}\n",
+            one.name, one.latency_ms, one.calls_today, one.failures, one.wrong
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_not_shown() {
+        let request = Request::RpcReload(RpcList::of("https://polygon.example/v2/s3cret"));
+        assert_eq!(format!("{request:?}"), "RpcReload(RpcList(…))");
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let urls = rpc_urls("https://polygon.example/v2/s3cret,wss://b.example/s3cret").unwrap();
+        let providers = ChainProviders::of(polymarket::client().unwrap(), &clock, &urls);
+        let answer = status(&providers).unwrap();
+        assert!(!answer.ok && answer.text.contains("polygon.example"), "{}", answer.text);
+        let other = RpcList::of("http://c.example:8545/s3cret");
+        let reloaded = reload(&providers, &other).unwrap();
+        assert_eq!(reloaded.text, "1 RPC provider in force: c.example:8545");
+        let bad = reload(&providers, &RpcList::of("c.example/s3cret")).unwrap_err();
+        for text in
+            [answer.text, reloaded.text, format!("{bad:#}"), status(&providers).unwrap().json.to_string()]
+        {
+            assert!(!text.contains("s3cret"), "{text}");
+        }
+    }
+}
