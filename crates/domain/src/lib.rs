@@ -19,9 +19,11 @@ pub mod policy;
 pub mod position;
 pub mod skip;
 pub mod trade;
+pub mod wallet_action;
 
 pub use clock::{Clock, Timestamp};
 pub use ids::{Address, ConditionId, Hash, OrderId, TokenId, TxHash};
 pub use market::{Book, FeeSchedule, Level, Market, MarketProvenance};
 pub use money::{OrderAmounts, Price, Rounding, Shares, Side, TickSize, Usd};
 pub use order::{KeyRef, OrderPlan, TradingAccount, WalletKind};
+pub use wallet_action::{Redemption, RelayPlan, WalletAction};

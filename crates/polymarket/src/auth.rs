@@ -142,7 +142,7 @@ fn checksummed(address: Address) -> String {
 }
 
 /// The HMAC of a base64 secret, of either alphabet.
-fn keyed_mac(secret: &str) -> Result<Hmac<Sha256>, CredentialError> {
+pub(crate) fn keyed_mac(secret: &str) -> Result<Hmac<Sha256>, CredentialError> {
     let url_safe = Zeroizing::new(secret.replace('+', "-").replace('/', "_"));
     let key = SECRET_ENCODING.decode(url_safe.as_bytes()).map(Zeroizing::new);
     let key = key.map_err(|_| CredentialError::Secret)?;
@@ -150,7 +150,13 @@ fn keyed_mac(secret: &str) -> Result<Hmac<Sha256>, CredentialError> {
 }
 
 /// `base64url(HMAC-SHA256(timestamp ‖ method ‖ path ‖ body))`, with padding.
-fn l2_signature(mac: &Hmac<Sha256>, timestamp: &str, method: &str, path: &str, body: &[u8]) -> String {
+pub(crate) fn l2_signature(
+    mac: &Hmac<Sha256>,
+    timestamp: &str,
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> String {
     let mut mac = mac.clone();
     for part in [timestamp.as_bytes(), method.as_bytes(), path.as_bytes(), body] {
         mac.update(part);

@@ -23,9 +23,11 @@ mod lookup;
 mod market;
 mod order;
 mod providers;
+pub mod relayer;
 mod reply;
 mod rpc;
 pub mod socket;
+pub mod wallets;
 
 pub use clob::Clob;
 pub use data_api::DataApi;

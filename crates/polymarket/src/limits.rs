@@ -148,3 +148,14 @@ pub const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 pub const SECOND_LOOK: Duration = Duration::from_secs(1);
 /// Deadline of all questions about an exit to one provider.
 pub const WITNESS_DEADLINE: Duration = Duration::from_secs(5);
+
+// The relayer and wallets.
+
+/// One call of the relayer, which simulates before it answers.
+pub const RELAYER_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a deposit wallet may execute what was signed. Source: the official clients.
+pub const BATCH_DEADLINE: Duration = Duration::from_secs(600);
+/// Gas of a proxy wallet's calls. Redeeming and all approvals at once take less.
+pub const PROXY_GAS_LIMIT: u64 = 1_500_000;
+/// Calls of the chain at the same time while wallets are looked at.
+pub const CALLS_IN_FLIGHT: usize = 8;

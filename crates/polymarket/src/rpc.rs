@@ -84,7 +84,11 @@ impl Rpc {
     }
 
     /// Calls a method; `None` when the result is `null`.
-    async fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<Option<T>, VenueError> {
+    pub(crate) async fn call<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: Value,
+    ) -> Result<Option<T>, VenueError> {
         self.chain_checked.get_or_try_init(|| self.check_chain()).await?;
         self.call_unchecked(method, params).await
     }

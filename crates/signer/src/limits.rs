@@ -17,3 +17,5 @@ pub const OPEN_KEYS: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
 
 /// Longest key reference, in bytes.
 pub const MAX_KEY_REF: usize = 200;
+/// Actions of one relayed transaction: every approval there is, and some.
+pub const MAX_ACTIONS: usize = 20;

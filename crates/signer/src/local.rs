@@ -7,14 +7,14 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{Address, Hash, KeyRef};
-use eip712::{Chain, ClobAuth, OrderToSign, clob_auth_digest, signing_digest};
+use eip712::{Chain, ClobAuth, OrderToSign, Relay, clob_auth_digest, signing_digest};
 use engine::ports::venue::{SignRequest, Signature, Signer, SignerError};
 use lru::LruCache;
 
 use crate::{
     keys::{KeySource, OpenKey},
     limits::{CHUNK, INLINE_BATCH, MAX_BATCH, OPEN_KEYS},
-    policy::{Binding, check_order},
+    policy::{Binding, check_order, check_relay},
 };
 
 /// Signs with keys of a [`KeySource`] for one chain. Cheap to clone; clones share keys and bindings.
@@ -83,6 +83,12 @@ impl Inner {
                     OrderToSign::from_plan(plan).map_err(|error| SignerError::Policy(error.to_string()))?;
                 Ok((key, signing_digest(&order, exchange, self.chain)))
             }
+            SignRequest::Relay(plan) => {
+                let key = self.key(&plan.account.key)?;
+                check_relay(plan, key.address, self.binding(&plan.account.key, key.address))?;
+                let relay = Relay::from_plan(plan).map_err(|error| SignerError::Policy(error.to_string()))?;
+                Ok((key, relay.digest(self.chain)))
+            }
             SignRequest::ApiLogin { key, timestamp, nonce } => {
                 let key = self.key(key)?;
                 let timestamp_seconds = u64::try_from(*timestamp)
@@ -138,7 +144,8 @@ impl Signer for LocalSigner {
 #[cfg(test)]
 mod tests {
     use domain::{
-        OrderAmounts, OrderPlan, Side, Timestamp, TokenId, TradingAccount, WalletKind, ids::AccountId,
+        OrderAmounts, OrderPlan, RelayPlan, Side, Timestamp, TokenId, TradingAccount, WalletAction,
+        WalletKind, ids::AccountId,
     };
     use eip712::{Exchange, order_id, wrap_signature};
     use secp256k1::{
@@ -241,6 +248,58 @@ mod tests {
         }
     }
 
+    /// The plan of a vector of relayed transactions.
+    fn relay_plan(vector: &Value, signer: Address) -> RelayPlan {
+        let number = |key: &str| vector[key].as_u64().unwrap_or_default();
+        let kind = WalletKind::from_signature_type(number("signature_type") as u8).unwrap();
+        let wallet = vector["wallet"].as_str().unwrap().parse().unwrap();
+        let condition = domain::ConditionId::from_slice(&[5; 32]).unwrap();
+        let [spender, ..] = eip712::DOLLAR_SPENDERS;
+        let [.., (token, operator), _, _, _] = eip712::SHARE_OPERATORS;
+        let mut actions = vec![
+            WalletAction::AllowDollars { spender },
+            WalletAction::AllowShares { token, operator },
+            WalletAction::Redeem(domain::Redemption::Ordinary(condition)),
+        ];
+        actions.truncate(number("actions") as usize);
+        let relay = vector["relay"].as_str().map_or(Address([0; 20]), |text| text.parse().unwrap());
+        RelayPlan {
+            account: plan(signer, kind, wallet).account,
+            actions,
+            nonce: number("nonce"),
+            deadline: number("deadline"),
+            gas_limit: number("gas_limit"),
+            relay,
+        }
+    }
+
+    #[tokio::test]
+    async fn relayed_transactions_are_signed_as_the_official_client_does() {
+        let (file, OneKey(key)) = vectors(include_str!("../../eip712/tests/vectors/relay.json"));
+        let address: Address = file["signer"].as_str().unwrap().parse().unwrap();
+        let mut first = Vec::new();
+        for vector in file["vectors"].as_array().unwrap() {
+            let signer = LocalSigner::new(Chain::Polygon, Box::new(OneKey(key)));
+            let plan = relay_plan(vector, address);
+            let (wallet, kind) = (plan.account.wallet, plan.account.kind);
+            signer.bind(plan.account.key.clone(), Binding { wallet, kind }).unwrap();
+            let relay = Relay::from_plan(&plan).unwrap();
+            if let (Relay::Safe { call, .. } | Relay::Proxy { call, .. }, Some(data)) =
+                (&relay, vector["data"].as_str())
+            {
+                assert_eq!(format!("0x{}", hex::encode(&call.data)), data);
+            }
+            let signature = sign_one(&signer, SignRequest::Relay(plan)).await.unwrap();
+            let made = relay.signature(&signature.0);
+            assert_eq!(format!("0x{}", hex::encode(made)), vector["signature"], "{vector}");
+            if first.is_empty() {
+                first = made.to_vec();
+            }
+        }
+        let envelope = eip712::session_envelope(address, &first);
+        assert_eq!(format!("0x{}", hex::encode(envelope)), file["session"]);
+    }
+
     #[tokio::test]
     async fn a_large_batch_is_answered_in_order_and_recovers_to_the_key() {
         let signer = derived();
@@ -289,6 +348,30 @@ mod tests {
         assert!(sign_one(&signer, order(address, WalletKind::Safe, wallet)).await.is_ok());
         assert!(refused(sign_one(&signer, order(address, WalletKind::Proxy, wallet)).await));
         assert!(refused(sign_one(&signer, order(address, WalletKind::Eoa, address)).await));
+    }
+
+    #[tokio::test]
+    async fn only_named_actions_of_the_bound_wallet_are_signed() {
+        let signer = derived();
+        let key = KeyRef("follower".to_owned());
+        let address = signer.address(&key).await.unwrap();
+        let wallet = Address([5; 20]);
+        signer.bind(key, Binding { wallet, kind: WalletKind::Deposit }).unwrap();
+        let account = |wallet, kind| plan(address, kind, wallet).account;
+        let good = WalletAction::AllowDollars { spender: eip712::DOLLAR_SPENDERS[0] };
+        let relay = |account, actions| {
+            let (nonce, deadline, gas_limit, relay) = (0, 1, 0, Address([0; 20]));
+            SignRequest::Relay(RelayPlan { account, actions, nonce, deadline, gas_limit, relay })
+        };
+        let own = || account(wallet, WalletKind::Deposit);
+        let refused = |answer| matches!(answer, Err(SignerError::Policy(_)));
+        assert!(sign_one(&signer, relay(own(), vec![good])).await.is_ok());
+        let stranger = WalletAction::AllowDollars { spender: wallet };
+        for actions in [vec![], vec![good, stranger], vec![good; 21]] {
+            assert!(refused(sign_one(&signer, relay(own(), actions)).await));
+        }
+        let other = account(address, WalletKind::Deposit);
+        assert!(refused(sign_one(&signer, relay(other, vec![good])).await));
     }
 
     #[tokio::test]

@@ -1,7 +1,9 @@
 //! What the signer refuses whatever it is asked: its own check, independent of the caller's.
 
-use domain::{Address, OrderPlan, WalletKind};
+use domain::{Address, OrderPlan, RelayPlan, TradingAccount, WalletKind};
 use engine::ports::venue::SignerError;
+
+use crate::limits::MAX_ACTIONS;
 
 /// The wallet a key may trade for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,17 +24,32 @@ impl Binding {
 /// Whether an order may be signed with the key of `address` bound as `binding`. Exchanges need no list:
 /// an order can name no other contract than those of the era.
 pub(crate) fn check_order(plan: &OrderPlan, address: Address, binding: Binding) -> Result<(), SignerError> {
-    let account = &plan.account;
+    check_account(&plan.account, address, binding)
+}
+
+/// Whether a relayed transaction may be signed: for the bound wallet only. What it may do is in its type: named
+/// actions of the venue's own contracts, whose money and shares stay the wallet's.
+pub(crate) fn check_relay(plan: &RelayPlan, address: Address, binding: Binding) -> Result<(), SignerError> {
+    if plan.actions.len() > MAX_ACTIONS {
+        return Err(SignerError::Policy(format!(
+            "{} actions in one transaction, at most {MAX_ACTIONS} are signed",
+            plan.actions.len()
+        )));
+    }
+    check_account(&plan.account, address, binding)
+}
+
+fn check_account(account: &TradingAccount, address: Address, binding: Binding) -> Result<(), SignerError> {
     let refuse = |text: String| Err(SignerError::Policy(text));
     if account.signer != address {
         return refuse(format!(
-            "key `{}` belongs to {address}, the order names {} as its signer",
+            "key `{}` belongs to {address}, the request names {} as its signer",
             account.key, account.signer
         ));
     }
     if (account.wallet, account.kind) != (binding.wallet, binding.kind) {
         return refuse(format!(
-            "key `{}` is bound to {:?} wallet {}, the order is for {:?} wallet {}",
+            "key `{}` is bound to {:?} wallet {}, the request is for {:?} wallet {}",
             account.key, binding.kind, binding.wallet, account.kind, account.wallet
         ));
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    Address, Book, ConditionId, Hash, KeyRef, Market, OrderId, OrderPlan, Price, Shares, Side, Timestamp,
-    TokenId, TradingAccount, TxHash, Usd,
+    Address, Book, ConditionId, Hash, KeyRef, Market, OrderId, OrderPlan, Price, RelayPlan, Shares, Side,
+    Timestamp, TokenId, TradingAccount, TxHash, Usd,
 };
 
 use super::witness::{ExitClaim, Testimony};
@@ -266,6 +266,8 @@ pub enum SignRequest {
         /// Nonce of the credentials.
         nonce: u64,
     },
+    /// A transaction that the relayer carries out for a wallet; only named actions of the venue's contracts.
+    Relay(RelayPlan),
 }
 
 /// A signature: 65 bytes `r || s || v` with v 27 or 28.

@@ -1,0 +1,402 @@
+//! The relayer: carries out what owners of wallets sign, and pays the gas.
+//!
+//! Nothing is sent twice for one purpose: a wallet's transactions have nonces, one is under way at a time, and a
+//! submission whose reply was lost is looked up by its nonce and signature. What is signed anew for a nonce excludes
+//! what was signed for it before. Sources: docs.polymarket.com/api-spec/relayer-openapi.yaml and the official clients.
+
+use std::sync::Arc;
+
+use alloy_primitives::hex;
+use domain::{Address, Clock, RelayPlan, TradingAccount, TxHash, WalletAction, WalletKind};
+use eip712::{Call, DEPOSIT_WALLET_FACTORY, PROXY_FACTORY, RELAY_HUB, Relay};
+use engine::ports::venue::{SignRequest, Signer, VenueError};
+use hmac::Hmac;
+use reqwest::{Client, Method, RequestBuilder, header::CONTENT_TYPE};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::{
+    auth::{keyed_mac, l2_signature},
+    http::{Answer, Service, malformed, send, shorten},
+    json::null_as_default,
+    limits::{BATCH_DEADLINE, PROXY_GAS_LIMIT, RELAYER_DEADLINE, SMALL_BODY},
+};
+
+/// Who asks the relayer. Has no `Debug`.
+pub enum RelayerKey {
+    /// A key of one address, for wallets of that address.
+    Own {
+        /// The key.
+        key: Zeroizing<String>,
+        /// The address it was made for.
+        address: Address,
+    },
+    /// A builder's key, for wallets of everybody.
+    Builder(Box<BuilderKey>),
+}
+
+/// A builder's key, ready to sign requests.
+pub struct BuilderKey {
+    key: String,
+    passphrase: Zeroizing<String>,
+    mac: Hmac<Sha256>,
+}
+
+impl BuilderKey {
+    /// With its base64 secret; `None` when that is none.
+    #[must_use]
+    pub fn new(key: String, secret: &Zeroizing<String>, passphrase: Zeroizing<String>) -> Option<Self> {
+        Some(Self { key, passphrase, mac: keyed_mac(secret).ok()? })
+    }
+}
+
+/// Where a relayed transaction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelayState {
+    /// Taken, or sent to the chain.
+    Underway,
+    /// In a block.
+    Mined,
+    /// In a final block.
+    Confirmed,
+    /// It will not happen.
+    Failed,
+}
+
+/// A relayed transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relayed {
+    /// The relayer's id.
+    pub id: String,
+    /// Where it is.
+    pub state: RelayState,
+    /// Its transaction, once there is one.
+    pub tx: Option<TxHash>,
+    /// Why it failed, in the relayer's words.
+    pub reason: String,
+}
+
+/// The relayer.
+pub struct Relayer {
+    service: Service,
+    key: RelayerKey,
+    signer: Arc<dyn Signer>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Deserialize)]
+struct Next {
+    /// Of a proxy wallet: who relays. Else the address asked for.
+    address: Address,
+    nonce: String,
+}
+
+#[derive(Deserialize)]
+struct Deployed {
+    deployed: bool,
+}
+
+#[derive(Deserialize)]
+struct Submitted {
+    #[serde(rename = "transactionID")]
+    id: String,
+    state: String,
+    #[serde(rename = "transactionHash", default, deserialize_with = "null_as_default")]
+    hash: String,
+}
+
+#[derive(Deserialize)]
+struct OneTransaction {
+    #[serde(rename = "transaction_id")]
+    id: String,
+    state: String,
+    #[serde(rename = "transaction_hash", default, deserialize_with = "null_as_default")]
+    hash: String,
+    #[serde(rename = "error_msg", default, deserialize_with = "null_as_default")]
+    reason: String,
+}
+
+/// A row of `/transactions`.
+#[derive(Deserialize)]
+struct Row {
+    #[serde(rename = "transactionID")]
+    id: String,
+    state: String,
+    #[serde(rename = "transactionHash", default, deserialize_with = "null_as_default")]
+    hash: String,
+    #[serde(rename = "proxyAddress", default, deserialize_with = "null_as_default")]
+    wallet: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    nonce: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    signature: String,
+    #[serde(rename = "errorMsg", default, deserialize_with = "null_as_default")]
+    reason: String,
+}
+
+fn read(id: String, state: &str, hash: &str, reason: &str) -> Result<Relayed, String> {
+    let state = match state {
+        "STATE_NEW" | "STATE_EXECUTED" => RelayState::Underway,
+        "STATE_MINED" => RelayState::Mined,
+        "STATE_CONFIRMED" => RelayState::Confirmed,
+        "STATE_FAILED" | "STATE_INVALID" => RelayState::Failed,
+        other => return Err(format!("unknown state `{}`", shorten(other))),
+    };
+    if id.is_empty() {
+        return Err("a transaction without an id".to_owned());
+    }
+    let tx = if hash.is_empty() { None } else { Some(hash.parse().map_err(|_| "no transaction hash")?) };
+    Ok(Relayed { id, state, tx, reason: shorten(reason) })
+}
+
+impl Row {
+    fn read(self) -> Result<Relayed, String> {
+        read(self.id, &self.state, &self.hash, &self.reason)
+    }
+}
+
+const fn kind_name(kind: WalletKind) -> Option<&'static str> {
+    match kind {
+        WalletKind::Eoa => None,
+        WalletKind::Proxy => Some("PROXY"),
+        WalletKind::Safe => Some("SAFE"),
+        WalletKind::Deposit => Some("WALLET"),
+    }
+}
+
+/// The name of a wallet's kind, or why it has none.
+fn relayed_kind(account: &TradingAccount) -> Result<&'static str, VenueError> {
+    kind_name(account.kind).ok_or_else(|| VenueError::Refused {
+        what: SUBMIT.to_owned(),
+        reason: format!("{} is an EOA, which sends its own transactions", account.wallet),
+    })
+}
+
+const SUBMIT: &str = "POST /submit";
+
+impl Relayer {
+    /// The relayer at `origin`.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        origin: &str,
+        key: RelayerKey,
+        signer: Arc<dyn Signer>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { service: Service::new(client, origin), key, signer, clock }
+    }
+
+    /// An authenticated request; a builder signs the path without its query.
+    fn request(&self, method: Method, path_and_query: &str, body: &[u8]) -> RequestBuilder {
+        let request = self.service.request(method.clone(), path_and_query);
+        match &self.key {
+            RelayerKey::Own { key, address } => request
+                .header("RELAYER_API_KEY", key.as_str())
+                .header("RELAYER_API_KEY_ADDRESS", address.to_string()),
+            RelayerKey::Builder(builder) => {
+                let path = path_and_query.split_once('?').map_or(path_and_query, |(path, _)| path);
+                let seconds = self.clock.now().seconds().to_string();
+                let signature = l2_signature(&builder.mac, &seconds, method.as_str(), path, body);
+                request
+                    .header("POLY_BUILDER_API_KEY", &builder.key)
+                    .header("POLY_BUILDER_PASSPHRASE", builder.passphrase.as_str())
+                    .header("POLY_BUILDER_SIGNATURE", signature)
+                    .header("POLY_BUILDER_TIMESTAMP", seconds)
+            }
+        }
+    }
+
+    async fn get(&self, path: &str, what: &str) -> Result<Answer, VenueError> {
+        let sent = send(self.request(Method::GET, path, b""), RELAYER_DEADLINE, SMALL_BODY).await;
+        sent.map_err(|failure| failure.into_error(what))
+    }
+
+    /// Whether a wallet contract is deployed.
+    ///
+    /// # Errors
+    /// [`VenueError`].
+    pub async fn is_deployed(&self, wallet: Address, kind: WalletKind) -> Result<bool, VenueError> {
+        let Some(name) = kind_name(kind) else { return Ok(true) };
+        let answer = self.get(&format!("/deployed?address={wallet}&type={name}"), "GET /deployed").await?;
+        Ok(answer.json::<Deployed>("GET /deployed")?.deployed)
+    }
+
+    async fn next(&self, account: &TradingAccount) -> Result<(u64, Address), VenueError> {
+        let (path, what) = match account.kind {
+            WalletKind::Proxy => ("/relay-payload", "GET /relay-payload"),
+            _ => ("/v1/account/transactions/params", "GET /v1/account/transactions/params"),
+        };
+        let kind = relayed_kind(account)?;
+        let next: Next =
+            self.get(&format!("{path}?address={}&type={kind}", account.signer), what).await?.json(what)?;
+        let digits = !next.nonce.is_empty() && next.nonce.bytes().all(|byte| byte.is_ascii_digit());
+        let nonce = next.nonce.parse().ok().filter(|_| digits);
+        Ok((nonce.ok_or_else(|| malformed(what, &"no nonce"))?, next.address))
+    }
+
+    async fn rows(&self) -> Result<Vec<Row>, VenueError> {
+        let what = "GET /transactions";
+        self.get("/transactions", what).await?.json(what)
+    }
+
+    /// What is under way for a wallet: taken or mined, and not final.
+    ///
+    /// # Errors
+    /// [`VenueError`].
+    pub async fn under_way(&self, wallet: Address) -> Result<Option<Relayed>, VenueError> {
+        let name = wallet.to_string();
+        for row in self.rows().await?.into_iter().filter(|row| row.wallet.eq_ignore_ascii_case(&name)) {
+            let relayed = row.read().map_err(|reason| malformed("GET /transactions", &reason))?;
+            if matches!(relayed.state, RelayState::Underway | RelayState::Mined) {
+                return Ok(Some(relayed));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A transaction by its id.
+    ///
+    /// # Errors
+    /// [`VenueError`].
+    pub async fn transaction(&self, id: &str) -> Result<Relayed, VenueError> {
+        let what = "GET /v1/account/transactions/{id}";
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return Err(malformed(what, &"not an id"));
+        }
+        let one: OneTransaction =
+            self.get(&format!("/v1/account/transactions/{id}"), what).await?.json(what)?;
+        read(one.id, &one.state, &one.hash, &one.reason).map_err(|reason| malformed(what, &reason))
+    }
+
+    /// Asks for the deposit wallet of an account that has none yet.
+    ///
+    /// # Errors
+    /// [`VenueError`].
+    pub async fn deploy(&self, account: &TradingAccount) -> Result<Relayed, VenueError> {
+        if account.kind != WalletKind::Deposit {
+            let reason = format!("only deposit wallets are made, not {:?} ones", account.kind);
+            return Err(VenueError::Refused { what: SUBMIT.to_owned(), reason });
+        }
+        let body = json!({
+            "type": "WALLET-CREATE", "from": account.signer, "to": DEPOSIT_WALLET_FACTORY, "metadata": "",
+        });
+        // Asking twice is refused: a wallet is deployed once.
+        self.post(&body).await?.ok_or_else(|| malformed(SUBMIT, &"no answer to what cannot be looked up"))
+    }
+
+    /// Lets a wallet do something, unless something is under way already, which is then told instead.
+    ///
+    /// # Errors
+    /// [`VenueError`]; after [`VenueError::Timeout`] or [`VenueError::Unavailable`] the outcome may be open. Asking
+    /// again is safe: what is under way is found first, and one nonce executes once.
+    pub async fn submit(
+        &self,
+        account: &TradingAccount,
+        actions: &[WalletAction],
+    ) -> Result<Relayed, VenueError> {
+        let kind = relayed_kind(account)?;
+        if let Some(under_way) = self.under_way(account.wallet).await? {
+            return Ok(under_way);
+        }
+        let (nonce, relay) = self.next(account).await?;
+        let now = self.clock.now().seconds();
+        let plan = RelayPlan {
+            account: account.clone(),
+            actions: actions.to_vec(),
+            nonce,
+            deadline: u64::try_from(now).unwrap_or(0).saturating_add(BATCH_DEADLINE.as_secs()),
+            gas_limit: PROXY_GAS_LIMIT,
+            relay,
+        };
+        let form = Relay::from_plan(&plan)
+            .map_err(|error| VenueError::Refused { what: SUBMIT.to_owned(), reason: error.to_string() })?;
+        let signature = self.sign(plan).await?;
+        let signature = hex::encode_prefixed(form.signature(&signature));
+        let body = body(account, kind, &form, &signature);
+        match self.post(&body).await {
+            Ok(Some(relayed)) => Ok(relayed),
+            // The reply was lost: what we signed is found by its nonce and signature, or it never arrived.
+            Ok(None) => self.find(nonce, &signature).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn sign(&self, plan: RelayPlan) -> Result<[u8; 65], VenueError> {
+        let signed = self.signer.sign(&[SignRequest::Relay(plan)]).await.pop();
+        let signed = signed.ok_or_else(|| malformed(SUBMIT, &"the signer answered nothing"))?;
+        let refused = |reason: String| VenueError::Refused { what: SUBMIT.to_owned(), reason };
+        signed.map(|signature| signature.0).map_err(|error| refused(error.to_string()))
+    }
+
+    async fn find(&self, nonce: u64, signature: &str) -> Result<Relayed, VenueError> {
+        let nonce = nonce.to_string();
+        let ours = |row: &Row| row.nonce == nonce && row.signature.eq_ignore_ascii_case(signature);
+        match self.rows().await?.into_iter().find(ours) {
+            Some(row) => row.read().map_err(|reason| malformed("GET /transactions", &reason)),
+            None => Err(VenueError::Unavailable {
+                what: SUBMIT.to_owned(),
+                reason: format!("no reply, and nothing with nonce {nonce} is listed"),
+            }),
+        }
+    }
+
+    /// Posts once. `None` when it is open whether it was taken.
+    async fn post(&self, body: &Value) -> Result<Option<Relayed>, VenueError> {
+        let body = body.to_string();
+        let request = self.request(Method::POST, "/submit", body.as_bytes());
+        let request = request.header(CONTENT_TYPE, "application/json").body(body);
+        let answer = match send(request, RELAYER_DEADLINE, SMALL_BODY).await {
+            Ok(answer) => answer,
+            Err(failure @ crate::http::Failure::NotSent(_)) => return Err(failure.into_error(SUBMIT)),
+            Err(_) => return Ok(None),
+        };
+        if answer.status >= 500 {
+            return Ok(None);
+        }
+        let taken: Submitted = answer.json(SUBMIT)?;
+        read(taken.id, &taken.state, &taken.hash, "").map(Some).map_err(|reason| malformed(SUBMIT, &reason))
+    }
+}
+
+/// The request of a signed transaction.
+fn body(account: &TradingAccount, kind: &str, form: &Relay, signature: &str) -> Value {
+    let data = |call: &Call| hex::encode_prefixed(&call.data);
+    let zero = Address([0; 20]);
+    match form {
+        Relay::Deposit { wallet, nonce, deadline, calls } => json!({
+            "type": kind, "from": account.signer, "to": DEPOSIT_WALLET_FACTORY, "nonce": nonce.to_string(),
+            "signature": signature, "metadata": "",
+            "depositWalletParams": {
+                "depositWallet": wallet,
+                "deadline": deadline.to_string(),
+                "calls": calls
+                    .iter()
+                    .map(|call| json!({ "target": call.to, "value": "0", "data": data(call) }))
+                    .collect::<Vec<_>>(),
+            },
+        }),
+        Relay::Safe { safe, nonce, call, delegate } => json!({
+            "type": kind, "from": account.signer, "to": call.to, "proxyWallet": safe, "data": data(call),
+            "nonce": nonce.to_string(), "signature": signature, "metadata": "",
+            "signatureParams": {
+                "baseGas": "0", "gasPrice": "0", "gasToken": zero,
+                "operation": if *delegate { "1" } else { "0" }, "refundReceiver": zero, "safeTxnGas": "0",
+            },
+        }),
+        Relay::Proxy { from, nonce, call, gas_limit, relay } => json!({
+            "type": kind, "from": from, "to": PROXY_FACTORY, "proxyWallet": account.wallet, "data": data(call),
+            "nonce": nonce.to_string(), "signature": signature, "metadata": "",
+            "signatureParams": {
+                "gasLimit": gas_limit.to_string(), "gasPrice": "0", "relay": relay, "relayHub": RELAY_HUB,
+                "relayerFee": "0",
+            },
+        }),
+    }
+}
+
+#[cfg(test)]
+#[path = "relayer_tests.rs"]
+mod tests;

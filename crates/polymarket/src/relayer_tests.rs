@@ -1,0 +1,145 @@
+//! The relayer's answers, good and hostile.
+
+use async_trait::async_trait;
+use domain::{KeyRef, Timestamp, ids::AccountId};
+use engine::ports::venue::{Signature, SignerError};
+
+use super::*;
+use crate::test_server::{Action, Request, StoppedClock, TestServer, reply};
+
+struct Stamp;
+
+#[async_trait]
+impl Signer for Stamp {
+    async fn sign(&self, requests: &[SignRequest]) -> Vec<Result<Signature, SignerError>> {
+        requests.iter().map(|_| Ok(Signature([0x1b; 65]))).collect()
+    }
+
+    async fn address(&self, _: &KeyRef) -> Result<Address, SignerError> {
+        Ok(Address([3; 20]))
+    }
+}
+
+fn account(kind: WalletKind) -> TradingAccount {
+    let (wallet, signer) = (Address([5; 20]), Address([3; 20]));
+    TradingAccount { id: AccountId(1), wallet, signer, kind, key: KeyRef("k".to_owned()) }
+}
+
+fn relayer(server: &TestServer) -> Relayer {
+    let key = RelayerKey::Own { key: Zeroizing::new("key".to_owned()), address: Address([3; 20]) };
+    let clock = Arc::new(StoppedClock(Timestamp::from_seconds(1_795_449_790)));
+    Relayer::new(crate::client().unwrap(), &server.origin, key, Arc::new(Stamp), clock)
+}
+
+fn allow() -> [WalletAction; 1] {
+    [WalletAction::AllowDollars { spender: eip712::DOLLAR_SPENDERS[0] }]
+}
+
+const NONCE: &str = r#"{"address":"0x0303030303030303030303030303030303030303","nonce":"4"}"#;
+
+/// Answers as a relayer with nothing under way; submissions as told.
+async fn server(submit: impl Fn() -> Action + Send + Sync + 'static, listed: &'static str) -> TestServer {
+    TestServer::start(move |request: &Request| match request.path() {
+        "/submit" => submit(),
+        "/transactions" => reply(200, listed),
+        _ => reply(200, NONCE),
+    })
+    .await
+}
+
+fn row(nonce: &str, state: &str, signature: &str) -> String {
+    format!(
+        r#"[{{"transactionID":"a-1","state":"{state}","transactionHash":"","nonce":"{nonce}","signature":"{signature}",
+            "proxyAddress":"0x0505050505050505050505050505050505050505"}}]"#
+    )
+}
+
+#[tokio::test]
+async fn a_submission_is_signed_for_the_next_nonce_and_sent_once() {
+    let server =
+        server(|| reply(200, r#"{"transactionID":"a-1","state":"STATE_NEW","transactionHash":null}"#), "[]")
+            .await;
+    let relayed = relayer(&server).submit(&account(WalletKind::Deposit), &allow()).await.unwrap();
+    assert_eq!((relayed.id.as_str(), relayed.state, relayed.tx), ("a-1", RelayState::Underway, None));
+    let seen = server.seen();
+    let post = seen.iter().find(|request| request.path() == "/submit").unwrap();
+    let body: Value = serde_json::from_slice(&post.body).unwrap();
+    assert_eq!((&body["nonce"], &body["type"]), (&json!("4"), &json!("WALLET")));
+    assert_eq!(post.headers["relayer_api_key"], "key");
+    assert_eq!(server.count("/submit"), 1);
+    let asked = seen.iter().find(|request| request.path().ends_with("/params")).unwrap();
+    assert_eq!(asked.query("type"), Some("WALLET"));
+}
+
+#[tokio::test]
+async fn a_lost_reply_is_looked_up_and_nothing_is_sent_again() {
+    let signature = format!("0x{}", "1b".repeat(65));
+    for submit in [|| Action::Drop, || reply(502, "bad gateway")] {
+        let ours: &'static str = Box::leak(row("4", "STATE_CONFIRMED", &signature).into_boxed_str());
+        let venue = server(submit, ours).await;
+        let relayed = relayer(&venue).submit(&account(WalletKind::Deposit), &allow()).await.unwrap();
+        assert_eq!((relayed.state, venue.count("/submit")), (RelayState::Confirmed, 1));
+        // Another's transaction with our nonce is not ours.
+        let other: &'static str = Box::leak(row("4", "STATE_CONFIRMED", "0x00").into_boxed_str());
+        let venue = server(submit, other).await;
+        let lost = relayer(&venue).submit(&account(WalletKind::Deposit), &allow()).await;
+        assert!(matches!(lost, Err(VenueError::Unavailable { .. })), "{lost:?}");
+        assert_eq!(venue.count("/submit"), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_told_instead_of_sending_more() {
+    for state in ["STATE_NEW", "STATE_EXECUTED", "STATE_MINED"] {
+        let listed: &'static str = Box::leak(row("3", state, "0x").into_boxed_str());
+        let venue = server(|| reply(200, "{}"), listed).await;
+        let relayed = relayer(&venue).submit(&account(WalletKind::Safe), &allow()).await.unwrap();
+        assert_eq!((relayed.id.as_str(), venue.count("/submit")), ("a-1", 0));
+    }
+}
+
+#[tokio::test]
+async fn refusals_and_nonsense_are_typed() {
+    let refused =
+        server(|| reply(400, r#"{"error":"batch nonce 4 does not match on-chain nonce 5"}"#), "[]").await;
+    let answer = relayer(&refused).submit(&account(WalletKind::Proxy), &allow()).await;
+    assert!(matches!(answer, Err(VenueError::Refused { .. })), "{answer:?}");
+    let eoa = relayer(&refused).submit(&account(WalletKind::Eoa), &allow()).await;
+    assert!(matches!(eoa, Err(VenueError::Refused { .. })), "{eoa:?}");
+    let hostile: [&'static str; 9] = [
+        "",
+        "null",
+        "[]",
+        "{}",
+        r#"{"transactionID":"","state":"STATE_NEW"}"#,
+        r#"{"transactionID":"a","state":"STATE_NOVEL"}"#,
+        r#"{"transactionID":7,"state":"STATE_NEW"}"#,
+        r#"{"transactionID":"a","state":"STATE_NEW","transactionHash":"0x12"}"#,
+        r#"{"transactionID":"a","state":["STATE_NEW"]}"#,
+    ];
+    for text in hostile {
+        let venue = server(move || reply(200, text), "[]").await;
+        let answer = relayer(&venue).submit(&account(WalletKind::Deposit), &allow()).await;
+        assert!(matches!(answer, Err(VenueError::Malformed { .. })), "{text}: {answer:?}");
+    }
+    for listed in ["{}", "null", r#"[{"state":"STATE_NEW"}]"#, r#"[7]"#] {
+        let venue = server(|| reply(200, "{}"), listed).await;
+        let answer = relayer(&venue).submit(&account(WalletKind::Deposit), &allow()).await;
+        assert!(matches!(answer, Err(VenueError::Malformed { .. })), "{listed}: {answer:?}");
+        assert_eq!(venue.count("/submit"), 0, "nothing is sent while it is open what is under way");
+    }
+    for nonce in [
+        r#"{"nonce":"4"}"#,
+        r#"{"address":"0x03","nonce":"4"}"#,
+        r#"{"address":"0x0303030303030303030303030303030303030303","nonce":"-4"}"#,
+    ] {
+        let venue = TestServer::start(move |request| match request.path() {
+            "/transactions" => reply(200, "[]"),
+            _ => reply(200, nonce),
+        })
+        .await;
+        assert!(relayer(&venue).submit(&account(WalletKind::Deposit), &allow()).await.is_err(), "{nonce}");
+        assert_eq!(venue.count("/submit"), 0);
+    }
+    assert!(relayer(&refused).transaction("../../x").await.is_err());
+}
