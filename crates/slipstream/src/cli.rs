@@ -87,8 +87,7 @@ pub enum Command {
     Resume(RelationshipArgs),
     /// End a relationship for good.
     Stop(RelationshipArgs),
-    /// Run the simulated venue alone.
-    #[command(hide = true)]
+    /// Run the simulated venue alone, for any bot. See docs/simulator.md.
     Simulator(SimulatorArgs),
 }
 
@@ -181,15 +180,27 @@ pub struct DemoArgs {
 /// Arguments of `simulator`.
 #[derive(Debug, Args)]
 pub struct SimulatorArgs {
-    /// Seed of its answers.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Milliseconds between blocks.
-    #[arg(long, default_value_t = 2_000)]
-    pub block_ms: u64,
-    /// Providers of its JSON-RPC.
-    #[arg(long, default_value_t = 2)]
-    pub rpc_listeners: u8,
+    /// Settings as JSON: ports, first block, profile, knobs. docs/simulator.md lists them.
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// Seed of its answers [default: 1]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Milliseconds between blocks, 0 = only when told [default: 2000]
+    #[arg(long)]
+    pub block_ms: Option<u64>,
+    /// Providers of its JSON-RPC [default: 2]
+    #[arg(long)]
+    pub rpc_listeners: Option<u8>,
+    /// Port of the order book service [default: a free one]
+    #[arg(long)]
+    pub clob_port: Option<u16>,
+    /// Port of the control API [default: a free one]
+    #[arg(long)]
+    pub control_port: Option<u16>,
+    /// Check no signature and fill every order at its limit: for load tests.
+    #[arg(long)]
+    pub stub: bool,
 }
 
 fn urls(text: &str) -> Result<SimulatorUrls, String> {
