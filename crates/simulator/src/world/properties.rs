@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{Address, Side};
+use domain::{Address, Side, Timestamp};
 use proptest::prelude::*;
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     faults::{Fault, FaultKind},
     fixture::*,
     ledger::Asset,
+    registry::Terms,
     settlement::{ReorgSpec, TxName},
 };
 use crate::{
@@ -25,6 +26,13 @@ enum Step {
     Sell { salt: u64, bob: bool, shares: i64 },
     Rest { salt: u64, bob: bool, no: bool, side: Side, ticks: i64, shares: i64, fok: bool },
     Cancel { salt: u64 },
+    CancelAll { salt: u64 },
+    Expire { salt: u64, ticks: i64 },
+    Delay { seconds: u32 },
+    Beat { salt: u64 },
+    Later { seconds: u64 },
+    Withdraw { bob: bool, cents: i64 },
+    Lag(bool),
     Leader { hash: u8, side: Side, shares: i64 },
     Fault(FaultKind),
     Mine,
@@ -44,6 +52,13 @@ fn step() -> impl Strategy<Value = Step> {
             |(salt, [bob, no, fok], side, ticks, shares)| Step::Rest { salt, bob, no, side, ticks, shares, fok }
         ),
         1 => (40..90_u64).prop_map(|salt| Step::Cancel { salt }),
+        1 => (40..90_u64).prop_map(|salt| Step::CancelAll { salt }),
+        1 => (90..99_u64, 40..60_i64).prop_map(|(salt, ticks)| Step::Expire { salt, ticks }),
+        1 => (0..4_u32).prop_map(|seconds| Step::Delay { seconds }),
+        1 => (40..90_u64).prop_map(|salt| Step::Beat { salt }),
+        2 => (1..300_u64).prop_map(|seconds| Step::Later { seconds }),
+        1 => (any::<bool>(), 1..50_000_i64).prop_map(|(bob, cents)| Step::Withdraw { bob, cents }),
+        1 => any::<bool>().prop_map(Step::Lag),
         2 => (any::<u8>(), side(), 1..50_i64).prop_map(|(hash, side, shares)| Step::Leader { hash, side, shares }),
         1 => prop_oneof![Just(FaultKind::Retrying), Just(FaultKind::Failed)].prop_map(Step::Fault),
         3 => Just(Step::Mine),
@@ -56,9 +71,24 @@ fn who(bob: bool) -> Address {
     if bob { BOB } else { ALICE }
 }
 
+/// API keys of orders with this salt.
+fn owners(world: &World, salt: u64) -> Vec<String> {
+    let orders = world.journal().orders.values().filter(|record| record.fields.salt == salt);
+    orders.map(|record| record.owner.clone()).collect()
+}
+
 /// Does one step; refusals are part of the game.
-fn run(world: &mut World, number: usize, step: &Step) {
-    let now = NOW.plus(Duration::from_secs(u64::try_from(number).unwrap()));
+fn run(world: &mut World, now: &mut Timestamp, step: &Step) {
+    *now = now.plus(Duration::from_secs(1));
+    world.tick(*now);
+    let now = match step {
+        Step::Later { seconds } => {
+            *now = now.plus(Duration::from_secs(*seconds));
+            world.tick(*now);
+            return;
+        }
+        _ => *now,
+    };
     match *step {
         Step::Buy { salt, cents } => {
             let _ = world.place(now, &buy(salt, cents));
@@ -85,6 +115,29 @@ fn run(world: &mut World, number: usize, step: &Step) {
                 let _ = world.cancel(id, &owner);
             }
         }
+        Step::CancelAll { salt } => {
+            owners(world, salt).iter().for_each(|owner| {
+                world.cancel_open(owner, None, None);
+            });
+        }
+        Step::Expire { salt, ticks } => {
+            let amounts = (10 * ticks * 10_000, 10_000_000);
+            let mut bid = order(salt, ALICE, Side::Buy, amounts, OrderType::Gtd);
+            bid.expiration = now.plus(Duration::from_secs(200)).seconds().unsigned_abs();
+            let _ = world.place(now, &bid);
+        }
+        Step::Delay { seconds } => {
+            let terms = Terms { seconds_delay: seconds, ..Terms::default() };
+            world.set_terms(&condition(), terms).unwrap();
+        }
+        Step::Beat { salt } => owners(world, salt).iter().for_each(|owner| world.plain_heartbeat(now, owner)),
+        Step::Withdraw { bob, cents } => {
+            let wallet = who(bob);
+            let amount = (cents * 10_000).min(world.balance(wallet, Asset::Collateral));
+            world.credit(wallet, Asset::Collateral, -amount);
+        }
+        Step::Lag(lags) => world.knobs.balances_lag = lags,
+        Step::Later { .. } => {}
         Step::Leader { hash, side, shares } => {
             let _ = world.foreign_trade(&foreign(hash, side, shares));
         }
@@ -132,12 +185,16 @@ fn play(steps: &[Step]) -> World {
         killed_fak_executes_again: true,
         ..Knobs::default()
     });
-    for (number, step) in steps.iter().enumerate() {
-        run(&mut world, number, step);
+    let mut now = NOW;
+    for step in steps {
+        run(&mut world, &mut now, step);
     }
-    // Whatever still waits comes through; nothing is put off for more than three blocks.
+    // Whatever still waits comes through: delayed orders within three seconds, and nothing is put off for more
+    // than three blocks.
+    now = now.plus(Duration::from_secs(3));
+    world.tick(now);
     (0..4).for_each(|_| {
-        world.mine(NOW);
+        world.mine(now);
     });
     world
 }
