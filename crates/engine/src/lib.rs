@@ -7,6 +7,7 @@ pub mod crash_points;
 pub mod deadline;
 pub mod head_watch;
 pub mod limits;
+pub mod live_books;
 pub mod market_cache;
 pub mod orders;
 pub mod ports;

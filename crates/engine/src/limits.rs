@@ -100,3 +100,13 @@ pub const PAYOUT_FIRST: Duration = Duration::from_secs(2);
 pub const PAYOUT_LAST: Duration = Duration::from_secs(300);
 /// Groups judged for finality in one step.
 pub const FINALITY_BATCH: usize = 500;
+/// A book put together from a feed is answered when it was heard of within this time; else the venue is asked.
+pub const BOOK_FRESH_FOR: Duration = Duration::from_secs(5);
+/// Between two requests for a snapshot of the same token.
+pub const BOOK_REFRESH_PAUSE: Duration = Duration::from_secs(5);
+/// Books of tokens that nobody asked for within this time are not followed any more, unless they are held.
+pub const BOOK_KEPT: Duration = Duration::from_secs(1_800);
+/// Books followed at once, those asked for most recently; ten sockets full.
+pub const BOOKS_FOLLOWED: usize = 5_000;
+/// Which tokens are held is read this often.
+pub const HELD_TOKENS_EVERY: Duration = Duration::from_secs(30);

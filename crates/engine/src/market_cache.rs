@@ -1,18 +1,24 @@
-//! Markets and books for deciding and signing: rules are remembered and stored, books are always asked.
+//! Markets and books for deciding and signing: rules are remembered and stored; books come from a feed while
+//! it keeps them fresh, and are asked for otherwise.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use domain::{Book, Clock, Market, TokenId};
-use tracing::warn;
+use tracing::{debug, info, warn};
 
 use crate::{
     deadline::venue_call,
     limits,
+    live_books::LiveBooks,
     ports::{
+        feeds::{FeedHealth, MarketFeed, MarketNews},
         store::{Store, StoreResult},
         venue::MarketData,
     },
@@ -53,13 +59,54 @@ pub struct MarketCache {
     clock: Arc<dyn Clock>,
     /// Rules and the uptime until which nobody asks again.
     known: Mutex<HashMap<TokenId, (Market, Duration)>>,
+    live: Option<Live>,
+}
+
+/// Books that a feed keeps.
+struct Live {
+    feed: Arc<dyn MarketFeed>,
+    books: Mutex<LiveBooks>,
+    /// Uptime when somebody asked for a token's book last.
+    wanted: Mutex<HashMap<TokenId, Duration>>,
+    /// Tokens of which followers hold shares.
+    held: Mutex<Vec<TokenId>>,
+    /// Books answered from memory, and by asking.
+    answered: AtomicU64,
+    fetched: AtomicU64,
+}
+
+/// How live books are doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveHealth {
+    /// The feed.
+    pub feed: FeedHealth,
+    /// Books answered from memory.
+    pub answered: u64,
+    /// Books that had to be asked for.
+    pub fetched: u64,
+    /// Books that were dropped because they might have been wrong.
+    pub dropped: u64,
 }
 
 impl MarketCache {
     /// An empty cache.
     #[must_use]
     pub fn new(data: Arc<dyn MarketData>, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        Self { data, store, clock, known: Mutex::default() }
+        Self { data, store, clock, known: Mutex::default(), live: None }
+    }
+
+    /// With books from a feed. Somebody must keep calling [`MarketCache::hear`].
+    #[must_use]
+    pub fn with_feed(self, feed: Arc<dyn MarketFeed>) -> Self {
+        let live = Live {
+            feed,
+            books: Mutex::default(),
+            wanted: Mutex::default(),
+            held: Mutex::default(),
+            answered: AtomicU64::new(0),
+            fetched: AtomicU64::new(0),
+        };
+        Self { live: Some(live), ..self }
     }
 
     /// The rules of a token's market: fresh ones if the venue answers in time, else the last known.
@@ -101,8 +148,11 @@ impl MarketCache {
         }
     }
 
-    /// The book now; `None` when it cannot be read in time.
+    /// The book now, from memory or asked for; `None` when there is none or it cannot be read in time.
     pub async fn book(&self, token: TokenId) -> Option<Book> {
+        if let Some(book) = self.live.as_ref().and_then(|live| live.book(token, self.clock.uptime())) {
+            return Some(book);
+        }
         let ask = self.data.book(token);
         match venue_call(self.clock.as_ref(), "book", limits::READ_DEADLINE, ask).await {
             Ok(book) => book,
@@ -111,6 +161,68 @@ impl MarketCache {
                 None
             }
         }
+    }
+
+    /// Waits for the feed's next news and takes them. Without a feed it waits for ever.
+    pub async fn hear(&self) {
+        let Some(live) = &self.live else { return std::future::pending().await };
+        let news = live.feed.next().await;
+        let uptime = self.clock.uptime();
+        for news in &news {
+            let ask = live.lock_books().hear(news, uptime);
+            for token in ask {
+                debug!(%token, "book is dropped; asking for a snapshot");
+                live.feed.refresh(token);
+            }
+            self.note_rules(news);
+        }
+    }
+
+    /// What news say about rules takes effect at once.
+    fn note_rules(&self, news: &MarketNews) {
+        match news {
+            MarketNews::Tick { token, tick } | MarketNews::Snapshot { token, tick: Some(tick), .. } => {
+                if let Some((market, _)) = self.lock().get_mut(token)
+                    && market.tick != *tick
+                {
+                    info!(%token, tick = ?tick, "the price grid of token {token} changed");
+                    market.tick = *tick;
+                }
+            }
+            MarketNews::Resolved { condition, tokens } => {
+                info!(%condition, "market {condition} is resolved");
+                let mut known = self.lock();
+                for token in tokens {
+                    if let Some((market, until)) = known.get_mut(token) {
+                        market.accepting_orders = false;
+                        // What it pays is asked for.
+                        *until = Duration::ZERO;
+                    }
+                }
+            }
+            MarketNews::Lost(_) | MarketNews::Snapshot { tick: None, .. } | MarketNews::Changed { .. } => {}
+        }
+    }
+
+    /// From now on follows the books of these tokens, which are held, and those that were asked for within
+    /// [`limits::BOOK_KEPT`].
+    pub fn follow(&self, held: Vec<TokenId>) {
+        if let Some(live) = &self.live {
+            *live.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+            live.follow(self.clock.uptime());
+        }
+    }
+
+    /// How live books are doing; `None` without a feed.
+    #[must_use]
+    pub fn live_health(&self) -> Option<LiveHealth> {
+        let live = self.live.as_ref()?;
+        Some(LiveHealth {
+            feed: live.feed.health(),
+            answered: live.answered.load(Ordering::Relaxed),
+            fetched: live.fetched.load(Ordering::Relaxed),
+            dropped: live.lock_books().dropped().values().sum(),
+        })
     }
 
     /// Forgets a market, so that it is asked again (after a refusal that its rules may explain).
@@ -123,7 +235,55 @@ impl MarketCache {
         self.lock().insert(market.token, (market.clone(), until));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TokenId, (Market, Duration)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TokenId, (Market, Duration)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Live {
+    fn book(&self, token: TokenId, uptime: Duration) -> Option<Book> {
+        let is_new = self.lock_wanted().insert(token, uptime).is_none();
+        if is_new {
+            self.follow(uptime);
+        }
+        let mut books = self.lock_books();
+        let book = books.get(token, uptime);
+        // What is new begins with a snapshot anyway.
+        let asks = book.is_none() && books.asks_for(token, uptime) && !is_new;
+        drop(books);
+        if asks {
+            self.feed.refresh(token);
+        }
+        let counter = if book.is_some() { &self.answered } else { &self.fetched };
+        counter.fetch_add(1, Ordering::Relaxed);
+        book
+    }
+
+    /// Follows what was asked for lately and what is held, at most [`limits::BOOKS_FOLLOWED`].
+    fn follow(&self, uptime: Duration) {
+        let mut wanted = self.lock_wanted();
+        wanted.retain(|_, asked| uptime.saturating_sub(*asked) <= limits::BOOK_KEPT);
+        let mut recent: Vec<(Duration, TokenId)> =
+            wanted.iter().map(|(token, asked)| (*asked, *token)).collect();
+        drop(wanted);
+        recent.sort_unstable_by(|one, other| other.cmp(one));
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut tokens = BTreeSet::new();
+        for token in recent.into_iter().map(|(_, token)| token).chain(held) {
+            if tokens.len() >= limits::BOOKS_FOLLOWED {
+                break;
+            }
+            tokens.insert(token);
+        }
+        self.lock_books().retain(&tokens);
+        self.feed.follow(&tokens);
+    }
+
+    fn lock_books(&self) -> MutexGuard<'_, LiveBooks> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_wanted(&self) -> MutexGuard<'_, HashMap<TokenId, Duration>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,7 +12,7 @@ use domain::Address;
 use engine::ports::venue::{Signature, VenueError};
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::RequestBuilder;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -48,12 +48,29 @@ pub(crate) struct LoginReply {
     passphrase: Zeroizing<String>,
 }
 
+#[derive(Serialize)]
+struct ChannelOpening<'a> {
+    #[serde(rename = "type")]
+    channel: &'static str,
+    auth: ChannelAuth<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ChannelAuth<'a> {
+    api_key: &'a str,
+    secret: &'a str,
+    passphrase: &'a str,
+}
+
 /// API credentials of one key, ready to authenticate calls.
 pub(crate) struct Credentials {
     /// The signing key's address in checksummed form, as the official clients send it.
     address: String,
     api_key: String,
     passphrase: Zeroizing<String>,
+    /// For the user channel, which wants it as it is.
+    secret: Zeroizing<String>,
     /// HMAC with the secret already in it.
     mac: Hmac<Sha256>,
 }
@@ -93,6 +110,7 @@ impl Credentials {
         Ok(Self {
             address: checksummed(address),
             mac: keyed_mac(&reply.secret)?,
+            secret: reply.secret,
             api_key: reply.api_key,
             passphrase: reply.passphrase,
         })
@@ -101,6 +119,17 @@ impl Credentials {
     /// The API key, which is the `owner` of an order.
     pub(crate) fn api_key(&self) -> &str {
         &self.api_key
+    }
+
+    /// What is said first on the user channel: the three parts in clear, over TLS.
+    /// Source: docs.polymarket.com/market-data/websocket/user-channel.
+    pub(crate) fn channel_opening(&self) -> Result<Zeroizing<String>, serde_json::Error> {
+        let auth = ChannelAuth {
+            api_key: &self.api_key,
+            secret: self.secret.as_str(),
+            passphrase: self.passphrase.as_str(),
+        };
+        serde_json::to_string(&ChannelOpening { channel: "user", auth }).map(Zeroizing::new)
     }
 
     /// Adds the L2 headers. `path` is without host and query; `body` the exact bytes that are sent.

@@ -71,7 +71,7 @@ impl Clob {
         self.logins.lock().unwrap_or_else(PoisonError::into_inner).remove(&signer);
     }
 
-    async fn credentials(&self, account: &TradingAccount) -> Result<Arc<Credentials>, VenueError> {
+    pub(crate) async fn credentials(&self, account: &TradingAccount) -> Result<Arc<Credentials>, VenueError> {
         let cell = self.login_cell(account.signer);
         cell.get_or_try_init(|| self.login(account)).await.cloned()
     }

@@ -9,6 +9,7 @@
     deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::indexing_slicing)
 )]
 
+mod account_feed;
 mod auth;
 mod clob;
 pub mod contracts;
@@ -21,6 +22,7 @@ pub mod limits;
 pub mod logs;
 mod lookup;
 mod market;
+mod market_feed;
 mod order;
 mod providers;
 pub mod relayer;
@@ -29,9 +31,11 @@ mod rpc;
 pub mod socket;
 pub mod wallets;
 
+pub use account_feed::AccountSockets;
 pub use clob::Clob;
 pub use data_api::DataApi;
 pub use http::client;
+pub use market_feed::MarketSockets;
 pub use providers::{ChainProvider, Provider, ProviderHealth, Providers, RpcUrl, RpcUrlError, rpc_urls};
 pub use rpc::Rpc;
 

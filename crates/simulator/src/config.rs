@@ -145,6 +145,9 @@ pub struct Knobs {
     pub lookup_hides_finished: bool,
     /// Whether statuses look like `ORDER_STATUS_MATCHED` and sizes of orders like `5000000`. Default false.
     pub prefixed_statuses: bool,
+    /// Whether websockets send every event in a list of its own. Default false: one event per frame, but for
+    /// the books of a subscription.
+    pub frames_in_lists: bool,
     /// Whether the reply to an order names transaction hashes at once. Default false: the asynchronous
     /// pipeline, which knows trade ids only.
     pub reply_with_hashes: bool,
@@ -204,6 +207,7 @@ impl Default for Knobs {
             lookup_lag_ms: 0,
             lookup_hides_finished: false,
             prefixed_statuses: false,
+            frames_in_lists: false,
             reply_with_hashes: false,
             finality_blocks: 3,
             data_lag_ms: 1_000,

@@ -8,7 +8,7 @@
 pub mod config;
 pub mod contracts;
 mod http;
-mod limits;
+pub mod limits;
 pub mod relay_signing;
 pub mod signing;
 pub mod wire;

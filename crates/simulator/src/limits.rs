@@ -57,3 +57,7 @@ pub const DATA_GLOBAL_WINDOW_S: i64 = 62 * 86_400;
 pub const DATA_DUST: Shares = Shares(10_000);
 /// Submissions that the relayer lists.
 pub const RECENT_TRANSACTIONS: usize = 100;
+/// Bytes of what a client may say on a websocket: a subscription of some thousand tokens.
+pub const LONGEST_SUBSCRIPTION: usize = 1024 * 1024;
+/// Bytes by which an oversized frame is too long for every client that has a limit.
+pub const OVERSIZED_FRAME: usize = 8 * 1024 * 1024;

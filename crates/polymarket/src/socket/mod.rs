@@ -58,12 +58,15 @@ pub enum Taken {
 
 /// What is said and heard over one socket. Calls that wait lose nothing when they are given up.
 #[async_trait]
-pub trait Channel: Send {
+pub trait Channel: Send + Sync {
     /// What to say first on a new connection.
     ///
     /// # Errors
     /// In words, when it cannot be said now; the connection is tried again later.
     async fn opening(&mut self) -> Result<Vec<Zeroizing<String>>, String>;
+
+    /// The connection is made and the opening is said.
+    async fn opened(&mut self) {}
 
     /// What to say besides, as soon as there is something; waits for it.
     async fn more(&mut self) -> Vec<String>;
@@ -194,6 +197,7 @@ impl Socket {
             self.send(connection.as_mut(), &text).await?;
         }
         open.is_open();
+        channel.opened().await;
         if std::mem::replace(connected_before, true) {
             self.counters.reconnected();
         }

@@ -7,7 +7,7 @@ use axum::{
     extract::{Query, State},
     middleware,
     response::Response,
-    routing::{delete, get, post},
+    routing::{any, delete, get, post},
 };
 use domain::{Side, TokenId};
 use serde::Deserialize;
@@ -61,6 +61,8 @@ fn public() -> Router<Arc<Shared>> {
         .route("/last-trades-prices", post(books::last_trades_prices))
         .route("/prices-history", get(books::prices_history))
         .route("/builder/trades", get(lookups::builder_trades))
+        .route("/ws/market", any(super::sockets::market))
+        .route("/ws/user", any(super::sockets::user))
 }
 
 /// What needs a signature.

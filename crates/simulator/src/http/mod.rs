@@ -22,6 +22,7 @@ mod relayer;
 mod rpc;
 mod rpc_accounts;
 pub mod rpc_view;
+mod sockets;
 
 use std::{
     io,

@@ -20,6 +20,10 @@ pub enum FaultTarget {
     Gamma,
     /// The next submission to the relayer.
     Relayer,
+    /// The next frame of a market socket.
+    MarketSocket,
+    /// The next frame of a user socket.
+    UserSocket,
 }
 
 /// How it breaks.
@@ -67,6 +71,22 @@ pub enum FaultKind {
     MissingLogs,
     /// Relayer: the transaction waits `depth` blocks (default 3).
     SlowTransaction,
+    /// Sockets: this socket says nothing more, stays open and answers pings.
+    Stall,
+    /// Sockets: a ping is not answered.
+    MissPong,
+    /// Sockets: half of the frame.
+    Malformed,
+    /// Sockets: the frame twice.
+    Duplicate,
+    /// Sockets: the frame after the next one.
+    Reorder,
+    /// Sockets: the connection is gone instead of the frame.
+    Disconnect,
+    /// Sockets: closed, as for a client that reads too slowly.
+    SlowReader,
+    /// Sockets: the frame with millions of blanks before it.
+    Oversized,
 }
 
 impl FaultKind {
@@ -77,6 +97,14 @@ impl FaultKind {
             Self::Retrying | Self::Failed => FaultTarget::Settlement,
             Self::RpcError | Self::HeadBack | Self::MissingLogs => FaultTarget::Chain,
             Self::SlowTransaction => FaultTarget::Relayer,
+            Self::Stall
+            | Self::MissPong
+            | Self::Malformed
+            | Self::Duplicate
+            | Self::Reorder
+            | Self::Disconnect
+            | Self::SlowReader
+            | Self::Oversized => FaultTarget::MarketSocket,
             _ => FaultTarget::Order,
         }
     }
@@ -100,7 +128,11 @@ impl FaultKind {
             }
             // A transaction that is sent to the chain.
             FaultTarget::Chain if self == Self::AcceptThenDrop => true,
-            FaultTarget::Order | FaultTarget::Settlement | FaultTarget::Chain => self.target() == target,
+            // Both kinds of sockets fail in the same ways.
+            FaultTarget::UserSocket => self.target() == FaultTarget::MarketSocket,
+            FaultTarget::Order | FaultTarget::Settlement | FaultTarget::Chain | FaultTarget::MarketSocket => {
+                self.target() == target
+            }
         }
     }
 

@@ -90,7 +90,7 @@ impl World {
         })
     }
 
-    fn status_text(&self, kind: &str, status: &str) -> String {
+    pub(super) fn status_text(&self, kind: &str, status: &str) -> String {
         if self.knobs.prefixed_statuses { format!("{kind}_STATUS_{status}") } else { status.to_owned() }
     }
 
@@ -101,7 +101,7 @@ impl World {
         }
     }
 
-    fn size_text(&self, micros: i64) -> String {
+    pub(super) fn size_text(&self, micros: i64) -> String {
         if self.knobs.prefixed_statuses || self.knobs.fixed_sizes {
             micros.to_string()
         } else {
@@ -142,7 +142,7 @@ impl World {
     }
 
     /// Sizes of trades are decimal whatever the statuses look like, as the official client reads them.
-    fn trade_json(&self, trade: &Trade, viewer: Address) -> Value {
+    pub(super) fn trade_json(&self, trade: &Trade, viewer: Address) -> Value {
         let market = self.registry.market_of(&trade.token);
         let outcome = market.map_or("", |market| market.outcome(&trade.token));
         let price = Price::of(trade.usd, trade.shares, Rounding::Down).unwrap_or_default();

@@ -1,0 +1,293 @@
+//! The market channel as the engine reads it: tokens spread over sockets, frames into news.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use domain::{Clock, TokenId};
+use engine::ports::feeds::{BestPrices, FeedHealth, LevelChange, MarketFeed, MarketNews};
+use serde_json::json;
+use tokio::{
+    sync::{Notify, mpsc},
+    task::AbortHandle,
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    frames::market::{self, Kind, MarketEvent, PriceChanges},
+    limits::{FEED_BUFFER, MARKET_SILENCE, TOKENS_PER_SOCKET},
+    socket::{CLOB_KEEPALIVE, Channel, Connector, Counters, Socket, Taken},
+};
+
+/// The market channel of the CLOB. Its sockets are tasks of the runtime it is used in; they end with it.
+pub struct MarketSockets {
+    connector: Arc<dyn Connector>,
+    clock: Arc<dyn Clock>,
+    url: String,
+    counters: Arc<Counters>,
+    sockets: Mutex<Vec<Slot>>,
+    write: mpsc::Sender<Vec<MarketNews>>,
+    read: tokio::sync::Mutex<mpsc::Receiver<Vec<MarketNews>>>,
+}
+
+/// One socket and what it is to follow.
+struct Slot {
+    wishes: Arc<Wishes>,
+    task: AbortHandle,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What a socket is asked for.
+#[derive(Default)]
+struct Wishes {
+    state: Mutex<Wanted>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Wanted {
+    tokens: BTreeSet<TokenId>,
+    refresh: BTreeSet<TokenId>,
+}
+
+impl Wishes {
+    fn lock(&self) -> MutexGuard<'_, Wanted> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MarketSockets {
+    /// The channel at `origin` (`wss://host`); `seed` spreads the pauses between attempts to connect.
+    #[must_use]
+    pub fn new(connector: Arc<dyn Connector>, origin: &str, clock: Arc<dyn Clock>, seed: u64) -> Self {
+        let (write, read) = mpsc::channel(FEED_BUFFER);
+        Self {
+            connector,
+            clock,
+            url: format!("{}/ws/market", origin.trim_end_matches('/')),
+            counters: Counters::new(seed),
+            sockets: Mutex::default(),
+            write,
+            read: tokio::sync::Mutex::new(read),
+        }
+    }
+
+    fn open(&self, tokens: BTreeSet<TokenId>) -> Slot {
+        let wishes = Arc::new(Wishes::default());
+        wishes.lock().tokens = tokens;
+        let socket = Socket {
+            url: self.url.clone(),
+            connector: Arc::clone(&self.connector),
+            clock: Arc::clone(&self.clock),
+            keepalive: CLOB_KEEPALIVE,
+            counters: Arc::clone(&self.counters),
+        };
+        let mut channel = MarketChannel {
+            wishes: Arc::clone(&wishes),
+            followed: BTreeSet::new(),
+            told: false,
+            news: self.write.clone(),
+        };
+        let task = tokio::spawn(async move { socket.run(&mut channel).await }).abort_handle();
+        Slot { wishes, task }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl MarketFeed for MarketSockets {
+    /// Tokens stay on the socket they are on, so that their books go on; sockets without tokens are closed.
+    fn follow(&self, tokens: &BTreeSet<TokenId>) {
+        let mut sockets = self.lock();
+        let mut new = tokens.clone();
+        for slot in sockets.iter() {
+            let mut wanted = slot.wishes.lock();
+            wanted.tokens.retain(|token| tokens.contains(token));
+            wanted.tokens.iter().for_each(|token| {
+                new.remove(token);
+            });
+        }
+        sockets.retain(|slot| !slot.wishes.lock().tokens.is_empty());
+        let mut new = new.into_iter();
+        for slot in sockets.iter() {
+            let mut wanted = slot.wishes.lock();
+            let room = TOKENS_PER_SOCKET.saturating_sub(wanted.tokens.len());
+            wanted.tokens.extend(new.by_ref().take(room));
+            drop(wanted);
+            slot.wishes.changed.notify_one();
+        }
+        loop {
+            let more: BTreeSet<TokenId> = new.by_ref().take(TOKENS_PER_SOCKET).collect();
+            if more.is_empty() {
+                break;
+            }
+            sockets.push(self.open(more));
+        }
+        self.counters.want(sockets.len());
+    }
+
+    fn refresh(&self, token: TokenId) {
+        for slot in self.lock().iter() {
+            let mut wanted = slot.wishes.lock();
+            if wanted.tokens.contains(&token) {
+                wanted.refresh.insert(token);
+                drop(wanted);
+                slot.wishes.changed.notify_one();
+            }
+        }
+    }
+
+    async fn next(&self) -> Vec<MarketNews> {
+        match self.read.lock().await.recv().await {
+            Some(news) => news,
+            // Cannot happen while this side keeps a sender.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn health(&self) -> FeedHealth {
+        self.counters.health()
+    }
+}
+
+/// One socket's conversation.
+struct MarketChannel {
+    wishes: Arc<Wishes>,
+    /// What the server was asked for on this connection.
+    followed: BTreeSet<TokenId>,
+    /// Whether anything was told on this connection.
+    told: bool,
+    news: mpsc::Sender<Vec<MarketNews>>,
+}
+
+#[async_trait]
+impl Channel for MarketChannel {
+    async fn opening(&mut self) -> Result<Vec<Zeroizing<String>>, String> {
+        let mut wanted = self.wishes.lock();
+        wanted.refresh.clear();
+        self.followed = wanted.tokens.clone();
+        let text = json!({
+            "type": "market",
+            "assets_ids": self.followed,
+            "initial_dump": true,
+            "custom_feature_enabled": true,
+        });
+        Ok(vec![Zeroizing::new(text.to_string())])
+    }
+
+    async fn more(&mut self) -> Vec<String> {
+        self.wishes.changed.notified().await;
+        let mut wanted = self.wishes.lock();
+        let refresh = std::mem::take(&mut wanted.refresh);
+        let again: BTreeSet<TokenId> = refresh.intersection(&self.followed).copied().collect();
+        let gone: BTreeSet<TokenId> =
+            self.followed.difference(&wanted.tokens).chain(&again).copied().collect();
+        let new: BTreeSet<TokenId> =
+            wanted.tokens.difference(&self.followed).chain(&again).copied().collect();
+        self.followed = wanted.tokens.clone();
+        let text = |operation: &str, tokens: BTreeSet<TokenId>| {
+            let text = json!({
+                "operation": operation,
+                "assets_ids": tokens,
+                "custom_feature_enabled": true,
+            });
+            (!tokens.is_empty()).then(|| text.to_string())
+        };
+        [text("unsubscribe", gone), text("subscribe", new)].into_iter().flatten().collect()
+    }
+
+    async fn take(&mut self, frame: &[u8]) -> Taken {
+        let wanted = |kind| !matches!(kind, Kind::LastTrade | Kind::NewMarket);
+        let decoded = match market::decode(frame, wanted) {
+            Ok(decoded) => decoded,
+            Err(error) => return Taken::Broken(error.to_string()),
+        };
+        self.told = true;
+        let mut news = Vec::new();
+        let mut passed_over = decoded.passed_over;
+        for event in decoded.events {
+            let before = news.len();
+            self.note(event, &mut news);
+            if news.len() == before {
+                passed_over = passed_over.saturating_add(1);
+            }
+        }
+        let events = news.len();
+        // An error means that nobody reads any more.
+        if !news.is_empty() && self.news.send(news).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        Taken::Understood { events, passed_over }
+    }
+
+    async fn lost(&mut self) {
+        if std::mem::take(&mut self.told) {
+            let lost = MarketNews::Lost(self.followed.iter().copied().collect());
+            // As above: then nobody has books that could be wrong.
+            let _ = self.news.send(vec![lost]).await;
+        }
+    }
+
+    fn silence(&self) -> Option<Duration> {
+        Some(MARKET_SILENCE)
+    }
+}
+
+impl MarketChannel {
+    /// What an event means for the tokens that are followed.
+    fn note(&self, event: MarketEvent, news: &mut Vec<MarketNews>) {
+        let follows = |token: &TokenId| self.followed.contains(token);
+        match event {
+            MarketEvent::Book(snapshot) if follows(&snapshot.token) => {
+                let market::BookSnapshot { token, book, tick, at } = snapshot;
+                news.push(MarketNews::Snapshot { token, book, tick, at });
+            }
+            MarketEvent::Changes(changes) => news.extend(by_token(changes, follows)),
+            MarketEvent::Best(best) if follows(&best.token) => {
+                let market::Best { bid, ask } = best.best;
+                let best = MarketNews::Changed {
+                    token: best.token,
+                    changes: Vec::new(),
+                    best: Some(BestPrices { bid, ask }),
+                    at: best.at,
+                };
+                news.push(best);
+            }
+            MarketEvent::Tick(tick) if follows(&tick.token) => {
+                news.push(MarketNews::Tick { token: tick.token, tick: tick.tick });
+            }
+            MarketEvent::Resolved(resolved) if resolved.tokens.iter().any(follows) => {
+                let market::Resolution { condition, tokens, .. } = resolved;
+                news.push(MarketNews::Resolved { condition, tokens });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The changes of each token that is followed.
+fn by_token(changes: PriceChanges, follows: impl Fn(&TokenId) -> bool) -> Vec<MarketNews> {
+    let mut tokens: BTreeMap<TokenId, (Vec<LevelChange>, Option<BestPrices>)> = BTreeMap::new();
+    for change in changes.changes.into_iter().filter(|change| follows(&change.token)) {
+        let market::PriceChange { token, side, price, size, best } = change;
+        let (levels, newest) = tokens.entry(token).or_default();
+        levels.push(LevelChange { side, price, size });
+        *newest = best.map(|market::Best { bid, ask }| BestPrices { bid, ask });
+    }
+    let at = changes.at;
+    tokens
+        .into_iter()
+        .map(|(token, (changes, best))| MarketNews::Changed { token, changes, best, at })
+        .collect()
+}

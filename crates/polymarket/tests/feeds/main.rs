@@ -1,0 +1,9 @@
+//! The websocket channels on real sockets, against the simulated venue and everything it can do wrong. Time
+//! passes only when a test says so; tests wait for news, and a watchdog ends one that waits in vain.
+
+#![cfg(test)]
+
+mod books;
+mod harness;
+mod market;
+mod user;
