@@ -28,7 +28,8 @@ fn snapshot(shares: i64, leader_price: &str, ask: &str, bid: &str) -> TradeSnaps
             tick: TickSize::Hundredth,
             minimum_size: Shares(5 * ONE),
             negative_risk: false,
-            fee: FeeSchedule { rate: 70_000, exponent: 1 },
+            fee: FeeSchedule { rate: 70_000, exponent: 1, ..FeeSchedule::default() },
+            taker_delay_ms: 0,
             accepting_orders: true,
             payout: None,
             title: String::new(),
@@ -185,7 +186,7 @@ prop_compose! {
         trade.whole = Quantity { shares, usd: Price(leader).cost(shares, Rounding::Down).unwrap() };
         let market = trade.market.as_mut().unwrap();
         (market.tick, market.minimum_size) = (tick, Shares(minimum));
-        market.fee = FeeSchedule { rate, exponent: 1 };
+        market.fee = FeeSchedule { rate, exponent: 1, ..FeeSchedule::default() };
         let best = tick.floor(Price(ask * 10_000));
         trade.book.as_mut().unwrap().asks = vec![Level { price: best, size: Shares(ONE) }];
         trade

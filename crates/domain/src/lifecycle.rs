@@ -220,6 +220,18 @@ pub enum OrderAlarm {
     Reversed,
     /// More was filled than the order allows.
     Overfilled,
+    /// The venue has banned the account's address.
+    Banned,
+    /// The venue lets the account's address only sell what it holds.
+    ClosedOnly,
+    /// The venue does not let the account's kind of wallet trade.
+    WalletKindRefused,
+    /// The venue does not trade with the region this program runs in.
+    RegionBlocked,
+    /// The venue takes orders of another version than this program signs.
+    OrderVersionRefused,
+    /// So many settlements failed of late that fills cannot be relied on; said once, until it is better.
+    SettlementsFail,
 }
 
 /// The next state, from the state, an event and everything known about fills. Quantities outrank events:

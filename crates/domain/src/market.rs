@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::{ConditionId, TokenId},
     money::{CENT, MoneyError, ONE, Price, Rounding, Shares, Side, TickSize, Usd, mul_div},
+    policy::BASIS_POINTS,
 };
 
 /// One outcome token of a market and the rules its orders must obey.
@@ -20,8 +21,12 @@ pub struct Market {
     pub minimum_size: Shares,
     /// Whether orders go to the negative-risk exchange (ignored for ids of the V3 era).
     pub negative_risk: bool,
-    /// Taker fees.
+    /// What fills cost.
     pub fee: FeeSchedule,
+    /// How many milliseconds the venue holds orders back that would match at once: it answers after that, or says
+    /// that the order is delayed.
+    #[serde(default)]
+    pub taker_delay_ms: u32,
     /// Whether the venue takes orders for it now.
     pub accepting_orders: bool,
     /// What one share of this token pays, once the market is resolved (0, 1, or between).
@@ -46,25 +51,64 @@ pub enum MarketProvenance {
     Assumed,
 }
 
-/// Taker fee: dollars = shares × rate × (price × (1 − price))^exponent, rounded to 5 decimals.
-/// Makers pay nothing. Source: docs.polymarket.com/trading/fees; `fd.r`, `fd.e` of `/clob-markets`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What a fill costs. The venue's fee: dollars = shares × rate × (price × (1 − price))^exponent, rounded to 5
+/// decimals; with a builder code, the builder's share of the dollars of a taker comes on top.
+/// Source: docs.polymarket.com/trading/fees; `fd.r`, `fd.e`, `fd.to` of `/clob-markets`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeeSchedule {
     /// Rate in millionths (0.07 = 70,000).
     pub rate: i64,
     /// Exponent of `price × (1 − price)`.
     pub exponent: u32,
+    /// Whether makers pay nothing.
+    #[serde(default = "taker_only")]
+    pub taker_only: bool,
+    /// What the builder charges takers, in basis points of their dollars.
+    #[serde(default)]
+    pub builder_bps: u16,
+}
+
+/// As a schedule that does not say so is read.
+const fn taker_only() -> bool {
+    true
+}
+
+impl Default for FeeSchedule {
+    fn default() -> Self {
+        Self { rate: 0, exponent: 0, taker_only: taker_only(), builder_bps: 0 }
+    }
 }
 
 /// Fees are charged in steps of 0.00001 dollars.
 pub const FEE_STEP: Usd = Usd(10);
 
 impl FeeSchedule {
-    /// The fee of a taker fill, rounded up to the fee step: an estimate never in our favour.
+    /// The fee of a taker fill, builder included, rounded up to the fee step: an estimate never in our favour.
     ///
     /// # Errors
     /// [`MoneyError::Overflow`].
     pub fn taker_fee(self, shares: Shares, price: Price) -> Result<Usd, MoneyError> {
+        let builder = match self.builder_bps {
+            0 => Usd::ZERO,
+            bps => to_fee_step(mul_div(
+                price.cost(shares, Rounding::Up)?.0,
+                i64::from(bps),
+                BASIS_POINTS,
+                Rounding::Up,
+            )?)?,
+        };
+        self.venue_fee(shares, price)?.plus(builder)
+    }
+
+    /// The fee of a maker fill.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn maker_fee(self, shares: Shares, price: Price) -> Result<Usd, MoneyError> {
+        if self.taker_only { Ok(Usd::ZERO) } else { self.venue_fee(shares, price) }
+    }
+
+    fn venue_fee(self, shares: Shares, price: Price) -> Result<Usd, MoneyError> {
         if self.rate == 0 {
             return Ok(Usd::ZERO);
         }
@@ -73,8 +117,7 @@ impl FeeSchedule {
         for _ in 0..self.exponent {
             amount = mul_div(amount, spread, ONE, Rounding::Up)?;
         }
-        let steps = mul_div(amount, 1, FEE_STEP.0, Rounding::Up)?;
-        mul_div(steps, FEE_STEP.0, 1, Rounding::Down).map(Usd)
+        to_fee_step(amount)
     }
 
     /// The largest fee that a buy of `usd` at most at `limit` can cost. A better price means more
@@ -88,6 +131,12 @@ impl FeeSchedule {
         };
         Ok(at(limit)?.max(at(best.min(limit))?))
     }
+}
+
+/// Millionths of dollars, rounded up to the fee step.
+fn to_fee_step(amount: i64) -> Result<Usd, MoneyError> {
+    let steps = mul_div(amount, 1, FEE_STEP.0, Rounding::Up)?;
+    mul_div(steps, FEE_STEP.0, 1, Rounding::Down).map(Usd)
 }
 
 /// One price level.
@@ -153,11 +202,23 @@ mod tests {
 
     #[test]
     fn fee_of_the_documented_formula() {
-        let crypto = FeeSchedule { rate: 70_000, exponent: 1 };
+        let crypto = FeeSchedule { rate: 70_000, exponent: 1, ..FeeSchedule::default() };
         // 100 shares at 0.5: 100 x 0.07 x 0.25 = 1.75 dollars.
         assert_eq!(crypto.taker_fee(Shares(100 * ONE), Price(500_000)), Ok(Usd(1_750_000)));
         assert_eq!(FeeSchedule::default().taker_fee(Shares(100 * ONE), Price(500_000)), Ok(Usd::ZERO));
         // Never below the smallest step.
         assert_eq!(crypto.taker_fee(Shares(1), Price(500_000)), Ok(FEE_STEP));
+        // A builder's quarter of a per cent of 50 dollars; makers pay neither, unless the schedule says so.
+        let built = FeeSchedule { builder_bps: 25, ..crypto };
+        assert_eq!(built.taker_fee(Shares(100 * ONE), Price(500_000)), Ok(Usd(1_875_000)));
+        assert_eq!(built.maker_fee(Shares(100 * ONE), Price(500_000)), Ok(Usd::ZERO));
+        let both = FeeSchedule { taker_only: false, ..built };
+        assert_eq!(both.maker_fee(Shares(100 * ONE), Price(500_000)), Ok(Usd(1_750_000)));
+    }
+
+    #[test]
+    fn schedules_stored_before_read_as_taker_only() {
+        let stored: FeeSchedule = serde_json::from_str(r#"{"rate":70000,"exponent":1}"#).unwrap();
+        assert_eq!(stored, FeeSchedule { rate: 70_000, exponent: 1, ..FeeSchedule::default() });
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Timestamp,
-    ids::{AccountId, Address, TokenId},
+    ids::{AccountId, Address, Hash, TokenId},
     money::{OrderAmounts, Side},
 };
 
@@ -73,6 +73,63 @@ pub struct TradingAccount {
     pub key: KeyRef,
 }
 
+/// What becomes of what an order does not match at once. Travels beside the order; it is not signed.
+/// Source: docs.polymarket.com/developers/CLOB/orders (order types).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderType {
+    /// It is killed (FAK).
+    #[default]
+    FillAndKill,
+    /// All of it matches at once, or the whole order is killed (FOK).
+    FillOrKill,
+    /// It rests until it is cancelled (GTC).
+    GoodTillCancelled {
+        /// It is refused rather than matched at once.
+        post_only: bool,
+    },
+    /// It rests until a date (GTD).
+    GoodTillDate {
+        /// It is refused rather than matched at once.
+        post_only: bool,
+        /// The date on the wire. The venue ends the order a minute before it.
+        expires_at: Timestamp,
+    },
+}
+
+impl OrderType {
+    /// Whether the order may rest on the book.
+    #[must_use]
+    pub const fn rests(self) -> bool {
+        matches!(self, Self::GoodTillCancelled { .. } | Self::GoodTillDate { .. })
+    }
+}
+
+/// The types an entry may have: those of which nothing rests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarketOrderType {
+    /// Buys what is there.
+    #[default]
+    FillAndKill,
+    /// Buys all of it or nothing.
+    FillOrKill,
+}
+
+impl MarketOrderType {
+    /// Both; the position is the number stored.
+    pub const ALL: [Self; 2] = [Self::FillAndKill, Self::FillOrKill];
+}
+
+impl From<MarketOrderType> for OrderType {
+    fn from(kind: MarketOrderType) -> Self {
+        match kind {
+            MarketOrderType::FillAndKill => Self::FillAndKill,
+            MarketOrderType::FillOrKill => Self::FillOrKill,
+        }
+    }
+}
+
 /// An order that is decided in every bit but not signed. Equal plans have equal order ids.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OrderPlan {
@@ -90,6 +147,12 @@ pub struct OrderPlan {
     pub timestamp: Timestamp,
     /// Whether the market is traded on the negative-risk exchange.
     pub negative_risk: bool,
+    /// What becomes of what does not match at once; not part of the id.
+    pub order_type: OrderType,
+    /// Whether the venue may answer before it has executed; not part of the id.
+    pub defer: bool,
+    /// The builder code, which names the program that an order comes from; zero for none.
+    pub builder: Hash,
 }
 
 impl OrderPlan {

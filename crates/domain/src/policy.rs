@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::money::{ONE, Price, Usd};
+use crate::{
+    money::{ONE, Price, Usd},
+    order::MarketOrderType,
+};
 
 /// One basis point is a hundredth of a per cent.
 pub const BASIS_POINTS: i64 = 10_000;
@@ -32,6 +35,9 @@ pub struct Policy {
     pub maximum_age: Duration,
     /// Whether the leader's exits are followed.
     pub follow_exits: bool,
+    /// What becomes of what an entry does not match at once. Exits always take what is there.
+    #[serde(default)]
+    pub entry_type: MarketOrderType,
 }
 
 /// How much to buy of a leader's trade.
@@ -99,6 +105,7 @@ impl Policy {
             below_minimum: MinimumRule::Skip,
             maximum_age: Duration::from_secs(60),
             follow_exits: true,
+            entry_type: MarketOrderType::FillAndKill,
         }
     }
 

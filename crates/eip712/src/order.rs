@@ -68,7 +68,7 @@ pub struct OrderToSign {
 }
 
 impl OrderToSign {
-    /// The order of a plan and the exchange it is for. Metadata and builder code are zero.
+    /// The order of a plan and the exchange it is for. Metadata is zero.
     ///
     /// # Errors
     /// [`PlanError`] when a number of the plan does not fit an order.
@@ -92,7 +92,7 @@ impl OrderToSign {
             timestamp_ms: u64::try_from(plan.timestamp.millis())
                 .map_err(|_| PlanError::Time(plan.timestamp))?,
             metadata: Hash([0; 32]),
-            builder: Hash([0; 32]),
+            builder: plan.builder,
         };
         Ok((order, Exchange::for_token(&plan.token, plan.negative_risk)))
     }
@@ -203,6 +203,9 @@ mod tests {
             amounts: OrderAmounts { maker: 10, taker: 5 },
             timestamp: Timestamp(1_234_567),
             negative_risk: true,
+            order_type: domain::OrderType::FillAndKill,
+            defer: false,
+            builder: Hash([0; 32]),
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod crash_points;
 pub mod deadline;
+pub mod failure_watch;
 pub mod head_watch;
 pub mod limits;
 pub mod live_books;

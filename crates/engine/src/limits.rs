@@ -28,6 +28,26 @@ pub const HEAD_STALLED_AFTER: Duration = Duration::from_secs(60);
 pub const PREPARE_DEADLINE: Duration = Duration::from_secs(10);
 /// Deadline of one post.
 pub const POST_DEADLINE: Duration = Duration::from_secs(10);
+/// Orders of one account in one post. Source: docs (place orders).
+pub const POST_BATCH: usize = 15;
+/// Orders of one account that a worker sends in one request: one, until the simulator takes several.
+pub const WORKER_BATCH: usize = 1;
+/// A worker waits this long for the first rate token of its batch.
+pub const ADMISSION_PATIENCE: Duration = Duration::from_millis(250);
+/// Whoever gets its rate token within this goes back into the queue, others wait in the store.
+pub const ADMISSION_SOON: Duration = Duration::from_secs(2);
+/// Pause before the same bytes are sent again when the venue says "not now" without a time …
+pub const NOT_NOW_PAUSE: Duration = Duration::from_millis(250);
+/// … and the shortest with one.
+pub const NOT_NOW_PAUSE_LEAST: Duration = Duration::from_millis(50);
+/// Settled orders by which the rate of failures is judged.
+pub const FAILURE_WINDOW: usize = 50;
+/// Fewer failures than this are no rate.
+pub const FAILURES_AT_LEAST: usize = 5;
+/// Failed settlements among the judged, in per cent, from which fills cannot be relied on …
+pub const FAILURES_ALARM: usize = 20;
+/// … and below which they can again.
+pub const FAILURES_OVER: usize = 10;
 /// Deadline of a read at decision time (market, book).
 pub const READ_DEADLINE: Duration = Duration::from_secs(2);
 /// Deadline of a look-up, a block, a history page.

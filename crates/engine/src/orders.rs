@@ -16,7 +16,7 @@ use crate::{
     ports::{
         execution::{LedgerCause, OrderRecord, OrderUpdate, StageTimes, WorkChange},
         store::InstanceId,
-        venue::{SettlementStatus, VenueTrade},
+        venue::{RejectReason, SettlementStatus, VenueTrade},
     },
 };
 
@@ -37,6 +37,10 @@ pub struct Learned {
     pub unseen: Option<bool>,
     /// First byte out and first reply in.
     pub times: StageTimes,
+    /// Why the venue refused it.
+    pub refused: Option<RejectReason>,
+    /// How long the venue takes nothing.
+    pub wait: Option<Duration>,
 }
 
 /// The update that `learned` asks for; `position` is the order's relationship's, as stored. An update whose
@@ -66,7 +70,8 @@ pub fn update(
     let state = next.state;
     let work = work_change(record, learned, state, &filled, now)?;
     let revisit = revisits(record, work, &filled, delta).then(|| now.plus(limits::REVISIT_FIRST));
-    let alarm = next.alarm.or_else(|| overfilled(record, &filled).then_some(OrderAlarm::Overfilled));
+    let overfilled = overfilled(record, &filled).then_some(OrderAlarm::Overfilled);
+    let refused = learned.refused.and_then(RejectReason::alarm);
     Ok(OrderUpdate {
         attempt: record.attempt,
         version: record.version,
@@ -89,7 +94,7 @@ pub fn update(
         unbooked: !(state.is_settled() || (record.open_work && matches!(work, WorkChange::Due(_)))),
         work,
         revisit,
-        alarm,
+        alarms: next.alarm.or(overfilled).into_iter().chain(refused).collect(),
         at: now,
     })
 }
@@ -218,10 +223,11 @@ fn work_change(
     let attempts = record.number.saturating_add(1);
     Ok(if !sends_are_over(record, learned, now) {
         WorkChange::Due(now.plus(Duration::from_secs(1)))
-    } else if state == OrderState::Rejected || attempts >= limits::EXIT_ATTEMPTS {
+    } else if refused_for_good(learned, state) || attempts >= limits::EXIT_ATTEMPTS {
         WorkChange::Close
     } else {
-        WorkChange::NextAttempt(now.plus(limits::EXIT_PAUSE.saturating_mul(attempts)))
+        let pause = limits::EXIT_PAUSE.saturating_mul(attempts);
+        WorkChange::NextAttempt(now.plus(pause.max(learned.wait.unwrap_or_default())))
     })
 }
 
@@ -232,6 +238,11 @@ fn has_ended_in_part(record: &OrderRecord, learned: &Learned, state: OrderState,
     let over = matches!(learned.event, Some(OrderEvent::SeenMatched | OrderEvent::SeenCancelled));
     let settling = matches!(state, OrderState::Matched | OrderState::Mined);
     record.intent.side == Side::Sell && over && settling && left_of(record, filled) >= LOT.0
+}
+
+/// Whether another attempt would be refused as well.
+fn refused_for_good(learned: &Learned, state: OrderState) -> bool {
+    state == OrderState::Rejected && !learned.refused.is_some_and(RejectReason::is_cured_by_new_rules)
 }
 
 /// What an intent may still give.
@@ -266,4 +277,22 @@ fn pause(record: &OrderRecord, state: OrderState, now: Timestamp) -> Duration {
         return (age / 4).clamp(Duration::from_millis(200), Duration::from_secs(5));
     }
     (age / 4).clamp(limits::KNOWN_OUTCOME_LOOK, Duration::from_secs(15))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The price of an exit that is off a changed tick is computed anew; what is refused for another reason
+    /// would be refused again.
+    #[test]
+    fn only_a_changed_tick_is_tried_again() {
+        let for_good =
+            |refused| refused_for_good(&Learned { refused, ..Learned::default() }, OrderState::Rejected);
+        assert!(!for_good(Some(RejectReason::Tick)) && !for_good(Some(RejectReason::Amounts)));
+        let others =
+            [None, Some(RejectReason::Balance), Some(RejectReason::Banned), Some(RejectReason::Minimum)];
+        assert!(others.into_iter().all(for_good));
+        assert!(!refused_for_good(&Learned::default(), OrderState::Killed));
+    }
 }

@@ -22,6 +22,7 @@ use tracing::{info, warn};
 use crate::{
     crash_points,
     deadline::venue_call,
+    failure_watch::FailureWatch,
     head_watch::HeadWatch,
     limits,
     orders::Learned,
@@ -31,7 +32,7 @@ use crate::{
         venue::{ChainReader, OrderGateway, OrderLookup, OrderQuery, VenueOrder, VenueOrderStatus},
     },
     steady_time::SteadyTime,
-    worker::{apply, post_until, reply},
+    worker::{Posting, apply, post_until, reply},
 };
 
 /// Everything settlement works with.
@@ -46,6 +47,8 @@ pub struct Settlement {
     pub head: HeadWatch,
     /// How far orders with news were gone through.
     pub round: Round,
+    /// How settlements end of late.
+    pub failures: FailureWatch,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// What deadlines for sending again are judged by.
@@ -114,7 +117,7 @@ impl Settlement {
         crash_points::reach("settlement.after_claim");
         let learned = self.look_up_all(due).await;
         crash_points::reach("settlement.before_record");
-        apply(self.store.as_ref(), self.clock.now(), learned).await?;
+        apply(self.store.as_ref(), self.clock.now(), learned, Some(&self.failures)).await?;
         crash_points::reach("settlement.after_record");
         Ok(count)
     }
@@ -135,7 +138,7 @@ impl Settlement {
         if !left.is_empty() {
             learned.extend(self.look_up_all(left).await);
         }
-        apply(self.store.as_ref(), self.clock.now(), learned).await
+        apply(self.store.as_ref(), self.clock.now(), learned, Some(&self.failures)).await
     }
 
     /// How long there is nothing to do, as far as the store knows: new orders, and fills that the chain brings,
@@ -197,7 +200,9 @@ impl Settlement {
     async fn unseen(&self, record: OrderRecord, head_moves: bool) -> (OrderRecord, Learned) {
         let uptime = self.clock.uptime();
         let left = record.resend_until.since(self.steady.now(self.clock.as_ref()));
-        if record.state != OrderState::Live && !left.is_zero() {
+        // What the venue rests or holds back it has: it shows it late.
+        let taken = matches!(record.state, OrderState::Live | OrderState::Delayed);
+        if !taken && !left.is_zero() {
             return self.send_again(record, uptime.saturating_add(left.min(limits::ENTRY_RESEND))).await;
         }
         let mut learned = Learned { unseen: head_moves.then_some(true), ..Learned::default() };
@@ -225,7 +230,8 @@ impl Settlement {
             permitted.permits_out.push(self.instance.clone());
         }
         crash_points::reach("settlement.before_resend");
-        let answer = post_until(self.clock.as_ref(), self.gateway.as_ref(), &permitted, send_before).await;
+        let posting = Posting { send_before, reply_within: limits::POST_DEADLINE, admitted: false };
+        let answer = post_until(self.clock.as_ref(), self.gateway.as_ref(), &permitted, posting).await;
         let id = permitted.order.id;
         info!(order.id = %id, reply = ?answer, "sent the same bytes of order {id} again");
         let learned = match &answer {

@@ -63,7 +63,7 @@ const SIGNER: Address = Address([1; 20]);
 static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| crate::client().unwrap());
 
 fn answer(status: u16, body: &[u8]) -> Answer {
-    Answer { status, retry_after: None, body: body.to_vec() }
+    Answer::of(status, body)
 }
 
 fn login(api_key: &str, secret: &str, passphrase: &str) -> String {

@@ -1,5 +1,5 @@
-//! The order gateway: prepare, post, cancel. Looking up is in [`crate::lookup`], markets and books in
-//! [`crate::market`].
+//! The order gateway: logins, authenticated calls, preparing. Posting is in [`crate::post`], cancelling in
+//! [`crate::cancel`], looking up in [`crate::lookup`], markets and books in [`crate::market`].
 //!
 //! Sends every order exactly as often as it is asked to. Never decides whether to send again.
 
@@ -10,11 +10,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::{Address, Clock, FeeSchedule, OrderId, OrderPlan, Timestamp, TokenId, TradingAccount};
+use domain::{Address, Clock, FeeSchedule, Hash, OrderPlan, Timestamp, TokenId, TradingAccount};
 use eip712::{Chain, Exchange, OrderToSign, order_id, wrap_signature};
-use engine::ports::venue::{
-    OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, RejectReason, SignRequest, Signature,
-    Signer, SignerError, VenueClock, VenueError,
+use engine::ports::{
+    detection::Lane,
+    venue::{
+        Admission, Ask, Cancel, Cancelled, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder,
+        SignRequest, Signature, Signer, SignerError, VenueClock, VenueError,
+    },
 };
 use futures_util::{StreamExt, stream};
 use reqwest::{Client, Method, Request, RequestBuilder, header::CONTENT_TYPE};
@@ -22,14 +25,17 @@ use tokio::sync::OnceCell;
 
 use crate::{
     auth::{Credentials, LOGIN_NONCE, login_headers},
+    builder::BuilderFee,
+    geoblock::Geoblock,
     http::{Answer, Failure, Service, malformed, send},
     json::Scalar,
     limits::{ACCOUNT_DEADLINE, LOGIN_PARALLEL, PAGE_BODY, SIGN_BATCH, SMALL_BODY},
-    order::fill_and_kill_body,
-    reply::classify,
+    order::{Terms, body},
+    pace::{Call, Told},
+    pacer::{Endpoint, Pacer},
+    venue_limits::VenueLimits,
 };
 
-const ORDER_PATH: &str = "/order";
 /// What the question for the venue's clock is called.
 const TIME: &str = "GET /time";
 
@@ -45,10 +51,16 @@ pub struct Clob {
     logins: Mutex<HashMap<Address, Arc<OnceCell<Arc<Credentials>>>>>,
     /// What look-ups need to estimate fees.
     pub(crate) fees: Mutex<HashMap<TokenId, FeeSchedule>>,
+    pub(crate) pacer: Pacer,
+    /// Tells refused accounts where the venue sees them.
+    pub(crate) geoblock: Option<Geoblock>,
+    /// The builder code in every order, and what it costs.
+    pub(crate) builder: Option<BuilderFee>,
 }
 
 impl Clob {
-    /// The service at `origin` (scheme and host), called with the process's one HTTP client.
+    /// The service at `origin` (scheme and host), called with the process's one HTTP client, as fast as it is
+    /// asked to.
     #[must_use]
     pub fn new(
         client: Client,
@@ -58,16 +70,45 @@ impl Clob {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let service = Service::new(client, origin);
-        Self { service, chain, signer, clock, logins: Mutex::default(), fees: Mutex::default() }
+        let pacer = Pacer::new(Arc::clone(&clock), None);
+        let (logins, fees) = (Mutex::default(), Mutex::default());
+        Self { service, chain, signer, clock, logins, fees, pacer, geoblock: None, builder: None }
     }
 
-    fn login_cell(&self, signer: Address) -> Arc<OnceCell<Arc<Credentials>>> {
+    /// Keeps the venue's limits.
+    #[must_use]
+    pub fn paced(mut self, limits: VenueLimits) -> Self {
+        self.pacer = Pacer::new(Arc::clone(&self.clock), Some(limits));
+        self
+    }
+
+    /// Asks this service where the venue sees this program, when it refuses for that.
+    #[must_use]
+    pub fn with_geoblock(mut self, geoblock: Geoblock) -> Self {
+        self.geoblock = Some(geoblock);
+        self
+    }
+
+    /// Puts a builder code into every order; what the builder charges counts as a fee of every market.
+    #[must_use]
+    pub fn with_builder(mut self, code: Hash) -> Self {
+        self.builder = Some(BuilderFee::new(code));
+        self
+    }
+
+    /// Anybody's credentials, for questions that the venue answers to everybody who is somebody.
+    pub(crate) fn any_login(&self) -> Option<Arc<Credentials>> {
+        let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        logins.values().find_map(|cell| cell.get().cloned())
+    }
+
+    pub(crate) fn login_cell(&self, signer: Address) -> Arc<OnceCell<Arc<Credentials>>> {
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(logins.entry(signer).or_default())
     }
 
     /// Credentials the venue has refused are derived anew on next use.
-    fn forget_login(&self, signer: Address) {
+    pub(crate) fn forget_login(&self, signer: Address) {
         self.logins.lock().unwrap_or_else(PoisonError::into_inner).remove(&signer);
     }
 
@@ -84,6 +125,7 @@ impl Clob {
             SignRequest::ApiLogin { key: account.key.clone(), timestamp: seconds, nonce: LOGIN_NONCE };
         let signature = self.sign_one(what, request).await?;
         let call = async |method, path| {
+            self.turn(what, Call { endpoint: Endpoint::Login, lane: Lane::Exits, tokens: None }).await?;
             let request = self.service.request(method, path);
             let request = login_headers(request, account.signer, seconds, &signature);
             let answer = send(request, ACCOUNT_DEADLINE, SMALL_BODY).await;
@@ -108,26 +150,39 @@ impl Clob {
             .map_err(|error| signer_error(what, &error))
     }
 
-    /// An authenticated call. `path` is what is authenticated, `query` (with its `?`) is not.
+    /// Waits until the pace allows a call, as long as a call may take.
+    pub(crate) async fn turn(&self, what: &str, call: Call) -> Result<(), VenueError> {
+        let turn = self.pacer.wait(call, ACCOUNT_DEADLINE).await;
+        turn.map_err(|wait| VenueError::RateLimited { what: what.to_owned(), retry_after: Some(wait) })
+    }
+
+    /// An authenticated call at its turn. `path` is what is authenticated, `query` (with its `?`) is not.
     pub(crate) async fn call(
         &self,
         account: &TradingAccount,
-        method: Method,
+        (endpoint, method): (Endpoint, Method),
         path: &str,
         query: &str,
         body: Vec<u8>,
     ) -> Result<Answer, VenueError> {
         let what = format!("{method} {path}");
         let credentials = self.credentials(account).await?;
+        let urgent = endpoint.is_cancel() || method != Method::GET;
+        let lane = if urgent { Lane::Exits } else { Lane::Entries };
+        let tokens = endpoint.is_cancel().then_some((account.signer, 1));
+        let turn = Call { endpoint, lane, tokens };
+        self.turn(&what, turn).await?;
         let sent = self.send_as(&credentials, method, (path, query), body, ACCOUNT_DEADLINE).await;
         let answer = sent.map_err(|failure| failure.into_error(&what))?;
         if answer.status == 401 {
             self.forget_login(account.signer);
         }
+        let (limited, retry_after) = (answer.status == 429, answer.retry_after);
+        self.pacer.learn(turn, &Told { limit: &answer.limit, limited, closed: false, retry_after });
         Ok(answer)
     }
 
-    async fn send_as(
+    pub(crate) async fn send_as(
         &self,
         credentials: &Credentials,
         method: Method,
@@ -165,7 +220,7 @@ impl Clob {
         order: &PreparedOrder,
     ) -> Result<Request, VenueError> {
         let credentials = self.credentials(account).await?;
-        let request = self.request_as(&credentials, Method::POST, (ORDER_PATH, ""), order.body.clone());
+        let request = self.request_as(&credentials, Method::POST, ("/order", ""), order.body.clone());
         request.build().map_err(|error| malformed(PREPARE, &error))
     }
 
@@ -192,7 +247,8 @@ impl Clob {
 
     async fn prepare_batch(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
         let credentials = self.credentials_of(plans).await;
-        let drafts: Vec<_> = plans.iter().map(|plan| Draft::new(plan, &credentials)).collect();
+        let now = self.clock.now();
+        let drafts: Vec<_> = plans.iter().map(|plan| Draft::new(plan, now, &credentials)).collect();
         let requests: Vec<_> = drafts
             .iter()
             .zip(plans)
@@ -216,19 +272,8 @@ type CredentialsByAddress = HashMap<Address, Result<Arc<Credentials>, VenueError
 
 const PREPARE: &str = "preparing an order";
 
-/// The venue refuses a wrong date in the words of wrong credentials: the refusal names this machine's clock.
-fn named_clock(reply: PostReply, now: Timestamp) -> PostReply {
-    match reply {
-        PostReply::Rejected { reason: RejectReason::Authentication, text } => {
-            let text = format!("{text}{}", clock_hint(now));
-            PostReply::Rejected { reason: RejectReason::Authentication, text }
-        }
-        other => other,
-    }
-}
-
 /// What may be wrong beside the credentials.
-fn clock_hint(now: Timestamp) -> String {
+pub(crate) fn clock_hint(now: Timestamp) -> String {
     format!(" (credentials, or this machine's clock, which says {} s since 1970: compare it)", now.seconds())
 }
 
@@ -250,22 +295,24 @@ fn signer_error(what: &str, error: &SignerError) -> VenueError {
 struct Draft {
     order: OrderToSign,
     exchange: Exchange,
+    terms: Terms,
     credentials: Arc<Credentials>,
 }
 
 impl Draft {
-    fn new(plan: &OrderPlan, credentials: &CredentialsByAddress) -> Result<Self, VenueError> {
-        let (order, exchange) = OrderToSign::from_plan(plan)
-            .map_err(|error| VenueError::Refused { what: PREPARE.to_owned(), reason: error.to_string() })?;
+    fn new(plan: &OrderPlan, now: Timestamp, credentials: &CredentialsByAddress) -> Result<Self, VenueError> {
+        let refused = |reason: String| VenueError::Refused { what: PREPARE.to_owned(), reason };
+        let (order, exchange) = OrderToSign::from_plan(plan).map_err(|error| refused(error.to_string()))?;
+        let terms = Terms::of(plan, now).map_err(|error| refused(error.to_string()))?;
         let credentials = credentials.get(&plan.account.signer).cloned();
         let credentials = credentials.ok_or_else(|| malformed(PREPARE, &"no credentials"))??;
-        Ok(Self { order, exchange, credentials })
+        Ok(Self { order, exchange, terms, credentials })
     }
 
     fn finish(&self, Signature(signature): &Signature, chain: Chain) -> Result<PreparedOrder, VenueError> {
         let id = order_id(&self.order, self.exchange, chain);
         let signature = wrap_signature(&self.order, self.exchange, chain, signature);
-        let body = fill_and_kill_body(&self.order, self.credentials.api_key(), &signature);
+        let body = body(&self.order, self.terms, self.credentials.api_key(), &signature);
         Ok(PreparedOrder { id, body: body.map_err(|error| malformed(PREPARE, &error))? })
     }
 }
@@ -280,52 +327,45 @@ impl VenueClock for Clob {
 
 #[async_trait]
 impl OrderGateway for Clob {
+    async fn admit(&self, asks: &[Ask], patience: Duration) -> Vec<Admission> {
+        self.pacer.admit(asks, patience).await
+    }
+
     async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
         let mut prepared = Vec::with_capacity(plans.len());
         for batch in plans.chunks(SIGN_BATCH) {
-            prepared.extend(self.prepare_batch(batch).await);
+            match &self.builder {
+                Some(builder) => {
+                    let named = |plan: &OrderPlan| OrderPlan { builder: builder.code, ..plan.clone() };
+                    let batch: Vec<OrderPlan> = batch.iter().map(named).collect();
+                    prepared.extend(self.prepare_batch(&batch).await);
+                }
+                None => prepared.extend(self.prepare_batch(batch).await),
+            }
         }
         prepared
     }
 
     async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
-        let not_sent = |text| PostReply::NotAccepted { retry_after: None, text };
-        let started = self.clock.uptime();
-        let credentials = match self.credentials(account).await {
-            Ok(credentials) => credentials,
-            Err(VenueError::RateLimited { what, retry_after }) => {
-                return PostReply::NotAccepted { retry_after, text: format!("not sent: {what}") };
-            }
-            Err(error) => return not_sent(format!("not sent: {error}")),
-        };
-        // A login may have taken time; not one byte goes out after the deadline.
-        let left = deadline.saturating_sub(self.clock.uptime().saturating_sub(started));
-        if left.is_zero() {
-            return not_sent("not sent: the deadline passed before the login was done".to_owned());
-        }
-        let sent = self.send_as(&credentials, Method::POST, (ORDER_PATH, ""), order.body.clone(), left).await;
-        match sent {
-            Ok(answer) => {
-                let reply = classify(&answer, order.id);
-                if answer.status != 401 {
-                    return reply;
-                }
-                self.forget_login(account.signer);
-                named_clock(reply, self.clock.now())
-            }
-            Err(failure @ Failure::NotSent(_)) => not_sent(failure.text()),
-            Err(failure) => PostReply::Unknown { text: failure.text() },
-        }
+        self.post_one(account, order, deadline).await
+    }
+
+    async fn post_batch(
+        &self,
+        account: &TradingAccount,
+        lane: Lane,
+        orders: &[PreparedOrder],
+        deadline: Duration,
+    ) -> Vec<PostReply> {
+        self.post_many(account, lane, orders, deadline).await
     }
 
     async fn look_up(&self, account: &TradingAccount, order: &OrderQuery) -> Result<OrderLookup, VenueError> {
         self.find(account, order).await
     }
 
-    async fn cancel(&self, account: &TradingAccount, order: OrderId) -> Result<(), VenueError> {
-        let body = format!("{{\"orderID\":\"{order}\"}}").into_bytes();
-        let answer = self.call(account, Method::DELETE, ORDER_PATH, "", body).await?;
-        if answer.is_success() { Ok(()) } else { Err(answer.error("DELETE /order")) }
+    async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError> {
+        self.cancel_what(account, what).await
     }
 }
 

@@ -1,15 +1,14 @@
-//! Preparing, posting and cancelling against a canned server.
+//! Logging in and preparing against a canned server.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use domain::{KeyRef, OrderAmounts, Side, WalletKind, ids::AccountId};
-use engine::ports::venue::RejectReason;
+use domain::{KeyRef, OrderAmounts, OrderType, Side, WalletKind, ids::AccountId};
 use proptest::prelude::*;
 
 use super::*;
 use crate::test_server::{Action, Request, StoppedClock, TestServer, reply};
 
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) const LOGIN: &str =
     r#"{"apiKey":"00000000-0000-0000-0000-000000000001","secret":"AAAA","passphrase":"p"}"#;
 
@@ -41,9 +40,12 @@ impl Signer for Sevens {
 }
 
 pub(crate) fn clob(server: &TestServer) -> Clob {
+    clob_at(&server.origin)
+}
+
+pub(crate) fn clob_at(origin: &str) -> Clob {
     let clock = Arc::new(StoppedClock(Timestamp::from_seconds(1_777_400_000)));
-    let client = crate::client().unwrap();
-    Clob::new(client, &server.origin, Chain::Polygon, Arc::new(Sevens::default()), clock)
+    Clob::new(crate::client().unwrap(), origin, Chain::Polygon, Arc::new(Sevens::default()), clock)
 }
 
 pub(crate) fn account(number: u8) -> TradingAccount {
@@ -56,7 +58,7 @@ pub(crate) fn account(number: u8) -> TradingAccount {
     }
 }
 
-fn plan(number: u8, salt: u64) -> OrderPlan {
+pub(crate) fn plan(number: u8, salt: u64) -> OrderPlan {
     OrderPlan {
         salt,
         account: account(number),
@@ -65,11 +67,14 @@ fn plan(number: u8, salt: u64) -> OrderPlan {
         amounts: OrderAmounts { maker: 5_000_000, taker: 10_000_000 },
         timestamp: Timestamp::from_millis(1_777_400_000_123),
         negative_risk: false,
+        order_type: OrderType::FillAndKill,
+        defer: false,
+        builder: Hash([0; 32]),
     }
 }
 
 /// Logs everybody in and hands other requests on.
-async fn server(handler: impl Fn(&Request) -> Action + Send + Sync + 'static) -> TestServer {
+pub(crate) async fn server(handler: impl Fn(&Request) -> Action + Send + Sync + 'static) -> TestServer {
     TestServer::start(move |request| match request.path() {
         "/auth/api-key" => reply(200, LOGIN),
         _ => handler(request),
@@ -77,12 +82,8 @@ async fn server(handler: impl Fn(&Request) -> Action + Send + Sync + 'static) ->
     .await
 }
 
-async fn prepared(clob: &Clob) -> PreparedOrder {
+pub(crate) async fn prepared(clob: &Clob) -> PreparedOrder {
     clob.prepare(&[plan(1, 1)]).await.remove(0).unwrap()
-}
-
-fn taken(id: OrderId) -> String {
-    format!(r#"{{"success":true,"orderID":"{id}","status":"matched","errorMsg":""}}"#)
 }
 
 #[tokio::test]
@@ -163,91 +164,6 @@ async fn a_bad_plan_does_not_spoil_its_neighbours() {
 }
 
 #[tokio::test]
-async fn an_accepted_post_is_reported() {
-    let server = server(|request| {
-        let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
-        assert_eq!(body["order"]["salt"], 1);
-        reply(200, taken(OrderId([0; 32])))
-    })
-    .await;
-    let clob = clob(&server);
-    let order = PreparedOrder { id: OrderId([0; 32]), ..prepared(&clob).await };
-    assert!(matches!(clob.post(&account(1), &order, DEADLINE).await, PostReply::Accepted(_)));
-}
-
-#[tokio::test]
-async fn a_post_is_sent_once_whatever_happens_to_it() {
-    for name in ["dropped", "redirected", "overloaded", "silent"] {
-        let server = server(move |_| match name {
-            "dropped" => Action::Drop,
-            "redirected" => Action::Reply(307, "location: /elsewhere\r\n", String::new()),
-            "overloaded" => reply(503, "try again"),
-            _ => Action::Hang,
-        })
-        .await;
-        let clob = clob(&server);
-        let order = prepared(&clob).await;
-        let deadline = if name == "silent" { Duration::from_millis(200) } else { DEADLINE };
-        let answer = clob.post(&account(1), &order, deadline).await;
-        assert!(matches!(answer, PostReply::Unknown { .. }), "{name}: {answer:?}");
-        assert_eq!((server.count("/order"), server.count("/elsewhere")), (1, 0), "{name}");
-    }
-}
-
-#[tokio::test]
-async fn an_endless_answer_is_cut_off() {
-    let server = server(|_| reply(200, " ".repeat(PAGE_BODY + 1))).await;
-    let clob = clob(&server);
-    let order = prepared(&clob).await;
-    assert!(matches!(clob.post(&account(1), &order, DEADLINE).await, PostReply::Unknown { .. }));
-}
-
-#[tokio::test]
-async fn what_never_left_is_not_unknown() {
-    // A port nobody listens on: bound, then given back.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let gone = TestServer::start(|_| reply(500, "")).await;
-    let clob =
-        Clob { service: Service::new(crate::client().unwrap(), &format!("http://{free}")), ..clob(&gone) };
-    let order = PreparedOrder { id: OrderId([0; 32]), body: b"{}".to_vec() };
-    let answer = clob.post(&account(1), &order, DEADLINE).await;
-    assert!(matches!(answer, PostReply::NotAccepted { .. }), "{answer:?}");
-    // The same with credentials at hand: the post itself fails to connect.
-    let reply = serde_json::from_str(LOGIN).unwrap();
-    let credentials = Arc::new(Credentials::new(account(1).signer, reply).ok().unwrap());
-    clob.login_cell(account(1).signer).set(credentials).ok().unwrap();
-    let answer = clob.post(&account(1), &order, DEADLINE).await;
-    assert!(
-        matches!(&answer, PostReply::NotAccepted { text, .. } if text.contains("not sent")),
-        "{answer:?}"
-    );
-}
-
-#[tokio::test]
-async fn refused_credentials_are_derived_anew() {
-    let server = server(|_| reply(401, r#"{"error":"Unauthorized/Invalid api key"}"#)).await;
-    let clob = clob(&server);
-    let order = prepared(&clob).await;
-    let answer = clob.post(&account(1), &order, DEADLINE).await;
-    let PostReply::Rejected { reason: RejectReason::Authentication, text } = answer else {
-        panic!("{answer:?}")
-    };
-    assert!(text.contains("Invalid api key") && text.contains("this machine's clock"), "{text}");
-    prepared(&clob).await;
-    assert_eq!(server.count("/auth/api-key"), 2);
-}
-
-#[tokio::test]
-async fn cancelling_names_the_order() {
-    let server = server(|_| reply(200, r#"{"canceled":[],"not_canceled":{}}"#)).await;
-    clob(&server).cancel(&account(1), OrderId([0xab; 32])).await.unwrap();
-    let seen = server.seen();
-    let cancel = seen.last().unwrap();
-    assert_eq!((cancel.method.as_str(), cancel.path()), ("DELETE", "/order"));
-    assert_eq!(cancel.body, format!("{{\"orderID\":\"0x{}\"}}", "ab".repeat(32)).into_bytes());
-}
-
-#[tokio::test]
 async fn the_venue_s_clock_is_read_in_both_forms() {
     for body in ["1777400001", "\"1777400001\""] {
         let server = TestServer::start(move |_| reply(200, body)).await;
@@ -260,7 +176,7 @@ async fn the_venue_s_clock_is_read_in_both_forms() {
 }
 
 fn time(status: u16, body: &[u8]) -> Result<Timestamp, VenueError> {
-    time_of(&Answer { status, retry_after: None, body: body.to_vec() })
+    time_of(&Answer::of(status, body))
 }
 
 #[test]

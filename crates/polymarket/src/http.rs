@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use engine::ports::venue::VenueError;
-use reqwest::{Client, RequestBuilder, header::RETRY_AFTER, redirect, retry};
+use reqwest::{
+    Client, RequestBuilder,
+    header::{HeaderMap, RETRY_AFTER},
+    redirect, retry,
+};
 use serde::de::DeserializeOwned;
 
 use crate::limits::{CONNECT_DEADLINE, MAX_RETRY_AFTER, MAX_TEXT, POOL_IDLE};
@@ -35,7 +39,36 @@ pub fn client() -> Result<Client, reqwest::Error> {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<Duration>,
+    /// What the venue tells about its rate limit.
+    pub(crate) limit: Limit,
     pub(crate) body: Vec<u8>,
+}
+
+/// The `Poly-RateLimit-*` headers, as they came. Source: docs.polymarket.com/api-reference/trading-rate-limits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Limit {
+    /// Tokens left in the signer's bucket.
+    pub(crate) remaining: Option<u32>,
+    /// When it is full again, as told: seconds from now, or a moment.
+    pub(crate) reset: Option<u64>,
+    /// The signer's tier.
+    pub(crate) tier: Option<String>,
+}
+
+impl Limit {
+    fn of(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+        Self {
+            remaining: text("poly-ratelimit-remaining").and_then(|text| text.parse().ok()),
+            reset: text("poly-ratelimit-reset").and_then(|text| text.parse().ok()),
+            tier: text("poly-ratelimit-tier").map(shorten),
+        }
+    }
+
+    /// Whether the venue said anything.
+    pub(crate) fn is_told(&self) -> bool {
+        *self != Self::default()
+    }
 }
 
 /// No complete answer.
@@ -62,6 +95,7 @@ pub(crate) async fn send(request: RequestBuilder, deadline: Duration, cap: usize
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse::<u64>().ok())
         .map(seconds);
+    let limit = Limit::of(response.headers());
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(fail)? {
         if body.len().saturating_add(chunk.len()) > cap {
@@ -69,7 +103,7 @@ pub(crate) async fn send(request: RequestBuilder, deadline: Duration, cap: usize
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, retry_after, body })
+    Ok(Answer { status, retry_after, limit, body })
 }
 
 /// A wait the venue asked for, within reason.
@@ -126,6 +160,12 @@ impl Failure {
 }
 
 impl Answer {
+    /// An answer without headers.
+    #[cfg(test)]
+    pub(crate) fn of(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, retry_after: None, limit: Limit::default(), body: body.into() }
+    }
+
     /// Whether the status is 2xx.
     pub(crate) const fn is_success(&self) -> bool {
         matches!(self.status, 200..=299)

@@ -11,11 +11,15 @@
 
 mod account_feed;
 mod auth;
+mod builder;
+mod cancel;
 mod clob;
 pub mod contracts;
 mod data_api;
 mod data_rows;
 pub mod frames;
+mod geoblock;
+mod heartbeat;
 mod http;
 mod json;
 pub mod limits;
@@ -24,20 +28,29 @@ mod lookup;
 mod market;
 mod market_feed;
 mod order;
+mod pace;
+mod pacer;
+mod post;
 mod providers;
 pub mod relayer;
 mod reply;
 mod rpc;
 pub mod socket;
+mod texts;
+mod venue_limits;
 pub mod wallets;
 
 pub use account_feed::AccountSockets;
 pub use clob::Clob;
 pub use data_api::DataApi;
+pub use geoblock::{Geoblock, Region};
+pub use heartbeat::Heart;
 pub use http::client;
 pub use market_feed::MarketSockets;
 pub use providers::{ChainProvider, Provider, ProviderHealth, Providers, RpcUrl, RpcUrlError, rpc_urls};
 pub use rpc::Rpc;
+pub use texts::markdown as venue_errors;
+pub use venue_limits::{Endpoint, Tier, VenueLimits};
 
 #[cfg(test)]
 mod test_server;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 // Time. The deadline of an order post comes from the caller.
 
+/// How far ahead the date of a good-till-date order lies at least. Source: docs (place orders).
+pub const GTD_AHEAD: Duration = Duration::from_secs(180);
 /// Connecting, including TLS.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// A look-up, cancellation or login.
@@ -33,8 +35,30 @@ pub const STEADY_AFTER: Duration = Duration::from_secs(10);
 pub const MARKET_SILENCE: Duration = Duration::from_secs(60);
 /// Longest wait believed when the venue names one.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+/// What a builder charges is asked again after this.
+pub const BUILDER_FEE_FRESH: Duration = Duration::from_secs(3_600);
 /// An idle pooled connection is dropped before the venue's front end (about 60 s) drops it under us.
 pub const POOL_IDLE: Duration = Duration::from_secs(45);
+
+// Pace. The venue's own limits are in [`crate::venue_limits`].
+
+/// How much of each limit is used, in per cent: calls at 95 to 100 % of a published limit were seen to be
+/// refused after about 16 s, at 90 % never (crate polyoxide-core 0.26.1, comments of its rate limiter).
+pub const PACED_SHARE: u64 = 90;
+/// The part of each pace that only exits and cancels may use, in per cent.
+pub const KEPT_FOR_EXITS: u64 = 20;
+/// The part of each pace that exits and cancels leave to everything else, in per cent.
+pub const KEPT_FOR_ENTRIES: u64 = 10;
+/// The venue's two windows.
+pub const SHORT_WINDOW: Duration = Duration::from_secs(10);
+/// The longer one.
+pub const LONG_WINDOW: Duration = Duration::from_secs(600);
+/// Slots in which the calls of a window are counted. A window is at most one slot too long.
+pub const WINDOW_SLOTS: u32 = 100;
+/// A refusal for the rate of calls without a time counts as this long.
+pub const LIMITED_WITHOUT_TIME: Duration = Duration::from_secs(1);
+/// Buckets of signers kept before idle ones are forgotten.
+pub const IDLE_BUCKETS: usize = 20_000;
 
 // Bytes of a response body.
 
@@ -60,6 +84,10 @@ pub const MAX_NUMBER: usize = 64;
 pub const SIGN_BATCH: usize = 500;
 /// Logins at the same time; the venue allows 100 calls of its login group in 10 s.
 pub const LOGIN_PARALLEL: usize = 8;
+/// Ids named in one cancellation. The venue allows 1,000 by one page of its documentation, 3,000 by another.
+pub const CANCEL_BATCH: usize = 1_000;
+/// Pages of `/data/orders` read in one look-up.
+pub const MAX_ORDER_PAGES: usize = 20;
 /// Fee schedules remembered for look-ups.
 pub const FEE_CACHE: usize = 10_000;
 /// Levels per side of a book.
@@ -86,6 +114,10 @@ pub const MAX_HISTORY_PAGES: usize = 200;
 pub const LOG_RANGE: i64 = 500;
 /// Balances asked in one `eth_call`; about 30,000 gas each, far below every provider's cap.
 pub const BALANCE_BATCH: usize = 200;
+/// How many milliseconds a market that holds takers does so. Source: docs (order lifecycle).
+pub const TAKER_HOLD: u32 = 250;
+/// The longest delay of a market's orders that is believed, in seconds.
+pub const MAX_TAKER_DELAY: u32 = 120;
 /// Largest exponent of a fee schedule that is believed.
 pub const MAX_FEE_EXPONENT: i64 = 8;
 

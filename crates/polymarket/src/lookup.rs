@@ -10,13 +10,14 @@ use engine::ports::venue::{
     VenueTrade,
 };
 use reqwest::Method;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     clob::Clob,
     http::{malformed, shorten},
     json::{Scalar, null_as_default},
-    limits::{FEE_CACHE, MAX_TRADE_PAGES, TRADE_CLOCK_SLACK},
+    limits::{FEE_CACHE, MAX_ORDER_PAGES, MAX_TRADE_PAGES, TRADE_CLOCK_SLACK},
+    pacer::Endpoint,
 };
 
 /// Marks the last page. Source: every official client (`END_CURSOR`).
@@ -28,6 +29,29 @@ struct Page<T> {
     #[serde(default, deserialize_with = "null_as_default")]
     next_cursor: String,
 }
+
+/// A list that comes in pages.
+#[derive(Clone, Copy)]
+struct List {
+    path: &'static str,
+    endpoint: Endpoint,
+    most_pages: usize,
+    /// Whether 404 means that there is nothing.
+    may_be_absent: bool,
+}
+
+const ORDERS: List = List {
+    path: "/data/orders",
+    endpoint: Endpoint::Orders,
+    most_pages: MAX_ORDER_PAGES,
+    may_be_absent: true,
+};
+const TRADES: List = List {
+    path: "/data/trades",
+    endpoint: Endpoint::Trades,
+    most_pages: MAX_TRADE_PAGES,
+    may_be_absent: false,
+};
 
 /// An order as `/data/order` and the user channel tell it.
 #[derive(Deserialize)]
@@ -104,7 +128,7 @@ impl Clob {
         id: OrderId,
     ) -> Result<Option<VenueOrder>, VenueError> {
         let path = format!("/data/order/{id}");
-        let answer = self.call(account, Method::GET, &path, "", Vec::new()).await?;
+        let answer = self.call(account, (Endpoint::Ledger, Method::GET), &path, "", Vec::new()).await?;
         let direct = if answer.is_success() && answer.body.trim_ascii().is_empty() {
             None
         } else {
@@ -117,12 +141,39 @@ impl Clob {
             }
             return order_state(&row).map(Some);
         }
-        let what = "GET /data/orders";
-        let answer =
-            self.call(account, Method::GET, "/data/orders", &format!("?id={id}"), Vec::new()).await?;
-        let page: Option<Page<OrderRow>> = answer.json_if_found(what)?;
-        let rows = page.map(|page| page.data).unwrap_or_default();
+        let rows: Vec<OrderRow> = self.pages(account, ORDERS, &format!("?id={id}")).await?;
         rows.iter().find(|row| is_same(&row.id, id)).map(order_state).transpose()
+    }
+
+    /// Every row of a list, page by page to its end.
+    async fn pages<T: DeserializeOwned>(
+        &self,
+        account: &TradingAccount,
+        list: List,
+        filter: &str,
+    ) -> Result<Vec<T>, VenueError> {
+        let what = format!("GET {}", list.path);
+        let (mut cursor, mut rows) = (String::new(), Vec::new());
+        for _ in 0..list.most_pages {
+            let next = if cursor.is_empty() { String::new() } else { format!("&next_cursor={cursor}") };
+            let query = format!("{filter}{next}");
+            let answer =
+                self.call(account, (list.endpoint, Method::GET), list.path, &query, Vec::new()).await?;
+            let page: Page<T> = match answer.json_if_found(&what)? {
+                Some(page) => page,
+                None if list.may_be_absent => return Ok(rows),
+                None => return Err(answer.error(&what)),
+            };
+            rows.extend(page.data);
+            if page.next_cursor.is_empty() || page.next_cursor == END_CURSOR {
+                return Ok(rows);
+            }
+            if page.next_cursor == cursor || !is_cursor(&page.next_cursor) {
+                return Err(malformed(&what, &"a cursor that leads nowhere"));
+            }
+            cursor = page.next_cursor;
+        }
+        Err(malformed(&what, &format!("more than {} pages", list.most_pages)))
     }
 
     async fn order_trades(
@@ -130,36 +181,21 @@ impl Clob {
         account: &TradingAccount,
         query: &OrderQuery,
     ) -> Result<Vec<VenueTrade>, VenueError> {
-        let what = "GET /data/trades";
         let after = query.signed_at.seconds().saturating_sub(TRADE_CLOCK_SLACK).max(0);
         let filter = format!("?asset_id={}&after={after}", query.token);
-        let mut cursor = String::new();
+        let rows: Vec<TradeRow> = self.pages(account, TRADES, &filter).await?;
         // By id, because pages overlap when trades arrive between two of them.
         let mut found = BTreeMap::new();
-        for _ in 0..MAX_TRADE_PAGES {
-            let next = if cursor.is_empty() { String::new() } else { format!("&next_cursor={cursor}") };
-            let filter = format!("{filter}{next}");
-            let answer = self.call(account, Method::GET, "/data/trades", &filter, Vec::new()).await?;
-            let page: Page<TradeRow> = answer.json(what)?;
-            for row in page.data {
-                if let Some((trade, role)) =
-                    trade_of(&row, query.id).map_err(|error| malformed(what, &error))?
-                {
-                    found.insert(trade.id.clone(), (trade, role));
-                }
+        for row in &rows {
+            let trade = trade_of(row, query.id).map_err(|error| malformed("GET /data/trades", &error))?;
+            if let Some((trade, role)) = trade {
+                found.insert(trade.id.clone(), (trade, role));
             }
-            if page.next_cursor.is_empty() || page.next_cursor == END_CURSOR {
-                return self.with_fees(query.token, found.into_values().collect()).await;
-            }
-            if page.next_cursor == cursor || !is_cursor(&page.next_cursor) {
-                return Err(malformed(what, &"a cursor that leads nowhere"));
-            }
-            cursor = page.next_cursor;
         }
-        Err(malformed(what, &format!("more than {MAX_TRADE_PAGES} pages of trades")))
+        self.with_fees(query.token, found.into_values().collect()).await
     }
 
-    /// The venue does not tell fees; takers pay by the market's schedule, makers nothing.
+    /// The venue does not tell fees: they follow from the market's schedule, until the chain tells them.
     pub(crate) async fn with_fees(
         &self,
         token: TokenId,
@@ -172,8 +208,11 @@ impl Clob {
         trades
             .into_iter()
             .map(|(mut trade, role)| {
-                if let (Role::Taker, Some(price)) = (role, Price::of(trade.usd, trade.shares, Rounding::Up)) {
-                    let fee = schedule.taker_fee(trade.shares, price);
+                if let Some(price) = Price::of(trade.usd, trade.shares, Rounding::Up) {
+                    let fee = match role {
+                        Role::Taker => schedule.taker_fee(trade.shares, price),
+                        Role::Maker => schedule.maker_fee(trade.shares, price),
+                    };
                     trade.fee = fee.map_err(|error| malformed("fee of a trade", &error))?;
                 }
                 Ok(trade)

@@ -5,7 +5,10 @@ use domain::{
     Book, ConditionId, FeeSchedule, Level, Market, MarketProvenance, Price, Shares, TickSize, TokenId,
     money::ONE,
 };
-use engine::ports::venue::{MarketData, VenueError};
+use engine::ports::{
+    detection::Lane,
+    venue::{MarketData, VenueError},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha1::{Digest, Sha1};
@@ -14,7 +17,9 @@ use crate::{
     clob::Clob,
     http::{Answer, malformed, shorten},
     json::{Scalar, null_as_default},
-    limits::{MARKET_DEADLINE, MAX_FEE_EXPONENT, MAX_LEVELS, PAGE_BODY},
+    limits::{MARKET_DEADLINE, MAX_FEE_EXPONENT, MAX_LEVELS, MAX_TAKER_DELAY, PAGE_BODY, TAKER_HOLD},
+    pace::Call,
+    pacer::Endpoint,
 };
 
 /// `GET /markets-by-token/{token}`.
@@ -38,6 +43,9 @@ struct CompactMarket {
     negative_risk: bool,
     #[serde(rename = "fd")]
     fee: Option<FeeRow>,
+    /// Whether takers are held for 250 ms. Source: docs (order lifecycle).
+    #[serde(rename = "itode", default, deserialize_with = "null_as_default")]
+    holds_takers: bool,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +62,8 @@ struct FeeRow {
     rate: Scalar,
     #[serde(rename = "e")]
     exponent: Scalar,
+    #[serde(rename = "to")]
+    taker_only: Option<bool>,
 }
 
 /// `GET /markets/{condition}`: whether orders are taken, and the words.
@@ -76,6 +86,8 @@ struct MarketRow {
     question: String,
     #[serde(deserialize_with = "null_as_default")]
     market_slug: String,
+    /// How long orders that would match are delayed, in seconds.
+    seconds_delay: Option<Scalar>,
 }
 
 #[derive(Deserialize)]
@@ -127,6 +139,7 @@ pub(crate) struct LevelRow {
 #[async_trait]
 impl MarketData for Clob {
     async fn market(&self, token: TokenId) -> Result<Option<Market>, VenueError> {
+        let builder_bps = self.builder_fee().await?;
         let what = "GET /markets-by-token";
         let answer = self.ask(what, format!("/markets-by-token/{token}")).await?;
         let Some(TokenRow { condition_id: condition }) = answer.json_if_found(what)? else {
@@ -142,15 +155,15 @@ impl MarketData for Clob {
         let (Some(compact), Some(words)) = (compact, words) else {
             return Ok(None);
         };
-        let market =
-            join(token, condition, compact, words).map_err(|reason| malformed(compact_what, &reason))?;
+        let market = join(token, condition, compact, words, builder_bps)
+            .map_err(|reason| malformed(compact_what, &reason))?;
         self.remember_fee(token, market.fee);
         Ok(Some(market))
     }
 
     async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError> {
         let what = "GET /book";
-        let answer = self.ask(what, format!("/book?token_id={token}")).await?;
+        let answer = self.ask_of(Endpoint::Book, what, format!("/book?token_id={token}")).await?;
         let row: Option<BookRow> = answer.json_if_found(what)?;
         row.map(|row| read_book(row, token).map_err(|reason| malformed(what, &reason))).transpose()
     }
@@ -158,6 +171,11 @@ impl MarketData for Clob {
 
 impl Clob {
     async fn ask(&self, what: &str, path: String) -> Result<Answer, VenueError> {
+        self.ask_of(Endpoint::Other, what, path).await
+    }
+
+    async fn ask_of(&self, endpoint: Endpoint, what: &str, path: String) -> Result<Answer, VenueError> {
+        self.turn(what, Call { endpoint, lane: Lane::Entries, tokens: None }).await?;
         let answer = self.service.get(&path, MARKET_DEADLINE, PAGE_BODY).await;
         answer.map_err(|failure| failure.into_error(what))
     }
@@ -168,11 +186,14 @@ fn join(
     condition: ConditionId,
     compact: CompactMarket,
     words: MarketRow,
+    builder_bps: u16,
 ) -> Result<Market, String> {
     if compact.condition != condition {
         return Err(format!("market {} instead of {condition}", compact.condition));
     }
     let fee = compact.fee.as_ref().map(fee_schedule).transpose()?.unwrap_or_default();
+    let fee = FeeSchedule { builder_bps, ..fee };
+    let taker_delay_ms = taker_delay(compact.holds_takers, words.seconds_delay.as_ref())?;
     let tick = compact.tick.price().map_err(|error| error.to_string())?;
     let mut outcomes = compact.tokens.into_iter().filter(|row| row.token == token);
     let outcome = outcomes.next().ok_or_else(|| format!("token {token} is missing from its market"))?.outcome;
@@ -183,6 +204,7 @@ fn join(
         minimum_size: Shares(compact.minimum.amount().map_err(|error| error.to_string())?),
         negative_risk: compact.negative_risk,
         fee,
+        taker_delay_ms,
         accepting_orders: words.accepting_orders && words.enable_order_book && words.active && !words.closed,
         payout: words.payout(token),
         title: shorten(&words.question),
@@ -196,7 +218,21 @@ fn fee_schedule(row: &FeeRow) -> Result<FeeSchedule, String> {
     let rate = row.rate.price().map_err(|error| error.to_string())?;
     let exponent = row.exponent.whole().map_err(|error| error.to_string())?;
     let exponent = u32::try_from(exponent).ok().filter(|exponent| i64::from(*exponent) <= MAX_FEE_EXPONENT);
-    Ok(FeeSchedule { rate, exponent: exponent.ok_or("a fee exponent that is not believed")? })
+    Ok(FeeSchedule {
+        rate,
+        exponent: exponent.ok_or("a fee exponent that is not believed")?,
+        taker_only: row.taker_only.unwrap_or(true),
+        builder_bps: 0,
+    })
+}
+
+/// In milliseconds.
+fn taker_delay(holds_takers: bool, seconds: Option<&Scalar>) -> Result<u32, String> {
+    let seconds = seconds.map_or(Ok(0), Scalar::whole).map_err(|error| error.to_string())?;
+    let believed = u32::try_from(seconds).ok().filter(|seconds| *seconds <= MAX_TAKER_DELAY);
+    let believed = believed.ok_or_else(|| format!("a delay of {seconds} s is not believed"))?;
+    let delay = believed.saturating_mul(1_000);
+    Ok(if holds_takers { delay.max(TAKER_HOLD) } else { delay })
 }
 
 /// Levels come worst first; they are sorted rather than trusted.

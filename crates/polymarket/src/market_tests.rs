@@ -31,7 +31,7 @@ fn words() -> Value {
 fn read(compact: Value, words: Value, condition: &str) -> Result<Market, String> {
     let compact = serde_json::from_str(&compact.to_string()).map_err(|error| error.to_string())?;
     let words = serde_json::from_str(&words.to_string()).map_err(|error| error.to_string())?;
-    join(token(), condition.parse().unwrap(), compact, words)
+    join(token(), condition.parse().unwrap(), compact, words, 0)
 }
 
 fn condition(bytes: usize) -> String {
@@ -56,7 +56,7 @@ async fn a_market_is_joined_from_its_three_records() {
     let market = clob.market(token()).await.unwrap().unwrap();
     assert_eq!(market.condition.to_string(), condition(31));
     assert_eq!((market.tick, market.minimum_size), (TickSize::Thousandth, Shares(5_000_000)));
-    assert_eq!(market.fee, FeeSchedule { rate: 70_000, exponent: 1 });
+    assert_eq!(market.fee, FeeSchedule { rate: 70_000, exponent: 1, ..FeeSchedule::default() });
     assert_eq!(
         (market.title.as_str(), market.slug.as_str(), market.outcome.as_str()),
         ("Will it?", "will-it", "Yes")
@@ -89,6 +89,36 @@ fn a_market_without_fees_is_free() {
     let mut free = compact(&condition);
     free["fd"] = Value::Null;
     assert_eq!(read(free, words(), &condition).unwrap().fee, FeeSchedule::default());
+}
+
+#[test]
+fn what_makers_and_builders_pay_is_the_market_s_word() {
+    let condition = condition(32);
+    let mut both = compact(&condition);
+    both["fd"]["to"] = false.into();
+    let parsed = serde_json::from_str(&both.to_string()).unwrap();
+    let words = serde_json::from_str(&words().to_string()).unwrap();
+    let market = join(token(), condition.parse().unwrap(), parsed, words, 25).unwrap();
+    let expected = FeeSchedule { rate: 70_000, exponent: 1, taker_only: false, builder_bps: 25 };
+    assert_eq!(market.fee, expected);
+}
+
+#[test]
+fn delays_of_takers_are_known() {
+    let condition = condition(32);
+    let delay = |holds: Value, seconds: Value| {
+        let (mut compact, mut words) = (compact(&condition), words());
+        compact["itode"] = holds;
+        words["seconds_delay"] = seconds;
+        read(compact, words, &condition).map(|market| market.taker_delay_ms)
+    };
+    assert_eq!(delay(Value::Null, Value::Null), Ok(0));
+    assert_eq!(delay(true.into(), 0.into()), Ok(TAKER_HOLD));
+    assert_eq!(delay(false.into(), 3.into()), Ok(3_000));
+    assert_eq!(delay(true.into(), "3".into()), Ok(3_000));
+    for hostile in [json!(-1), json!(1e9), json!(121), json!("soon"), json!(9_999_999_999_999_i64)] {
+        assert!(delay(false.into(), hostile.clone()).is_err(), "{hostile}");
+    }
 }
 
 #[test]

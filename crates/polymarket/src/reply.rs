@@ -1,4 +1,4 @@
-//! What an answer to `POST /order` means. The strict acceptance rule: a post was taken only if the venue
+//! What an answer to an order post means. The strict acceptance rule: a post was taken only if the venue
 //! says so in every field; it was refused only if the text is a refusal we know. All else is unknown.
 //!
 //! Sources: docs.polymarket.com/resources/error-codes; `order_response.py` of the official Python SDK.
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::{
     http::{Answer, seconds, shorten},
     json::{Scalar, null_as_default},
+    texts::{Closed, Meaning, meaning},
 };
 
 #[derive(Default, Deserialize)]
@@ -47,24 +48,75 @@ impl Body {
 pub(crate) fn classify(answer: &Answer, id: OrderId) -> PostReply {
     let body = serde_json::from_slice::<Body>(&answer.body).ok();
     let unknown = || PostReply::Unknown { text: format!("status {}: {}", answer.status, answer.text()) };
-    let retry_after = answer.retry_after.or_else(|| {
-        let scalar = body.as_ref()?.retry_after_seconds.as_ref()?;
-        scalar.whole().ok().and_then(|value| u64::try_from(value).ok()).map(seconds)
-    });
+    let retry_after = wait(answer, body.as_ref());
     if matches!(answer.status, 425 | 429) {
         return PostReply::NotAccepted { retry_after, text: answer.text() };
     }
     let Some(body) = body else {
         return unknown();
     };
-    match answer.status {
-        200..=299 if body.message().is_empty() => {
-            accepted(&body, id).map_or_else(unknown, PostReply::Accepted)
-        }
-        // A refusal may also come as 200, with `success` true or false.
-        200..=299 | 400..=499 | 503 => known_text(&body, retry_after).unwrap_or_else(unknown),
-        _ => unknown(),
+    entry(answer.status, &body, id, retry_after).unwrap_or_else(unknown)
+}
+
+/// Reads the answer to a post of several orders: a reply for each of `ids`, in their order. An answer for the
+/// whole request counts for all of them only if it cannot be about one of them; an answer whose entries do
+/// not stand in the order of the orders refuses none.
+pub(crate) fn classify_batch(answer: &Answer, ids: &[OrderId]) -> Vec<PostReply> {
+    let all = |reply: PostReply| ids.iter().map(|_| reply.clone()).collect();
+    let unknown = || PostReply::Unknown { text: format!("status {}: {}", answer.status, answer.text()) };
+    if !answer.is_success() {
+        let reply = match ids.first().map(|id| classify(answer, *id)) {
+            Some(reply) if about_the_request(&reply) => reply,
+            _ => unknown(),
+        };
+        return all(reply);
     }
+    let Ok(entries) = serde_json::from_slice::<Vec<Body>>(&answer.body) else {
+        return all(unknown());
+    };
+    let stands = |(body, id): (&Body, &OrderId)| body.order_id.is_empty() || is_same(&body.order_id, *id);
+    if entries.len() != ids.len() || !entries.iter().zip(ids).all(stands) {
+        return all(unknown());
+    }
+    let read = |(body, id): (&Body, &OrderId)| {
+        let retry_after = wait(answer, Some(body));
+        entry(answer.status, body, *id, retry_after).unwrap_or_else(unknown)
+    };
+    entries.iter().zip(ids).map(read).collect()
+}
+
+/// Whether a refusal can only be about the request as a whole, never about one of its orders.
+const fn about_the_request(reply: &PostReply) -> bool {
+    use RejectReason::{Banned, ClosedOnly, Credentials, OrderVersion, Payload, Region, WalletKind};
+    match reply {
+        PostReply::NotAccepted { .. } => true,
+        PostReply::Rejected { reason, .. } => {
+            matches!(reason, Banned | ClosedOnly | Credentials | OrderVersion | Payload | Region | WalletKind)
+        }
+        _ => false,
+    }
+}
+
+/// How long the venue asks to wait; the header goes before the body.
+fn wait(answer: &Answer, body: Option<&Body>) -> Option<Duration> {
+    answer.retry_after.or_else(|| {
+        let scalar = body?.retry_after_seconds.as_ref()?;
+        scalar.whole().ok().and_then(|value| u64::try_from(value).ok()).map(seconds)
+    })
+}
+
+/// What is said about one order; `None` for what nobody knows.
+fn entry(status: u16, body: &Body, id: OrderId, retry_after: Option<Duration>) -> Option<PostReply> {
+    match status {
+        200..=299 if body.message().is_empty() => accepted(body, id).map(PostReply::Accepted),
+        // A refusal may also come as 200, with `success` true or false.
+        200..=299 | 400..=499 | 503 => known_text(body, retry_after),
+        _ => None,
+    }
+}
+
+fn is_same(text: &str, id: OrderId) -> bool {
+    text.eq_ignore_ascii_case(&id.to_string())
 }
 
 /// The strict rule: `success`, no error text, our order id, a status that means taken.
@@ -75,8 +127,7 @@ fn accepted(body: &Body, id: OrderId) -> Option<Acceptance> {
         "delayed" => AcceptedStatus::Delayed,
         _ => return None,
     };
-    let ours = body.order_id.eq_ignore_ascii_case(&id.to_string());
-    (body.success == Some(true) && ours).then(|| Acceptance {
+    (body.success == Some(true) && is_same(&body.order_id, id)).then(|| Acceptance {
         status,
         making: amount(body.making.as_ref()),
         taking: amount(body.taking.as_ref()),
@@ -89,73 +140,18 @@ fn amount(scalar: Option<&Scalar>) -> Option<i64> {
     scalar.and_then(|scalar| parse_decimal(&scalar.0, Excess::Refuse).ok()).filter(|value| *value >= 0)
 }
 
-/// What a text says about an order.
-enum Meaning {
-    Killed,
-    Rejected(RejectReason),
-    Duplicated,
-    NotAccepted,
-    Unknown,
-}
-
-/// Texts by their unmistakable part, in lower case. The first that matches counts.
-const TEXTS: &[(&str, Meaning)] = {
-    use Meaning::{Duplicated, Killed, NotAccepted, Rejected, Unknown};
-    use RejectReason::{Account, Authentication, Balance, Market, Minimum, Other, Payload, Tick};
-    &[
-        // Sent with status 400, yet nothing is said about the order.
-        ("context canceled", Unknown),
-        ("order match delayed", Unknown),
-        ("is invalid. duplicated", Duplicated),
-        ("no orders found to match with fak order", Killed),
-        ("couldn't be fully filled", Killed),
-        ("trading is currently disabled", NotAccepted),
-        ("trading is currently cancel-only", NotAccepted),
-        ("post-only mode", NotAccepted),
-        ("not enough balance", Rejected(Balance)),
-        ("balance is not enough", Rejected(Balance)),
-        ("allowance is not enough", Rejected(Balance)),
-        ("insufficient balance", Rejected(Balance)),
-        ("breaks minimum tick size rule", Rejected(Tick)),
-        ("lower than the minimum", Rejected(Minimum)),
-        ("no orderbook exists", Rejected(Market)),
-        ("market not found", Rejected(Market)),
-        ("not yet ready to process new orders", Rejected(Market)),
-        ("address banned", Rejected(Account)),
-        ("address in closed only mode", Rejected(Account)),
-        ("maker address not allowed", Rejected(Account)),
-        ("trading restricted in your region", Rejected(Account)),
-        ("invalid api key", Rejected(Authentication)),
-        ("invalid l1 request headers", Rejected(Authentication)),
-        ("invalid signature", Rejected(Authentication)),
-        ("order owner has to be the owner of the api key", Rejected(Authentication)),
-        ("order signer address has to be the address of the api key", Rejected(Authentication)),
-        ("order_version_mismatch", Rejected(Authentication)),
-        ("invalid order version", Rejected(Authentication)),
-        ("invalid order payload", Rejected(Payload)),
-        ("too many orders in payload", Rejected(Payload)),
-        ("invalid amounts", Rejected(Payload)),
-        ("invalid expiration", Rejected(Payload)),
-        ("invalid nonce", Rejected(Payload)),
-        ("crosses the book", Rejected(Other)),
-        ("invalid post-only order", Rejected(Other)),
-        ("order canceled in the ctf exchange contract", Rejected(Other)),
-    ]
-};
-
 fn known_text(body: &Body, retry_after: Option<Duration>) -> Option<PostReply> {
     let text = shorten(body.message());
-    let lower = text.to_ascii_lowercase();
-    if body.code == "post_only_mode" {
-        return Some(PostReply::NotAccepted { retry_after, text });
-    }
-    let (_, meaning) = TEXTS.iter().find(|(part, _)| lower.contains(part))?;
+    let meaning = match body.code.as_str() {
+        "post_only_mode" => Meaning::NotNow(Closed::PostOnly),
+        _ => meaning(&text)?,
+    };
     Some(match meaning {
         Meaning::Killed => PostReply::Killed { text },
-        Meaning::Rejected(reason) => PostReply::Rejected { reason: *reason, text },
+        Meaning::Refused(reason) => PostReply::Rejected { reason, text },
         Meaning::Duplicated => PostReply::Duplicated,
-        Meaning::NotAccepted => PostReply::NotAccepted { retry_after, text },
-        Meaning::Unknown => PostReply::Unknown { text },
+        Meaning::NotNow(_) => PostReply::NotAccepted { retry_after, text },
+        Meaning::Open => PostReply::Unknown { text },
     })
 }
 

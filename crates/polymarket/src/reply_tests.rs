@@ -1,4 +1,4 @@
-//! Every text of the documentation, the strict rule field by field, and hostile bodies.
+//! The strict rule field by field, batches, and hostile bodies. The texts are tested beside their table.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use super::*;
 const ID: OrderId = OrderId([0xab; 32]);
 
 fn answer(status: u16, body: &str) -> Answer {
-    Answer { status, retry_after: None, body: body.as_bytes().to_vec() }
+    Answer::of(status, body)
 }
 
 fn error(status: u16, text: &str) -> PostReply {
@@ -76,49 +76,6 @@ fn a_refusal_inside_a_200_is_a_refusal() {
 }
 
 #[test]
-fn documented_refusals_are_definitive() {
-    use RejectReason::{Account, Authentication, Balance, Market, Minimum, Other, Payload, Tick};
-    for (status, text, reason) in [
-        (401, "Unauthorized/Invalid api key", Authentication),
-        (401, "Invalid L1 Request headers", Authentication),
-        (400, "Invalid order payload", Payload),
-        (400, "the order owner has to be the owner of the API KEY", Authentication),
-        (400, "the order signer address has to be the address of the API KEY", Authentication),
-        (400, "'0xf39f' address banned", Account),
-        (400, "'0xf39f' address in closed only mode", Account),
-        (400, "Too many orders in payload: 16, max allowed: 15", Payload),
-        (400, "order_version_mismatch", Authentication),
-        (400, "invalid order version, please use the latest clob-client", Authentication),
-        (400, "maker address not allowed, please use the deposit wallet flow", Account),
-        (400, "order 0xab is invalid. Price (0.561) breaks minimum tick size rule: 0.01", Tick),
-        (400, "order 0xab is invalid. Size (1) lower than the minimum: 5", Minimum),
-        (400, "order 0xab crosses the book", Other),
-        (400, "invalid post-only order: order crosses book", Other),
-        (400, "not enough balance / allowance: the balance is not enough -> balance: 0", Balance),
-        (400, "invalid nonce", Payload),
-        (400, "invalid expiration", Payload),
-        (400, "order canceled in the CTF exchange contract", Other),
-        (400, "the market is not yet ready to process new orders", Market),
-        (400, "invalid signature", Authentication),
-        (404, "No orderbook exists for the requested token id", Market),
-        (404, "market not found", Market),
-    ] {
-        let reply = error(status, text);
-        assert!(
-            matches!(&reply, PostReply::Rejected { reason: found, text: kept } if *found == reason && kept == text),
-            "{text}: {reply:?}"
-        );
-    }
-    for text in [
-        "order couldn't be fully filled. FOK orders are fully filled or killed.",
-        "no orders found to match with FAK order. FAK orders are partially filled or killed if no match is found.",
-    ] {
-        assert!(matches!(error(400, text), PostReply::Killed { .. }), "{text}");
-    }
-    assert_eq!(error(400, "order 0xab is invalid. Duplicated."), PostReply::Duplicated);
-}
-
-#[test]
 fn restricted_modes_take_nothing() {
     for text in [
         "Trading is currently disabled. Check polymarket.com for updates",
@@ -171,6 +128,84 @@ fn everything_else_is_unknown() {
     assert!(is_unknown(&classify(&answer(200, &deep), ID)));
 }
 
+/// A batch of two and what its answer says of each.
+fn batch(status: u16, body: &str) -> Vec<PostReply> {
+    classify_batch(&answer(status, body), &[ID, OTHER])
+}
+
+const OTHER: OrderId = OrderId([0xcd; 32]);
+
+fn entries(change: impl FnOnce(&mut serde_json::Value)) -> Vec<PostReply> {
+    let taken = |id: OrderId| serde_json::json!({"success": true, "orderID": id.to_string(), "status": "matched", "errorMsg": ""});
+    let mut body = serde_json::json!([taken(ID), taken(OTHER)]);
+    change(&mut body);
+    batch(200, &body.to_string())
+}
+
+#[test]
+fn a_batch_is_read_order_by_order() {
+    assert!(entries(|_| {}).iter().all(|reply| matches!(reply, PostReply::Accepted(_))));
+    let replies = entries(|body| {
+        body[0] = serde_json::json!({
+            "errorMsg": "post-only mode: only post-only orders and cancels are allowed", "orderID": "",
+            "takingAmount": "", "makingAmount": "", "status": "", "success": true,
+        });
+    });
+    assert!(matches!(replies[0], PostReply::NotAccepted { .. }), "{replies:?}");
+    assert!(matches!(replies[1], PostReply::Accepted(_)), "{replies:?}");
+    let replies = entries(|body| body[1]["errorMsg"] = "not enough balance / allowance".into());
+    assert!(matches!(replies[1], PostReply::Rejected { reason: RejectReason::Balance, .. }), "{replies:?}");
+}
+
+#[test]
+fn a_batch_whose_entries_do_not_fit_leaves_all_unknown() {
+    let shapes: [fn(&mut serde_json::Value); 4] = [
+        |body| {
+            body.as_array_mut().unwrap().pop();
+        },
+        |body| body.as_array_mut().unwrap().reverse(),
+        |body| {
+            // Refused, but which of them?
+            body[0] = serde_json::json!({"orderID": OTHER.to_string(), "errorMsg": "invalid signature"});
+        },
+        |body| *body = serde_json::json!({"success": true, "orderID": ID.to_string(), "status": "matched"}),
+    ];
+    for change in shapes {
+        let replies = entries(change);
+        assert!(replies.len() == 2 && replies.iter().all(is_unknown), "{replies:?}");
+    }
+    for body in ["", "[]", "null", "[null,null]", "[{},{}]", "{\"error\":\"x\"}"] {
+        for status in [200, 400, 500, 502] {
+            let replies = batch(status, body);
+            assert!(replies.len() == 2 && replies.iter().all(is_unknown), "{status} {body}: {replies:?}");
+        }
+    }
+}
+
+/// What may be about one order alone says nothing about the others.
+#[test]
+fn a_refused_batch_is_refused_only_for_reasons_of_the_request() {
+    for (status, text, refused) in [
+        (401, "Unauthorized/Invalid api key", true),
+        (400, "Too many orders in payload: 16, max allowed: 15", true),
+        (400, "'0xf39f' address banned", true),
+        (400, "not enough balance / allowance", false),
+        (400, "order 0xab is invalid. Duplicated.", false),
+        (400, "no orders found to match with FAK order", false),
+    ] {
+        let replies = batch(status, &serde_json::json!({ "error": text }).to_string());
+        assert_eq!(
+            replies.iter().all(|reply| matches!(reply, PostReply::Rejected { .. })),
+            refused,
+            "{text}"
+        );
+        assert_eq!(replies.iter().all(is_unknown), !refused, "{text}");
+    }
+    for status in [425, 429] {
+        assert!(batch(status, "<html>").iter().all(|reply| matches!(reply, PostReply::NotAccepted { .. })));
+    }
+}
+
 #[test]
 fn a_long_text_is_cut() {
     let PostReply::Unknown { text } = error(400, &"x".repeat(100_000)) else { panic!("known") };
@@ -180,7 +215,14 @@ fn a_long_text_is_cut() {
 proptest! {
     #[test]
     fn any_answer_is_classified(status in 100_u16..600, body in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = classify(&Answer { status, retry_after: None, body }, ID);
+        let _ = classify(&Answer::of(status, body), ID);
+    }
+
+    #[test]
+    fn any_answer_to_a_batch_is_classified(
+        status in 100_u16..600, body in prop::collection::vec(any::<u8>(), 0..300)
+    ) {
+        prop_assert_eq!(classify_batch(&Answer::of(status, body), &[ID, OTHER]).len(), 2);
     }
 
     /// Whatever else a body holds, without our id it is never an acceptance.

@@ -206,6 +206,9 @@ mod tests {
             amounts: OrderAmounts { maker: 5_000_000, taker: 10_000_000 },
             timestamp: Timestamp::from_millis(1_777_400_000_123),
             negative_risk: false,
+            order_type: domain::OrderType::FillAndKill,
+            defer: false,
+            builder: Hash([0; 32]),
         }
     }
 

@@ -243,6 +243,7 @@ fn report_watcher(error: &WatcherError, said: &mut Option<Duration>, now: Durati
 async fn settle_loop(shared: Arc<Shared>, instance: InstanceId) {
     let ports = &shared.ports;
     let settlement = Settlement {
+        failures: Default::default(),
         store: Arc::clone(&ports.store),
         gateway: Arc::clone(&ports.gateway),
         chain: ports.chain.clone(),

@@ -317,7 +317,7 @@ impl World {
             work: WorkChange::Due(now()),
             revisit: None,
             unbooked: false,
-            alarm: None,
+            alarms: Vec::new(),
             at: now(),
         }
     }

@@ -37,6 +37,13 @@ macro_rules! json_integer {
     };
 }
 
+/// A text field of a column of JSON text.
+macro_rules! json_text {
+    ($column:literal, $field:literal) => {
+        concat!("(", $column, " ->> '$.", $field, "')")
+    };
+}
+
 /// Locks the rows read against other writers. SQLite has only one.
 macro_rules! for_update {
     () => {

@@ -229,7 +229,7 @@ impl Batch {
         if order.state != update.state {
             self.events.push(event(EventKind::OrderChanged { order: order.order, state: update.state }));
         }
-        if let Some(alarm) = update.alarm {
+        for alarm in update.alarms.iter().copied() {
             self.events.push(event(EventKind::OrderAlarm { order: order.order, alarm }));
         }
         if let Some((cause, entry)) = update.booking {

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    Timestamp,
+    MarketOrderType, Timestamp,
     ids::{IntentId, OwnerId},
 };
 use engine::ports::{
@@ -96,6 +96,8 @@ pub(crate) async fn load_waiting(
     const LOAD: &str = concat!(
         "SELECT w.intent_id, w.attempts, ",
         json_integer!("p.policy", "slippage_to_book_bps"),
+        ", ",
+        json_text!("p.policy", "entry_type"),
         " FROM work w ",
         "JOIN intents i ON i.id = w.intent_id ",
         "JOIN relationships r ON r.id = i.relationship_id ",
@@ -103,18 +105,19 @@ pub(crate) async fn load_waiting(
         "WHERE +w.state = 0 AND w.intent_id",
         in_ids!("$1")
     );
-    let mut waiting: HashMap<IntentId, (u32, i64)> = HashMap::with_capacity(ids.len());
+    let mut waiting: HashMap<IntentId, (u32, i64, MarketOrderType)> = HashMap::with_capacity(ids.len());
     for row in sql::rows(connection, LOAD, values![id_list(ids.iter().map(|id| id.0))]).await? {
         let mut fields = Fields::of(&row);
-        waiting.insert(fields.get()?, (fields.number()?, fields.get()?));
+        waiting.insert(fields.get()?, (fields.number()?, fields.get()?, entry_type(&mut fields)?));
     }
     let mut intents = intents::by_ids(connection, waiting.keys().map(|id| id.0)).await?;
     let again: Vec<IntentId> =
-        waiting.iter().filter(|(_, (attempts, _))| *attempts > 0).map(|(id, _)| *id).collect();
+        waiting.iter().filter(|(_, (attempts, ..))| *attempts > 0).map(|(id, _)| *id).collect();
     let filled = orders::sold(connection, &again).await?;
     let mut loaded = Vec::with_capacity(waiting.len());
     for id in ids {
-        let (Some((attempts, slippage_to_book_bps)), Some(intent)) = (waiting.remove(id), intents.remove(id))
+        let (Some((attempts, slippage_to_book_bps, entry_type)), Some(intent)) =
+            (waiting.remove(id), intents.remove(id))
         else {
             continue;
         };
@@ -123,9 +126,16 @@ pub(crate) async fn load_waiting(
             attempts,
             filled: filled.get(id).copied().unwrap_or_default(),
             slippage_to_book_bps,
+            entry_type,
         });
     }
     Ok(loaded)
+}
+
+/// As the policy's text names it.
+fn entry_type(fields: &mut Fields<'_>) -> StoreResult<MarketOrderType> {
+    let name: String = fields.get()?;
+    serde_json::from_value(name.into()).map_err(|error| fields.corrupt(&error.to_string()))
 }
 
 /// Ends waiting intents; how many.

@@ -91,8 +91,26 @@ impl OrderGateway for Silent {
         Ok(self.lookups.lock().unwrap().pop_front().unwrap_or_default())
     }
 
-    async fn cancel(&self, account: &TradingAccount, order: OrderId) -> Result<(), VenueError> {
-        self.venue.cancel(account, order).await
+    async fn post_batch(
+        &self,
+        account: &TradingAccount,
+        _: Lane,
+        orders: &[PreparedOrder],
+        deadline: Duration,
+    ) -> Vec<PostReply> {
+        let mut replies = Vec::new();
+        for order in orders {
+            replies.push(self.post(account, order, deadline).await);
+        }
+        replies
+    }
+
+    async fn cancel(
+        &self,
+        account: &TradingAccount,
+        what: &engine::ports::venue::Cancel,
+    ) -> Result<engine::ports::venue::Cancelled, VenueError> {
+        self.venue.cancel(account, what).await
     }
 }
 
@@ -236,6 +254,7 @@ impl Scene {
         let instance = InstanceId("settlement".to_owned());
         block_on(self.world.store.begin_instance(&instance, clock.now())).unwrap();
         Settlement {
+            failures: Default::default(),
             store: self.world.store.clone(),
             gateway: self.gateway.clone(),
             chain: Some(self.world.venue.clone()),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    ConditionId, Hash, OrderAmounts, OrderId, Price, Shares, Side, Timestamp, TokenId, TradingAccount, Usd,
+    ConditionId, Hash, MarketOrderType, OrderAmounts, OrderId, Price, Shares, Side, Timestamp, TokenId,
+    TradingAccount, Usd,
     ids::{AccountId, AttemptId, IntentId, LeaderId, OwnerId, RelationshipId},
     lifecycle::{Evidence, OrderAlarm, OrderState},
     position::{Entry, Position},
@@ -84,6 +85,8 @@ pub struct WaitingIntent {
     pub filled: Shares,
     /// How far below the best bid the relationship's policy in force lets an exit go, in basis points.
     pub slippage_to_book_bps: i64,
+    /// What that policy says about what an entry does not match at once.
+    pub entry_type: MarketOrderType,
 }
 
 /// When an order passed its stages; `None` until then.
@@ -242,7 +245,7 @@ pub struct OrderUpdate {
     /// ([`super::detection::ExitNote`]).
     pub revisit: Option<Timestamp>,
     /// For the outbox.
-    pub alarm: Option<OrderAlarm>,
+    pub alarms: Vec<OrderAlarm>,
     /// Now.
     pub at: Timestamp,
 }

@@ -5,6 +5,7 @@ pub mod detection;
 pub mod execution;
 pub mod feeds;
 pub mod following;
+pub mod gateway;
 pub mod queue;
 pub mod reports;
 pub mod store;

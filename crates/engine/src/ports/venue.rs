@@ -1,11 +1,17 @@
-//! The outside world of trading: order gateway, signer, chain, trade history, market data.
+//! The outside world of trading: signer, chain, trade history, market data; orders are in [`super::gateway`].
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
     Address, Book, ConditionId, Hash, KeyRef, Market, OrderId, OrderPlan, Price, RelayPlan, Shares, Side,
-    Timestamp, TokenId, TradingAccount, TxHash, Usd,
+    Timestamp, TokenId, TxHash, Usd,
+};
+
+pub use super::gateway::{
+    Acceptance, AcceptedStatus, Admission, Ask, Cancel, Cancelled, NotCancelled, OrderGateway, OrderLookup,
+    OrderQuery, PostReply, PreparedOrder, RejectReason, SettlementStatus, VenueOrder, VenueOrderStatus,
+    VenueTrade,
 };
 
 use super::witness::{ExitClaim, Testimony};
@@ -55,190 +61,11 @@ pub enum VenueError {
     },
 }
 
-/// An order ready to be sent: its identity and the exact bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PreparedOrder {
-    /// The order's EIP-712 hash.
-    pub id: OrderId,
-    /// The request body. What is stored, sent and sent again are these bytes.
-    pub body: Vec<u8>,
-}
-
 /// The venue's clock, by which it judges what is dated.
 #[async_trait]
 pub trait VenueClock: Send + Sync {
     /// The venue's time, to the second it has begun.
     async fn server_time(&self) -> Result<Timestamp, VenueError>;
-}
-
-/// Posting, looking up and cancelling orders.
-#[async_trait]
-pub trait OrderGateway: Send + Sync {
-    /// Builds, hashes and signs orders (through the [`Signer`] the adapter was given), answers in the
-    /// order of the plans. Sends no order. May ask the venue for the account's API credentials.
-    async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>>;
-
-    /// Sends the bytes once: no retry, no redirect. Whatever happens is a [`PostReply`].
-    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply;
-
-    /// What the venue knows of an order. Answers `Ok` only when every question was answered.
-    async fn look_up(&self, account: &TradingAccount, order: &OrderQuery) -> Result<OrderLookup, VenueError>;
-
-    /// Asks for cancellation; the outcome is learned by looking up.
-    async fn cancel(&self, account: &TradingAccount, order: OrderId) -> Result<(), VenueError>;
-}
-
-/// Which order to look up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OrderQuery {
-    /// Its id.
-    pub id: OrderId,
-    /// Its token, to narrow the search for trades.
-    pub token: TokenId,
-    /// When it was signed; no trade of it is older.
-    pub signed_at: Timestamp,
-}
-
-/// What a post came to. The strict acceptance rule and the texts are the adapter's business.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PostReply {
-    /// Taken by the venue.
-    Accepted(Acceptance),
-    /// Definitely not executed: nothing to match.
-    Killed {
-        /// The venue's words.
-        text: String,
-    },
-    /// Definitely refused.
-    Rejected {
-        /// Why, typed.
-        reason: RejectReason,
-        /// The venue's words.
-        text: String,
-    },
-    /// The venue knows this id already; the outcome is open.
-    Duplicated,
-    /// Definitely not taken now (restart, rate limit, restricted mode); the same bytes may be sent
-    /// again within their deadline.
-    NotAccepted {
-        /// How long to wait, when told.
-        retry_after: Option<Duration>,
-        /// The venue's words.
-        text: String,
-    },
-    /// Anything else: it may or may not have been taken.
-    Unknown {
-        /// What was seen.
-        text: String,
-    },
-}
-
-/// The venue's acceptance of an order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Acceptance {
-    /// Its state at acceptance.
-    pub status: AcceptedStatus,
-    /// What the order gave so far (dollars for a buy, shares for a sell), millionths, if told.
-    pub making: Option<i64>,
-    /// What the order got so far, millionths, if told.
-    pub taking: Option<i64>,
-    /// Ids of the trades, if told.
-    pub trade_ids: Vec<String>,
-}
-
-/// State of an order at acceptance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AcceptedStatus {
-    /// On the book. For a fill-and-kill order this is unresolved, not resting.
-    Live,
-    /// Matched, at least in part; settlement follows.
-    Matched,
-    /// Held back by the venue; the outcome follows.
-    Delayed,
-}
-
-/// Why the venue refused an order for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RejectReason {
-    /// Money, shares or approvals are missing.
-    Balance,
-    /// The price does not fit the market's tick.
-    Tick,
-    /// Below the market's minimum.
-    Minimum,
-    /// The market takes no orders or does not exist.
-    Market,
-    /// The account may not trade (banned, closed-only, wrong wallet flow, region).
-    Account,
-    /// Signature, credentials or order version are wrong.
-    Authentication,
-    /// The venue could not read the order.
-    Payload,
-    /// Any other known rejection.
-    Other,
-}
-
-/// What the venue answered about an order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OrderLookup {
-    /// The order itself, if the venue shows it.
-    pub order: Option<VenueOrder>,
-    /// Its trades. Ids are unique within the list.
-    pub trades: Vec<VenueTrade>,
-}
-
-/// The venue's record of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VenueOrder {
-    /// Its status.
-    pub status: VenueOrderStatus,
-    /// Shares matched so far.
-    pub matched: Shares,
-}
-
-/// Status of an order at the venue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VenueOrderStatus {
-    /// Open.
-    Live,
-    /// Held back.
-    Delayed,
-    /// Completely matched, or a fill-and-kill order that matched in part.
-    Matched,
-    /// Cancelled, killed or invalidated; what matched before stays matched.
-    Cancelled,
-}
-
-/// One trade of an order as the venue tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VenueTrade {
-    /// The venue's id.
-    pub id: String,
-    /// Where its settlement is.
-    pub status: SettlementStatus,
-    /// Shares of our order in it.
-    pub shares: Shares,
-    /// Dollars of our order in it, without fee.
-    pub usd: Usd,
-    /// Our fee; estimated from the market's schedule when the venue does not tell it.
-    pub fee: Usd,
-    /// The transaction, once known. It can be replaced until confirmed.
-    pub tx: Option<TxHash>,
-}
-
-/// Settlement of a trade. Source: docs.polymarket.com (trade statuses).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SettlementStatus {
-    /// Matched off chain.
-    Matched,
-    /// In a block.
-    Mined,
-    /// Final.
-    Confirmed,
-    /// Being sent again, perhaps with another transaction hash.
-    Retrying,
-    /// Will not settle; the fill is undone.
-    Failed,
 }
 
 /// Opens keys and signs. Requests are structured, never bare digests, so that the signer can keep

@@ -5,6 +5,7 @@
 
 mod plan;
 pub mod reply;
+mod sending;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -17,24 +18,30 @@ use std::{
 
 use domain::{Clock, Market, Side, Timestamp, TokenId, ids::IntentId, position::Position};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use crate::{
     crash_points,
     deadline::within,
+    failure_watch::FailureWatch,
     limits,
     market_cache::MarketCache,
     orders::{self, Learned},
     ports::{
-        detection::Lane,
+        detection::{Lane, QueuedIntent},
         execution::{EndReason, OrderRecord, SignedAttempt, SignedOutcome, WaitingIntent},
         queue::{End, Queue},
         store::{InstanceId, Store, StoreError, StoreResult},
-        venue::{OrderGateway, PostReply, PreparedOrder, RejectReason, VenueError},
+        venue::{Admission, Ask, OrderGateway, PreparedOrder, VenueError},
     },
     salt::Salts,
-    worker::plan::{Plan, Planned, Reading},
+    worker::{
+        plan::{Plan, Planned, Reading},
+        sending::Won,
+    },
 };
+
+pub(crate) use sending::{Posting, post_until};
 
 /// Everything a worker works with.
 pub struct Worker {
@@ -76,13 +83,6 @@ impl Batches {
     fn took(&self, duration: Duration) {
         self.slow.store(duration > limits::QUICK_BATCH, Ordering::Relaxed);
     }
-}
-
-/// An attempt that was committed by us and may be sent.
-struct Won {
-    record: OrderRecord,
-    /// Uptime after which it must not be written to a socket.
-    send_before: Duration,
 }
 
 impl Worker {
@@ -127,6 +127,7 @@ impl Worker {
         let waiting = self.store.load_waiting(ids).await?;
         crash_points::reach("worker.after_load");
         let readings = self.read_all(waiting).await?;
+        let readings = self.admit(readings).await?;
         // The deadline committed with the bytes counts from here, so the check before sending does too:
         // whoever is held up while planning or signing sends nothing late. What had to be read is read.
         let began = self.clock.uptime();
@@ -157,6 +158,46 @@ impl Worker {
             self.read(item, market)
         };
         stream::iter(waiting).map(read).buffered(limits::IN_FLIGHT).try_collect().await
+    }
+
+    /// Takes a rate token for each, before anything is signed. Whoever gets none in time goes back to where it
+    /// came from, and an entry that would be too old by then is over.
+    async fn admit(&self, readings: Vec<Reading>) -> StoreResult<Vec<Reading>> {
+        let ask = |reading: &Reading| {
+            let intent = &reading.waiting.intent;
+            Ask { signer: intent.account.signer, lane: intent.lane }
+        };
+        let asks: Vec<Ask> = readings.iter().map(ask).collect();
+        let admissions = self.gateway.admit(&asks, limits::ADMISSION_PATIENCE).await;
+        let now = self.clock.now();
+        let (mut admitted, mut ends, mut again, mut later) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (reading, admission) in readings.into_iter().zip(admissions) {
+            let Admission::Later(wait) = admission else {
+                admitted.push(reading);
+                continue;
+            };
+            let intent = &reading.waiting.intent;
+            let due = now.plus(wait);
+            if intent.expires_at.is_some_and(|expires| due > expires) {
+                ends.push((intent.id, EndReason::TooOld));
+            } else if wait <= limits::ADMISSION_SOON {
+                again.push(QueuedIntent { id: intent.id, lane: intent.lane });
+            } else {
+                later.push((intent.id, due));
+            }
+        }
+        if !ends.is_empty() {
+            self.store.end_intents(&ends, now).await?;
+        }
+        for (id, due) in later {
+            self.store.put_off(&[id], due).await?;
+        }
+        if let Err(error) = self.queue.push(&again, End::Serving).await
+            && !again.is_empty()
+        {
+            warn!(%error, "cannot put back what waits for its turn; the rescuer will");
+        }
+        Ok(admitted)
     }
 
     /// Plans every waiting intent; ends those whose time is over or that cannot be built.
@@ -229,7 +270,7 @@ impl Worker {
             match outcome {
                 SignedOutcome::Won { attempt, fence } => {
                     let record = planned.record(attempt, fence, order.clone(), &self.instance);
-                    won.push(Won { send_before: send_before(&record, uptime), record });
+                    won.push(Won::of(record, uptime, planned.taker_delay));
                 }
                 SignedOutcome::NotWaiting => {}
                 SignedOutcome::Blocked => blocked.push((planned.waiting.intent.id, EndReason::Blocked)),
@@ -249,89 +290,16 @@ impl Worker {
             record.permits_out.contains(&self.instance)
                 && attempts.iter().any(|attempt| attempt.order.id == record.order.id)
         };
-        Ok(stored
-            .into_iter()
-            .filter(ours)
-            .map(|record| Won { send_before: send_before(&record, uptime), record })
-            .collect())
-    }
-
-    async fn send_all(&self, won: Vec<Won>) -> Vec<(OrderRecord, Learned)> {
-        stream::iter(won).map(|won| self.send(won)).buffer_unordered(limits::IN_FLIGHT).collect().await
-    }
-
-    /// Sends the committed bytes, again only while the venue says "not now" and the deadline holds.
-    async fn send(&self, won: Won) -> (OrderRecord, Learned) {
-        let sent_at = self.clock.now();
-        let reply =
-            post_until(self.clock.as_ref(), self.gateway.as_ref(), &won.record, won.send_before).await;
-        crash_points::reach("worker.after_post");
-        let id = won.record.order.id;
-        info!(order.id = %id, intent.id = %won.record.intent.id, reply = ?reply, "posted order {id}");
-        if let Some(PostReply::Rejected { reason: RejectReason::Authentication, text }) = &reply {
-            // Nothing about this order is wrong: the next ones will fare the same.
-            warn!(order.id = %id, "order {id} was refused: {text}");
-        }
-        if let Some(PostReply::Rejected { reason, .. }) = &reply
-            && may_be_new_rules(*reason)
-        {
-            // The next decision must not be made by the old ones.
-            self.markets.forget(won.record.intent.token);
-        }
-        let mut learned = reply::learned(&won.record, &self.instance, reply.as_ref());
-        learned.times.sent = reply.is_some().then_some(sent_at);
-        learned.times.replied = reply.is_some().then(|| self.clock.now());
-        (won.record, learned)
+        Ok(stored.into_iter().filter(ours).map(|record| Won::of(record, uptime, Duration::ZERO)).collect())
     }
 
     async fn record(&self, learned: Vec<(OrderRecord, Learned)>) -> StoreResult<()> {
-        apply(self.store.as_ref(), self.clock.now(), learned).await.map(drop)
-    }
-}
-
-/// Whether a refusal may come from rules of the market that changed since they were read. A coarser tick
-/// allows fewer decimals of amounts, which the venue may complain about first.
-const fn may_be_new_rules(reason: RejectReason) -> bool {
-    use RejectReason::{Market, Minimum, Payload, Tick};
-    matches!(reason, Tick | Minimum | Market | Payload)
-}
-
-/// The moment of uptime after which the bytes of `record` must not be written, when `uptime` was read
-/// before they were committed: the earlier of the lease's and the order's own end.
-fn send_before(record: &OrderRecord, uptime: Duration) -> Duration {
-    let own = record.resend_until.since(record.signed_at);
-    uptime.saturating_add(own.min(limits::WORK_LEASE))
-}
-
-/// Posts until something other than "not now" comes back; `None` when the deadline passed before the
-/// first byte.
-pub(crate) async fn post_until(
-    clock: &dyn Clock,
-    gateway: &dyn OrderGateway,
-    record: &OrderRecord,
-    send_before: Duration,
-) -> Option<PostReply> {
-    let mut last = None;
-    loop {
-        if clock.uptime() >= send_before {
-            return last;
-        }
-        let post = gateway.post(&record.intent.account, &record.order, limits::POST_DEADLINE);
-        let reply = within(clock, limits::POST_DEADLINE, post).await.unwrap_or_else(|_| PostReply::Unknown {
-            text: format!("no reply within {:?}", limits::POST_DEADLINE),
-        });
-        let PostReply::NotAccepted { retry_after, .. } = &reply else { return Some(reply) };
-        let pause = retry_after.unwrap_or(Duration::from_millis(250)).max(Duration::from_millis(50));
-        if clock.uptime().saturating_add(pause) >= send_before {
-            return Some(reply);
-        }
-        last = Some(reply);
-        clock.sleep(pause).await;
+        apply(self.store.as_ref(), self.clock.now(), learned, None).await.map(drop)
     }
 }
 
 /// Computes and stores the updates of what was learned; those that lost a race are computed again from
-/// what is stored. Returns how many changed anything.
+/// what is stored. Failed settlements are counted by `failures`. Returns how many changed anything.
 ///
 /// # Errors
 /// Store errors.
@@ -339,13 +307,15 @@ pub(crate) async fn apply(
     store: &dyn Store,
     now: Timestamp,
     mut learned: Vec<(OrderRecord, Learned)>,
+    failures: Option<&FailureWatch>,
 ) -> StoreResult<usize> {
     let mut changed = 0;
     while !learned.is_empty() {
         let (mut updates, mut computed) =
             (Vec::with_capacity(learned.len()), Vec::with_capacity(learned.len()));
         for (record, what) in learned {
-            let update = compute(store, &record, &what, now).await?;
+            let mut update = compute(store, &record, &what, now).await?;
+            update.alarms.extend(failures.and_then(|failures| failures.note(update.attempt, update.state)));
             if !orders::says_nothing(&record, &update) {
                 updates.push(update);
                 computed.push((record, what));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{
-    Market, OrderAmounts, OrderPlan, Price, Rounding, Shares, Side, Timestamp, Usd,
+    Hash, Market, OrderAmounts, OrderPlan, OrderType, Price, Rounding, Shares, Side, Timestamp, Usd,
     ids::AttemptId,
     lifecycle::{Evidence, OrderState},
     money::{self, LOT},
@@ -50,6 +50,8 @@ pub(super) struct Planned {
     pub limit: Price,
     pub signed_at: Timestamp,
     pub resend_until: Timestamp,
+    /// How long the market holds its replies back.
+    pub taker_delay: Duration,
 }
 
 impl Planned {
@@ -131,6 +133,7 @@ impl Worker {
             Side::Sell => sell(&reading, market),
         };
         let Some((amounts, limit)) = sized else { return Plan::End(EndReason::Unbuildable) };
+        let taker_delay = Duration::from_millis(u64::from(market.taker_delay_ms));
         // An entry's hash carries the decision's time, an exit's the attempt's.
         let (timestamp, resend) = match intent.side {
             Side::Buy => (intent.decided_at, limits::ENTRY_RESEND),
@@ -144,6 +147,13 @@ impl Worker {
             amounts,
             timestamp,
             negative_risk: market.negative_risk,
+            order_type: match intent.side {
+                Side::Buy => reading.waiting.entry_type.into(),
+                Side::Sell => OrderType::FillAndKill,
+            },
+            defer: false,
+            // The adapter's business: it knows the code.
+            builder: Hash([0; 32]),
         };
         Plan::Order(Box::new(Planned {
             waiting: reading.waiting,
@@ -151,6 +161,7 @@ impl Worker {
             limit,
             signed_at: now,
             resend_until: now.plus(resend),
+            taker_delay,
         }))
     }
 }

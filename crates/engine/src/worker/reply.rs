@@ -29,8 +29,12 @@ pub fn learned(record: &OrderRecord, sender: &InstanceId, reply: Option<&PostRep
     match reply {
         None => ended(OrderEvent::DeadlineOver),
         Some(PostReply::Killed { .. }) => ended(OrderEvent::SeenKilled),
-        Some(PostReply::Rejected { .. }) => ended(OrderEvent::SeenRejected),
-        Some(PostReply::NotAccepted { .. }) => ended(OrderEvent::DeadlineOver),
+        Some(PostReply::Rejected { reason, .. }) => {
+            Learned { refused: Some(*reason), ..ended(OrderEvent::SeenRejected) }
+        }
+        Some(PostReply::NotAccepted { retry_after, .. }) => {
+            Learned { wait: *retry_after, ..ended(OrderEvent::DeadlineOver) }
+        }
         Some(PostReply::Duplicated) => {
             Learned { event: Some(OrderEvent::OutcomeOpen), permit_returned: returned, ..Learned::default() }
         }

@@ -67,6 +67,9 @@ impl Scene {
             negative_risk: false,
             salt,
             timestamp: self.now(),
+            order_type: domain::OrderType::FillAndKill,
+            defer: false,
+            builder: domain::Hash([0; 32]),
         };
         let order = self.clob.prepare(&[plan]).await.remove(0).unwrap();
         let reply = self.clob.post(&self.account, &order, Duration::from_secs(5)).await;

@@ -79,6 +79,9 @@ fn plan((account, number): (&TradingAccount, u64)) -> OrderPlan {
         amounts: OrderAmounts { maker: 25 * ONE, taker: 50 * ONE },
         timestamp: domain::Timestamp::from_seconds(1_795_000_000),
         negative_risk: false,
+        order_type: domain::OrderType::FillAndKill,
+        defer: false,
+        builder: domain::Hash([0; 32]),
     }
 }
 

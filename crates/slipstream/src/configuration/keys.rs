@@ -5,7 +5,7 @@
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use domain::{
-    Price, Usd,
+    MarketOrderType, Price, Usd,
     money::ONE,
     policy::{BASIS_POINTS, MinimumRule, Policy, Sizing},
 };
@@ -193,6 +193,10 @@ pub const CHAIN: &[Key<ChainSettings>] = &[key(
 /// Variables that are called as everybody calls them: section, key, name.
 pub const NAMED_VARIABLES: [(&str, &str, &str); 1] = [("chain", "rpc_urls", "POLYGON_RPC_URL")];
 
+/// Why orders that rest are refused.
+const RESTS: &str = "is an order that rests on the book, which copies cannot be yet: nothing watches over it while this \
+     program is down (docs/order-lifecycle.md); use \"fak\" or \"fok\"";
+
 /// Keys of a `[[follower]]`.
 pub const FOLLOWER: &[Key<FollowerSettings>] = &[
     key(
@@ -284,12 +288,28 @@ pub const FOLLOWER: &[Key<FollowerSettings>] = &[
     key(
         "below_minimum",
         Or("skip"),
-        Kind::Choice(&[
-            ("skip", |follower| follower.policy.below_minimum = MinimumRule::Skip),
-            ("raise", |follower| follower.policy.below_minimum = MinimumRule::Raise),
-        ]),
+        Kind::Choice(
+            &[
+                ("skip", |follower| follower.policy.below_minimum = MinimumRule::Skip),
+                ("raise", |follower| follower.policy.below_minimum = MinimumRule::Raise),
+            ],
+            &[],
+        ),
         "What happens to a copy below the venue's minimum: it is skipped, or raised to the minimum where every \
          cap allows it.",
+    ),
+    key(
+        "order_type",
+        Or("fak"),
+        Kind::Choice(
+            &[
+                ("fak", |follower| follower.policy.entry_type = MarketOrderType::FillAndKill),
+                ("fok", |follower| follower.policy.entry_type = MarketOrderType::FillOrKill),
+            ],
+            &[("gtc", RESTS), ("gtd", RESTS)],
+        ),
+        "What becomes of what a buy does not get at once: \"fak\" buys what is there and kills the rest, \"fok\" buys \
+         all of it or nothing. Exits always sell what they can.",
     ),
     key(
         "maximum_age",

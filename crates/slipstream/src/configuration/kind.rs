@@ -44,8 +44,8 @@ pub enum Kind<S: 'static> {
     },
     /// A span of time.
     Time(RangeInclusive<Duration>, fn(&mut S, Duration)),
-    /// One of these words.
-    Choice(&'static [Choice<S>]),
+    /// One of these words; of others it is said why they are not among them.
+    Choice(&'static [Choice<S>], &'static [NotYet]),
     /// A short text for people.
     Name(fn(&mut S, String)),
     /// A file that exists.
@@ -58,6 +58,9 @@ pub enum Kind<S: 'static> {
 
 /// A word and what it sets.
 pub type Choice<S> = (&'static str, fn(&mut S));
+
+/// A word that is refused, and why.
+pub type NotYet = (&'static str, &'static str);
 
 /// A value as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +151,7 @@ impl<S: 'static> Kind<S> {
                 let (from, to) = (time(*range.start()), time(*range.end()));
                 format!("a time from \"{from}\" to \"{to}\": a whole number and ms, s, m or h")
             }
-            Self::Choice(words) => {
+            Self::Choice(words, _) => {
                 words.iter().map(|(word, _)| quoted(word)).collect::<Vec<_>>().join(" or ")
             }
             Self::Name(_) => format!("a text of 1 to {NAME_LETTERS} letters"),
@@ -165,7 +168,7 @@ impl<S: 'static> Kind<S> {
                 false
             }
             Self::Time(..)
-            | Self::Choice(_)
+            | Self::Choice(..)
             | Self::Name(_)
             | Self::File(_)
             | Self::Directory(_)
@@ -210,6 +213,11 @@ impl<S: 'static> Kind<S> {
             }
             Raw::Number(_) | Raw::Flag(_) | Raw::List(_) | Raw::Other(_) => return Err(unfit()),
         };
+        if let Self::Choice(_, not_yet) = self
+            && let Some((_, why)) = not_yet.iter().find(|(known, _)| *known == word)
+        {
+            return Err((*why).to_owned());
+        }
         let read = match self {
             Self::File(_) if !word.is_empty() && !base.join(&*word).is_file() => {
                 return Err("names no file that is there; correct the path, or leave the key out".to_owned());
@@ -244,7 +252,7 @@ impl<S: 'static> Kind<S> {
                 set(settings, Some(value).filter(|value| even && range.contains(value))?);
             }
             Self::Time(range, set) => set(settings, read_time(word).filter(|time| range.contains(time))?),
-            Self::Choice(words) => words.iter().find(|(known, _)| *known == word)?.1(settings),
+            Self::Choice(words, _) => words.iter().find(|(known, _)| *known == word)?.1(settings),
             Self::Name(set) => {
                 let fits = (1..=NAME_LETTERS).contains(&word.chars().count());
                 let visible = !word.chars().any(char::is_control) && !word.trim().is_empty();

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use domain::{
-    Usd,
+    MarketOrderType, Usd,
     money::ONE,
     policy::{MinimumRule, Policy, Sizing},
 };
@@ -85,6 +85,7 @@ fn every_key_takes_effect() {
         slippage_to_leader = 0.0123
         slippage_to_book = 0
         below_minimum = 'raise'
+        order_type = 'fok'
         maximum_age = '2m'
         follow_exits = false
         [[follower]]
@@ -113,6 +114,7 @@ fn every_key_takes_effect() {
     assert_eq!(policy.below_minimum, MinimumRule::Raise);
     assert_eq!(policy.maximum_age, Duration::from_secs(120));
     assert!(!policy.follow_exits);
+    assert_eq!(policy.entry_type, MarketOrderType::FillOrKill);
     let plain = Policy { sizing: Sizing::Fixed(Usd(5 * ONE)), ..Policy::careful() };
     assert_eq!((&read.followers[1].policy, read.followers[1].cap_account), (&plain, None));
     assert_eq!(read.follower_count(None).unwrap(), 7);
@@ -179,6 +181,10 @@ fn wrong_values_are_told_with_their_key_and_what_to_write() {
     assert!(value("data_dir = ''").contains("the path of a directory"));
     assert!(value("tape = 'no/such/file'").contains("names no file that is there"));
     assert!(value("seed = -1").contains("from 0 to"));
+    for rests in ["gtc", "gtd"] {
+        let told = only(&format!("[[follower]]\nname = 'a'\nfixed = 5\norder_type = '{rests}'"));
+        assert!(told.contains("rests on the book, which copies cannot be yet"), "{told}");
+    }
     let engine = only("[engine]\nhistory_interval = 5");
     assert!(engine.contains("a whole number and ms, s, m or h, between quotes"), "{engine}");
     assert!(only("[engine]\nhistory_interval = '5'").contains("for example `history_interval = \"5s\"`"));

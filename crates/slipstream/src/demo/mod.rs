@@ -35,7 +35,7 @@ use engine::{
     },
     salt::Salts,
 };
-use polymarket::{Clob, DataApi};
+use polymarket::{Clob, DataApi, VenueLimits};
 use signer::{DerivedKeys, LocalSigner};
 use simulator::{Simulator, SimulatorConfig};
 use store::SqliteStore;
@@ -183,8 +183,9 @@ impl Demo {
         let mirror = |leader: &LiveLeader| {
             let (client, signer, clock) = (client.clone(), Arc::clone(&signer), Arc::clone(&clock));
             let real = Arc::new(DataApi::new(client.clone(), &leader.data_url));
-            let markets =
-                Arc::new(Clob::new(client, &leader.clob_url, Chain::Polygon, signer, Arc::clone(&clock)));
+            let venue = Clob::new(client, &leader.clob_url, Chain::Polygon, signer, Arc::clone(&clock));
+            // The only calls of this program to the real venue: they keep its limits.
+            let markets = Arc::new(venue.paced(VenueLimits::default()));
             MirroredHistory::new(leader.wallet, real, markets, control.clone(), clock)
         };
         let live = reachable(options.leader.as_ref().map(mirror)).await;

@@ -1,7 +1,7 @@
 //! A policy in words.
 
 use domain::{
-    Price, Usd,
+    MarketOrderType, Price, Usd,
     money::ONE,
     policy::{MinimumRule, Policy, PriceBand, Sizing},
 };
@@ -28,6 +28,9 @@ pub fn policy_words(policy: &Policy) -> Vec<String> {
         MinimumRule::Skip => "skips what is below the venue's minimum".to_owned(),
         MinimumRule::Raise => "raises to the venue's minimum where every cap allows it".to_owned(),
     });
+    if policy.entry_type == MarketOrderType::FillOrKill {
+        words.push("buys all of it or nothing".to_owned());
+    }
     words.push(format!("copies buys up to {} old", age(policy)));
     words.push(if policy.follow_exits { "follows exits" } else { "does not follow exits" }.to_owned());
     words

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    OrderPlan, Side,
+    OrderPlan, OrderType, Side,
     ids::IntentId,
     lifecycle::{Filled, OrderState},
     position::Entry,
@@ -63,8 +63,9 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// The plan an order was made of.
+/// The plan an order was made of. What travels beside the order, and the builder code, stand in the bytes alone.
 fn plan_of(record: &OrderRecord, negative_risk: bool) -> OrderPlan {
+    let beside = body::beside(&record.order.body);
     OrderPlan {
         salt: record.salt,
         account: record.intent.account.clone(),
@@ -73,6 +74,13 @@ fn plan_of(record: &OrderRecord, negative_risk: bool) -> OrderPlan {
         amounts: record.amounts,
         timestamp: record.timestamp,
         negative_risk,
+        // Exits take what is there, whatever the policy says about entries.
+        order_type: match record.intent.side {
+            Side::Buy => beside.order_type,
+            Side::Sell => OrderType::FillAndKill,
+        },
+        defer: false,
+        builder: beside.builder,
     }
 }
 

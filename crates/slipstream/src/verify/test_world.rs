@@ -73,7 +73,8 @@ pub(crate) fn market() -> Market {
         tick: TickSize::Hundredth,
         minimum_size: Shares(5_000_000),
         negative_risk: false,
-        fee: FeeSchedule { rate: 70_000, exponent: 1 },
+        fee: FeeSchedule { rate: 70_000, exponent: 1, ..FeeSchedule::default() },
+        taker_delay_ms: 0,
         accepting_orders: true,
         payout: None,
         title: "Will it rain in Lisbon on 1 March?".to_owned(),
@@ -252,6 +253,9 @@ impl World {
             amounts,
             timestamp,
             negative_risk: false,
+            order_type: domain::OrderType::FillAndKill,
+            defer: false,
+            builder: Hash([0; 32]),
         };
         SignedAttempt {
             intent: intent.id,
@@ -386,6 +390,7 @@ pub(crate) fn body(plan: &OrderPlan) -> Vec<u8> {
         "side": plan.side,
         "signatureType": plan.account.kind.signature_type(),
         "timestamp": plan.timestamp.millis().to_string(),
+        "expiration": "0",
     });
     serde_json::to_vec(&serde_json::json!({ "order": order, "orderType": "FAK" })).unwrap()
 }

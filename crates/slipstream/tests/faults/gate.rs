@@ -10,8 +10,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::{OrderId, OrderPlan, TradingAccount};
-use engine::ports::venue::{OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, VenueError};
+use domain::{OrderPlan, TradingAccount};
+use engine::ports::{
+    detection::Lane,
+    venue::{Cancel, Cancelled, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, VenueError},
+};
 use tokio::sync::watch;
 
 /// Stops whoever passes while it is closed.
@@ -87,7 +90,18 @@ impl OrderGateway for Gate {
         self.inner.look_up(account, order).await
     }
 
-    async fn cancel(&self, account: &TradingAccount, order: OrderId) -> Result<(), VenueError> {
-        self.inner.cancel(account, order).await
+    async fn post_batch(
+        &self,
+        account: &TradingAccount,
+        lane: Lane,
+        orders: &[PreparedOrder],
+        deadline: Duration,
+    ) -> Vec<PostReply> {
+        self.committed.pass().await;
+        self.inner.post_batch(account, lane, orders, deadline).await
+    }
+
+    async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError> {
+        self.inner.cancel(account, what).await
     }
 }

@@ -255,6 +255,7 @@ impl State {
                 Lane::Entries => Shares::ZERO,
             },
             slippage_to_book_bps: relationship.policy.slippage_to_book_bps,
+            entry_type: relationship.policy.entry_type,
             intent,
         })
     }

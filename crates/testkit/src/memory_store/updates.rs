@@ -80,7 +80,7 @@ impl State {
         if old_state != update.state {
             self.event(owner, update.at, EventKind::OrderChanged { order: order_id, state: update.state });
         }
-        if let Some(alarm) = update.alarm {
+        for alarm in update.alarms.iter().copied() {
             self.event(owner, update.at, EventKind::OrderAlarm { order: order_id, alarm });
         }
         true

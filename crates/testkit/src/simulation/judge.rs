@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    OrderId, Side, TokenId,
+    OrderId, OrderType, Side, TokenId,
     decide::Verdict,
     ids::{IntentId, RelationshipId},
     lifecycle::{Filled, OrderAlarm},
@@ -24,7 +24,7 @@ use engine::{
 use super::{
     exits,
     scenario::{Scenario, follower_wallet, leader_wallet, token},
-    venue::VenueLine,
+    venue::{VenueLine, is_whole},
     world::World,
 };
 use crate::executor::block_on;
@@ -123,6 +123,16 @@ fn orders_against_venue(
         }
         if line.given() > line.plan.amounts.maker {
             broken.push(format!("order {id} gave {} of {}", line.given(), line.plan.amounts.maker));
+        }
+        let executed = line.executed().quantity;
+        let in_part =
+            executed.shares.is_positive() && !is_whole(&line.plan, line.plan.amounts.maker, executed);
+        if line.plan.order_type == OrderType::FillOrKill && in_part {
+            broken.push(format!(
+                "fill-or-kill order {id} gave {} of {}",
+                line.given(),
+                line.plan.amounts.maker
+            ));
         }
     }
     for record in &stored.attempts {

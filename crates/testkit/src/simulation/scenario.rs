@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    Address, Book, ConditionId, FeeSchedule, KeyRef, Level, Market, MarketProvenance, Price, Shares, Side,
-    TickSize, Timestamp, TokenId, Usd, WalletKind,
+    Address, Book, ConditionId, FeeSchedule, KeyRef, Level, Market, MarketOrderType, MarketProvenance, Price,
+    Shares, Side, TickSize, Timestamp, TokenId, Usd, WalletKind,
     ids::{OwnerId, RelationshipId},
     money::ONE,
     policy::{MinimumRule, Policy, Sizing},
@@ -114,7 +114,8 @@ pub fn market(number: u8) -> Option<Market> {
         tick: TickSize::Hundredth,
         minimum_size: MINIMUM,
         negative_risk: false,
-        fee: FeeSchedule { rate: 70_000, exponent: 1 },
+        fee: FeeSchedule { rate: 70_000, exponent: 1, ..FeeSchedule::default() },
+        taker_delay_ms: 0,
         accepting_orders: true,
         payout: None,
         title: format!("Question {number}"),
@@ -180,6 +181,28 @@ impl Scenario {
     pub fn entry_part_filled() -> Self {
         let books = vec![change(START, (49, 1_000), (50, 15))];
         Self { name: "entry, part filled".to_owned(), books, ..Self::entry() }
+    }
+
+    /// An entry that wants all or nothing, and a book that holds enough.
+    #[must_use]
+    pub fn whole_entry() -> Self {
+        let mut scenario = Self { name: "entry, all of it".to_owned(), ..Self::entry() };
+        scenario.want_all_or_nothing();
+        scenario
+    }
+
+    /// The same, but the book holds less than the copy.
+    #[must_use]
+    pub fn whole_entry_killed() -> Self {
+        let mut scenario = Self { name: "entry, nothing of it".to_owned(), ..Self::entry_part_filled() };
+        scenario.want_all_or_nothing();
+        scenario
+    }
+
+    fn want_all_or_nothing(&mut self) {
+        for follower in &mut self.followers {
+            follower.policy.entry_type = MarketOrderType::FillOrKill;
+        }
     }
 
     /// The same, but somebody takes the whole book between decision and order, and later it is back.

@@ -387,6 +387,7 @@ async fn work(ports: Bench) {
 async fn settle(ports: Bench, reads_chain: bool) {
     let clock = ports.clock.clone();
     let settlement = Settlement {
+        failures: Default::default(),
         store: ports.store,
         gateway: ports.gateway,
         chain: reads_chain.then_some(ports.chain),

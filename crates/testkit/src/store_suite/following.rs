@@ -120,8 +120,12 @@ pub(crate) async fn the_users_word_is_kept(bench: Bench) -> CaseResult {
 pub(crate) async fn every_policy_is_kept(bench: Bench) -> CaseResult {
     let world = World::new(bench, 1).await?;
     let (store, relationship) = (&world.store, world.follower(0)?.relationship);
-    let second =
-        Policy { sizing: Sizing::Fixed(Usd(5_000_000)), slippage_to_book_bps: 77, ..Policy::careful() };
+    let second = Policy {
+        sizing: Sizing::Fixed(Usd(5_000_000)),
+        slippage_to_book_bps: 77,
+        entry_type: domain::MarketOrderType::FillOrKill,
+        ..Policy::careful()
+    };
     let version = store.config_version().await?;
     store.set_policy(world.owner, relationship, &second, world.now()).await?;
     holds!(store.config_version().await? > version, "a new policy must raise the version");
@@ -135,6 +139,7 @@ pub(crate) async fn every_policy_is_kept(bench: Bench) -> CaseResult {
     let exit = world.intent(1, Side::Sell).await?;
     let waiting = only(store.load_waiting(&[exit]).await?, "waiting intent")?;
     same!(waiting.slippage_to_book_bps, 77, "slippage of the policy in force");
+    same!(waiting.entry_type, domain::MarketOrderType::FillOrKill, "entry type of the policy in force");
     Ok(())
 }
 

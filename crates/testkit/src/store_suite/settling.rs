@@ -316,7 +316,7 @@ pub(crate) async fn changes_of_orders_are_told_once(bench: Bench) -> CaseResult 
     let order = world.order(intent, 0).await?;
     let update = OrderUpdate {
         state: OrderState::Matched,
-        alarm: Some(OrderAlarm::Overfilled),
+        alarms: vec![OrderAlarm::Overfilled],
         ..world.unchanged(&order)
     };
     let changed = world.change(update.clone()).await?;

@@ -102,7 +102,8 @@ pub(crate) fn market(token: TokenId) -> CaseResult<Market> {
         tick: TickSize::Hundredth,
         minimum_size: Shares(5_000_000),
         negative_risk: true,
-        fee: FeeSchedule { rate: 70_000, exponent: 1 },
+        fee: FeeSchedule { rate: 70_000, exponent: 1, ..FeeSchedule::default() },
+        taker_delay_ms: 0,
         accepting_orders: true,
         payout: None,
         title: "Will it?".to_owned(),
@@ -398,7 +399,7 @@ impl World {
             unbooked: false,
             revisit: None,
             work: WorkChange::Due(self.now()),
-            alarm: None,
+            alarms: Vec::new(),
             at: self.now(),
         }
     }

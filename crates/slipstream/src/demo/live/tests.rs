@@ -106,6 +106,7 @@ impl MarketData for Services {
             minimum_size: Shares(5 * ONE),
             negative_risk: false,
             fee: domain::market::FeeSchedule::default(),
+            taker_delay_ms: 0,
             accepting_orders: true,
             payout: None,
             title: "Will it hold?".to_owned(),

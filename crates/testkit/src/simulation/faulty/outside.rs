@@ -3,16 +3,14 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{
-    Address, Book, Market, OrderId, OrderPlan, Shares, Timestamp, TokenId, TradingAccount, ids::IntentId,
-};
+use domain::{Address, Book, Market, OrderPlan, Shares, Timestamp, TokenId, TradingAccount, ids::IntentId};
 use engine::ports::{
     detection::{Lane, QueuedIntent},
     queue::{End, Queue, QueueError},
     store::{InstanceId, Store},
     venue::{
-        BlockHeader, ChainEvent, ChainReader, HistoryResponse, MarketData, OrderGateway, OrderLookup,
-        OrderQuery, PostReply, PreparedOrder, TradeHistory, VenueError,
+        BlockHeader, Cancel, Cancelled, ChainEvent, ChainReader, HistoryResponse, MarketData, OrderGateway,
+        OrderLookup, OrderQuery, PostReply, PreparedOrder, TradeHistory, VenueError,
     },
 };
 
@@ -52,6 +50,10 @@ fn unknown() -> PostReply {
     PostReply::Unknown { text: "connection reset".to_owned() }
 }
 
+fn not_now() -> PostReply {
+    PostReply::NotAccepted { retry_after: None, text: "service not ready".to_owned() }
+}
+
 #[async_trait]
 impl OrderGateway for FaultyVenue {
     async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
@@ -81,9 +83,7 @@ impl OrderGateway for FaultyVenue {
                 self.venue.deliver_later(&order.body, LATE);
                 unknown()
             }
-            Some(Fault::NotNow) => {
-                PostReply::NotAccepted { retry_after: None, text: "service not ready".to_owned() }
-            }
+            Some(Fault::NotNow) => not_now(),
             Some(_) => unknown(),
         }
     }
@@ -93,9 +93,45 @@ impl OrderGateway for FaultyVenue {
         self.venue.look_up(account, query).await
     }
 
-    async fn cancel(&self, account: &TradingAccount, order: OrderId) -> Result<(), VenueError> {
+    async fn post_batch(
+        &self,
+        account: &TradingAccount,
+        lane: Lane,
+        orders: &[PreparedOrder],
+        deadline: Duration,
+    ) -> Vec<PostReply> {
+        for order in orders {
+            block_on(self.monitor.sends(self.store.as_ref(), order, &self.instance));
+        }
+        let lost = || orders.iter().map(|_| unknown()).collect();
+        match self.probe.pass(self.actor, "post_batch", Kind::Post).await {
+            None => self.venue.post_batch(account, lane, orders, deadline).await,
+            Some(Fault::FailAfter) => {
+                self.venue.post_batch(account, lane, orders, deadline).await;
+                lost()
+            }
+            Some(Fault::HangAfter) => {
+                self.venue.post_batch(account, lane, orders, deadline).await;
+                pending().await
+            }
+            Some(Fault::CrashAfter) => {
+                self.venue.post_batch(account, lane, orders, deadline).await;
+                self.probe.crash(self.actor).await
+            }
+            Some(Fault::Late) => {
+                for order in orders {
+                    self.venue.deliver_later(&order.body, LATE);
+                }
+                lost()
+            }
+            Some(Fault::NotNow) => orders.iter().map(|_| not_now()).collect(),
+            Some(_) => lost(),
+        }
+    }
+
+    async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError> {
         self.ask("cancel").await?;
-        self.venue.cancel(account, order).await
+        self.venue.cancel(account, what).await
     }
 }
 

@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{Address, OrderId, OrderPlan, Shares, Timestamp, TokenId, TradingAccount, Usd, ids::IntentId};
+use domain::{Address, OrderPlan, Shares, Timestamp, TokenId, TradingAccount, Usd, ids::IntentId};
 use engine::ports::{
     detection::{Lane, QueuedIntent},
     queue::{End, Queue, QueueError},
     venue::{
-        BlockHeader, ChainEvent, ChainEventKind, ChainReader, HistoryResponse, OrderGateway, OrderLookup,
-        OrderQuery, PostReply, PreparedOrder, SettlementStatus, TradeHistory, VenueError,
+        BlockHeader, Cancel, Cancelled, ChainEvent, ChainEventKind, ChainReader, HistoryResponse,
+        OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, SettlementStatus, TradeHistory,
+        VenueError,
     },
 };
 
@@ -83,8 +84,25 @@ impl OrderGateway for WrongGateway {
         Ok(found)
     }
 
-    async fn cancel(&self, account: &TradingAccount, order: OrderId) -> Result<(), VenueError> {
-        self.inner.cancel(account, order).await
+    async fn post_batch(
+        &self,
+        account: &TradingAccount,
+        lane: Lane,
+        orders: &[PreparedOrder],
+        deadline: Duration,
+    ) -> Vec<PostReply> {
+        if self.bug != OutsideBug::SignsAnew {
+            return self.inner.post_batch(account, lane, orders, deadline).await;
+        }
+        let mut replies = Vec::with_capacity(orders.len());
+        for order in orders {
+            replies.push(self.post(account, order, deadline).await);
+        }
+        replies
+    }
+
+    async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError> {
+        self.inner.cancel(account, what).await
     }
 }
 

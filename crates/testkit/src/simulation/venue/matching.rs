@@ -1,9 +1,9 @@
-//! Taking bytes: fill-and-kill against a book, and every answer the model allows.
+//! Taking bytes: fill-and-kill and fill-or-kill against a book, and every answer the model allows.
 
 use std::time::Duration;
 
 use domain::{
-    Book, Level, OrderId, OrderPlan, Price, Rounding, Shares, Side, Timestamp, TxHash, Usd,
+    Book, Level, OrderId, OrderPlan, OrderType, Price, Rounding, Shares, Side, Timestamp, TxHash, Usd,
     lifecycle::Filled, trade::Quantity,
 };
 use engine::ports::venue::{Acceptance, AcceptedStatus, ChainFill, PostReply, RejectReason};
@@ -60,6 +60,28 @@ impl VenueBook {
         levels.retain(|level: &Level| level.size.is_positive());
         total
     }
+
+    /// What an order of this type gets: a fill-or-kill order all of it, or nothing.
+    fn execute(&mut self, plan: &OrderPlan, left: i64) -> Quantity {
+        let before = self.book.clone();
+        let taken = self.take(plan, left);
+        if plan.order_type == OrderType::FillOrKill && !is_whole(plan, left, taken) {
+            self.book = before;
+            return Quantity::ZERO;
+        }
+        taken
+    }
+}
+
+/// Whether nothing is left that could still match at the limit.
+pub(in crate::simulation) fn is_whole(plan: &OrderPlan, left: i64, taken: Quantity) -> bool {
+    match plan.side {
+        Side::Sell => taken.shares.0 == left,
+        Side::Buy => {
+            let limit = Price::of(Usd(plan.amounts.maker), Shares(plan.amounts.taker), Rounding::Up);
+            limit.is_none_or(|limit| shares_for(left - taken.usd.0, limit) == 0)
+        }
+    }
 }
 
 fn shares_for(usd: i64, price: Price) -> i64 {
@@ -99,6 +121,19 @@ impl State {
         let Some(id) = self.know(body) else {
             return rejected(RejectReason::Payload, "Invalid order payload");
         };
+        if self.arrivals.iter().any(|(_, waiting)| *waiting == id) && !self.model.held_back.is_zero() {
+            return PostReply::Duplicated;
+        }
+        let first = self.lines.get(&id).is_some_and(|line| line.first_accepted.is_none());
+        if first && !self.model.held_back.is_zero() {
+            self.arrivals.push((now.plus(self.model.held_back), id));
+            return PostReply::Accepted(Acceptance {
+                status: AcceptedStatus::Delayed,
+                making: None,
+                taking: None,
+                trade_ids: Vec::new(),
+            });
+        }
         if self.model.acceptance_delay.is_zero() {
             return self.arrive(id, now);
         }
@@ -129,7 +164,7 @@ impl State {
             if !model.executes_again {
                 return match line.trades.is_empty() {
                     true => killed(),
-                    false => rejected(RejectReason::Other, "order is done"),
+                    false => rejected(RejectReason::CancelledOnChain, "order is done"),
                 };
             }
         }
@@ -141,13 +176,13 @@ impl State {
         let left = line.plan.amounts.maker - line.given();
         if left <= 0 {
             // The contract lets no hash give more than its amount.
-            return rejected(RejectReason::Other, "order is filled");
+            return rejected(RejectReason::CancelledOnChain, "order is filled");
         }
         line.accepted += 1;
         line.first_accepted = line.first_accepted.or(Some(now));
         line.last_accepted = Some(now);
         let plan = line.plan.clone();
-        let taken = self.books.entry(plan.token).or_default().take(&plan, left);
+        let taken = self.books.entry(plan.token).or_default().execute(&plan, left);
         if !taken.shares.is_positive() {
             return killed();
         }

@@ -25,6 +25,7 @@ pub use model::{Duplicated, Reorganisation, VenueModel};
 
 use chain::{Chain, Move, Settling};
 use matching::VenueBook;
+pub(super) use matching::is_whole;
 
 /// A trade a leader will make.
 #[derive(Clone, Debug)]

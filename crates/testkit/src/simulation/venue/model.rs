@@ -36,6 +36,8 @@ pub struct VenueModel {
     pub look_up_lag: Duration,
     /// How long after the post, which then gets no reply, the bytes are taken.
     pub acceptance_delay: Duration,
+    /// How long the venue holds an order back, which it answers with "delayed".
+    pub held_back: Duration,
     /// Whether transactions get another hash between match and block.
     pub replaced_tx: bool,
     /// What happens to blocks with fills.
@@ -53,6 +55,7 @@ impl VenueModel {
         executes_again: false,
         look_up_lag: Duration::ZERO,
         acceptance_delay: Duration::ZERO,
+        held_back: Duration::ZERO,
         replaced_tx: false,
         reorganisation: Reorganisation::None,
         maximum_age: None,
@@ -62,6 +65,31 @@ impl VenueModel {
     /// A venue that leaves the most room for mistakes while it answers at once.
     pub const FORGETFUL: Self =
         Self { duplicated: Duplicated::WhileLive, executes_again: true, ..Self::PLAIN };
+
+    /// A market that holds takers back for three seconds.
+    pub const HOLDING: Self = Self { held_back: Duration::from_secs(3), ..Self::FORGETFUL };
+
+    /// Holding back, with every answer to repeated bytes and every lag of look-ups; 43 s were reported.
+    #[must_use]
+    pub fn all_holding() -> Vec<Self> {
+        let mut models = Vec::new();
+        for seconds in [3, 43] {
+            for duplicated in [Duplicated::ForEver, Duplicated::WhileLive, Duplicated::TenSeconds] {
+                for executes_again in [false, true] {
+                    for lag in [0, 10, 60] {
+                        models.push(Self {
+                            held_back: Duration::from_secs(seconds),
+                            duplicated,
+                            executes_again,
+                            look_up_lag: Duration::from_secs(lag),
+                            ..Self::PLAIN
+                        });
+                    }
+                }
+            }
+        }
+        models
+    }
 
     /// Every combination.
     #[must_use]

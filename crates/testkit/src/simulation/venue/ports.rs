@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use domain::{
     Address, Book, ConditionId, Market, OrderId, OrderPlan, Shares, Timestamp, TokenId, TradingAccount,
 };
+use engine::ports::detection::Lane;
 use engine::ports::venue::{
-    BlockHeader, ChainEvent, ChainReader, HistoryKind, HistoryResponse, HistoryRow, MarketData, OrderGateway,
-    OrderLookup, OrderQuery, PostReply, PreparedOrder, SettlementStatus, TradeHistory, VenueError,
-    VenueOrder, VenueOrderStatus, VenueTrade,
+    BlockHeader, Cancel, Cancelled, ChainEvent, ChainReader, HistoryKind, HistoryResponse, HistoryRow,
+    MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, SettlementStatus,
+    TradeHistory, VenueError, VenueOrder, VenueOrderStatus, VenueTrade,
 };
 
 use super::{LineTrade, State, Venue, VenueLine, chain::digest, row_price};
@@ -35,14 +36,33 @@ impl OrderGateway for Venue {
         let state = self.now();
         let lag = state.model.look_up_lag;
         let line = state.lines.get(&query.id);
+        if state.holds(query.id, now) {
+            let order = VenueOrder { status: VenueOrderStatus::Delayed, matched: Shares::ZERO };
+            return Ok(OrderLookup { order: Some(order), trades: Vec::new() });
+        }
         let Some(line) = line.filter(|line| line.first_accepted.is_some_and(|at| at.plus(lag) <= now)) else {
             return Ok(OrderLookup::default());
         };
         Ok(state.shown(line, now))
     }
 
-    async fn cancel(&self, _: &TradingAccount, _: OrderId) -> Result<(), VenueError> {
-        Ok(())
+    async fn post_batch(
+        &self,
+        account: &TradingAccount,
+        _: Lane,
+        orders: &[PreparedOrder],
+        deadline: Duration,
+    ) -> Vec<PostReply> {
+        let mut replies = Vec::with_capacity(orders.len());
+        for order in orders {
+            replies.push(self.post(account, order, deadline).await);
+        }
+        replies
+    }
+
+    /// Nothing of ours rests.
+    async fn cancel(&self, _: &TradingAccount, _: &Cancel) -> Result<Cancelled, VenueError> {
+        Ok(Cancelled::default())
     }
 }
 
@@ -54,6 +74,16 @@ pub(crate) fn prepared(plan: &OrderPlan) -> Result<PreparedOrder, VenueError> {
 }
 
 impl State {
+    /// Whether an order is held back, and shown so.
+    fn holds(&self, id: OrderId, now: Timestamp) -> bool {
+        let (held, lag) = (self.model.held_back, self.model.look_up_lag);
+        !held.is_zero()
+            && self
+                .arrivals
+                .iter()
+                .any(|(until, waiting)| *waiting == id && until.minus(held).plus(lag) <= now)
+    }
+
     fn shown(&self, line: &VenueLine, now: Timestamp) -> OrderLookup {
         let lag = self.model.look_up_lag;
         let visible = line.trades.iter().filter(|trade| trade.at.plus(lag) <= now);

@@ -1,0 +1,144 @@
+//! The builder code: it names the program that an order comes from, and its builder may charge for it.
+//!
+//! Source: docs.polymarket.com (builders); `GET /fees/builder-fees/{code}` of the official Rust client, which
+//! sends it authenticated.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use domain::{Hash, policy::BASIS_POINTS};
+use engine::ports::{detection::Lane, venue::VenueError};
+use reqwest::Method;
+use serde::Deserialize;
+
+use crate::{
+    clob::Clob,
+    http::{Answer, malformed},
+    json::Scalar,
+    limits::{BUILDER_FEE_FRESH, MARKET_DEADLINE, SMALL_BODY},
+    pace::Call,
+    pacer::Endpoint,
+};
+
+const WHAT: &str = "GET /fees/builder-fees";
+
+/// A code and what is known of its fee.
+pub(crate) struct BuilderFee {
+    pub(crate) code: Hash,
+    /// Basis points of a taker's dollars, and the uptime until which they are believed.
+    known: Mutex<Option<(u16, Duration)>>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    builder_taker_fee_rate_bps: Scalar,
+}
+
+impl BuilderFee {
+    pub(crate) const fn new(code: Hash) -> Self {
+        Self { code, known: Mutex::new(None) }
+    }
+}
+
+impl Clob {
+    /// What the builder charges takers, in basis points; nothing without a code. Asked once an hour.
+    pub(crate) async fn builder_fee(&self) -> Result<u16, VenueError> {
+        let Some(builder) = &self.builder else { return Ok(0) };
+        let known = *builder.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.uptime();
+        if let Some((fee, until)) = known
+            && now < until
+        {
+            return Ok(fee);
+        }
+        self.turn(WHAT, Call { endpoint: Endpoint::Other, lane: Lane::Entries, tokens: None }).await?;
+        let path = format!("/fees/builder-fees/{}", builder.code);
+        let answer = match self.any_login() {
+            Some(login) => self.send_as(&login, Method::GET, (&path, ""), Vec::new(), MARKET_DEADLINE).await,
+            None => self.service.get(&path, MARKET_DEADLINE, SMALL_BODY).await,
+        };
+        let fee = read(&answer.map_err(|failure| failure.into_error(WHAT))?)?;
+        let until = now.saturating_add(BUILDER_FEE_FRESH);
+        *builder.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((fee, until));
+        Ok(fee)
+    }
+}
+
+fn read(answer: &Answer) -> Result<u16, VenueError> {
+    let row: Row = answer.json(WHAT)?;
+    let fee = row.builder_taker_fee_rate_bps.whole().map_err(|error| malformed(WHAT, &error))?;
+    let part = u16::try_from(fee).ok().filter(|part| i64::from(*part) <= BASIS_POINTS);
+    part.ok_or_else(|| malformed(WHAT, &format!("{fee} basis points are more than the whole")))
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::ports::venue::MarketData;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        clob::tests::clob,
+        test_server::{TestServer, reply},
+    };
+
+    const CODE: Hash = Hash([0xb1; 32]);
+
+    #[tokio::test]
+    async fn the_fee_is_asked_once() {
+        let server = TestServer::start(|request| {
+            assert_eq!(request.path(), format!("/fees/builder-fees/0x{}", "b1".repeat(32)));
+            reply(200, r#"{"builder_maker_fee_rate_bps":0,"builder_taker_fee_rate_bps":25}"#)
+        })
+        .await;
+        let clob = clob(&server).with_builder(CODE);
+        for _ in 0..3 {
+            assert_eq!(clob.builder_fee().await, Ok(25));
+        }
+        assert_eq!(server.seen().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn without_a_code_nothing_is_asked_or_charged() {
+        let server = TestServer::start(|_| reply(500, "")).await;
+        assert_eq!(clob(&server).builder_fee().await, Ok(0));
+        assert!(server.seen().is_empty());
+    }
+
+    /// Rules without the builder's fee would set too little money aside.
+    #[tokio::test]
+    async fn a_market_is_not_told_without_the_fee() {
+        let server = TestServer::start(|request| match request.path().starts_with("/fees") {
+            true => reply(500, ""),
+            false => reply(404, ""),
+        })
+        .await;
+        let market = clob(&server).with_builder(CODE).market(domain::TokenId([0x11; 32])).await;
+        assert!(matches!(market, Err(VenueError::Unavailable { .. })), "{market:?}");
+    }
+
+    #[test]
+    fn hostile_answers_are_typed_errors() {
+        for body in [
+            "",
+            "{}",
+            "null",
+            r#"{"builder_taker_fee_rate_bps":-1}"#,
+            r#"{"builder_taker_fee_rate_bps":10001}"#,
+            r#"{"builder_taker_fee_rate_bps":1.5}"#,
+        ] {
+            assert!(matches!(read(&Answer::of(200, body)), Err(VenueError::Malformed { .. })), "{body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(
+            status in 100_u16..600, body in prop::collection::vec(any::<u8>(), 0..200)
+        ) {
+            let _ = read(&Answer::of(status, body));
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! How fast the venue may be called, as arithmetic: sliding windows per endpoint of one egress address, and a
+//! token bucket per signing address. It takes a moment and answers "now" or "not before"; it never waits and
+//! never reads a clock ([`crate::pacer`] does).
+//!
+//! Every number is a pace: the venue's limit times a share, because calls at the full limit are refused in the
+//! long run. Exits and cancels have a part of each pace that nothing else may use, and everything else has a
+//! part that they may not use, so that neither starves.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use domain::Address;
+use engine::ports::detection::Lane;
+
+use crate::{
+    http::Limit,
+    limits::{
+        IDLE_BUCKETS, KEPT_FOR_ENTRIES, KEPT_FOR_EXITS, LIMITED_WITHOUT_TIME, LONG_WINDOW, MAX_RETRY_AFTER,
+        SHORT_WINDOW, WINDOW_SLOTS,
+    },
+    venue_limits::{Endpoint, Tier, VenueLimits},
+};
+
+/// A hundred per cent.
+const WHOLE: u64 = 100;
+/// One token of a bucket.
+const TOKEN: u64 = 1_000_000;
+
+/// A call about to be made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    /// What is called.
+    pub(crate) endpoint: Endpoint,
+    /// Exits and cancels, or everything else.
+    pub(crate) lane: Lane,
+    /// Whose bucket it takes tokens from, and how many.
+    pub(crate) tokens: Option<(Address, u32)>,
+}
+
+/// Calls in a sliding window, counted in slots of a hundredth of it.
+#[derive(Debug)]
+struct Window {
+    slot: Duration,
+    pace: u64,
+    /// Number of the slot, and calls in it by lane. Oldest first.
+    slots: VecDeque<(u128, [u64; 2])>,
+    sums: [u64; 2],
+}
+
+const fn index(lane: Lane) -> usize {
+    match lane {
+        Lane::Exits => 0,
+        Lane::Entries => 1,
+    }
+}
+
+impl Window {
+    fn new(length: Duration, pace: u64) -> Self {
+        Self {
+            slot: length.checked_div(WINDOW_SLOTS).unwrap_or(length),
+            pace: pace.max(1),
+            slots: VecDeque::new(),
+            sums: [0; 2],
+        }
+    }
+
+    fn number(&self, now: Duration) -> u128 {
+        now.as_nanos().checked_div(self.slot.as_nanos()).unwrap_or(0)
+    }
+
+    /// When a slot has left the window: its last call is then as old as the window is long.
+    fn leaves(&self, number: u128) -> Duration {
+        let slots = number.saturating_add(1).saturating_add(u128::from(WINDOW_SLOTS));
+        let nanos = slots.saturating_mul(self.slot.as_nanos());
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    fn forget(&mut self, now: Duration) {
+        while let Some((number, calls)) = self.slots.front().copied()
+            && self.leaves(number) <= now
+        {
+            self.slots.pop_front();
+            for (sum, calls) in self.sums.iter_mut().zip(calls) {
+                *sum = sum.saturating_sub(calls);
+            }
+        }
+    }
+
+    /// The most calls of a lane; each lane is left at least one.
+    fn cap(&self, lane: Lane) -> u64 {
+        let kept = match lane {
+            Lane::Exits => KEPT_FOR_ENTRIES,
+            Lane::Entries => KEPT_FOR_EXITS,
+        };
+        let kept = self.pace.saturating_mul(kept).checked_div(WHOLE).unwrap_or(0);
+        self.pace.saturating_sub(kept).max(1)
+    }
+
+    fn fits(&self, lane: Lane, sums: [u64; 2]) -> bool {
+        let [exits, entries] = sums;
+        let own = match lane {
+            Lane::Exits => exits,
+            Lane::Entries => entries,
+        };
+        exits.saturating_add(entries) < self.pace && own < self.cap(lane)
+    }
+
+    /// When one more call of a lane fits; `now` if it does already.
+    fn ready(&mut self, lane: Lane, now: Duration) -> Duration {
+        self.forget(now);
+        let (mut sums, mut at) = (self.sums, now);
+        for (number, calls) in &self.slots {
+            if self.fits(lane, sums) {
+                break;
+            }
+            for (sum, calls) in sums.iter_mut().zip(calls) {
+                *sum = sum.saturating_sub(*calls);
+            }
+            at = self.leaves(*number);
+        }
+        at
+    }
+
+    fn count(&mut self, lane: Lane, now: Duration) {
+        let number = self.number(now);
+        if self.slots.back().is_none_or(|(last, _)| *last < number) {
+            self.slots.push_back((number, [0; 2]));
+        }
+        let lane = index(lane);
+        if let Some(calls) = self.slots.back_mut().and_then(|(_, calls)| calls.get_mut(lane)) {
+            *calls = calls.saturating_add(1);
+        }
+        if let Some(sum) = self.sums.get_mut(lane) {
+            *sum = sum.saturating_add(1);
+        }
+    }
+}
+
+/// A token bucket. Its level is in millionths of a token.
+#[derive(Debug)]
+struct Bucket {
+    rate: u64,
+    burst: u64,
+    level: u64,
+    at: Duration,
+    /// Nothing before this: the venue said so.
+    closed_until: Duration,
+}
+
+impl Bucket {
+    fn new(tier: Tier, share: u64, now: Duration) -> Self {
+        let paced =
+            |number: u32| u64::from(number).saturating_mul(share).checked_div(WHOLE).unwrap_or(0).max(1);
+        let burst = paced(tier.burst).saturating_mul(TOKEN);
+        Self { rate: paced(tier.per_second), burst, level: burst, at: now, closed_until: Duration::ZERO }
+    }
+
+    fn refill(&mut self, now: Duration) {
+        let micros = u64::try_from(now.saturating_sub(self.at).as_micros()).unwrap_or(u64::MAX);
+        // A microsecond of one token per second is a millionth of a token.
+        let more = micros.saturating_mul(self.rate);
+        self.level = self.level.saturating_add(more).min(self.burst);
+        self.at = self.at.max(now);
+    }
+
+    /// When `tokens` can be taken. Entries leave a part for exits, but are never kept from a full bucket.
+    fn ready(&mut self, lane: Lane, tokens: u32, now: Duration) -> Duration {
+        self.refill(now);
+        let kept = match lane {
+            Lane::Exits => 0,
+            Lane::Entries => self.burst.saturating_mul(KEPT_FOR_EXITS).checked_div(WHOLE).unwrap_or(0),
+        };
+        let needed = u64::from(tokens).saturating_mul(TOKEN).saturating_add(kept).min(self.burst);
+        let missing = needed.saturating_sub(self.level);
+        let micros = missing.div_ceil(self.rate.max(1));
+        now.saturating_add(Duration::from_micros(micros)).max(self.closed_until)
+    }
+
+    fn take(&mut self, tokens: u32) {
+        self.level = self.level.saturating_sub(u64::from(tokens).saturating_mul(TOKEN));
+    }
+
+    fn is_idle(&self) -> bool {
+        self.level >= self.burst && self.closed_until <= self.at
+    }
+}
+
+/// The state of every pace of one egress address.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    limits: VenueLimits,
+    windows: HashMap<Endpoint, Vec<Window>>,
+    closed: HashMap<Endpoint, Duration>,
+    orders: HashMap<Address, Bucket>,
+    cancels: HashMap<Address, Bucket>,
+    tiers: HashMap<Address, Tier>,
+}
+
+impl Pace {
+    pub(crate) fn new(limits: VenueLimits) -> Self {
+        let window = |length, limit: u32| {
+            Window::new(length, u64::from(limit).saturating_mul(limits.share).checked_div(WHOLE).unwrap_or(0))
+        };
+        let windows = Endpoint::ALL.into_iter().map(|endpoint| {
+            let (short, long) = limits.of(endpoint);
+            let long = long.map(|limit| window(LONG_WINDOW, limit));
+            (endpoint, std::iter::once(window(SHORT_WINDOW, short)).chain(long).collect())
+        });
+        Self {
+            windows: windows.collect(),
+            closed: HashMap::new(),
+            orders: HashMap::new(),
+            cancels: HashMap::new(),
+            tiers: HashMap::new(),
+            limits,
+        }
+    }
+
+    /// Takes what a call needs, all or nothing.
+    ///
+    /// # Errors
+    /// The moment before which it is of no use to ask again.
+    pub(crate) fn take(&mut self, call: Call, now: Duration) -> Result<(), Duration> {
+        let mut at = now;
+        for endpoint in [call.endpoint, Endpoint::Other] {
+            at = at.max(self.closed.get(&endpoint).copied().unwrap_or_default());
+            for window in self.windows.get_mut(&endpoint).into_iter().flatten() {
+                at = at.max(window.ready(call.lane, now));
+            }
+            if call.endpoint == Endpoint::Other {
+                break;
+            }
+        }
+        if let Some((signer, tokens)) = call.tokens {
+            at = at.max(self.bucket(call.endpoint, signer, now).ready(call.lane, tokens, now));
+        }
+        if at > now {
+            return Err(at);
+        }
+        for endpoint in [call.endpoint, Endpoint::Other] {
+            for window in self.windows.get_mut(&endpoint).into_iter().flatten() {
+                window.count(call.lane, now);
+            }
+            if call.endpoint == Endpoint::Other {
+                break;
+            }
+        }
+        if let Some((signer, tokens)) = call.tokens {
+            self.bucket(call.endpoint, signer, now).take(tokens);
+        }
+        Ok(())
+    }
+
+    fn bucket(&mut self, endpoint: Endpoint, signer: Address, now: Duration) -> &mut Bucket {
+        let tier = self.tiers.get(&signer).copied().unwrap_or(self.limits.signer);
+        let share = self.limits.share;
+        let (buckets, tier) = match endpoint.is_cancel() {
+            true => (&mut self.cancels, tier.of_cancels()),
+            false => (&mut self.orders, tier),
+        };
+        if buckets.len() >= IDLE_BUCKETS && !buckets.contains_key(&signer) {
+            // A full bucket is like a new one.
+            buckets.retain(|_, bucket| {
+                bucket.refill(now);
+                !bucket.is_idle()
+            });
+        }
+        buckets.entry(signer).or_insert_with(|| Bucket::new(tier, share, now))
+    }
+
+    /// What an answer teaches: the venue's own count of the signer's tokens, its tier, and how long to wait.
+    pub(crate) fn learn(&mut self, call: Call, told: &Told<'_>, now: Duration) {
+        if let Some((signer, _)) = call.tokens {
+            self.learn_tier(signer, told.limit);
+            let bucket = self.bucket(call.endpoint, signer, now);
+            bucket.refill(now);
+            if let Some(remaining) = told.limit.remaining {
+                bucket.level = bucket.level.min(u64::from(remaining).saturating_mul(TOKEN));
+            }
+            if told.limited && told.limit.is_told() {
+                // The limit that was hit is the signer's own.
+                bucket.closed_until = bucket.closed_until.max(now.saturating_add(told.wait()));
+                return;
+            }
+        }
+        if told.limited || told.closed {
+            let until = now.saturating_add(told.wait());
+            let closed = self.closed.entry(call.endpoint).or_default();
+            *closed = (*closed).max(until);
+        }
+    }
+
+    fn learn_tier(&mut self, signer: Address, limit: &Limit) {
+        let Some(tier) = limit.tier.as_deref().and_then(Tier::named) else { return };
+        let known = self.tiers.get(&signer).copied().unwrap_or(self.limits.signer);
+        if known == tier {
+            return;
+        }
+        self.tiers.insert(signer, tier);
+        // Anew with the tier's numbers; the venue's count, in the same answer, says how full they are.
+        self.orders.remove(&signer);
+        self.cancels.remove(&signer);
+    }
+}
+
+/// What an answer says about the pace.
+#[derive(Debug)]
+pub(crate) struct Told<'a> {
+    /// The venue's headers.
+    pub(crate) limit: &'a Limit,
+    /// Status 429.
+    pub(crate) limited: bool,
+    /// The venue takes none of these calls for now (425, a restricted mode) and says for how long.
+    pub(crate) closed: bool,
+    /// How long to wait.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl Told<'_> {
+    fn wait(&self) -> Duration {
+        let reset = self.limit.reset.map(Duration::from_secs).filter(|reset| *reset <= MAX_RETRY_AFTER);
+        self.retry_after.or(reset).unwrap_or(LIMITED_WITHOUT_TIME)
+    }
+}
+
+#[cfg(test)]
+#[path = "pace_tests.rs"]
+mod tests;

@@ -1,0 +1,137 @@
+//! The pace of calls, kept on the injected clock. Whoever has to wait sleeps until the moment the arithmetic
+//! names; callers of one endpoint and lane are served in the order they came.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use domain::Clock;
+use engine::ports::{
+    detection::Lane,
+    venue::{Admission, Ask},
+};
+
+pub(crate) use crate::venue_limits::Endpoint;
+use crate::{
+    pace::{Call, Pace, Told},
+    venue_limits::VenueLimits,
+};
+
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
+/// Keeps the pace of one egress address, for all accounts. Without limits it lets everything through.
+pub(crate) struct Pacer {
+    clock: Arc<dyn Clock>,
+    pace: Option<Mutex<Pace>>,
+    turns: Mutex<HashMap<(Endpoint, Lane), Turn>>,
+}
+
+impl Pacer {
+    pub(crate) fn new(clock: Arc<dyn Clock>, limits: Option<VenueLimits>) -> Self {
+        let pace = limits.map(|limits| Mutex::new(Pace::new(limits)));
+        Self { clock, pace, turns: Mutex::default() }
+    }
+
+    fn turn(&self, endpoint: Endpoint, lane: Lane) -> Turn {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry((endpoint, lane)).or_default())
+    }
+
+    fn take(pace: &Mutex<Pace>, call: Call, now: Duration) -> Result<(), Duration> {
+        pace.lock().unwrap_or_else(PoisonError::into_inner).take(call, now)
+    }
+
+    /// Waits for a call's turn.
+    ///
+    /// # Errors
+    /// How long the wait would be, when it is longer than `patience`; nothing is taken then.
+    pub(crate) async fn wait(&self, call: Call, patience: Duration) -> Result<(), Duration> {
+        let Some(pace) = &self.pace else { return Ok(()) };
+        let give_up = self.clock.uptime().saturating_add(patience);
+        let turn = self.turn(call.endpoint, call.lane);
+        let _turn = turn.lock().await;
+        loop {
+            let now = self.clock.uptime();
+            let Err(at) = Self::take(pace, call, now) else { return Ok(()) };
+            if at > give_up {
+                return Err(at.saturating_sub(now));
+            }
+            self.clock.sleep(at.saturating_sub(now)).await;
+        }
+    }
+
+    /// Takes a token to post for each of `asks`: exits first, then one of each signer in turn. Waits up to
+    /// `patience` while there is none at all.
+    pub(crate) async fn admit(&self, asks: &[Ask], patience: Duration) -> Vec<Admission> {
+        let Some(pace) = &self.pace else { return asks.iter().map(|_| Admission::Now).collect() };
+        let give_up = self.clock.uptime().saturating_add(patience);
+        let order = fair_order(asks);
+        // Entries wait for each other; a batch with exits goes ahead.
+        let lane = if asks.iter().any(|ask| ask.lane == Lane::Exits) { Lane::Exits } else { Lane::Entries };
+        let turn = self.turn(Endpoint::Post, lane);
+        let _turn = turn.lock().await;
+        loop {
+            let now = self.clock.uptime();
+            let (admitted, next) = admit_now(pace, asks, &order, now);
+            let Some(next) = next else { return admitted };
+            if admitted.contains(&Admission::Now) || now >= give_up {
+                return admitted;
+            }
+            // Also when nothing comes in time: whoever asks again at once must not ask for ever.
+            self.clock.sleep(next.min(give_up).saturating_sub(now)).await;
+        }
+    }
+
+    /// Notes what an answer says about the pace.
+    pub(crate) fn learn(&self, call: Call, told: &Told<'_>) {
+        if let Some(pace) = &self.pace {
+            let now = self.clock.uptime();
+            pace.lock().unwrap_or_else(PoisonError::into_inner).learn(call, told, now);
+        }
+    }
+}
+
+/// Takes what there is; the answers in the order of the asks, and when the first of those that must wait
+/// may ask again.
+fn admit_now(
+    pace: &Mutex<Pace>,
+    asks: &[Ask],
+    order: &[usize],
+    now: Duration,
+) -> (Vec<Admission>, Option<Duration>) {
+    let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut admitted = vec![Admission::Now; asks.len()];
+    let mut next: Option<Duration> = None;
+    for at in order {
+        let (Some(ask), Some(answer)) = (asks.get(*at), admitted.get_mut(*at)) else { continue };
+        let call = Call { endpoint: Endpoint::Post, lane: ask.lane, tokens: Some((ask.signer, 1)) };
+        if let Err(ready) = pace.take(call, now) {
+            *answer = Admission::Later(ready.saturating_sub(now));
+            next = Some(next.map_or(ready, |next| next.min(ready)));
+        }
+    }
+    (admitted, next)
+}
+
+/// Exits first; within a lane the first ask of each signer, then the second of each, and so on.
+fn fair_order(asks: &[Ask]) -> Vec<usize> {
+    let mut rounds: HashMap<(domain::Address, Lane), usize> = HashMap::new();
+    let mut keyed: Vec<(bool, usize, usize)> = asks
+        .iter()
+        .enumerate()
+        .map(|(at, ask)| {
+            let round = rounds.entry((ask.signer, ask.lane)).or_default();
+            let key = (ask.lane == Lane::Entries, *round, at);
+            *round = round.saturating_add(1);
+            key
+        })
+        .collect();
+    keyed.sort_unstable();
+    keyed.into_iter().map(|(_, _, at)| at).collect()
+}
+
+#[cfg(test)]
+#[path = "pacer_tests.rs"]
+mod tests;

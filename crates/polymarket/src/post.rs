@@ -1,0 +1,196 @@
+//! Sending order bytes, once per call, one order or several of one account.
+
+use std::time::Duration;
+
+use domain::{OrderId, TradingAccount};
+use engine::ports::{
+    detection::Lane,
+    venue::{PostReply, PreparedOrder, RejectReason, VenueError},
+};
+use reqwest::Method;
+use serde::Deserialize;
+
+use crate::{
+    clob::{Clob, clock_hint},
+    http::{Answer, Failure},
+    json::Scalar,
+    limits::{ACCOUNT_DEADLINE, SMALL_BODY},
+    order::batch_body,
+    pace::{Call, Told},
+    pacer::Endpoint,
+    reply::{classify, classify_batch},
+};
+
+/// The order version this program signs, as `GET /version` numbers it. Source: the official clients.
+const ORDER_VERSION: i64 = 2;
+
+#[derive(Deserialize)]
+struct VersionRow {
+    version: Scalar,
+}
+
+fn not_sent(text: impl std::fmt::Display) -> PostReply {
+    PostReply::NotAccepted { retry_after: None, text: format!("not sent: {text}") }
+}
+
+impl Clob {
+    /// Sends one order. Its rate token was taken before it was signed.
+    pub(crate) async fn post_one(
+        &self,
+        account: &TradingAccount,
+        order: &PreparedOrder,
+        deadline: Duration,
+    ) -> PostReply {
+        let call = posting(account, Endpoint::Post, Lane::Entries, 1);
+        let sent = self.send_orders(account, (call, "/order"), order.body.clone(), deadline).await;
+        let reply = match &sent {
+            Ok(answer) => classify(answer, order.id),
+            Err(reply) => reply.clone(),
+        };
+        if let Ok(answer) = &sent {
+            self.learn_from(call, answer, &reply);
+        }
+        self.explained(account, reply).await
+    }
+
+    /// Sends several orders in one request. Their tokens were taken before they were signed; the request takes
+    /// its own.
+    pub(crate) async fn post_many(
+        &self,
+        account: &TradingAccount,
+        lane: Lane,
+        orders: &[PreparedOrder],
+        deadline: Duration,
+    ) -> Vec<PostReply> {
+        let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
+        let all = |reply: &PostReply| ids.iter().map(|_| reply.clone()).collect::<Vec<_>>();
+        let started = self.clock.uptime();
+        let request = Call { endpoint: Endpoint::PostBatch, lane, tokens: None };
+        if let Err(wait) = self.pacer.wait(request, deadline).await {
+            let text = "not sent: too many calls for now".to_owned();
+            return all(&PostReply::NotAccepted { retry_after: Some(wait), text });
+        }
+        let left = deadline.saturating_sub(self.clock.uptime().saturating_sub(started));
+        let count = u32::try_from(orders.len()).unwrap_or(u32::MAX);
+        let call = posting(account, Endpoint::PostBatch, lane, count);
+        let body = batch_body(orders.iter().map(|order| order.body.as_slice()));
+        let sent = self.send_orders(account, (call, "/orders"), body, left).await;
+        let replies = match &sent {
+            Ok(answer) => classify_batch(answer, &ids),
+            Err(reply) => all(reply),
+        };
+        if let (Ok(answer), Some(first)) = (&sent, replies.first()) {
+            self.learn_from(call, answer, first);
+        }
+        let mut explained = Vec::with_capacity(replies.len());
+        for reply in replies {
+            explained.push(self.explained(account, reply).await);
+        }
+        explained
+    }
+
+    /// The venue's answer, or what having none means.
+    async fn send_orders(
+        &self,
+        account: &TradingAccount,
+        (call, path): (Call, &'static str),
+        body: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<Answer, PostReply> {
+        let started = self.clock.uptime();
+        let credentials = match self.credentials(account).await {
+            Ok(credentials) => credentials,
+            Err(VenueError::RateLimited { what, retry_after }) => {
+                return Err(PostReply::NotAccepted { retry_after, text: format!("not sent: {what}") });
+            }
+            Err(error) => return Err(not_sent(error)),
+        };
+        // A login may have taken time; not one byte goes out after the deadline.
+        let left = deadline.saturating_sub(self.clock.uptime().saturating_sub(started));
+        if left.is_zero() {
+            return Err(not_sent("the deadline passed before the login was done"));
+        }
+        match self.send_as(&credentials, Method::POST, (path, ""), body, left).await {
+            Ok(answer) => {
+                tracing::trace!(endpoint = ?call.endpoint, status = answer.status, "posted");
+                if answer.status == 401 {
+                    self.forget_login(account.signer);
+                }
+                Ok(answer)
+            }
+            Err(failure @ Failure::NotSent(_)) => {
+                Err(PostReply::NotAccepted { retry_after: None, text: failure.text() })
+            }
+            Err(failure) => Err(PostReply::Unknown { text: failure.text() }),
+        }
+    }
+
+    fn learn_from(&self, call: Call, answer: &Answer, reply: &PostReply) {
+        let retry_after = match reply {
+            PostReply::NotAccepted { retry_after, .. } => *retry_after,
+            _ => answer.retry_after,
+        };
+        let limited = answer.status == 429;
+        // A mode without a time is asked about again: nobody knows when it ends.
+        let closed = !limited && matches!(reply, PostReply::NotAccepted { .. }) && retry_after.is_some();
+        self.pacer.learn(call, &Told { limit: &answer.limit, limited, closed, retry_after });
+    }
+
+    /// A refusal with what is known about its cause beside the order.
+    async fn explained(&self, account: &TradingAccount, reply: PostReply) -> PostReply {
+        let PostReply::Rejected { reason, text } = reply else { return reply };
+        let hint = match reason {
+            // The venue refuses a wrong date in the words of wrong credentials.
+            RejectReason::Credentials => clock_hint(self.clock.now()),
+            RejectReason::OrderVersion => format!(" ({})", self.version_hint().await),
+            RejectReason::WalletKind => {
+                format!(
+                    " (the account's wallet is a {:?} wallet; the venue wants deposit wallets)",
+                    account.kind
+                )
+            }
+            RejectReason::Region => match &self.geoblock {
+                Some(geoblock) => match geoblock.region().await {
+                    Ok(region) => format!(" ({region})"),
+                    Err(error) => format!(" ({error})"),
+                },
+                None => String::new(),
+            },
+            _ => String::new(),
+        };
+        PostReply::Rejected { reason, text: text + &hint }
+    }
+
+    /// What the venue's order version is, beside ours.
+    async fn version_hint(&self) -> String {
+        match self.order_version().await {
+            Ok(ORDER_VERSION) => {
+                format!("the venue says it takes version {ORDER_VERSION}, which was sent: try again later")
+            }
+            Ok(version) => format!(
+                "the venue takes version {version}, this program signs version {ORDER_VERSION}: update it before \
+                 it trades on"
+            ),
+            Err(error) => format!("the venue's version is unknown: {error}"),
+        }
+    }
+
+    /// The version of orders that the venue takes.
+    ///
+    /// # Errors
+    /// [`VenueError`].
+    pub(crate) async fn order_version(&self) -> Result<i64, VenueError> {
+        let what = "GET /version";
+        let answer = self.service.get("/version", ACCOUNT_DEADLINE, SMALL_BODY).await;
+        let row: VersionRow = answer.map_err(|failure| failure.into_error(what))?.json(what)?;
+        row.version.whole().map_err(|error| crate::http::malformed(what, &error))
+    }
+}
+
+const fn posting(account: &TradingAccount, endpoint: Endpoint, lane: Lane, orders: u32) -> Call {
+    Call { endpoint, lane, tokens: Some((account.signer, orders)) }
+}
+
+#[cfg(test)]
+#[path = "post_tests.rs"]
+mod tests;
