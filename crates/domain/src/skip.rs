@@ -105,6 +105,8 @@ pub enum SkipReason {
     Held,
     /// Numbers beyond what can be computed.
     Uncomputable,
+    /// The leader redeemed resolved shares: ours are redeemed too, never sold.
+    Redeemed,
 }
 
 impl SkipReason {
@@ -148,6 +150,7 @@ impl SkipReason {
             Self::NotActive => (20, none),
             Self::Held => (21, none),
             Self::Uncomputable => (22, none),
+            Self::Redeemed => (23, none),
         }
     }
 
@@ -181,6 +184,7 @@ impl SkipReason {
             20 => Self::NotActive,
             21 => Self::Held,
             22 => Self::Uncomputable,
+            23 => Self::Redeemed,
             _ => return None,
         })
     }
@@ -211,6 +215,7 @@ impl SkipReason {
             Self::NotActive => "paused or stopped",
             Self::Held => "on hold",
             Self::Uncomputable => "beyond computing",
+            Self::Redeemed => "redeemed, not sold",
         }
     }
 }
@@ -286,6 +291,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(known, 22);
+        assert_eq!(known, 23);
     }
 }

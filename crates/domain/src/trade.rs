@@ -4,7 +4,7 @@
 //! quantity per source and never adds sources up. A rise of at least one lot makes a part, and parts
 //! are what followers' decisions answer.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,14 +12,91 @@ use crate::{
     clock::Timestamp,
     ids::{LeaderId, TokenId, TxHash},
     money::{LOT, MoneyError, Price, Rounding, Shares, Side, Usd},
+    skip::SkipReason,
 };
 
-/// How long a group's surplus can be inherited by another group of the same wallet, token and side.
+/// How long a group's surplus can be inherited by another group of the same wallet, token and action.
 pub const SURPLUS_WINDOW: Duration = Duration::from_secs(600);
 /// A hint whose transaction is not on the chain after the head passed it by this much is a phantom.
 pub const PHANTOM_AFTER: Duration = Duration::from_secs(90);
 
-/// What a leader did in one transaction with one token in one direction.
+/// What a leader did with a token. Orders have a price; everything else moves shares without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Action {
+    /// An order of the leader bought.
+    Buy,
+    /// An order of the leader sold.
+    Sell,
+    /// The venue's contracts gave shares: a split, or the received side of a conversion.
+    Receive,
+    /// The venue's contracts took shares: a merge, or the reduced side of a conversion.
+    Merge,
+    /// Shares of a resolved market were redeemed.
+    Redeem,
+    /// Shares went to another wallet.
+    Send,
+}
+
+impl Action {
+    /// All of them; the position is the number stored.
+    pub const ALL: [Self; 6] = [Self::Buy, Self::Sell, Self::Receive, Self::Merge, Self::Redeem, Self::Send];
+
+    /// Which way the shares went: to the leader (buy) or away (sell).
+    #[must_use]
+    pub const fn side(self) -> Side {
+        match self {
+            Self::Buy | Self::Receive => Side::Buy,
+            Self::Sell | Self::Merge | Self::Redeem | Self::Send => Side::Sell,
+        }
+    }
+
+    /// Whether followers are decided an exit: the leader gave up a part of the position.
+    #[must_use]
+    pub const fn is_exit(self) -> bool {
+        matches!(self, Self::Sell | Self::Merge)
+    }
+
+    /// Whether it was traded for a price.
+    #[must_use]
+    pub const fn is_order(self) -> bool {
+        matches!(self, Self::Buy | Self::Sell)
+    }
+
+    /// Why nobody copies it, for what no follower ever does.
+    #[must_use]
+    pub const fn never_copied(self) -> Option<SkipReason> {
+        match self {
+            Self::Buy | Self::Sell | Self::Merge => None,
+            Self::Receive | Self::Send => Some(SkipReason::NotATrade),
+            Self::Redeem => Some(SkipReason::Redeemed),
+        }
+    }
+}
+
+impl From<Side> for Action {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Buy => Self::Buy,
+            Side::Sell => Self::Sell,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Buy => "BUY",
+            Self::Sell => "SELL",
+            Self::Receive => "RECEIVE",
+            Self::Merge => "MERGE",
+            Self::Redeem => "REDEEM",
+            Self::Send => "SEND",
+        })
+    }
+}
+
+/// What a leader did in one transaction with one token in one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GroupKey {
     /// Whose trade.
@@ -28,8 +105,8 @@ pub struct GroupKey {
     pub tx: TxHash,
     /// Of which token.
     pub token: TokenId,
-    /// In which direction.
-    pub side: Side,
+    /// In which way.
+    pub action: Action,
 }
 
 /// Shares and the dollars paid or got for them.
@@ -96,7 +173,7 @@ pub enum GroupState {
 pub struct TradeGroup {
     /// Its identity.
     pub key: GroupKey,
-    /// Sum of canonical chain logs; `None` until a log was seen (zero after a reorganisation).
+    /// What the canonical chain says; `None` until it said something (zero after a reorganisation).
     pub chain: Option<Quantity>,
     /// The largest quantity any single Data API response showed.
     pub history: Quantity,
@@ -141,7 +218,7 @@ pub struct Part {
 pub enum PartKind {
     /// To be decided for every follower.
     Trade,
-    /// Not copied: it may be another group of the same wallet, token and side, settling.
+    /// Not copied: it may be another group of the same wallet, token and action, settling.
     Settling,
     /// Not copied: a final group below one lot.
     Dust,
@@ -191,6 +268,12 @@ impl TradeGroup {
         self.history.larger(self.live)
     }
 
+    /// Average price of an order's trades; `None` for what moved without a price.
+    #[must_use]
+    pub fn price(&self) -> Option<Price> {
+        self.quantity().price().filter(|_| self.key.action.is_order())
+    }
+
     /// The quantity whose copy is decided: what was swallowed was answered by another group.
     ///
     /// # Errors
@@ -215,7 +298,7 @@ impl TradeGroup {
     }
 
     /// Takes what is new since the last part. `related` are the other groups of the same wallet, token
-    /// and side; their surplus is inherited by a chain group within [`SURPLUS_WINDOW`]. Returns at most
+    /// and action; their surplus is inherited by a chain group within [`SURPLUS_WINDOW`]. Returns at most
     /// two parts: the swallowed one and the one to decide.
     ///
     /// # Errors
@@ -300,8 +383,8 @@ impl TradeGroup {
     }
 
     fn may_be(&self, other: &Self) -> bool {
-        let same = (self.key.leader, self.key.token, self.key.side)
-            == (other.key.leader, other.key.token, other.key.side);
+        let same = (self.key.leader, self.key.token, self.key.action)
+            == (other.key.leader, other.key.token, other.key.action);
         let apart = self.first_seen_at.since(other.first_seen_at);
         same && self.key.tx != other.key.tx && apart <= SURPLUS_WINDOW
     }
@@ -321,8 +404,12 @@ mod tests {
     use super::*;
 
     fn group(tx: u8) -> TradeGroup {
-        let key =
-            GroupKey { leader: LeaderId(1), tx: TxHash([tx; 32]), token: TokenId([7; 32]), side: Side::Buy };
+        let key = GroupKey {
+            leader: LeaderId(1),
+            tx: TxHash([tx; 32]),
+            token: TokenId([7; 32]),
+            action: Action::Buy,
+        };
         TradeGroup::new(key, Timestamp(0), Timestamp(0))
     }
 

@@ -112,6 +112,8 @@ pub const REORG_DEPTH: usize = 256;
 pub const HISTORY_OVERLAP: Duration = Duration::from_secs(120);
 /// An exit whose balances cannot be read is decided as unknown after this long.
 pub const BALANCE_PATIENCE: Duration = Duration::from_secs(600);
+/// State of blocks that old may be pruned by nodes that keep no archive (128 blocks on Polygon are 4 min).
+pub const STATE_KEPT: Duration = Duration::from_secs(120);
 /// Redemptions whose payouts are asked for at once.
 pub const REDEMPTIONS_AT_ONCE: usize = 8;
 /// A redemption whose payouts nobody told is asked for again after this, then after twice as long …

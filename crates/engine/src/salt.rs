@@ -1,6 +1,8 @@
 //! Salts of orders: unguessable, so that outsiders cannot link followers, and a function of the cause,
 //! so that the same attempt never has two.
 
+use domain::trade::Action;
+
 use crate::ports::execution::{Intent, IntentCause};
 
 /// Largest salt the venue reads exactly (a JSON number).
@@ -21,7 +23,14 @@ pub fn natural_key(intent: &Intent, attempt: u32) -> Vec<u8> {
     bytes.extend_from_slice(b"trade");
     bytes.extend_from_slice(&key.tx.0);
     bytes.extend_from_slice(&key.token.0);
-    bytes.push(u8::from(key.side == domain::Side::Sell));
+    bytes.push(match key.action {
+        Action::Buy => 0,
+        Action::Sell => 1,
+        Action::Receive => 2,
+        Action::Merge => 3,
+        Action::Redeem => 4,
+        Action::Send => 5,
+    });
     bytes.extend_from_slice(&part.to_be_bytes());
     bytes.extend_from_slice(&intent.relationship.0.to_be_bytes());
     bytes.extend_from_slice(&attempt.to_be_bytes());

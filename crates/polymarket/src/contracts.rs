@@ -19,6 +19,9 @@ pub const NEG_RISK_REDEMPTION: Hash =
 /// `TransferBatch` of ERC-1155.
 pub const TRANSFER_BATCH: Hash =
     Hash(hex!("4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8c0526c8f7fb"));
+/// `TransferSingle` of ERC-1155.
+pub const TRANSFER_SINGLE: Hash =
+    Hash(hex!("c3d58168c5ae7397731d063d5bbf3d657854427343f4c083240f7aacaa2d0f62"));
 /// `balanceOfBatch(address[],uint256[])` of ERC-1155.
 pub const BALANCE_OF_BATCH: [u8; 4] = hex!("4e1273f4");
 
@@ -56,6 +59,41 @@ pub const fn collateral_adapters(chain: Chain) -> &'static [Address] {
 /// PositionManager, the ERC-1155 of the V3 era. Known for Polygon only.
 const POSITION_MANAGER: Address = Address(hex!("006f54f7f9a22e0000cc2ab60031000000ae9fef"));
 
+/// Where the neg-risk adapter leaves the No shares of a conversion: the first 20 bytes of the hash of
+/// `NO_TOKEN_BURN_ADDRESS`. Source: its contract (Polymarket/neg-risk-ctf-adapter).
+const CONVERTED: Address = Address(hex!("a5ef39c3d3e10d0b270233af41cac69796b12966"));
+
+/// Contracts of the V3 era that take and give shares: router, the binary, neg-risk and combinatorial modules,
+/// AutoRedeemer. Known for Polygon only.
+const V3_CONTRACTS: [Address; 5] = [
+    Address(hex!("12121212006e4cd160d18e3f00711da5c3372600")),
+    Address(hex!("1000008dd9001b968442c1000017eae6e0da00ba")),
+    Address(hex!("200000900045e3b6259600682756002200028933")),
+    Address(hex!("30000034706c7d8e12009dab006be20000c031a8")),
+    Address(hex!("a1200000d0002264c9a1698e001292d00e1b00af")),
+];
+
+/// The ERC-1155 contracts whose transfers are read.
+#[must_use]
+pub fn token_contracts(chain: Chain) -> Vec<Address> {
+    match chain {
+        Chain::Polygon => vec![conditional_tokens(chain), POSITION_MANAGER],
+        Chain::Amoy => vec![conditional_tokens(chain)],
+    }
+}
+
+/// Whether shares that go to an address, or come from it, are split, merged, converted or redeemed: nobody,
+/// or a contract of the venue for that.
+#[must_use]
+pub fn gives_and_takes(address: Address, chain: Chain) -> bool {
+    let polygon = [CONVERTED, POSITION_MANAGER].contains(&address) || V3_CONTRACTS.contains(&address);
+    address == Address([0; 20])
+        || address == conditional_tokens(chain)
+        || Some(address) == neg_risk_adapter(chain)
+        || collateral_adapters(chain).contains(&address)
+        || (polygon && chain == Chain::Polygon)
+}
+
 /// The ERC-1155 contract that holds a token; `None` where its address is not known.
 #[must_use]
 pub fn token_contract(token: &TokenId, chain: Chain) -> Option<Address> {
@@ -81,6 +119,9 @@ mod tests {
         assert_eq!(PAYOUT_REDEMPTION.0, keccak256(redemption).0);
         let neg_risk = "PayoutRedemption(address,bytes32,uint256[],uint256)";
         assert_eq!(NEG_RISK_REDEMPTION.0, keccak256(neg_risk).0);
+        let single = "TransferSingle(address,address,address,uint256,uint256)";
+        assert_eq!(TRANSFER_SINGLE.0, keccak256(single).0);
+        assert_eq!(CONVERTED.0, keccak256("NO_TOKEN_BURN_ADDRESS")[..20]);
         let batch = "TransferBatch(address,address,address,uint256[],uint256[])";
         assert_eq!(TRANSFER_BATCH.0, keccak256(batch).0);
         assert_eq!(BALANCE_OF_BATCH, keccak256("balanceOfBatch(address[],uint256[])")[..4]);

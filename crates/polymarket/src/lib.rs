@@ -27,6 +27,7 @@ pub mod logs;
 mod lookup;
 mod market;
 mod market_feed;
+pub mod moves;
 mod order;
 mod pace;
 mod pacer;

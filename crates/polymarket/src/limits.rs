@@ -112,6 +112,8 @@ pub const V1_PAGE: usize = 500;
 pub const MAX_HISTORY_PAGES: usize = 200;
 /// Blocks asked in one `eth_getLogs`.
 pub const LOG_RANGE: i64 = 500;
+/// Wallets in one log filter: a list of topics that every large provider takes.
+pub const LOG_WALLETS: usize = 250;
 /// Balances asked in one `eth_call`; about 30,000 gas each, far below every provider's cap.
 pub const BALANCE_BATCH: usize = 200;
 /// How many milliseconds a market that holds takers does so. Source: docs (order lifecycle).

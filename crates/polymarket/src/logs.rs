@@ -19,7 +19,7 @@ use crate::contracts::{
 };
 
 /// A log as JSON-RPC writes it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RawLog {
     /// Emitting contract.
@@ -70,28 +70,72 @@ pub fn quantity(text: &str, name: &'static str) -> Result<i64, LogError> {
     digits.and_then(|digits| i64::from_str_radix(digits, 16).ok()).ok_or(LogError::Field(name))
 }
 
-/// Reads one log of `chain`.
+/// A log's own fields, taken apart.
+pub(crate) struct Parts {
+    pub(crate) place: Place,
+    pub(crate) address: Address,
+    pub(crate) topics: Vec<Hash>,
+    pub(crate) data: Vec<u8>,
+}
+
+/// Where a log is.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    block: i64,
+    block_hash: Hash,
+    log_index: i64,
+    tx: TxHash,
+}
+
+impl Place {
+    pub(crate) const fn event(self, kind: ChainEventKind) -> ChainEvent {
+        let Self { block, block_hash, log_index, tx } = self;
+        ChainEvent { block, block_hash, log_index, tx, kind }
+    }
+}
+
+impl Parts {
+    pub(crate) fn of(log: &RawLog) -> Result<Self, LogError> {
+        let log_index = quantity(&log.log_index, "log index")?;
+        if log.removed {
+            return Err(LogError::Removed(log_index));
+        }
+        let data = log.data.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
+        Ok(Self {
+            place: Place {
+                block: quantity(&log.block_number, "block number")?,
+                block_hash: log.block_hash.parse()?,
+                log_index,
+                tx: log.transaction_hash.parse::<TxHash>()?,
+            },
+            address: log.address.parse()?,
+            topics: log.topics.iter().map(|topic| topic.parse()).collect::<Result<Vec<Hash>, _>>()?,
+            data: data.ok_or(LogError::Field("data"))?,
+        })
+    }
+
+    /// The data in words.
+    pub(crate) fn words(&self) -> Result<&[[u8; 32]], LogError> {
+        match self.data.as_chunks::<32>() {
+            (words, []) => Ok(words),
+            _ => Err(LogError::Field("data length")),
+        }
+    }
+}
+
+/// Reads one log of `chain`; `None` for a redemption beyond what is counted in, as anybody can make one in a
+/// token of his own.
 ///
 /// # Errors
 /// [`LogError`].
-pub fn decode(log: &RawLog, chain: Chain) -> Result<ChainEvent, LogError> {
-    let log_index = quantity(&log.log_index, "log index")?;
-    if log.removed {
-        return Err(LogError::Removed(log_index));
-    }
-    let address: Address = log.address.parse()?;
-    let topics = log.topics.iter().map(|topic| topic.parse()).collect::<Result<Vec<Hash>, _>>()?;
-    let data = log.data.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
-    let data = data.ok_or(LogError::Field("data"))?;
-    let (words, rest) = data.as_chunks::<32>();
-    if !rest.is_empty() {
-        return Err(LogError::Field("data length"));
-    }
-    let (event, fields) = topics.split_first().ok_or(LogError::Field("topic count"))?;
+pub fn decode(log: &RawLog, chain: Chain) -> Result<Option<ChainEvent>, LogError> {
+    let parts = Parts::of(log)?;
+    let (address, words) = (parts.address, parts.words()?);
+    let (event, fields) = parts.topics.split_first().ok_or(LogError::Field("topic count"))?;
     let kind = match *event {
         ORDER_FILLED => {
             Exchange::at(address, chain).map_err(|_| LogError::ForeignContract(address))?;
-            ChainEventKind::Fill(fill(address, fields, words)?)
+            Some(ChainEventKind::Fill(fill(address, fields, words)?))
         }
         PAYOUT_REDEMPTION if address == conditional_tokens(chain) => redemption(fields, words)?,
         NEG_RISK_REDEMPTION if Some(address) == neg_risk_adapter(chain) => {
@@ -100,13 +144,7 @@ pub fn decode(log: &RawLog, chain: Chain) -> Result<ChainEvent, LogError> {
         PAYOUT_REDEMPTION | NEG_RISK_REDEMPTION => return Err(LogError::ForeignContract(address)),
         other => return Err(LogError::ForeignEvent(other)),
     };
-    Ok(ChainEvent {
-        block: quantity(&log.block_number, "block number")?,
-        block_hash: log.block_hash.parse()?,
-        log_index,
-        tx: log.transaction_hash.parse::<TxHash>()?,
-        kind,
-    })
+    Ok(kind.map(|kind| parts.place.event(kind)))
 }
 
 /// Topics: order hash, maker, taker. Words: side, token, maker amount, taker amount, fee, builder,
@@ -142,33 +180,36 @@ fn fill(exchange: Address, topics: &[Hash], words: &[[u8; 32]]) -> Result<ChainF
 
 /// Topics: redeemer, collateral, parent collection. Words: condition, offset of the index sets, payout,
 /// then the index sets.
-fn redemption(topics: &[Hash], words: &[[u8; 32]]) -> Result<ChainEventKind, LogError> {
+fn redemption(topics: &[Hash], words: &[[u8; 32]]) -> Result<Option<ChainEventKind>, LogError> {
     let [redeemer, _collateral, _parent] = topics else {
         return Err(LogError::Field("topic count"));
     };
     let [condition, _offset, payout, _index_sets @ ..] = words else {
         return Err(LogError::Field("data length"));
     };
-    Ok(ChainEventKind::Redemption {
-        wallet: address_of(&redeemer.0, "redeemer")?,
-        condition: ConditionId::from_slice(condition)?,
-        payout: Usd(number(payout, "payout")?),
-    })
+    paid(redeemer, condition, payout)
 }
 
 /// Topics: redeemer, condition. Words: offset of the amounts, payout, then the amounts.
-fn neg_risk_redemption(topics: &[Hash], words: &[[u8; 32]]) -> Result<ChainEventKind, LogError> {
+fn neg_risk_redemption(topics: &[Hash], words: &[[u8; 32]]) -> Result<Option<ChainEventKind>, LogError> {
     let [redeemer, condition] = topics else {
         return Err(LogError::Field("topic count"));
     };
     let [_offset, payout, _amounts @ ..] = words else {
         return Err(LogError::Field("data length"));
     };
-    Ok(ChainEventKind::Redemption {
-        wallet: address_of(&redeemer.0, "redeemer")?,
-        condition: ConditionId::from_slice(&condition.0)?,
-        payout: Usd(number(payout, "payout")?),
-    })
+    paid(redeemer, &condition.0, payout)
+}
+
+fn paid(
+    redeemer: &Hash,
+    condition: &[u8; 32],
+    payout: &[u8; 32],
+) -> Result<Option<ChainEventKind>, LogError> {
+    let wallet = address_of(&redeemer.0, "redeemer")?;
+    let condition = ConditionId::from_slice(condition)?;
+    let counted = number(payout, "payout").ok();
+    Ok(counted.map(|payout| ChainEventKind::Redemption { wallet, condition, payout: Usd(payout) }))
 }
 
 /// Shares that a wallet handed to a collateral adapter.
@@ -186,15 +227,10 @@ pub struct Handover {
 /// # Errors
 /// [`LogError`].
 pub fn handover(log: &RawLog, chain: Chain) -> Result<Handover, LogError> {
-    let log_index = quantity(&log.log_index, "log index")?;
-    if log.removed {
-        return Err(LogError::Removed(log_index));
-    }
-    let address: Address = log.address.parse()?;
+    let Parts { place, address, topics, .. } = Parts::of(log)?;
     if address != conditional_tokens(chain) {
         return Err(LogError::ForeignContract(address));
     }
-    let topics = log.topics.iter().map(|topic| topic.parse()).collect::<Result<Vec<Hash>, _>>()?;
     let [event, _operator, from, to] = topics.as_slice() else {
         return Err(LogError::Field("topic count"));
     };
@@ -202,9 +238,9 @@ pub fn handover(log: &RawLog, chain: Chain) -> Result<Handover, LogError> {
         return Err(LogError::ForeignEvent(*event));
     }
     Ok(Handover {
-        block_hash: log.block_hash.parse()?,
-        tx: log.transaction_hash.parse()?,
-        log_index,
+        block_hash: place.block_hash,
+        tx: place.tx,
+        log_index: place.log_index,
         wallet: address_of(&from.0, "sender")?,
         adapter: address_of(&to.0, "receiver")?,
     })
@@ -241,7 +277,7 @@ pub(crate) fn number(word: &[u8; 32], name: &'static str) -> Result<i64, LogErro
     i64::try_from(u64::from_be_bytes(*low)).map_err(|_| LogError::Field(name))
 }
 
-fn address_of(word: &[u8; 32], name: &'static str) -> Result<Address, LogError> {
+pub(crate) fn address_of(word: &[u8; 32], name: &'static str) -> Result<Address, LogError> {
     let (high, low) = word.split_last_chunk::<20>().ok_or(LogError::Field(name))?;
     if high.iter().any(|byte| *byte != 0) {
         return Err(LogError::Field(name));

@@ -4,7 +4,7 @@
 //! believed the provider must say that it serves our chain.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -21,11 +21,13 @@ use tokio::sync::OnceCell;
 use crate::{
     contracts::{
         BALANCE_OF_BATCH, NEG_RISK_REDEMPTION, ORDER_FILLED, PAYOUT_REDEMPTION, TRANSFER_BATCH,
-        collateral_adapters, conditional_tokens, neg_risk_adapter, token_contract,
+        TRANSFER_SINGLE, collateral_adapters, conditional_tokens, neg_risk_adapter, token_contract,
+        token_contracts,
     },
     http::{Service, malformed, send, shorten},
-    limits::{BALANCE_BATCH, LOG_RANGE, RPC_BODY, RPC_DEADLINE},
+    limits::{BALANCE_BATCH, LOG_RANGE, LOG_WALLETS, RPC_BODY, RPC_DEADLINE},
     logs::{Handover, RawLog, attribute, decode, handover, is_by_adapter, number, quantity},
+    moves::moves,
 };
 
 /// One provider of one chain.
@@ -145,8 +147,9 @@ impl Rpc {
         self.block(tag).await?.ok_or_else(|| malformed("eth_getBlockByNumber", &format!("no {tag} block")))
     }
 
-    /// Logs of every contract and event we know, sorted by their place in the chain.
-    async fn events(&self, blocks: &Value) -> Result<Vec<ChainEvent>, VenueError> {
+    /// Logs of every contract and event we know, and what moved of `wallets`, sorted by their place in the
+    /// chain.
+    async fn events(&self, blocks: &Value, wallets: &[Address]) -> Result<Vec<ChainEvent>, VenueError> {
         let what = "eth_getLogs";
         let exchanges = Exchange::ALL.map(|exchange| exchange.address(self.chain));
         let others = [Some(conditional_tokens(self.chain)), neg_risk_adapter(self.chain)];
@@ -154,7 +157,8 @@ impl Rpc {
         let topics = json!([[ORDER_FILLED, PAYOUT_REDEMPTION, NEG_RISK_REDEMPTION]]);
         let logs = self.logs(blocks, json!(addresses), topics).await?;
         let decoded = logs.iter().map(|log| decode(log, self.chain)).collect::<Result<Vec<_>, _>>();
-        let mut events = decoded.map_err(|error| malformed(what, &error))?;
+        let mut events: Vec<ChainEvent> =
+            decoded.map_err(|error| malformed(what, &error))?.into_iter().flatten().collect();
         if events.iter().any(|event| is_by_adapter(event, self.chain)) {
             attribute(&mut events, &self.handovers(blocks).await?);
         }
@@ -163,13 +167,42 @@ impl Rpc {
             .iter()
             .zip(events.iter().skip(1))
             .any(|(one, next)| (one.block, one.log_index) == (next.block, next.log_index));
-        if twice { Err(malformed(what, &"two logs at one place")) } else { Ok(events) }
+        if twice {
+            return Err(malformed(what, &"two logs at one place"));
+        }
+        events.extend(self.moves(blocks, wallets).await?);
+        events.sort_by_key(|event| (event.block, event.log_index));
+        Ok(events)
+    }
+
+    /// What moved to and from wallets. The provider filters: a block has hundreds of transfers, hardly one of
+    /// a leader.
+    async fn moves(&self, blocks: &Value, wallets: &[Address]) -> Result<Vec<ChainEvent>, VenueError> {
+        let what = "eth_getLogs";
+        let mut found: BTreeMap<(i64, i64), (RawLog, Vec<ChainEvent>)> = BTreeMap::new();
+        for some in wallets.chunks(LOG_WALLETS) {
+            let words: Vec<String> = some.iter().map(topic).collect();
+            let events = json!([TRANSFER_SINGLE, TRANSFER_BATCH]);
+            let ask = |topics| self.logs(blocks, json!(token_contracts(self.chain)), topics);
+            let (gone, come) =
+                tokio::try_join!(ask(json!([events, null, words])), ask(json!([events, null, null, words])))?;
+            for log in gone.into_iter().chain(come) {
+                let read = moves(&log, self.chain, wallets).map_err(|error| malformed(what, &error))?;
+                let Some(first) = read.first() else { continue };
+                let place = (first.block, first.log_index);
+                // One between two of the wallets is found from both ends.
+                if found.get(&place).is_some_and(|(known, _)| *known != log) {
+                    return Err(malformed(what, &"two logs at one place"));
+                }
+                found.insert(place, (log, read));
+            }
+        }
+        Ok(found.into_values().flat_map(|(_, events)| events).collect())
     }
 
     /// Shares handed to collateral adapters in the same blocks.
     async fn handovers(&self, blocks: &Value) -> Result<Vec<Handover>, VenueError> {
-        let word = |address: &Address| format!("0x{:0>64}", hex::encode(address.0));
-        let adapters: Vec<String> = collateral_adapters(self.chain).iter().map(word).collect();
+        let adapters: Vec<String> = collateral_adapters(self.chain).iter().map(topic).collect();
         let topics = json!([[TRANSFER_BATCH], null, null, adapters]);
         let logs = self.logs(blocks, json!([conditional_tokens(self.chain)]), topics).await?;
         let read = logs.iter().map(|log| handover(log, self.chain)).collect::<Result<Vec<_>, _>>();
@@ -188,12 +221,17 @@ impl Rpc {
     }
 
     /// As [`Rpc::events`] for a range; a range the provider finds too large is asked in halves.
-    async fn events_between(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError> {
+    async fn events_between(
+        &self,
+        from: i64,
+        to: i64,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
         let mut events = Vec::new();
         let mut ranges = vec![(from, to)];
         while let Some((from, to)) = ranges.pop() {
             let filter = json!({ "fromBlock": hex_number(from), "toBlock": hex_number(to) });
-            match self.events(&filter).await {
+            match self.events(&filter, wallets).await {
                 Ok(found) if found.iter().all(|event| (from..=to).contains(&event.block)) => {
                     events.extend(found);
                 }
@@ -223,6 +261,11 @@ impl Rpc {
         let data = data.ok_or_else(|| malformed(what, &"the result is not hex"))?;
         read_balances(&data, queries.len()).map_err(|reason| malformed(what, &reason))
     }
+}
+
+/// An address as an indexed field.
+fn topic(address: &Address) -> String {
+    format!("0x{:0>64}", hex::encode(address.0))
 }
 
 fn hex_number(number: i64) -> String {
@@ -335,8 +378,12 @@ impl ChainReader for Rpc {
         Ok(header)
     }
 
-    async fn block_events(&self, block: &BlockHeader) -> Result<Vec<ChainEvent>, VenueError> {
-        let events = self.events(&json!({ "blockHash": block.hash })).await?;
+    async fn block_events(
+        &self,
+        block: &BlockHeader,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
+        let events = self.events(&json!({ "blockHash": block.hash }), wallets).await?;
         let ours = |event: &ChainEvent| event.block_hash == block.hash && event.block == block.number;
         if events.iter().all(ours) {
             return Ok(events);
@@ -344,12 +391,17 @@ impl ChainReader for Rpc {
         Err(malformed("eth_getLogs", &"a log of another block than the one asked for"))
     }
 
-    async fn range_events(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError> {
+    async fn range_events(
+        &self,
+        from: i64,
+        to: i64,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
         let mut events = Vec::new();
         let mut start = from;
         while start <= to {
             let end = start.saturating_add(LOG_RANGE).saturating_sub(1).min(to);
-            events.extend(self.events_between(start, end).await?);
+            events.extend(self.events_between(start, end, wallets).await?);
             start = end.saturating_add(1);
         }
         Ok(events)

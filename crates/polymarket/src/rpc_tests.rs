@@ -86,7 +86,7 @@ async fn a_provider_of_another_chain_is_refused() {
 async fn events_of_a_block_are_sorted_and_ours() {
     let (server, rpc) = provider(|_, _| Ok(json!([log_json(15, 7), log_json(15, 3)]))).await;
     let block = read_header(&serde_json::from_value(header_json(15)).unwrap()).unwrap();
-    let events = rpc.block_events(&block).await.unwrap();
+    let events = rpc.block_events(&block, &[]).await.unwrap();
     assert_eq!(events.iter().map(|event| event.log_index).collect::<Vec<_>>(), [3, 7]);
     let ChainEventKind::Fill(fill) = events[0].kind.clone() else { panic!("no fill") };
     assert_eq!((fill.order, fill.side), (OrderId([0xaa; 32]), Side::Sell));
@@ -95,7 +95,7 @@ async fn events_of_a_block_are_sorted_and_ours() {
     assert_eq!(filter[0]["address"].as_array().unwrap().len(), 5);
     assert_eq!(filter[0]["topics"], json!([[ORDER_FILLED, PAYOUT_REDEMPTION, NEG_RISK_REDEMPTION]]));
     let other = BlockHeader { hash: Hash([1; 32]), ..block };
-    assert!(matches!(rpc.block_events(&other).await, Err(VenueError::Malformed { .. })));
+    assert!(matches!(rpc.block_events(&other, &[]).await, Err(VenueError::Malformed { .. })));
 }
 
 /// The provider is asked who handed shares over only where an adapter redeemed.
@@ -122,7 +122,7 @@ async fn an_adapter_s_redemption_is_of_who_handed_it_the_shares() {
     })
     .await;
     let block = read_header(&serde_json::from_value(header_json(15)).unwrap()).unwrap();
-    let events = rpc.block_events(&block).await.unwrap();
+    let events = rpc.block_events(&block, &[]).await.unwrap();
     let ChainEventKind::Redemption { wallet: redeemer, payout, .. } = events[0].kind else {
         panic!("{events:?}")
     };
@@ -131,18 +131,53 @@ async fn an_adapter_s_redemption_is_of_who_handed_it_the_shares() {
     assert_eq!((&filter[0]["blockHash"], &filter[0]["address"]), (&json!(block.hash), &json!([tokens])));
     assert_eq!((&filter[0]["topics"][1], &filter[0]["topics"][3][0]), (&Value::Null, &topic(adapter)));
     let (server, rpc) = provider(|_, _| Ok(json!([log_json(15, 7)]))).await;
-    rpc.block_events(&block).await.unwrap();
+    rpc.block_events(&block, &[]).await.unwrap();
     let asked = server.seen().iter().filter(|request| read(request).0 == "eth_getLogs").count();
     assert_eq!(asked, 1);
+}
+
+/// A transfer between two leaders is found from both ends, and told of each once.
+#[tokio::test]
+async fn movements_are_asked_by_wallet_and_told_once() {
+    let (one, other) = (Address([0x77; 20]), Address([0x78; 20]));
+    let word_of = |address: Address| json!(hex::encode_prefixed(address_word(address)));
+    let words = hex::encode_prefixed([[0x11; 32], word(5_000_000)].concat());
+    let log = json!({"address": conditional_tokens(Chain::Polygon),
+        "topics": [TRANSFER_SINGLE, word_of(one), word_of(one), word_of(other)], "data": words,
+        "blockNumber": "0xf", "blockHash": Hash([15; 32]), "transactionHash": Hash([9; 32]),
+        "logIndex": "0x9", "removed": false});
+    let (server, rpc) = provider(move |_, params| {
+        let transfers = params[0]["topics"][0] == json!([TRANSFER_SINGLE, TRANSFER_BATCH]);
+        Ok(if transfers { json!([log]) } else { json!([log_json(15, 7)]) })
+    })
+    .await;
+    let block = read_header(&serde_json::from_value(header_json(15)).unwrap()).unwrap();
+    let events = rpc.block_events(&block, &[one, other]).await.unwrap();
+    let moved: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event.kind {
+            ChainEventKind::Move(moved) => Some((event.log_index, moved.wallet, moved.side)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((events.len(), moved), (3, vec![(9, one, Side::Sell), (9, other, Side::Buy)]));
+    let filters: Vec<Value> =
+        server.seen().iter().map(|request| read(request).1[0]["topics"].clone()).collect();
+    let both = json!([word_of(one), word_of(other)]);
+    let events = json!([TRANSFER_SINGLE, TRANSFER_BATCH]);
+    assert!(
+        filters.contains(&json!([events, null, both]))
+            && filters.contains(&json!([events, null, null, both]))
+    );
 }
 
 #[tokio::test]
 async fn two_logs_at_one_place_or_an_unknown_block_are_errors() {
     let (_server, rpc) = provider(|_, _| Ok(json!([log_json(15, 3), log_json(15, 3)]))).await;
-    assert!(matches!(rpc.range_events(15, 15).await, Err(VenueError::Malformed { .. })));
+    assert!(matches!(rpc.range_events(15, 15, &[]).await, Err(VenueError::Malformed { .. })));
     let (_server, rpc) = provider(|_, _| Err(json!({"code": -32000, "message": "unknown block"}))).await;
     let block = read_header(&serde_json::from_value(header_json(15)).unwrap()).unwrap();
-    assert!(matches!(rpc.block_events(&block).await, Err(VenueError::Unavailable { .. })));
+    assert!(matches!(rpc.block_events(&block, &[]).await, Err(VenueError::Unavailable { .. })));
 }
 
 fn range(params: &Value) -> (i64, i64) {
@@ -160,20 +195,20 @@ async fn a_large_range_is_asked_in_pieces_the_provider_takes() {
         Ok((from..=to).filter(|block| block % 50 == 0).map(|block| log_json(block, 1)).collect())
     })
     .await;
-    let events = rpc.range_events(1, 1_100).await.unwrap();
+    let events = rpc.range_events(1, 1_100, &[]).await.unwrap();
     let blocks: Vec<_> = events.iter().map(|event| event.block).collect();
     assert_eq!(blocks, (1..=1_100).filter(|block| block % 50 == 0).collect::<Vec<_>>());
     assert!(server.seen().len() < 40);
-    assert_eq!(rpc.range_events(5, 4).await, Ok(Vec::new()));
+    assert_eq!(rpc.range_events(5, 4, &[]).await, Ok(Vec::new()));
 }
 
 #[tokio::test]
 async fn other_refusals_are_not_split_and_strangers_are_refused() {
     let (server, rpc) = provider(|_, _| Err(json!({"code": -32602, "message": "invalid params"}))).await;
-    assert!(matches!(rpc.range_events(1, 100).await, Err(VenueError::Refused { .. })));
+    assert!(matches!(rpc.range_events(1, 100, &[]).await, Err(VenueError::Refused { .. })));
     assert_eq!(server.seen().len(), 2);
     let (_server, rpc) = provider(|_, _| Ok(json!([log_json(200, 1)]))).await;
-    assert!(matches!(rpc.range_events(1, 100).await, Err(VenueError::Malformed { .. })));
+    assert!(matches!(rpc.range_events(1, 100, &[]).await, Err(VenueError::Malformed { .. })));
 }
 
 #[tokio::test]

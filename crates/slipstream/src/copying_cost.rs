@@ -1,7 +1,7 @@
 //! What copying cost against the leaders' own prices, from booked orders. Pure; reads nothing.
 
 use domain::{
-    Shares, Side, Usd,
+    Price, Shares, Side, Usd,
     money::{MoneyError, Rounding},
     policy::BASIS_POINTS,
 };
@@ -15,7 +15,7 @@ pub struct CopyingCost {
     pub orders: usize,
     /// Shares traded.
     pub shares: Shares,
-    /// What they cost, or brought, at the leaders' average prices.
+    /// What they cost, or brought, at the leaders' average prices; at our own where the leader merged.
     pub leader_usd: Usd,
     /// What they cost us, or brought, without fees.
     pub our_usd: Usd,
@@ -38,7 +38,11 @@ impl CopyingCost {
         if !filled.quantity.shares.is_positive() {
             return Ok(());
         }
-        let leader_usd = record.intent.leader_price.cost(filled.quantity.shares, Rounding::Down)?;
+        let leader_usd = match record.intent.leader_price {
+            // A merge has no price to compare with.
+            Price(0) => filled.quantity.usd,
+            price => price.cost(filled.quantity.shares, Rounding::Down)?,
+        };
         let worse = match side {
             Side::Buy => filled.quantity.usd.minus(leader_usd)?,
             Side::Sell => leader_usd.minus(filled.quantity.usd)?,

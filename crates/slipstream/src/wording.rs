@@ -34,6 +34,12 @@ pub fn price(price: Price) -> String {
     text.strip_suffix('0').map_or_else(|| text.clone(), str::to_owned)
 }
 
+/// A leader's price; a merge has none.
+#[must_use]
+pub fn leader_price(leader: Price) -> String {
+    if leader == Price(0) { NONE.to_owned() } else { price(leader) }
+}
+
 /// A share of a whole in per cent with one decimal, with its sign; `None` of nothing.
 #[must_use]
 pub fn signed_percent(part: i64, whole: i64) -> Option<String> {

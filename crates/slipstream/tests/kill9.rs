@@ -310,7 +310,7 @@ async fn judge(store: &dyn Store, control: &Control, trades: &[(TxHash, GroupKey
     let leaders = store.leaders().await.expect("leaders");
     for (tx, facts) in trades {
         let leader = leaders.iter().find(|leader| leader.wallet == facts.wallet).expect("a leader");
-        let key = GroupKey { leader: leader.id, tx: *tx, token: facts.token, side: facts.side };
+        let key = GroupKey { leader: leader.id, tx: *tx, token: facts.token, action: facts.side.into() };
         let (group, _) =
             store.group_with_fills(key).await.expect("a group").unwrap_or_else(|| panic!("{tx} was lost"));
         assert_eq!(group.quantity().shares, facts.shares, "{tx}");

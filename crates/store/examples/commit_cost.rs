@@ -201,7 +201,7 @@ impl World {
             leader: self.leader,
             tx: TxHash(bytes(number)),
             token: TokenId(bytes(7)),
-            side: Side::Buy,
+            action: Side::Buy.into(),
         };
         let version = self.store.config_version().await?;
         for chunk in self.followers.chunks(CHUNK) {

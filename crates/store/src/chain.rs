@@ -153,7 +153,7 @@ pub(crate) async fn write_fills(
 /// A fill's group is stored as its leader alone: the rest of the key is the fill's own.
 fn leader_of(fill: &StoredFill) -> StoreResult<Option<LeaderId>> {
     let Some(key) = fill.group else { return Ok(None) };
-    if key != (GroupKey { leader: key.leader, tx: fill.tx, token: fill.token, side: fill.side }) {
+    if key != of_fill(fill, key.leader) {
         let text = format!("log {} of block {} is not of group {key:?}", fill.log_index, fill.block_hash);
         return Err(StoreError::Conflict(text));
     }
@@ -193,18 +193,12 @@ fn read_fill(row: &Row) -> StoreResult<StoredFill> {
         group: None,
     };
     let leader: Option<LeaderId> = fields.get()?;
-    fill.group = leader.map(|leader| GroupKey { leader, tx: fill.tx, token: fill.token, side: fill.side });
+    fill.group = leader.map(|leader| of_fill(&fill, leader));
     Ok(fill)
 }
 
-/// Canonical fills of blocks.
-pub(crate) async fn fills_of_blocks(
-    connection: &mut Connection,
-    blocks: &[Hash],
-) -> StoreResult<Vec<StoredFill>> {
-    const OF_BLOCKS: &str = select_fills!(concat!("block_hash", in_blobs!("$1")));
-    let rows = sql::rows(connection, OF_BLOCKS, values![hash_list(blocks)]).await?;
-    rows.iter().map(read_fill).collect()
+fn of_fill(fill: &StoredFill, leader: LeaderId) -> GroupKey {
+    GroupKey { leader, tx: fill.tx, token: fill.token, action: fill.side.into() }
 }
 
 /// Canonical fills of a group.
@@ -213,7 +207,7 @@ pub(crate) async fn fills_of_group(
     key: GroupKey,
 ) -> StoreResult<Vec<StoredFill>> {
     const OF_GROUP: &str = select_fills!("tx = $1 AND leader_id = $2 AND token = $3 AND side = $4");
-    let values = values![key.tx, key.leader, key.token, Coded(key.side)];
+    let values = values![key.tx, key.leader, key.token, Coded(key.action)];
     sql::rows(connection, OF_GROUP, values).await?.iter().map(read_fill).collect()
 }
 

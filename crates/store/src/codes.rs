@@ -5,7 +5,7 @@ use domain::{
     decide::Binding,
     lifecycle::OrderState,
     order::WalletKind,
-    trade::{GroupState, PartKind},
+    trade::{Action, GroupState, PartKind},
 };
 use engine::ports::{
     detection::Lane,
@@ -47,6 +47,7 @@ codes! {
     WalletKind = Self::ALL;
     Binding = Self::ALL;
     OrderState = Self::ALL;
+    Action = Self::ALL;
     GroupState = [Self::Open, Self::Final, Self::Phantom, Self::Overcounted];
     PartKind = [Self::Trade, Self::Settling, Self::Dust, Self::Revisit];
     AccountMode = [Self::Paper, Self::Live];
@@ -73,6 +74,7 @@ mod tests {
     #[test]
     fn numbers_round_trip() {
         round_trips::<Side>();
+        round_trips::<Action>();
         round_trips::<OrderState>();
         round_trips::<Binding>();
         round_trips::<SettlementStatus>();
@@ -83,6 +85,7 @@ mod tests {
     fn numbers_of_the_schema() {
         assert_eq!(RelationshipStatus::Stopped.code(), 2);
         assert_eq!(GroupState::Open.code(), 0);
+        assert_eq!((Action::Buy.code(), Action::Sell.code(), Action::Merge.code()), (0, 1, 3));
         assert_eq!((Lane::Exits.code(), Lane::Entries.code()), (0, 1));
     }
 }

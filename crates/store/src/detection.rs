@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use domain::{
-    Hash, Market, OrderId, Timestamp, TokenId,
+    Market, OrderId, Timestamp, TokenId,
     ids::{LeaderId, RelationshipId},
     trade::{GroupKey, TradeGroup},
 };
 use engine::ports::{
     detection::{
         DecidedBefore, Detection, DetectionCommit, DetectionOutcome, ExitBasis, ExitRevisit, NewDecision,
-        QueuedIntent, Source, StoredFill, StoredPart,
+        QueuedIntent, Source, StoredPart,
     },
     store::{Lease, StoreResult},
     venue::BlockHeader,
@@ -40,8 +40,8 @@ impl Detection for SqliteStore {
         groups::with_related(&mut *self.snapshot().await?, keys, related_since).await
     }
 
-    async fn fills_of_blocks(&self, blocks: &[Hash]) -> StoreResult<Vec<StoredFill>> {
-        chain::fills_of_blocks(&mut *self.read().await?, blocks).await
+    async fn groups_from(&self, block: i64) -> StoreResult<Vec<TradeGroup>> {
+        groups::from_block(&mut *self.read().await?, block).await
     }
 
     async fn unsettled_groups(

@@ -121,7 +121,7 @@ async fn read_copies(
         "ORDER BY o.attempt DESC LIMIT 1) END ",
         "FROM trade_groups g JOIN intents i ON i.group_id = g.id ",
         "LEFT JOIN work w ON w.intent_id = i.id ",
-        "WHERE g.token = $2 AND g.leader_id = $1 AND g.side IN (0, 1)",
+        "WHERE g.token = $2 AND g.leader_id = $1 AND g.action IN (0, 1, 3)",
         only!("i.relationship_id"),
         " ORDER BY i.id"
     );

@@ -1,4 +1,4 @@
-//! Trade groups: what a leader did in one transaction with one token in one direction.
+//! Trade groups: what a leader did in one transaction with one token in one way.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,14 +19,14 @@ use crate::{
 /// Columns of a [`GroupKey`].
 macro_rules! key_columns {
     () => {
-        "g.leader_id, g.tx, g.token, g.side"
+        "g.leader_id, g.tx, g.token, g.action"
     };
 }
 pub(crate) use key_columns;
 
 impl Column for GroupKey {
     fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
-        Ok(Self { leader: fields.get()?, tx: fields.get()?, token: fields.get()?, side: fields.code()? })
+        Ok(Self { leader: fields.get()?, tx: fields.get()?, token: fields.get()?, action: fields.code()? })
     }
 }
 
@@ -71,10 +71,10 @@ fn read(row: &Row) -> StoreResult<TradeGroup> {
 /// Inserts or replaces groups.
 pub(crate) async fn write(connection: &mut Connection, groups: &[TradeGroup]) -> StoreResult<()> {
     const INSERT: Insert = Insert {
-        into: "trade_groups (leader_id, tx, token, side, chain_shares, chain_usd, history_shares, \
+        into: "trade_groups (leader_id, tx, token, action, chain_shares, chain_usd, history_shares, \
             history_usd, live_shares, live_usd, chain_seen_at, history_seen_at, live_seen_at, decided, \
             inherited, given, parts, block, traded_at, first_seen_at, state)",
-        then: "ON CONFLICT (tx, leader_id, token, side) DO UPDATE SET \
+        then: "ON CONFLICT (tx, leader_id, token, action) DO UPDATE SET \
             chain_shares = excluded.chain_shares, chain_usd = excluded.chain_usd, \
             history_shares = excluded.history_shares, history_usd = excluded.history_usd, \
             live_shares = excluded.live_shares, live_usd = excluded.live_usd, \
@@ -92,7 +92,7 @@ pub(crate) async fn write(connection: &mut Connection, groups: &[TradeGroup]) ->
                 group.key.leader,
                 group.key.tx,
                 group.key.token,
-                Coded(group.key.side),
+                Coded(group.key.action),
                 chain.map(|quantity| quantity.shares),
                 chain.map(|quantity| quantity.usd),
                 group.history.shares,
@@ -143,8 +143,8 @@ pub(crate) async fn ids(
 /// Row number of a group.
 pub(crate) async fn id(connection: &mut Connection, key: GroupKey) -> StoreResult<Option<i64>> {
     const ID: &str =
-        "SELECT id FROM trade_groups WHERE tx = $1 AND leader_id = $2 AND token = $3 AND side = $4";
-    let values = values![key.tx, key.leader, key.token, Coded(key.side)];
+        "SELECT id FROM trade_groups WHERE tx = $1 AND leader_id = $2 AND token = $3 AND action = $4";
+    let values = values![key.tx, key.leader, key.token, Coded(key.action)];
     sql::row(connection, ID, values).await?.map(|row| Fields::of(&row).get()).transpose()
 }
 
@@ -160,10 +160,10 @@ pub(crate) async fn with_related(
         in_blobs!("$1"),
         " AND g.leader_id",
         in_ids!("$2"),
-        " AND g.side IN (0, 1) AND g.first_seen_at >= $3"
+        " AND g.action IN (0, 1, 2, 3, 4, 5) AND g.first_seen_at >= $3"
     ));
     let wanted: HashSet<GroupKey> = keys.iter().copied().collect();
-    let kinds: HashSet<_> = keys.iter().map(|key| (key.leader, key.token, key.side)).collect();
+    let kinds: HashSet<_> = keys.iter().map(|key| (key.leader, key.token, key.action)).collect();
     let mut found: HashMap<GroupKey, TradeGroup> = HashMap::new();
     for row in sql::rows(connection, BY_TX, values![tx_list(&wanted)]).await? {
         let group = read(&row)?;
@@ -175,7 +175,7 @@ pub(crate) async fn with_related(
     let leaders = id_list(keys.iter().map(|key| key.leader.0));
     for row in sql::rows(connection, RELATED, values![tokens, leaders, since]).await? {
         let group = read(&row)?;
-        if kinds.contains(&(group.key.leader, group.key.token, group.key.side)) {
+        if kinds.contains(&(group.key.leader, group.key.token, group.key.action)) {
             found.insert(group.key, group);
         }
     }
@@ -184,15 +184,15 @@ pub(crate) async fn with_related(
     Ok(groups)
 }
 
-/// The leader's newest sale of a token.
+/// The leader's newest sale or merge of a token.
 pub(crate) async fn newest_sale(
     connection: &mut Connection,
     leader: LeaderId,
     token: TokenId,
 ) -> StoreResult<Option<TradeGroup>> {
     const NEWEST: &str = select_groups!(
-        "WHERE g.token = $1 AND g.leader_id = $2 AND g.side = 1 AND g.parts > 0 \
-         ORDER BY COALESCE(g.block, -1) DESC, g.first_seen_at DESC, g.tx DESC LIMIT 1"
+        "WHERE g.token = $1 AND g.leader_id = $2 AND g.action IN (1, 3) AND g.parts > 0 \
+         ORDER BY COALESCE(g.block, -1) DESC, g.first_seen_at DESC, g.tx DESC, g.action DESC LIMIT 1"
     );
     sql::row(connection, NEWEST, values![token, leader]).await?.map(|row| read(&row)).transpose()
 }
@@ -206,16 +206,26 @@ pub(crate) async fn unsettled(
 ) -> StoreResult<Vec<TradeGroup>> {
     const UNSETTLED: &str = select_groups!(
         "WHERE g.state = 0 AND (g.block <= $1 OR (g.chain_shares IS NULL AND g.traded_at <= $2)) \
-         ORDER BY g.first_seen_at, g.leader_id, g.tx, g.token, g.side LIMIT $3"
+         ORDER BY g.first_seen_at, g.leader_id, g.tx, g.token, g.action LIMIT $3"
     );
     let values = [Value::from(block), hinted_before.into(), sql::limit(limit)];
     sql::rows(connection, UNSETTLED, values).await?.iter().map(read).collect()
 }
 
+/// Groups the chain said something of, from a block on.
+pub(crate) async fn from_block(connection: &mut Connection, block: i64) -> StoreResult<Vec<TradeGroup>> {
+    const FROM: &str = select_groups!(
+        "WHERE g.block >= $1 AND g.chain_shares IS NOT NULL \
+         ORDER BY g.first_seen_at, g.leader_id, g.tx, g.token, g.action"
+    );
+    sql::rows(connection, FROM, values![block]).await?.iter().map(read).collect()
+}
+
 /// One group.
 pub(crate) async fn one(connection: &mut Connection, key: GroupKey) -> StoreResult<Option<TradeGroup>> {
-    const ONE: &str = select_groups!("WHERE g.tx = $1 AND g.leader_id = $2 AND g.token = $3 AND g.side = $4");
-    let values = values![key.tx, key.leader, key.token, Coded(key.side)];
+    const ONE: &str =
+        select_groups!("WHERE g.tx = $1 AND g.leader_id = $2 AND g.token = $3 AND g.action = $4");
+    let values = values![key.tx, key.leader, key.token, Coded(key.action)];
     sql::row(connection, ONE, values).await?.map(|row| read(&row)).transpose()
 }
 
@@ -227,7 +237,7 @@ pub(crate) async fn by_prefix(
 ) -> StoreResult<Vec<TradeGroup>> {
     const BY_PREFIX: &str = select_groups!(
         "WHERE g.tx >= $1 AND g.tx <= $2 ORDER BY g.first_seen_at DESC, \
-         g.leader_id DESC, g.tx DESC, g.token DESC, g.side DESC LIMIT $3"
+         g.leader_id DESC, g.tx DESC, g.token DESC, g.action DESC LIMIT $3"
     );
     let values = [Value::from(prefix), above(prefix), sql::limit(limit)];
     sql::rows(connection, BY_PREFIX, values).await?.iter().map(read).collect()
@@ -236,7 +246,7 @@ pub(crate) async fn by_prefix(
 /// Groups, newest first.
 pub(crate) async fn newest(connection: &mut Connection, limit: usize) -> StoreResult<Vec<TradeGroup>> {
     const NEWEST: &str = select_groups!(
-        "ORDER BY g.first_seen_at DESC, g.leader_id DESC, g.tx DESC, g.token DESC, g.side DESC LIMIT $1"
+        "ORDER BY g.first_seen_at DESC, g.leader_id DESC, g.tx DESC, g.token DESC, g.action DESC LIMIT $1"
     );
     sql::rows(connection, NEWEST, [sql::limit(limit)]).await?.iter().map(read).collect()
 }

@@ -94,8 +94,8 @@ pub(crate) async fn one(
     part: u32,
 ) -> StoreResult<Option<StoredPart>> {
     const ONE: &str = select_parts!(
-        "WHERE g.tx = $1 AND g.leader_id = $2 AND g.token = $3 AND g.side = $4 AND p.part = $5"
+        "WHERE g.tx = $1 AND g.leader_id = $2 AND g.token = $3 AND g.action = $4 AND p.part = $5"
     );
-    let values = values![key.tx, key.leader, key.token, Coded(key.side), part];
+    let values = values![key.tx, key.leader, key.token, Coded(key.action), part];
     sql::row(connection, ONE, values).await?.map(|row| read(&row)).transpose()
 }

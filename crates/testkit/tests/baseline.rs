@@ -65,12 +65,21 @@ impl ChainReader for WholeSeconds {
         Ok(self.0.header(number).await?.map(whole))
     }
 
-    async fn block_events(&self, block: &BlockHeader) -> Result<Vec<ChainEvent>, VenueError> {
-        self.0.block_events(block).await
+    async fn block_events(
+        &self,
+        block: &BlockHeader,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
+        self.0.block_events(block, wallets).await
     }
 
-    async fn range_events(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError> {
-        self.0.range_events(from, to).await
+    async fn range_events(
+        &self,
+        from: i64,
+        to: i64,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
+        self.0.range_events(from, to, wallets).await
     }
 
     async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
@@ -112,6 +121,7 @@ impl Scene {
                 wallet: leader_wallet(1),
                 token: token(7),
                 side: Side::Buy,
+                moved: None,
                 fills: vec![fill(400, 50)],
                 shown_at: Some(at),
                 dropped: false,
@@ -293,6 +303,7 @@ fn two_sales_read_at_once_without_a_chain() {
             wallet: leader_wallet(1),
             token: token(7),
             side: Side::Sell,
+            moved: None,
             fills: vec![fill(1_600, 49)],
             shown_at: Some(start_plus(34 * SECOND)),
             dropped: false,

@@ -190,6 +190,7 @@ impl Scene {
             wallet: leader_wallet(1),
             token: token(*number),
             side: Side::Buy,
+            moved: None,
             fills: vec![fill(400, 50)],
             shown_at: Some(at(4)),
             dropped: false,

@@ -40,6 +40,7 @@ fn trade(second: u64, side: Side, shares: i64) -> LeaderTrade {
         wallet: leader_wallet(1),
         token: token(7),
         side,
+        moved: None,
         fills: vec![fill(shares, 50)],
         shown_at: None,
         dropped: false,
@@ -62,7 +63,7 @@ fn crowd(name: &str, followers: usize) -> Scenario {
 /// What a side's decisions order for each follower, summed over their parts.
 fn ordered(decisions: &[DecisionRecord], side: Side) -> BTreeMap<RelationshipId, i64> {
     let mut sums = BTreeMap::new();
-    for decision in decisions.iter().filter(|decision| decision.key.side == side) {
+    for decision in decisions.iter().filter(|decision| decision.key.action.side() == side) {
         let amount = match &decision.verdict {
             Verdict::Copy(order) => order.amount,
             Verdict::Skip(_) => 0,

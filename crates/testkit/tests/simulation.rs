@@ -5,7 +5,7 @@ use testkit::simulation::{
     explorer::{Exploration, Report},
     probe::{CallSite, Role},
     scenario::Scenario,
-    venue::VenueModel,
+    venue::{Reorganisation, VenueModel},
 };
 
 #[expect(clippy::print_stdout, reason = "the number of explored executions is part of the result")]
@@ -55,4 +55,17 @@ fn an_exit_in_two_attempts_survives_any_two_faults_in_sending() {
     };
     let exploration = Exploration { pairs: in_exit, ..Exploration::of(&scenario, VenueModel::FORGETFUL) };
     told(&scenario.name, exploration.explore());
+}
+
+/// Sales, merges, transfers and splits of a leader, some in one transaction.
+#[test]
+fn a_leader_who_merges_is_followed_through_any_fault() {
+    let scenario = Scenario::merges();
+    for model in
+        [VenueModel::PLAIN, VenueModel { reorganisation: Reorganisation::NextBlock, ..VenueModel::PLAIN }]
+    {
+        let report =
+            told(&scenario.name, Exploration { faults: 1, ..Exploration::of(&scenario, model) }.explore());
+        assert!(report.executions > 500, "{} executions", report.executions);
+    }
 }

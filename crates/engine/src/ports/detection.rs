@@ -95,7 +95,7 @@ pub enum DecisionInputs {
     Entry(EntryInputs),
     /// For an exit, and what its target was computed from.
     Exit(ExitInputs, TargetBasis),
-    /// Nothing was computed (paused, held, settling, dust, balance unknown).
+    /// Nothing was computed (paused, held, settling, dust, not a trade, balance unknown).
     None,
 }
 
@@ -140,7 +140,7 @@ pub struct IntentFacts {
     pub account: AccountId,
     /// The market, for exposure.
     pub condition: ConditionId,
-    /// The leader's average price.
+    /// The leader's average price; zero for a merge, which has none.
     pub leader_price: Price,
     /// When the leader traded.
     pub traded_at: Timestamp,
@@ -303,12 +303,13 @@ pub trait Detection: Send + Sync {
     /// The newest canonical headers, ascending, at most `limit`.
     async fn headers(&self, limit: usize) -> StoreResult<Vec<BlockHeader>>;
 
-    /// The groups with these keys, and every group of the same (leader, token, side) first seen at or
+    /// The groups with these keys, and every group of the same (leader, token, action) first seen at or
     /// after `related_since`; each once, by time first seen, then by key.
     async fn groups(&self, keys: &[GroupKey], related_since: Timestamp) -> StoreResult<Vec<TradeGroup>>;
 
-    /// Canonical fills of these blocks, by height and log index.
-    async fn fills_of_blocks(&self, blocks: &[Hash]) -> StoreResult<Vec<StoredFill>>;
+    /// Groups of which the chain said something and whose block is at `block` or above, by time first seen,
+    /// then by key: what a reorganisation from there takes back.
+    async fn groups_from(&self, block: i64) -> StoreResult<Vec<TradeGroup>>;
 
     /// Groups in state open whose block is at or below `block`, or that have no chain quantity and were
     /// traded at or before `hinted_before` (also open ones only); by time first seen, then by key, at most
@@ -328,8 +329,8 @@ pub trait Detection: Send + Sync {
         only: Option<&[RelationshipId]>,
     ) -> StoreResult<ExitBasis>;
 
-    /// The leader's newest sale of the token: of its groups with parts the one with the highest block, then
-    /// the one seen last.
+    /// The leader's newest sale or merge of the token: of these groups with parts the one with the highest
+    /// block, then the one seen last.
     async fn newest_sale(&self, leader: LeaderId, token: TokenId) -> StoreResult<Option<TradeGroup>>;
 
     /// Exits to look at, by due time, then by relationship and token, at most `limit`.

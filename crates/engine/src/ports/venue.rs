@@ -140,11 +140,21 @@ pub trait ChainReader: Send + Sync {
     /// The header at a height on the provider's canonical chain; `None` above its head.
     async fn header(&self, number: i64) -> Result<Option<BlockHeader>, VenueError>;
 
-    /// Every event of one block, asked by its hash; an error when the provider does not have it.
-    async fn block_events(&self, block: &BlockHeader) -> Result<Vec<ChainEvent>, VenueError>;
+    /// Every fill and redemption of one block, asked by its hash, and every movement of shares of `wallets`;
+    /// an error when the provider does not have the block.
+    async fn block_events(
+        &self,
+        block: &BlockHeader,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError>;
 
-    /// Every event of the blocks `from..=to`, for catching up below finality.
-    async fn range_events(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError>;
+    /// The same of the blocks `from..=to`, for catching up below finality.
+    async fn range_events(
+        &self,
+        from: i64,
+        to: i64,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError>;
 
     /// ERC-1155 balances at the end of a block, in the order of the queries.
     /// [`VenueError::Refused`] when the provider has pruned that state.
@@ -163,7 +173,7 @@ pub struct ChainEvent {
     pub block: i64,
     /// Hash of its block.
     pub block_hash: Hash,
-    /// Position in the block; with the block hash its identity.
+    /// Position in the block; with the block hash the log's identity. One log can move several tokens.
     pub log_index: i64,
     /// Its transaction.
     pub tx: TxHash,
@@ -185,6 +195,34 @@ pub enum ChainEventKind {
         /// Dollars paid out.
         payout: Usd,
     },
+    /// ERC-1155 transfer: shares of a wallet that was asked for came or went.
+    Move(ChainMove),
+}
+
+/// Shares that came to a wallet or left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainMove {
+    /// Whose.
+    pub wallet: Address,
+    /// Of which token.
+    pub token: TokenId,
+    /// Whether they came (buy) or left (sell).
+    pub side: Side,
+    /// How many.
+    pub shares: Shares,
+    /// By whom, or with whom.
+    pub with: Counterparty,
+}
+
+/// The other side of a [`ChainMove`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Counterparty {
+    /// An exchange moved them: they belong to fills.
+    Exchange,
+    /// Nobody (a mint or a burn), or a contract of the venue that splits, merges, converts or redeems.
+    Venue,
+    /// Anybody else.
+    Other,
 }
 
 /// One `OrderFilled` log, from the view of its `maker` field.

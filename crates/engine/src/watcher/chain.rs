@@ -3,14 +3,17 @@
 use std::collections::{BTreeSet, HashMap};
 
 use domain::{
-    Hash, OrderId, Side, Timestamp, TokenId,
+    Hash, OrderId, Timestamp, TokenId,
     exits::ExitFactor,
     ids::LeaderId,
     trade::{GroupKey, Part, PartKind, SURPLUS_WINDOW},
 };
 use tracing::{info, warn};
 
-use super::{Watcher, WatcherError, groups::GroupSet};
+use super::{
+    Watcher, WatcherError,
+    groups::{GroupSet, Observed},
+};
 use crate::{
     deadline::venue_call,
     limits,
@@ -23,6 +26,8 @@ use crate::{
 
 /// Blocks read in one step, and what they replace.
 struct Batch {
+    /// The first height read.
+    from: i64,
     orphaned: Vec<Hash>,
     headers: Vec<BlockHeader>,
     events: Vec<ChainEvent>,
@@ -96,7 +101,8 @@ impl Watcher {
             return Ok(None);
         }
         let to = head.number.min(from + limits::BLOCKS_PER_STEP - 1);
-        let mut batch = Batch { orphaned, headers: Vec::new(), events: Vec::new(), read_to: from - 1 };
+        let mut batch = Batch { from, orphaned, headers: Vec::new(), events: Vec::new(), read_to: from - 1 };
+        let wallets = self.leaders_wallets();
         let mut parent = self.header_at(from - 1).map(|header| header.hash);
         for number in from..=to {
             let Some(header) = self.call("header", chain.header(number)).await? else { break };
@@ -104,7 +110,7 @@ impl Watcher {
                 // The chain changed under our reading; the next step starts from the new fork point.
                 break;
             }
-            let events = self.call("logs of a block", chain.block_events(&header)).await?;
+            let events = self.call("logs of a block", chain.block_events(&header, &wallets)).await?;
             parent = Some(header.hash);
             batch.read_to = number;
             batch.headers.push(header);
@@ -154,7 +160,8 @@ impl Watcher {
         finalized: BlockHeader,
     ) -> Result<Batch, WatcherError> {
         let to = finalized.number.min(position + limits::BLOCKS_PER_STEP);
-        let events = self.call("logs of a range", chain.range_events(position + 1, to)).await?;
+        let (from, wallets) = (position + 1, self.leaders_wallets());
+        let events = self.call("logs of a range", chain.range_events(from, to, &wallets)).await?;
         let mut wanted: BTreeSet<i64> =
             events.iter().filter(|event| self.concerns_leader(event)).map(|event| event.block).collect();
         wanted.insert(to);
@@ -167,12 +174,13 @@ impl Watcher {
                 })?;
             headers.push(header);
         }
-        Ok(Batch { orphaned: Vec::new(), headers, events, read_to: to })
+        Ok(Batch { from, orphaned: Vec::new(), headers, events, read_to: to })
     }
 
     fn concerns_leader(&self, event: &ChainEvent) -> bool {
         match &event.kind {
             ChainEventKind::Fill(fill) => self.leader_of(&fill.wallet).is_some(),
+            ChainEventKind::Move(moved) => self.leader_of(&moved.wallet).is_some(),
             ChainEventKind::Redemption { .. } => false,
         }
     }
@@ -182,18 +190,20 @@ impl Watcher {
         self.following().await?;
         let times: HashMap<i64, Timestamp> =
             batch.headers.iter().map(|header| (header.number, header.time)).collect();
-        let orphaned_fills = self.store.fills_of_blocks(&batch.orphaned).await?;
+        let replaced = match batch.orphaned.as_slice() {
+            [] => Vec::new(),
+            _ => self.store.groups_from(batch.from).await?,
+        };
+        let orphaned: Vec<GroupKey> = replaced.iter().map(|group| group.key).collect();
         let (fills, own) = self.concerning_fills(&batch.events, &times).await?;
+        let mut observed: Vec<Observed> = fills.iter().filter_map(Observed::of_fill).collect();
+        observed.extend(self.moves(&batch.events, &times).await?);
         let redemptions = self.own_redemptions(&batch.events).await?;
-        let keys: Vec<GroupKey> = fills.iter().chain(&orphaned_fills).filter_map(|fill| fill.group).collect();
+        let keys: Vec<GroupKey> =
+            observed.iter().map(|one| one.key).chain(orphaned.iter().copied()).collect();
         let stored = self.store.groups(&keys, now.minus(SURPLUS_WINDOW)).await?;
         let mut groups = GroupSet::of(stored);
-        groups.apply_chain(
-            &orphaned_fills,
-            &fills,
-            &|block| times.get(&block).copied().unwrap_or(now),
-            now,
-        )?;
+        groups.apply_chain(&orphaned, &observed, &|block| times.get(&block).copied().unwrap_or(now), now)?;
         let parts = groups.take_parts(|_, _| true)?;
         let mut commit = DetectionCommit {
             headers: batch.headers.clone(),
@@ -209,7 +219,7 @@ impl Watcher {
             fills.iter().filter(|fill| own.contains(&fill.order)).filter_map(|fill| fill.group).collect();
         let pending = self.prepare_all(&parts, &groups, &own_keys, &mut commit).await?;
         let factors = self.moved_sales(&parts, &groups).await?;
-        let gone = orphaned_fills.iter().filter_map(|fill| fill.group).map(|key| (key.leader, key.token));
+        let gone = orphaned.iter().map(|key| (key.leader, key.token));
         let moved = factors.iter().map(|(leader, token, _)| (*leader, *token)).chain(gone).collect();
         commit.exit_notes = self.exit_notes(moved, now).await?;
         commit.factors.extend(factors);
@@ -228,13 +238,14 @@ impl Watcher {
         let mut factors = Vec::new();
         let decided_now =
             |key: &GroupKey| parts.iter().any(|part| part.key == *key && part.kind == PartKind::Trade);
-        for group in groups.changed() {
-            let sold = group.key.side == Side::Sell && group.quantity().shares.is_positive();
+        let changed = groups.changed();
+        for group in changed.iter().copied() {
+            let sold = group.key.action.is_exit() && group.quantity().shares.is_positive();
             let Some(block) = group.block.filter(|_| sold && group.parts > 0 && !decided_now(&group.key))
             else {
                 continue;
             };
-            match self.leader_factor(&group, block).await {
+            match self.leader_factor(&group, block, &changed).await {
                 Ok(factor) => factors.push((group.key.leader, group.key.token, factor)),
                 Err(VenueError::Refused { reason, .. }) => {
                     warn!(%reason, tx = %group.key.tx, "balances of the leader are not available");
@@ -278,7 +289,7 @@ impl Watcher {
             .iter()
             .filter_map(|event| match &event.kind {
                 ChainEventKind::Fill(fill) => Some(fill.order),
-                ChainEventKind::Redemption { .. } => None,
+                _ => None,
             })
             .collect();
         let own: BTreeSet<OrderId> = if orders.is_empty() {
@@ -311,7 +322,7 @@ impl Watcher {
                     leader: leader.id,
                     tx: event.tx,
                     token: fill.token,
-                    side: fill.side,
+                    action: fill.side.into(),
                 }),
             });
         }
@@ -325,7 +336,7 @@ impl Watcher {
                 ChainEventKind::Redemption { wallet, condition, payout } => {
                     Some((event, *wallet, *condition, *payout))
                 }
-                ChainEventKind::Fill(_) => None,
+                _ => None,
             })
             .collect();
         if redemptions.is_empty() {

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use domain::{
-    Shares, Side, Timestamp, TokenId, Usd,
+    Side, Timestamp, TokenId, Usd,
     decide::{EntryInputs, TradeSnapshot, Verdict, decide_entry, decide_exit},
     exits::ExitFactor,
     ids::{LeaderId, RelationshipId},
     skip::SkipReason,
-    trade::{GroupKey, Part, PartKind, SURPLUS_WINDOW, TradeGroup},
+    trade::{GroupKey, Part, PartKind, TradeGroup},
 };
 use futures_util::future::join;
 use tracing::{info, warn};
@@ -22,7 +22,6 @@ use super::{
 };
 use crate::{
     crash_points,
-    deadline::venue_call,
     limits,
     market_cache::Rules,
     ports::{
@@ -61,9 +60,10 @@ impl Pending {
 /// Whether the decisions of `part` count what is known and decided of the group `other`: an exit counts
 /// buys, those that may still fill and the blocks of their leader's trades too.
 pub(super) fn builds_on(part: &Part, other: &GroupKey) -> bool {
-    match part.key.side {
-        Side::Buy => part.key == *other,
-        Side::Sell => (part.key.leader, part.key.token) == (other.leader, other.token),
+    if part.key.action.is_exit() {
+        (part.key.leader, part.key.token) == (other.leader, other.token)
+    } else {
+        part.key == *other
     }
 }
 
@@ -119,13 +119,14 @@ impl Watcher {
         group: &TradeGroup,
     ) -> Result<(Basis, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
         let part = stored.part;
-        let basis = match part.kind {
-            PartKind::Settling => Basis::Skip(SkipReason::MaySettle),
-            PartKind::Dust => Basis::Skip(SkipReason::Dust),
-            PartKind::Trade | PartKind::Revisit => match part.key.side {
-                Side::Buy => Basis::Entry(self.decided_before(part).await?),
-                Side::Sell => return self.exit_basis(stored, group).await,
-            },
+        let basis = match (part.kind, part.key.action.never_copied()) {
+            (PartKind::Settling, _) => Basis::Skip(SkipReason::MaySettle),
+            (PartKind::Dust, _) => Basis::Skip(SkipReason::Dust),
+            (PartKind::Trade | PartKind::Revisit, Some(reason)) => Basis::Skip(reason),
+            (PartKind::Trade | PartKind::Revisit, None) if part.key.action.is_exit() => {
+                return self.exit_basis(stored, group).await;
+            }
+            (PartKind::Trade | PartKind::Revisit, None) => Basis::Entry(self.decided_before(part).await?),
         };
         Ok((basis, None))
     }
@@ -145,7 +146,7 @@ impl Watcher {
     ) -> Result<(Basis, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
         let key = stored.part.key;
         let Some(block) = group.block else { return Ok((Basis::Later, None)) };
-        let factor = match self.leader_factor(group, block).await {
+        let factor = match self.leader_factor(group, block, &[]).await {
             Ok(factor) => factor,
             Err(VenueError::Refused { reason, .. }) => {
                 warn!(%reason, tx = %key.tx, "balances of the leader are not available");
@@ -163,67 +164,6 @@ impl Watcher {
         let stored_basis = self.store.exit_basis(key.leader, key.token, None).await?;
         let holders = holders(&stored_basis, Some(factor));
         Ok((Basis::Exit(holders), Some((key.leader, key.token, factor))))
-    }
-
-    /// How much of the token the leader kept over the block: from the chain, or, without one, from what
-    /// it holds now and what it sold.
-    pub(super) async fn leader_factor(
-        &self,
-        group: &TradeGroup,
-        block: i64,
-    ) -> Result<ExitFactor, VenueError> {
-        let key = group.key;
-        let wallet = self.wallet_of(key.leader).ok_or_else(|| VenueError::Refused {
-            what: "balances".to_owned(),
-            reason: "nobody follows this leader any more".to_owned(),
-        })?;
-        let limit = limits::LOOK_UP_DEADLINE;
-        let clock = self.clock.as_ref();
-        if let Some(chain) = &self.chain {
-            let query = [(wallet, key.token)];
-            let before = venue_call(clock, "balances", limit, chain.balances(&query, block - 1));
-            let after = venue_call(clock, "balances", limit, chain.balances(&query, block));
-            let (before, after) = join(before, after).await;
-            let one = |answer: Vec<Shares>| answer.first().copied().unwrap_or(Shares::ZERO);
-            return Ok(ExitFactor { block, before: one(before?), after: one(after?) });
-        }
-        let Some(history) = &self.history else {
-            return Err(VenueError::Refused { what: "balances".to_owned(), reason: "no source".to_owned() });
-        };
-        let held = venue_call(clock, "positions", limit, history.positions(wallet)).await?;
-        let now = held.iter().find(|(token, _)| *token == key.token).map_or(Shares::ZERO, |(_, held)| *held);
-        self.factor_from_position(group, block, now).await
-    }
-
-    /// Counts back from what the leader holds now over the trades after `block` that are known, and over those
-    /// of the block itself.
-    async fn factor_from_position(
-        &self,
-        group: &TradeGroup,
-        block: i64,
-        now: Shares,
-    ) -> Result<ExitFactor, VenueError> {
-        let key = group.key;
-        let sides = [Side::Buy, Side::Sell].map(|side| GroupKey { side, ..key });
-        let since = self.clock.now().minus(SURPLUS_WINDOW);
-        let unread = |error: StoreError| VenueError::Unavailable {
-            what: "trades of the leader".to_owned(),
-            reason: error.to_string(),
-        };
-        let mut known = self.store.groups(&sides, since).await.map_err(unread)?;
-        // The group itself may be on its way into the store.
-        known.retain(|other| other.key != key);
-        known.push(*group);
-        let sold = |wanted: &dyn Fn(i64) -> bool| -> i64 {
-            let of_blocks = known.iter().filter(|other| other.block.is_some_and(wanted));
-            of_blocks.fold(0, |sum, other| match other.key.side {
-                Side::Sell => sum.saturating_add(other.quantity().shares.0),
-                Side::Buy => sum.saturating_sub(other.quantity().shares.0),
-            })
-        };
-        let after = now.0.saturating_add(sold(&|other| other > block)).max(0);
-        let before = after.saturating_add(sold(&|other| other == block)).max(0);
-        Ok(ExitFactor { block, before: Shares(before), after: Shares(after) })
     }
 
     /// Commits `base` with the first chunk of each part's decisions; parts that need more chunks stay
@@ -342,8 +282,8 @@ impl Watcher {
 fn seen_event(pending: &Pending, now: Timestamp) -> Option<Event> {
     let part = pending.stored.part;
     pending.new.then(|| {
-        info!(trade.tx = %part.key.tx, part = part.number, shares = %part.added, side = %part.key.side,
-            "leader {} trades {} in {}", part.key.leader, part.added, part.key.tx);
+        info!(trade.tx = %part.key.tx, part = part.number, shares = %part.added, action = %part.key.action,
+            "leader {} moves {} in {} ({})", part.key.leader, part.added, part.key.tx, part.key.action);
         let kind = EventKind::TradeSeen { key: part.key, part: part.number, shares: part.added };
         Event { owner: None, at: now, kind }
     })
@@ -420,7 +360,7 @@ fn decide_one(
     relationship: &Relationship,
     now: Timestamp,
 ) -> (DecisionInputs, Verdict) {
-    let side = pending.stored.part.key.side;
+    let side = pending.stored.part.key.action.side();
     let skip = |reason| (DecisionInputs::None, Verdict::Skip(reason));
     if let Basis::Skip(reason) = pending.basis {
         return skip(reason);

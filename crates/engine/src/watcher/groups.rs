@@ -13,7 +13,23 @@ use crate::ports::{
     venue::{HistoryKind, HistoryResponse},
 };
 
-/// Groups being changed, with everything of the same leader, token and side beside them.
+/// What the chain says of a group, or of a piece of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Observed {
+    pub key: GroupKey,
+    pub block: i64,
+    pub quantity: Quantity,
+}
+
+impl Observed {
+    /// A leader's fill; `None` for anybody else's.
+    pub fn of_fill(fill: &StoredFill) -> Option<Self> {
+        let quantity = Quantity { shares: fill.shares, usd: fill.usd };
+        fill.group.map(|key| Self { key, block: fill.block, quantity })
+    }
+}
+
+/// Groups being changed, with everything of the same leader, token and action beside them.
 pub(super) struct GroupSet {
     groups: BTreeMap<GroupKey, TradeGroup>,
     changed: BTreeSet<GroupKey>,
@@ -32,18 +48,17 @@ impl GroupSet {
     /// are set to nothing.
     pub fn apply_chain(
         &mut self,
-        orphaned: &[StoredFill],
-        fills: &[StoredFill],
+        orphaned: &[GroupKey],
+        observed: &[Observed],
         block_time: &dyn Fn(i64) -> Timestamp,
         now: Timestamp,
     ) -> Result<(), MoneyError> {
         let mut sums: BTreeMap<GroupKey, (Quantity, Option<i64>)> =
-            orphaned.iter().filter_map(|fill| fill.group).map(|key| (key, (Quantity::ZERO, None))).collect();
-        for fill in fills {
-            let Some(key) = fill.group else { continue };
-            let (sum, block) = sums.entry(key).or_insert((Quantity::ZERO, None));
-            *sum = sum.plus(Quantity { shares: fill.shares, usd: fill.usd })?;
-            *block = Some(fill.block);
+            orphaned.iter().map(|key| (*key, (Quantity::ZERO, None))).collect();
+        for one in observed {
+            let (sum, block) = sums.entry(one.key).or_insert((Quantity::ZERO, None));
+            *sum = sum.plus(one.quantity)?;
+            *block = Some(one.block);
         }
         for (key, (sum, block)) in sums {
             let traded_at = block.map_or(now, block_time);
@@ -88,7 +103,7 @@ impl GroupSet {
     }
 
     /// Takes the parts of every changed group for which `ripe` holds (it sees the group and the others of the
-    /// same leader, token and side), in the order of their blocks: an exit counts the buys before it.
+    /// same leader, token and action), in the order of their blocks: an exit counts the buys before it.
     pub fn take_parts(
         &mut self,
         ripe: impl Fn(&TradeGroup, &[TradeGroup]) -> bool,
@@ -114,7 +129,7 @@ impl GroupSet {
 
     fn related(&self, key: &GroupKey) -> Vec<TradeGroup> {
         let same = |other: &&TradeGroup| {
-            (other.key.leader, other.key.token, other.key.side) == (key.leader, key.token, key.side)
+            (other.key.leader, other.key.token, other.key.action) == (key.leader, key.token, key.action)
         };
         self.groups.values().filter(same).copied().collect()
     }
@@ -147,7 +162,7 @@ fn sums_of(
         if row.traded_at < baseline {
             continue;
         }
-        let key = GroupKey { leader, tx: row.tx, token, side };
+        let key = GroupKey { leader, tx: row.tx, token, action: side.into() };
         let (sum, _) = sums.entry(key).or_insert((Quantity::ZERO, row.traded_at));
         // The history's price is rounded; the leader's dollars are never taken for more than they were.
         *sum = sum.plus(Quantity { shares, usd: price.cost(shares, Rounding::Down)? })?;
@@ -160,7 +175,7 @@ pub(super) fn keys_of(leader: domain::ids::LeaderId, responses: &[HistoryRespons
     let mut keys = BTreeSet::new();
     for row in responses.iter().flat_map(|response| &response.rows) {
         if let HistoryKind::Trade { token, side, .. } = row.kind {
-            keys.insert(GroupKey { leader, tx: row.tx, token, side });
+            keys.insert(GroupKey { leader, tx: row.tx, token, action: side.into() });
         }
     }
     keys.into_iter().collect()
@@ -168,5 +183,5 @@ pub(super) fn keys_of(leader: domain::ids::LeaderId, responses: &[HistoryRespons
 
 /// Average price of a group for people; zero when unknown.
 pub(super) fn price_of(group: &TradeGroup) -> Price {
-    group.quantity().price().unwrap_or_default()
+    group.price().unwrap_or_default()
 }

@@ -2,7 +2,10 @@
 
 use std::{sync::PoisonError, time::Duration};
 
-use domain::{Side, money::LOT, trade::TradeGroup};
+use domain::{
+    money::LOT,
+    trade::{Action, TradeGroup},
+};
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 
@@ -111,7 +114,7 @@ impl Watcher {
 /// block, and what is older was read there or is of the time before we began. A wallet that is ours is
 /// decided from chain logs alone, because only they name the order.
 fn decides_from_history(group: &TradeGroup, managed: bool) -> bool {
-    group.key.side == Side::Buy && !managed
+    group.key.action == Action::Buy && !managed
 }
 
 /// A hint may be a trade that is known under another hash, because its transaction was replaced: one that was

@@ -3,6 +3,7 @@
 //! A step takes the lease, finishes what an earlier watcher left undecided, reads the chain and the
 //! history, and judges finality. Everything it makes true goes through commit 1. It never signs or sends.
 
+mod balances;
 mod chain;
 mod deciding;
 mod finality;
@@ -12,6 +13,7 @@ mod history;
 mod holders;
 mod markets;
 mod rest;
+mod moves;
 mod revisits;
 
 use std::{
@@ -275,6 +277,12 @@ impl Watcher {
 
     fn leader_of(&self, wallet: &Address) -> Option<&Leader> {
         self.following.as_ref().and_then(|following| following.leader(wallet))
+    }
+
+    /// Wallets whose movements of shares are read.
+    fn leaders_wallets(&self) -> Vec<Address> {
+        let leaders = self.following.iter().flat_map(|following| following.leaders());
+        leaders.map(|leader| leader.wallet).collect()
     }
 
     fn wallet_of(&self, id: LeaderId) -> Option<Address> {

@@ -1,9 +1,9 @@
 //! Exits converge: what could not be sold is looked at again until followers hold what they should.
 //!
-//! An exit is decided when its leader sells. A follower may then have a buy on its way, a book nobody
+//! An exit is decided when its leader sells or merges. A follower may then have a buy on its way, a book nobody
 //! could read, a pause in force; or its order may be refused. Each of these leaves a note
 //! ([`ExitNote`]), and each note is looked at, less and less often, until nothing is left to sell. A new
-//! decision belongs to the leader's newest sale, as a part of its own ([`PartKind::Revisit`]).
+//! decision belongs to the leader's newest sale or merge, as a part of its own ([`PartKind::Revisit`]).
 //!
 //! [`PartKind::Revisit`]: domain::trade::PartKind::Revisit
 

@@ -72,10 +72,10 @@ fn trade(line: &FeedLine, paint: Paint) -> String {
     let market = wording::harmless(&line.market);
     let outcome = wording::harmless(&line.outcome);
     format!(
-        "{}  {}  {:<4} {:>10} @ {price:<6}  {}  {} → {}",
+        "{}  {}  {:<7} {:>10} @ {price:<6}  {}  {} → {}",
         wording::time_of_day(line.at),
         wording::short_address(line.leader),
-        line.key.side.to_string(),
+        line.key.action,
         wording::shares(line.shares),
         wording::fit_middle(&market, 44),
         wording::fit(&outcome, 12),
@@ -120,7 +120,10 @@ fn progress(picture: &Picture) -> String {
 #[cfg(test)]
 mod tests {
     use domain::{
-        Address, Price, Shares, Side, Timestamp, TokenId, TxHash, ids::LeaderId, money::ONE, trade::GroupKey,
+        Address, Price, Shares, Timestamp, TokenId, TxHash,
+        ids::LeaderId,
+        money::ONE,
+        trade::{Action, GroupKey},
     };
 
     use super::*;
@@ -132,7 +135,7 @@ mod tests {
                 leader: LeaderId(1),
                 tx: TxHash([1; 32]),
                 token: TokenId([2; 32]),
-                side: Side::Buy,
+                action: Action::Buy,
             },
             part: 0,
             number,
@@ -162,7 +165,7 @@ mod tests {
         assert_eq!(
             printed.news(&waiting, Paint::NONE),
             [
-                "00:01:00  0xabab…abab  BUY       12.35 @ 0.450   Will it rain?  Yes → 4 copied, 1 below minimum"
+                "00:01:00  0xabab…abab  BUY          12.35 @ 0.450   Will it rain?  Yes → 4 copied, 1 below minimum"
             ]
         );
         assert!(printed.news(&waiting, Paint::NONE).is_empty());

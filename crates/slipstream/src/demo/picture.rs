@@ -265,7 +265,7 @@ impl Collector {
             .unwrap_or_else(|| (short(&key.token.to_string()), String::new()));
         let leader = self.wallet(key.leader).await?;
         let group = self.store.groups(&[key], at).await?.into_iter().find(|group| group.key == key);
-        let price = group.and_then(|group| group.quantity().price());
+        let price = group.and_then(|group| group.price());
         let number = self.picture.seen + 1;
         let skipped = BTreeMap::new();
         Ok(FeedLine { key, part, number, leader, at, market, outcome, shares, price, copied: 0, skipped })

@@ -81,7 +81,7 @@ pub struct CopiedOrder {
     pub state: OrderState,
     /// Our average price; `None` without a fill.
     pub price: Option<Price>,
-    /// The leader's average price.
+    /// The leader's average price; zero for a merge, which has none.
     pub leader_price: Price,
     /// Shares, dollars and fees booked, and the cost of copying: for a buy, our dollars less the leader's
     /// price times our shares (rounded down); for a sale, the other way round; plus our fees. Our price
@@ -141,7 +141,7 @@ impl Answer {
                         "{} shares at {} (leader {})",
                         wording::shares(order.cost.shares),
                         price(ours),
-                        price(order.leader_price)
+                        wording::leader_price(order.leader_price)
                     ),
                     None => format!("{} at {}, nothing filled", amount(decided), price(decided.limit)),
                 },

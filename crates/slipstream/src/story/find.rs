@@ -61,7 +61,7 @@ pub async fn find_trade(reports: &dyn Reports, id: &str) -> Result<Vec<TradeGrou
             id: prefix.text,
             candidates: listed(groups.iter().map(|group| {
                 let (key, at) = (&group.key, time_of_day(group.traded_at));
-                format!("{} ({} of leader {} at {at})", key.tx, key.side, key.leader)
+                format!("{} ({} of leader {} at {at})", key.tx, key.action, key.leader)
             })),
         }),
     }

@@ -72,7 +72,10 @@ fn filled(order: &CopiedOrder) -> String {
 fn cost(order: &CopiedOrder) -> String {
     let difference = order.price_difference().map_or_else(|_| NONE.to_owned(), signed_dollars);
     let (total, fees) = (signed_dollars(order.cost.cost), signed_dollars(order.cost.fees));
-    format!("cost {total} $: price {difference} (leader {}), fees {fees}", price(order.leader_price))
+    format!(
+        "cost {total} $: price {difference} (leader {}), fees {fees}",
+        wording::leader_price(order.leader_price)
+    )
 }
 
 /// Every stage with its time, its delay, and a bar from the stage before.

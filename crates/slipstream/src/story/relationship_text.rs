@@ -61,7 +61,7 @@ fn decisions(screen: &mut Screen, story: &RelationshipStory) {
     let row = |line: &super::AnswerLine| Row {
         cells: vec![
             time_of_day(line.at),
-            line.trade.side.to_string(),
+            line.trade.action.to_string(),
             short_tx(line.trade.tx),
             line.answer.word().to_owned(),
             line.answer.sentence(),
@@ -70,5 +70,5 @@ fn decisions(screen: &mut Screen, story: &RelationshipStory) {
         below: None,
     };
     let rows: Vec<Row> = story.decisions.iter().map(row).collect();
-    screen.table(&["decided", "side", "trade", "answer", "what"], &rows);
+    screen.table(&["decided", "action", "trade", "answer", "what"], &rows);
 }

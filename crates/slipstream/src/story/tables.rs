@@ -212,7 +212,7 @@ impl Activity {
                 time_of_day(line.at),
                 line.relationship.to_string(),
                 short_tx(line.trade.tx),
-                line.trade.side.to_string(),
+                line.trade.action.to_string(),
                 name_of(self.markets.get(&line.trade.token)),
                 line.answer.word().to_owned(),
                 line.answer.sentence(),
@@ -221,7 +221,7 @@ impl Activity {
             below: None,
         };
         let rows: Vec<Row> = self.lines.iter().map(row).collect();
-        screen.table(&["decided", ">rel", "trade", "side", "~market", "answer", "what"], &rows);
+        screen.table(&["decided", ">rel", "trade", "action", "~market", "answer", "what"], &rows);
         screen.finish()
     }
 }

@@ -3,7 +3,7 @@
 use domain::{
     Shares,
     lifecycle::OrderState,
-    trade::{GroupState, PartKind, Quantity, Sightings, TradeGroup},
+    trade::{Action, GroupState, PartKind, Sightings, TradeGroup},
 };
 
 use super::{
@@ -33,8 +33,11 @@ fn render_group(screen: &mut Screen, story: &GroupStory, listed: usize) {
     screen.heading(&format!("Trade {}", group.key.tx), state(group.state));
     screen.field("market", &name_of(story.market.as_ref()));
     let leader = story.leader.map_or_else(|| NONE.to_owned(), wording::short_address);
-    let what = quantity(group.quantity());
-    screen.field("leader", &format!("{leader} (leader {}) {} {what}", group.key.leader, group.key.side));
+    let (action, what) = (group.key.action, quantity(group));
+    screen.field("leader", &format!("{leader} (leader {}) {action} {what}", group.key.leader));
+    if let Some(meaning) = meaning(action) {
+        screen.field("meaning", meaning);
+    }
     screen.field("traded", &when(group));
     screen.field("sources", &sources(story));
     if let Some(seen) = sightings(group) {
@@ -64,9 +67,25 @@ const fn state(state: GroupState) -> &'static str {
     }
 }
 
-fn quantity(quantity: Quantity) -> String {
-    let at = quantity.price().map_or_else(|| NONE.to_owned(), price);
-    format!("{} shares for {} $ at {at}", wording::shares(quantity.shares), dollars(quantity.usd))
+fn quantity(group: &TradeGroup) -> String {
+    let quantity = group.quantity();
+    let shares = wording::shares(quantity.shares);
+    if !group.key.action.is_order() {
+        return format!("{shares} shares");
+    }
+    let at = group.price().map_or_else(|| NONE.to_owned(), price);
+    format!("{shares} shares for {} $ at {at}", dollars(quantity.usd))
+}
+
+/// What followers do when it was no order.
+const fn meaning(action: Action) -> Option<&'static str> {
+    match action {
+        Action::Buy | Action::Sell => None,
+        Action::Receive => Some("shares from a split or a conversion, not bought: nobody copies them"),
+        Action::Merge => Some("shares given up by a merge or a conversion: followers sell their part"),
+        Action::Redeem => Some("a resolved market's shares paid out: followers' shares are redeemed too"),
+        Action::Send => Some("shares sent to another wallet: no exit, nobody sells"),
+    }
 }
 
 fn when(group: &TradeGroup) -> String {
@@ -79,7 +98,10 @@ fn sources(story: &GroupStory) -> String {
     let group = &story.group;
     let chain = group.chain.map_or_else(
         || "chain: nothing".to_owned(),
-        |chain| format!("chain: {} shares in {}", wording::shares(chain.shares), count(story.fills, "log")),
+        |chain| match story.fills {
+            0 => format!("chain: {} shares", wording::shares(chain.shares)),
+            fills => format!("chain: {} shares in {}", wording::shares(chain.shares), count(fills, "log")),
+        },
     );
     let mut text = format!("{chain}; history: {} shares", wording::shares(group.history.shares));
     if group.sightings.live.is_some() {

@@ -72,7 +72,7 @@ impl ChainFills {
         let mut start = from;
         while start <= to {
             let end = start.saturating_add(BLOCKS - 1).min(to);
-            for event in chain.range_events(start, end).await? {
+            for event in chain.range_events(start, end, &[]).await? {
                 if let ChainEventKind::Fill(fill) = event.kind
                     && wallets.contains(&fill.wallet)
                 {

@@ -8,7 +8,7 @@ use domain::{
     ids::{IntentId, RelationshipId},
     policy::Policy,
     skip::SkipReason,
-    trade::{GroupKey, PartKind},
+    trade::{Action, GroupKey, PartKind},
 };
 use engine::ports::{
     detection::{DecisionInputs, StoredPart},
@@ -70,13 +70,19 @@ impl Expected {
 pub(super) fn expected(part: &StoredPart, policy: &Policy, inputs: &DecisionInputs) -> Expected {
     let uncomputable = Verdict::Skip(SkipReason::Uncomputable);
     let snapshot = &part.snapshot;
-    let computed = match (part.part.kind, part.part.key.side, inputs) {
+    let action = part.part.key.action;
+    if let (PartKind::Trade, Some(reason), DecisionInputs::None) =
+        (part.part.kind, action.never_copied(), inputs)
+    {
+        return Expected::Verdict(Verdict::Skip(reason));
+    }
+    let computed = match (part.part.kind, action.side(), inputs) {
         (PartKind::Settling, _, DecisionInputs::None) => Verdict::Skip(SkipReason::MaySettle),
         (PartKind::Dust, _, DecisionInputs::None) => Verdict::Skip(SkipReason::Dust),
-        (PartKind::Trade, Side::Buy, DecisionInputs::Entry(inputs)) => {
+        (PartKind::Trade, Side::Buy, DecisionInputs::Entry(inputs)) if action == Action::Buy => {
             decide_entry(snapshot, policy, inputs).unwrap_or(uncomputable)
         }
-        (PartKind::Trade | PartKind::Revisit, Side::Sell, DecisionInputs::Exit(inputs, _)) => {
+        (PartKind::Trade | PartKind::Revisit, _, DecisionInputs::Exit(inputs, _)) if action.is_exit() => {
             decide_exit(snapshot, policy, inputs).unwrap_or(uncomputable)
         }
         (PartKind::Trade, side, DecisionInputs::None) => return Expected::OneOf(uncomputed(side)),

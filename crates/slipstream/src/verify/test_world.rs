@@ -143,7 +143,7 @@ impl World {
         let [fill, last] = trade.tx.to_be_bytes();
         let mut tx = TxHash([fill; 32]);
         tx.0[31] = last;
-        GroupKey { leader: self.leader, tx, token: TOKEN, side: trade.side }
+        GroupKey { leader: self.leader, tx, token: TOKEN, action: trade.side.into() }
     }
 
     /// The stored part of a trade, its group included in the commit.

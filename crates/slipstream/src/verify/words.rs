@@ -37,7 +37,7 @@ pub(super) fn decision(record: &DecisionRecord) -> String {
 }
 
 pub(super) fn trade(key: &GroupKey) -> String {
-    format!("leader {}'s {} in {}", key.leader, key.side, key.tx)
+    format!("leader {}'s {} in {}", key.leader, key.action, key.tx)
 }
 
 pub(super) fn order(record: &OrderRecord) -> String {

@@ -427,7 +427,7 @@ impl Scene {
     /// The leader's group of a transaction.
     pub async fn group(&self, tx: TxHash, side: Side) -> Option<domain::trade::TradeGroup> {
         let leader = self.store.leaders().await.expect("leaders")[0].id;
-        let key = GroupKey { leader, tx, token: TOKEN, side };
+        let key = GroupKey { leader, tx, token: TOKEN, action: side.into() };
         self.store.group_with_fills(key).await.expect("a group").map(|(group, _)| group)
     }
 

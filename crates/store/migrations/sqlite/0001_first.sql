@@ -197,7 +197,7 @@ CREATE TABLE trade_groups (
     leader_id       INTEGER NOT NULL REFERENCES leaders (id),
     tx              BLOB    NOT NULL,
     token           BLOB    NOT NULL,
-    side            INTEGER NOT NULL,
+    action          INTEGER NOT NULL,
     chain_shares    INTEGER,
     chain_usd       INTEGER,
     history_shares  INTEGER NOT NULL,
@@ -215,9 +215,11 @@ CREATE TABLE trade_groups (
     traded_at       INTEGER NOT NULL,
     first_seen_at   INTEGER NOT NULL,
     state           INTEGER NOT NULL,
-    UNIQUE (tx, leader_id, token, side)
+    UNIQUE (tx, leader_id, token, action)
 ) STRICT;
-CREATE INDEX trade_groups_related ON trade_groups (token, leader_id, side, first_seen_at);
+CREATE INDEX trade_groups_related ON trade_groups (token, leader_id, action, first_seen_at);
+-- A reorganisation takes back what the chain said of its blocks.
+CREATE INDEX trade_groups_by_block ON trade_groups (block) WHERE chain_shares IS NOT NULL;
 CREATE INDEX trade_groups_seen ON trade_groups (first_seen_at);
 -- State 0 is open.
 CREATE INDEX trade_groups_open ON trade_groups (first_seen_at) WHERE state = 0;

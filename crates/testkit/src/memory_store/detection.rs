@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use domain::{
-    Hash, Market, OrderId, Shares, Side, Timestamp, TokenId,
+    Market, OrderId, Shares, Side, Timestamp, TokenId,
     decide::Verdict,
     exits::CopiedBuy,
     ids::{IntentId, LeaderId, RelationshipId},
@@ -13,7 +13,7 @@ use domain::{
 use engine::ports::{
     detection::{
         DecidedBefore, Detection, DetectionCommit, DetectionOutcome, ExitBasis, ExitHolder, ExitRevisit,
-        Source, StoredFill, StoredPart,
+        Source, StoredPart,
     },
     execution::{Intent, IntentCause},
     store::{Lease, StoreResult},
@@ -39,7 +39,7 @@ impl Detection for MemoryStore {
         let state = self.read();
         let wanted = |group: &&TradeGroup| {
             let same = |key: &GroupKey| {
-                (key.leader, key.token, key.side) == (group.key.leader, group.key.token, group.key.side)
+                (key.leader, key.token, key.action) == (group.key.leader, group.key.token, group.key.action)
             };
             let related = group.first_seen_at >= related_since && keys.iter().any(same);
             related || keys.contains(&group.key)
@@ -47,12 +47,10 @@ impl Detection for MemoryStore {
         Ok(oldest_first(state.groups.values().filter(wanted)))
     }
 
-    async fn fills_of_blocks(&self, blocks: &[Hash]) -> StoreResult<Vec<StoredFill>> {
+    async fn groups_from(&self, block: i64) -> StoreResult<Vec<TradeGroup>> {
         let state = self.read();
-        let canonical = state.fills.values().filter(|row| row.canonical).map(|row| row.fill);
-        let mut fills: Vec<_> = canonical.filter(|fill| blocks.contains(&fill.block_hash)).collect();
-        fills.sort_by_key(|fill| (fill.block, fill.log_index));
-        Ok(fills)
+        let from = |group: &&TradeGroup| group.chain.is_some() && group.block.is_some_and(|own| own >= block);
+        Ok(oldest_first(state.groups.values().filter(from)))
     }
 
     async fn unsettled_groups(
@@ -92,10 +90,13 @@ impl Detection for MemoryStore {
     async fn newest_sale(&self, leader: LeaderId, token: TokenId) -> StoreResult<Option<TradeGroup>> {
         let state = self.read();
         let sales = state.groups.values().filter(|group| {
-            let of = (group.key.leader, group.key.token, group.key.side);
-            of == (leader, token, Side::Sell) && group.parts > 0
+            let of = (group.key.leader, group.key.token);
+            of == (leader, token) && group.key.action.is_exit() && group.parts > 0
         });
-        Ok(sales.max_by_key(|group| (group.block.unwrap_or(-1), group.first_seen_at, group.key.tx)).copied())
+        let newest = sales.max_by_key(|group| {
+            (group.block.unwrap_or(-1), group.first_seen_at, group.key.tx, group.key.action)
+        });
+        Ok(newest.copied())
     }
 
     async fn due_revisits(&self, now: Timestamp, limit: usize) -> StoreResult<Vec<ExitRevisit>> {

@@ -37,8 +37,7 @@ pub(super) async fn converge(
         let wallet = leader_wallet(follower.leader);
         for token in scenario.tokens.iter().map(|number| token(*number)) {
             for factor in world.store.exit_basis(known.leader, token, None).await?.factors {
-                let kept = [factor.block - 1, factor.block]
-                    .map(|block| world.venue.balance_at(wallet, token, block));
+                let kept = kept_over(world, wallet, token, factor.block);
                 if [factor.before, factor.after] != kept {
                     broken.push(format!("the leader kept {factor:?} of {token}, the chain has {kept:?}"));
                 }
@@ -57,7 +56,13 @@ pub(super) async fn converge(
     Ok(())
 }
 
-/// Every copied buy, times what the leader kept over each later block in which it sold. A trade that never
+/// The leader's balance before and after a block. What it sent to another wallet counts as kept.
+fn kept_over(world: &World, wallet: Address, token: TokenId, block: i64) -> [Shares; 2] {
+    let [before, after] = [block - 1, block].map(|height| world.venue.balance_at(wallet, token, height));
+    [before, Shares(after.0 + world.venue.sent_in(wallet, token, block).0)]
+}
+
+/// Every copied buy, times what the leader kept over each later block in which it sold or merged. A trade that never
 /// reached the chain is kept whole: what should become of its copies is the engine's choice.
 fn should_hold(
     world: &World,
@@ -66,7 +71,7 @@ fn should_hold(
     wallet: Address,
     token: TokenId,
 ) -> Shares {
-    let sales: BTreeSet<i64> = world.venue.sale_heights(wallet, token);
+    let sales: BTreeSet<i64> = world.venue.exit_heights(wallet, token);
     let buys = attempts.iter().filter(|record| {
         let intent = &record.intent;
         (intent.relationship, intent.token, intent.side) == (relationship, token, Side::Buy)
@@ -75,8 +80,7 @@ fn should_hold(
         let IntentCause::Trade { key, .. } = record.intent.cause;
         let bought_at = world.venue.height_of_trade(key.tx).unwrap_or(i64::MAX);
         sales.range(bought_at.saturating_add(1)..).fold(record.booked.shares, |kept, block| {
-            let before = world.venue.balance_at(wallet, token, block - 1);
-            let after = world.venue.balance_at(wallet, token, *block);
+            let [before, after] = kept_over(world, wallet, token, *block);
             if after >= before {
                 return kept;
             }

@@ -7,6 +7,7 @@ use domain::{
     Shares, Side, Usd,
     money::ONE,
     policy::{MinimumRule, Policy, Sizing},
+    trade::Action as Did,
 };
 use rand_chacha::{
     ChaCha8Rng,
@@ -160,15 +161,22 @@ fn trade(dice: &mut Dice, second: u64) -> LeaderTrade {
     let fills = (0..1 + dice.roll(3)).map(|_| fill(dice.between(1, 300), price)).collect();
     let lag = dice.pick(&[0_u64, 1, 7, 40]).unwrap_or(0);
     let dropped = side == Side::Buy && dice.one_in(12);
+    let moved = dice.one_in(3).then(|| (did(dice), Shares(dice.between(1, 200) * ONE)));
+    let fills = if moved.is_some() && !dropped && dice.one_in(2) { Vec::new() } else { fills };
     LeaderTrade {
         at: at(second),
         wallet: leader_wallet(if dice.one_in(2) { 1 } else { 2 }),
         token: token(if dice.one_in(2) { 7 } else { 8 }),
         side,
         fills,
+        moved,
         shown_at: (dropped || !dice.one_in(4)).then(|| at(second + lag)),
         dropped,
     }
+}
+
+fn did(dice: &mut Dice) -> Did {
+    dice.pick(&[Did::Merge, Did::Merge, Did::Receive, Did::Send]).unwrap_or(Did::Merge)
 }
 
 fn action(dice: &mut Dice) -> Action {

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    OrderId, OrderType, Side, TokenId,
+    OrderId, OrderType, Side, TokenId, TxHash, Usd,
     decide::Verdict,
     ids::{IntentId, RelationshipId},
     lifecycle::{Filled, OrderAlarm},
     money::{LOT, ONE},
     policy::Sizing,
-    trade::Quantity,
+    trade::{GroupKey, Quantity},
 };
 use engine::{
     orders::booked_so_far,
@@ -18,13 +18,14 @@ use engine::{
         following::Leader,
         reports::{DecisionRecord, IntentEnd},
         store::{EventKind, Store, StoreResult},
+        venue::ChainFill,
     },
 };
 
 use super::{
     exits,
     scenario::{Scenario, follower_wallet, leader_wallet, token},
-    venue::{VenueLine, is_whole},
+    venue::{Moved, VenueLine, is_whole},
     world::World,
 };
 use crate::executor::block_on;
@@ -190,6 +191,15 @@ fn decisions_are_answered(stored: &Stored, broken: &mut Vec<String>) {
     }
 }
 
+/// Canonical fills and movements, with their transactions and dollars.
+fn everything(world: &World) -> impl Iterator<Item = (TxHash, Moved, Usd)> {
+    let fills = world.venue.all_fills().into_iter().map(|(tx, fill)| {
+        let ChainFill { wallet, token, side, shares, usd, .. } = fill;
+        (tx, Moved { wallet, token, action: side.into(), shares }, usd)
+    });
+    fills.chain(world.venue.all_moves().into_iter().map(|(tx, moved)| (tx, moved, Usd::ZERO)))
+}
+
 /// Every canonical trade of a leader has parts for its whole quantity, decided for every follower.
 async fn everybody_is_answered(
     world: &World,
@@ -199,14 +209,21 @@ async fn everybody_is_answered(
 ) -> StoreResult<()> {
     let leaders = world.store.leaders().await?;
     let relationships = world.store.relationships(None).await?;
-    let mut trades: BTreeMap<domain::trade::GroupKey, Quantity> = BTreeMap::new();
-    for (tx, fill) in world.venue.all_fills() {
-        let followed = |leader: &&Leader| relationships.iter().any(|of| of.leader == leader.id);
-        let leader = leaders.iter().filter(followed).find(|leader| leader.wallet == fill.wallet);
-        let Some(leader) = leader else { continue };
-        let key = domain::trade::GroupKey { leader: leader.id, tx, token: fill.token, side: fill.side };
+    let followed = |leader: &&Leader| relationships.iter().any(|of| of.leader == leader.id);
+    let leader_of = |wallet| leaders.iter().filter(followed).find(|leader| leader.wallet == wallet);
+    let mut trades: BTreeMap<GroupKey, Quantity> = BTreeMap::new();
+    for (tx, moved, usd) in everything(world) {
+        let Some(leader) = leader_of(moved.wallet) else { continue };
+        let key = GroupKey { leader: leader.id, tx, token: moved.token, action: moved.action };
         let sum = trades.entry(key).or_default();
-        *sum = sum.plus(Quantity { shares: fill.shares, usd: fill.usd }).unwrap_or(*sum);
+        *sum = sum.plus(Quantity { shares: moved.shares, usd }).unwrap_or(*sum);
+    }
+    for group in world.store.newest_groups(ALL).await? {
+        let confirmed = group.chain.is_some_and(|chain| chain.shares.is_positive());
+        if confirmed && !trades.contains_key(&group.key) {
+            broken
+                .push(format!("trade {} ({}) is stored, the chain has none", group.key.tx, group.key.action));
+        }
     }
     for (key, quantity) in trades {
         let Some((group, _)) = world.store.group_with_fills(key).await? else {
@@ -342,7 +359,14 @@ fn exits_are_bounded(
                 let own = happened.iter().filter(|trade| {
                     !trade.dropped && (trade.wallet, trade.token, trade.side) == (wallet, token, side)
                 });
-                own.flat_map(|trade| &trade.fills).map(|fill| i128::from(fill.shares.0)).sum()
+                let filled: i128 =
+                    own.flat_map(|trade| &trade.fills).map(|fill| i128::from(fill.shares.0)).sum();
+                // What was merged or sent away is no longer there to be sold.
+                let gone = happened.iter().filter(|trade| {
+                    !trade.dropped && side == Side::Sell && (trade.wallet, trade.token) == (wallet, token)
+                });
+                let gone = gone.filter_map(|trade| trade.moved).filter(|(action, _)| action.side() == side);
+                filled + gone.map(|(_, shares)| i128::from(shares.0)).sum::<i128>()
             };
             let own = |side: Side| -> i128 {
                 let records = stored.attempts.iter().filter(|record| {

@@ -8,7 +8,7 @@ use domain::{
     ids::{OwnerId, RelationshipId},
     money::ONE,
     policy::{MinimumRule, Policy, Sizing},
-    trade::Quantity,
+    trade::{Action as Did, Quantity},
 };
 use engine::ports::{
     following::{AccountMode, NewAccount, NewRelationship},
@@ -225,6 +225,26 @@ impl Scenario {
         scenario
     }
 
+    /// After a copied entry the leader sells a quarter and merges a quarter in one transaction, sends some of
+    /// it away, merges half of the rest, and splits.
+    #[must_use]
+    pub fn merges() -> Self {
+        let mut scenario = Self { name: "merges".to_owned(), ..Self::entry() };
+        let moves = |second, action: Did, shares: i64| LeaderTrade {
+            side: action.side(),
+            fills: Vec::new(),
+            moved: Some((action, Shares(shares * ONE))),
+            ..buys(second)
+        };
+        scenario.trades.extend([
+            LeaderTrade { fills: vec![fill(100, 49)], ..moves(20, Did::Merge, 100) },
+            moves(30, Did::Send, 40),
+            moves(34, Did::Merge, 80),
+            moves(40, Did::Receive, 300),
+        ]);
+        scenario
+    }
+
     /// When the last planned thing happens.
     #[must_use]
     pub fn ends(&self) -> Timestamp {
@@ -292,6 +312,7 @@ fn buys(second: u64) -> LeaderTrade {
         token: token(7),
         side: Side::Buy,
         fills: vec![fill(200, 50), fill(200, 50)],
+        moved: None,
         shown_at: Some(at(second)),
         dropped: false,
     }

@@ -136,7 +136,7 @@ pub(crate) async fn intents_come_in_the_order_of_the_decisions(bench: Bench) -> 
         .decisions
         .iter()
         .zip(&queued)
-        .map(|(decision, queued)| (decision.relationship, decision.key.side, queued.lane))
+        .map(|(decision, queued)| (decision.relationship, decision.key.action.side(), queued.lane))
         .collect();
     same!(found, expected, "relationship, side and lane by the order of the decisions");
     Ok(())

@@ -136,6 +136,26 @@ pub(crate) async fn unsettled_groups_are_found(bench: Bench) -> CaseResult {
     Ok(())
 }
 
+pub(crate) async fn groups_are_found_from_a_block_on(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 0).await?;
+    let make = |tx: u8, block: Option<i64>, chain: Option<i64>| TradeGroup {
+        block,
+        chain: chain.map(|shares| quantity(shares, 0)),
+        ..TradeGroup::new(world.key(tx, Side::Sell), Timestamp(1), Timestamp(1_000 - i64::from(tx)))
+    };
+    let groups = vec![
+        make(1, Some(10), Some(5)),
+        make(2, Some(11), Some(0)),
+        make(3, Some(9), Some(5)),
+        make(4, Some(12), None),
+        make(5, None, None),
+    ];
+    world.commit(&DetectionCommit { groups: groups.clone(), ..Default::default() }).await?;
+    same!(world.store.groups_from(10).await?, [groups[1], groups[0]], "by time first seen");
+    same!(world.store.groups_from(12).await?, [], "hints are of no block");
+    Ok(())
+}
+
 pub(crate) async fn fills_count_while_their_block_is_canonical(bench: Bench) -> CaseResult {
     let world = World::new(bench, 0).await?;
     let key = world.key(1, Side::Buy);
@@ -148,7 +168,7 @@ pub(crate) async fn fills_count_while_their_block_is_canonical(bench: Bench) -> 
         order: OrderId([block; 32]),
         wallet: wallet(9_999),
         token: key.token,
-        side: key.side,
+        side: key.action.side(),
         shares: Shares(5),
         usd: domain::Usd(2),
         fee: domain::Usd(1),
@@ -159,18 +179,15 @@ pub(crate) async fn fills_count_while_their_block_is_canonical(bench: Bench) -> 
     world.commit(&commit).await?;
     world.commit(&commit).await?;
     let all = [fill(10, 2), fill(10, 7), fill(11, 0)];
-    let blocks = [hash(89), hash(90), hash(1)];
-    same!(world.store.fills_of_blocks(&blocks).await?, all, "fills of the blocks, each once");
-    same!(world.store.fills_of_blocks(&[hash(89)]).await?, all[2..], "fills of one block");
     let (group, of_group) = some(world.store.group_with_fills(key).await?, "the group")?;
     same!((group, of_group), (world.group(key), all.to_vec()), "the group and its fills");
     world.commit(&DetectionCommit { orphaned: vec![hash(90)], ..Default::default() }).await?;
-    same!(world.store.fills_of_blocks(&blocks).await?, all[2..], "fills after a block was orphaned");
     let (_, of_group) = some(world.store.group_with_fills(key).await?, "the group")?;
     same!(of_group, all[2..], "the group's fills after a block was orphaned");
     let back = DetectionCommit { orphaned: vec![hash(89)], fills: vec![fill(10, 7)], ..Default::default() };
     world.commit(&back).await?;
-    same!(world.store.fills_of_blocks(&blocks).await?, [fill(10, 7)], "a fill that came back");
+    let (_, of_group) = some(world.store.group_with_fills(key).await?, "the group")?;
+    same!(of_group, [fill(10, 7)], "a fill that came back");
     same!(world.store.group_with_fills(world.key(2, Side::Buy)).await?, None, "an unknown group");
     Ok(())
 }

@@ -68,6 +68,7 @@ macro_rules! store_suite_cases {
                 headers_are_those_of_our_chain,
                 groups_are_replaced_and_found_with_their_kin,
                 unsettled_groups_are_found,
+                groups_are_found_from_a_block_on,
                 fills_count_while_their_block_is_canonical,
                 progress_of_parts_never_goes_back,
                 markets_are_replaced,

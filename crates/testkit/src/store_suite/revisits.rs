@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use domain::{Side, Timestamp, ids::RelationshipId, trade::TradeGroup};
+use domain::{
+    Side, Timestamp,
+    ids::RelationshipId,
+    trade::{Action, GroupKey, TradeGroup},
+};
 use engine::ports::{
     detection::{DetectionCommit, ExitNote, ExitRevisit, NextLook},
     execution::{EndReason, OrderUpdate},
@@ -160,9 +164,18 @@ pub(crate) async fn the_newest_sale_has_the_highest_block(bench: Bench) -> CaseR
     unanswered.parts = 0;
     let mut of_other = sale(5, Some(50));
     of_other.key.leader = other;
-    let bought = TradeGroup { block: Some(60), ..world.group(world.key(6, Side::Buy)) };
-    let groups = vec![sale(1, Some(10)), sale(2, Some(30)), sale(3, None), unanswered, of_other, bought];
+    let moved = |tx: u8, block, action| TradeGroup {
+        block: Some(block),
+        ..world.group(GroupKey { action, ..world.key(tx, Side::Buy) })
+    };
+    let others = [Action::Buy, Action::Receive, Action::Redeem, Action::Send];
+    let others = (6_u8..).zip(others).map(|(tx, action)| moved(tx, 60, action));
+    let sales = [sale(1, Some(10)), sale(2, Some(30)), sale(3, None), unanswered, of_other];
+    let groups = sales.into_iter().chain(others).collect();
     world.commit(&DetectionCommit { groups, ..Default::default() }).await?;
     same!(some(newest().await?, "newest sale")?.key, world.key(2, Side::Sell), "the newest sale");
+    let merged = moved(20, 31, Action::Merge);
+    world.commit(&DetectionCommit { groups: vec![merged], ..Default::default() }).await?;
+    same!(some(newest().await?, "newest sale")?.key, merged.key, "a merge is one");
     Ok(())
 }

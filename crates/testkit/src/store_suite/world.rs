@@ -154,7 +154,7 @@ impl World {
 
     /// The leader's trade of token 6 in transaction `tx`.
     pub(crate) fn key(&self, tx: u8, side: Side) -> GroupKey {
-        GroupKey { leader: self.leader, tx: TxHash([tx; 32]), token: token(6), side }
+        GroupKey { leader: self.leader, tx: TxHash([tx; 32]), token: token(6), action: side.into() }
     }
 
     /// A group of 100 shares for 50 dollars, on the chain in block `tx`.
@@ -186,7 +186,7 @@ impl World {
 
     /// A decision to copy: a buy of [`BUY`] or a sale of [`SALE`].
     pub(crate) fn copy(&self, follower: Follower, key: GroupKey, part: u32) -> CaseResult<NewDecision> {
-        let order = match key.side {
+        let order = match key.action.side() {
             Side::Buy => {
                 CopyOrder { side: Side::Buy, amount: BUY.0, limit: LIMIT, reserve: RESERVE, binding: None }
             }
@@ -204,9 +204,9 @@ impl World {
             leader_price: Price(490_000),
             traded_at: self.now().minus(Duration::from_secs(2)),
             seen_at: self.now(),
-            expires_at: (key.side == Side::Buy).then(|| self.now().plus(Duration::from_secs(60))),
+            expires_at: (key.action.side() == Side::Buy).then(|| self.now().plus(Duration::from_secs(60))),
         };
-        let inputs = match key.side {
+        let inputs = match key.action.side() {
             Side::Buy => DecisionInputs::Entry(EntryInputs {
                 age: Duration::from_millis(1_500),
                 decided_before: Usd(1),

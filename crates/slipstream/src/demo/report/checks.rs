@@ -125,7 +125,7 @@ async fn on_tape(played: &Played, store: &dyn Store) -> StoreResult<BTreeMap<Gro
     let mut groups: BTreeMap<GroupKey, Shares> = BTreeMap::new();
     for (tx, fill) in &played.fills {
         let Some(leader) = leaders.get(&fill.wallet) else { continue };
-        let key = GroupKey { leader: *leader, tx: *tx, token: fill.token, side: fill.side };
+        let key = GroupKey { leader: *leader, tx: *tx, token: fill.token, action: fill.side.into() };
         let shares = groups.entry(key).or_default();
         *shares = [*shares, fill.shares].into_iter().sum();
     }
@@ -159,7 +159,7 @@ async fn answered(groups: BTreeMap<GroupKey, Shares>, store: &dyn Store) -> Stor
     let basis = format!("{}, {}", wording::count(groups.len(), "trade"), wording::count(answers, "answer"));
     Ok(CheckLine::new("every leader's trade is answered for every follower", basis, wrong.len(), || {
         wrong.first().map_or_else(String::new, |(key, what)| {
-            format!("{} of {} in {}: {what}", key.side, wording::fit(&key.token.to_string(), 11), key.tx)
+            format!("{} of {} in {}: {what}", key.action, wording::fit(&key.token.to_string(), 11), key.tx)
         })
     }))
 }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    Shares, Side, Timestamp, TokenId, TxHash, Usd,
+    Shares, Timestamp, TokenId, TxHash, Usd,
     decide::Verdict,
     ids::{LeaderId, OwnerId, RelationshipId},
     money::ONE,
     skip::SkipReason,
-    trade::{GroupKey, Quantity, TradeGroup},
+    trade::{Action, GroupKey, Quantity, TradeGroup},
 };
 use engine::ports::{detection::DecisionInputs, reports::DecisionRecord};
 
@@ -163,7 +163,7 @@ fn what_the_picture_shows_breaks_its_invariant() {
 }
 
 fn key() -> GroupKey {
-    GroupKey { leader: LeaderId(1), tx: TxHash([1; 32]), token: TokenId([2; 32]), side: Side::Buy }
+    GroupKey { leader: LeaderId(1), tx: TxHash([1; 32]), token: TokenId([2; 32]), action: Action::Buy }
 }
 
 fn group(shares: i64, parts: u32) -> TradeGroup {

@@ -26,7 +26,7 @@ struct Columns {
 impl Columns {
     fn of(width: usize) -> Self {
         let time = width >= ROOMY;
-        let fixed = 1 + usize::from(time) * 10 + 11 + 1 + 4 + 1 + 9 + 3 + 6 + 2 + 2;
+        let fixed = 1 + usize::from(time) * 10 + 11 + 1 + 7 + 1 + 9 + 3 + 6 + 2 + 2;
         let rest = width.saturating_sub(fixed + 1);
         let answer = (rest * 3 / 5).min(46);
         Self { time, market: rest.saturating_sub(answer), answer }
@@ -39,9 +39,9 @@ pub(super) fn lines(picture: &Picture, area: Rect) -> Vec<Line<'static>> {
     let time = if columns.time { format!("{:<10}", "TIME") } else { String::new() };
     let (market, answer) = (columns.market, columns.answer);
     let heading = format!(
-        " {time}{:<11} {:<4} {:>9}   {:<6}  {:<market$}  {:<answer$}",
+        " {time}{:<11} {:<7} {:>9}   {:<6}  {:<market$}  {:<answer$}",
         "LEADER",
-        "SIDE",
+        "ACTION",
         "SHARES",
         "PRICE",
         fit("OUTCOME, MARKET", market),
@@ -53,7 +53,7 @@ pub(super) fn lines(picture: &Picture, area: Rect) -> Vec<Line<'static>> {
 }
 
 fn trade(line: &FeedLine, columns: &Columns) -> Line<'static> {
-    let side = match line.key.side {
+    let side = match line.key.action.side() {
         Side::Buy => Style::new().fg(Color::Cyan),
         Side::Sell => Style::new().fg(Color::Magenta),
     };
@@ -65,7 +65,7 @@ fn trade(line: &FeedLine, columns: &Columns) -> Line<'static> {
     }
     spans.extend([
         Span::raw(format!("{:<11} ", wording::short_address(line.leader))),
-        Span::styled(format!("{:<4} ", line.key.side.to_string()), side),
+        Span::styled(format!("{:<7} ", line.key.action), side),
         Span::styled(format!("{:>9}", wording::shares(line.shares)), STRONG),
         Span::raw(format!(" @ {:<6}  ", line.price.map_or_else(|| NONE.to_owned(), wording::price))),
         Span::styled(format!("{:<width$}  ", fit_middle(market.trim_start_matches(" · "), width)), FAINT),

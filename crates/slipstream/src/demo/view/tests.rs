@@ -26,7 +26,12 @@ const START: i64 = 1_779_438_317;
 fn trade(number: usize, side: Side, copied: usize, skipped: &[(&'static str, usize)]) -> FeedLine {
     let byte = u8::try_from(number % 200).unwrap();
     FeedLine {
-        key: GroupKey { leader: LeaderId(1), tx: TxHash([byte; 32]), token: TokenId([byte; 32]), side },
+        key: GroupKey {
+            leader: LeaderId(1),
+            tx: TxHash([byte; 32]),
+            token: TokenId([byte; 32]),
+            action: side.into(),
+        },
         part: 0,
         number,
         leader: Address([byte.wrapping_mul(37); 20]),

@@ -50,11 +50,11 @@ impl ChainReader for Blocks {
         Ok((self.pruned_below..=HEAD).contains(&number).then(|| header(number)))
     }
 
-    async fn block_events(&self, _: &BlockHeader) -> Result<Vec<ChainEvent>, VenueError> {
+    async fn block_events(&self, _: &BlockHeader, _: &[Address]) -> Result<Vec<ChainEvent>, VenueError> {
         panic!("whole blocks are not asked for one by one")
     }
 
-    async fn range_events(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError> {
+    async fn range_events(&self, from: i64, to: i64, _: &[Address]) -> Result<Vec<ChainEvent>, VenueError> {
         assert!(header(from).time >= at(0), "block {from} is older than the first leader's trade");
         assert!(to - from < 500 && to <= HEAD);
         if self.broken {

@@ -210,7 +210,7 @@ through! { Detection,
     reads {
         cursor(source: Source) -> Option<i64>;
         headers(limit: usize) -> Vec<BlockHeader>;
-        fills_of_blocks(blocks: &[Hash]) -> Vec<StoredFill>;
+        groups_from(block: i64) -> Vec<TradeGroup>;
         unsettled_groups(block: i64, hinted_before: Timestamp, limit: usize) -> Vec<TradeGroup>;
         newest_sale(leader: LeaderId, token: TokenId) -> Option<TradeGroup>;
         due_revisits(now: Timestamp, limit: usize) -> Vec<ExitRevisit>;

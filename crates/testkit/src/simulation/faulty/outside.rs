@@ -152,14 +152,23 @@ impl ChainReader for FaultyVenue {
         self.venue.header(number).await
     }
 
-    async fn block_events(&self, block: &BlockHeader) -> Result<Vec<ChainEvent>, VenueError> {
+    async fn block_events(
+        &self,
+        block: &BlockHeader,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
         self.ask("block_events").await?;
-        self.venue.block_events(block).await
+        self.venue.block_events(block, wallets).await
     }
 
-    async fn range_events(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError> {
+    async fn range_events(
+        &self,
+        from: i64,
+        to: i64,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
         self.ask("range_events").await?;
-        self.venue.range_events(from, to).await
+        self.venue.range_events(from, to, wallets).await
     }
 
     async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {

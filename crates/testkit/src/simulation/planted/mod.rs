@@ -168,6 +168,20 @@ fn detecting() -> Vec<Planted> {
         ),
         planted("a reorganisation is ignored", store(StoreBug::IgnoresReorganisation), entry(), moved, 0),
         planted("logs are read twice", Bug::Outside(OutsideBug::ReadsLogsTwice), entry(), plain, 0),
+        planted(
+            "a merge is counted as trade and transfer",
+            Bug::Outside(OutsideBug::CountsFillsAsMoves),
+            Scenario::merges(),
+            plain,
+            0,
+        ),
+        planted(
+            "a transfer to another wallet is sold",
+            Bug::Outside(OutsideBug::SellsTransfers),
+            Scenario::merges(),
+            plain,
+            0,
+        ),
         planted("a part is called complete too early", store(StoreBug::SkipsFollowers), entry(), plain, 0),
     ]
 }

@@ -8,9 +8,9 @@ use engine::ports::{
     detection::{Lane, QueuedIntent},
     queue::{End, Queue, QueueError},
     venue::{
-        BlockHeader, Cancel, Cancelled, ChainEvent, ChainEventKind, ChainReader, HistoryResponse,
-        OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, SettlementStatus, TradeHistory,
-        VenueError,
+        BlockHeader, Cancel, Cancelled, ChainEvent, ChainEventKind, ChainFill, ChainMove, ChainReader,
+        Counterparty, HistoryResponse, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder,
+        SettlementStatus, TradeHistory, VenueError,
     },
 };
 
@@ -25,6 +25,10 @@ pub(super) enum OutsideBug {
     CountsOverPages,
     /// Reads every log twice, under two indices.
     ReadsLogsTwice,
+    /// Takes what an exchange moved for what the venue's contracts took and gave.
+    CountsFillsAsMoves,
+    /// Takes a transfer to anybody for a merge.
+    SellsTransfers,
     /// Reads logs without their fee.
     ForgetsFee,
     /// Never hears that a settlement failed.
@@ -42,7 +46,10 @@ pub(super) fn tamper(bug: OutsideBug, bench: Bench) -> Bench {
         OutsideBug::CountsOverPages => {
             Bench { history: Arc::new(WrongHistory { inner: bench.history }), ..bench }
         }
-        OutsideBug::ReadsLogsTwice | OutsideBug::ForgetsFee => {
+        OutsideBug::ReadsLogsTwice
+        | OutsideBug::ForgetsFee
+        | OutsideBug::CountsFillsAsMoves
+        | OutsideBug::SellsTransfers => {
             Bench { chain: Arc::new(WrongChain { bug, inner: bench.chain }), ..bench }
         }
         OutsideBug::FloodsQueue => Bench { queue: Arc::new(WrongQueue { inner: bench.queue }), ..bench },
@@ -129,7 +136,23 @@ struct WrongChain {
     inner: Arc<dyn ChainReader>,
 }
 
+/// The movement of a fill, as an exchange makes it.
+fn exchanged(event: ChainEvent) -> Option<ChainEvent> {
+    let ChainEventKind::Fill(fill) = event.kind else { return None };
+    let ChainFill { wallet, token, side, shares, .. } = fill;
+    let moved = ChainMove { wallet, token, side, shares, with: Counterparty::Exchange };
+    Some(ChainEvent { kind: ChainEventKind::Move(moved), ..event })
+}
+
 impl WrongChain {
+    fn takes_for_venue(&self, with: Counterparty) -> bool {
+        match self.bug {
+            OutsideBug::CountsFillsAsMoves => with == Counterparty::Exchange,
+            OutsideBug::SellsTransfers => with == Counterparty::Other,
+            _ => false,
+        }
+    }
+
     fn wrong(&self, mut events: Vec<ChainEvent>) -> Vec<ChainEvent> {
         if self.bug == OutsideBug::ReadsLogsTwice {
             let again = events.clone().into_iter();
@@ -137,9 +160,17 @@ impl WrongChain {
             return events;
         }
         for event in &mut events {
-            if let ChainEventKind::Fill(fill) = &mut event.kind {
-                fill.fee = Usd::ZERO;
+            match &mut event.kind {
+                ChainEventKind::Fill(fill) if self.bug == OutsideBug::ForgetsFee => fill.fee = Usd::ZERO,
+                ChainEventKind::Move(moved) if self.takes_for_venue(moved.with) => {
+                    moved.with = Counterparty::Venue;
+                }
+                _ => {}
             }
+        }
+        if self.bug == OutsideBug::CountsFillsAsMoves {
+            // The fill stays explained, and its movement is counted beside it.
+            events.extend(events.clone().into_iter().filter_map(exchanged));
         }
         events
     }
@@ -159,12 +190,21 @@ impl ChainReader for WrongChain {
         self.inner.header(number).await
     }
 
-    async fn block_events(&self, block: &BlockHeader) -> Result<Vec<ChainEvent>, VenueError> {
-        self.inner.block_events(block).await.map(|events| self.wrong(events))
+    async fn block_events(
+        &self,
+        block: &BlockHeader,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
+        self.inner.block_events(block, wallets).await.map(|events| self.wrong(events))
     }
 
-    async fn range_events(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError> {
-        self.inner.range_events(from, to).await.map(|events| self.wrong(events))
+    async fn range_events(
+        &self,
+        from: i64,
+        to: i64,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
+        self.inner.range_events(from, to, wallets).await.map(|events| self.wrong(events))
     }
 
     async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {

@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
+use domain::trade::Action;
 use domain::{Address, Hash, Shares, Side, Timestamp, TokenId, TxHash};
-use engine::ports::venue::{BlockHeader, ChainEvent, ChainEventKind, ChainFill};
+use engine::ports::venue::{BlockHeader, ChainEvent, ChainEventKind, ChainFill, ChainMove, Counterparty};
 
 /// Time between blocks.
 pub const BLOCK_EVERY: Duration = Duration::from_secs(2);
@@ -18,13 +19,63 @@ const REORGANISED_AFTER: Duration = Duration::from_secs(3);
 /// Height of the first block.
 const BASE: i64 = 1_000;
 
-/// A fill on its way into a block.
+/// Shares that a leader moved without an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Whose.
+    pub wallet: Address,
+    /// Of which token.
+    pub token: TokenId,
+    /// How.
+    pub action: Action,
+    /// How many.
+    pub shares: Shares,
+}
+
+/// What a transaction does to one wallet.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Effect {
+    Fill(ChainFill),
+    Moved(Moved),
+}
+
+impl Effect {
+    /// Wallet, token and what is added to the balance.
+    fn change(&self) -> (Address, TokenId, i64) {
+        let (wallet, token, side, shares) = match self {
+            Self::Fill(fill) => (fill.wallet, fill.token, fill.side, fill.shares),
+            Self::Moved(moved) => (moved.wallet, moved.token, moved.action.side(), moved.shares),
+        };
+        (wallet, token, if side == Side::Buy { shares.0 } else { -shares.0 })
+    }
+
+    /// The log of the movement, which fills have too.
+    fn moved(&self) -> ChainMove {
+        let (wallet, token, change) = self.change();
+        let with = match self {
+            Self::Fill(_) => Counterparty::Exchange,
+            Self::Moved(moved) if moved.action == Action::Send => Counterparty::Other,
+            Self::Moved(_) => Counterparty::Venue,
+        };
+        let side = if change < 0 { Side::Sell } else { Side::Buy };
+        ChainMove { wallet, token, side, shares: Shares(change.abs()), with }
+    }
+
+    fn exits(&self, wallet: Address, token: TokenId) -> bool {
+        match self {
+            Self::Fill(fill) => (fill.wallet, fill.token, fill.side) == (wallet, token, Side::Sell),
+            Self::Moved(moved) => (moved.wallet, moved.token, moved.action) == (wallet, token, Action::Merge),
+        }
+    }
+}
+
+/// A fill or a movement on its way into a block.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settling {
     /// Not in a block before.
     pub from: Timestamp,
     pub tx: TxHash,
-    pub fill: ChainFill,
+    pub effect: Effect,
     /// Moved by a reorganisation already.
     pub moved: bool,
 }
@@ -164,22 +215,44 @@ impl Chain {
         usize::try_from(number - BASE).ok().and_then(|at| self.blocks.get(at))
     }
 
-    pub fn events(&self, number: i64) -> Vec<ChainEvent> {
+    /// Every fill of a block, and every movement of `wallets`.
+    pub fn events(&self, number: i64, wallets: &[Address]) -> Vec<ChainEvent> {
         let Some(block) = self.block(number) else { return Vec::new() };
-        let event = |(at, settling): (usize, &Settling)| ChainEvent {
-            block: number,
-            block_hash: block.header.hash,
-            log_index: block.first_index + i64::try_from(at).unwrap_or(0),
-            tx: settling.tx,
-            kind: ChainEventKind::Fill(settling.fill),
-        };
-        block.fills.iter().enumerate().map(event).collect()
+        let kinds = block.fills.iter().flat_map(|settling| {
+            let moved = settling.effect.moved();
+            let fill = match settling.effect {
+                Effect::Fill(fill) => Some(ChainEventKind::Fill(fill)),
+                Effect::Moved(_) => None,
+            };
+            let moved = wallets.contains(&moved.wallet).then_some(ChainEventKind::Move(moved));
+            [moved, fill].map(|kind| (settling.tx, kind))
+        });
+        let events = kinds.zip(block.first_index..).filter_map(|((tx, kind), log_index)| {
+            Some(ChainEvent { block: number, block_hash: block.header.hash, log_index, tx, kind: kind? })
+        });
+        events.collect()
+    }
+
+    /// Canonical effects up to and including a height, with their heights.
+    fn effects_to(&self, number: i64) -> impl Iterator<Item = (i64, &Settling)> {
+        let blocks = self.blocks.iter().take_while(move |block| block.header.number <= number);
+        blocks.flat_map(|block| block.fills.iter().map(|settling| (block.header.number, settling)))
+    }
+
+    /// Canonical movements without an order up to and including a height.
+    pub fn moves_to(&self, number: i64) -> impl Iterator<Item = (TxHash, Moved)> {
+        self.effects_to(number).filter_map(|(_, settling)| match settling.effect {
+            Effect::Moved(moved) => Some((settling.tx, moved)),
+            Effect::Fill(_) => None,
+        })
     }
 
     /// Canonical fills up to and including a height.
     pub fn fills_to(&self, number: i64) -> impl Iterator<Item = (TxHash, ChainFill)> {
-        let blocks = self.blocks.iter().take_while(move |block| block.header.number <= number);
-        blocks.flat_map(|block| &block.fills).map(|settling| (settling.tx, settling.fill))
+        self.effects_to(number).filter_map(|(_, settling)| match settling.effect {
+            Effect::Fill(fill) => Some((settling.tx, fill)),
+            Effect::Moved(_) => None,
+        })
     }
 
     /// Whether a transaction ever was in a block, canonical still or not.
@@ -194,23 +267,27 @@ impl Chain {
         Some((number, number <= self.finalized().number))
     }
 
-    /// Heights of the blocks in which a wallet sold a token.
-    pub fn sale_heights(&self, wallet: Address, token: TokenId) -> BTreeSet<i64> {
-        let sells = |settling: &Settling| {
-            (settling.fill.wallet, settling.fill.token, settling.fill.side) == (wallet, token, Side::Sell)
-        };
-        let blocks = self.blocks.iter().filter(|block| block.fills.iter().any(sells));
-        blocks.map(|block| block.header.number).collect()
+    /// Heights of the blocks in which a wallet sold or merged a token.
+    pub fn exit_heights(&self, wallet: Address, token: TokenId) -> BTreeSet<i64> {
+        let exits = self.effects_to(i64::MAX).filter(|(_, settling)| settling.effect.exits(wallet, token));
+        exits.map(|(height, _)| height).collect()
     }
 
-    /// Change of a wallet's shares of a token by the canonical fills up to a height.
+    /// Shares a wallet sent to another one in a block.
+    pub fn sent_in(&self, wallet: Address, token: TokenId, number: i64) -> Shares {
+        let of_block = self.block(number).into_iter().flat_map(|block| &block.fills);
+        let sent = of_block.filter_map(|settling| match settling.effect {
+            Effect::Moved(moved) if moved.action == Action::Send => Some(moved),
+            _ => None,
+        });
+        sent.filter(|moved| (moved.wallet, moved.token) == (wallet, token)).map(|moved| moved.shares).sum()
+    }
+
+    /// Change of a wallet's shares of a token up to a height.
     pub fn balance(&self, wallet: Address, token: TokenId, number: i64) -> Shares {
-        let own = self.fills_to(number).filter(|(_, fill)| fill.wallet == wallet && fill.token == token);
-        own.map(|(_, fill)| match fill.side {
-            Side::Buy => fill.shares,
-            Side::Sell => Shares(-fill.shares.0),
-        })
-        .sum()
+        let changes = self.effects_to(number).map(|(_, settling)| settling.effect.change());
+        let own = changes.filter(|(whose, of, _)| (*whose, *of) == (wallet, token));
+        own.map(|(_, _, change)| Shares(change)).sum()
     }
 }
 

@@ -8,7 +8,7 @@ use domain::{
 };
 use engine::ports::venue::{Acceptance, AcceptedStatus, ChainFill, PostReply, RejectReason};
 
-use super::{BookChange, Duplicated, LineTrade, Settling, State, VenueLine, chain::digest};
+use super::{BookChange, Duplicated, Effect, LineTrade, Settling, State, VenueLine, chain::digest};
 
 /// From match to the earliest block.
 const SETTLES_AFTER: Duration = Duration::from_secs(1);
@@ -219,7 +219,12 @@ impl State {
                 usd: taken.usd,
                 fee,
             };
-            self.chain.settle(Settling { from: now.plus(SETTLES_AFTER), tx, fill, moved: false });
+            self.chain.settle(Settling {
+                from: now.plus(SETTLES_AFTER),
+                tx,
+                effect: Effect::Fill(fill),
+                moved: false,
+            });
         }
         let filled = Filled { quantity: taken, fee };
         if let Some(line) = self.lines.get_mut(&order) {

@@ -15,15 +15,16 @@ use std::{
 
 use domain::{
     Address, Book, Clock, Market, OrderId, OrderPlan, Price, Shares, Side, Timestamp, TokenId, TxHash, Usd,
-    lifecycle::Filled, trade::Quantity,
+    lifecycle::Filled,
+    trade::{Action, Quantity},
 };
 use engine::ports::venue::ChainFill;
 
 pub(crate) use chain::digest;
-pub use chain::{BLOCK_EVERY, FINAL_AFTER};
+pub use chain::{BLOCK_EVERY, FINAL_AFTER, Moved};
 pub use model::{Duplicated, Reorganisation, VenueModel};
 
-use chain::{Chain, Move, Settling};
+use chain::{Chain, Effect, Move, Settling};
 use matching::VenueBook;
 pub(super) use matching::is_whole;
 
@@ -40,6 +41,8 @@ pub struct LeaderTrade {
     pub side: Side,
     /// Its fills: equal ones are separate fills.
     pub fills: Vec<Quantity>,
+    /// What the same transaction does with the token without an order.
+    pub moved: Option<(Action, Shares)>,
     /// When the history shows it, if it ever does.
     pub shown_at: Option<Timestamp>,
     /// Whether a reorganisation drops it for good.
@@ -242,10 +245,23 @@ impl Venue {
         self.now().balance(wallet, token, height)
     }
 
-    /// Heights of the canonical blocks in which a wallet sold a token.
+    /// Heights of the canonical blocks in which a wallet sold or merged a token.
     #[must_use]
-    pub fn sale_heights(&self, wallet: Address, token: TokenId) -> BTreeSet<i64> {
-        self.now().chain.sale_heights(wallet, token)
+    pub fn exit_heights(&self, wallet: Address, token: TokenId) -> BTreeSet<i64> {
+        self.now().chain.exit_heights(wallet, token)
+    }
+
+    /// Shares a wallet sent to another one in a block.
+    #[must_use]
+    pub fn sent_in(&self, wallet: Address, token: TokenId, height: i64) -> Shares {
+        self.now().chain.sent_in(wallet, token, height)
+    }
+
+    /// Canonical movements without an order so far, with their transactions.
+    #[must_use]
+    pub fn all_moves(&self) -> Vec<(TxHash, Moved)> {
+        let state = self.now();
+        state.chain.moves_to(i64::MAX).collect()
     }
 
     /// Height of the canonical block with a leader's trade, named by either of its transactions.
@@ -383,7 +399,11 @@ impl State {
                 usd: fill.usd,
                 fee: Usd::ZERO,
             };
-            self.chain.settle(Settling { from: trade.at, tx, fill, moved: false });
+            self.chain.settle(Settling { from: trade.at, tx, effect: Effect::Fill(fill), moved: false });
+        }
+        if let Some((action, shares)) = trade.moved.filter(|_| !trade.dropped) {
+            let moved = Moved { wallet: trade.wallet, token: trade.token, action, shares };
+            self.chain.settle(Settling { from: trade.at, tx, effect: Effect::Moved(moved), moved: false });
         }
         self.happened.push((trade, announced, tx));
     }

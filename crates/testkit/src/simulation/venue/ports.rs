@@ -183,7 +183,11 @@ impl ChainReader for Venue {
         Ok(self.now().chain.header(number))
     }
 
-    async fn block_events(&self, block: &BlockHeader) -> Result<Vec<ChainEvent>, VenueError> {
+    async fn block_events(
+        &self,
+        block: &BlockHeader,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
         let state = self.now();
         if state.chain.header(block.number).is_none_or(|header| header.hash != block.hash) {
             return Err(VenueError::Unavailable {
@@ -191,12 +195,17 @@ impl ChainReader for Venue {
                 reason: format!("block {} is not known", block.hash),
             });
         }
-        Ok(state.chain.events(block.number))
+        Ok(state.chain.events(block.number, wallets))
     }
 
-    async fn range_events(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError> {
+    async fn range_events(
+        &self,
+        from: i64,
+        to: i64,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
         let state = self.now();
-        Ok((from..=to).flat_map(|number| state.chain.events(number)).collect())
+        Ok((from..=to).flat_map(|number| state.chain.events(number, wallets)).collect())
     }
 
     async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
