@@ -7,6 +7,7 @@
     deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::indexing_slicing)
 )]
 
+mod action;
 pub mod clock;
 pub mod decide;
 pub mod exits;

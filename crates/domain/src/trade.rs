@@ -4,97 +4,21 @@
 //! quantity per source and never adds sources up. A rise of at least one lot makes a part, and parts
 //! are what followers' decisions answer.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::action::Action;
 use crate::{
     clock::Timestamp,
     ids::{LeaderId, TokenId, TxHash},
     money::{LOT, MoneyError, Price, Rounding, Shares, Side, Usd},
-    skip::SkipReason,
 };
 
 /// How long a group's surplus can be inherited by another group of the same wallet, token and action.
 pub const SURPLUS_WINDOW: Duration = Duration::from_secs(600);
 /// A hint whose transaction is not on the chain after the head passed it by this much is a phantom.
 pub const PHANTOM_AFTER: Duration = Duration::from_secs(90);
-
-/// What a leader did with a token. Orders have a price; everything else moves shares without one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Action {
-    /// An order of the leader bought.
-    Buy,
-    /// An order of the leader sold.
-    Sell,
-    /// The venue's contracts gave shares: a split, or the received side of a conversion.
-    Receive,
-    /// The venue's contracts took shares: a merge, or the reduced side of a conversion.
-    Merge,
-    /// Shares of a resolved market were redeemed.
-    Redeem,
-    /// Shares went to another wallet.
-    Send,
-}
-
-impl Action {
-    /// All of them; the position is the number stored.
-    pub const ALL: [Self; 6] = [Self::Buy, Self::Sell, Self::Receive, Self::Merge, Self::Redeem, Self::Send];
-
-    /// Which way the shares went: to the leader (buy) or away (sell).
-    #[must_use]
-    pub const fn side(self) -> Side {
-        match self {
-            Self::Buy | Self::Receive => Side::Buy,
-            Self::Sell | Self::Merge | Self::Redeem | Self::Send => Side::Sell,
-        }
-    }
-
-    /// Whether followers are decided an exit: the leader gave up a part of the position.
-    #[must_use]
-    pub const fn is_exit(self) -> bool {
-        matches!(self, Self::Sell | Self::Merge)
-    }
-
-    /// Whether it was traded for a price.
-    #[must_use]
-    pub const fn is_order(self) -> bool {
-        matches!(self, Self::Buy | Self::Sell)
-    }
-
-    /// Why nobody copies it, for what no follower ever does.
-    #[must_use]
-    pub const fn never_copied(self) -> Option<SkipReason> {
-        match self {
-            Self::Buy | Self::Sell | Self::Merge => None,
-            Self::Receive | Self::Send => Some(SkipReason::NotATrade),
-            Self::Redeem => Some(SkipReason::Redeemed),
-        }
-    }
-}
-
-impl From<Side> for Action {
-    fn from(side: Side) -> Self {
-        match side {
-            Side::Buy => Self::Buy,
-            Side::Sell => Self::Sell,
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Buy => "BUY",
-            Self::Sell => "SELL",
-            Self::Receive => "RECEIVE",
-            Self::Merge => "MERGE",
-            Self::Redeem => "REDEEM",
-            Self::Send => "SEND",
-        })
-    }
-}
 
 /// What a leader did in one transaction with one token in one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -83,7 +83,7 @@ async fn a_trade_that_one_copies_and_one_skips() {
       market      Yes · Will it rain in Lisbon on 1 March?
       leader      0xaaaa…aaaa (leader 1) BUY 100.00 shares for 50.00 $ at 0.500
       traded      2026-03-01T12:00:00.000Z, first seen 900 ms later, block 100
-      sources     chain: 100.00 shares in 0 logs; history: 0.00 shares; decided 100.00
+      sources     chain: 100.00 shares; history: 0.00 shares; decided 100.00
       part 0      100.00 shares, seen after 900 ms; decided for every follower
       answers     1 copied, 1 skipped (too old 1)
 
@@ -248,9 +248,9 @@ async fn a_relationship_with_a_hold() {
       rel  position                              shares   paid    now   cost  unrealised  realised  fees
         1  Yes · Will it rain…isbon on 1 March?   19.60  0.510  0.600  10.00       +1.76      0.00  0.34
 
-      decided   side  trade       answer     what
-      12:00:01  BUY   0xb5b5b5b5  skipped    on hold
-      12:00:01  BUY   0xb1b1b1b1  confirmed  19.60 shares at 0.510 (leader 0.500)
+      decided   action  trade       answer     what
+      12:00:01  BUY     0xb5b5b5b5  skipped    on hold
+      12:00:01  BUY     0xb1b1b1b1  confirmed  19.60 shares at 0.510 (leader 0.500)
     "#);
     let json = serde_json::to_value(&story).unwrap();
     assert_eq!(json["positions"][0]["unrealised"], 1_764_000);
@@ -282,11 +282,11 @@ async fn positions_and_activity() {
     world.commit(&waiting, vec![world.decision(&waiting, World::entry())]).await;
     let lines = activity(&world.store, Some(world.owner), 10).await.unwrap();
     insta::assert_snapshot!(screen(lines.render(PLAIN)), @r#"
-    decided   rel  trade       side  market            answer     what
-    12:00:51    1  0xb7b7b7b7  BUY   Yes · Wi… March?  waiting    10.00 $ at 0.520, not signed yet
-    12:00:41    1  0xb6b6b6b6  BUY   Yes · Wi… March?  ended      not sent: too old when its turn came
-    12:00:31    1  0xb2b2b2b2  SELL  Yes · Wi… March?  confirmed  19.60 shares at 0.590 (leader 0.600)
-    12:00:01    1  0xb1b1b1b1  BUY   Yes · Wi… March?  confirmed  19.60 shares at 0.510 (leader 0.500)
+    decided   rel  trade       action  market            answer     what
+    12:00:51    1  0xb7b7b7b7  BUY     Yes · Wi… March?  waiting    10.00 $ at 0.520, not signed yet
+    12:00:41    1  0xb6b6b6b6  BUY     Yes · Wi… March?  ended      not sent: too old when its turn came
+    12:00:31    1  0xb2b2b2b2  SELL    Yes · Wi… March?  confirmed  19.60 shares at 0.590 (leader 0.600)
+    12:00:01    1  0xb1b1b1b1  BUY     Yes · Wi… March?  confirmed  19.60 shares at 0.510 (leader 0.500)
     "#);
     let lines = positions(&world.store, Some(world.owner), &Prices::new()).await.unwrap();
     insta::assert_snapshot!(screen(render_positions(&lines, PLAIN)), @r#"
