@@ -12,7 +12,7 @@ pub use crate::action::Action;
 use crate::{
     clock::Timestamp,
     ids::{LeaderId, TokenId, TxHash},
-    money::{LOT, MoneyError, Price, Rounding, Shares, Side, Usd},
+    money::{LOT, MoneyError, Price, Rounding, Shares, Usd},
 };
 
 /// How long a group's surplus can be inherited by another group of the same wallet, token and action.

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{Book, Clock, Market, TokenId};
+use domain::{Book, Clock, ConditionId, Market, TokenId};
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -144,6 +144,18 @@ impl MarketCache {
                 let Some(market) = market else { return Ok(Rules::Unanswered) };
                 self.remember(&market, FAILED_FOR);
                 Ok(Rules::Known(market))
+            }
+        }
+    }
+
+    /// The outcome tokens of a market; none when the venue does not know it or does not answer in time.
+    pub async fn tokens(&self, condition: ConditionId) -> Vec<TokenId> {
+        let ask = self.data.tokens(condition);
+        match venue_call(self.clock.as_ref(), "tokens of a market", limits::READ_DEADLINE, ask).await {
+            Ok(tokens) => tokens,
+            Err(error) => {
+                warn!(%condition, %error, "tokens of a market cannot be read");
+                Vec::new()
             }
         }
     }

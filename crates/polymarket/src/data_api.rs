@@ -37,11 +37,11 @@ struct Feed {
     v2_filter: &'static str,
 }
 
-/// Fills and redemptions.
+/// Fills, and what moves shares without one.
 const ACTIVITY: Feed = Feed {
     path: "/activity",
-    v1_filter: "&type=TRADE,REDEEM&sortBy=TIMESTAMP&sortDirection=DESC",
-    v2_filter: "&type=TRADE,REDEEM&sort_direction=DESC",
+    v1_filter: "&type=TRADE,REDEEM,SPLIT,MERGE,CONVERSION&sortBy=TIMESTAMP&sortDirection=DESC",
+    v2_filter: "&type=TRADE,REDEEM,SPLIT,MERGE,CONVERSION&sort_direction=DESC",
 };
 
 /// Fills in both roles: the default of v1 leaves out what the wallet did as maker.

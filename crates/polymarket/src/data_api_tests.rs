@@ -1,6 +1,6 @@
 //! Recorded rows in both spellings, pages that end inside a second, hostile rows.
 
-use domain::{Price, Side, Usd};
+use domain::{Price, Side, trade::Action};
 use engine::ports::venue::HistoryKind;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -82,7 +82,8 @@ async fn both_versions_tell_the_same() {
     assert_eq!(one, two);
     // Activity and trades are separate responses.
     assert_eq!(one.iter().map(|response| response.rows.len()).collect::<Vec<_>>(), [3, 1]);
-    assert!(kinds(&one).contains(&HistoryKind::Redemption { payout: Usd(270_000_000) }));
+    let redeemed = HistoryKind::Moved { action: Action::Redeem, token: None, shares: Shares(270_000_000) };
+    assert!(kinds(&one).contains(&redeemed));
     let last = kinds(&one)[3];
     let HistoryKind::Trade { side, shares, price, .. } = last else { panic!("{last:?}") };
     assert_eq!((side, shares, price), (Side::Buy, Shares(30_000_000), Price(131_553)));
@@ -91,6 +92,57 @@ async fn both_versions_tell_the_same() {
     assert_eq!(of("/v2/trades").query("taker_only"), Some("false"));
     assert_eq!(of("/v2/activity").query("user"), Some(WALLET));
     assert_eq!(of("/v2/activity").query("start"), Some("1778999999"));
+}
+
+/// Rows of a whole market name no token; a conversion is believed where its row says which side it is.
+#[tokio::test]
+async fn what_moves_shares_without_an_order() {
+    let row = |kind: &str, token: &str, outcome: i64, size: i64| {
+        let mut row = trade(100, 1);
+        for (name, value) in [
+            ("type", json!(kind)),
+            ("size", json!(size)),
+            ("token_id", json!(token)),
+            ("side", json!("")),
+            ("outcome_index", json!(outcome)),
+        ] {
+            row[name] = value;
+        }
+        row.as_object_mut().unwrap().remove("asset");
+        row
+    };
+    let rows = [
+        row("MERGE", "", 999, 5),
+        row("SPLIT", "", 999, 6),
+        row("REDEEM", "", 999, 0),
+        row("CONVERSION", "", 999, 7),
+        row("CONVERSION", "77", 1, 8),
+        row("CONVERSION", "78", 0, 9),
+        row("CONVERSION", "78", 999, 9),
+        row("YIELD", "", 999, 9),
+    ];
+    let (server, api) = history(move |request| match request.path() {
+        "/v2/activity" => reply(200, v2(&rows, None)),
+        "/v2/trades" => reply(200, v2(&[], None)),
+        _ => reply(404, ""),
+    })
+    .await;
+    let responses = api.activity(wallet(), Timestamp::from_seconds(99)).await.unwrap();
+    let moved = |action, token: Option<&str>, shares: i64| HistoryKind::Moved {
+        action,
+        token: token.map(|token| token.parse().unwrap()),
+        shares: Shares(shares * 1_000_000),
+    };
+    let expected = [
+        moved(Action::Merge, None, 5),
+        moved(Action::Receive, None, 6),
+        moved(Action::Merge, Some("77"), 8),
+        moved(Action::Receive, Some("78"), 9),
+    ];
+    assert_eq!(kinds(&responses), expected);
+    let seen = server.seen();
+    let asked = seen.iter().find(|request| request.path() == "/v2/activity").unwrap();
+    assert_eq!(asked.query("type"), Some("TRADE,REDEEM,SPLIT,MERGE,CONVERSION"));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Rows of the Data API. v1 writes camelCase in bare arrays, v2 snake_case in an envelope; the names are
 //! the only difference, so one decoder reads both.
 
-use domain::{Address, ConditionId, Price, Shares, Side, Timestamp, TokenId, TxHash, Usd};
+use domain::{Address, ConditionId, Price, Shares, Side, Timestamp, TokenId, TxHash, trade::Action};
 use engine::ports::venue::{HistoryKind, HistoryRow};
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -28,9 +28,9 @@ pub(crate) struct ActivityRow {
     #[serde(default, deserialize_with = "null_as_default")]
     side: String,
     size: Option<Scalar>,
-    #[serde(alias = "usdcSize", alias = "amount")]
-    usdc_size: Option<Scalar>,
     price: Option<Scalar>,
+    #[serde(alias = "outcomeIndex")]
+    outcome_index: Option<Scalar>,
 }
 
 /// One row of `/positions`.
@@ -40,6 +40,8 @@ pub(crate) struct PositionRow {
     proxy_wallet: Address,
     #[serde(alias = "asset", alias = "asset_id")]
     token_id: TokenId,
+    /// What is held now: `size` in v1, `current_size` in v2. Source: the official Python client.
+    #[serde(alias = "current_size")]
     size: Scalar,
 }
 
@@ -88,17 +90,17 @@ impl ActivityRow {
         self.timestamp.whole().map_err(|error| error.to_string())
     }
 
-    /// The row as the engine knows it; `None` for kinds that are no trade and no redemption, and for
-    /// trades of nothing.
+    /// The row as the engine knows it; `None` for kinds that move no shares, and for rows of nothing.
     pub(crate) fn read(&self, wallet: Address) -> Result<Option<HistoryRow>, String> {
         if self.proxy_wallet != wallet {
             return Err(format!("a row of {} among those of {wallet}", self.proxy_wallet));
         }
         let kind = match self.kind.as_deref() {
             None | Some("TRADE") => self.trade()?,
-            Some("REDEEM") => {
-                Some(HistoryKind::Redemption { payout: Usd(required(&self.usdc_size, "amount")?) })
-            }
+            Some("SPLIT") => self.moved(Action::Receive)?,
+            Some("MERGE") => self.moved(Action::Merge)?,
+            Some("REDEEM") => self.moved(Action::Redeem)?,
+            Some("CONVERSION") => self.converted()?,
             Some(_) => None,
         };
         let Some(kind) = kind else {
@@ -111,6 +113,27 @@ impl ActivityRow {
             traded_at: Timestamp::from_seconds(self.seconds()?),
             kind,
         }))
+    }
+
+    /// Rows name no token where they are about every outcome of the market.
+    fn moved(&self, action: Action) -> Result<Option<HistoryKind>, String> {
+        let shares = Shares(required(&self.size, "size")?);
+        let token = match self.token_id.as_str() {
+            "" => None,
+            text => Some(parse::<TokenId>(text)?),
+        };
+        Ok(shares.is_positive().then_some(HistoryKind::Moved { action, token, shares }))
+    }
+
+    /// A conversion gives No shares (outcome 1) for Yes shares (outcome 0) of other markets. What a row without
+    /// token or outcome means is not documented: it says nothing.
+    fn converted(&self) -> Result<Option<HistoryKind>, String> {
+        let outcome = self.outcome_index.as_ref().and_then(|index| index.whole().ok());
+        match outcome {
+            Some(0) if !self.token_id.is_empty() => self.moved(Action::Receive),
+            Some(1) if !self.token_id.is_empty() => self.moved(Action::Merge),
+            _ => Ok(None),
+        }
     }
 
     fn trade(&self) -> Result<Option<HistoryKind>, String> {

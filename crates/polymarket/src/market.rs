@@ -161,6 +161,16 @@ impl MarketData for Clob {
         Ok(Some(market))
     }
 
+    async fn tokens(&self, condition: ConditionId) -> Result<Vec<TokenId>, VenueError> {
+        let what = "GET /clob-markets";
+        let answer = self.ask(what, format!("/clob-markets/{condition}")).await?;
+        let Some(market) = answer.json_if_found::<CompactMarket>(what)? else { return Ok(Vec::new()) };
+        if market.condition != condition {
+            return Err(malformed(what, &format!("market {} instead of {condition}", market.condition)));
+        }
+        Ok(market.tokens.into_iter().map(|row| row.token).collect())
+    }
+
     async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError> {
         let what = "GET /book";
         let answer = self.ask_of(Endpoint::Book, what, format!("/book?token_id={token}")).await?;

@@ -64,6 +64,10 @@ async fn a_market_is_joined_from_its_three_records() {
     assert!(market.negative_risk && market.accepting_orders);
     assert_eq!((market.payout, market.provenance), (None, MarketProvenance::Venue));
     assert_eq!(clob.market(OTHER.parse().unwrap()).await, Ok(None));
+    let tokens = clob.tokens(market.condition).await.unwrap();
+    assert!(tokens.len() == 2 && tokens.contains(&token()), "{tokens:?}");
+    let unknown = condition(32).parse().unwrap();
+    assert_eq!(clob.tokens(unknown).await, Ok(Vec::new()));
 }
 
 #[test]

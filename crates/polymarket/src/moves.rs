@@ -11,6 +11,9 @@ use crate::{
     logs::{LogError, Parts, RawLog, address_of, number},
 };
 
+/// A word of a log's data.
+type Word = [u8; 32];
+
 /// What a log moved to and from `wallets`. Topics: operator, from, to.
 ///
 /// # Errors
@@ -59,7 +62,7 @@ fn counterparty(operator: Address, other: Address, chain: Chain) -> Counterparty
 }
 
 /// `uint256[] ids, uint256[] values`: two offsets, then both lists with their lengths.
-fn batch(words: &[[u8; 32]]) -> Result<Vec<(&[u8; 32], &[u8; 32])>, LogError> {
+fn batch(words: &[Word]) -> Result<Vec<(&Word, &Word)>, LogError> {
     let bad = LogError::Field("batch");
     let [first, second, lists @ ..] = words else { return Err(bad) };
     let (count, rest) = lists.len().checked_sub(2).map_or((0, 1), |items| (items / 2, items % 2));

@@ -78,6 +78,9 @@ pub const SHARE_OPERATORS: [(Address, Address); 10] = [
     (POSITION_MANAGER, Exchange::V3.address()),
     (POSITION_MANAGER, AUTO_REDEEMER),
 ];
+/// Where the neg-risk adapter leaves the No shares of a conversion. Source: `NO_TOKEN_BURN_ADDRESS` of
+/// Polymarket/neg-risk-ctf-adapter.
+pub const CONVERTED: Address = known(address!("a5ef39c3d3e10d0b270233af41cac69796b12966"));
 /// Who receives taker fees. Source: `FeeCharged` of a recorded V2 settlement (block 89,010,807).
 pub const FEE_RECEIVER: Address = known(address!("115f48dc2a731aa16251c6d6e1befc42f92accc9"));
 /// The liquidity of the venue itself: the one wallet whose balance has no floor.
@@ -156,6 +159,13 @@ pub mod abi {
         event PayoutRedemption(address indexed redeemer, address indexed collateralToken,
             bytes32 indexed parentCollectionId, bytes32 conditionId, uint256[] indexSets, uint256 payout);
 
+        event PositionSplit(address indexed stakeholder, address collateralToken,
+            bytes32 indexed parentCollectionId, bytes32 indexed conditionId, uint256[] partition, uint256 amount);
+        event PositionsMerge(address indexed stakeholder, address collateralToken,
+            bytes32 indexed parentCollectionId, bytes32 indexed conditionId, uint256[] partition, uint256 amount);
+        event PositionsConverted(address indexed stakeholder, bytes32 indexed marketId,
+            uint256 indexed indexSet, uint256 amount);
+
         interface NegRisk {
             event PayoutRedemption(address indexed redeemer, bytes32 indexed conditionId, uint256[] amounts,
                 uint256 payout);
@@ -163,10 +173,6 @@ pub mod abi {
 
         event Approval(address indexed owner, address indexed spender, uint256 value);
         event ApprovalForAll(address indexed owner, address indexed operator, bool approved);
-        event PositionSplit(address indexed stakeholder, address collateralToken,
-            bytes32 indexed parentCollectionId, bytes32 indexed conditionId, uint256[] partition, uint256 amount);
-        event PositionsMerge(address indexed stakeholder, address collateralToken,
-            bytes32 indexed parentCollectionId, bytes32 indexed conditionId, uint256[] partition, uint256 amount);
 
         interface Erc20 {
             function balanceOf(address owner) external view returns (uint256);

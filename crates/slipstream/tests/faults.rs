@@ -27,6 +27,9 @@ mod hostile;
 #[path = "faults/market.rs"]
 mod market;
 #[cfg(test)]
+#[path = "faults/moves.rs"]
+mod moves;
+#[cfg(test)]
 #[path = "faults/pausing.rs"]
 mod pausing;
 #[cfg(test)]

@@ -164,7 +164,10 @@ async fn trade(
         let mut tx = [0x77; 32];
         tx[..8].copy_from_slice(&number.to_be_bytes());
         let fill = ForeignFill { wallet: leader, token, side, price, shares: Shares(shares), maker: false };
-        control.trade(&ForeignTrade { tx_hash: TxHash(tx), fills: vec![fill] }).await.expect("trade");
+        control
+            .trade(&ForeignTrade { tx_hash: TxHash(tx), fills: vec![fill], moves: Vec::new() })
+            .await
+            .expect("trade");
         done.push((TxHash(tx), GroupKeyFacts { wallet: leader, token, side, shares: Shares(shares) }));
         SystemClock.sleep(TRADE_EVERY).await;
     }

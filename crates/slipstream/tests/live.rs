@@ -136,7 +136,7 @@ impl World {
             shares: Shares(shares * ONE),
             maker: false,
         };
-        let trade = ForeignTrade { tx_hash: TxHash([number; 32]), fills: vec![fill] };
+        let trade = ForeignTrade { tx_hash: TxHash([number; 32]), fills: vec![fill], moves: Vec::new() };
         self.control.trade(&trade).await.expect("a trade");
     }
 }

@@ -15,8 +15,8 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Book, Clock, Hash, Market, OrderId, OrderPlan, Price, Shares, Side, TokenId, TradingAccount, Usd,
-    ids::IntentId, lifecycle::OrderState, position::Position,
+    Book, Clock, ConditionId, Hash, Market, OrderId, OrderPlan, Price, Shares, Side, TokenId, TradingAccount,
+    Usd, ids::IntentId, lifecycle::OrderState, position::Position,
 };
 use engine::{
     head_watch::HeadWatch,
@@ -160,6 +160,10 @@ impl MarketData for Rules {
             }
         }
         self.venue.market(token).await
+    }
+
+    async fn tokens(&self, condition: ConditionId) -> Result<Vec<TokenId>, VenueError> {
+        self.venue.tokens(condition).await
     }
 
     async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError> {

@@ -12,8 +12,8 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Book, Clock, Market, Side, TokenId, decide::Verdict, ids::RelationshipId, money::ONE, policy::Policy,
-    skip::SkipReason,
+    Book, Clock, ConditionId, Market, Side, TokenId, decide::Verdict, ids::RelationshipId, money::ONE,
+    policy::Policy, skip::SkipReason,
 };
 use engine::{
     market_cache::MarketCache,
@@ -67,6 +67,10 @@ impl MarketData for Rules {
         }
     }
 
+    async fn tokens(&self, condition: ConditionId) -> Result<Vec<TokenId>, VenueError> {
+        self.venue.tokens(condition).await
+    }
+
     async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError> {
         self.venue.book(token).await
     }
@@ -105,6 +109,7 @@ impl Scene {
             token: token(number),
             side: Side::Buy,
             fills: vec![fill(400, 50)],
+            moved: None,
             shown_at: None,
             dropped: false,
         };
@@ -213,7 +218,7 @@ fn a_sale_behind_a_copy_that_waits_is_decided_from_what_is_told_at_last() {
     scene.watch_until(Duration::from_secs(15));
     assert_eq!(scene.undecided(), 0);
     let decisions = block_on(scene.world.store.newest_decisions(None, 1)).unwrap();
-    assert_eq!(decisions[0].key.side, Side::Sell);
+    assert_eq!(decisions[0].key.action.side(), Side::Sell);
     let part = block_on(scene.world.store.part(decisions[0].key, 0)).unwrap().unwrap();
     assert!(part.snapshot.market.is_some() && part.snapshot.book.is_some(), "what it was decided from");
 }

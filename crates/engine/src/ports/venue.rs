@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     Address, Book, ConditionId, Hash, KeyRef, Market, OrderId, OrderPlan, Price, RelayPlan, Shares, Side,
-    Timestamp, TokenId, TxHash, Usd,
+    Timestamp, TokenId, TxHash, Usd, trade::Action,
 };
 
 pub use super::gateway::{
@@ -293,10 +293,14 @@ pub enum HistoryKind {
         /// Price.
         price: Price,
     },
-    /// A redemption of resolved shares.
-    Redemption {
-        /// Dollars paid out.
-        payout: Usd,
+    /// A split, merge, conversion or redemption.
+    Moved {
+        /// Which: received, merged or redeemed.
+        action: Action,
+        /// The token; `None` when the row is about every outcome of its market.
+        token: Option<TokenId>,
+        /// Shares, of each token.
+        shares: Shares,
     },
 }
 
@@ -305,6 +309,9 @@ pub enum HistoryKind {
 pub trait MarketData: Send + Sync {
     /// The market of a token; `None` when the venue does not know the token.
     async fn market(&self, token: TokenId) -> Result<Option<Market>, VenueError>;
+
+    /// The outcome tokens of a market; none when the venue does not know it.
+    async fn tokens(&self, condition: ConditionId) -> Result<Vec<TokenId>, VenueError>;
 
     /// The token's book; `None` when there is none.
     async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError>;

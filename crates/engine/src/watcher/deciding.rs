@@ -10,7 +10,6 @@ use domain::{
     skip::SkipReason,
     trade::{GroupKey, Part, PartKind, TradeGroup},
 };
-use futures_util::future::join;
 use tracing::{info, warn};
 
 use super::{
@@ -21,8 +20,7 @@ use super::{
     revisits,
 };
 use crate::{
-    crash_points,
-    limits,
+    crash_points, limits,
     market_cache::Rules,
     ports::{
         detection::{

@@ -10,7 +10,7 @@ use domain::{
 
 use crate::ports::{
     detection::StoredFill,
-    venue::{HistoryKind, HistoryResponse},
+    venue::{HistoryKind, HistoryResponse, HistoryRow},
 };
 
 /// What the chain says of a group, or of a piece of it.
@@ -158,25 +158,34 @@ fn sums_of(
 ) -> Result<Sums, MoneyError> {
     let mut sums = Sums::new();
     for row in &response.rows {
-        let HistoryKind::Trade { token, side, shares, price } = row.kind else { continue };
-        if row.traded_at < baseline {
-            continue;
-        }
-        let key = GroupKey { leader, tx: row.tx, token, action: side.into() };
+        let Some(key) = key_of(leader, row).filter(|_| row.traded_at >= baseline) else { continue };
+        let quantity = match row.kind {
+            // The history's price is rounded; the leader's dollars are never taken for more than they were.
+            HistoryKind::Trade { shares, price, .. } => {
+                Quantity { shares, usd: price.cost(shares, Rounding::Down)? }
+            }
+            HistoryKind::Moved { shares, .. } => Quantity { shares, usd: domain::Usd::ZERO },
+        };
         let (sum, _) = sums.entry(key).or_insert((Quantity::ZERO, row.traded_at));
-        // The history's price is rounded; the leader's dollars are never taken for more than they were.
-        *sum = sum.plus(Quantity { shares, usd: price.cost(shares, Rounding::Down)? })?;
+        *sum = sum.plus(quantity)?;
     }
     Ok(sums)
+}
+
+/// The group a row belongs to; none while it names no token.
+fn key_of(leader: domain::ids::LeaderId, row: &HistoryRow) -> Option<GroupKey> {
+    let (token, action) = match row.kind {
+        HistoryKind::Trade { token, side, .. } => (token, side.into()),
+        HistoryKind::Moved { token, action, .. } => (token?, action),
+    };
+    Some(GroupKey { leader, tx: row.tx, token, action })
 }
 
 /// Keys of the groups that responses mention, for loading them.
 pub(super) fn keys_of(leader: domain::ids::LeaderId, responses: &[HistoryResponse]) -> Vec<GroupKey> {
     let mut keys = BTreeSet::new();
     for row in responses.iter().flat_map(|response| &response.rows) {
-        if let HistoryKind::Trade { token, side, .. } = row.kind {
-            keys.insert(GroupKey { leader, tx: row.tx, token, action: side.into() });
-        }
+        keys.extend(key_of(leader, row));
     }
     keys.into_iter().collect()
 }

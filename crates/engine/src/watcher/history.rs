@@ -3,11 +3,13 @@
 use std::{sync::PoisonError, time::Duration};
 
 use domain::{
+    ConditionId, TokenId,
     money::LOT,
     trade::{Action, TradeGroup},
 };
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use tracing::warn;
 
 use super::{HistoryAnswer, HistoryRows, Watcher, WatcherError, groups};
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
     ports::{
         detection::{DetectionCommit, Source},
         following::Leader,
-        venue::HistoryResponse,
+        venue::{HistoryKind, HistoryResponse, HistoryRow},
     },
 };
 
@@ -85,9 +87,10 @@ impl Watcher {
         let newest =
             responses.iter().flat_map(|response| &response.rows).map(|row| row.traded_at.seconds()).max();
         let cursor = newest.max(position).unwrap_or_else(|| leader.baseline.seconds());
-        let mut set = self.stored_groups(&groups::keys_of(leader.id, responses)).await?;
+        let responses = self.with_tokens(responses).await;
+        let mut set = self.stored_groups(&groups::keys_of(leader.id, &responses)).await?;
         let alone = self.chain.is_none();
-        set.apply_history(leader.id, responses, leader.baseline, alone, now)?;
+        set.apply_history(leader.id, &responses, leader.baseline, alone, now)?;
         let managed = !self.store.accounts_of_wallets(&[leader.wallet]).await?.is_empty();
         let oldest = self.headers.front().map(|header| header.time);
         let parts = set.take_parts(|group, related| {
@@ -107,6 +110,49 @@ impl Watcher {
         let found = !pending.is_empty();
         self.commit_parts(commit, pending).await?;
         Ok(found)
+    }
+}
+
+impl Watcher {
+    /// Rows about a whole market as one row for each of its tokens: those that the venue tells, else those that
+    /// were traded. With a chain such rows are left out: its transfers name the tokens, and nothing waits for
+    /// hints of them.
+    async fn with_tokens(&mut self, responses: &[HistoryResponse]) -> Vec<HistoryResponse> {
+        let mut whole = Vec::with_capacity(responses.len());
+        for response in responses {
+            let mut rows = Vec::with_capacity(response.rows.len());
+            for row in &response.rows {
+                match row.kind {
+                    HistoryKind::Trade { token, .. } => {
+                        self.traded.entry(row.condition).or_default().insert(token);
+                        rows.push(row.clone());
+                    }
+                    HistoryKind::Moved { .. } if self.chain.is_some() => {}
+                    HistoryKind::Moved { token: Some(_), .. } => rows.push(row.clone()),
+                    HistoryKind::Moved { action, token: None, shares } => {
+                        let tokens = self.tokens_of(row.condition).await;
+                        rows.extend(tokens.into_iter().map(|token| HistoryRow {
+                            kind: HistoryKind::Moved { action, token: Some(token), shares },
+                            ..row.clone()
+                        }));
+                    }
+                }
+            }
+            whole.push(HistoryResponse { rows });
+        }
+        whole
+    }
+
+    async fn tokens_of(&self, condition: ConditionId) -> Vec<TokenId> {
+        let told = self.markets.tokens(condition).await;
+        if !told.is_empty() {
+            return told;
+        }
+        let traded: Vec<TokenId> = self.traded.get(&condition).into_iter().flatten().copied().collect();
+        if traded.is_empty() {
+            warn!(%condition, "a leader split, merged or redeemed shares of a market nobody knows");
+        }
+        traded
     }
 }
 

@@ -12,8 +12,8 @@ mod groups;
 mod history;
 mod holders;
 mod markets;
-mod rest;
 mod moves;
+mod rest;
 mod revisits;
 
 use std::{
@@ -24,7 +24,7 @@ use std::{
 };
 
 use domain::{
-    Address, Clock, Timestamp,
+    Address, Clock, ConditionId, Timestamp, TokenId,
     ids::LeaderId,
     money::MoneyError,
     trade::{GroupKey, Part, SURPLUS_WINDOW},
@@ -133,6 +133,8 @@ pub struct Watcher {
     answered: Vec<HistoryRows>,
     /// Markets that parts wait for.
     unknown: UnknownMarkets,
+    /// Tokens that leaders traded of each market, as their histories name it.
+    traded: HashMap<ConditionId, BTreeSet<TokenId>>,
     /// Uptime at which exits were looked at again last.
     revisited: Option<Duration>,
 }
@@ -175,6 +177,7 @@ impl Watcher {
             answers: Mutex::default(),
             answered: Vec::new(),
             unknown: UnknownMarkets::default(),
+            traded: HashMap::new(),
             revisited: None,
         }
     }

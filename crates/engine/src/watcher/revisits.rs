@@ -114,7 +114,7 @@ impl Watcher {
         // A sale that is still being decided counts what is open when its turn comes.
         let deciding = self.pending.iter().any(|pending| {
             let key = pending.stored.part.key;
-            (key.leader, key.token, key.side) == (leader, token, Side::Sell)
+            (key.leader, key.token) == (leader, token) && key.action.is_exit()
         });
         let following = self.following().await?;
         let (mut commit, mut open) = (DetectionCommit::default(), Vec::new());

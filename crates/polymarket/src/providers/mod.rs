@@ -377,10 +377,16 @@ impl ChainReader for Providers {
         Ok(header)
     }
 
-    async fn block_events(&self, block: &BlockHeader) -> Result<Vec<ChainEvent>, VenueError> {
-        let block = *block;
-        let call =
-            move |reader: Arc<dyn ChainProvider>| async move { reader.block_events(&block).await }.boxed();
+    async fn block_events(
+        &self,
+        block: &BlockHeader,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
+        let (block, wallets): (_, Arc<[Address]>) = (*block, wallets.into());
+        let call = move |reader: Arc<dyn ChainProvider>| {
+            let wallets = Arc::clone(&wallets);
+            async move { reader.block_events(&block, &wallets).await }.boxed()
+        };
         let need = Need::block(block.number);
         let (member, events) = self.ask("logs of a block", need, &call, &|_, _| Doubt::None).await?;
         if events.is_empty() {
@@ -389,9 +395,17 @@ impl ChainReader for Providers {
         Ok(events)
     }
 
-    async fn range_events(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError> {
-        let call =
-            move |reader: Arc<dyn ChainProvider>| async move { reader.range_events(from, to).await }.boxed();
+    async fn range_events(
+        &self,
+        from: i64,
+        to: i64,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
+        let wallets: Arc<[Address]> = wallets.into();
+        let call = move |reader: Arc<dyn ChainProvider>| {
+            let wallets = Arc::clone(&wallets);
+            async move { reader.range_events(from, to, &wallets).await }.boxed()
+        };
         let (member, events) =
             self.ask("logs of a range", Need::block(to), &call, &|_, _| Doubt::None).await?;
         if events.is_empty() && from <= to {

@@ -113,11 +113,15 @@ impl ChainReader for Fake {
         Ok(Some(header))
     }
 
-    async fn block_events(&self, block: &BlockHeader) -> Result<Vec<ChainEvent>, VenueError> {
-        self.range_events(block.number, block.number).await
+    async fn block_events(
+        &self,
+        block: &BlockHeader,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
+        self.range_events(block.number, block.number, wallets).await
     }
 
-    async fn range_events(&self, from: i64, to: i64) -> Result<Vec<ChainEvent>, VenueError> {
+    async fn range_events(&self, from: i64, to: i64, _: &[Address]) -> Result<Vec<ChainEvent>, VenueError> {
         self.answer().await?;
         if self.manner() == Manner::NoLogs {
             return Ok(Vec::new());
@@ -325,10 +329,10 @@ fn a_reorganisation_is_no_mistake() {
 #[test]
 fn logs_that_one_lacks_are_taken_from_another() {
     let mut bench = bench(&[Manner::NoLogs, Manner::Good(400)]);
-    let (events, _) = bench.time(async |pool| pool.block_events(&header(990)).await);
+    let (events, _) = bench.time(async |pool| pool.block_events(&header(990), &[]).await);
     assert_eq!(events.unwrap().len(), 1);
     assert!(bench.trouble(0).contains("no logs of block 990"), "{}", bench.trouble(0));
-    let (events, _) = bench.time(async |pool| pool.range_events(980, 989).await);
+    let (events, _) = bench.time(async |pool| pool.range_events(980, 989, &[]).await);
     assert_eq!(events.unwrap().len(), 10);
 }
 

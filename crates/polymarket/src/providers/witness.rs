@@ -83,7 +83,7 @@ async fn state(reader: &dyn ChainProvider, claim: &ExitClaim) -> Result<Statemen
         return Ok(Statement::Other(Dispute::Balances, words));
     }
     if claim.filled.is_some() {
-        let filled = filled(&reader.block_events(&header).await?, claim, &header);
+        let filled = filled(&reader.block_events(&header, &[]).await?, claim, &header);
         if filled != claim.filled.map(|(_, _, shares)| shares.0) {
             let words = format!("in block {} it has other fills of the leader than another one", claim.block);
             return Ok(Statement::Other(Dispute::Fills, words));

@@ -15,6 +15,7 @@ use super::{
     chain::Tx,
     data::{Row, RowKind},
     events::Event,
+    foreign_moves::ForeignMove,
     journal::Ending,
     ledger::{Asset, Transfer},
     logs::{self, Leg},
@@ -84,7 +85,11 @@ pub struct ForeignTrade {
     /// Its hash.
     pub tx_hash: TxHash,
     /// Its fills, in log order.
+    #[serde(default)]
     pub fills: Vec<ForeignFill>,
+    /// What it does without an order, after its fills.
+    #[serde(default)]
+    pub moves: Vec<ForeignMove>,
 }
 
 /// Who redeems when a market resolves.
@@ -272,8 +277,8 @@ impl World {
     /// # Errors
     /// [`WorldError`] for an unknown token, a known hash, no fills or missing shares.
     pub fn foreign_trade(&mut self, trade: &ForeignTrade) -> Result<(), WorldError> {
-        if trade.fills.is_empty() {
-            return Err(WorldError::Invalid(format!("transaction {} has no fills", trade.tx_hash)));
+        if trade.fills.is_empty() && trade.moves.is_empty() {
+            return Err(WorldError::Invalid(format!("transaction {} does nothing", trade.tx_hash)));
         }
         if self.chain.knows(&trade.tx_hash) {
             return Err(WorldError::Exists(format!("transaction {}", trade.tx_hash)));
@@ -282,6 +287,9 @@ impl World {
         let mut changes: BTreeMap<(Address, Asset), i64> = BTreeMap::new();
         for (index, fill) in trade.fills.iter().enumerate() {
             self.add_foreign_fill(&mut tx, fill, index, &mut changes)?;
+        }
+        for moved in &trade.moves {
+            self.add_foreign_move(&mut tx, moved, &mut changes)?;
         }
         for fill in &trade.fills {
             self.prices.note(fill.token, fill.price, self.now);
@@ -353,7 +361,7 @@ impl World {
     }
 
     /// Mints dollars a foreign wallet lacks for these transfers, and refuses missing shares.
-    fn top_up(
+    pub(super) fn top_up(
         &self,
         tx: &mut Tx,
         wallet: Address,

@@ -138,7 +138,7 @@ pub fn shares(world: &World, wallet: Address) -> i64 {
 pub fn foreign(hash: u8, side: Side, shares: i64) -> ForeignTrade {
     let (price, shares) = (Price(520_000), Shares(shares * 1_000_000));
     let fill = ForeignFill { wallet: LEADER, token: YES, side, price, shares, maker: false };
-    ForeignTrade { tx_hash: domain::TxHash([hash; 32]), fills: vec![fill] }
+    ForeignTrade { tx_hash: domain::TxHash([hash; 32]), fills: vec![fill], moves: Vec::new() }
 }
 
 /// Status of an order's newest trade.

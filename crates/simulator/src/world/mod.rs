@@ -17,6 +17,7 @@ pub mod endpoints;
 pub mod events;
 pub mod faults;
 pub mod fees;
+pub mod foreign_moves;
 pub mod frames;
 mod heartbeats;
 pub mod journal;

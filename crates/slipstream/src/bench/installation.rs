@@ -169,7 +169,7 @@ pub(super) fn lead(world: &WorldHandle, number: usize) -> anyhow::Result<()> {
         maker: false,
     };
     world.with(|world, now| {
-        world.foreign_trade(&ForeignTrade { tx_hash: TxHash(hash), fills: vec![fill] })?;
+        world.foreign_trade(&ForeignTrade { tx_hash: TxHash(hash), fills: vec![fill], moves: Vec::new() })?;
         world.mine(now);
         anyhow::Ok(())
     })

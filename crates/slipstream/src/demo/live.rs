@@ -270,7 +270,7 @@ fn trades(responses: &[HistoryResponse]) -> BTreeSet<Trade> {
         HistoryKind::Trade { token, side, shares, price } => {
             Some(Trade { traded_at: row.traded_at, tx: row.tx, token, side, price, shares })
         }
-        HistoryKind::Redemption { .. } => None,
+        HistoryKind::Moved { .. } => None,
     };
     rows.filter_map(trade).collect()
 }

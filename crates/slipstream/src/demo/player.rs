@@ -171,7 +171,7 @@ impl Player {
             self.control.set_levels(&book_around(token, px, side, qty, spec.tick)).await?;
             fills.push(ForeignFill { wallet: *wallet, token, side, price: px, shares: qty, maker: false });
         }
-        let trade = ForeignTrade { tx_hash: tx, fills };
+        let trade = ForeignTrade { tx_hash: tx, fills, moves: Vec::new() };
         self.control.trade(&trade).await?;
         let mut played = self.lock();
         played.transactions.push(tx);

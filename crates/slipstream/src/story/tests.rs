@@ -282,11 +282,11 @@ async fn positions_and_activity() {
     world.commit(&waiting, vec![world.decision(&waiting, World::entry())]).await;
     let lines = activity(&world.store, Some(world.owner), 10).await.unwrap();
     insta::assert_snapshot!(screen(lines.render(PLAIN)), @r#"
-    decided   rel  trade       action  market            answer     what
-    12:00:51    1  0xb7b7b7b7  BUY     Yes · Wi… March?  waiting    10.00 $ at 0.520, not signed yet
-    12:00:41    1  0xb6b6b6b6  BUY     Yes · Wi… March?  ended      not sent: too old when its turn came
-    12:00:31    1  0xb2b2b2b2  SELL    Yes · Wi… March?  confirmed  19.60 shares at 0.590 (leader 0.600)
-    12:00:01    1  0xb1b1b1b1  BUY     Yes · Wi… March?  confirmed  19.60 shares at 0.510 (leader 0.500)
+    decided   rel  trade       action  market          answer     what
+    12:00:51    1  0xb7b7b7b7  BUY     Yes · W…March?  waiting    10.00 $ at 0.520, not signed yet
+    12:00:41    1  0xb6b6b6b6  BUY     Yes · W…March?  ended      not sent: too old when its turn came
+    12:00:31    1  0xb2b2b2b2  SELL    Yes · W…March?  confirmed  19.60 shares at 0.590 (leader 0.600)
+    12:00:01    1  0xb1b1b1b1  BUY     Yes · W…March?  confirmed  19.60 shares at 0.510 (leader 0.500)
     "#);
     let lines = positions(&world.store, Some(world.owner), &Prices::new()).await.unwrap();
     insta::assert_snapshot!(screen(render_positions(&lines, PLAIN)), @r#"

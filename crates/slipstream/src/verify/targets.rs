@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Shares, Side, Timestamp, TokenId,
+    Shares, Timestamp, TokenId,
     decide::ExitInputs,
     exits::{CopiedBuy, ExitFactor, exit_target, mark_of_basis},
     ids::{IntentId, LeaderId, RelationshipId},
-    trade::GroupKey,
+    trade::{Action, GroupKey},
 };
 use engine::ports::{
     detection::{DecisionInputs, TargetBasis},
@@ -42,7 +42,7 @@ struct History {
     /// By intent, the order in which they were counted.
     buys: BTreeMap<(RelationshipId, IntentId), Buy>,
     factors: Vec<ExitFactor>,
-    /// Blocks of the leader's sales; one without a block is after all others.
+    /// Blocks of the leader's sales and merges; one without a block is after all others.
     sales: BTreeMap<GroupKey, i64>,
 }
 
@@ -110,16 +110,16 @@ impl<'a> Targets<'a> {
 
     async fn read(&self, leader: LeaderId, token: TokenId, key: GroupKey) -> StoreResult<History> {
         let Sources { reports, detection, .. } = self.sources;
-        let [buys, sales] = [Side::Buy, Side::Sell].map(|side| GroupKey { side, ..key });
+        let keys = [Action::Buy, Action::Sell, Action::Merge].map(|action| GroupKey { action, ..key });
         let mut history = History {
             buys: BTreeMap::new(),
             factors: detection.exit_basis(leader, token, Some(&[])).await?.factors,
             sales: BTreeMap::new(),
         };
-        let groups = detection.groups(&[buys, sales], Timestamp::from_seconds(0)).await?;
+        let groups = detection.groups(&keys, Timestamp::from_seconds(0)).await?;
         for group in groups {
             let block = group.block.unwrap_or(i64::MAX);
-            if group.key.side == Side::Sell {
+            if group.key.action.is_exit() {
                 history.sales.insert(group.key, block);
                 continue;
             }

@@ -106,7 +106,7 @@ async fn a_disk_without_space() {
             shares: whole(40),
             maker: false,
         };
-        let trade = ForeignTrade { tx_hash: TxHash([number; 32]), fills: vec![fill] };
+        let trade = ForeignTrade { tx_hash: TxHash([number; 32]), fills: vec![fill], moves: Vec::new() };
         world.with(|world, _| world.foreign_trade(&trade)).expect("a trade");
     };
     let bought = || world.with(|world, _| world.verdict().filled_orders);

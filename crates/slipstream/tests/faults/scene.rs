@@ -308,7 +308,8 @@ impl Scene {
             shares: whole(shares),
             maker: false,
         };
-        let trade = ForeignTrade { tx_hash: TxHash(tx), fills: fills.iter().map(fill).collect() };
+        let trade =
+            ForeignTrade { tx_hash: TxHash(tx), fills: fills.iter().map(fill).collect(), moves: Vec::new() };
         self.world.with(|world, _| world.foreign_trade(&trade)).expect("a trade");
         TxHash(tx)
     }

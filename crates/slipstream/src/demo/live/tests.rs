@@ -116,6 +116,10 @@ impl MarketData for Services {
         }))
     }
 
+    async fn tokens(&self, _: ConditionId) -> Result<Vec<TokenId>, VenueError> {
+        Ok(Vec::new())
+    }
+
     async fn book(&self, _: TokenId) -> Result<Option<Book>, VenueError> {
         self.books.fetch_add(1, SeqCst);
         SystemClock.sleep(CALL).await;

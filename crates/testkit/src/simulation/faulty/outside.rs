@@ -3,7 +3,9 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{Address, Book, Market, OrderPlan, Shares, Timestamp, TokenId, TradingAccount, ids::IntentId};
+use domain::{
+    Address, Book, ConditionId, Market, OrderPlan, Shares, Timestamp, TokenId, TradingAccount, ids::IntentId,
+};
 use engine::ports::{
     detection::{Lane, QueuedIntent},
     queue::{End, Queue, QueueError},
@@ -195,6 +197,11 @@ impl MarketData for FaultyVenue {
     async fn market(&self, token: TokenId) -> Result<Option<Market>, VenueError> {
         self.ask("market").await?;
         self.venue.market(token).await
+    }
+
+    async fn tokens(&self, condition: ConditionId) -> Result<Vec<TokenId>, VenueError> {
+        self.ask("tokens").await?;
+        self.venue.tokens(condition).await
     }
 
     async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     Address, Book, ConditionId, Market, OrderId, OrderPlan, Shares, Timestamp, TokenId, TradingAccount,
+    trade::Action,
 };
 use engine::ports::detection::Lane;
 use engine::ports::venue::{
@@ -127,20 +128,22 @@ impl State {
             // Rows of every third second learn of it late: after the chain was read.
             let late = trade.at.seconds() % 3 == 0 && now.since(trade.at) < STALE_ROW;
             let in_block = self.chain.was_in_block(*settled) && !late;
-            for fill in &trade.fills {
-                rows.push(HistoryRow {
-                    wallet,
-                    tx: if in_block { *settled } else { *announced },
-                    condition: condition.unwrap_or_else(no_condition),
-                    traded_at: Timestamp::from_seconds(trade.at.seconds()),
-                    kind: HistoryKind::Trade {
-                        token: trade.token,
-                        side: trade.side,
-                        shares: fill.shares,
-                        price: row_price(*fill),
-                    },
-                });
-            }
+            let fills = trade.fills.iter().map(|fill| HistoryKind::Trade {
+                token: trade.token,
+                side: trade.side,
+                shares: fill.shares,
+                price: row_price(*fill),
+            });
+            // Transfers are no activity; rows of the others are about the market.
+            let moved = trade.moved.filter(|(action, _)| *action != Action::Send);
+            let moved = moved.map(|(action, shares)| HistoryKind::Moved { action, token: None, shares });
+            rows.extend(fills.chain(moved).map(|kind| HistoryRow {
+                wallet,
+                tx: if in_block { *settled } else { *announced },
+                condition: condition.unwrap_or_else(no_condition),
+                traded_at: Timestamp::from_seconds(trade.at.seconds()),
+                kind,
+            }));
         }
         rows
     }
@@ -218,6 +221,12 @@ impl ChainReader for Venue {
 impl MarketData for Venue {
     async fn market(&self, token: TokenId) -> Result<Option<Market>, VenueError> {
         Ok(self.now().markets.get(&token).cloned())
+    }
+
+    async fn tokens(&self, condition: ConditionId) -> Result<Vec<TokenId>, VenueError> {
+        let state = self.now();
+        let own = state.markets.values().filter(|market| market.condition == condition);
+        Ok(own.map(|market| market.token).collect())
     }
 
     async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError> {
