@@ -154,6 +154,8 @@ pub const BREAKER_OPEN_LAST: Duration = Duration::from_secs(60);
 pub const ASIDE_FIRST: Duration = Duration::from_secs(60);
 /// … and at most this long.
 pub const ASIDE_LAST: Duration = Duration::from_secs(3_600);
+/// Time from block to block on Polygon.
+pub const BLOCK_TIME: Duration = Duration::from_secs(2);
 /// Blocks that a head may be behind the best one (10 s).
 pub const HEAD_LAG: i64 = 5;
 /// A head told longer ago is not compared with.

@@ -59,6 +59,5 @@ impl ChainProviders {
 }
 
 fn providers(client: &Client, urls: &[RpcUrl]) -> Vec<Provider> {
-    let readers = urls.iter().filter(|url| !url.is_socket());
-    readers.map(|url| Provider::at(client, url, Chain::Polygon)).collect()
+    urls.iter().map(|url| Provider::at(client, url, Chain::Polygon)).collect()
 }

@@ -118,7 +118,7 @@ pub fn status(providers: &ChainProviders) -> anyhow::Result<Answer> {
 pub fn reload(providers: &ChainProviders, list: &RpcList) -> anyhow::Result<Answer> {
     let urls = rpc_urls(&list.0).context("the list of RPC providers")?;
     providers.replace(&urls);
-    let hosts: Vec<&str> = urls.iter().filter(|url| !url.is_socket()).map(RpcUrl::host).collect();
+    let hosts: Vec<&str> = urls.iter().map(RpcUrl::host).collect();
     let text = format!("{} in force: {}", count(hosts.len(), "RPC provider"), hosts.join(", "));
     Ok(Answer { text, json: serde_json::json!({ "providers": hosts }), ok: true })
 }
@@ -154,7 +154,7 @@ mod tests {
         let request = Request::RpcReload(RpcList::of("https://polygon.example/v2/s3cret"));
         assert_eq!(format!("{request:?}"), "RpcReload(RpcList(…))");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let urls = rpc_urls("https://polygon.example/v2/s3cret,wss://b.example/s3cret").unwrap();
+        let urls = rpc_urls("https://polygon.example/v2/s3cret,https://b.example/s3cret").unwrap();
         let providers = ChainProviders::of(polymarket::client().unwrap(), &clock, &urls);
         let answer = status(&providers).unwrap();
         assert!(!answer.ok && answer.text.contains("polygon.example"), "{}", answer.text);

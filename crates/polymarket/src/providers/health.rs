@@ -6,9 +6,9 @@ use std::{collections::VecDeque, time::Duration};
 use engine::ports::venue::{BlockHeader, VenueError};
 
 use crate::limits::{
-    ASIDE_FIRST, ASIDE_LAST, BREAKER_CALLS, BREAKER_IN_A_ROW, BREAKER_OPEN, BREAKER_OPEN_LAST,
+    ASIDE_FIRST, ASIDE_LAST, BLOCK_TIME, BREAKER_CALLS, BREAKER_IN_A_ROW, BREAKER_OPEN, BREAKER_OPEN_LAST,
     BREAKER_WINDOW, FIRST_LATENCY, HEAD_KNOWN_FOR, HEAD_LAG, HEADERS_REMEMBERED, HEDGE_LEAST, HEDGE_MOST,
-    PACE_EASES_AFTER, PACE_FIRST, PACE_LAST, SLOW_CALL,
+    PACE_EASES_AFTER, PACE_FIRST, PACE_LAST, PROBE_EVERY, SLOW_CALL, TEND_EVERY,
 };
 
 /// Whether a provider is asked.
@@ -105,6 +105,15 @@ impl Health {
     /// The head it told, if that was not too long ago to be compared with.
     pub(super) fn head(&self, now: Duration) -> Option<i64> {
         self.head.filter(|(_, at)| now.saturating_sub(*at) < HEAD_KNOWN_FOR).map(|(number, _)| number)
+    }
+
+    /// Where the head it told lately should be by now: others are compared with it some seconds later.
+    pub(super) fn head_by_now(&self, now: Duration) -> Option<i64> {
+        let told = self.head(now)?;
+        let since = self.head.map_or(Duration::ZERO, |(_, at)| now.saturating_sub(at));
+        let since = since.min(PROBE_EVERY.saturating_add(TEND_EVERY));
+        let blocks = since.as_millis().div_ceil(BLOCK_TIME.as_millis());
+        Some(told.saturating_add(i64::try_from(blocks).unwrap_or(0)))
     }
 
     /// Where it stands.

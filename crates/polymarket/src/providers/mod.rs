@@ -286,11 +286,11 @@ impl Providers {
         self.told_header(member, head).await;
     }
 
-    /// The best head that others told lately.
+    /// The best head that others told lately, by now.
     fn best_head(&self, member: &Arc<Member>, now: Duration) -> Option<i64> {
         let members = self.lock();
         let others = members.iter().filter(|other| !Arc::ptr_eq(other, member));
-        others.filter_map(|other| other.health().head(now)).max()
+        others.filter_map(|other| other.health().head_by_now(now)).max()
     }
 
     /// A header that does not link with its neighbour is a reorganisation, which the provider then tells of both,

@@ -15,7 +15,7 @@ pub enum RpcUrlError {
     #[error("no URL in it; give one or more, separated by commas")]
     Empty,
     /// Not a URL.
-    #[error("number {0} is no URL: it must begin with http://, https://, ws:// or wss:// and name a host")]
+    #[error("number {0} is no URL: it must begin with http:// or https:// and name a host")]
     NotAUrl(usize),
     /// Twice the same.
     #[error("{0} is in it twice")]
@@ -23,9 +23,6 @@ pub enum RpcUrlError {
     /// Too many.
     #[error("{0} URLs, {MAX_PROVIDERS} are possible")]
     TooMany(usize),
-    /// Doorbells alone.
-    #[error("only websockets in it; blocks are read over http:// or https://, add such a URL")]
-    OnlySockets,
 }
 
 impl RpcUrl {
@@ -41,12 +38,6 @@ impl RpcUrl {
         let rest = self.0.split_once("://").map_or(self.0.as_str(), |(_, rest)| rest);
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         authority.rsplit_once('@').map_or(authority, |(_, host)| host)
-    }
-
-    /// Whether it is a websocket: a doorbell, no reader.
-    #[must_use]
-    pub fn is_socket(&self) -> bool {
-        self.0.starts_with("ws://") || self.0.starts_with("wss://")
     }
 }
 
@@ -71,7 +62,7 @@ pub fn rpc_urls(text: &str) -> Result<Vec<RpcUrl>, RpcUrlError> {
     let parts = text.split(|letter: char| letter == ',' || letter.is_whitespace());
     for (number, part) in parts.filter(|part| !part.is_empty()).enumerate() {
         let url = RpcUrl(part.to_owned());
-        let scheme = ["http://", "https://", "ws://", "wss://"].iter().any(|scheme| part.starts_with(scheme));
+        let scheme = ["http://", "https://"].iter().any(|scheme| part.starts_with(scheme));
         let host = url.host().split(':').next().is_some_and(|name| !name.is_empty());
         if !scheme || !host || part.chars().any(char::is_control) {
             return Err(RpcUrlError::NotAUrl(number.saturating_add(1)));
@@ -84,7 +75,6 @@ pub fn rpc_urls(text: &str) -> Result<Vec<RpcUrl>, RpcUrlError> {
     match urls.len() {
         0 => Err(RpcUrlError::Empty),
         count if count > MAX_PROVIDERS => Err(RpcUrlError::TooMany(count)),
-        _ if urls.iter().all(RpcUrl::is_socket) => Err(RpcUrlError::OnlySockets),
         _ => Ok(urls),
     }
 }
@@ -95,12 +85,11 @@ mod tests {
 
     #[test]
     fn a_list_is_read_and_keys_are_not_shown() {
-        let urls = rpc_urls("https://polygon.example/v2/s3cret-key, https://user:pass@b.example:8545?key=x\nwss://c.example/k").unwrap();
+        let urls = rpc_urls("https://polygon.example/v2/s3cret-key, https://user:pass@b.example:8545?key=x\nhttp://c.example/k").unwrap();
         assert_eq!(
             urls.iter().map(RpcUrl::host).collect::<Vec<_>>(),
             ["polygon.example", "b.example:8545", "c.example"]
         );
-        assert_eq!(urls.iter().map(RpcUrl::is_socket).collect::<Vec<_>>(), [false, false, true]);
         let shown = format!("{urls:?} {}", urls[1]);
         assert!(!shown.contains("s3cret") && !shown.contains("pass") && !shown.contains('k'), "{shown}");
     }
@@ -113,7 +102,7 @@ mod tests {
         assert_eq!(wrong("https://"), RpcUrlError::NotAUrl(1));
         assert_eq!(wrong("https://@/x"), RpcUrlError::NotAUrl(1));
         assert!(matches!(wrong("https://a.example/k https://a.example/k"), RpcUrlError::Twice(_)));
-        assert_eq!(wrong("wss://a.example"), RpcUrlError::OnlySockets);
+        assert_eq!(wrong("wss://a.example"), RpcUrlError::NotAUrl(1));
         let many: Vec<String> = (0..=MAX_PROVIDERS).map(|number| format!("http://h{number}")).collect();
         assert_eq!(wrong(&many.join(",")), RpcUrlError::TooMany(MAX_PROVIDERS + 1));
         assert!(!wrong("https://a.example/s3cret https://a.example/s3cret").to_string().contains("s3cret"));

@@ -183,11 +183,10 @@ pub const ENGINE: &[Key<EngineSettings>] = &[
 /// Keys of `[chain]`.
 pub const CHAIN: &[Key<ChainSettings>] = &[key(
     "rpc_urls",
-    Example("https://polygon-rpc.com,wss://polygon.example.org"),
+    Example("https://polygon-rpc.com,https://polygon.example.org"),
     Kind::Urls(|chain, urls| chain.rpc_urls = urls),
     "Providers of Polygon's JSON-RPC, the preferred one first; one that fails, lags or answers wrongly is left for \
-     the next. A ws:// or wss:// URL tells of new blocks. `slipstream rpc reload` gives the list to a running \
-     process. (The demo has a chain of its own.)",
+     the next. `slipstream rpc reload` gives the list to a running process. (The demo has a chain of its own.)",
 )];
 
 /// Variables that are called as everybody calls them: section, key, name.
