@@ -76,9 +76,8 @@ mod tests {
 
     #[test]
     fn a_few_failures_are_no_rate() {
-        let watch = FailureWatch::default();
-        assert_eq!(noted(&watch, 0..4, |_| true), 0);
-        assert_eq!(noted(&watch, 4..500, |number| number % 10 == 0), 0);
+        assert_eq!(noted(&FailureWatch::default(), 0..4, |_| true), 0);
+        assert_eq!(noted(&FailureWatch::default(), 0..500, |number| number % 10 == 0), 0);
     }
 
     #[test]
