@@ -142,8 +142,9 @@ pub(crate) fn batch_body<'a>(bodies: impl IntoIterator<Item = &'a [u8]>) -> Vec<
     whole
 }
 
+/// With the checksum of EIP-55 in the case of its letters, as the official clients write it.
 fn address(address: Address) -> String {
-    hex::encode_prefixed(address.0)
+    alloy_primitives::Address::from(address.0).to_checksum(None)
 }
 
 fn word(hash: Hash) -> String {
@@ -156,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    const MAKER: &str = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
+    const MAKER: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
     const TOKEN: &str = "71321045679252212594626385532706912750332728571942532289631379312455583992563";
     const NOW: Timestamp = Timestamp::from_millis(1_795_449_790_692);
 

@@ -8,9 +8,10 @@ use axum::{
     extract::{Query, State},
     response::{IntoResponse, Response},
 };
-use domain::{Price, Side, Timestamp, TokenId};
-use serde::Deserialize;
+use domain::{ConditionId, Price, Shares, Side, Timestamp, TokenId};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use sha1::{Digest, Sha1};
 
 use super::{
     Shared,
@@ -28,38 +29,66 @@ fn no_book() -> Refusal {
     Refusal::new(404, "No orderbook exists for the requested token id")
 }
 
-fn book_json(world: &World, token: &TokenId, now: domain::Timestamp) -> Result<Value, Refusal> {
-    let market = world.registry().market_of(token).ok_or_else(no_book)?;
-    if matches!(market.state, MarketState::Closed | MarketState::Resolved(_)) {
-        return Err(no_book());
+/// A book as the venue writes it. Fields stand in the order over which its hash is taken: clients check it.
+/// Source: `generate_orderbook_summary_hash` of py-clob-client-v2.
+#[derive(Serialize)]
+struct BookAnswer {
+    market: ConditionId,
+    asset_id: TokenId,
+    timestamp: String,
+    hash: String,
+    bids: Vec<LevelAnswer>,
+    asks: Vec<LevelAnswer>,
+    min_order_size: String,
+    tick_size: String,
+    neg_risk: bool,
+    last_trade_price: String,
+}
+
+#[derive(Serialize)]
+struct LevelAnswer {
+    price: String,
+    size: String,
+}
+
+impl BookAnswer {
+    fn of(world: &World, token: &TokenId, now: Timestamp) -> Result<Self, Refusal> {
+        let market = world.registry().market_of(token).ok_or_else(no_book)?;
+        if matches!(market.state, MarketState::Closed | MarketState::Resolved(_)) {
+            return Err(no_book());
+        }
+        let book = world.book(token);
+        // The venue lists the worst level first and the best one last.
+        let side = |side| -> Vec<LevelAnswer> {
+            let levels = book.map_or_else(Vec::new, |book| book.levels(side));
+            let row = |(price, size): (Price, Shares)| LevelAnswer {
+                price: price.to_string(),
+                size: size.to_string(),
+            };
+            levels.into_iter().rev().map(row).collect()
+        };
+        let last = book.and_then(|book| book.last_trade());
+        let mut answer = Self {
+            market: market.spec.condition,
+            asset_id: *token,
+            timestamp: now.millis().to_string(),
+            hash: String::new(),
+            bids: side(Side::Buy),
+            asks: side(Side::Sell),
+            min_order_size: market.spec.min_size.to_string(),
+            tick_size: market.tick.size().to_string(),
+            neg_risk: market.spec.neg_risk,
+            last_trade_price: last.map_or_else(String::new, |(price, _)| price.to_string()),
+        };
+        let hashed = serde_json::to_vec(&answer).map_err(|error| Refusal::new(500, error.to_string()))?;
+        answer.hash = hex::encode(Sha1::digest(hashed));
+        Ok(answer)
     }
-    let book = world.book(token);
-    // The venue lists the worst level first and the best one last.
-    let side = |side| -> Vec<Value> {
-        let levels = book.map_or_else(Vec::new, |book| book.levels(side));
-        let rows = levels.into_iter().rev();
-        rows.map(|(price, size)| json!({ "price": price.to_string(), "size": size.to_string() })).collect()
-    };
-    let (bids, asks) = (side(Side::Buy), side(Side::Sell));
-    let seen = crate::signing::derive(0, &[format!("{token}{bids:?}{asks:?}").as_bytes()]);
-    let last =
-        book.and_then(|book| book.last_trade()).map_or_else(String::new, |(price, _)| price.to_string());
-    Ok(json!({
-        "market": market.spec.condition,
-        "asset_id": token,
-        "timestamp": now.millis().to_string(),
-        "hash": hex::encode(seen.get(..20).unwrap_or_default()),
-        "bids": bids,
-        "asks": asks,
-        "min_order_size": market.spec.min_size.to_string(),
-        "tick_size": market.tick.size().to_string(),
-        "neg_risk": market.spec.neg_risk,
-        "last_trade_price": last,
-    }))
 }
 
 pub(super) async fn book(State(shared): App, Query(query): Query<TokenQuery>) -> Response {
-    reply(shared.with(|world, now| book_json(world, &query.token_id, now)))
+    let answer = shared.with(|world, now| BookAnswer::of(world, &query.token_id, now));
+    answer.map(Json).into_response()
 }
 
 pub(super) async fn books(State(shared): App, body: Bytes) -> Response {
@@ -69,7 +98,10 @@ pub(super) async fn books(State(shared): App, body: Bytes) -> Response {
     };
     let found = shared.with(|world, now| {
         // Tokens without a book are left out of the reply.
-        queries.iter().filter_map(|query| book_json(world, &query.token_id, now).ok()).collect::<Vec<_>>()
+        queries
+            .iter()
+            .filter_map(|query| BookAnswer::of(world, &query.token_id, now).ok())
+            .collect::<Vec<_>>()
     });
     Json(found).into_response()
 }

@@ -1,0 +1,89 @@
+//! The unified official client: the venue's websockets, and its own reading of the Data API v2 and Gamma.
+
+use domain::{Price, Shares};
+use serde_json::{Value, json};
+use simulator::world::control::Level;
+use slipstream::demo::SimulatorUrls;
+use tokio::process::Command;
+
+use crate::{
+    client::{Client, Language, folder},
+    venue::{KEY, Kind, OWNER, Venue},
+};
+
+/// The unified client, connected to every service of the venue.
+async fn connected(venue: &Venue) -> Client {
+    let mut client = Client::start(Language::Unified);
+    let urls = SimulatorUrls::of(&venue.running);
+    let socket = urls.clob.replacen("http", "ws", 1);
+    let urls = json!({
+        "clob_url": urls.clob, "data_url": urls.data, "gamma_url": urls.gamma, "relayer_url": urls.relayer,
+        "rpc_url": urls.rpc, "clob_market_ws_url": format!("{socket}/ws/market"),
+        "clob_user_ws_url": format!("{socket}/ws/user"),
+    });
+    client.ok("connect", json!({ "urls": urls })).await;
+    client
+}
+
+/// The next event of a stream that is of this type; others in between are passed over.
+async fn next(client: &mut Client, stream: &str, wanted: &str) -> Value {
+    for _ in 0..50 {
+        let event = client.ok("next", json!({ "name": stream, "seconds": 20 })).await;
+        assert!(!event.is_null(), "no `{wanted}` on {stream}");
+        if event["type"] == wanted {
+            return event["event"].clone();
+        }
+    }
+    panic!("50 events on {stream} without a `{wanted}`");
+}
+
+/// A book on subscribing, then what changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_unified_client_reads_the_market_channel() {
+    let venue = Venue::open().await;
+    let mut client = connected(&venue).await;
+    let token = Kind::Plain.token();
+    client.ok("watch_market", json!({ "name": "market", "tokens": [token] })).await;
+    let book = next(&mut client, "market", "MarketBookEvent").await;
+    println!("{book}");
+    venue.running.world().with(|world, _| {
+        let mut levels =
+            crate::venue::levels(Kind::Plain.tokens()[0], &[(50, 1_000)], &[(55, 10), (56, 1_000)]);
+        levels.bids.push(Level { price: Price(470_000), shares: Shares(7_000_000) });
+        world.set_levels(&levels).unwrap();
+    });
+    let change = next(&mut client, "market", "MarketPriceChangeEvent").await;
+    println!("{change}");
+    venue.close().await;
+}
+
+/// An order of the client's own is told to it: placed, and cancelled.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_unified_client_reads_its_user_channel() {
+    let venue = Venue::open().await;
+    let mut client = connected(&venue).await;
+    let login = client.ok("login", json!({ "key": KEY, "wallet": OWNER })).await;
+    assert_eq!(login["type"], "EOA");
+    client.ok("watch_user", json!({ "name": "user" })).await;
+    let order = json!({ "token": Kind::Plain.token(), "side": "BUY", "price": "0.45", "size": "10" });
+    let placed = client.ok("place", order).await;
+    println!("{placed}");
+    let told = next(&mut client, "user", "UserOrderEvent").await;
+    println!("{told}");
+    venue.close().await;
+}
+
+/// Every check of the script holds: it trades through the control API and compares what the client reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_unified_client_reads_data_and_gamma() {
+    let folder = folder();
+    let output = Command::new(folder.join("venv/bin/python"))
+        .arg(folder.join("data_api.py"))
+        .arg(env!("CARGO_BIN_EXE_slipstream"))
+        .output()
+        .await
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.lines().filter(|line| line.starts_with("ok: ")).count() >= 31, "{told}");
+}
