@@ -228,14 +228,14 @@ async fn end(child: &mut Guard, data: &Path) -> ExitStatus {
     until("end", data, async || child.0.try_wait().expect("a child")).await
 }
 
-/// Side, verdict and relationship of every answer, the newest last.
+/// Action, verdict and relationship of every answer, the newest last.
 fn answers(lines: &[Value]) -> Vec<(String, String, i64)> {
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut answers: Vec<_> = lines
         .iter()
         .map(|line| {
             let relationship = line["relationship"].as_i64().expect("a relationship");
-            (word(&line["trade"]["side"]), word(&line["answer"]["answer"]), relationship)
+            (word(&line["trade"]["action"]), word(&line["answer"]["answer"]), relationship)
         })
         .collect();
     answers.reverse();
