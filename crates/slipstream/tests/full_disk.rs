@@ -18,8 +18,9 @@ use slipstream::clock::SystemClock;
 /// Bytes that hold a fresh demo and the beginning of its trades, and not the rest.
 const SMALL: u64 = 6 * 1024 * 1024;
 const LARGER: &str = "remount,size=200m";
-/// Nothing here takes longer unless it is broken.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Nothing here takes longer unless it is broken: what was signed and never sent, because the answer to its commit was
+/// lost with the disk, counts as never seen after two minutes of look-ups and the lease before them.
+const PATIENCE: Duration = Duration::from_secs(240);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A tmpfs, unmounted with the value.
