@@ -45,7 +45,11 @@ async fn the_unified_client_reads_the_market_channel() {
     let token = Kind::Plain.token();
     client.ok("watch_market", json!({ "name": "market", "tokens": [token] })).await;
     let book = next(&mut client, "market", "MarketBookEvent").await;
-    println!("{book}");
+    let book = &book["payload"];
+    assert_eq!(
+        (&book["asset_id"], &book["bids"]),
+        (&json!(token), &json!([{ "price": "0.5", "size": "1000" }]))
+    );
     venue.running.world().with(|world, _| {
         let mut levels =
             crate::venue::levels(Kind::Plain.tokens()[0], &[(50, 1_000)], &[(55, 10), (56, 1_000)]);
@@ -53,7 +57,11 @@ async fn the_unified_client_reads_the_market_channel() {
         world.set_levels(&levels).unwrap();
     });
     let change = next(&mut client, "market", "MarketPriceChangeEvent").await;
-    println!("{change}");
+    let change = &change["payload"]["price_changes"][0];
+    assert_eq!(
+        (&change["price"], &change["size"], &change["side"]),
+        (&json!("0.47"), &json!("7"), &json!("BUY"))
+    );
     venue.close().await;
 }
 
@@ -67,9 +75,15 @@ async fn the_unified_client_reads_its_user_channel() {
     client.ok("watch_user", json!({ "name": "user" })).await;
     let order = json!({ "token": Kind::Plain.token(), "side": "BUY", "price": "0.45", "size": "10" });
     let placed = client.ok("place", order).await;
-    println!("{placed}");
     let told = next(&mut client, "user", "UserOrderEvent").await;
-    println!("{told}");
+    assert_eq!(told["payload"]["id"], placed["order_id"]);
+    assert_eq!(told["payload"]["order_event_type"], "PLACEMENT");
+    client.ok("cancel", json!({ "id": placed["order_id"] })).await;
+    let told = next(&mut client, "user", "UserOrderEvent").await;
+    assert_eq!(
+        (&told["payload"]["id"], &told["payload"]["order_event_type"]),
+        (&placed["order_id"], &json!("CANCELLATION"))
+    );
     venue.close().await;
 }
 
