@@ -13,9 +13,9 @@ use super::{
     chain::Tx,
     contract_state::{Slot, Write},
     data::{Row, RowKind},
+    foreign_moves::PositionCall,
     ledger::{Asset, Transfer},
     logs::{Log, evm, log, transfer},
-    position_logs,
     redemption_logs::Redeemed,
     registry::{Market, MarketState},
 };
@@ -270,13 +270,19 @@ impl<'a> Machine<'a> {
     fn split(&mut self, adapter: Address, condition: B256, amount: i64) -> Result<(), Revert> {
         let market = self.market(adapter, condition.as_slice())?;
         let (tokens, condition) = (market.spec.tokens, market.spec.condition);
+        let call = PositionCall {
+            wallet: self.wallet,
+            exchange: market.exchange(),
+            directly: false,
+            shares: amount,
+        };
         self.spend(COLLATERAL, adapter, amount)?;
         let wallet = self.wallet;
         self.move_asset(Transfer { asset: Asset::Collateral, from: wallet, to: NOBODY, amount })?;
         for token in tokens {
             self.move_silently(Transfer { asset: Asset::Token(token), from: NOBODY, to: wallet, amount })?;
         }
-        self.effects.logs.extend(position_logs::split(adapter, wallet, condition.as_slice(), tokens, amount));
+        self.effects.logs.extend(call.split(condition, &tokens));
         self.row(condition, RowKind::Split, amount);
         Ok(())
     }
@@ -284,12 +290,18 @@ impl<'a> Machine<'a> {
     fn merge(&mut self, adapter: Address, condition: B256, amount: i64) -> Result<(), Revert> {
         let market = self.market(adapter, condition.as_slice())?;
         let (tokens, condition) = (market.spec.tokens, market.spec.condition);
+        let call = PositionCall {
+            wallet: self.wallet,
+            exchange: market.exchange(),
+            directly: false,
+            shares: amount,
+        };
         self.need_operator(CONDITIONAL_TOKENS, adapter)?;
         let wallet = self.wallet;
         for token in tokens {
             self.move_silently(Transfer { asset: Asset::Token(token), from: wallet, to: NOBODY, amount })?;
         }
-        self.effects.logs.extend(position_logs::merge(adapter, wallet, condition.as_slice(), tokens, amount));
+        self.effects.logs.extend(call.merge(condition, &tokens));
         self.move_asset(Transfer { asset: Asset::Collateral, from: NOBODY, to: wallet, amount })?;
         self.row(condition, RowKind::Merge, amount);
         Ok(())

@@ -79,15 +79,29 @@ pub enum ForeignMove {
 }
 
 /// One way of calling the contracts.
-struct Call {
-    wallet: Address,
-    exchange: Exchange,
+pub(super) struct PositionCall {
+    pub(super) wallet: Address,
+    pub(super) exchange: Exchange,
     /// Without a collateral adapter in between.
-    directly: bool,
-    shares: i64,
+    pub(super) directly: bool,
+    pub(super) shares: i64,
 }
 
-impl Call {
+impl PositionCall {
+    /// Logs of dollars that become shares of both outcomes.
+    pub(super) fn split(&self, condition: ConditionId, tokens: &[TokenId]) -> Vec<Log> {
+        let mut logs = self.here(tokens);
+        logs.extend(self.told(condition, true));
+        logs
+    }
+
+    /// Logs of shares of both outcomes that become dollars.
+    pub(super) fn merge(&self, condition: ConditionId, tokens: &[TokenId]) -> Vec<Log> {
+        let mut logs = self.away(tokens, NOBODY);
+        logs.extend(self.told(condition, false));
+        logs
+    }
+
     /// Contracts between the wallet and nobody, from the wallet on.
     fn path(&self) -> &'static [Address] {
         match (self.exchange, self.directly) {
@@ -207,8 +221,8 @@ impl World {
                 let (from, to) = if split { (NOBODY, wallet) } else { (wallet, NOBODY) };
                 let mut transfers = tokens.map(|one| token(one, from, to)).to_vec();
                 transfers.push(dollars(to, from));
-                let mut logs = if split { call.here(&tokens) } else { call.away(&tokens, NOBODY) };
-                logs.extend(call.told(*condition, split));
+                let mut logs =
+                    if split { call.split(*condition, &tokens) } else { call.merge(*condition, &tokens) };
                 logs.push(transfer(&dollars(to, from)));
                 (transfers, logs)
             }
@@ -238,8 +252,8 @@ impl World {
         Ok(())
     }
 
-    const fn call(&self, wallet: Address, exchange: Exchange, shares: Shares) -> Call {
-        Call { wallet, exchange, directly: self.knobs.redeem_directly, shares: shares.0 }
+    const fn call(&self, wallet: Address, exchange: Exchange, shares: Shares) -> PositionCall {
+        PositionCall { wallet, exchange, directly: self.knobs.redeem_directly, shares: shares.0 }
     }
 }
 
@@ -250,8 +264,8 @@ mod tests {
     const WALLET: Address = Address([7; 20]);
     const PAIR: [TokenId; 2] = [TokenId([0x11; 32]), TokenId([0x22; 32])];
 
-    fn call(exchange: Exchange, directly: bool) -> Call {
-        Call { wallet: WALLET, exchange, directly, shares: 20_000_000 }
+    fn call(exchange: Exchange, directly: bool) -> PositionCall {
+        PositionCall { wallet: WALLET, exchange, directly, shares: 20_000_000 }
     }
 
     fn hex_of(log: &Log) -> (Vec<String>, String) {
@@ -265,7 +279,7 @@ mod tests {
         let condition: ConditionId =
             "0xb907d819a95244f9e19dc779e3db2a33133a864d22e9ce222d09a16b48759f49".parse().unwrap();
         let (topics, data) =
-            hex_of(&Call { wallet, ..call(Exchange::V2, true) }.told(condition, true).unwrap());
+            hex_of(&PositionCall { wallet, ..call(Exchange::V2, true) }.told(condition, true).unwrap());
         assert_eq!(
             topics,
             [
@@ -286,8 +300,9 @@ mod tests {
         let mut market = [0; 32];
         hex::decode_to_slice("c93c202f8849d124e5929d3ef5378d9bd7fe1612b8a30c625c6576b0785adf00", &mut market)
             .unwrap();
-        let (topics, data) =
-            hex_of(&Call { shares: 10_000_000, ..call(Exchange::V2NegRisk, false) }.converted(market));
+        let (topics, data) = hex_of(
+            &PositionCall { shares: 10_000_000, ..call(Exchange::V2NegRisk, false) }.converted(market),
+        );
         assert_eq!(
             topics[..3],
             [

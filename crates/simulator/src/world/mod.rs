@@ -29,7 +29,6 @@ pub mod matching;
 mod modes;
 pub mod orders;
 pub mod portfolio;
-mod position_logs;
 pub mod prices;
 pub mod rates;
 pub mod redemption_logs;
