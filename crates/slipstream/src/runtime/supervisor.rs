@@ -23,7 +23,7 @@ const RESTART_FIRST: Duration = Duration::from_millis(100);
 const RESTART_LAST: Duration = Duration::from_secs(30);
 /// A task that had run this long before it panicked is started again after the first pause.
 const RESTART_CALM: Duration = Duration::from_secs(60);
-/// Pause before a task is registered again after the store could not do it.
+/// Pause before a task or its end is registered again after the store could not do it.
 const REGISTER_PAUSE: Duration = Duration::from_millis(500);
 
 /// A task of the engine panicked, which none ever should: what the engine does from then on proves nothing.
@@ -138,9 +138,15 @@ impl Supervisor {
         result
     }
 
+    /// Records an end. Until that is done the instance counts as running, and nobody signs anew what it may
+    /// still be sending: so it is tried until it is done, or everything stops (the next start records it).
     async fn end(&self, instance: &InstanceId) {
-        if let Err(error) = self.store.end_instance(instance, "its task ended", self.clock.now()).await {
-            error!(%error, %instance, "the end of {instance} could not be recorded");
+        while let Err(error) = self.store.end_instance(instance, "its task ended", self.clock.now()).await {
+            error!(%error, %instance, "the end of {instance} cannot be recorded: {error}");
+            if self.is_stopped() {
+                return;
+            }
+            self.pause(REGISTER_PAUSE).await;
         }
         self.ended.notify_one();
     }
@@ -218,12 +224,35 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::sync::atomic::AtomicUsize;
 
+    use async_trait::async_trait;
     use domain::Timestamp;
-    use engine::ports::store::Leases as _;
-    use testkit::{memory_store::MemoryStore, virtual_clock::VirtualClock};
+    use engine::ports::store::{Leases as _, StoreError, StoreResult};
+    use testkit::{
+        memory_store::MemoryStore,
+        simulation::faulty::{Layer, Layered},
+        virtual_clock::VirtualClock,
+    };
     use tokio::sync::mpsc;
 
     use super::*;
+
+    /// A store that cannot record so many ends.
+    struct Failing(Arc<MemoryStore>, AtomicUsize);
+
+    #[async_trait]
+    impl Layer for Failing {
+        fn inner(&self) -> &dyn Store {
+            self.0.as_ref()
+        }
+
+        async fn end_instance(&self, instance: &InstanceId, how: &str, now: Timestamp) -> StoreResult<()> {
+            let fails = self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            match fails {
+                Ok(_) => Err(StoreError::Unavailable("disk full".to_owned())),
+                Err(_) => self.0.end_instance(instance, how, now).await,
+            }
+        }
+    }
 
     struct Scene {
         clock: Arc<VirtualClock>,
@@ -233,10 +262,16 @@ mod tests {
 
     impl Scene {
         fn new() -> Self {
+            Self::failing(0)
+        }
+
+        /// The store cannot record the first ends.
+        fn failing(ends: usize) -> Self {
             let clock = VirtualClock::new(Timestamp::from_seconds(1));
             let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>));
             let process = InstanceId("process".to_owned());
-            let (port, time) = (Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&clock) as Arc<dyn Clock>);
+            let port = Arc::new(Layered(Failing(Arc::clone(&store), AtomicUsize::new(ends))));
+            let time = Arc::clone(&clock) as Arc<dyn Clock>;
             Self { clock, store, supervisor: Arc::new(Supervisor::new(port, time, process, Arc::default())) }
         }
 
@@ -314,6 +349,19 @@ mod tests {
         let mut starts = others.keep(false, 0);
         others.starts(&mut starts, 1).await;
         assert!(!others.supervisor.kill_one(), "nobody who may be killed");
+    }
+
+    /// Only the first try was made: the dead one counted as running until the process ended.
+    #[tokio::test]
+    async fn an_end_is_recorded_when_the_store_can_do_it_again() {
+        let scene = Scene::failing(3);
+        let mut starts = scene.keep(true, 0);
+        scene.starts(&mut starts, 1).await;
+        assert!(scene.supervisor.kill_one());
+        let took = scene.starts(&mut starts, 1).await;
+        assert!(took >= REGISTER_PAUSE * 3, "{took:?}");
+        let running = scene.store.running_instances().await.unwrap();
+        assert_eq!(running, [InstanceId("process/look-out-2".to_owned())]);
     }
 
     #[tokio::test]

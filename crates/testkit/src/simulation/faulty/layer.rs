@@ -126,6 +126,11 @@ pub trait Layer: Send + Sync {
     }
 
     /// See the port.
+    async fn end_instance(&self, instance: &InstanceId, how: &str, now: Timestamp) -> StoreResult<()> {
+        self.inner().end_instance(instance, how, now).await
+    }
+
+    /// See the port.
     async fn groups(&self, keys: &[GroupKey], related_since: Timestamp) -> StoreResult<Vec<TradeGroup>> {
         self.reads("groups").await?;
         answer(self.is_lowest(), self.inner().groups(keys, related_since)).await
@@ -259,9 +264,9 @@ through! { Leases,
     }
     free {
         begin_instance(instance: &InstanceId, now: Timestamp) -> ();
-        end_instance(instance: &InstanceId, how: &str, now: Timestamp) -> ();
     }
     layer {
+        end_instance(instance: &InstanceId, how: &str, now: Timestamp) -> ();
         take_lease(name: &str, holder: &InstanceId, ttl: Duration) -> Option<Lease>;
         release_lease(lease: &Lease) -> ();
     }
