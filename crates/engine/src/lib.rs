@@ -3,8 +3,10 @@
 //! It knows no SQL, no HTTP and no venue's JSON. Adapters implement its [`ports`]; the binary puts
 //! them together.
 
+pub mod account_channels;
 pub mod crash_points;
 pub mod deadline;
+pub mod facts;
 pub mod failure_watch;
 pub mod head_watch;
 pub mod limits;
@@ -17,5 +19,6 @@ pub mod rescuer;
 pub mod salt;
 pub mod settlement;
 pub mod steady_time;
+pub mod trades;
 pub mod watcher;
 pub mod worker;

@@ -65,6 +65,23 @@ pub const FOLLOWING_REFRESH_SHARE: u32 = 20;
 /// An order whose outcome is known is looked up no sooner than this: a block takes two seconds, and the
 /// chain's own logs tell first. Sooner, the look-ups of a large trade's first orders delay its last ones.
 pub const KNOWN_OUTCOME_LOOK: Duration = Duration::from_secs(5);
+/// … and no later than this, or where the user channel tells of it.
+pub const KNOWN_OUTCOME_LAST: Duration = Duration::from_secs(15);
+/// An order whose outcome is open is looked up no sooner than this …
+pub const OPEN_OUTCOME_LOOK: Duration = Duration::from_millis(200);
+/// … and no later than this.
+pub const OPEN_OUTCOME_LAST: Duration = Duration::from_secs(5);
+/// Where the user channel is open, an open outcome is looked up no sooner than this.
+pub const LISTENING_LOOK: Duration = Duration::from_secs(1);
+/// Accounts whose user channels are open at once.
+pub const CHANNELS_OPEN: usize = 200;
+/// A user channel stays open this long after the last open outcome: settlement is told as well, and orders come
+/// in bursts.
+pub const CHANNEL_KEPT: Duration = Duration::from_secs(60);
+/// Accounts with open outcomes are looked for this often, and whenever a worker has sent something.
+pub const CHANNELS_EVERY: Duration = Duration::from_secs(1);
+/// News of accounts booked in one transaction.
+pub const NEWS_BATCH: usize = 512;
 /// Attempts of one exit.
 pub const EXIT_ATTEMPTS: u32 = 20;
 /// Pause before the next attempt of an exit, times the number of attempts so far.
@@ -128,6 +145,8 @@ pub const BOOK_FRESH_FOR: Duration = Duration::from_secs(5);
 pub const BOOK_REFRESH_PAUSE: Duration = Duration::from_secs(5);
 /// Books of tokens that nobody asked for within this time are not followed any more, unless they are held.
 pub const BOOK_KEPT: Duration = Duration::from_secs(1_800);
+/// Markets whose rules are remembered; new ones open every few minutes, for ever.
+pub const MARKETS_REMEMBERED: usize = 20_000;
 /// Books followed at once, those asked for most recently; ten sockets full.
 pub const BOOKS_FOLLOWED: usize = 5_000;
 /// Which tokens are held is read this often.

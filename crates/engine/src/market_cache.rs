@@ -190,6 +190,13 @@ impl MarketCache {
         }
     }
 
+    /// Forgets every book: whoever heard of changes may have missed some.
+    pub fn forget_books(&self) {
+        if let Some(live) = &self.live {
+            live.lock_books().retain(&BTreeSet::new());
+        }
+    }
+
     /// What news say about rules takes effect at once.
     fn note_rules(&self, news: &MarketNews) {
         match news {
@@ -243,8 +250,16 @@ impl MarketCache {
     }
 
     fn remember(&self, market: &Market, duration: Duration) {
-        let until = self.clock.uptime().saturating_add(duration);
-        self.lock().insert(market.token, (market.clone(), until));
+        let uptime = self.clock.uptime();
+        let mut known = self.lock();
+        if known.len() >= limits::MARKETS_REMEMBERED && !known.contains_key(&market.token) {
+            // What would be asked for anyway; the store knows the rest as well.
+            known.retain(|_, (_, until)| uptime < *until);
+            if known.len() >= limits::MARKETS_REMEMBERED {
+                known.clear();
+            }
+        }
+        known.insert(market.token, (market.clone(), uptime.saturating_add(duration)));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TokenId, (Market, Duration)>> {

@@ -16,8 +16,9 @@ use crate::{
     ports::{
         execution::{LedgerCause, OrderRecord, OrderUpdate, StageTimes, WorkChange},
         store::InstanceId,
-        venue::{RejectReason, SettlementStatus, VenueTrade},
+        venue::{RejectReason, VenueTrade},
     },
+    trades,
 };
 
 /// What was just learned about an order.
@@ -41,6 +42,12 @@ pub struct Learned {
     pub refused: Option<RejectReason>,
     /// How long the venue takes nothing.
     pub wait: Option<Duration>,
+    /// It was told, not asked for: true when it was sent, but not necessarily the newest.
+    pub pushed: bool,
+    /// Look it up at once: something was told that only an answer may settle.
+    pub hurry: bool,
+    /// Whether news of the account's orders are told as they happen, so that asking can wait.
+    pub listening: bool,
 }
 
 /// The update that `learned` asks for; `position` is the order's relationship's, as stored. An update whose
@@ -54,7 +61,8 @@ pub fn update(
     position: &Position,
     now: Timestamp,
 ) -> Result<OrderUpdate, MoneyError> {
-    let evidence = merged_evidence(record, learned)?;
+    let trades = trades::merged(&record.trades, &learned.trades);
+    let evidence = merged_evidence(record, learned, &trades)?;
     let next = step(record.state, learned.event, &evidence);
     let booked = booked_so_far(record.intent.side, record.booked)?;
     let filled = evidence.booked()?;
@@ -78,11 +86,7 @@ pub fn update(
         state,
         reply: (evidence.reply != record.evidence.reply).then_some(evidence.reply),
         reply_estimated: evidence.reply_estimated,
-        trades: if listed(&learned.trades)? < known(&record.evidence)? {
-            Vec::new()
-        } else {
-            learned.trades.clone()
-        },
+        trades: trades.into_iter().filter(|trade| !record.trades.contains(trade)).collect(),
         held: booking.filter(|_| sells(record, delta)).map(|_| *position),
         booking,
         permit_returned: learned.permit_returned.clone(),
@@ -99,16 +103,17 @@ pub fn update(
     })
 }
 
-/// Whether an update only says again what is stored.
-pub(crate) fn says_nothing(record: &OrderRecord, update: &OrderUpdate) -> bool {
-    update.unbooked
+/// Whether an update only says again what is stored. What was pushed is no answer to a look-up: told again, it
+/// puts none off.
+pub(crate) fn says_nothing(record: &OrderRecord, learned: &Learned, update: &OrderUpdate) -> bool {
+    !learned.hurry
+        && (learned.pushed || (update.unbooked && update.looked_up_at == record.looked_up_at))
         && update.state == record.state
         && update.booking.is_none()
         && update.trades.is_empty()
         && update.reply.is_none()
         && update.reply_estimated == record.evidence.reply_estimated
         && update.permit_returned.is_none()
-        && update.looked_up_at == record.looked_up_at
 }
 
 /// Whether a booking takes shares, and with them their cost, out of what is held.
@@ -144,9 +149,12 @@ pub fn booked_so_far(side: Side, booked: Entry) -> Result<Filled, MoneyError> {
     Ok(Filled { quantity, fee: booked.fee })
 }
 
-/// The record's evidence with what was just learned. Trades are replaced by id, so the sums are of the
-/// listed trades when a list came.
-fn merged_evidence(record: &OrderRecord, learned: &Learned) -> Result<Evidence, MoneyError> {
+/// The record's evidence with what was just learned.
+fn merged_evidence(
+    record: &OrderRecord,
+    learned: &Learned,
+    trades: &[VenueTrade],
+) -> Result<Evidence, MoneyError> {
     let mut evidence = record.evidence;
     let told = evidence.reply.shares.is_positive() && !evidence.reply_estimated;
     let more = |estimate: &Quantity| !told && estimate.shares > evidence.reply.shares;
@@ -155,36 +163,7 @@ fn merged_evidence(record: &OrderRecord, learned: &Learned) -> Result<Evidence, 
     } else if let Some(estimate) = learned.estimate.filter(more) {
         (evidence.reply, evidence.reply_estimated) = (estimate, true);
     }
-    if listed(&learned.trades)? < known(&evidence)? {
-        return Ok(evidence);
-    }
-    let (mut trades, mut failed) = (Filled::default(), Quantity::ZERO);
-    for trade in &learned.trades {
-        let quantity = Quantity { shares: trade.shares, usd: trade.usd };
-        if trade.status == SettlementStatus::Failed {
-            failed = failed.plus(quantity)?;
-        } else {
-            trades.quantity = trades.quantity.plus(quantity)?;
-            trades.fee = trades.fee.plus(trade.fee)?;
-        }
-    }
-    let alive = || learned.trades.iter().filter(|trade| trade.status != SettlementStatus::Failed);
-    evidence.trades = trades;
-    evidence.failed = failed;
-    evidence.retrying = alive().any(|trade| trade.status == SettlementStatus::Retrying);
-    evidence.trades_confirmed =
-        alive().next().is_some() && alive().all(|trade| trade.status == SettlementStatus::Confirmed);
-    Ok(evidence)
-}
-
-/// Shares of all listed trades. A list that has less than is known misses trades of an earlier one: it says
-/// nothing, or it would look like a reversal.
-fn listed(trades: &[VenueTrade]) -> Result<domain::Shares, MoneyError> {
-    trades.iter().try_fold(domain::Shares::ZERO, |sum, trade| sum.plus(trade.shares))
-}
-
-fn known(evidence: &Evidence) -> Result<domain::Shares, MoneyError> {
-    evidence.trades.quantity.shares.plus(evidence.failed.shares)
+    trades::in_evidence(evidence, trades)
 }
 
 fn unseen_for(record: &OrderRecord, learned: &Learned, now: Timestamp) -> Duration {
@@ -215,7 +194,7 @@ fn work_change(
     now: Timestamp,
 ) -> Result<WorkChange, MoneyError> {
     if !state.is_settled() && !has_ended_in_part(record, learned, state, filled) {
-        return Ok(WorkChange::Due(now.plus(pause(record, state, now))));
+        return Ok(WorkChange::Due(now.plus(pause(record, learned, state, now))));
     }
     if record.intent.side == Side::Buy || left_of(record, filled) < LOT.0 {
         return Ok(WorkChange::Close);
@@ -231,11 +210,12 @@ fn work_change(
     })
 }
 
-/// Whether a sale has matched in part and will match no more, by the venue's own word just now: what is left needs
-/// no finality of what was filled to be tried again. A filled part that fails to settle later gives its shares
+/// Whether a sale has matched in part and will match no more, by the venue's own word just now (what was pushed may
+/// have been overtaken): what is left needs no finality of what was filled to be tried again. A filled part that fails to settle later gives its shares
 /// back, to be looked at.
 fn has_ended_in_part(record: &OrderRecord, learned: &Learned, state: OrderState, filled: &Filled) -> bool {
-    let over = matches!(learned.event, Some(OrderEvent::SeenMatched | OrderEvent::SeenCancelled));
+    let over =
+        !learned.pushed && matches!(learned.event, Some(OrderEvent::SeenMatched | OrderEvent::SeenCancelled));
     let settling = matches!(state, OrderState::Matched | OrderState::Mined);
     record.intent.side == Side::Sell && over && settling && left_of(record, filled) >= LOT.0
 }
@@ -270,13 +250,20 @@ fn sends_are_over(record: &OrderRecord, learned: &Learned, now: Timestamp) -> bo
     (record.permits_out.iter().all(back) && arrived) || long_over
 }
 
-/// How long to wait before looking again: soon while the outcome is open, relaxed while it settles.
-fn pause(record: &OrderRecord, state: OrderState, now: Timestamp) -> Duration {
+/// How long to wait before looking again: soon while the outcome is open, relaxed while it settles, and longer
+/// where news come by themselves.
+fn pause(record: &OrderRecord, learned: &Learned, state: OrderState, now: Timestamp) -> Duration {
     let age = now.since(record.signed_at);
-    if state.is_open() {
-        return (age / 4).clamp(Duration::from_millis(200), Duration::from_secs(5));
+    if learned.hurry {
+        return Duration::ZERO;
     }
-    (age / 4).clamp(limits::KNOWN_OUTCOME_LOOK, Duration::from_secs(15))
+    let (least, most) = match (state.is_open(), learned.listening || learned.pushed) {
+        (true, false) => (limits::OPEN_OUTCOME_LOOK, limits::OPEN_OUTCOME_LAST),
+        (true, true) => (limits::LISTENING_LOOK, limits::OPEN_OUTCOME_LAST),
+        (false, false) => (limits::KNOWN_OUTCOME_LOOK, limits::KNOWN_OUTCOME_LAST),
+        (false, true) => (limits::KNOWN_OUTCOME_LAST, limits::KNOWN_OUTCOME_LAST),
+    };
+    (age / 4).clamp(least, most)
 }
 
 #[cfg(test)]

@@ -10,11 +10,9 @@ use std::{
 };
 
 use domain::{
-    Clock, Rounding, Side, Usd,
+    Clock,
     ids::AttemptId,
     lifecycle::{OrderEvent, OrderState},
-    money,
-    trade::Quantity,
 };
 use futures_util::{StreamExt, stream};
 use tracing::{info, warn};
@@ -22,14 +20,16 @@ use tracing::{info, warn};
 use crate::{
     crash_points,
     deadline::venue_call,
+    facts,
     failure_watch::FailureWatch,
     head_watch::HeadWatch,
     limits,
     orders::Learned,
     ports::{
         execution::OrderRecord,
+        feeds::AccountFeed,
         store::{InstanceId, Store, StoreResult},
-        venue::{ChainReader, OrderGateway, OrderLookup, OrderQuery, VenueOrder, VenueOrderStatus},
+        venue::{ChainReader, OrderGateway, OrderQuery},
     },
     steady_time::SteadyTime,
     worker::{Posting, apply, post_until, reply},
@@ -48,7 +48,9 @@ pub struct Settlement {
     /// How far orders with news were gone through.
     pub round: Round,
     /// How settlements end of late.
-    pub failures: FailureWatch,
+    pub failures: Arc<FailureWatch>,
+    /// Tells of orders by itself while it can, so that they are looked up less often.
+    pub feed: Option<Arc<dyn AccountFeed>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// What deadlines for sending again are judged by.
@@ -154,7 +156,12 @@ impl Settlement {
 
     async fn look_up_all(&self, records: Vec<OrderRecord>) -> Vec<(OrderRecord, Learned)> {
         let head_moves = self.head_advances().await;
-        let resolved = stream::iter(records).map(|record| self.resolve(record, head_moves));
+        let resolved = stream::iter(records).map(async |record| {
+            let (record, learned) = self.resolve(record, head_moves).await;
+            let account = record.intent.account.id;
+            let listening = self.feed.as_ref().is_some_and(|feed| feed.hears(account));
+            (record, Learned { listening, ..learned })
+        });
         resolved.buffer_unordered(limits::IN_FLIGHT).collect().await
     }
 
@@ -186,7 +193,7 @@ impl Settlement {
         };
         let found = lookup.order.is_some() || !lookup.trades.is_empty();
         if found {
-            let learned = from_lookup(&record, lookup);
+            let learned = facts::asked(&record, lookup);
             return (record, learned);
         }
         if record.state.is_open() {
@@ -242,32 +249,4 @@ impl Settlement {
         let permit_returned = learned.permit_returned.filter(|_| answered);
         (permitted, Learned { permit_returned, ..learned })
     }
-}
-
-fn from_lookup(record: &OrderRecord, lookup: OrderLookup) -> Learned {
-    let event = lookup.order.map(|order| match order.status {
-        VenueOrderStatus::Live => OrderEvent::SeenLive,
-        VenueOrderStatus::Delayed => OrderEvent::SeenDelayed,
-        VenueOrderStatus::Matched => OrderEvent::SeenMatched,
-        VenueOrderStatus::Cancelled => OrderEvent::SeenCancelled,
-    });
-    let estimate = lookup.order.and_then(|order| matched(record, order, &lookup));
-    Learned { event, estimate, trades: lookup.trades, unseen: Some(false), ..Learned::default() }
-}
-
-/// What the order record alone says was matched, at the limit price, when no trades are listed: an estimate,
-/// which counts only while neither a reply nor the listed trades tell the dollars.
-fn matched(record: &OrderRecord, order: VenueOrder, lookup: &OrderLookup) -> Option<Quantity> {
-    if !lookup.trades.is_empty() || !order.matched.is_positive() {
-        return None;
-    }
-    let usd = match record.intent.side {
-        Side::Buy => {
-            money::mul_div(order.matched.0, record.amounts.maker, record.amounts.taker, Rounding::Up)
-        }
-        Side::Sell => {
-            money::mul_div(order.matched.0, record.amounts.taker, record.amounts.maker, Rounding::Down)
-        }
-    };
-    usd.ok().map(|usd| Quantity { shares: order.matched, usd: Usd(usd) })
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -35,11 +38,15 @@ pub struct AccountSockets {
 }
 
 /// A socket's task; closed when dropped.
-struct OpenSocket(AbortHandle);
+struct OpenSocket {
+    task: AbortHandle,
+    /// Whether the account's orders are told of now.
+    hears: Arc<AtomicBool>,
+}
 
 impl Drop for OpenSocket {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -75,13 +82,16 @@ impl AccountSockets {
             keepalive: CLOB_KEEPALIVE,
             counters: Arc::clone(&self.counters),
         };
+        let hears = Arc::new(AtomicBool::new(false));
         let mut channel = UserChannel {
             clob: Arc::clone(&self.clob),
             account: account.clone(),
             api_key: String::new(),
+            hears: Arc::clone(&hears),
             news: self.write.clone(),
         };
-        OpenSocket(tokio::spawn(async move { socket.run(&mut channel).await }).abort_handle())
+        let task = tokio::spawn(async move { socket.run(&mut channel).await }).abort_handle();
+        OpenSocket { task, hears }
     }
 }
 
@@ -102,6 +112,11 @@ impl AccountFeed for AccountSockets {
         news
     }
 
+    fn hears(&self, account: AccountId) -> bool {
+        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.get(&account).is_some_and(|socket| socket.hears.load(Ordering::Relaxed))
+    }
+
     fn health(&self) -> FeedHealth {
         self.counters.health()
     }
@@ -112,6 +127,7 @@ struct UserChannel {
     clob: Arc<Clob>,
     account: TradingAccount,
     api_key: String,
+    hears: Arc<AtomicBool>,
     news: mpsc::Sender<AccountNews>,
 }
 
@@ -125,6 +141,7 @@ impl Channel for UserChannel {
     }
 
     async fn opened(&mut self) {
+        self.hears.store(true, Ordering::Relaxed);
         self.tell(AccountEvent::Gap).await;
     }
 
@@ -157,7 +174,9 @@ impl Channel for UserChannel {
         Taken::Understood { events, passed_over }
     }
 
-    async fn lost(&mut self) {}
+    async fn lost(&mut self) {
+        self.hears.store(false, Ordering::Relaxed);
+    }
 }
 
 impl UserChannel {

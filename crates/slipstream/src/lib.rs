@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod chain;
+pub mod channels;
 pub mod cli;
 pub mod clock;
 pub mod commands;

@@ -1,14 +1,16 @@
 //! The engine at work in this process: loops, supervision, shutdown. The same for every shape of the
 //! installation; only the ports differ.
 
+mod channels;
 mod supervisor;
 
 use std::{sync::Arc, time::Duration};
 
 use domain::Clock;
 use engine::{
+    failure_watch::FailureWatch,
     head_watch::HeadWatch,
-    market_cache::MarketCache,
+    market_cache::{LiveHealth, MarketCache},
     ports::{
         detection::Lane,
         queue::Queue,
@@ -29,7 +31,10 @@ use tracing::{debug, error, info, warn};
 pub use supervisor::TaskPanicked;
 use supervisor::{Supervisor, Task};
 
-use crate::venue_clock::{ClockWatch, MEASURE_EVERY};
+use crate::{
+    channels::Channels,
+    venue_clock::{ClockWatch, MEASURE_EVERY},
+};
 
 /// Pause after an error.
 const ERROR_PAUSE: Duration = Duration::from_millis(500);
@@ -64,6 +69,8 @@ pub struct Ports {
     pub venue_clock: Arc<dyn VenueClock>,
     /// Salts.
     pub salts: Arc<dyn Salts>,
+    /// What the venue tells by itself, if it is listened to.
+    pub channels: Option<Channels>,
 }
 
 /// How many of what.
@@ -87,8 +94,12 @@ struct Shared {
     cache: Arc<MarketCache>,
     clock_watch: ClockWatch,
     supervisor: Arc<Supervisor>,
+    /// How settlements end of late, whoever learns of it.
+    failures: Arc<FailureWatch>,
     /// Rung whenever settlement may have something to do before the time it knows of.
     to_settle: Arc<Notify>,
+    /// Rung when something was sent, whose outcome may be open.
+    to_listen: Notify,
 }
 
 impl Shared {
@@ -126,22 +137,37 @@ impl Runtime {
         for instance in ports.store.running_instances().await? {
             ports.store.end_instance(&instance, "its process gave up the data directory's lock", now).await?;
         }
-        let cache = Arc::new(MarketCache::new(
-            Arc::clone(&ports.markets),
-            Arc::clone(&ports.store),
-            Arc::clone(&ports.clock),
-        ));
+        let (markets, store) = (Arc::clone(&ports.markets), Arc::clone(&ports.store));
+        let cache = MarketCache::new(markets, store, Arc::clone(&ports.clock));
+        let cache = Arc::new(match &ports.channels {
+            Some(channels) => cache.with_feed(Arc::clone(&channels.market)),
+            None => cache,
+        });
         let to_settle = Arc::new(Notify::new());
         let (store, clock) = (Arc::clone(&ports.store), Arc::clone(&ports.clock));
         let supervisor = Arc::new(Supervisor::new(store, clock, process, Arc::clone(&to_settle)));
         let clock_watch = ClockWatch::default();
-        let shared = Arc::new(Shared { ports, settings, cache, clock_watch, supervisor, to_settle });
+        let listens = ports.channels.is_some();
+        let shared = Arc::new(Shared {
+            ports,
+            settings,
+            cache,
+            clock_watch,
+            supervisor,
+            failures: Arc::default(),
+            to_settle,
+            to_listen: Notify::new(),
+        });
         let mut tasks = vec![
             shared.keep(Task::named("watcher"), watch_loop),
             shared.keep(Task::named("settlement"), settle_loop),
             shared.keep(Task::named("redemptions"), redeem_loop),
             shared.keep(Task::named("look at the clock"), clock_loop),
         ];
+        if listens {
+            tasks.push(shared.keep(Task::named("market channel"), channels::market_loop));
+            tasks.push(shared.keep(Task::named("user channels"), channels::account_loop));
+        }
         for (name, lane, every) in [
             ("rescuer of exits", Lane::Exits, RESCUE_EXITS),
             ("rescuer of entries", Lane::Entries, RESCUE_ENTRIES),
@@ -174,6 +200,12 @@ impl Runtime {
     /// The first task that panicked since the start, also if another one took its place.
     pub fn check(&self) -> Result<(), TaskPanicked> {
         self.shared.supervisor.check()
+    }
+
+    /// How the books are doing that are put together from the market channel; `None` where nobody listens.
+    #[must_use]
+    pub fn book_health(&self) -> Option<LiveHealth> {
+        self.shared.cache.live_health()
     }
 
     /// How this machine's clock compares with the venue's.
@@ -243,10 +275,11 @@ fn report_watcher(error: &WatcherError, said: &mut Option<Duration>, now: Durati
 async fn settle_loop(shared: Arc<Shared>, instance: InstanceId) {
     let ports = &shared.ports;
     let settlement = Settlement {
-        failures: Default::default(),
+        failures: Arc::clone(&shared.failures),
         store: Arc::clone(&ports.store),
         gateway: Arc::clone(&ports.gateway),
         chain: ports.chain.clone(),
+        feed: ports.channels.as_ref().map(|channels| Arc::clone(&channels.accounts)),
         clock: Arc::clone(&ports.clock),
         head: HeadWatch::default(),
         round: Round::default(),
@@ -328,7 +361,10 @@ async fn work_loop(shared: Arc<Shared>, instance: InstanceId) {
         match worker.run_once(POP_WAIT).await {
             Ok(0) => {}
             // What was sent is to be settled, perhaps soon.
-            Ok(_) => shared.to_settle.notify_one(),
+            Ok(_) => {
+                shared.to_settle.notify_one();
+                shared.to_listen.notify_one();
+            }
             Err(error) => {
                 error!(worker = %worker.instance, %error, "a batch failed: {error}");
                 shared.supervisor.pause(ERROR_PAUSE).await;

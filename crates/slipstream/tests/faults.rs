@@ -6,6 +6,9 @@
 #[path = "faults/agreement.rs"]
 mod agreement;
 #[cfg(test)]
+#[path = "faults/channels.rs"]
+mod channels;
+#[cfg(test)]
 #[path = "faults/directory.rs"]
 mod directory;
 #[cfg(test)]

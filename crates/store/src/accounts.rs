@@ -82,6 +82,19 @@ pub(crate) async fn following(connection: &mut Connection) -> StoreResult<Vec<Ac
     sql::rows(connection, FOLLOWING, []).await?.iter().map(read_account).collect()
 }
 
+/// Accounts with orders whose outcome is open.
+pub(crate) async fn open(connection: &mut Connection, limit: usize) -> StoreResult<Vec<TradingAccount>> {
+    const OPEN: &str = concat!(
+        "SELECT DISTINCT ",
+        trading_columns!(),
+        " FROM order_status s JOIN signed_orders o ON o.id = s.attempt_id ",
+        "JOIN intents i ON i.id = o.intent_id JOIN accounts a ON a.id = i.account_id ",
+        "WHERE s.state IN (1, 2, 3) ORDER BY a.id LIMIT $1"
+    );
+    let rows = sql::rows(connection, OPEN, [sql::limit(limit)]).await?;
+    rows.iter().map(|row| read_trading(&mut Fields::of(row))).collect()
+}
+
 /// Accounts with these wallets.
 pub(crate) async fn of_wallets(
     connection: &mut Connection,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    ConditionId, Hash, OrderId, Timestamp, TokenId,
+    ConditionId, Hash, OrderId, Timestamp, TokenId, TradingAccount,
     ids::{AccountId, AttemptId, IntentId, RelationshipId},
     position::Position,
 };
@@ -18,7 +18,7 @@ use engine::ports::{
 };
 
 use crate::{
-    SqliteStore, chain, instances, ledger, order_update, orders, signing,
+    SqliteStore, accounts, chain, foreign_orders, instances, ledger, order_update, orders, signing,
     work::{self, Claim},
 };
 
@@ -161,6 +161,38 @@ impl Execution for SqliteStore {
         }
         write.commit().await?;
         Ok(true)
+    }
+
+    async fn open_accounts(&self, limit: usize) -> StoreResult<Vec<TradingAccount>> {
+        accounts::open(&mut *self.read().await?, limit).await
+    }
+
+    async fn hurry(&self, account: AccountId, now: Timestamp) -> StoreResult<usize> {
+        let mut write = self.write().await?;
+        let hurried = work::hurry(write.connection(), account, now).await?;
+        if hurried == 0 {
+            return write.undo().await.map(|()| 0);
+        }
+        write.commit().await?;
+        Ok(usize::try_from(hurried).unwrap_or(usize::MAX))
+    }
+
+    async fn note_foreign_orders(
+        &self,
+        orders: &[(AccountId, OrderId)],
+        now: Timestamp,
+    ) -> StoreResult<usize> {
+        let mut write = self.write().await?;
+        let new = foreign_orders::note(write.connection(), orders, now).await?;
+        if new == 0 {
+            return write.undo().await.map(|()| 0);
+        }
+        write.commit().await?;
+        Ok(new)
+    }
+
+    async fn tokens_held(&self, limit: usize) -> StoreResult<Vec<TokenId>> {
+        ledger::tokens_held(&mut *self.read().await?, limit).await
     }
 
     async fn held_tokens(&self, account: AccountId, condition: ConditionId) -> StoreResult<Vec<TokenId>> {

@@ -264,6 +264,13 @@ pub(crate) async fn position(
         .map_or(Ok(Position::default()), |row| Fields::of(&row).get())
 }
 
+/// Tokens of which anybody holds shares.
+pub(crate) async fn tokens_held(connection: &mut Connection, limit: usize) -> StoreResult<Vec<TokenId>> {
+    const HELD: &str = "SELECT DISTINCT token FROM positions WHERE shares > 0 ORDER BY token LIMIT $1";
+    let rows = sql::rows(connection, HELD, [sql::limit(limit)]).await?;
+    rows.iter().map(|row| Fields::of(row).get()).collect()
+}
+
 /// Tokens of a condition of which an account holds shares.
 pub(crate) async fn held_tokens(
     connection: &mut Connection,

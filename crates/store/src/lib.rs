@@ -21,6 +21,7 @@ mod events;
 mod execution;
 mod exits;
 mod following;
+mod foreign_orders;
 mod groups;
 mod holds;
 mod installation;

@@ -5,14 +5,17 @@ use std::collections::{HashMap, HashSet};
 use domain::{
     OrderAmounts, OrderId, Shares, Timestamp,
     ids::{AttemptId, IntentId, OwnerId},
-    lifecycle::{Evidence, Filled, OrderState},
+    lifecycle::{Evidence, OrderState},
     trade::Quantity,
 };
-use engine::ports::{
-    detection::Source,
-    execution::{OrderRecord, StageTimes},
-    store::{StoreError, StoreResult},
-    venue::{PreparedOrder, SettlementStatus},
+use engine::{
+    ports::{
+        detection::Source,
+        execution::{OrderRecord, StageTimes},
+        store::{StoreError, StoreResult},
+        venue::{PreparedOrder, VenueTrade},
+    },
+    trades::in_evidence,
 };
 
 use crate::{
@@ -117,7 +120,8 @@ async fn complete(connection: &mut Connection, rows: &[Row]) -> StoreResult<Vec<
             .ok_or_else(|| StoreError::Corrupt(format!("order {} has no intent", row.order.id)))?;
         let (permits_out, sender_ended_at) = permits.remove(&attempt).unwrap_or_default();
         let (reply, reply_estimated) = (row.reply, row.reply_estimated);
-        let evidence = Evidence { reply, reply_estimated, ..evidence.remove(&attempt).unwrap_or_default() };
+        let (trades, evidence) = evidence.remove(&attempt).unwrap_or_default();
+        let evidence = Evidence { reply, reply_estimated, ..evidence };
         records.push(OrderRecord {
             attempt: row.attempt,
             number: row.number,
@@ -132,6 +136,7 @@ async fn complete(connection: &mut Connection, rows: &[Row]) -> StoreResult<Vec<
             state: row.state,
             version: row.version,
             fence: row.fence,
+            trades,
             evidence,
             booked: booked.get(&attempt).copied().unwrap_or_default(),
             permits_out,
@@ -145,56 +150,46 @@ async fn complete(connection: &mut Connection, rows: &[Row]) -> StoreResult<Vec<
     Ok(records)
 }
 
-/// Evidence of attempts, but for the replies.
-async fn evidence(connection: &mut Connection, attempts: &[i64]) -> StoreResult<HashMap<i64, Evidence>> {
-    let mut evidence = trades(connection, attempts).await?;
+/// Trades and evidence of attempts, but for the replies.
+async fn evidence(
+    connection: &mut Connection,
+    attempts: &[i64],
+) -> StoreResult<HashMap<i64, (Vec<VenueTrade>, Evidence)>> {
+    let mut evidence: HashMap<i64, (Vec<VenueTrade>, Evidence)> = HashMap::new();
+    for (attempt, trades) in trades(connection, attempts).await? {
+        let summed = in_evidence(Evidence::default(), &trades).map_err(error::of_money)?;
+        evidence.insert(attempt, (trades, summed));
+    }
     let finalized = chain::cursor(connection, Source::Finalized).await?;
     for (attempt, (filled, last_block)) in chain::filled(connection, attempts).await? {
-        let of_attempt = evidence.entry(attempt).or_default();
+        let (_, of_attempt) = evidence.entry(attempt).or_default();
         of_attempt.chain = filled;
         of_attempt.chain_final = finalized.is_some_and(|height| last_block <= height);
     }
     Ok(evidence)
 }
 
-/// What the venue's trades say.
-async fn trades(connection: &mut Connection, attempts: &[i64]) -> StoreResult<HashMap<i64, Evidence>> {
+/// The venue's trades of attempts, by id.
+async fn trades(connection: &mut Connection, attempts: &[i64]) -> StoreResult<HashMap<i64, Vec<VenueTrade>>> {
     const TRADES: &str = concat!(
-        "SELECT attempt_id, status, shares, usd, fee FROM venue_trades WHERE attempt_id",
-        in_ids!("$1")
+        "SELECT attempt_id, trade_id, status, shares, usd, fee, tx FROM venue_trades WHERE attempt_id",
+        in_ids!("$1"),
+        " ORDER BY attempt_id, trade_id"
     );
-    let mut evidence: HashMap<i64, Evidence> = HashMap::new();
+    let mut trades: HashMap<i64, Vec<VenueTrade>> = HashMap::new();
     for row in sql::rows(connection, TRADES, values![id_list(attempts.iter().copied())]).await? {
         let mut fields = Fields::of(&row);
         let attempt = fields.get()?;
-        let status: SettlementStatus = fields.code()?;
-        let filled = Filled { quantity: fields.get()?, fee: fields.get()? };
-        // Confirmed until a trade says otherwise.
-        let of_attempt = evidence
-            .entry(attempt)
-            .or_insert_with(|| Evidence { trades_confirmed: true, ..Evidence::default() });
-        add_trade(of_attempt, status, filled).map_err(error::of_money)?;
+        trades.entry(attempt).or_default().push(VenueTrade {
+            id: fields.get()?,
+            status: fields.code()?,
+            shares: fields.get()?,
+            usd: fields.get()?,
+            fee: fields.get()?,
+            tx: fields.get()?,
+        });
     }
-    for of_attempt in evidence.values_mut() {
-        of_attempt.trades_confirmed &= of_attempt.trades != Filled::default();
-    }
-    Ok(evidence)
-}
-
-fn add_trade(
-    evidence: &mut Evidence,
-    status: SettlementStatus,
-    filled: Filled,
-) -> Result<(), domain::money::MoneyError> {
-    if status == SettlementStatus::Failed {
-        evidence.failed = evidence.failed.plus(filled.quantity)?;
-        return Ok(());
-    }
-    evidence.trades.quantity = evidence.trades.quantity.plus(filled.quantity)?;
-    evidence.trades.fee = evidence.trades.fee.plus(filled.fee)?;
-    evidence.retrying |= status == SettlementStatus::Retrying;
-    evidence.trades_confirmed &= status == SettlementStatus::Confirmed;
-    Ok(())
+    Ok(trades)
 }
 
 /// Orders by id, in the order of the ids.

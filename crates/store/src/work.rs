@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use domain::{
     MarketOrderType, Timestamp,
-    ids::{IntentId, OwnerId},
+    ids::{AccountId, IntentId, OwnerId},
 };
 use engine::ports::{
     detection::{Lane, QueuedIntent},
@@ -229,6 +229,17 @@ pub(crate) async fn leave(
         WHERE state = 1 AND holder = (SELECT id FROM instances WHERE name = $1)";
     sql::execute(connection, LEAVE, values![holder.0.as_str(), now]).await?;
     Ok(())
+}
+
+/// Makes what is to be settled of an account due, where nobody holds it; how many.
+pub(crate) async fn hurry(
+    connection: &mut Connection,
+    account: AccountId,
+    now: Timestamp,
+) -> StoreResult<u64> {
+    const HURRY: &str = "UPDATE work SET due = $2 WHERE state = 1 AND lane IN (0, 1) AND due > $2 \
+        AND holder IS NULL AND (SELECT i.account_id FROM intents i WHERE i.id = work.intent_id) = $1";
+    sql::execute(connection, HURRY, values![account, now]).await
 }
 
 /// Whether work whose newest attempt is to be settled is due, leased or not.

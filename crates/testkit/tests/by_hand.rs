@@ -263,6 +263,7 @@ impl Scene {
             store: self.world.store.clone(),
             gateway: self.gateway.clone(),
             chain: Some(self.world.venue.clone()),
+            feed: None,
             head: HeadWatch::default(),
             round: Round::default(),
             clock,

@@ -185,7 +185,9 @@ pub struct OrderRecord {
     pub version: i64,
     /// Fence of its work row; 0 when there is none.
     pub fence: i64,
-    /// What is known of fills. `chain` is summed from canonical fills at reading time; `chain_final` says
+    /// The venue's trades as far as they were told, by id.
+    pub trades: Vec<VenueTrade>,
+    /// What is known of fills: `trades` summed with the rest. `chain` is summed from canonical fills at reading time; `chain_final` says
     /// whether all of them are at or below the finalized height.
     pub evidence: Evidence,
     /// Sum of its ledger entries.
@@ -382,6 +384,25 @@ pub trait Execution: Send + Sync {
         payouts: &[RedemptionPayout],
         now: Timestamp,
     ) -> StoreResult<bool>;
+
+    /// Accounts with orders that were posted and whose outcome is open (unknown, live, delayed), by account, at
+    /// most `limit`.
+    async fn open_accounts(&self, limit: usize) -> StoreResult<Vec<TradingAccount>>;
+
+    /// Makes what is to be settled of an account's orders due at `now`, where nobody holds it and it is not due
+    /// sooner. Returns how many.
+    async fn hurry(&self, account: AccountId, now: Timestamp) -> StoreResult<usize>;
+
+    /// Notes orders of an account that are not ours, each once for ever, with an event of the account's owner
+    /// ([`super::store::EventKind::ForeignOrder`]). Returns how many are new.
+    async fn note_foreign_orders(
+        &self,
+        orders: &[(AccountId, OrderId)],
+        now: Timestamp,
+    ) -> StoreResult<usize>;
+
+    /// Tokens of which anybody holds shares, at most `limit`.
+    async fn tokens_held(&self, limit: usize) -> StoreResult<Vec<TokenId>>;
 
     /// Tokens of a condition of which an account holds shares.
     async fn held_tokens(&self, account: AccountId, condition: ConditionId) -> StoreResult<Vec<TokenId>>;

@@ -155,6 +155,9 @@ pub trait AccountFeed: Send + Sync {
     /// given up.
     async fn next(&self, limit: usize) -> Vec<AccountNews>;
 
+    /// Whether an account's orders are told of at this moment, as far as anybody can know.
+    fn hears(&self, account: AccountId) -> bool;
+
     /// How it is doing.
     fn health(&self) -> FeedHealth;
 }

@@ -147,6 +147,13 @@ pub enum EventKind {
         /// What.
         alarm: domain::lifecycle::OrderAlarm,
     },
+    /// An account has an order at the venue that was not placed by this installation.
+    ForeignOrder {
+        /// Whose.
+        account: domain::ids::AccountId,
+        /// The order.
+        order: domain::OrderId,
+    },
     /// A relationship was added or changed, or a hold was placed or lifted.
     FollowingChanged {
         /// In words.

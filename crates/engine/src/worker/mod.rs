@@ -316,7 +316,7 @@ pub(crate) async fn apply(
         for (record, what) in learned {
             let mut update = compute(store, &record, &what, now).await?;
             update.alarms.extend(failures.and_then(|failures| failures.note(update.attempt, update.state)));
-            if !orders::says_nothing(&record, &update) {
+            if !orders::says_nothing(&record, &what, &update) {
                 updates.push(update);
                 computed.push((record, what));
             }

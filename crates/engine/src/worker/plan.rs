@@ -92,6 +92,7 @@ impl Planned {
             state: OrderState::Signed,
             version: 0,
             fence,
+            trades: Vec::new(),
             evidence: Evidence::default(),
             booked: Entry::default(),
             permits_out: vec![holder.clone()],

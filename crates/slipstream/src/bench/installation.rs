@@ -30,6 +30,7 @@ use store::SqliteStore;
 use zeroize::Zeroizing;
 
 use crate::{
+    channels::Channels,
     demo::{
         SimulatorUrls,
         setup::{Follower, followers},
@@ -198,6 +199,7 @@ impl Running {
             queue: Arc::new(queue::InProcessQueue::new(Arc::clone(clock))),
             gateway: Arc::clone(&clob) as _,
             venue_clock: Arc::clone(&clob) as _,
+            channels: Some(Channels::new(&urls.clob, &clob, clock, 1)),
             markets: clob,
             chain: Some(Arc::new(Rpc::new(client.clone(), &urls.rpc, Chain::Polygon))),
             history: Some(Arc::new(DataApi::new(client, &urls.data))),

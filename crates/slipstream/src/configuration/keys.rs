@@ -81,6 +81,8 @@ pub struct EngineSettings {
     pub workers: u16,
     /// How often each leader's history is asked for.
     pub history_interval: Option<Duration>,
+    /// Where the venue's channels are; empty for none.
+    pub channel_url: Option<String>,
 }
 
 /// `[chain]`
@@ -177,6 +179,13 @@ pub const ENGINE: &[Key<EngineSettings>] = &[
         }),
         "How often the Data API is asked for each leader's trades. Without it: 5s, and 2s where it is the only \
          source (`demo --leader`).",
+    ),
+    key(
+        "channel_url",
+        Example("wss://ws-subscriptions-clob.polymarket.com"),
+        Kind::Socket(|engine, value| engine.channel_url = Some(value)),
+        "Where the venue's websocket channels are (books, and what becomes of orders); empty for none: then both are \
+         only asked for. Without it: where the venue itself is, which is right for the simulator.",
     ),
 ];
 

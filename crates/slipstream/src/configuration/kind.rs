@@ -52,6 +52,8 @@ pub enum Kind<S: 'static> {
     File(fn(&mut S, PathBuf)),
     /// A directory, which is made if it does not exist.
     Directory(fn(&mut S, PathBuf)),
+    /// The URL of a websocket without a path, or nothing.
+    Socket(fn(&mut S, String)),
     /// URLs of providers: a list, or a text with commas. They may carry keys.
     Urls(fn(&mut S, Vec<RpcUrl>)),
 }
@@ -157,6 +159,7 @@ impl<S: 'static> Kind<S> {
             Self::Name(_) => format!("a text of 1 to {NAME_LETTERS} letters"),
             Self::File(_) => "the path of a file, as text".to_owned(),
             Self::Directory(_) => "the path of a directory, as text".to_owned(),
+            Self::Socket(_) => "`wss://host` or `ws://host`, as text, or an empty text".to_owned(),
             Self::Urls(_) => "a list of URLs, or a text of URLs with commas between them".to_owned(),
         }
     }
@@ -172,6 +175,7 @@ impl<S: 'static> Kind<S> {
             | Self::Name(_)
             | Self::File(_)
             | Self::Directory(_)
+            | Self::Socket(_)
             | Self::Urls(_) => true,
         }
     }
@@ -262,10 +266,21 @@ impl<S: 'static> Kind<S> {
                 let usable = !word.is_empty() && !word.contains('\0');
                 set(settings, Some(base.join(word)).filter(|_| usable)?);
             }
+            Self::Socket(set) => set(settings, socket(word)?),
             Self::Urls(set) => set(settings, rpc_urls(word).ok()?),
         }
         Some(())
     }
+}
+
+/// The origin of websockets; it carries no user, path or query.
+fn socket(word: &str) -> Option<String> {
+    let host = word.strip_prefix("wss://").or_else(|| word.strip_prefix("ws://"));
+    let fits = |host: &str| {
+        let usual = |letter: char| letter.is_ascii_alphanumeric() || "-.:[]".contains(letter);
+        !host.is_empty() && host.chars().all(usual)
+    };
+    (word.is_empty() || host.is_some_and(fits)).then(|| word.to_owned())
 }
 
 /// A whole number that TOML can write too: digits and nothing else, at most `i64::MAX`.
@@ -311,6 +326,18 @@ mod tests {
             ["", "s", "30", "30 s", "-1s", "1.5s", "1d", "99999999999999999999s", "9999999999999999h", "1sé"]
         {
             assert_eq!(read_time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sockets_have_a_host_and_nothing_else() {
+        for word in ["", "ws://127.0.0.1:8080", "wss://ws.example.org", "ws://[::1]:9"] {
+            assert_eq!(socket(word).as_deref(), Some(word));
+        }
+        for word in
+            ["https://a", "wss://", "wss://user@host", "wss://host/ws", "wss://host?key=1", "host", " "]
+        {
+            assert_eq!(socket(word), None, "{word}");
         }
     }
 

@@ -53,7 +53,7 @@ fn nothing_said_is_the_defaults() {
     let nothing = good("");
     let demo = DemoSettings { speed: 30, seed: 1, ..DemoSettings::default() };
     assert_eq!(nothing.demo, demo);
-    assert_eq!(nothing.engine, EngineSettings { workers: 2, history_interval: None });
+    assert_eq!(nothing.engine, EngineSettings { workers: 2, history_interval: None, channel_url: None });
     assert!(nothing.followers.is_empty());
     assert_eq!(nothing.follower_count(None).unwrap(), 5);
 }

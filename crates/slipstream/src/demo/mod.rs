@@ -53,6 +53,7 @@ use self::{
 };
 use crate::{
     chain::ChainProviders,
+    channels::Channels,
     clock::SystemClock,
     commands::Witnesses,
     configuration::keys::FollowerSettings,
@@ -94,6 +95,8 @@ pub struct Options {
     pub workers: usize,
     /// How often each leader's history is asked for, where not as usual.
     pub history_interval: Option<Duration>,
+    /// Where the venue's channels are, if not where the venue is; empty for none.
+    pub channel_url: Option<String>,
     /// Follow this wallet now instead of playing a tape.
     pub leader: Option<LiveLeader>,
     /// A simulator in another process, which plays a tape of its own.
@@ -214,6 +217,8 @@ impl Demo {
         crate::crash::arm_from_environment(store.as_ref()).await?;
         let clob =
             Arc::new(Clob::new(client.clone(), &urls.clob, Chain::Polygon, signer, Arc::clone(&clock)));
+        let origin = options.channel_url.as_deref().unwrap_or(&urls.clob);
+        let channels = (!origin.is_empty()).then(|| Channels::new(origin, &clob, &clock, options.seed));
         let providers = ChainProviders::start(client.clone(), &clock, &urls.rpc)?;
         let chain = providers.reader();
         let is_live = live.is_some();
@@ -234,6 +239,7 @@ impl Demo {
             queue: Arc::new(queue::InProcessQueue::new(Arc::clone(&clock))),
             gateway: Arc::clone(&clob) as Arc<dyn OrderGateway>,
             venue_clock: Arc::clone(&clob) as Arc<dyn VenueClock>,
+            channels,
             markets: clob as Arc<dyn MarketData>,
             chain: (!is_live).then(|| Arc::clone(&chain)),
             history: Some(history),

@@ -44,6 +44,7 @@ pub fn options(arguments: &DemoArgs, configuration: Configuration) -> Result<Opt
         data_dir: arguments.data_dir.clone().or(demo.data_dir),
         workers: usize::from(engine.workers),
         history_interval: engine.history_interval,
+        channel_url: engine.channel_url,
         leader: arguments.leader.map(|wallet| LiveLeader {
             wallet,
             data_url: arguments.data_url.clone(),

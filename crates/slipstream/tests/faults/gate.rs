@@ -1,5 +1,5 @@
-//! The venue adapter with two turnstiles, so that a test can do something at an exact moment: after an
-//! order was signed and before it is committed, and after it was committed and before it is sent.
+//! The venue adapter with turnstiles, so that a test can do something at an exact moment: after an order was
+//! signed and before it is committed, after it was committed and before it is sent, before it is looked up.
 
 use std::{
     sync::{
@@ -65,11 +65,13 @@ pub struct Gate {
     inner: Arc<dyn OrderGateway>,
     pub signed: Turnstile,
     pub committed: Turnstile,
+    pub looks_up: Turnstile,
 }
 
 impl Gate {
     pub fn new(inner: Arc<dyn OrderGateway>) -> Self {
-        Self { inner, signed: Turnstile::new(), committed: Turnstile::new() }
+        let [signed, committed, looks_up] = std::array::from_fn(|_| Turnstile::new());
+        Self { inner, signed, committed, looks_up }
     }
 }
 
@@ -87,6 +89,7 @@ impl OrderGateway for Gate {
     }
 
     async fn look_up(&self, account: &TradingAccount, order: &OrderQuery) -> Result<OrderLookup, VenueError> {
+        self.looks_up.pass().await;
         self.inner.look_up(account, order).await
     }
 

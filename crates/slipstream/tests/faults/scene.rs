@@ -21,12 +21,15 @@ use domain::{
     trade::GroupKey,
 };
 use eip712::Chain;
-use engine::ports::{
-    detection::Source,
-    execution::{LedgerCause, OrderRecord},
-    reports::DecisionRecord,
-    store::{EventKind, Store},
-    venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
+use engine::{
+    market_cache::LiveHealth,
+    ports::{
+        detection::Source,
+        execution::{LedgerCause, OrderRecord},
+        reports::DecisionRecord,
+        store::{EventKind, Store},
+        venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
+    },
 };
 use polymarket::{Clob, DataApi, Rpc};
 use signer::{DerivedKeys, LocalSigner};
@@ -43,6 +46,7 @@ use simulator::{
 };
 use slipstream::{
     chain::ChainProviders,
+    channels::Channels,
     clock::SystemClock,
     commands::DATABASE,
     demo::{
@@ -90,6 +94,8 @@ pub struct Setup {
     pub chain: bool,
     /// How many providers of the chain there are.
     pub providers: usize,
+    /// Whether the venue's channels are listened to.
+    pub channels: bool,
     /// The data directory, if it is not to be a temporary one.
     pub directory: Option<PathBuf>,
 }
@@ -108,6 +114,7 @@ impl Default for Setup {
             history: false,
             chain: true,
             providers: 2,
+            channels: false,
             directory: None,
         }
     }
@@ -131,6 +138,7 @@ pub struct Scene {
     pub providers: ChainProviders,
     pub followers: Vec<Follower>,
     pub directory: PathBuf,
+    channels: Option<Channels>,
     simulator: Running,
     runtime: Runtime,
     manual: bool,
@@ -223,6 +231,7 @@ impl Scene {
         }
         let [clob, data, rpc] = urls;
         let clob = Arc::new(Clob::new(client.clone(), &clob, Chain::Polygon, signer, Arc::clone(&clock)));
+        let channels = setup.channels.then(|| Channels::new(&simulator.clob_url, &clob, &clock, 7));
         let providers = ChainProviders::start(client.clone(), &clock, &rpc).expect("providers");
         let chain = providers.reader();
         let straight = Arc::new(Rpc::new(client.clone(), &simulator.rpc_url, Chain::Polygon));
@@ -233,6 +242,7 @@ impl Scene {
             queue: Arc::new(queue::InProcessQueue::new(Arc::clone(&clock))),
             gateway: Arc::clone(&gate) as Arc<dyn OrderGateway>,
             venue_clock: Arc::clone(&clob) as Arc<dyn VenueClock>,
+            channels: channels.clone(),
             markets: clob as Arc<dyn MarketData>,
             chain: setup.chain.then_some(chain),
             history: setup.history.then_some(history),
@@ -251,6 +261,7 @@ impl Scene {
             providers,
             followers,
             directory,
+            channels,
             simulator,
             runtime,
             manual: setup.block_ms == 0,
@@ -312,6 +323,16 @@ impl Scene {
             ForeignTrade { tx_hash: TxHash(tx), fills: fills.iter().map(fill).collect(), moves: Vec::new() };
         self.world.with(|world, _| world.foreign_trade(&trade)).expect("a trade");
         TxHash(tx)
+    }
+
+    /// How books from the market channel are doing.
+    pub fn book_health(&self) -> Option<LiveHealth> {
+        self.runtime.book_health()
+    }
+
+    /// Whether the follower's user channel is open.
+    pub fn listens(&self) -> bool {
+        self.channels.as_ref().is_some_and(|channels| channels.accounts.health().open > 0)
     }
 
     /// How the engine's clock compares with the venue's.

@@ -382,6 +382,16 @@ CREATE TABLE order_status (
     confirmed_at  INTEGER
 ) STRICT;
 CREATE INDEX order_status_unbooked ON order_status (attempt_id) WHERE unbooked = 1;
+-- States 1 to 3 are unknown, live and delayed: posted, with an open outcome.
+CREATE INDEX order_status_open ON order_status (attempt_id) WHERE state IN (1, 2, 3);
+
+-- Orders at the venue that this installation did not place, each told once.
+CREATE TABLE foreign_orders (
+    order_id    BLOB    PRIMARY KEY,
+    owner_id    INTEGER NOT NULL,
+    account_id  INTEGER NOT NULL REFERENCES accounts (id),
+    seen_at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE venue_trades (
     attempt_id  INTEGER NOT NULL REFERENCES signed_orders (id),

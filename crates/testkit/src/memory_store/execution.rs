@@ -1,10 +1,13 @@
 //! What workers and settlement read, and commit 2.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use domain::{
-    ConditionId, Hash, OrderId, Shares, Side, Timestamp, TokenId,
+    ConditionId, Hash, OrderId, Shares, Side, Timestamp, TokenId, TradingAccount,
     ids::{AccountId, AttemptId, IntentId, RelationshipId},
     lifecycle::OrderState,
     position::{Entry, Position},
@@ -17,7 +20,7 @@ use engine::ports::{
         StageTimes, WaitingIntent,
     },
     reports::IntentEnd,
-    store::{InstanceId, StoreError, StoreResult},
+    store::{EventKind, InstanceId, StoreError, StoreResult},
 };
 
 use super::{
@@ -202,6 +205,65 @@ impl Execution for MemoryStore {
         now: Timestamp,
     ) -> StoreResult<bool> {
         self.write().redeem((block_hash, log_index), payouts, now)
+    }
+
+    async fn open_accounts(&self, limit: usize) -> StoreResult<Vec<TradingAccount>> {
+        let state = self.read();
+        let is_open =
+            |state: OrderState| matches!(state, OrderState::Unknown | OrderState::Live | OrderState::Delayed);
+        let mut accounts = BTreeMap::new();
+        for order in state.orders.rows().filter(|order| is_open(order.state)) {
+            let account = &state.intents.row("intent", order.signed.intent.0)?.account;
+            accounts.insert(account.id, account.clone());
+        }
+        Ok(accounts.into_values().take(limit).collect())
+    }
+
+    async fn hurry(&self, account: AccountId, now: Timestamp) -> StoreResult<usize> {
+        let mut state = self.write();
+        let of_account = |intent: &IntentId| {
+            state.intents.get(intent.0).is_some_and(|intent| intent.account.id == account)
+        };
+        let late = |work: &Work| work.state == WorkState::Signed && work.holder.is_none() && work.due > now;
+        let late: Vec<IntentId> =
+            state.work.iter().filter(|(id, work)| late(work) && of_account(id)).map(|(id, _)| *id).collect();
+        for intent in &late {
+            if let Some(work) = state.work.get_mut(intent) {
+                work.due = now;
+            }
+        }
+        if !late.is_empty() {
+            state.committed();
+        }
+        Ok(late.len())
+    }
+
+    async fn note_foreign_orders(
+        &self,
+        orders: &[(AccountId, OrderId)],
+        now: Timestamp,
+    ) -> StoreResult<usize> {
+        let mut state = self.write();
+        let mut new = 0;
+        for (account, order) in orders {
+            let Some(owner) = state.accounts.get(account.0).map(|row| row.owner) else { continue };
+            if state.foreign_orders.insert(*order) {
+                new += 1;
+                let kind = EventKind::ForeignOrder { account: *account, order: *order };
+                state.event(Some(owner), now, kind);
+            }
+        }
+        if new > 0 {
+            state.committed();
+        }
+        Ok(new)
+    }
+
+    async fn tokens_held(&self, limit: usize) -> StoreResult<Vec<TokenId>> {
+        let state = self.read();
+        let held = state.positions.iter().filter(|(_, row)| row.position.shares.is_positive());
+        let tokens: BTreeSet<TokenId> = held.map(|((_, _, token), _)| *token).collect();
+        Ok(tokens.into_iter().take(limit).collect())
     }
 
     async fn held_tokens(&self, account: AccountId, condition: ConditionId) -> StoreResult<Vec<TokenId>> {

@@ -55,6 +55,7 @@ pub(super) struct State {
     pub(super) order_keys: HashMap<OrderId, AttemptId>,
     /// Attempts of each intent, by number.
     pub(super) attempts: BTreeMap<IntentId, Vec<AttemptId>>,
+    pub(super) foreign_orders: BTreeSet<OrderId>,
     pub(super) positions: BTreeMap<PositionKey, PositionRow>,
     pub(super) ledger: Table<LedgerRecord>,
     pub(super) markets: BTreeMap<TokenId, Market>,
@@ -324,6 +325,7 @@ impl State {
             state: order.state,
             version: order.version,
             fence: work.map_or(0, |work| work.fence),
+            trades: order.trades.values().cloned().collect(),
             evidence: self.evidence(order)?,
             booked: order.booked,
             permits_out: out().filter(|holder| !self.has_ended(holder)).cloned().collect(),

@@ -391,6 +391,7 @@ async fn settle(ports: Bench, reads_chain: bool) {
         store: ports.store,
         gateway: ports.gateway,
         chain: reads_chain.then_some(ports.chain),
+        feed: None,
         clock: clock.clone(),
         head: HeadWatch::default(),
         round: Round::default(),

@@ -373,3 +373,16 @@ pub(crate) async fn nothing_held_is_an_empty_position(bench: Bench) -> CaseResul
     world.change(again).await?;
     Ok(())
 }
+
+pub(crate) async fn what_anybody_holds_is_listed(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    same!(world.store.tokens_held(9).await?, [], "before any fill");
+    world.bought(1, 10_000_000).await?;
+    same!(world.store.tokens_held(9).await?, [token(6)], "after a buy");
+    same!(world.store.tokens_held(0).await?, [], "at most none");
+    let order = only(world.store.find_orders(None, &[], 9).await?, "order")?;
+    let reversal = OrderUpdate { work: WorkChange::Close, ..world.booking(&order, -10_000_000).await? };
+    world.change(reversal).await?;
+    same!(world.store.tokens_held(9).await?, [], "after its reversal");
+    Ok(())
+}

@@ -133,6 +133,9 @@ macro_rules! store_suite_cases {
                 late_news_of_an_old_attempt_leaves_the_new_one_alone,
                 a_next_attempt_is_leased_by_nobody,
                 changes_of_orders_are_told_once,
+                open_outcomes_name_their_accounts,
+                an_account_is_hurried_where_nobody_holds_its_work,
+                foreign_orders_are_told_once,
             ];
             ledger: [
                 a_fill_is_booked_everywhere,
@@ -146,6 +149,7 @@ macro_rules! store_suite_cases {
                 a_redemption_is_booked_once,
                 amounts_beyond_computing_are_refused_whole,
                 nothing_held_is_an_empty_position,
+                what_anybody_holds_is_listed,
             ];
             leases: [
                 a_lease_has_one_holder_at_a_time,

@@ -116,6 +116,12 @@ pub(crate) async fn venue_trades_are_summed_by_their_state(bench: Bench) -> Case
         let expected = Evidence { trades: alive, failed, retrying, trades_confirmed, ..Evidence::default() };
         same!(order.evidence, expected, "evidence after {told}");
     }
+    let last = [trade("x", Failed, 100), trade("y", Failed, 60)];
+    same!(order.trades, last, "the trades themselves, by id");
+    let tx = Some(domain::TxHash([7; 32]));
+    let mined = VenueTrade { tx, ..trade("x", Mined, 100) };
+    order = world.change(OrderUpdate { trades: vec![mined.clone()], ..world.unchanged(&order) }).await?;
+    same!(order.trades.first(), Some(&mined), "a trade with its transaction");
     Ok(())
 }
 
@@ -349,5 +355,73 @@ pub(crate) async fn the_next_due_order_is_known(bench: Bench) -> CaseResult {
     same!(world.store.next_due().await?, Some(soon), "after an update");
     world.change(OrderUpdate { work: WorkChange::Close, ..world.unchanged(&order) }).await?;
     same!(world.store.next_due().await?, None, "after its end");
+    Ok(())
+}
+
+pub(crate) async fn open_outcomes_name_their_accounts(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 3).await?;
+    let intents = world.trade(1, Side::Buy).await?;
+    for intent in &intents {
+        world.sign("a", *intent, 0).await?;
+    }
+    let open = async |limit| -> CaseResult<Vec<i64>> {
+        Ok(world.store.open_accounts(limit).await?.iter().map(|account| account.id.0).collect())
+    };
+    let account = |index| world.follower(index).map(|follower| follower.account.0);
+    same!(open(9).await?.len(), 0, "accounts of orders that were signed and nothing else");
+    let mut orders = Vec::new();
+    for (intent, state) in intents.iter().zip([OrderState::Live, OrderState::Unknown, OrderState::Delayed]) {
+        let order = world.order(*intent, 0).await?;
+        orders.push(world.change(OrderUpdate { state, ..world.unchanged(&order) }).await?);
+    }
+    same!(open(9).await?, [account(0)?, account(1)?, account(2)?], "accounts with open outcomes");
+    same!(open(2).await?.len(), 2, "at most two");
+    let known = world.store.open_accounts(1).await?;
+    let first = only(known, "account")?;
+    same!(Some(&first), orders.first().map(|order| &order.intent.account), "the whole account");
+    for (order, state) in orders.iter().zip([OrderState::Matched, OrderState::Killed]) {
+        world.change(OrderUpdate { state, ..world.unchanged(order) }).await?;
+    }
+    same!(open(9).await?, [account(2)?], "accounts after two outcomes became known");
+    Ok(())
+}
+
+pub(crate) async fn an_account_is_hurried_where_nobody_holds_its_work(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 2).await?;
+    let intents = world.trade(1, Side::Buy).await?;
+    for intent in &intents {
+        world.sign("a", *intent, 0).await?;
+    }
+    let (first, second) = (world.follower(0)?.account, world.follower(1)?.account);
+    same!(world.store.hurry(first, world.now()).await?, 0, "hurried work that is held");
+    let due = world.now().plus(Duration::from_secs(9));
+    for intent in &intents {
+        let order = world.order(*intent, 0).await?;
+        world.change(OrderUpdate { work: WorkChange::Due(due), ..world.unchanged(&order) }).await?;
+    }
+    same!(world.store.claim_due(&worker("b"), LEASE, world.now(), 9).await?, [], "work before its time");
+    same!(world.store.hurry(first, world.now()).await?, 1, "hurried work");
+    same!(world.store.hurry(first, world.now()).await?, 0, "hurried work that is due already");
+    let claimed = only(world.store.claim_due(&worker("b"), LEASE, world.now(), 9).await?, "hurried order")?;
+    same!(claimed.intent.account.id, first, "whose work is due");
+    same!(world.store.hurry(second, world.now()).await?, 1, "hurried work of the other account");
+    Ok(())
+}
+
+pub(crate) async fn foreign_orders_are_told_once(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 2).await?;
+    let last = world.store.events_after(0, 1_000).await?.last().map_or(0, |(id, _)| *id);
+    let (account, other) = (world.follower(0)?.account, world.follower(1)?.account);
+    let [one, two] = [1, 2].map(|byte| domain::OrderId([byte; 32]));
+    let note = async |orders: &[_]| world.store.note_foreign_orders(orders, world.now()).await;
+    same!(note(&[(account, one)]).await?, 1, "new orders");
+    same!(note(&[(account, one), (other, two), (other, two)]).await?, 1, "new orders of known and new ones");
+    same!(note(&[(domain::ids::AccountId(77_777), domain::OrderId([3; 32]))]).await?, 0, "of no account");
+    same!(note(&[]).await?, 0, "of none");
+    let events = world.store.events_after(last, 9).await?;
+    holds!(events.iter().all(|(_, event)| event.owner == Some(world.owner)), "whose events: {events:?}");
+    let kinds: Vec<_> = events.into_iter().map(|(_, event)| event.kind).collect();
+    let told = |account, order| EventKind::ForeignOrder { account, order };
+    same!(kinds, [told(account, one), told(other, two)], "what is told");
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    Address, ConditionId, Hash, Market, OrderId, Timestamp, TokenId, Usd,
+    Address, ConditionId, Hash, Market, OrderId, Timestamp, TokenId, TradingAccount, Usd,
     ids::{AccountId, AttemptId, HoldId, IntentId, LeaderId, OwnerId, RelationshipId},
     policy::Policy,
     position::Position,
@@ -102,6 +102,20 @@ pub trait Layer: Send + Sync {
     /// See the port.
     async fn update_orders(&self, updates: &[OrderUpdate]) -> StoreResult<Vec<bool>> {
         self.inner().update_orders(updates).await
+    }
+
+    /// See the port.
+    async fn hurry(&self, account: AccountId, now: Timestamp) -> StoreResult<usize> {
+        self.inner().hurry(account, now).await
+    }
+
+    /// See the port.
+    async fn note_foreign_orders(
+        &self,
+        orders: &[(AccountId, OrderId)],
+        now: Timestamp,
+    ) -> StoreResult<usize> {
+        self.inner().note_foreign_orders(orders, now).await
     }
 
     /// See the port.
@@ -242,6 +256,8 @@ through! { Execution,
         orders(ids: &[OrderId]) -> Vec<OrderRecord>;
         unbooked_orders(after: AttemptId, limit: usize) -> Vec<OrderRecord>;
         unbooked_redemptions(finalized: i64, limit: usize) -> Vec<StoredRedemption>;
+        open_accounts(limit: usize) -> Vec<TradingAccount>;
+        tokens_held(limit: usize) -> Vec<TokenId>;
         held_tokens(account: AccountId, condition: ConditionId) -> Vec<TokenId>;
         position(account: AccountId, relationship: RelationshipId, token: TokenId) -> Position;
     }
@@ -255,6 +271,8 @@ through! { Execution,
         update_orders(updates: &[OrderUpdate]) -> Vec<bool>;
         book_redemption(block_hash: Hash, log_index: i64, payouts: &[RedemptionPayout], now: Timestamp) -> bool;
         orders_of(attempts: &[(IntentId, u32)]) -> Vec<OrderRecord>;
+        hurry(account: AccountId, now: Timestamp) -> usize;
+        note_foreign_orders(orders: &[(AccountId, OrderId)], now: Timestamp) -> usize;
     }
 }
 

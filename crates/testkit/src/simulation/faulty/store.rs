@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Hash, Timestamp,
-    ids::{AttemptId, IntentId},
+    Hash, OrderId, Timestamp,
+    ids::{AccountId, AttemptId, IntentId},
 };
 use engine::ports::{
     detection::{DetectionCommit, DetectionOutcome},
@@ -162,6 +162,19 @@ impl Layer for FaultyStore {
             }
         })
         .await
+    }
+
+    async fn hurry(&self, account: AccountId, now: Timestamp) -> StoreResult<usize> {
+        self.write("hurry", self.store.hurry(account, now), |_| self.probe.changed()).await
+    }
+
+    async fn note_foreign_orders(
+        &self,
+        orders: &[(AccountId, OrderId)],
+        now: Timestamp,
+    ) -> StoreResult<usize> {
+        let call = self.store.note_foreign_orders(orders, now);
+        self.write("note_foreign_orders", call, |_| self.probe.changed()).await
     }
 
     async fn book_redemption(

@@ -1,0 +1,137 @@
+//! The venue's trades of an order, put together from whatever told of them: look-ups tell all at once, the
+//! user channel one by one, twice, or in another order.
+
+use domain::{
+    lifecycle::{Evidence, Filled},
+    money::MoneyError,
+    trade::Quantity,
+};
+
+use crate::ports::venue::{SettlementStatus, VenueTrade};
+
+/// How far a settlement is. One that is over stays so, whatever is told late of how it got there; being in a
+/// block and being sent again take turns.
+const fn rank(status: SettlementStatus) -> u8 {
+    match status {
+        SettlementStatus::Matched => 0,
+        SettlementStatus::Mined | SettlementStatus::Retrying => 1,
+        SettlementStatus::Confirmed | SettlementStatus::Failed => 2,
+    }
+}
+
+/// What is known with what was just told: one row for each id, by id. Of two words on the same trade the
+/// further one stands, of equally far ones the newer; a transaction that was told is not forgotten, and is
+/// replaced by another.
+#[must_use]
+pub fn merged(known: &[VenueTrade], told: &[VenueTrade]) -> Vec<VenueTrade> {
+    let mut merged = known.to_vec();
+    for trade in told {
+        match merged.iter_mut().find(|known| known.id == trade.id) {
+            Some(known) if rank(trade.status) >= rank(known.status) => {
+                *known = VenueTrade { tx: trade.tx.or(known.tx), ..trade.clone() };
+            }
+            Some(_) => {}
+            None => merged.push(trade.clone()),
+        }
+    }
+    merged.sort_by(|one, other| one.id.cmp(&other.id));
+    merged
+}
+
+/// `evidence` with what these trades say instead of those it knew.
+///
+/// # Errors
+/// [`MoneyError::Overflow`].
+pub fn in_evidence(evidence: Evidence, trades: &[VenueTrade]) -> Result<Evidence, MoneyError> {
+    let (mut alive, mut failed) = (Filled::default(), Quantity::ZERO);
+    let (mut retrying, mut confirmed, mut any) = (false, true, false);
+    for trade in trades {
+        let quantity = Quantity { shares: trade.shares, usd: trade.usd };
+        if trade.status == SettlementStatus::Failed {
+            failed = failed.plus(quantity)?;
+            continue;
+        }
+        any = true;
+        alive.quantity = alive.quantity.plus(quantity)?;
+        alive.fee = alive.fee.plus(trade.fee)?;
+        retrying |= trade.status == SettlementStatus::Retrying;
+        confirmed &= trade.status == SettlementStatus::Confirmed;
+    }
+    Ok(Evidence { trades: alive, failed, retrying, trades_confirmed: any && confirmed, ..evidence })
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Shares, TxHash, Usd};
+    use proptest::prelude::*;
+
+    use super::{SettlementStatus::*, *};
+
+    fn trade(id: u8, status: SettlementStatus, tx: Option<u8>) -> VenueTrade {
+        VenueTrade {
+            id: id.to_string(),
+            status,
+            shares: Shares(100),
+            usd: Usd(50),
+            fee: Usd(1),
+            tx: tx.map(|byte| TxHash([byte; 32])),
+        }
+    }
+
+    #[test]
+    fn what_is_over_stays_over() {
+        for end in [Confirmed, Failed] {
+            for late in [Matched, Mined, Retrying] {
+                let known = [trade(1, end, Some(1))];
+                assert_eq!(merged(&known, &[trade(1, late, Some(2))]), known, "{late:?} after {end:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_hash_is_replaced_and_never_forgotten() {
+        let known = merged(&[trade(1, Mined, Some(1))], &[trade(1, Retrying, Some(2))]);
+        assert_eq!(known, [trade(1, Retrying, Some(2))]);
+        assert_eq!(merged(&known, &[trade(1, Confirmed, None)]), [trade(1, Confirmed, Some(2))]);
+    }
+
+    #[test]
+    fn failed_shares_are_apart() {
+        let trades = [trade(1, Failed, None), trade(2, Confirmed, None)];
+        let evidence = in_evidence(Evidence::default(), &trades).unwrap();
+        assert_eq!((evidence.failed.shares, evidence.trades.quantity.shares), (Shares(100), Shares(100)));
+        assert!(evidence.trades_confirmed && !evidence.retrying);
+        assert!(!in_evidence(Evidence::default(), &trades[..1]).unwrap().trades_confirmed);
+    }
+
+    fn one_story() -> impl Strategy<Value = Vec<VenueTrade>> {
+        let stories: [&[SettlementStatus]; 4] = [
+            &[Matched, Mined, Confirmed],
+            &[Matched, Retrying, Mined, Confirmed],
+            &[Matched, Retrying, Failed],
+            &[Matched, Mined, Retrying, Failed],
+        ];
+        (0..stories.len(), 0..stories.len()).prop_map(move |(one, two)| {
+            let of =
+                |id: u8, story: usize| stories[story].iter().map(move |status| trade(id, *status, Some(id)));
+            of(1, one).chain(of(2, two)).collect()
+        })
+    }
+
+    proptest! {
+        /// However often and in whatever order frames come, the end is the same.
+        #[test]
+        fn order_and_repetition_change_nothing(
+            (story, told) in one_story().prop_flat_map(|story| {
+                let twice: Vec<VenueTrade> = story.iter().chain(&story).cloned().collect();
+                (Just(story), Just(twice).prop_shuffle())
+            })
+        ) {
+            let in_order = merged(&[], &story);
+            let shuffled = told.chunks(3).fold(Vec::new(), |known, told| merged(&known, told));
+            prop_assert_eq!(&shuffled, &in_order);
+            let sums = |trades: &[VenueTrade]| in_evidence(Evidence::default(), trades).unwrap();
+            prop_assert_eq!(sums(&shuffled), sums(&in_order));
+        }
+    }
+}
