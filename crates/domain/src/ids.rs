@@ -295,6 +295,8 @@ row_id!(
     IntentId,
     /// One signed attempt of an intent.
     AttemptId,
+    /// A transaction of a wallet.
+    TransactionId,
 );
 
 #[cfg(test)]

@@ -27,4 +27,4 @@ pub use ids::{Address, ConditionId, Hash, OrderId, TokenId, TxHash};
 pub use market::{Book, FeeSchedule, Level, Market, MarketProvenance};
 pub use money::{OrderAmounts, Price, Rounding, Shares, Side, TickSize, Usd};
 pub use order::{KeyRef, MarketOrderType, OrderPlan, OrderType, TradingAccount, WalletKind};
-pub use wallet_action::{Redemption, RelayPlan, WalletAction};
+pub use wallet_action::{Redemption, RelayPlan, TransactionPlan, WalletAction};

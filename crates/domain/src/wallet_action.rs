@@ -1,11 +1,11 @@
 //! What a wallet may be asked to do on the chain beside trading, each by its name: approvals of the venue's own
-//! contracts, and redemptions. There is no free call.
+//! contracts, wrapping, and redemptions. There is no free call.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{Address, ConditionId},
-    money::Shares,
+    money::{Shares, Usd},
     order::TradingAccount,
 };
 
@@ -25,6 +25,10 @@ pub enum WalletAction {
         /// Who may move them.
         operator: Address,
     },
+    /// Lets the venue's onramp take this much USDC.e.
+    AllowOnramp(Usd),
+    /// Makes pUSD of this much USDC.e, for the wallet itself.
+    Wrap(Usd),
     /// Redeems shares of a resolved condition.
     Redeem(Redemption),
 }
@@ -63,4 +67,21 @@ pub struct RelayPlan {
     pub gas_limit: u64,
     /// Who relays a proxy wallet's call.
     pub relay: Address,
+}
+
+/// A transaction that an EOA sends itself, before it is signed: everything that goes into its hash. It sends no POL.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TransactionPlan {
+    /// Whose; the wallet is the EOA itself.
+    pub account: TradingAccount,
+    /// What it does.
+    pub action: WalletAction,
+    /// Its number among those of the sender.
+    pub nonce: u64,
+    /// Most gas it may take.
+    pub gas: u64,
+    /// Most it pays for a unit of gas, in wei.
+    pub max_fee: u64,
+    /// Of that for whoever takes it into a block, in wei.
+    pub tip: u64,
 }

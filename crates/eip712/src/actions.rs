@@ -4,10 +4,14 @@
 //! them (PyPI `polymarket-client` 0.14.0).
 
 use alloy_primitives::hex;
-use domain::{Address, Redemption, WalletAction};
+use domain::{Address, Redemption, Usd, WalletAction};
 
 use crate::word::{Word, address, number};
 
+/// USDC.e, of which pUSD is made.
+pub const USDC_E: Address = Address(hex!("2791bca1f2de4661ed88a30c99a7a9449aa84174"));
+/// Makes pUSD of other dollars.
+pub const ONRAMP: Address = Address(hex!("93070a847efef7f70739046a929d47a521f5b8ee"));
 /// pUSD.
 pub const COLLATERAL: Address = Address(hex!("c011a7e12a19f7b1f670d46f03b03f3342e82dfb"));
 /// ConditionalTokens, the ERC-1155 of the V2 era, on Polygon.
@@ -38,6 +42,8 @@ pub const SHARE_OPERATORS: [(Address, Address); 6] = [
 const APPROVE: [u8; 4] = hex!("095ea7b3");
 /// `setApprovalForAll(address,bool)`.
 const SET_APPROVAL_FOR_ALL: [u8; 4] = hex!("a22cb465");
+/// `wrap(address,address,uint256)`: which dollars, for whom, how many.
+const WRAP: [u8; 4] = hex!("62355638");
 /// `redeemPositions(address,bytes32,bytes32,uint256[])`.
 const REDEEM_POSITIONS: [u8; 4] = hex!("01b7037c");
 /// `redeem(bytes31,uint256,uint256)`.
@@ -52,6 +58,9 @@ pub enum ActionError {
     /// An id of another era, an outcome that there is not, or no shares.
     #[error("{0} cannot be redeemed so")]
     Redemption(String),
+    /// No dollars, or less than none.
+    #[error("{0} $ cannot be wrapped")]
+    Dollars(Usd),
 }
 
 /// A call without value.
@@ -67,11 +76,11 @@ fn call(to: Address, selector: [u8; 4], words: &[Word]) -> Call {
     Call { to, data: [selector.as_slice(), words.as_flattened()].concat() }
 }
 
-/// The call of an action.
+/// The call by which `wallet` does something. What it makes of its money stays its own.
 ///
 /// # Errors
-/// [`ActionError`] for a contract that is not the venue's, or a redemption that cannot be.
-pub fn call_of(action: &WalletAction) -> Result<Call, ActionError> {
+/// [`ActionError`] for a contract that is not the venue's, or an amount or redemption that cannot be.
+pub fn call_of(wallet: Address, action: &WalletAction) -> Result<Call, ActionError> {
     match action {
         WalletAction::AllowDollars { spender } if DOLLAR_SPENDERS.contains(spender) => {
             Ok(call(COLLATERAL, APPROVE, &[address(*spender), [0xff; 32]]))
@@ -81,8 +90,17 @@ pub fn call_of(action: &WalletAction) -> Result<Call, ActionError> {
         }
         WalletAction::AllowDollars { spender: stranger }
         | WalletAction::AllowShares { operator: stranger, .. } => Err(ActionError::Stranger(*stranger)),
+        WalletAction::AllowOnramp(usd) => Ok(call(USDC_E, APPROVE, &[address(ONRAMP), dollars(*usd)?])),
+        WalletAction::Wrap(usd) => {
+            Ok(call(ONRAMP, WRAP, &[address(USDC_E), address(wallet), dollars(*usd)?]))
+        }
         WalletAction::Redeem(redemption) => redeem(redemption),
     }
+}
+
+fn dollars(usd: Usd) -> Result<Word, ActionError> {
+    let amount = u64::try_from(usd.0).ok().filter(|amount| *amount > 0);
+    amount.map(number).ok_or(ActionError::Dollars(usd))
 }
 
 fn redeem(redemption: &Redemption) -> Result<Call, ActionError> {
@@ -114,6 +132,8 @@ mod tests {
 
     use super::*;
 
+    const WALLET: Address = Address([9; 20]);
+
     #[test]
     fn selectors_are_the_hashes_of_their_signatures() {
         for (selector, text) in [
@@ -121,6 +141,7 @@ mod tests {
             (SET_APPROVAL_FOR_ALL, "setApprovalForAll(address,bool)"),
             (REDEEM_POSITIONS, "redeemPositions(address,bytes32,bytes32,uint256[])"),
             (ROUTER_REDEEM, "redeem(bytes31,uint256,uint256)"),
+            (WRAP, "wrap(address,address,uint256)"),
         ] {
             assert_eq!(selector, keccak256(text)[..4], "{text}");
         }
@@ -130,7 +151,7 @@ mod tests {
     #[test]
     fn calls_are_those_of_the_official_client() {
         let condition = ConditionId::from_slice(&[5; 32]).unwrap();
-        let made = call_of(&WalletAction::Redeem(Redemption::Ordinary(condition))).unwrap();
+        let made = call_of(WALLET, &WalletAction::Redeem(Redemption::Ordinary(condition))).unwrap();
         assert_eq!(
             (made.to, hex::encode(made.data)),
             (
@@ -148,27 +169,39 @@ mod tests {
         );
         let condition = ConditionId::from_slice(&[3; 31]).unwrap();
         let v3 = Redemption::V3 { condition, outcome: 1, shares: Shares(5_000_000) };
-        let made = call_of(&WalletAction::Redeem(v3)).unwrap();
+        let made = call_of(WALLET, &WalletAction::Redeem(v3)).unwrap();
         let expected = format!("d217a3cc{}00{:064x}{:064x}", "03".repeat(31), 1, 5_000_000);
         assert_eq!((made.to, hex::encode(made.data)), (ROUTER, expected));
         let made =
-            call_of(&WalletAction::AllowShares { token: CONDITIONAL_TOKENS, operator: ADAPTER }).unwrap();
+            call_of(WALLET, &WalletAction::AllowShares { token: CONDITIONAL_TOKENS, operator: ADAPTER })
+                .unwrap();
         let expected = format!("a22cb465{:0>64}{:064x}", hex::encode(ADAPTER.0), 1);
         assert_eq!(hex::encode(made.data), expected);
+        let made = call_of(WALLET, &WalletAction::AllowOnramp(Usd(7))).unwrap();
+        assert_eq!((made.to, made.data.len()), (USDC_E, 68));
+        let made = call_of(WALLET, &WalletAction::Wrap(Usd(7))).unwrap();
+        let expected = format!("62355638{:0>64}{:0>64}{:064x}", hex::encode(USDC_E.0), "09".repeat(20), 7);
+        assert_eq!((made.to, hex::encode(made.data)), (ONRAMP, expected));
     }
 
     #[test]
     fn strangers_and_other_eras_are_refused() {
         let stranger = Address([7; 20]);
-        assert!(call_of(&WalletAction::AllowDollars { spender: stranger }).is_err());
-        assert!(call_of(&WalletAction::AllowShares { token: COLLATERAL, operator: ADAPTER }).is_err());
+        assert!(call_of(WALLET, &WalletAction::AllowDollars { spender: stranger }).is_err());
+        assert!(
+            call_of(WALLET, &WalletAction::AllowShares { token: COLLATERAL, operator: ADAPTER }).is_err()
+        );
+        for usd in [Usd(0), Usd(-1)] {
+            assert!(call_of(WALLET, &WalletAction::Wrap(usd)).is_err());
+            assert!(call_of(WALLET, &WalletAction::AllowOnramp(usd)).is_err());
+        }
         let short = ConditionId::from_slice(&[3; 31]).unwrap();
-        assert!(call_of(&WalletAction::Redeem(Redemption::Ordinary(short))).is_err());
+        assert!(call_of(WALLET, &WalletAction::Redeem(Redemption::Ordinary(short))).is_err());
         for (condition, outcome, shares) in
             [(ConditionId::from_slice(&[3; 32]).unwrap(), 0, 1), (short, 2, 1), (short, 0, 0), (short, 0, -1)]
         {
             let v3 = Redemption::V3 { condition, outcome, shares: Shares(shares) };
-            assert!(call_of(&WalletAction::Redeem(v3)).is_err());
+            assert!(call_of(WALLET, &WalletAction::Redeem(v3)).is_err());
         }
     }
 }

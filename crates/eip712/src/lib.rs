@@ -1,4 +1,5 @@
-//! The EIP-712 structures of Polymarket and nothing else: what an order, a login and a relayed transaction hash to.
+//! What Polymarket's users sign and nothing else: what an order, a login, a relayed transaction (EIP-712) and a
+//! transaction of an EOA hash to.
 //!
 //! Hashes are written by hand on fixed buffers, with type hashes and domain separators as constants
 //! (about 1.5 µs an order). This crate never sees a key and never signs. Orders of the first era (V1)
@@ -12,12 +13,14 @@ mod clob_auth;
 mod exchange;
 mod order;
 mod relay;
+mod transaction;
 mod word;
 
-pub use actions::{ActionError, COLLATERAL, Call, DOLLAR_SPENDERS, SHARE_OPERATORS, call_of};
+pub use actions::{ActionError, COLLATERAL, Call, DOLLAR_SPENDERS, ONRAMP, SHARE_OPERATORS, USDC_E, call_of};
 pub use clob_auth::{CLOB_AUTH_MESSAGE, ClobAuth, clob_auth_digest};
 pub use exchange::{Chain, Exchange, ExchangeError};
 pub use order::{OrderToSign, PlanError, order_id, signing_digest, wrap_signature};
 pub use relay::{
     DEPOSIT_WALLET_FACTORY, PROXY_FACTORY, RELAY_HUB, Relay, RelayError, SAFE_FACTORY, session_envelope,
 };
+pub use transaction::{Transaction, TransactionError};

@@ -92,9 +92,10 @@ impl Relay {
     /// # Errors
     /// [`RelayError`].
     pub fn from_plan(plan: &RelayPlan) -> Result<Self, RelayError> {
-        let calls = plan.actions.iter().map(call_of).collect::<Result<Vec<_>, _>>()?;
-        let first = calls.first().ok_or(RelayError::Empty)?;
         let (wallet, nonce) = (plan.account.wallet, plan.nonce);
+        let calls = plan.actions.iter().map(|action| call_of(wallet, action));
+        let calls = calls.collect::<Result<Vec<_>, _>>()?;
+        let first = calls.first().ok_or(RelayError::Empty)?;
         Ok(match plan.account.kind {
             WalletKind::Eoa => return Err(RelayError::Eoa),
             WalletKind::Deposit => Self::Deposit { wallet, nonce, deadline: plan.deadline, calls },

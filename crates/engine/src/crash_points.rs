@@ -8,8 +8,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// Every point, in the order a copied trade passes them.
-pub const ALL: [&str; 14] = [
+/// Every point, in the order a copied trade passes them, from the leader's to the payout.
+pub const ALL: [&str; 18] = [
     "detection.before_commit",
     "detection.after_commit",
     "detection.after_push",
@@ -24,6 +24,10 @@ pub const ALL: [&str; 14] = [
     "settlement.before_resend",
     "settlement.before_record",
     "settlement.after_record",
+    "redeeming.before_commit",
+    "redeeming.after_commit",
+    "redeeming.after_send",
+    "redeeming.before_record",
 ];
 
 struct Armed {

@@ -14,6 +14,7 @@ pub mod live_books;
 pub mod market_cache;
 pub mod orders;
 pub mod ports;
+pub mod redeeming;
 pub mod redemptions;
 pub mod rescuer;
 pub mod salt;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use domain::Usd;
+
 /// Relationships decided in one transaction.
 pub const DECISION_CHUNK: usize = 500;
 /// Ids a worker takes from the queue at once.
@@ -137,6 +139,25 @@ pub const REDEMPTIONS_AT_ONCE: usize = 8;
 pub const PAYOUT_FIRST: Duration = Duration::from_secs(2);
 /// … and at last this often.
 pub const PAYOUT_LAST: Duration = Duration::from_secs(300);
+/// Whether a condition of which shares are held is resolved is asked again after this, then after twice as long …
+pub const REDEEM_FIRST: Duration = Duration::from_secs(2);
+/// … and at last this often.
+pub const REDEEM_LAST: Duration = Duration::from_secs(120);
+/// A redemption that failed, or could not be begun, is begun again after [`REDEEM_FIRST`], at last this often.
+pub const REDEEM_AGAIN_LAST: Duration = Duration::from_secs(3_600);
+/// An open transaction of a wallet is looked at after this, then after twice as long …
+pub const TRANSACTION_FIRST: Duration = Duration::from_secs(1);
+/// … and at last this often.
+pub const TRANSACTION_LAST: Duration = Duration::from_secs(15);
+/// A transaction of a wallet that is open after this is stuck: people are told, and an EOA offers more. Polygon takes
+/// two seconds for a block.
+pub const TRANSACTION_STUCK: Duration = Duration::from_secs(90);
+/// Attempts of one transaction at ever higher fees.
+pub const FEE_ATTEMPTS: u32 = 8;
+/// Deadline of preparing, sending or looking up a transaction of a wallet, all its questions included.
+pub const REDEEM_DEADLINE: Duration = Duration::from_secs(60);
+/// An EOA redeems for at least this: less does not pay for the gas.
+pub const REDEEM_LEAST: Usd = Usd(10_000);
 /// Groups judged for finality in one step.
 pub const FINALITY_BATCH: usize = 500;
 /// A book put together from a feed is answered when it was heard of within this time; else the venue is asked.

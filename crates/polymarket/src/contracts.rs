@@ -25,6 +25,11 @@ pub const TRANSFER_SINGLE: Hash =
 /// `balanceOfBatch(address[],uint256[])` of ERC-1155.
 pub const BALANCE_OF_BATCH: [u8; 4] = hex!("4e1273f4");
 
+/// `payoutDenominator(bytes32)` of ConditionalTokens: 0 while a condition is not resolved.
+pub const PAYOUT_DENOMINATOR: [u8; 4] = hex!("dd34de67");
+/// `payoutNumerators(bytes32,uint256)` of ConditionalTokens.
+pub const PAYOUT_NUMERATORS: [u8; 4] = hex!("0504c814");
+
 /// ConditionalTokens, the ERC-1155 of the V2 era.
 #[must_use]
 pub const fn conditional_tokens(chain: Chain) -> Address {
@@ -124,6 +129,8 @@ mod tests {
         assert_eq!(CONVERTED.0, keccak256("NO_TOKEN_BURN_ADDRESS")[..20]);
         let batch = "TransferBatch(address,address,address,uint256[],uint256[])";
         assert_eq!(TRANSFER_BATCH.0, keccak256(batch).0);
+        assert_eq!(PAYOUT_DENOMINATOR, keccak256("payoutDenominator(bytes32)")[..4]);
+        assert_eq!(PAYOUT_NUMERATORS, keccak256("payoutNumerators(bytes32,uint256)")[..4]);
         assert_eq!(BALANCE_OF_BATCH, keccak256("balanceOfBatch(address[],uint256[])")[..4]);
     }
 

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use alloy_primitives::hex;
 use domain::{Address, Clock, RelayPlan, TradingAccount, TxHash, WalletAction, WalletKind};
 use eip712::{Call, DEPOSIT_WALLET_FACTORY, PROXY_FACTORY, RELAY_HUB, Relay};
-use engine::ports::venue::{SignRequest, Signer, VenueError};
+use engine::ports::{
+    venue::{SignRequest, Signer, VenueError},
+    wallets::{Taken, TransactionOutcome, WalletTransaction},
+};
 use hmac::Hmac;
 use reqwest::{Client, Method, RequestBuilder, header::CONTENT_TYPE};
 use serde::Deserialize;
@@ -116,6 +119,12 @@ struct OneTransaction {
     hash: String,
     #[serde(rename = "error_msg", default, deserialize_with = "null_as_default")]
     reason: String,
+}
+
+/// The signature in what was sent.
+#[derive(Deserialize)]
+struct Signed {
+    signature: String,
 }
 
 /// A row of `/transactions`.
@@ -284,7 +293,8 @@ impl Relayer {
             "type": "WALLET-CREATE", "from": account.signer, "to": DEPOSIT_WALLET_FACTORY, "metadata": "",
         });
         // Asking twice is refused: a wallet is deployed once.
-        self.post(&body).await?.ok_or_else(|| malformed(SUBMIT, &"no answer to what cannot be looked up"))
+        let taken = self.post(body.to_string().as_bytes()).await?;
+        taken.ok_or_else(|| malformed(SUBMIT, &"no answer to what cannot be looked up"))
     }
 
     /// Lets a wallet do something, unless something is under way already, which is then told instead.
@@ -297,17 +307,39 @@ impl Relayer {
         account: &TradingAccount,
         actions: &[WalletAction],
     ) -> Result<Relayed, VenueError> {
-        let kind = relayed_kind(account)?;
+        relayed_kind(account)?;
         if let Some(under_way) = self.under_way(account.wallet).await? {
             return Ok(under_way);
         }
+        let transaction = self.prepare(account, actions).await?;
+        match self.post(&transaction.body).await {
+            Ok(Some(relayed)) => Ok(relayed),
+            // The reply was lost: what we signed is found by its nonce and signature, or it never arrived.
+            Ok(None) => self.listed(&transaction).await?.ok_or_else(|| VenueError::Unavailable {
+                what: SUBMIT.to_owned(),
+                reason: format!("no reply, and nothing with nonce {} is listed", transaction.nonce),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Signs what a wallet does, for its next nonce.
+    ///
+    /// # Errors
+    /// [`VenueError`].
+    pub async fn prepare(
+        &self,
+        account: &TradingAccount,
+        actions: &[WalletAction],
+    ) -> Result<WalletTransaction, VenueError> {
+        let kind = relayed_kind(account)?;
         let (nonce, relay) = self.next(account).await?;
-        let now = self.clock.now().seconds();
+        let expires_at = self.clock.now().plus(BATCH_DEADLINE);
         let plan = RelayPlan {
             account: account.clone(),
             actions: actions.to_vec(),
             nonce,
-            deadline: u64::try_from(now).unwrap_or(0).saturating_add(BATCH_DEADLINE.as_secs()),
+            deadline: u64::try_from(expires_at.seconds()).unwrap_or(0),
             gas_limit: PROXY_GAS_LIMIT,
             relay,
         };
@@ -315,13 +347,76 @@ impl Relayer {
             .map_err(|error| VenueError::Refused { what: SUBMIT.to_owned(), reason: error.to_string() })?;
         let signature = self.sign(plan).await?;
         let signature = hex::encode_prefixed(form.signature(&signature));
-        let body = body(account, kind, &form, &signature);
-        match self.post(&body).await {
-            Ok(Some(relayed)) => Ok(relayed),
-            // The reply was lost: what we signed is found by its nonce and signature, or it never arrived.
-            Ok(None) => self.find(nonce, &signature).await,
+        Ok(WalletTransaction {
+            nonce,
+            body: body(account, kind, &form, &signature).to_string().into_bytes(),
+            tx: None,
+            fees: None,
+            // Only deposit wallets look at the deadline.
+            expires_at: (account.kind == WalletKind::Deposit).then_some(expires_at),
+        })
+    }
+
+    /// Sends signed bytes once.
+    ///
+    /// # Errors
+    /// [`VenueError`]; open whether it was taken, unless refused.
+    pub async fn send(&self, transaction: &WalletTransaction) -> Result<Taken, VenueError> {
+        match self.post(&transaction.body).await {
+            Ok(Some(Relayed { state: RelayState::Failed, reason, .. })) => {
+                let reason = format!("the relayer's simulation failed: {reason}");
+                Err(VenueError::Refused { what: SUBMIT.to_owned(), reason })
+            }
+            Ok(Some(relayed)) => Ok(Taken::Yes(Some(relayed.id))),
+            Ok(None) => {
+                let reason = "no reply, or one that says nothing".to_owned();
+                Err(VenueError::Unavailable { what: SUBMIT.to_owned(), reason })
+            }
+            Err(VenueError::Refused { reason, .. }) if reason.contains("wallet busy") => {
+                Ok(Taken::NotNow(reason))
+            }
+            Err(VenueError::RateLimited { .. }) => Ok(Taken::NotNow("too many submissions".to_owned())),
             Err(error) => Err(error),
         }
+    }
+
+    /// What became of signed bytes: by the relayer's id, else by their nonce and signature; and if it does not know
+    /// them, by whether their nonce is used.
+    ///
+    /// # Errors
+    /// [`VenueError`].
+    pub async fn outcome(
+        &self,
+        account: &TradingAccount,
+        transaction: &WalletTransaction,
+        id: Option<&str>,
+    ) -> Result<TransactionOutcome, VenueError> {
+        let by_id = match id {
+            Some(id) => match self.transaction(id).await {
+                Ok(relayed) => Some(relayed),
+                Err(VenueError::Refused { .. }) => None,
+                Err(error) => return Err(error),
+            },
+            None => None,
+        };
+        let known = match by_id {
+            Some(known) => Some(known),
+            None => self.listed(transaction).await?,
+        };
+        Ok(match known {
+            Some(Relayed { state: RelayState::Underway | RelayState::Mined, .. }) => {
+                TransactionOutcome::Underway
+            }
+            Some(Relayed { state: RelayState::Confirmed, tx: Some(tx), .. }) => {
+                TransactionOutcome::Confirmed(tx)
+            }
+            Some(Relayed { state: RelayState::Confirmed, .. }) => {
+                return Err(malformed(SUBMIT, &"confirmed without a transaction"));
+            }
+            Some(Relayed { reason, .. }) => TransactionOutcome::Failed(reason),
+            None if self.next(account).await?.0 > transaction.nonce => TransactionOutcome::Replaced,
+            None => TransactionOutcome::Unseen,
+        })
     }
 
     async fn sign(&self, plan: RelayPlan) -> Result<[u8; 65], VenueError> {
@@ -331,23 +426,21 @@ impl Relayer {
         signed.map(|signature| signature.0).map_err(|error| refused(error.to_string()))
     }
 
-    async fn find(&self, nonce: u64, signature: &str) -> Result<Relayed, VenueError> {
-        let nonce = nonce.to_string();
-        let ours = |row: &Row| row.nonce == nonce && row.signature.eq_ignore_ascii_case(signature);
-        match self.rows().await?.into_iter().find(ours) {
-            Some(row) => row.read().map_err(|reason| malformed("GET /transactions", &reason)),
-            None => Err(VenueError::Unavailable {
-                what: SUBMIT.to_owned(),
-                reason: format!("no reply, and nothing with nonce {nonce} is listed"),
-            }),
-        }
+    /// What the relayer lists with this nonce and signature.
+    async fn listed(&self, transaction: &WalletTransaction) -> Result<Option<Relayed>, VenueError> {
+        let what = "GET /transactions";
+        let sent: Signed =
+            serde_json::from_slice(&transaction.body).map_err(|error| malformed(what, &error))?;
+        let nonce = transaction.nonce.to_string();
+        let ours = |row: &Row| row.nonce == nonce && row.signature.eq_ignore_ascii_case(&sent.signature);
+        let row = self.rows().await?.into_iter().find(ours);
+        row.map(|row| row.read().map_err(|reason| malformed(what, &reason))).transpose()
     }
 
     /// Posts once. `None` when it is open whether it was taken.
-    async fn post(&self, body: &Value) -> Result<Option<Relayed>, VenueError> {
-        let body = body.to_string();
-        let request = self.request(Method::POST, "/submit", body.as_bytes());
-        let request = request.header(CONTENT_TYPE, "application/json").body(body);
+    async fn post(&self, body: &[u8]) -> Result<Option<Relayed>, VenueError> {
+        let request = self.request(Method::POST, "/submit", body);
+        let request = request.header(CONTENT_TYPE, "application/json").body(body.to_vec());
         let answer = match send(request, RELAYER_DEADLINE, SMALL_BODY).await {
             Ok(answer) => answer,
             Err(failure @ crate::http::Failure::NotSent(_)) => return Err(failure.into_error(SUBMIT)),

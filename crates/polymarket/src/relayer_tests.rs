@@ -143,3 +143,73 @@ async fn refusals_and_nonsense_are_typed() {
     }
     assert!(relayer(&refused).transaction("../../x").await.is_err());
 }
+
+#[tokio::test]
+async fn signed_bytes_are_sent_as_they_are_until_they_are_taken() {
+    let answers: [(u16, &'static str); 5] = [
+        (200, r#"{"transactionID":"a-1","state":"STATE_NEW"}"#),
+        (400, r#"{"error":"wallet busy: active action a-0"}"#),
+        (429, r#"{"error":"Too Many Requests"}"#),
+        (400, r#"{"error":"invalid signature"}"#),
+        (503, "gone"),
+    ];
+    let mut taken = Vec::new();
+    for (status, text) in answers {
+        let venue = server(move || reply(status, text), "[]").await;
+        let relayer = relayer(&venue);
+        let signed = relayer.prepare(&account(WalletKind::Deposit), &allow()).await.unwrap();
+        assert_eq!(signed.nonce, 4);
+        let deadline = Timestamp::from_seconds(1_795_449_790).plus(BATCH_DEADLINE);
+        assert_eq!(signed.expires_at, Some(deadline));
+        taken.push(relayer.send(&signed).await);
+        let seen = venue.seen();
+        let post = seen.iter().find(|request| request.path() == "/submit").unwrap();
+        assert_eq!(post.body, signed.body);
+    }
+    assert_eq!(taken[0], Ok(Taken::Yes(Some("a-1".to_owned()))));
+    assert!(matches!(taken[1..3], [Ok(Taken::NotNow(_)), Ok(Taken::NotNow(_))]), "{taken:?}");
+    assert!(matches!(taken[3], Err(VenueError::Refused { .. })), "{taken:?}");
+    assert!(matches!(taken[4], Err(VenueError::Unavailable { .. })), "{taken:?}");
+    let venue = server(|| reply(200, "{}"), "[]").await;
+    let signed = relayer(&venue).prepare(&account(WalletKind::Safe), &allow()).await.unwrap();
+    assert_eq!(signed.expires_at, None, "a Safe looks at no deadline");
+}
+
+#[tokio::test]
+async fn an_outcome_is_evidence() {
+    let signature = format!("0x{}", "1b".repeat(65));
+    let outcome = async |listed: String, next: &'static str, id: Option<&str>| {
+        let listed: &'static str = Box::leak(listed.into_boxed_str());
+        let next: &'static str = Box::leak(NONCE.replace("\"4\"", next).into_boxed_str());
+        let venue = TestServer::start(move |request: &Request| match request.path() {
+            "/transactions" => reply(200, listed),
+            path if path.ends_with("/params") => reply(200, next),
+            _ => reply(404, r#"{"error":"transaction not found"}"#),
+        })
+        .await;
+        let account = account(WalletKind::Deposit);
+        let signing = server(|| reply(200, "{}"), "[]").await;
+        let signed = relayer(&signing).prepare(&account, &allow()).await.unwrap();
+        relayer(&venue).outcome(&account, &signed, id).await
+    };
+    let hash = format!("0x{}", "ab".repeat(32));
+    let confirmed = row("4", "STATE_CONFIRMED", &signature)
+        .replace(r#""transactionHash":"""#, &format!(r#""transactionHash":"{hash}""#));
+    let tx: TxHash = hash.parse().unwrap();
+    // An id the relayer does not know is looked for by nonce and signature.
+    for id in [None, Some("a-9")] {
+        assert_eq!(outcome(confirmed.clone(), "\"5\"", id).await, Ok(TransactionOutcome::Confirmed(tx)));
+    }
+    for state in ["STATE_NEW", "STATE_EXECUTED", "STATE_MINED"] {
+        let listed = row("4", state, &signature);
+        assert_eq!(outcome(listed, "\"5\"", None).await, Ok(TransactionOutcome::Underway), "{state}");
+    }
+    let failed = outcome(row("4", "STATE_FAILED", &signature), "\"4\"", None).await;
+    assert!(matches!(failed, Ok(TransactionOutcome::Failed(_))), "{failed:?}");
+    for listed in ["[]".to_owned(), row("4", "STATE_CONFIRMED", "0x00"), row("3", "STATE_NEW", &signature)] {
+        assert_eq!(outcome(listed.clone(), "\"4\"", None).await, Ok(TransactionOutcome::Unseen), "{listed}");
+        assert_eq!(outcome(listed, "\"5\"", None).await, Ok(TransactionOutcome::Replaced));
+    }
+    let bare = outcome(row("4", "STATE_CONFIRMED", &signature), "\"5\"", None).await;
+    assert!(matches!(bare, Err(VenueError::Malformed { .. })), "{bare:?}");
+}

@@ -6,16 +6,14 @@
 use alloy_primitives::{Address as EvmAddress, B256, U256, hex, keccak256};
 use domain::{Address, Usd, WalletAction, WalletKind};
 use eip712::{
-    COLLATERAL, DEPOSIT_WALLET_FACTORY, DOLLAR_SPENDERS, PROXY_FACTORY, SAFE_FACTORY, SHARE_OPERATORS,
+    COLLATERAL, DEPOSIT_WALLET_FACTORY, DOLLAR_SPENDERS, PROXY_FACTORY, SAFE_FACTORY, SHARE_OPERATORS, USDC_E,
 };
 use engine::ports::venue::VenueError;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{http::malformed, limits::CALLS_IN_FLIGHT, rpc::Rpc};
+use crate::{http::malformed, limits::CALLS_IN_FLIGHT, providers::JsonRpc};
 
-/// USDC.e, of which pUSD is made.
-const USDC_E: Address = Address(hex!("2791bca1f2de4661ed88a30c99a7a9449aa84174"));
 /// Says what code deposit wallets run; those made before it run the implementation below.
 const BEACON: Address = Address(hex!("7a18edfe055488a3128f01f563e5b479d92ffc3a"));
 const IMPLEMENTATION: Address = Address(hex!("58ca52ebe0dadfdf531cde7062e76746de4db1eb"));
@@ -154,13 +152,13 @@ pub struct WalletReport {
 
 /// Reads wallets of Polygon.
 pub struct Wallets<'a> {
-    rpc: &'a Rpc,
+    rpc: &'a dyn JsonRpc,
 }
 
 impl<'a> Wallets<'a> {
     /// With this provider.
     #[must_use]
-    pub const fn new(rpc: &'a Rpc) -> Self {
+    pub const fn new(rpc: &'a dyn JsonRpc) -> Self {
         Self { rpc }
     }
 
@@ -231,9 +229,11 @@ impl<'a> Wallets<'a> {
 
     async fn has_code(&self, address: Address) -> Result<bool, VenueError> {
         let what = "eth_getCode";
-        let code: Option<String> = self.rpc.call(what, json!([address, "latest"])).await?;
-        let code = code.unwrap_or_default();
-        let digits = code.strip_prefix("0x").ok_or_else(|| malformed(what, &"the code is not hex"))?;
+        let code = self.rpc.ask(what, json!([address, "latest"])).await?;
+        let digits = code
+            .as_str()
+            .and_then(|code| code.strip_prefix("0x"))
+            .ok_or_else(|| malformed(what, &"the code is not hex"))?;
         Ok(!digits.is_empty())
     }
 
@@ -252,12 +252,16 @@ impl<'a> Wallets<'a> {
         let words = arguments.iter().flat_map(|address| evm(*address).into_word().0);
         let data: Vec<u8> = selector.into_iter().chain(words).collect();
         let call = json!({ "to": contract, "data": hex::encode_prefixed(data) });
-        let result: Option<String> = self.rpc.call("eth_call", json!([call, "latest"])).await?;
-        let text = result.unwrap_or_default();
-        let bytes = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
-        let word = bytes.as_deref().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        word.map(U256::from_be_bytes).ok_or_else(|| malformed("eth_call", &"the result is not one word"))
+        read_word(&self.rpc.ask("eth_call", json!([call, "latest"])).await?)
     }
+}
+
+/// The result of a call that answers one word.
+pub(crate) fn read_word(result: &Value) -> Result<U256, VenueError> {
+    let digits = result.as_str().and_then(|text| text.strip_prefix("0x"));
+    let bytes = digits.and_then(|digits| hex::decode(digits).ok());
+    let word = bytes.as_deref().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    word.map(U256::from_be_bytes).ok_or_else(|| malformed("eth_call", &"the result is not one word"))
 }
 
 #[cfg(test)]
@@ -265,7 +269,10 @@ mod tests {
     use eip712::Chain;
 
     use super::*;
-    use crate::test_server::{TestServer, reply};
+    use crate::{
+        rpc::Rpc,
+        test_server::{TestServer, reply},
+    };
 
     const EOA: &str = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
 

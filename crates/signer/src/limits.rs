@@ -17,5 +17,13 @@ pub const OPEN_KEYS: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
 
 /// Longest key reference, in bytes.
 pub const MAX_KEY_REF: usize = 200;
+
 /// Actions of one relayed transaction: every approval there is, and some.
 pub const MAX_ACTIONS: usize = 20;
+
+/// Most gas of one transaction of an EOA. Redeeming takes about 300,000.
+pub const MAX_GAS: u64 = 2_000_000;
+
+/// Most wei for a unit of gas, tip included: ten times what Polygon asks for on a bad day. With [`MAX_GAS`] a
+/// transaction costs at most 20 POL.
+pub const MAX_FEE: u64 = 10_000_000_000_000;

@@ -7,14 +7,14 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{Address, Hash, KeyRef};
-use eip712::{Chain, ClobAuth, OrderToSign, Relay, clob_auth_digest, signing_digest};
+use eip712::{Chain, ClobAuth, OrderToSign, Relay, Transaction, clob_auth_digest, signing_digest};
 use engine::ports::venue::{SignRequest, Signature, Signer, SignerError};
 use lru::LruCache;
 
 use crate::{
     keys::{KeySource, OpenKey},
     limits::{CHUNK, INLINE_BATCH, MAX_BATCH, OPEN_KEYS},
-    policy::{Binding, check_order, check_relay},
+    policy::{Binding, check_order, check_relay, check_transaction},
 };
 
 /// Signs with keys of a [`KeySource`] for one chain. Cheap to clone; clones share keys and bindings.
@@ -88,6 +88,13 @@ impl Inner {
                 check_relay(plan, key.address, self.binding(&plan.account.key, key.address))?;
                 let relay = Relay::from_plan(plan).map_err(|error| SignerError::Policy(error.to_string()))?;
                 Ok((key, relay.digest(self.chain)))
+            }
+            SignRequest::Transaction(plan) => {
+                let key = self.key(&plan.account.key)?;
+                check_transaction(plan, key.address, self.binding(&plan.account.key, key.address))?;
+                let transaction =
+                    Transaction::from_plan(plan).map_err(|error| SignerError::Policy(error.to_string()))?;
+                Ok((key, transaction.digest(self.chain)))
             }
             SignRequest::ApiLogin { key, timestamp, nonce } => {
                 let key = self.key(key)?;
@@ -375,6 +382,36 @@ mod tests {
         }
         let other = account(address, WalletKind::Deposit);
         assert!(refused(sign_one(&signer, relay(other, vec![good])).await));
+    }
+
+    #[tokio::test]
+    async fn an_eoa_sends_named_actions_at_a_bounded_cost() {
+        let signer = derived();
+        let key = KeyRef("follower".to_owned());
+        let address = signer.address(&key).await.unwrap();
+        let account = plan(address, WalletKind::Eoa, address).account;
+        let action = WalletAction::AllowDollars { spender: eip712::DOLLAR_SPENDERS[0] };
+        let (gas, max_fee, tip) = (300_000, 60_000_000_000, 25_000_000_000);
+        let good = domain::TransactionPlan { account, action, nonce: 3, gas, max_fee, tip };
+        let sign = async |plan| sign_one(&signer, SignRequest::Transaction(plan)).await;
+        assert!(sign(good.clone()).await.is_ok());
+        let refused = |answer| matches!(answer, Err(SignerError::Policy(_)));
+        let with = |change: &dyn Fn(&mut domain::TransactionPlan)| {
+            let mut plan = good.clone();
+            change(&mut plan);
+            plan
+        };
+        let bad = [
+            with(&|plan| plan.gas = crate::limits::MAX_GAS + 1),
+            with(&|plan| plan.max_fee = crate::limits::MAX_FEE + 1),
+            with(&|plan| plan.tip = plan.max_fee + 1),
+            with(&|plan| plan.action = WalletAction::AllowDollars { spender: address }),
+            with(&|plan| plan.account.wallet = Address([5; 20])),
+            with(&|plan| plan.account.kind = WalletKind::Safe),
+        ];
+        for plan in bad {
+            assert!(refused(sign(plan.clone()).await), "{plan:?}");
+        }
     }
 
     #[tokio::test]

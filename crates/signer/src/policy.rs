@@ -1,9 +1,9 @@
 //! What the signer refuses whatever it is asked: its own check, independent of the caller's.
 
-use domain::{Address, OrderPlan, RelayPlan, TradingAccount, WalletKind};
+use domain::{Address, OrderPlan, RelayPlan, TradingAccount, TransactionPlan, WalletKind};
 use engine::ports::venue::SignerError;
 
-use crate::limits::MAX_ACTIONS;
+use crate::limits::{MAX_ACTIONS, MAX_FEE, MAX_GAS};
 
 /// The wallet a key may trade for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,21 @@ pub(crate) fn check_relay(plan: &RelayPlan, address: Address, binding: Binding) 
         return Err(SignerError::Policy(format!(
             "{} actions in one transaction, at most {MAX_ACTIONS} are signed",
             plan.actions.len()
+        )));
+    }
+    check_account(&plan.account, address, binding)
+}
+
+/// Whether a transaction of an EOA may be signed: as a relayed one, and it must not cost more than it may.
+pub(crate) fn check_transaction(
+    plan: &TransactionPlan,
+    address: Address,
+    binding: Binding,
+) -> Result<(), SignerError> {
+    if plan.gas > MAX_GAS || plan.max_fee > MAX_FEE || plan.tip > plan.max_fee {
+        return Err(SignerError::Policy(format!(
+            "a transaction of {} gas at {} wei (tip {}); at most {MAX_GAS} at {MAX_FEE} are signed",
+            plan.gas, plan.max_fee, plan.tip
         )));
     }
     check_account(&plan.account, address, binding)

@@ -7,7 +7,7 @@ use anyhow::Context;
 use domain::Clock;
 use eip712::Chain;
 use engine::ports::venue::ChainReader;
-use polymarket::{Provider, ProviderHealth, Providers, RpcUrl, rpc_urls};
+use polymarket::{JsonRpc, Provider, ProviderHealth, Providers, RpcUrl, rpc_urls};
 use reqwest::Client;
 
 /// The pool of a process, and what is needed to replace its list.
@@ -39,6 +39,12 @@ impl ChainProviders {
     #[must_use]
     pub fn reader(&self) -> Arc<dyn ChainReader> {
         Arc::clone(&self.pool) as Arc<dyn ChainReader>
+    }
+
+    /// What else is asked of the chain, as JSON-RPC has it.
+    #[must_use]
+    pub fn json_rpc(&self) -> Arc<dyn JsonRpc> {
+        Arc::clone(&self.pool) as Arc<dyn JsonRpc>
     }
 
     /// Puts another list in place of the one in force, from the next question on.

@@ -16,7 +16,9 @@ use engine::{
         queue::Queue,
         store::{InstanceId, Store, StoreError},
         venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
+        wallets::Redeemer,
     },
+    redeeming::Redeeming,
     redemptions::Redemptions,
     rescuer::Rescuer,
     salt::Salts,
@@ -40,7 +42,7 @@ use crate::{
 const ERROR_PAUSE: Duration = Duration::from_millis(500);
 /// Time between two lines of the log that say the same about a source.
 const SAID_AGAIN: Duration = Duration::from_secs(30);
-/// Pause of redemptions when nothing was booked.
+/// Pause of redemptions when nothing was booked or begun.
 const REDEEM_PAUSE: Duration = Duration::from_secs(1);
 /// How long a worker waits at the queue.
 const POP_WAIT: Duration = Duration::from_millis(500);
@@ -63,6 +65,8 @@ pub struct Ports {
     pub chain: Option<Arc<dyn ChainReader>>,
     /// Data API.
     pub history: Option<Arc<dyn TradeHistory>>,
+    /// Redeems resolved shares; without one only what others redeem is booked.
+    pub redeemer: Option<Arc<dyn Redeemer>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// The venue's time, to compare ours with.
@@ -167,6 +171,10 @@ impl Runtime {
         if listens {
             tasks.push(shared.keep(Task::named("market channel"), channels::market_loop));
             tasks.push(shared.keep(Task::named("user channels"), channels::account_loop));
+        }
+        if let Some(redeemer) = shared.ports.redeemer.clone() {
+            let start = move |shared, _| payout_loop(shared, Arc::clone(&redeemer));
+            tasks.push(shared.keep(Task::named("redeeming"), start));
         }
         for (name, lane, every) in [
             ("rescuer of exits", Lane::Exits, RESCUE_EXITS),
@@ -316,6 +324,22 @@ async fn redeem_loop(shared: Arc<Shared>, _: InstanceId) {
             Ok(_) => {}
             Err(error) => {
                 error!(%error, "redemptions cannot be booked: {error}");
+                shared.supervisor.pause(ERROR_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn payout_loop(shared: Arc<Shared>, redeemer: Arc<dyn Redeemer>) {
+    let ports = &shared.ports;
+    let (store, markets) = (Arc::clone(&ports.store), Arc::clone(&ports.markets));
+    let mut redeeming = Redeeming::new(store, markets, redeemer, Arc::clone(&ports.clock));
+    while !shared.supervisor.is_stopped() {
+        match redeeming.round().await {
+            Ok(0) => shared.supervisor.pause(REDEEM_PAUSE).await,
+            Ok(_) => {}
+            Err(error) => {
+                error!(%error, "resolved shares cannot be redeemed: {error}");
                 shared.supervisor.pause(ERROR_PAUSE).await;
             }
         }

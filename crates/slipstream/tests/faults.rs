@@ -42,6 +42,9 @@ mod posting;
 #[path = "faults/providers.rs"]
 mod providers;
 #[cfg(test)]
+#[path = "faults/redeeming.rs"]
+mod redeeming;
+#[cfg(test)]
 #[path = "faults/scene.rs"]
 mod scene;
 #[cfg(test)]

@@ -19,13 +19,20 @@ use std::{
 };
 
 use domain::{
-    Address, Clock, ConditionId, Price, Shares, Side, TokenId, TxHash,
+    Address, Clock, ConditionId, Price, Shares, Side, Timestamp, TokenId, TxHash,
     decide::Verdict,
     ids::IntentId,
     money::ONE,
-    trade::{GroupKey, PartKind},
+    trade::{Action, GroupKey, PartKind},
 };
-use engine::{crash_points, ports::store::Store};
+use engine::{
+    crash_points,
+    ports::{
+        store::Store,
+        venue::{HistoryKind, TradeHistory as _},
+    },
+};
+use polymarket::DataApi;
 use simulator::world::{
     control::{ForeignFill, ForeignTrade, Level, Levels},
     fees::FeeSchedule,
@@ -37,6 +44,7 @@ use slipstream::{
     demo::{SimulatorUrls, control::Control, tape::Tape},
     socket,
 };
+use tokio::sync::Mutex;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_slipstream");
 const FOLLOWERS: usize = 3;
@@ -127,10 +135,14 @@ fn spec(market: u8) -> MarketSpec {
     }
 }
 
+/// The markets in which leaders trade; held while one is traded in, so that none is resolved under a trade.
+type Open = Arc<Mutex<Vec<u8>>>;
+
 /// Leaders trade until told to stop. Returns every transaction.
 async fn trade(
     control: Control,
     leaders: Vec<Address>,
+    open: Open,
     seed: u64,
     stop: Arc<AtomicBool>,
 ) -> Vec<(TxHash, GroupKeyFacts)> {
@@ -141,7 +153,8 @@ async fn trade(
     while !stop.load(Ordering::SeqCst) {
         number += 1;
         let leader = leaders[usize::try_from(random.next(2)).expect("small")];
-        let market = u8::try_from(random.next(u64::from(MARKETS))).expect("small");
+        let open = open.lock().await;
+        let market = open[usize::try_from(random.next(u64::from(MARKETS))).expect("small")];
         let token = token(market, 0);
         let price = Price(i64::try_from(40 + random.next(20)).expect("small") * 10_000);
         let balance = held.entry((leader, token)).or_default();
@@ -169,6 +182,7 @@ async fn trade(
             .await
             .expect("trade");
         done.push((TxHash(tx), GroupKeyFacts { wallet: leader, token, side, shares: Shares(shares) }));
+        drop(open);
         SystemClock.sleep(TRADE_EVERY).await;
     }
     done
@@ -214,12 +228,17 @@ async fn nothing_is_lost_or_doubled_whatever_is_killed() {
     drop(first);
 
     let stop = Arc::new(AtomicBool::new(false));
-    let trading = tokio::spawn(trade(control.clone(), leaders, seed, Arc::clone(&stop)));
+    let open: Open = Arc::new(Mutex::new((0..MARKETS).collect()));
+    let trading =
+        tokio::spawn(trade(control.clone(), leaders.clone(), Arc::clone(&open), seed, Arc::clone(&stop)));
     let mut random = Random(seed);
     for point in crash_points::ALL {
         // Resending needs a post whose outcome was left open.
         if point == "settlement.before_resend" {
             leave_an_outcome_open(&control).await;
+        }
+        if point.starts_with("redeeming.") {
+            resolve_one(&control, &leaders, &open).await;
         }
         let nth = 1 + random.next(2);
         let mut child = start_engine(&urls, data.path(), Some(&format!("{point}:{nth}")));
@@ -248,12 +267,50 @@ async fn nothing_is_lost_or_doubled_whatever_is_killed() {
         .await
         .expect("the store");
     judge(&store, &control, &trades).await;
+    judge_payouts(&store, &control, &urls).await;
     assert!(status.success(), "the report is not green:\n{report}");
     println!(
         "{} trades, {} crash points, {kills} random kills: 0 lost, 0 doubled",
         trades.len(),
         crash_points::ALL.len()
     );
+}
+
+/// Resolves the market that has been open longest, of which followers hold shares, and opens another one.
+async fn resolve_one(control: &Control, leaders: &[Address], open: &Open) {
+    let mut open = open.lock().await;
+    let next = open.iter().max().expect("markets") + 1;
+    control.add_market(&spec(next)).await.expect("a market");
+    let oldest = open.remove(0);
+    open.push(next);
+    control.resolve(condition(oldest), [Price(ONE), Price(0)], leaders).await.expect("resolved");
+}
+
+/// Everything of resolved markets was paid, once, and booked.
+async fn judge_payouts(store: &dyn Store, control: &Control, urls: &SimulatorUrls) {
+    let resolved = control.status().await.expect("a status").resolved;
+    assert!(!resolved.is_empty(), "nothing was resolved");
+    assert!(store.open_transactions().await.expect("transactions").is_empty());
+    for held in store.positions(None).await.expect("positions") {
+        let conditions = store.conditions_of(&[held.token]).await.expect("conditions");
+        let known = conditions.first().is_some_and(|(_, condition)| resolved.contains(condition));
+        assert!(!known || held.position.shares < Shares(10_000), "{held:?} is resolved and not booked");
+    }
+    let history = DataApi::new(polymarket::client().expect("a client"), &urls.data);
+    let mut paid = 0;
+    for account in store.accounts(None).await.expect("accounts") {
+        let wallet = account.trading.wallet;
+        let rows = history.activity(wallet, Timestamp::from_seconds(0)).await.expect("a history");
+        let mut redeemed: BTreeMap<ConditionId, usize> = BTreeMap::new();
+        for row in rows.into_iter().flat_map(|response| response.rows) {
+            if matches!(row.kind, HistoryKind::Moved { action: Action::Redeem, .. }) {
+                *redeemed.entry(row.condition).or_default() += 1;
+            }
+        }
+        assert!(redeemed.values().all(|times| *times == 1), "wallet {wallet} redeemed {redeemed:?}");
+        paid += redeemed.len();
+    }
+    assert!(paid > 0, "nothing was redeemed");
 }
 
 /// The engine answers on its socket once it watches.

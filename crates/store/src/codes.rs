@@ -12,6 +12,7 @@ use engine::ports::{
     execution::{EndReason, LedgerCause},
     following::{AccountMode, HoldCause, RelationshipStatus},
     venue::SettlementStatus,
+    wallets::TransactionState,
 };
 
 /// An enumeration that is stored as a number.
@@ -54,7 +55,8 @@ codes! {
     RelationshipStatus = [Self::Active, Self::Paused, Self::Stopped];
     HoldCause = [Self::Incident, Self::Breaker, Self::Risk, Self::Operator, Self::Reconciliation];
     EndReason = [Self::TooOld, Self::Blocked, Self::Unbuildable, Self::Done];
-    LedgerCause = [Self::Deposit, Self::Fill, Self::Reversal, Self::Redeemed];
+    LedgerCause = [Self::Deposit, Self::Fill, Self::Reversal, Self::Redeemed, Self::Worthless];
+    TransactionState = Self::ALL;
     SettlementStatus = [Self::Matched, Self::Mined, Self::Confirmed, Self::Retrying, Self::Failed];
 }
 
@@ -86,6 +88,7 @@ mod tests {
         assert_eq!(RelationshipStatus::Stopped.code(), 2);
         assert_eq!(GroupState::Open.code(), 0);
         assert_eq!((Action::Buy.code(), Action::Sell.code(), Action::Merge.code()), (0, 1, 3));
+        assert_eq!((TransactionState::Signed.code(), TransactionState::Taken.code()), (0, 1));
         assert_eq!((Lane::Exits.code(), Lane::Entries.code()), (0, 1));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{
     Address, ConditionId, Hash, OrderId, Price, Shares, Timestamp, TokenId, TxHash, Usd,
-    ids::{AccountId, AttemptId, HoldId, IntentId, LeaderId, OwnerId, RelationshipId},
+    ids::{AccountId, AttemptId, HoldId, IntentId, LeaderId, OwnerId, RelationshipId, TransactionId},
     trade::Quantity,
 };
 use engine::ports::store::{StoreError, StoreResult};
@@ -86,7 +86,7 @@ macro_rules! raw_columns {
         }
     )*};
 }
-raw_columns!(i64, Option<i64>, String, Vec<u8>);
+raw_columns!(i64, Option<i64>, String, Option<String>, Vec<u8>);
 
 /// Newtypes of one integer.
 macro_rules! integer_columns {
@@ -125,6 +125,7 @@ integer_columns!(
     HoldId,
     IntentId,
     AttemptId,
+    TransactionId,
 );
 
 /// Byte strings.
@@ -234,6 +235,12 @@ impl From<&str> for Value {
 impl From<String> for Value {
     fn from(value: String) -> Self {
         Self::Text(Some(value))
+    }
+}
+
+impl From<Option<&str>> for Value {
+    fn from(value: Option<&str>) -> Self {
+        Self::Text(value.map(str::to_owned))
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    ConditionId, Hash, Timestamp, TokenId, Usd,
+    ConditionId, Hash, Price, Timestamp, TokenId, Usd,
     ids::{AccountId, AttemptId, IntentId, OwnerId, RelationshipId},
     position::{Entry, Position},
 };
@@ -202,6 +202,35 @@ pub(crate) async fn redeem(
     const TAKE: &str = "UPDATE redemptions SET booked_at = $3 \
         WHERE block_hash = $1 AND log_index = $2 AND booked_at IS NULL AND canonical = 1 \
         RETURNING owner_id, account_id";
+    let Some(row) = sql::row(connection, TAKE, values![block_hash, log_index, now]).await? else {
+        return Ok(false);
+    };
+    let mut fields = Fields::of(&row);
+    let (owner, account) = (fields.get()?, fields.get::<AccountId>()?);
+    pay_out(connection, (owner, account), payouts, LedgerCause::Redeemed, now).await?;
+    Ok(true)
+}
+
+/// Books that positions in these tokens pay nothing. Returns how many there were.
+pub(crate) async fn book_worthless(
+    connection: &mut Connection,
+    of: (OwnerId, AccountId),
+    tokens: &[TokenId],
+    now: Timestamp,
+) -> StoreResult<usize> {
+    let payouts: Vec<_> =
+        tokens.iter().map(|token| RedemptionPayout { token: *token, payout: Price(0) }).collect();
+    pay_out(connection, of, &payouts, LedgerCause::Worthless, now).await
+}
+
+/// Books every positive position of an account in these tokens at its payout. Returns how many there were.
+async fn pay_out(
+    connection: &mut Connection,
+    (owner, account): (OwnerId, AccountId),
+    payouts: &[RedemptionPayout],
+    cause: LedgerCause,
+    now: Timestamp,
+) -> StoreResult<usize> {
     const HELD: &str = concat!(
         "SELECT relationship_id, token, condition, shares, cost, realised, fees FROM positions ",
         "WHERE account_id = $1 AND shares > 0 AND token",
@@ -209,11 +238,6 @@ pub(crate) async fn redeem(
         " ORDER BY relationship_id, token",
         for_update!()
     );
-    let Some(row) = sql::row(connection, TAKE, values![block_hash, log_index, now]).await? else {
-        return Ok(false);
-    };
-    let mut fields = Fields::of(&row);
-    let (owner, account) = (fields.get()?, fields.get::<AccountId>()?);
     let tokens = blob_list(payouts.iter().map(|payout| &payout.token.0[..]));
     let mut lines = Vec::new();
     for row in sql::rows(connection, HELD, values![account, tokens]).await? {
@@ -222,11 +246,10 @@ pub(crate) async fn redeem(
         let position: Position = fields.get()?;
         let Some(payout) = payouts.iter().find(|payout| payout.token == holding.token) else { continue };
         let entry = position.redemption(payout.payout).map_err(error::of_money)?;
-        let (holding, cause) = (Some(holding), LedgerCause::Redeemed);
-        lines.push(Line { owner, account, holding, order: None, cause, entry, at: now });
+        lines.push(Line { owner, account, holding: Some(holding), order: None, cause, entry, at: now });
     }
     book(connection, &lines).await?;
-    Ok(true)
+    Ok(lines.len())
 }
 
 /// Sums of the ledger by attempt.

@@ -40,6 +40,7 @@ mod reports;
 mod revisits;
 mod signing;
 mod sqlite;
+mod wallet_transactions;
 mod work;
 
 pub use installation::SCHEMA_VERSION;

@@ -277,6 +277,8 @@ pub enum LedgerCause {
     Reversal,
     /// Resolved shares paid out.
     Redeemed,
+    /// Resolved shares that pay nothing.
+    Worthless,
 }
 
 /// One token's part of a redemption to book.

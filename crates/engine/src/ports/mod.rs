@@ -10,4 +10,5 @@ pub mod queue;
 pub mod reports;
 pub mod store;
 pub mod venue;
+pub mod wallets;
 pub mod witness;

@@ -5,7 +5,11 @@ use async_trait::async_trait;
 use domain::{Timestamp, ids::OwnerId};
 use serde::{Deserialize, Serialize};
 
-pub use super::{detection::Detection, execution::Execution, following::Following, reports::Reports};
+use super::wallets::TransactionState;
+pub use super::{
+    detection::Detection, execution::Execution, following::Following, reports::Reports,
+    wallets::WalletTransactions,
+};
 
 /// A failed store call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,8 +47,8 @@ pub enum StoreError {
 pub type StoreResult<T> = Result<T, StoreError>;
 
 /// The whole system of record.
-pub trait Store: Following + Detection + Execution + Leases + Reports {}
-impl<T: Following + Detection + Execution + Leases + Reports> Store for T {}
+pub trait Store: Following + Detection + Execution + WalletTransactions + Leases + Reports {}
+impl<T: Following + Detection + Execution + WalletTransactions + Leases + Reports> Store for T {}
 
 /// A running copy of a role: whoever can hold a lease or a send permit. Unique for ever.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -153,6 +157,17 @@ pub enum EventKind {
         account: domain::ids::AccountId,
         /// The order.
         order: domain::OrderId,
+    },
+    /// A transaction of a wallet ended, or is still open after a long time.
+    WalletTransaction {
+        /// Which.
+        transaction: domain::ids::TransactionId,
+        /// Whose.
+        account: domain::ids::AccountId,
+        /// Where it is.
+        state: TransactionState,
+        /// Why, where that is to be told.
+        reason: String,
     },
     /// A relationship was added or changed, or a hold was placed or lifted.
     FollowingChanged {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     Address, Book, ConditionId, Hash, KeyRef, Market, OrderId, OrderPlan, Price, RelayPlan, Shares, Side,
-    Timestamp, TokenId, TxHash, Usd, trade::Action,
+    Timestamp, TokenId, TransactionPlan, TxHash, Usd, trade::Action,
 };
 
 pub use super::gateway::{
@@ -95,6 +95,8 @@ pub enum SignRequest {
     },
     /// A transaction that the relayer carries out for a wallet; only named actions of the venue's contracts.
     Relay(RelayPlan),
+    /// A transaction that an EOA sends itself; only the same named actions.
+    Transaction(TransactionPlan),
 }
 
 /// A signature: 65 bytes `r || s || v` with v 27 or 28.

@@ -8,6 +8,7 @@
 
 mod asking;
 mod health;
+mod raw;
 mod url;
 mod witness;
 
@@ -32,12 +33,16 @@ use engine::{
 use futures_util::{FutureExt, future::join_all};
 use reqwest::Client;
 use serde::Serialize;
+use serde_json::Value;
 use tracing::{info, warn};
 
-pub use self::url::{RpcUrl, RpcUrlError, rpc_urls};
 use self::{
     asking::{Doubt, Need},
     health::{Health, Standing, links},
+};
+pub use self::{
+    raw::JsonRpc,
+    url::{RpcUrl, RpcUrlError, rpc_urls},
 };
 use crate::{
     limits::{
@@ -47,14 +52,25 @@ use crate::{
 };
 
 /// A chain reader that counts what it asks.
+#[async_trait]
 pub trait ChainProvider: ChainReader {
     /// Calls made so far.
     fn calls(&self) -> u64;
+
+    /// As [`JsonRpc::ask`]; readers that are no JSON-RPC refuse.
+    async fn json_rpc(&self, method: &str, _: Value) -> Result<Value, VenueError> {
+        Err(VenueError::Refused { what: method.to_owned(), reason: "no JSON-RPC".to_owned() })
+    }
 }
 
+#[async_trait]
 impl ChainProvider for Rpc {
     fn calls(&self) -> u64 {
         self.calls_made()
+    }
+
+    async fn json_rpc(&self, method: &str, params: Value) -> Result<Value, VenueError> {
+        self.ask(method, params).await
     }
 }
 

@@ -117,6 +117,7 @@ async fn status(State(shared): App) -> Json<Value> {
             "newest_tx": world.chain().newest_tx(),
             "pending": world.chain().pending.iter().map(|tx| tx.hash).collect::<Vec<_>>(),
             "late": world.late_orders(),
+            "resolved": world.registry().resolved().collect::<Vec<_>>(),
             "mode": world.mode,
         })
     }))

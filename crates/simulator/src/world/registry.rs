@@ -358,6 +358,12 @@ impl Registry {
         self.markets.get(condition)
     }
 
+    /// Conditions that are resolved.
+    pub fn resolved(&self) -> impl Iterator<Item = ConditionId> {
+        let resolved = |market: &&Market| matches!(market.state, MarketState::Resolved(_));
+        self.markets.values().filter(resolved).map(|market| market.spec.condition)
+    }
+
     /// A market by one of its tokens.
     #[must_use]
     pub fn market_of(&self, token: &TokenId) -> Option<&Market> {

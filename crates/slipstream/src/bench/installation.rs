@@ -205,6 +205,7 @@ impl Running {
             history: Some(Arc::new(DataApi::new(client, &urls.data))),
             clock: Arc::clone(clock),
             salts: Arc::clone(&keys.secret) as _,
+            redeemer: None,
         };
         let settings = Settings { workers: 2, history_every: Duration::from_secs(5) };
         let runtime = Runtime::start(ports, settings, this_process(clock.now())).await?;

@@ -6,7 +6,7 @@ use reqwest::{Client, Method};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use simulator::world::{
-    control::{ForeignTrade, Levels},
+    control::{ForeignTrade, Levels, Redeemers},
     faults::Fault,
     registry::{MarketSpec, Wallet},
 };
@@ -99,6 +99,9 @@ pub struct Status {
     pub pending: Vec<TxHash>,
     /// Orders that the venue will process later.
     pub late: usize,
+    /// Conditions that are resolved.
+    #[serde(default)]
+    pub resolved: Vec<ConditionId>,
 }
 
 fn side<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Side, D::Error> {
@@ -170,6 +173,23 @@ impl Control {
         self.post("/credit", &json!({ "wallet": wallet, "usd": usd.to_string() })).await.map(drop)
     }
 
+    /// Gives POL, in which gas is paid.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn credit_pol(&self, wallet: Address, whole: u32) -> anyhow::Result<()> {
+        self.post("/coins", &json!({ "wallet": wallet, "pol": whole.to_string() })).await.map(drop)
+    }
+
+    /// Makes a builder's key known to the relayer.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn add_builder_key(&self, key: &str, secret: &str, passphrase: &str) -> anyhow::Result<()> {
+        let body = json!({ "key": key, "secret": secret, "passphrase": passphrase });
+        self.post("/builder-keys", &body).await.map(drop)
+    }
+
     /// Gives shares.
     ///
     /// # Errors
@@ -203,13 +223,20 @@ impl Control {
         self.post("/trades", trade).await.map(drop)
     }
 
-    /// Resolves a market; every holder redeems.
+    /// Resolves a market; these wallets redeem at once.
     ///
     /// # Errors
     /// As [`Control::add_wallet`].
-    pub async fn resolve(&self, condition: ConditionId, payouts: [Price; 2]) -> anyhow::Result<()> {
+    pub async fn resolve(
+        &self,
+        condition: ConditionId,
+        payouts: [Price; 2],
+        redeemers: &[Address],
+    ) -> anyhow::Result<()> {
         let payouts = payouts.map(|payout| payout.to_string());
-        self.post("/resolve", &json!({ "condition": condition, "payouts": payouts })).await.map(drop)
+        let redeem = Redeemers::Wallets(redeemers.to_vec());
+        let body = json!({ "condition": condition, "payouts": payouts, "redeem": redeem });
+        self.post("/resolve", &body).await.map(drop)
     }
 
     /// Breaks something.

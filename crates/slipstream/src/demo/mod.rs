@@ -16,6 +16,7 @@ pub mod setup;
 pub mod tape;
 mod urls;
 pub mod view;
+pub mod wallets;
 
 use std::{
     io::Write,
@@ -37,7 +38,6 @@ use engine::{
 };
 use polymarket::{Clob, DataApi, VenueLimits};
 use signer::{DerivedKeys, LocalSigner};
-use simulator::{Simulator, SimulatorConfig};
 use store::SqliteStore;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -62,8 +62,6 @@ use crate::{
     secrets::InstallationSecret,
 };
 
-/// Time between blocks of the demo's chain; Polygon takes two seconds.
-const BLOCK_MS: u64 = 250;
 /// How long a demo may take to settle after its last trade.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(150);
 /// An exit that is looked at again that soon is waited for; one that cannot be carried out is put off for
@@ -172,7 +170,7 @@ impl Demo {
         let (data_dir, temporary) = data_directory(options.data_dir.as_deref())?;
         let (urls, simulator) = match &options.simulator {
             Some(urls) => (urls.clone(), None),
-            None => start_simulator(options.seed, &clock).await?,
+            None => urls::start_simulator(options.seed, &clock).await?,
         };
         let client = polymarket::client().context("no HTTP client")?;
         let control = Control::new(client.clone(), &urls.control);
@@ -216,12 +214,23 @@ impl Demo {
         }
         crate::crash::arm_from_environment(store.as_ref()).await?;
         let clob =
-            Arc::new(Clob::new(client.clone(), &urls.clob, Chain::Polygon, signer, Arc::clone(&clock)));
+            Arc::new(Clob::new(client.clone(), &urls.clob, Chain::Polygon, signer.clone(), clock.clone()));
         let origin = options.channel_url.as_deref().unwrap_or(&urls.clob);
         let channels = (!origin.is_empty()).then(|| Channels::new(origin, &clob, &clock, options.seed));
         let providers = ChainProviders::start(client.clone(), &clock, &urls.rpc)?;
         let chain = providers.reader();
         let is_live = live.is_some();
+        let parts = wallets::Parts {
+            client: client.clone(),
+            control: &control,
+            urls: &urls,
+            secret: &secret,
+            signer: &signer,
+            providers: &providers,
+            clock: &clock,
+        };
+        // A real leader's markets are not resolved here.
+        let redeemer = if is_live { None } else { Some(wallets::redeemer(&parts).await?) };
         let history: Arc<dyn TradeHistory> = match live {
             Some(mirror) => Arc::new(mirror),
             None => Arc::new(DataApi::new(client, &urls.data)),
@@ -243,6 +252,7 @@ impl Demo {
             markets: clob as Arc<dyn MarketData>,
             chain: (!is_live).then(|| Arc::clone(&chain)),
             history: Some(history),
+            redeemer,
             clock: Arc::clone(&clock),
             salts: secret,
         };
@@ -381,7 +391,8 @@ impl Demo {
         let quiet = store.incomplete_parts().await?.is_empty()
             && store.unbooked_redemptions(i64::MAX, 1).await?.is_empty()
             && store.due_revisits(now.plus(REVISITED_SOON), 1).await?.is_empty();
-        Ok(quiet && store.count_open_work().await? == 0)
+        let paid = self.live || wallets::is_paid(store, &status.resolved).await?;
+        Ok(quiet && paid && store.count_open_work().await? == 0)
     }
 
     /// Whether detection has read this block, knows it as final, and has settled every trade up to it.
@@ -434,16 +445,6 @@ fn data_directory(wanted: Option<&Path>) -> anyhow::Result<(PathBuf, Option<Temp
     let path = std::env::temp_dir().join(format!("slipstream-demo-{}", hex::encode(mark)));
     std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
     Ok((path.clone(), Some(TemporaryDirectory(path))))
-}
-
-async fn start_simulator(
-    seed: u64,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<(SimulatorUrls, Option<simulator::Running>)> {
-    let config =
-        SimulatorConfig { seed, block_interval_ms: BLOCK_MS, rpc_listeners: 2, ..SimulatorConfig::default() };
-    let running = Simulator::start(config, Arc::clone(clock)).await.context("the simulator cannot listen")?;
-    Ok((SimulatorUrls::of(&running), Some(running)))
 }
 
 /// The live leader, if its history can be reached; else it is said, and the tape is played.

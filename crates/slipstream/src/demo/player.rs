@@ -130,7 +130,8 @@ impl Player {
             if let Some(payout) = payouts.get_mut(winner) {
                 *payout = Price(ONE);
             }
-            self.control.resolve(spec.condition, payouts).await?;
+            // Followers redeem by themselves.
+            self.control.resolve(spec.condition, payouts, &self.tape.header.wallets).await?;
         }
         Ok(())
     }

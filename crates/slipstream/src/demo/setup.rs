@@ -97,6 +97,9 @@ pub fn built_in_styles() -> Vec<FollowerSettings> {
     ]
 }
 
+/// POL of each follower that pays for gas itself.
+const GAS_MONEY: u32 = 10;
+
 /// A follower of the demo.
 #[derive(Clone, Debug)]
 pub struct Follower {
@@ -171,6 +174,9 @@ pub async fn enrol(
             })
             .await?;
         control.credit_usd(follower.wallet, DEPOSIT).await?;
+        if follower.kind == WalletKind::Eoa {
+            control.credit_pol(follower.wallet, GAS_MONEY).await?;
+        }
         let style = styles.iter().cycle().nth(number).context("no styles")?;
         let account = NewAccount {
             label: format!("{} ({})", follower.label, style.name),

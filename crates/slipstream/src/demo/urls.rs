@@ -1,6 +1,14 @@
 //! Where a simulator listens, as it is announced and passed on.
 
+use std::sync::Arc;
+
+use anyhow::Context;
+use domain::Clock;
 use serde::{Deserialize, Serialize};
+use simulator::{Simulator, SimulatorConfig};
+
+/// Time between blocks of the demo's chain; Polygon takes two seconds.
+const BLOCK_MS: u64 = 250;
 
 /// Where a simulator listens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,4 +42,15 @@ impl SimulatorUrls {
             control: running.control_url.clone(),
         }
     }
+}
+
+/// A simulator of the demo's own, in this process.
+pub(super) async fn start_simulator(
+    seed: u64,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(SimulatorUrls, Option<simulator::Running>)> {
+    let config =
+        SimulatorConfig { seed, block_interval_ms: BLOCK_MS, rpc_listeners: 2, ..SimulatorConfig::default() };
+    let running = Simulator::start(config, Arc::clone(clock)).await.context("the simulator cannot listen")?;
+    Ok((SimulatorUrls::of(&running), Some(running)))
 }

@@ -156,6 +156,7 @@ const fn cause(cause: LedgerCause) -> &'static str {
         LedgerCause::Fill => "fill",
         LedgerCause::Reversal => "reversal",
         LedgerCause::Redeemed => "redeemed",
+        LedgerCause::Worthless => "worthless",
     }
 }
 

@@ -74,7 +74,9 @@ fn check_row(record: &LedgerRecord, facts: &Facts, findings: &mut Findings) {
     let trade = (record.relationship.is_some(), record.token.is_some(), record.intent.is_some());
     let (names, needed) = match record.cause {
         LedgerCause::Deposit => (trade == (false, false, false), "no relationship, token or intent"),
-        LedgerCause::Redeemed => (trade == (true, true, false), "a relationship and a token, no intent"),
+        LedgerCause::Redeemed | LedgerCause::Worthless => {
+            (trade == (true, true, false), "a relationship and a token, no intent")
+        }
         LedgerCause::Fill | LedgerCause::Reversal => {
             (trade == (true, true, true), "a relationship, a token and an intent")
         }

@@ -1,7 +1,10 @@
 //! What a follower has, and what it has after the usual copy.
 
-use domain::{Shares, Usd, money::ONE};
+use domain::{Shares, Usd, money::ONE, position::Position};
+use engine::ports::execution::LedgerCause;
 use slipstream::demo::setup::DEPOSIT;
+
+use crate::scene::{Scene, TOKEN};
 
 /// What a follower has, as booked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,5 +40,39 @@ impl Has {
             cash: Usd(DEPOSIT.0 - 5 * ONE - ONE / 10),
             reserved: Usd::ZERO,
         }
+    }
+}
+
+impl Scene {
+    /// What a follower has.
+    pub async fn has(&self, follower: usize) -> Has {
+        let wallet = self.followers[follower].wallet;
+        let accounts = self.store.accounts_of_wallets(&[wallet]).await.expect("accounts");
+        let account = &accounts[0];
+        let mut held = Position::default();
+        for line in self.store.positions(None).await.expect("positions") {
+            if line.account == account.trading.id {
+                assert_eq!(line.token, TOKEN, "one token is traded");
+                held = line.position;
+            }
+        }
+        Has {
+            shares: held.shares,
+            cost: held.cost,
+            realised: held.realised,
+            fees: held.fees,
+            cash: account.cash,
+            reserved: account.reserved,
+        }
+    }
+
+    /// The ledger's rows that move shares, oldest first, with the shares. Rows of fees alone come with the
+    /// fee's exact amount, later than the fill; [`Scene::has`] has their sum.
+    pub async fn ledger(&self) -> Vec<(LedgerCause, Shares)> {
+        let rows = self.store.ledger_after(None, 0, 1_000).await.expect("a ledger");
+        rows.into_iter()
+            .filter(|row| row.entry.shares != Shares::ZERO)
+            .map(|row| (row.cause, row.entry.shares))
+            .collect()
     }
 }

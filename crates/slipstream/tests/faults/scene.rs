@@ -16,7 +16,6 @@ use domain::{
     lifecycle::OrderState,
     money::ONE,
     policy::{Policy, Sizing},
-    position::Position,
     skip::SkipReason,
     trade::GroupKey,
 };
@@ -25,7 +24,7 @@ use engine::{
     market_cache::LiveHealth,
     ports::{
         detection::Source,
-        execution::{LedgerCause, OrderRecord},
+        execution::OrderRecord,
         reports::DecisionRecord,
         store::{EventKind, Store},
         venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
@@ -50,8 +49,10 @@ use slipstream::{
     clock::SystemClock,
     commands::DATABASE,
     demo::{
+        SimulatorUrls,
         control::Control,
         setup::{self, Follower},
+        wallets,
     },
     instance::this_process,
     runtime::{Ports, Runtime, Settings},
@@ -96,6 +97,8 @@ pub struct Setup {
     pub providers: usize,
     /// Whether the venue's channels are listened to.
     pub channels: bool,
+    /// Whether followers redeem resolved shares by themselves.
+    pub redeem: bool,
     /// The data directory, if it is not to be a temporary one.
     pub directory: Option<PathBuf>,
 }
@@ -115,6 +118,7 @@ impl Default for Setup {
             chain: true,
             providers: 2,
             channels: false,
+            redeem: false,
             directory: None,
         }
     }
@@ -230,9 +234,20 @@ impl Scene {
             set.await.expect("a policy");
         }
         let [clob, data, rpc] = urls;
-        let clob = Arc::new(Clob::new(client.clone(), &clob, Chain::Polygon, signer, Arc::clone(&clock)));
+        let for_clob = Arc::clone(&signer);
+        let clob = Arc::new(Clob::new(client.clone(), &clob, Chain::Polygon, for_clob, Arc::clone(&clock)));
         let channels = setup.channels.then(|| Channels::new(&simulator.clob_url, &clob, &clock, 7));
         let providers = ChainProviders::start(client.clone(), &clock, &rpc).expect("providers");
+        let parts = wallets::Parts {
+            client: client.clone(),
+            control: &control,
+            urls: &SimulatorUrls::of(&simulator),
+            secret: &secret,
+            signer: &signer,
+            providers: &providers,
+            clock: &clock,
+        };
+        let redeemer = wallets::redeemer(&parts).await.expect("a redeemer");
         let chain = providers.reader();
         let straight = Arc::new(Rpc::new(client.clone(), &simulator.rpc_url, Chain::Polygon));
         let history: Arc<dyn TradeHistory> = Arc::new(DataApi::new(client, &data));
@@ -246,6 +261,7 @@ impl Scene {
             markets: clob as Arc<dyn MarketData>,
             chain: setup.chain.then_some(chain),
             history: setup.history.then_some(history),
+            redeemer: setup.redeem.then_some(redeemer),
             clock: Arc::clone(&clock),
             salts: secret,
         };
@@ -407,38 +423,6 @@ impl Scene {
 
     pub async fn relationship(&self, follower: usize) -> RelationshipId {
         self.store.relationships(None).await.expect("relationships")[follower].id
-    }
-
-    /// What a follower has.
-    pub async fn has(&self, follower: usize) -> Has {
-        let wallet = self.followers[follower].wallet;
-        let accounts = self.store.accounts_of_wallets(&[wallet]).await.expect("accounts");
-        let account = &accounts[0];
-        let mut held = Position::default();
-        for line in self.store.positions(None).await.expect("positions") {
-            if line.account == account.trading.id {
-                assert_eq!(line.token, TOKEN, "one token is traded");
-                held = line.position;
-            }
-        }
-        Has {
-            shares: held.shares,
-            cost: held.cost,
-            realised: held.realised,
-            fees: held.fees,
-            cash: account.cash,
-            reserved: account.reserved,
-        }
-    }
-
-    /// The ledger's rows that move shares, oldest first, with the shares. Rows of fees alone come with the
-    /// fee's exact amount, later than the fill; [`Scene::has`] has their sum.
-    pub async fn ledger(&self) -> Vec<(LedgerCause, Shares)> {
-        let rows = self.store.ledger_after(None, 0, 1_000).await.expect("a ledger");
-        rows.into_iter()
-            .filter(|row| row.entry.shares != Shares::ZERO)
-            .map(|row| (row.cause, row.entry.shares))
-            .collect()
     }
 
     pub async fn events(&self) -> Vec<EventKind> {

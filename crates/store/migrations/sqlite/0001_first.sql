@@ -415,6 +415,30 @@ CREATE TABLE send_permits (
     PRIMARY KEY (attempt_id, instance_id)
 ) STRICT, WITHOUT ROWID;
 
+-- ---------------------------------------------------------------- what wallets do beside trading
+
+-- Bytes are here before the first of them is sent. State 0 is signed, 1 taken: open.
+CREATE TABLE wallet_transactions (
+    id          INTEGER PRIMARY KEY,
+    owner_id    INTEGER NOT NULL,
+    account_id  INTEGER NOT NULL REFERENCES accounts (id),
+    redemption  TEXT    NOT NULL,
+    attempt     INTEGER NOT NULL,
+    nonce       INTEGER NOT NULL,
+    body        BLOB    NOT NULL,
+    tx          BLOB,
+    most_fee    INTEGER,
+    tip         INTEGER,
+    expires_at  INTEGER,
+    relayer_id  TEXT,
+    state       INTEGER NOT NULL,
+    reason      TEXT    NOT NULL,
+    signed_at   INTEGER NOT NULL,
+    ended_at    INTEGER
+) STRICT;
+-- One open transaction for each wallet; of one nonce each attempt once.
+CREATE UNIQUE INDEX wallet_transactions_open ON wallet_transactions (account_id, attempt) WHERE state < 2;
+
 -- ---------------------------------------------------------------- the books
 
 -- Insert-only. Sums of its rows are the positions and the cash.

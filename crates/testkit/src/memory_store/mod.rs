@@ -13,6 +13,7 @@ mod reports;
 mod state;
 mod table;
 mod updates;
+mod wallets;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -18,6 +18,7 @@ use engine::ports::{
     reports::{DecisionRecord, IntentEnd, LedgerRecord},
     store::{Event, EventKind, InstanceId, StoreError, StoreResult},
     venue::{BlockHeader, SettlementStatus, VenueTrade},
+    wallets::TransactionRecord,
 };
 
 use super::{corrupt, table::Table};
@@ -58,6 +59,7 @@ pub(super) struct State {
     pub(super) foreign_orders: BTreeSet<OrderId>,
     pub(super) positions: BTreeMap<PositionKey, PositionRow>,
     pub(super) ledger: Table<LedgerRecord>,
+    pub(super) transactions: Table<TransactionRecord>,
     pub(super) markets: BTreeMap<TokenId, Market>,
     pub(super) leases: BTreeMap<String, LeaseRow>,
     /// When it was seen to end.

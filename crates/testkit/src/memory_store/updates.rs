@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     Hash, Shares, Timestamp, Usd,
-    ids::{AttemptId, IntentId},
+    ids::{AccountId, AttemptId, IntentId},
     position::{Entry, Position},
 };
 use engine::ports::{
@@ -190,6 +190,22 @@ impl State {
         else {
             return Ok(false);
         };
+        self.pay_out(account, payouts, LedgerCause::Redeemed, now)?;
+        if let Some(row) = self.redemptions.get_mut(&key) {
+            row.booked = true;
+        }
+        self.committed();
+        Ok(true)
+    }
+
+    /// Books every positive position of an account in these tokens at its payout. Returns how many there were.
+    pub(super) fn pay_out(
+        &mut self,
+        account: AccountId,
+        payouts: &[RedemptionPayout],
+        cause: LedgerCause,
+        now: Timestamp,
+    ) -> StoreResult<usize> {
         let mut entries = Vec::new();
         for (position_key, row) in &self.positions {
             let (holder, _, token) = position_key;
@@ -202,14 +218,11 @@ impl State {
             row.position.after(entry).map_err(corrupt)?;
             entries.push((*position_key, entry));
         }
+        let booked = entries.len();
         for (position_key, entry) in entries {
-            self.book(position_key, None, LedgerCause::Redeemed, entry, now);
+            self.book(position_key, None, cause, entry, now);
         }
-        if let Some(row) = self.redemptions.get_mut(&key) {
-            row.booked = true;
-        }
-        self.committed();
-        Ok(true)
+        Ok(booked)
     }
 }
 

@@ -17,6 +17,7 @@ mod reports;
 mod revisits;
 mod settling;
 mod signing;
+mod wallets;
 pub(crate) mod world;
 
 use std::{future::Future, pin::Pin};
@@ -150,6 +151,14 @@ macro_rules! store_suite_cases {
                 amounts_beyond_computing_are_refused_whole,
                 nothing_held_is_an_empty_position,
                 what_anybody_holds_is_listed,
+            ];
+            wallets: [
+                a_transaction_comes_back_bit_by_bit,
+                a_wallet_has_one_open_transaction,
+                a_higher_fee_joins_the_same_nonce,
+                the_end_of_one_ends_all_of_its_nonce,
+                what_takes_long_is_told,
+                what_pays_nothing_is_booked_without_a_transaction,
             ];
             leases: [
                 a_lease_has_one_holder_at_a_time,

@@ -8,7 +8,7 @@ use std::{
 use domain::{Level, clock::Sleep, market::MarketProvenance, money::ONE};
 
 use super::*;
-use crate::{clock::SystemClock, demo::start_simulator};
+use crate::{clock::SystemClock, demo::urls::start_simulator};
 
 const LEADER: Address = Address([0x1e; 20]);
 /// What each call to a public service takes.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     Address, ConditionId, Hash, Market, OrderId, Timestamp, TokenId, TradingAccount, Usd,
-    ids::{AccountId, AttemptId, HoldId, IntentId, LeaderId, OwnerId, RelationshipId},
+    ids::{AccountId, AttemptId, HoldId, IntentId, LeaderId, OwnerId, RelationshipId, TransactionId},
     policy::Policy,
     position::Position,
     trade::{GroupKey, TradeGroup},
@@ -26,6 +26,7 @@ use engine::ports::{
     reports::{DecisionRecord, IntentEnd, LedgerRecord, PositionRecord, Reports},
     store::{Event, InstanceId, Lease, Leases, Store, StoreResult},
     venue::BlockHeader,
+    wallets::{NewTransaction, TransactionRecord, TransactionState, WalletTransactions},
 };
 
 use crate::executor::block_on;
@@ -127,6 +128,42 @@ pub trait Layer: Send + Sync {
         now: Timestamp,
     ) -> StoreResult<bool> {
         self.inner().book_redemption(block_hash, log_index, payouts, now).await
+    }
+
+    /// See the port.
+    async fn commit_transaction(&self, new: &NewTransaction) -> StoreResult<Option<TransactionId>> {
+        self.inner().commit_transaction(new).await
+    }
+
+    /// See the port.
+    async fn take_transaction(&self, id: TransactionId, relayer_id: Option<&str>) -> StoreResult<()> {
+        self.inner().take_transaction(id, relayer_id).await
+    }
+
+    /// See the port.
+    async fn end_transaction(
+        &self,
+        id: TransactionId,
+        state: TransactionState,
+        reason: &str,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        self.inner().end_transaction(id, state, reason, now).await
+    }
+
+    /// See the port.
+    async fn tell_stuck(&self, id: TransactionId, reason: &str, now: Timestamp) -> StoreResult<()> {
+        self.inner().tell_stuck(id, reason, now).await
+    }
+
+    /// See the port.
+    async fn book_worthless(
+        &self,
+        account: AccountId,
+        tokens: &[TokenId],
+        now: Timestamp,
+    ) -> StoreResult<usize> {
+        self.inner().book_worthless(account, tokens, now).await
     }
 
     /// See the port.
@@ -273,6 +310,22 @@ through! { Execution,
         orders_of(attempts: &[(IntentId, u32)]) -> Vec<OrderRecord>;
         hurry(account: AccountId, now: Timestamp) -> usize;
         note_foreign_orders(orders: &[(AccountId, OrderId)], now: Timestamp) -> usize;
+    }
+}
+
+through! { WalletTransactions,
+    reads {
+        open_transactions() -> Vec<TransactionRecord>;
+    }
+    free {
+        newest_transactions(owner: Option<OwnerId>, limit: usize) -> Vec<TransactionRecord>;
+    }
+    layer {
+        commit_transaction(new: &NewTransaction) -> Option<TransactionId>;
+        take_transaction(id: TransactionId, relayer_id: Option<&str>) -> ();
+        end_transaction(id: TransactionId, state: TransactionState, reason: &str, now: Timestamp) -> bool;
+        tell_stuck(id: TransactionId, reason: &str, now: Timestamp) -> ();
+        book_worthless(account: AccountId, tokens: &[TokenId], now: Timestamp) -> usize;
     }
 }
 

@@ -1,0 +1,319 @@
+//! Asking for payouts: shares of resolved markets become dollars without anybody's help, exactly once in effect.
+//!
+//! What is to be redeemed is what the ledger holds. A redemption is signed when venue and chain say the same about a
+//! condition and the chain shows the shares; its bytes are stored before the first of them is sent, and until it is
+//! known what became of them nothing else is signed for that wallet ([`under_way`]). What was paid is booked from the
+//! chain's logs, whoever redeemed ([`crate::redemptions::Redemptions`]); what pays nothing is booked here.
+
+mod under_way;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    hash::Hash,
+    sync::Arc,
+    time::Duration,
+};
+
+use domain::{
+    Clock, ConditionId, Market, Price, Redemption, Shares, TokenId, TradingAccount, Usd, WalletKind,
+    ids::AccountId, money::Rounding,
+};
+use futures_util::future::join_all;
+use tracing::{debug, info, warn};
+
+use crate::{
+    crash_points::reach,
+    deadline::venue_call,
+    limits,
+    ports::{
+        store::{Store, StoreResult},
+        venue::{MarketData, VenueError},
+        wallets::{NewTransaction, Redeemer},
+    },
+};
+
+/// Redeems.
+pub struct Redeeming {
+    store: Arc<dyn Store>,
+    markets: Arc<dyn MarketData>,
+    redeemer: Arc<dyn Redeemer>,
+    clock: Arc<dyn Clock>,
+    /// Conditions that were not resolved when they were asked for.
+    unresolved: Waits<ConditionId>,
+    /// Those that were, while anybody holds their shares.
+    resolved: HashMap<ConditionId, Resolved>,
+    /// Holdings whose redemption was begun, or could not be.
+    tried: Waits<(AccountId, ConditionId)>,
+    /// Wallets whose open transactions were looked at.
+    looked: Waits<AccountId>,
+    /// Open transactions of which people know that they take long.
+    told: HashSet<domain::ids::TransactionId>,
+}
+
+/// When to look at something again, by uptime, and the pause before that.
+struct Waits<K>(HashMap<K, (Duration, Duration)>);
+
+impl<K: Hash + Eq> Waits<K> {
+    fn is_due(&self, key: &K, now: Duration) -> bool {
+        self.0.get(key).is_none_or(|(until, _)| *until <= now)
+    }
+
+    /// Puts it off for `first`, the next time for twice as long, at last for `last`.
+    fn put_off(&mut self, key: K, now: Duration, first: Duration, last: Duration) {
+        let before = self.0.get(&key).map(|(_, pause)| pause.saturating_mul(2));
+        let pause = before.unwrap_or(first).min(last);
+        self.0.insert(key, (now.saturating_add(pause), pause));
+    }
+}
+
+/// What is known of a resolved condition.
+struct Resolved {
+    negative_risk: bool,
+    /// What a share of each held token pays.
+    payouts: HashMap<TokenId, Price>,
+}
+
+/// Shares of one account in one condition.
+#[derive(Default)]
+struct Held(BTreeMap<TokenId, Shares>);
+
+/// By condition, then by account.
+type Holdings = BTreeMap<ConditionId, BTreeMap<AccountId, Held>>;
+
+/// What holding pays: every token's proceeds rounded down, as the chain pays them.
+fn worth(held: &Held, payouts: &HashMap<TokenId, Price>) -> Option<Usd> {
+    let mut sum = Usd::ZERO;
+    for (token, shares) in &held.0 {
+        sum = sum.plus(payouts.get(token)?.cost(*shares, Rounding::Down).ok()?).ok()?;
+    }
+    Some(sum)
+}
+
+/// Whether redeeming pays for itself: an EOA pays for the gas.
+#[must_use]
+pub fn is_worth_redeeming(kind: WalletKind, worth: Usd) -> bool {
+    worth.is_positive() && (kind != WalletKind::Eoa || worth >= limits::REDEEM_LEAST)
+}
+
+impl Redeeming {
+    /// Nothing has been asked yet.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        markets: Arc<dyn MarketData>,
+        redeemer: Arc<dyn Redeemer>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            store,
+            markets,
+            redeemer,
+            clock,
+            unresolved: Waits(HashMap::new()),
+            resolved: HashMap::new(),
+            tried: Waits(HashMap::new()),
+            looked: Waits(HashMap::new()),
+            told: HashSet::new(),
+        }
+    }
+
+    /// Follows what is under way, looks whether conditions are resolved, and begins what is due: at most
+    /// [`limits::REDEMPTIONS_AT_ONCE`] of each. Returns how much was done.
+    ///
+    /// # Errors
+    /// Store errors. After a commit whose outcome is open nothing is sent: the next round reads what is stored.
+    pub async fn round(&mut self) -> StoreResult<usize> {
+        let (ended, mut busy) = self.follow().await?;
+        let holdings = self.holdings().await?;
+        // Whoever holds another token of it now makes it be asked for again.
+        self.resolved.retain(|condition, resolved| {
+            let known = |held: &Held| held.0.keys().all(|token| resolved.payouts.contains_key(token));
+            holdings.get(condition).is_some_and(|accounts| accounts.values().all(known))
+        });
+        self.unresolved.0.retain(|condition, _| holdings.contains_key(condition));
+        self.tried.0.retain(|(account, condition), _| {
+            holdings.get(condition).is_some_and(|held| held.contains_key(account))
+        });
+        let resolved = self.look(&holdings).await;
+        let begun = self.begin(&holdings, &mut busy).await?;
+        Ok(ended + resolved + begun)
+    }
+
+    /// What is held, but for shares of the V3 era: what their redemptions log is not known, so nothing could be
+    /// booked.
+    async fn holdings(&self) -> StoreResult<Holdings> {
+        let positions = self.store.positions(None).await?;
+        let held = positions.iter().filter(|held| held.position.shares.is_positive() && !held.token.is_v3());
+        let held: Vec<_> = held.collect();
+        let mut tokens: Vec<TokenId> = held.iter().map(|held| held.token).collect();
+        tokens.sort();
+        tokens.dedup();
+        let conditions: HashMap<TokenId, ConditionId> =
+            self.store.conditions_of(&tokens).await?.into_iter().collect();
+        let mut holdings = Holdings::new();
+        for held in held {
+            let Some(condition) = conditions.get(&held.token) else { continue };
+            let account = holdings.entry(*condition).or_default().entry(held.account).or_default();
+            let shares = account.0.entry(held.token).or_default();
+            *shares = shares.plus(held.position.shares).unwrap_or(*shares);
+        }
+        Ok(holdings)
+    }
+
+    /// Asks whether conditions are resolved, those asked longest ago first. Returns how many are.
+    async fn look(&mut self, holdings: &Holdings) -> usize {
+        let now = self.clock.uptime();
+        let mut due: Vec<_> = holdings
+            .iter()
+            .filter(|(condition, _)| !self.resolved.contains_key(*condition))
+            .filter(|(condition, _)| self.unresolved.is_due(condition, now))
+            .collect();
+        due.sort_by_key(|(condition, _)| self.unresolved.0.get(*condition).map(|(until, _)| *until));
+        due.truncate(limits::REDEMPTIONS_AT_ONCE);
+        let answers = join_all(due.iter().map(|(condition, accounts)| {
+            let tokens: HashSet<TokenId> =
+                accounts.values().flat_map(|held| held.0.keys().copied()).collect();
+            self.resolution(**condition, tokens)
+        }));
+        let mut found = 0;
+        for ((condition, _), answer) in due.iter().zip(answers.await) {
+            match answer {
+                Ok(Some(resolved)) => {
+                    found += 1;
+                    self.unresolved.0.remove(*condition);
+                    self.resolved.insert(**condition, resolved);
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => debug!(%condition, "whether a condition is resolved is not known: {error}"),
+            }
+            self.unresolved.put_off(**condition, now, limits::REDEEM_FIRST, limits::REDEEM_LAST);
+        }
+        found
+    }
+
+    /// What a condition pays, once venue and chain say the same.
+    async fn resolution(
+        &self,
+        condition: ConditionId,
+        tokens: HashSet<TokenId>,
+    ) -> Result<Option<Resolved>, VenueError> {
+        let clock = self.clock.as_ref();
+        let mut markets = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            let market = self.markets.market(token);
+            match venue_call(clock, "market", limits::READ_DEADLINE, market).await? {
+                Some(market) if market.payout.is_some() => markets.push(market),
+                _ => return Ok(None),
+            }
+        }
+        let ask = self.redeemer.payouts(condition);
+        let payouts = venue_call(clock, "payouts", limits::READ_DEADLINE, ask).await?;
+        let Some(on_chain) = payouts else { return Ok(None) };
+        let ask = self.markets.tokens(condition);
+        let outcomes = venue_call(clock, "tokens", limits::READ_DEADLINE, ask).await?;
+        let told = |market: &Market| {
+            let place = outcomes.iter().position(|token| *token == market.token)?;
+            on_chain.get(place).copied().filter(|payout| market.payout == Some(*payout))
+        };
+        let mut payouts = HashMap::new();
+        for market in &markets {
+            let Some(payout) = told(market) else {
+                warn!(
+                    %condition, token = %market.token, ?on_chain,
+                    "the venue says that a share pays {:?}, the chain says something else; nothing is redeemed",
+                    market.payout
+                );
+                return Ok(None);
+            };
+            payouts.insert(market.token, payout);
+        }
+        let negative_risk = markets.iter().any(|market| market.negative_risk);
+        Ok(Some(Resolved { negative_risk, payouts }))
+    }
+
+    /// Begins the redemptions that are due, one for each wallet that has nothing under way.
+    async fn begin(&mut self, holdings: &Holdings, busy: &mut HashSet<AccountId>) -> StoreResult<usize> {
+        let now = self.clock.uptime();
+        let mut due = Vec::new();
+        for (condition, resolved) in &self.resolved {
+            let Some(accounts) = holdings.get(condition) else { continue };
+            for (account, held) in accounts {
+                let ready = self.tried.is_due(&(*account, *condition), now);
+                if ready && due.len() < limits::REDEMPTIONS_AT_ONCE && busy.insert(*account) {
+                    due.push((*account, *condition, held, resolved));
+                }
+            }
+        }
+        if due.is_empty() {
+            return Ok(0);
+        }
+        let accounts: HashMap<AccountId, TradingAccount> = self
+            .store
+            .accounts(None)
+            .await?
+            .into_iter()
+            .map(|account| (account.trading.id, account.trading))
+            .collect();
+        let this = &*self;
+        let begun = due.iter().filter_map(|(account, condition, held, resolved)| {
+            let account = accounts.get(account)?;
+            Some(this.redeem(account, *condition, held, resolved))
+        });
+        let begun = join_all(begun).await;
+        let keys: Vec<_> = due.iter().map(|(account, condition, ..)| (*account, *condition)).collect();
+        for key in keys {
+            self.tried.put_off(key, now, limits::REDEEM_FIRST, limits::REDEEM_AGAIN_LAST);
+        }
+        let mut done = 0;
+        for begun in begun {
+            done += usize::from(begun?);
+        }
+        Ok(done)
+    }
+
+    /// Redeems one holding, or books that it pays nothing. Whether anything was done.
+    async fn redeem(
+        &self,
+        account: &TradingAccount,
+        condition: ConditionId,
+        held: &Held,
+        resolved: &Resolved,
+    ) -> StoreResult<bool> {
+        let Some(worth) = worth(held, &resolved.payouts) else { return Ok(false) };
+        let tokens: Vec<TokenId> = held.0.keys().copied().collect();
+        if !worth.is_positive() {
+            let booked = self.store.book_worthless(account.id, &tokens, self.clock.now()).await?;
+            info!(account = %account.id, %condition, booked, "resolved shares pay nothing");
+            return Ok(booked > 0);
+        }
+        if !is_worth_redeeming(account.kind, worth) {
+            debug!(account = %account.id, %condition, %worth, "redeeming does not pay for the gas");
+            return Ok(false);
+        }
+        let redemption = if resolved.negative_risk {
+            Redemption::NegativeRisk(condition)
+        } else {
+            Redemption::Ordinary(condition)
+        };
+        let prepare = self.redeemer.prepare(account, redemption, &tokens);
+        let clock = self.clock.as_ref();
+        let transaction = match venue_call(clock, "prepare", limits::REDEEM_DEADLINE, prepare).await {
+            Ok(Some(transaction)) => transaction,
+            // Redeemed already: it is booked when its block is final.
+            Ok(None) => return Ok(false),
+            Err(error) => {
+                warn!(account = %account.id, %condition, "{worth} $ of resolved shares wait: {error}");
+                return Ok(false);
+            }
+        };
+        let signed_at = self.clock.now();
+        let new = NewTransaction { account: account.id, redemption, attempt: 0, transaction, signed_at };
+        reach("redeeming.before_commit");
+        let Some(id) = self.store.commit_transaction(&new).await? else { return Ok(false) };
+        reach("redeeming.after_commit");
+        info!(account = %account.id, %condition, %worth, nonce = new.transaction.nonce, "redeeming");
+        self.send(id, account, &new.transaction).await?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,156 @@
+//! Redeems for every kind of wallet: through the relayer, or as a transaction of an EOA.
+
+use std::sync::Arc;
+
+use alloy_primitives::{U256, hex};
+use async_trait::async_trait;
+use domain::{ConditionId, Price, Redemption, TokenId, TradingAccount, WalletAction, WalletKind, money::ONE};
+use eip712::Chain;
+use engine::ports::{
+    venue::{ChainReader, VenueError},
+    wallets::{Redeemer, Taken, TransactionOutcome, WalletTransaction},
+};
+use serde_json::json;
+
+use crate::{
+    contracts::{PAYOUT_DENOMINATOR, PAYOUT_NUMERATORS, conditional_tokens},
+    eoa::Eoa,
+    http::malformed,
+    providers::JsonRpc,
+    relayer::Relayer,
+    wallets::read_word,
+};
+
+/// Redeems for wallets of all kinds.
+pub struct WalletRedeemer {
+    /// Without one, wallets that need it are refused.
+    relayer: Option<Relayer>,
+    eoa: Eoa,
+    rpc: Arc<dyn JsonRpc>,
+    reader: Arc<dyn ChainReader>,
+    chain: Chain,
+}
+
+impl WalletRedeemer {
+    /// Through this relayer and JSON-RPC, looking at this chain.
+    #[must_use]
+    pub fn new(
+        relayer: Option<Relayer>,
+        eoa: Eoa,
+        rpc: Arc<dyn JsonRpc>,
+        reader: Arc<dyn ChainReader>,
+        chain: Chain,
+    ) -> Self {
+        Self { relayer, eoa, rpc, reader, chain }
+    }
+
+    fn relayer(&self, account: &TradingAccount) -> Result<&Relayer, VenueError> {
+        self.relayer.as_ref().ok_or_else(|| VenueError::Refused {
+            what: "redeem".to_owned(),
+            reason: format!("wallet {} needs the relayer, and none is configured", account.wallet),
+        })
+    }
+
+    /// A word of ConditionalTokens, as final blocks have it.
+    async fn word(&self, selector: [u8; 4], words: &[[u8; 32]]) -> Result<U256, VenueError> {
+        let data = [selector.as_slice(), words.as_flattened()].concat();
+        let call = json!({ "to": conditional_tokens(self.chain), "data": hex::encode_prefixed(data) });
+        read_word(&self.rpc.ask("eth_call", json!([call, "finalized"])).await?)
+    }
+}
+
+/// A share of the whole, in millionths, rounded down.
+fn price(numerator: U256, denominator: U256) -> Option<Price> {
+    let millionths = numerator.checked_mul(U256::from(ONE.unsigned_abs()))?.checked_div(denominator)?;
+    i64::try_from(millionths).ok().map(Price)
+}
+
+#[async_trait]
+impl Redeemer for WalletRedeemer {
+    async fn payouts(&self, condition: ConditionId) -> Result<Option<[Price; 2]>, VenueError> {
+        let Ok(id) = <[u8; 32]>::try_from(condition.as_slice()) else {
+            let reason = "what conditions of the V3 era pay is not read".to_owned();
+            return Err(VenueError::Refused { what: "payouts".to_owned(), reason });
+        };
+        let denominator = self.word(PAYOUT_DENOMINATOR, &[id]).await?;
+        if denominator.is_zero() {
+            return Ok(None);
+        }
+        let mut payouts = [Price(0); 2];
+        for (outcome, payout) in payouts.iter_mut().enumerate() {
+            let place = U256::from(outcome).to_be_bytes();
+            let numerator = self.word(PAYOUT_NUMERATORS, &[id, place]).await?;
+            *payout = price(numerator, denominator)
+                .filter(|price| price.0 <= ONE)
+                .ok_or_else(|| malformed("payouts", &"a share pays more than the whole"))?;
+        }
+        Ok(Some(payouts))
+    }
+
+    async fn prepare(
+        &self,
+        account: &TradingAccount,
+        redemption: Redemption,
+        tokens: &[TokenId],
+    ) -> Result<Option<WalletTransaction>, VenueError> {
+        let head = self.reader.head().await?;
+        let queries: Vec<_> = tokens.iter().map(|token| (account.wallet, *token)).collect();
+        let held = self.reader.balances(&queries, head.number).await?;
+        if !held.iter().any(|shares| shares.is_positive()) {
+            return Ok(None);
+        }
+        let action = WalletAction::Redeem(redemption);
+        let prepared = match account.kind {
+            WalletKind::Eoa => self.eoa.prepare(account, action).await?,
+            _ => self.relayer(account)?.prepare(account, &[action]).await?,
+        };
+        Ok(Some(prepared))
+    }
+
+    async fn outbid(
+        &self,
+        account: &TradingAccount,
+        redemption: Redemption,
+        waiting: &WalletTransaction,
+    ) -> Result<Option<WalletTransaction>, VenueError> {
+        match account.kind {
+            WalletKind::Eoa => {
+                self.eoa.outbid(account, WalletAction::Redeem(redemption), waiting).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn send(
+        &self,
+        account: &TradingAccount,
+        transaction: &WalletTransaction,
+    ) -> Result<Taken, VenueError> {
+        match account.kind {
+            WalletKind::Eoa => self.eoa.send(transaction).await,
+            _ => self.relayer(account)?.send(transaction).await,
+        }
+    }
+
+    async fn outcome(
+        &self,
+        account: &TradingAccount,
+        transaction: &WalletTransaction,
+        relayer_id: Option<&str>,
+    ) -> Result<TransactionOutcome, VenueError> {
+        let outcome = match account.kind {
+            WalletKind::Eoa => self.eoa.outcome(account, transaction).await?,
+            _ => self.relayer(account)?.outcome(account, transaction, relayer_id).await?,
+        };
+        match transaction.expires_at {
+            Some(at) if outcome == TransactionOutcome::Unseen => {
+                let finalized = self.reader.finalized().await?;
+                if finalized.time > at {
+                    return Ok(TransactionOutcome::Failed("nobody carried it out in time".to_owned()));
+                }
+                Ok(outcome)
+            }
+            _ => Ok(outcome),
+        }
+    }
+}
