@@ -12,6 +12,7 @@ pub mod head_watch;
 pub mod limits;
 pub mod live_books;
 pub mod market_cache;
+pub mod open_exits;
 pub mod orders;
 pub mod ports;
 pub mod redeeming;

@@ -243,7 +243,7 @@ fn revisits(record: &OrderRecord, work: WorkChange, filled: &Filled, delta: Book
 /// permit is back, or its holder is proven dead and what it wrote has had time to arrive, or the bytes have
 /// been unsendable for as long as it takes to count an order as never seen. That the venue shows the order proves nothing: the same bytes may have been
 /// sent twice, and what it shows is the one that arrived.
-fn sends_are_over(record: &OrderRecord, learned: &Learned, now: Timestamp) -> bool {
+pub(crate) fn sends_are_over(record: &OrderRecord, learned: &Learned, now: Timestamp) -> bool {
     let back = |holder: &InstanceId| learned.permit_returned.as_ref() == Some(holder);
     let long_over = now.since(record.resend_until) >= limits::UNSEEN_AFTER;
     let arrived = record.sender_ended_at.is_none_or(|ended| now.since(ended) >= limits::LATE_BYTES);

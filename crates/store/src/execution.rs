@@ -41,7 +41,7 @@ impl Execution for SqliteStore {
     }
 
     async fn load_waiting(&self, ids: &[IntentId]) -> StoreResult<Vec<WaitingIntent>> {
-        work::load_waiting(&mut *self.snapshot().await?, ids).await
+        work::load_waiting(&mut *self.snapshot().await?, ids, self.now()).await
     }
 
     async fn commit_signed(

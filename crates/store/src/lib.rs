@@ -35,6 +35,7 @@ mod markets;
 mod order_update;
 mod orders;
 mod parts;
+mod promised;
 mod relationships;
 mod reports;
 mod revisits;

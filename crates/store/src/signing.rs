@@ -6,7 +6,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use domain::{
-    Timestamp,
+    Shares, Timestamp, TokenId,
     ids::{AccountId, AttemptId, IntentId, LeaderId, OwnerId, RelationshipId},
     lifecycle::OrderState,
 };
@@ -24,6 +24,8 @@ use crate::{
     config,
     dialect::{Connection, id_list},
     holds, instances,
+    ledger::Holding,
+    promised,
     sql::{self, values},
 };
 
@@ -33,7 +35,7 @@ struct Waiting {
     owner: OwnerId,
     account: AccountId,
     leader: LeaderId,
-    relationship: RelationshipId,
+    holding: Holding,
     lane: Lane,
     attempts: u32,
     fence: i64,
@@ -47,7 +49,7 @@ impl Column for Waiting {
             owner: fields.get()?,
             account: fields.get()?,
             leader: fields.get()?,
-            relationship: fields.get()?,
+            holding: Holding { relationship: fields.get()?, token: fields.get()?, condition: fields.get()? },
             lane: fields.code()?,
             attempts: fields.number()?,
             fence: fields.get()?,
@@ -63,7 +65,7 @@ impl Waiting {
                 HoldScope::Installation => true,
                 HoldScope::Account(account) => account == self.account,
                 HoldScope::Leader(leader) => leader == self.leader,
-                HoldScope::Relationship(relationship) => relationship == self.relationship,
+                HoldScope::Relationship(relationship) => relationship == self.holding.relationship,
             };
             concerned && (hold.stops_exits || self.lane == Lane::Entries)
         });
@@ -79,6 +81,40 @@ struct Winner<'a> {
     outcome: usize,
 }
 
+/// What exits may sell, while a batch is being won.
+struct Free {
+    of: HashMap<IntentId, Shares>,
+    /// Won in this batch.
+    won: HashMap<(RelationshipId, TokenId), Shares>,
+}
+
+impl Free {
+    async fn read(
+        connection: &mut Connection,
+        waiting: &HashMap<IntentId, Waiting>,
+        now: Timestamp,
+    ) -> StoreResult<Self> {
+        let exits = waiting.values().filter(|row| row.lane == Lane::Exits);
+        let exits: Vec<_> = exits.map(|row| (row.intent, row.holding)).collect();
+        Ok(Self { of: promised::free(connection, &exits, now).await?, won: HashMap::new() })
+    }
+
+    /// Takes what an attempt sells, if that is free.
+    fn take(&mut self, row: &Waiting, attempt: &SignedAttempt) -> bool {
+        if row.lane == Lane::Entries {
+            return true;
+        }
+        let won = self.won.entry((row.holding.relationship, row.holding.token)).or_default();
+        let free = self.of.get(&row.intent).copied().unwrap_or_default().less(*won);
+        let sells = Shares(attempt.amounts.maker);
+        let is_free = sells <= free;
+        if is_free {
+            *won = Shares(won.0.saturating_add(sells.0));
+        }
+        is_free
+    }
+}
+
 /// Stores what can be won; one outcome per attempt. Nobody else holds what is won here.
 pub(crate) async fn commit(
     connection: &mut Connection,
@@ -91,6 +127,7 @@ pub(crate) async fn commit(
     let instance = instances::running(connection, holder, now).await?;
     let holds = holds::in_force(connection, now).await?;
     let mut waiting = load(connection, attempts).await?;
+    let mut free = Free::read(connection, &waiting, now).await?;
     let mut outcomes = Vec::with_capacity(attempts.len());
     let mut winners = Vec::with_capacity(attempts.len());
     for (at, attempt) in attempts.iter().enumerate() {
@@ -98,6 +135,7 @@ pub(crate) async fn commit(
         let outcome = match row {
             None => SignedOutcome::NotWaiting,
             Some(row) if row.is_blocked(&holds) => SignedOutcome::Blocked,
+            Some(row) if !free.take(row, attempt) => SignedOutcome::Exceeds,
             Some(row) => {
                 // A placeholder until the row has its key.
                 let fence = row.fence.saturating_add(1);
@@ -128,8 +166,8 @@ async fn load(
     attempts: &[SignedAttempt],
 ) -> StoreResult<HashMap<IntentId, Waiting>> {
     const LOAD: &str = concat!(
-        "SELECT w.intent_id, w.owner_id, i.account_id, i.leader_id, i.relationship_id, w.lane, w.attempts, ",
-        "w.fence, r.status FROM work w JOIN intents i ON i.id = w.intent_id ",
+        "SELECT w.intent_id, w.owner_id, i.account_id, i.leader_id, i.relationship_id, i.token, i.condition, ",
+        "w.lane, w.attempts, w.fence, r.status FROM work w JOIN intents i ON i.id = w.intent_id ",
         "JOIN relationships r ON r.id = i.relationship_id WHERE +w.state = 0 AND w.intent_id",
         in_ids!("$1"),
         for_update!()

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    MarketOrderType, Timestamp,
+    MarketOrderType, Side, Timestamp,
     ids::{AccountId, IntentId, OwnerId},
 };
 use engine::ports::{
@@ -23,7 +23,7 @@ use crate::{
     config,
     decisions::DecisionKey,
     dialect::{Connection, id_list},
-    intents, orders, revisits,
+    intents, orders, promised, revisits,
     sql::{self, Value, values},
 };
 
@@ -92,6 +92,7 @@ pub(crate) async fn waiting_of_groups(
 pub(crate) async fn load_waiting(
     connection: &mut Connection,
     ids: &[IntentId],
+    now: Timestamp,
 ) -> StoreResult<Vec<WaitingIntent>> {
     const LOAD: &str = concat!(
         "SELECT w.intent_id, w.attempts, ",
@@ -114,6 +115,9 @@ pub(crate) async fn load_waiting(
     let again: Vec<IntentId> =
         waiting.iter().filter(|(_, (attempts, ..))| *attempts > 0).map(|(id, _)| *id).collect();
     let filled = orders::sold(connection, &again).await?;
+    let exits = intents.values().filter(|intent| intent.side == Side::Sell);
+    let exits: Vec<_> = exits.map(|intent| (intent.id, (intent.relationship, intent.token))).collect();
+    let promised = promised::of(connection, &exits, now).await?;
     let mut loaded = Vec::with_capacity(waiting.len());
     for id in ids {
         let (Some((attempts, slippage_to_book_bps, entry_type)), Some(intent)) =
@@ -125,6 +129,7 @@ pub(crate) async fn load_waiting(
             intent,
             attempts,
             filled: filled.get(id).copied().unwrap_or_default(),
+            promised: promised.get(id).copied().unwrap_or_default(),
             slippage_to_book_bps,
             entry_type,
         });

@@ -57,6 +57,15 @@ fn an_exit_in_two_attempts_survives_any_two_faults_in_sending() {
     told(&scenario.name, exploration.explore());
 }
 
+/// One of two exits may be sold late: the other leaves what it may take.
+#[test]
+fn two_exits_of_the_same_shares_survive_any_fault() {
+    let scenario = Scenario::two_exits();
+    let exploration = Exploration { faults: 1, ..Exploration::of(&scenario, VenueModel::FORGETFUL) };
+    let report = told(&scenario.name, exploration.explore());
+    assert!(report.executions > 1_000, "{} executions", report.executions);
+}
+
 /// Sales, merges, transfers and splits of a leader, some in one transaction.
 #[test]
 fn a_leader_who_merges_is_followed_through_any_fault() {

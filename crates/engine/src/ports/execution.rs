@@ -83,6 +83,9 @@ pub struct WaitingIntent {
     /// Of a sell: shares of earlier attempts that were filled: what is booked or what the evidence says,
     /// whichever is more, so that a fill whose booking is on its way is not sold again.
     pub filled: Shares,
+    /// Of a sell: shares that are booked as held and that it must leave
+    /// ([`promised`](crate::open_exits::promised)).
+    pub promised: Shares,
     /// How far below the best bid the relationship's policy in force lets an exit go, in basis points.
     pub slippage_to_book_bps: i64,
     /// What that policy says about what an entry does not match at once.
@@ -139,6 +142,9 @@ pub enum SignedOutcome {
     NotWaiting,
     /// The user paused or stopped the relationship, or a hold is in force; still waiting.
     Blocked,
+    /// It would sell more than is held less what is promised ([`WaitingIntent::promised`]), because something
+    /// was sold, signed or reversed since it was planned; still waiting.
+    Exceeds,
 }
 
 /// Why an intent ends without an order.
@@ -309,7 +315,8 @@ pub trait Execution: Send + Sync {
 
     /// Commit 2, one transaction for the batch, one compare-and-set per attempt. `holder` gets a send
     /// permit and a lease of `lease` on what it wins, whose work is due when that runs out. A relationship
-    /// that is not active blocks both lanes; a hold blocks entries, and exits if it says so. Leases and the
+    /// that is not active blocks both lanes; a hold blocks entries, and exits if it says so. A sale never exceeds
+    /// what is held less what is promised, those it wins earlier in the batch included. Leases and the
     /// ends of holds are judged by the store's own clock. `Conflict` when a winner's order id is known
     /// already; then nothing is written.
     async fn commit_signed(

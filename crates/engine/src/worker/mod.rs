@@ -192,12 +192,16 @@ impl Worker {
         for (id, due) in later {
             self.store.put_off(&[id], due).await?;
         }
-        if let Err(error) = self.queue.push(&again, End::Serving).await
-            && !again.is_empty()
+        self.put_back(&again).await;
+        Ok(admitted)
+    }
+
+    async fn put_back(&self, waiting: &[QueuedIntent]) {
+        if let Err(error) = self.queue.push(waiting, End::Serving).await
+            && !waiting.is_empty()
         {
             warn!(%error, "cannot put back what waits for its turn; the rescuer will");
         }
-        Ok(admitted)
     }
 
     /// Plans every waiting intent; ends those whose time is over or that cannot be built.
@@ -265,7 +269,7 @@ impl Worker {
             Err(error) => return Err(error),
         };
         let mut won = Vec::new();
-        let mut blocked = Vec::new();
+        let (mut blocked, mut again) = (Vec::new(), Vec::new());
         for ((planned, order), outcome) in signed.iter().zip(outcomes) {
             match outcome {
                 SignedOutcome::Won { attempt, fence } => {
@@ -274,8 +278,14 @@ impl Worker {
                 }
                 SignedOutcome::NotWaiting => {}
                 SignedOutcome::Blocked => blocked.push((planned.waiting.intent.id, EndReason::Blocked)),
+                SignedOutcome::Exceeds => {
+                    let intent = &planned.waiting.intent;
+                    again.push(QueuedIntent { id: intent.id, lane: intent.lane });
+                }
             }
         }
+        // Planned anew, with what is held now.
+        self.put_back(&again).await;
         if !blocked.is_empty() {
             // Missed entries are never replayed stale; exits are looked at again when nothing blocks them.
             self.store.end_intents(&blocked, self.clock.now()).await?;

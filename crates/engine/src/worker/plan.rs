@@ -169,7 +169,8 @@ impl Worker {
 
 fn sell(reading: &Reading, market: &Market) -> Option<(OrderAmounts, Price)> {
     let waiting = &reading.waiting;
-    let left = Shares(waiting.intent.amount).less(waiting.filled).min(reading.held).floor_to(LOT);
+    let free = reading.held.less(waiting.promised);
+    let left = Shares(waiting.intent.amount).less(waiting.filled).min(free).floor_to(LOT);
     if left < market.minimum_size.max(LOT) {
         return None;
     }

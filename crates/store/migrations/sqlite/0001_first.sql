@@ -313,6 +313,7 @@ CREATE TABLE intents (
     expires_at       INTEGER,
     UNIQUE (group_id, part, relationship_id)
 ) STRICT;
+CREATE INDEX intents_that_sell ON intents (relationship_id, token) WHERE side = 1;
 
 CREATE TABLE intent_ends (
     intent_id  INTEGER PRIMARY KEY REFERENCES intents (id),

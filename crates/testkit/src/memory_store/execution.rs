@@ -13,14 +13,17 @@ use domain::{
     position::{Entry, Position},
     trade::Quantity,
 };
-use engine::ports::{
-    detection::{Lane, StoredRedemption},
-    execution::{
-        EndReason, Execution, OrderRecord, OrderUpdate, RedemptionPayout, SignedAttempt, SignedOutcome,
-        StageTimes, WaitingIntent,
+use engine::{
+    open_exits,
+    ports::{
+        detection::{Lane, StoredRedemption},
+        execution::{
+            EndReason, Execution, Intent, OrderRecord, OrderUpdate, RedemptionPayout, SignedAttempt,
+            SignedOutcome, StageTimes, WaitingIntent,
+        },
+        reports::IntentEnd,
+        store::{EventKind, InstanceId, StoreError, StoreResult},
     },
-    reports::IntentEnd,
-    store::{EventKind, InstanceId, StoreError, StoreResult},
 };
 
 use super::{
@@ -46,8 +49,8 @@ impl Execution for MemoryStore {
     }
 
     async fn load_waiting(&self, ids: &[IntentId]) -> StoreResult<Vec<WaitingIntent>> {
-        let state = self.read();
-        ids.iter().filter(|id| state.waits(**id)).map(|id| state.waiting_intent(*id)).collect()
+        let (now, state) = (self.now(), self.read());
+        ids.iter().filter(|id| state.waits(**id)).map(|id| state.waiting_intent(*id, now)).collect()
     }
 
     async fn commit_signed(
@@ -61,7 +64,7 @@ impl Execution for MemoryStore {
         state.check_order_ids(now, attempts)?;
         state.begin(holder)?;
         let signed = attempts.iter().map(|attempt| state.sign(holder, now, lease, attempt));
-        let outcomes: Vec<SignedOutcome> = signed.collect();
+        let outcomes = signed.collect::<StoreResult<Vec<SignedOutcome>>>()?;
         if outcomes.iter().any(|outcome| matches!(outcome, SignedOutcome::Won { .. })) {
             state.committed();
         }
@@ -307,13 +310,17 @@ impl State {
         self.work.iter().filter(move |(_, work)| waits(work)).map(|(id, work)| (work.due, *id))
     }
 
-    fn waiting_intent(&self, id: IntentId) -> StoreResult<WaitingIntent> {
+    fn waiting_intent(&self, id: IntentId, now: Timestamp) -> StoreResult<WaitingIntent> {
         let intent = self.intents.row("intent", id.0)?.clone();
         let relationship = &self.relationships.row("relationship", intent.relationship.0)?.relationship;
         Ok(WaitingIntent {
             attempts: u32::try_from(self.attempts_of(id).len()).unwrap_or(u32::MAX),
             filled: match intent.lane {
                 Lane::Exits => self.sold(id)?,
+                Lane::Entries => Shares::ZERO,
+            },
+            promised: match intent.lane {
+                Lane::Exits => self.promised(&intent, now)?,
                 Lane::Entries => Shares::ZERO,
             },
             slippage_to_book_bps: relationship.policy.slippage_to_book_bps,
@@ -334,6 +341,30 @@ impl State {
         Ok(total)
     }
 
+    /// What an exit must leave.
+    fn promised(&self, exit: &Intent, now: Timestamp) -> StoreResult<Shares> {
+        if self.sells_twice {
+            return Ok(Shares::ZERO);
+        }
+        let beside = |other: &&Intent| {
+            other.side == Side::Sell && (other.relationship, other.token) == (exit.relationship, exit.token)
+        };
+        let attempts = self.intents.rows().filter(beside).flat_map(|other| self.attempts_of(other.id));
+        let orders = self.records(attempts.copied())?;
+        open_exits::promised(exit.id, &orders, now).map_err(corrupt)
+    }
+
+    /// Whether an attempt sells more than is held less what is promised.
+    fn exceeds(&self, attempt: &SignedAttempt, now: Timestamp) -> StoreResult<bool> {
+        let Some(intent) = self.intents.get(attempt.intent.0).filter(|intent| intent.side == Side::Sell)
+        else {
+            return Ok(false);
+        };
+        let key = (intent.account.id, intent.relationship, intent.token);
+        let held = self.positions.get(&key).map_or(Shares::ZERO, |row| row.position.shares);
+        Ok(Shares(attempt.amounts.maker) > held.less(self.promised(intent, now)?))
+    }
+
     /// Whether the intent waits with exactly this many attempts.
     fn may_sign(&self, attempt: &SignedAttempt) -> bool {
         let signed = self.attempts_of(attempt.intent).len();
@@ -348,7 +379,9 @@ impl State {
     fn check_order_ids(&self, now: Timestamp, attempts: &[SignedAttempt]) -> StoreResult<()> {
         let (mut intents, mut ids) = (BTreeSet::new(), BTreeSet::new());
         for attempt in attempts {
-            let wins = self.may_sign(attempt) && !self.is_blocked_for(attempt.intent, now);
+            let wins = self.may_sign(attempt)
+                && !self.is_blocked_for(attempt.intent, now)
+                && !self.exceeds(attempt, now)?;
             if !wins || !intents.insert(attempt.intent) {
                 continue;
             }
@@ -366,14 +399,17 @@ impl State {
         now: Timestamp,
         lease: Duration,
         attempt: &SignedAttempt,
-    ) -> SignedOutcome {
+    ) -> StoreResult<SignedOutcome> {
         if !self.may_sign(attempt) {
-            return SignedOutcome::NotWaiting;
+            return Ok(SignedOutcome::NotWaiting);
         }
         if self.is_blocked_for(attempt.intent, now) {
-            return SignedOutcome::Blocked;
+            return Ok(SignedOutcome::Blocked);
         }
-        let Some(work) = self.work.get_mut(&attempt.intent) else { return SignedOutcome::NotWaiting };
+        if self.exceeds(attempt, now)? {
+            return Ok(SignedOutcome::Exceeds);
+        }
+        let Some(work) = self.work.get_mut(&attempt.intent) else { return Ok(SignedOutcome::NotWaiting) };
         work.state = WorkState::Signed;
         work.due = now.plus(lease);
         work.lease_to(holder, now.plus(lease));
@@ -395,6 +431,6 @@ impl State {
         let id = AttemptId(self.orders.insert(order));
         self.order_keys.insert(attempt.order.id, id);
         self.attempts.entry(attempt.intent).or_default().push(id);
-        SignedOutcome::Won { attempt: id, fence }
+        Ok(SignedOutcome::Won { attempt: id, fence })
     }
 }

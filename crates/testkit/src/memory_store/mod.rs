@@ -35,6 +35,13 @@ impl MemoryStore {
         Self { clock, state: Mutex::new(State::default()) }
     }
 
+    /// A store that lets every exit sell all that is held, whatever the others do: for a planted bug.
+    #[must_use]
+    pub fn selling_twice(clock: Arc<dyn Clock>) -> Self {
+        let state = State { sells_twice: true, ..State::default() };
+        Self { clock, state: Mutex::new(state) }
+    }
+
     fn read(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

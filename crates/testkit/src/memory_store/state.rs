@@ -28,6 +28,8 @@ pub(super) struct State {
     /// Raised by every write.
     pub(super) commits: i64,
     pub(super) config_version: i64,
+    /// Wrong on purpose ([`super::MemoryStore::selling_twice`]).
+    pub(super) sells_twice: bool,
     pub(super) owners: Table<String>,
     pub(super) accounts: Table<AccountRow>,
     pub(super) leaders: Table<Leader>,
@@ -50,7 +52,7 @@ pub(super) struct State {
     pub(super) ends: BTreeMap<IntentId, IntentEnd>,
     pub(super) reservations: BTreeMap<IntentId, Usd>,
     /// Reservations that were given back.
-    released: i64,
+    pub(super) released: i64,
     pub(super) work: BTreeMap<IntentId, Work>,
     pub(super) orders: Table<OrderRow>,
     pub(super) order_keys: HashMap<OrderId, AttemptId>,

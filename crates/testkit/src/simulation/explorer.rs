@@ -67,6 +67,8 @@ pub struct Exploration<'a> {
     pub scenario: &'a Scenario,
     /// How the venue behaves.
     pub model: VenueModel,
+    /// What it is stored in.
+    pub store: &'a StoreFactory,
     /// What is wrong with the engine, if anything.
     pub tampering: &'a dyn Tampering,
     /// At most this many faults: 1 or 2.
@@ -86,6 +88,7 @@ impl<'a> Exploration<'a> {
         Self {
             scenario,
             model,
+            store: &|clock| std::sync::Arc::new(MemoryStore::new(clock)),
             tampering: &Honest,
             faults: 2,
             only: |_| true,
@@ -192,8 +195,7 @@ impl<'a> Exploration<'a> {
     /// One execution.
     #[must_use]
     pub fn run(&self, faults: &[Planned]) -> Run {
-        let memory: &StoreFactory = &|clock| std::sync::Arc::new(MemoryStore::new(clock));
-        run(self.scenario, self.model, faults, self.tampering, memory, self.faults > 1).0
+        run(self.scenario, self.model, faults, self.tampering, self.store, self.faults > 1).0
     }
 }
 

@@ -6,11 +6,16 @@ use std::{
     time::Duration,
 };
 
-use domain::{Clock, Side, Timestamp, ids::RelationshipId, lifecycle::OrderState};
+use domain::{
+    Clock, Side, Timestamp,
+    ids::{IntentId, RelationshipId},
+    lifecycle::OrderState,
+};
 use engine::{
+    limits::UNSEEN_AFTER,
     orders::{booked_so_far, given},
     ports::{
-        execution::{OrderRecord, SignedAttempt, SignedOutcome},
+        execution::{Intent, OrderRecord, SignedAttempt, SignedOutcome},
         store::{InstanceId, Store, StoreResult},
         venue::PreparedOrder,
     },
@@ -74,6 +79,7 @@ impl Monitor {
             }
             let all = store.attempts_of(&[attempt.intent]).await?;
             self.judge(&all);
+            self.judge_held(store, &all).await?;
         }
         Ok(())
     }
@@ -112,6 +118,35 @@ impl Monitor {
     /// A lease is over before its time.
     pub fn released(&self, what: &str) {
         self.lock().leases.remove(what);
+    }
+
+    /// What is signed to sell now and what others may still sell is held.
+    async fn judge_held(&self, store: &dyn Store, attempts: &[OrderRecord]) -> StoreResult<()> {
+        let Some(newest) = attempts.last().filter(|record| record.intent.side == Side::Sell) else {
+            return Ok(());
+        };
+        let (own, now) = (&newest.intent, self.clock.now());
+        let beside = |intent: &Intent| {
+            let same = (intent.relationship, intent.token) == (own.relationship, own.token);
+            same && intent.side == Side::Sell && intent.id != own.id
+        };
+        let intents = store.intents_after(None, IntentId(0), usize::MAX >> 1).await?;
+        let others: Vec<IntentId> =
+            intents.iter().filter(|intent| beside(intent)).map(|intent| intent.id).collect();
+        let may_come = |record: &OrderRecord| {
+            let sent = !record.permits_out.is_empty() && now.since(record.resend_until) < UNSEEN_AFTER;
+            record.state.is_open() || sent
+        };
+        let mut sold = newest.amounts.maker;
+        for record in store.attempts_of(&others).await?.iter().filter(|record| may_come(record)) {
+            sold += record.amounts.maker + record.booked.shares.0;
+        }
+        let held = store.position(own.account.id, own.relationship, own.token).await?.shares.0;
+        if sold > held {
+            let what = format!("intent {}: exits that are signed may sell {sold}, held are {held}", own.id);
+            self.lock().broken.push(what);
+        }
+        Ok(())
     }
 
     fn judge(&self, attempts: &[OrderRecord]) {

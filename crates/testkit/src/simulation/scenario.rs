@@ -225,6 +225,20 @@ impl Scenario {
         scenario
     }
 
+    /// Two copied entries, of which the second fails to settle while two exits look for buyers: nobody buys
+    /// until it has failed.
+    #[must_use]
+    pub fn two_exits() -> Self {
+        let mut scenario = Self { name: "two exits".to_owned(), ..Self::entry() };
+        scenario.books = vec![change(START, (0, 0), (50, 1_000)), change(at(30), (49, 1_000), (50, 1_000))];
+        scenario.books.insert(1, BookChange { hollow: true, ..change(at(7), (49, 1_000), (50, 1_000)) });
+        let sells = |second| LeaderTrade { fills: vec![fill(500, 49)], ..sells(second) };
+        let second = LeaderTrade { fills: vec![fill(600, 50)], ..buys(5) };
+        scenario.trades.extend([second, sells(7), sells(8)]);
+        scenario.failing_every = Some(2);
+        scenario
+    }
+
     /// After a copied entry the leader sells a quarter and merges a quarter in one transaction, sends some of
     /// it away, merges half of the rest, and splits.
     #[must_use]

@@ -47,6 +47,7 @@ async fn signable(world: &World, intents: &[domain::ids::IntentId], number: u32)
 
 pub(crate) async fn a_pause_stops_the_very_next_signature(bench: Bench) -> CaseResult {
     let world = World::new(bench, 2).await?;
+    world.endow(3, 10_000_000).await?;
     let entries = world.trade(1, Side::Buy).await?;
     let exits = world.trade(2, Side::Sell).await?;
     let relationship = world.follower(0)?.relationship;
@@ -108,6 +109,7 @@ pub(crate) async fn a_hold_stops_entries_in_its_scope(bench: Bench) -> CaseResul
         (HoldScope::Relationship(first.relationship), [false, true]),
     ];
     for (number, (scope, expected)) in (1..).zip(scopes) {
+        world.endow(number + 200, 10_000_000).await?;
         let entries = world.trade(number, Side::Buy).await?;
         let exits = world.trade(number + 100, Side::Sell).await?;
         let version = world.store.config_version().await?;

@@ -14,7 +14,7 @@ use engine::ports::{
 
 use super::{
     bench::{Bench, CaseResult, Failure, at, holds, only, same},
-    world::{Follower, RESERVE, World, condition, hash, token, worker},
+    world::{Follower, LEASE, RESERVE, World, condition, hash, token, worker},
 };
 
 /// Cash and reservations of a follower's account.
@@ -107,9 +107,10 @@ pub(crate) async fn a_sale_is_booked_from_the_position_that_stands(bench: Bench)
     let follower = world.follower(0)?;
     world.bought(1, 15_000_003).await?;
     let mut sales = Vec::new();
-    for tx in [2, 3] {
+    for (tx, shares) in [(2, 7_000_001), (3, 8_000_002)] {
         let exit = world.intent(tx, Side::Sell).await?;
-        world.sign("a", exit, 0).await?;
+        let sale = world.sale(exit, 0, shares);
+        world.store.commit_signed(&worker("a"), LEASE, &[sale]).await?;
         sales.push(exit);
     }
     let (first, second) = (at(&sales, 0)?, at(&sales, 1)?);

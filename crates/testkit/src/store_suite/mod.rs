@@ -8,6 +8,7 @@
 pub(crate) mod bench;
 mod commit_one;
 mod detection;
+mod exits;
 mod following;
 mod holds;
 mod leases;
@@ -110,6 +111,15 @@ macro_rules! store_suite_cases {
                 an_ended_intent_gives_its_money_back_once,
                 an_exit_has_one_attempt_after_the_other,
                 a_fill_on_its_way_is_not_sold_again,
+            ];
+            exits: [
+                what_another_exit_may_give_is_promised,
+                a_batch_sells_no_more_than_is_held,
+                one_of_two_workers_sells_what_is_held,
+                what_is_promised_ends_with_its_attempt,
+                a_reversal_after_the_plan_is_noticed,
+                a_sale_that_is_not_booked_yet_is_promised,
+                others_promise_nothing,
             ];
             permits: [
                 a_permit_is_out_until_it_comes_back,

@@ -217,6 +217,7 @@ pub(crate) async fn changed_fills_are_news_until_an_update(bench: Bench) -> Case
 
 pub(crate) async fn work_goes_where_the_update_says(bench: Bench) -> CaseResult {
     let world = World::new(bench, 1).await?;
+    world.bought(2, 10_000_000).await?;
     let intent = world.intent(1, Side::Sell).await?;
     let (attempt, fence) = world.sign("a", intent, 0).await?;
     let order = world.order(intent, 0).await?;

@@ -302,6 +302,12 @@ impl World {
         }
     }
 
+    /// The same, selling so many micro-shares.
+    pub(crate) fn sale(&self, exit: IntentId, number: u32, shares: i64) -> SignedAttempt {
+        let amounts = OrderAmounts { maker: shares, taker: shares / 2 };
+        SignedAttempt { amounts, ..self.attempt(exit, number) }
+    }
+
     /// Commit 2 of one attempt.
     pub(crate) async fn try_sign(
         &self,
@@ -407,6 +413,19 @@ impl World {
     /// A buy of the first follower, signed, filled with `shares`, booked and closed; its intent.
     pub(crate) async fn bought(&self, tx: u8, shares: i64) -> CaseResult<IntentId> {
         let intent = self.intent(tx, Side::Buy).await?;
+        self.fill_all(intent, shares).await?;
+        Ok(intent)
+    }
+
+    /// A buy of every follower, as [`World::bought`]: each holds `shares` more to sell.
+    pub(crate) async fn endow(&self, tx: u8, shares: i64) -> CaseResult {
+        for intent in self.trade(tx, Side::Buy).await? {
+            self.fill_all(intent, shares).await?;
+        }
+        Ok(())
+    }
+
+    async fn fill_all(&self, intent: IntentId, shares: i64) -> CaseResult {
         self.sign("a", intent, 0).await?;
         let order = self.order(intent, 0).await?;
         let update = OrderUpdate {
@@ -417,7 +436,6 @@ impl World {
             work: WorkChange::Close,
             ..self.booking(&order, shares).await?
         };
-        self.change(update).await?;
-        Ok(intent)
+        self.change(update).await.map(drop)
     }
 }

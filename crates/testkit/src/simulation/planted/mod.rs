@@ -13,7 +13,9 @@ use super::{
     scenario::{Action, Scenario, at},
     tampering::{Bench, Tampering},
     venue::{Reorganisation, VenueModel},
+    world::StoreFactory,
 };
+use crate::memory_store::MemoryStore;
 
 use outside::OutsideBug;
 use store::{StoreBug, WrongStore};
@@ -32,6 +34,8 @@ pub struct Planted {
 enum Bug {
     Store(StoreBug),
     Outside(OutsideBug),
+    /// The store lets exits sell what others sell.
+    SellsTwice,
 }
 
 impl Tampering for Bug {
@@ -39,6 +43,7 @@ impl Tampering for Bug {
         match *self {
             Self::Store(bug) => Bench { store: Arc::new(Layered(WrongStore::new(bug, &bench))), ..bench },
             Self::Outside(bug) => outside::tamper(bug, bench),
+            Self::SellsTwice => bench,
         }
     }
 }
@@ -47,7 +52,12 @@ impl Planted {
     /// Explores until the bug is caught. What caught it is the report's first broken execution.
     #[must_use]
     pub fn hunt(&self) -> Report {
+        let store: &StoreFactory = match self.bug {
+            Bug::SellsTwice => &|clock| Arc::new(MemoryStore::selling_twice(clock)),
+            Bug::Store(_) | Bug::Outside(_) => &|clock| Arc::new(MemoryStore::new(clock)),
+        };
         let exploration = Exploration {
+            store,
             tampering: &self.bug,
             faults: self.faults,
             first_only: true,
@@ -219,6 +229,7 @@ fn booking() -> Vec<Planted> {
             plain,
             0,
         ),
+        planted("an exit sells what another one may sell", Bug::SellsTwice, Scenario::two_exits(), plain, 0),
         planted("what is booked is forgotten", store(StoreBug::ForgetsBookings), Scenario::entry(), plain, 0),
     ]
 }
