@@ -9,7 +9,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use simulator::Simulator;
 
 use super::{
-    disk, fan_out, http,
+    channels, disk, fan_out, http,
     installation::{MOST_TRADES, quiet},
     memory::{self, IdleOrder},
     order_cost,
@@ -21,6 +21,8 @@ use crate::clock::SystemClock;
 const CORES: usize = 2;
 /// Relationships of the large idle process.
 const MANY: usize = 10_000;
+/// Orders that the venue tells of.
+const TOLD: usize = 1_000;
 
 /// Arguments of `bench`.
 #[derive(Clone, Debug, Args)]
@@ -94,6 +96,9 @@ async fn measure(arguments: &BenchArgs, machine: Machine) -> anyhow::Result<Repo
         report.fan_out(fan_out::measure(&directory.0, followers, rounds, &clock).await?, parts);
     }
     report.growth();
+    progress("what the venue tells by itself");
+    report.told(TOLD, channels::booked(&directory.0, TOLD, &clock).await?, parts);
+    report.back(channels::back(&clock).await?);
     for followers in [0, MANY] {
         progress(&format!("an idle process with {followers} relationships"));
         report.idle(followers, memory::measure(&directory.0, followers, &clock).await?);

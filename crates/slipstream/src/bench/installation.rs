@@ -43,12 +43,14 @@ use crate::{
 /// The leader everybody follows.
 const LEADER: Address = Address([0xa1; 20]);
 /// What it trades.
-const TOKENS: [TokenId; 2] = [TokenId([0x9d; 32]), TokenId([0x9e; 32])];
+pub(super) const TOKENS: [TokenId; 2] = [TokenId([0x9d; 32]), TokenId([0x9e; 32])];
 /// At this price.
 const PRICE: Price = Price(ONE / 2);
 /// Money of each follower, and what each trade takes of it.
 const DEPOSIT: Usd = Usd(1_000 * ONE);
 const STAKE: Usd = Usd(5 * ONE);
+/// What that buys.
+pub(super) const SHARES: Shares = Shares(10 * ONE);
 /// Trades that the money is enough for.
 pub(super) const MOST_TRADES: usize = 200;
 /// How long detection may take to start.

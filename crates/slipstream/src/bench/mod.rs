@@ -3,6 +3,7 @@
 //! It measures and prints; targets stand in a column of their own. It never fails because a machine is
 //! slow, and it never talks to anything but the bundled simulator.
 
+mod channels;
 pub mod command;
 mod disk;
 mod fan_out;

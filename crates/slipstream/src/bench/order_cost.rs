@@ -59,7 +59,7 @@ pub(super) async fn measure(clock: &Arc<dyn Clock>) -> anyhow::Result<OrderCost>
     cost
 }
 
-fn account(follower: &crate::demo::setup::Follower) -> TradingAccount {
+pub(super) fn account(follower: &crate::demo::setup::Follower) -> TradingAccount {
     TradingAccount {
         id: AccountId(1),
         wallet: follower.wallet,

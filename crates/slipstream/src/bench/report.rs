@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{fan_out::FanOut, http::IN_FLIGHT, memory::Idle, order_cost::OrderCost, sample};
+use super::{channels, fan_out::FanOut, http::IN_FLIGHT, memory::Idle, order_cost::OrderCost, sample};
 
 /// Targets of the project, in the unit of their line.
 const ORDER_TARGET_US: f64 = 30.0;
 const IDLE_TARGET_MB: f64 = 60.0;
 const LARGE_IDLE_TARGET_MB: f64 = 300.0;
+/// 1,000 orders a second.
+const TOLD_TARGET_US: f64 = 1_000.0;
+const BACK_TARGET_MS: f64 = 2_000.0;
 /// What one follower may take beyond two syncs.
 const ONE_BEYOND_SYNCS_MS: f64 = 5.0;
 
@@ -128,6 +131,25 @@ impl Report {
         let (value, bare) = (most.per_order_us, few.per_order_us);
         self.line(figure, (value, "µs"), Some(bare));
         self.beside(part, bare);
+    }
+
+    /// Orders told of by the user channel.
+    pub(super) fn told(&mut self, orders: usize, per_order: std::time::Duration, parts: Parts) {
+        let frames = channels::FRAMES.len();
+        let figure = format!("an order told in {frames} frames, decoded and booked ({orders} at once)");
+        self.line(figure, (sample::micros(per_order), "µs"), Some(TOLD_TARGET_US));
+        self.beside("a sync for each order", parts.sync_ms * 1e3);
+    }
+
+    /// Channels after the venue's return.
+    pub(super) fn back(&mut self, (usual, longest): (std::time::Duration, std::time::Duration)) {
+        let millis = |time| (sample::millis(time), "ms");
+        self.line(
+            "venue's return to channels open and a book read anew",
+            millis(usual),
+            Some(BACK_TARGET_MS),
+        );
+        self.line("the longest of five", millis(longest), Some(BACK_TARGET_MS));
     }
 
     /// An idle process.
@@ -262,6 +284,8 @@ mod tests {
         report.fan_out(fan_out(100, 20.0), parts);
         report.fan_out(fan_out(10_000, 3_000.0), parts);
         report.growth();
+        report.told(1_000, micros(400), parts);
+        report.back((micros(700_000), micros(1_100_000)));
         report.idle(0, Idle { resident_kb: 30 * 1_024, cpu_percent: 0.5 });
         let text = report.text();
         for words in [
@@ -273,6 +297,9 @@ mod tests {
             "328 ms (2 syncs + signatures + posts)   9.15",
             "cost per order with 10000 followers",
             "200 µs (with 100 followers)   1.50",
+            // Beside a sync of 4 ms.
+            "4000 µs (a sync for each order)   0.10",
+            "1100 ms  2000 ms",
             "30.0 MB  60.0 MB",
         ] {
             assert!(text.contains(words), "`{words}` is not in\n{text}");

@@ -16,5 +16,6 @@ pub mod probe;
 pub mod rows;
 pub mod scenario;
 pub mod tampering;
+pub mod user_channel;
 pub mod venue;
 pub mod world;

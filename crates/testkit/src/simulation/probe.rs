@@ -37,6 +37,8 @@ pub enum Role {
     Settlement,
     /// Keeps the doorbell true.
     Rescuer,
+    /// Hears what the venue tells by itself.
+    Listener,
 }
 
 /// Who makes a call.

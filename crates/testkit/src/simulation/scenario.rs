@@ -259,6 +259,16 @@ impl Scenario {
         scenario
     }
 
+    /// The same, in processes that also hear what the venue tells by itself.
+    #[must_use]
+    pub fn listening(mut self) -> Self {
+        self.name.push_str(", listening");
+        for process in &mut self.processes {
+            process.push(Role::Listener);
+        }
+        self
+    }
+
     /// When the last planned thing happens.
     #[must_use]
     pub fn ends(&self) -> Timestamp {

@@ -10,6 +10,7 @@ use std::{
 
 use domain::{Clock, Timestamp, clock::Sleep};
 use engine::ports::{
+    feeds::AccountFeed,
     queue::Queue,
     store::{InstanceId, Store},
     venue::{ChainReader, MarketData, OrderGateway, TradeHistory},
@@ -30,6 +31,8 @@ pub struct Bench {
     pub history: Arc<dyn TradeHistory>,
     /// Rules and books.
     pub markets: Arc<dyn MarketData>,
+    /// What the venue tells by itself.
+    pub feed: Arc<dyn AccountFeed>,
     /// The queue.
     pub queue: Arc<dyn Queue>,
     /// The actor's clock.

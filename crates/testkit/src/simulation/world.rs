@@ -11,6 +11,8 @@ use domain::{
     ids::{IntentId, OwnerId, RelationshipId},
 };
 use engine::{
+    account_channels::{AccountChannels, Memory},
+    deadline::within,
     head_watch::HeadWatch,
     market_cache::MarketCache,
     ports::{
@@ -35,6 +37,7 @@ use super::{
     probe::{Actor, Look, Planned, Probe, Role},
     scenario::{Action, Scenario},
     tampering::{Bench, StoreClock, Tampering},
+    user_channel::UserChannel,
     venue::{Venue, VenueModel, digest},
 };
 use crate::{
@@ -82,6 +85,8 @@ pub struct World {
     pub doorbell: Arc<Doorbell>,
     /// The faults.
     pub probe: Arc<Probe>,
+    /// What the venue tells by itself.
+    pub channel: Arc<UserChannel>,
     /// The watch at signing.
     pub monitor: Arc<Monitor>,
     /// Relationships, in the order of the scenario's followers.
@@ -116,9 +121,11 @@ impl World {
         let store_clock = StoreClock::new(clock.clone());
         let store = (experiment.store)(store_clock.clone());
         let relationships = block_on(experiment.scenario.set_up(&venue, store.as_ref()))?;
-        let look = experiment.digests.then(|| look(store.clone(), venue.clone()));
+        let channel = UserChannel::new(venue.clone(), clock.clone());
+        let look = experiment.digests.then(|| look(store.clone(), venue.clone(), channel.clone()));
         let mut world = Self {
             probe: Probe::new(clock.clone(), venue.clone(), experiment.faults, look),
+            channel,
             monitor: Monitor::new(venue.clone(), clock.clone()),
             doorbell: Doorbell::new(clock.clone()),
             ends: experiment.scenario.ends().plus(PATIENCE),
@@ -181,6 +188,9 @@ impl World {
         }
         if !self.venue.is_quiet() {
             return waits("the venue is not quiet");
+        }
+        if !self.channel.is_quiet() {
+            return waits("there are frames on their way");
         }
         block_on(async {
             let store = self.store.as_ref();
@@ -286,6 +296,7 @@ impl World {
             chain: outside.clone(),
             history: outside.clone(),
             markets: outside,
+            feed: self.channel.clone(),
             queue: Arc::new(FaultyQueue { queue: self.doorbell.clone(), probe: probe.clone(), actor }),
             clock: self.clock.clone(),
             actor,
@@ -308,6 +319,7 @@ impl World {
                 Role::Worker => self.executor.spawn(work(ports)),
                 Role::Settlement => self.executor.spawn(settle(ports, scenario.reads_chain)),
                 Role::Rescuer => self.executor.spawn(rescue(ports)),
+                Role::Listener => self.executor.spawn(listen(ports)),
             };
             self.tasks.push((actor, task));
         }
@@ -410,6 +422,23 @@ async fn settle(ports: Bench, reads_chain: bool) {
     }
 }
 
+async fn listen(ports: Bench) {
+    let channels = AccountChannels {
+        store: ports.store,
+        feed: ports.feed,
+        clock: ports.clock.clone(),
+        failures: Default::default(),
+        memory: Memory::default(),
+    };
+    loop {
+        // Errors are made good by looking up.
+        let _followed = channels.follow().await;
+        if let Ok(news) = within(ports.clock.as_ref(), TICK, channels.next()).await {
+            let _booked = channels.book(news).await;
+        }
+    }
+}
+
 async fn rescue(ports: Bench) {
     let rescuer = |lane| Rescuer::new(ports.store.clone(), ports.queue.clone(), ports.clock.clone(), lane);
     let (mut exits, mut entries) = (rescuer(Lane::Exits), rescuer(Lane::Entries));
@@ -423,7 +452,7 @@ async fn rescue(ports: Bench) {
 }
 
 /// A digest of orders, permits, decisions, waiting work and the venue's books; no times, versions or fences.
-fn look(store: Arc<dyn Store>, venue: Arc<Venue>) -> Look {
+fn look(store: Arc<dyn Store>, venue: Arc<Venue>, channel: Arc<UserChannel>) -> Look {
     Box::new(move || {
         let read = async {
             let intents = store.intents_after(None, IntentId(0), usize::MAX).await?;
@@ -446,7 +475,7 @@ fn look(store: Arc<dyn Store>, venue: Arc<Venue>) -> Look {
         };
         let mut hasher = DefaultHasher::new();
         read.now_or_never().map(|read| read.unwrap_or_default()).hash(&mut hasher);
-        venue.stand().hash(&mut hasher);
+        (venue.stand(), channel.stand()).hash(&mut hasher);
         hasher.finish()
     })
 }

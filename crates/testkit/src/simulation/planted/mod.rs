@@ -230,6 +230,13 @@ fn booking() -> Vec<Planted> {
             0,
         ),
         planted("an exit sells what another one may sell", Bug::SellsTwice, Scenario::two_exits(), plain, 0),
+        planted(
+            "a late frame of a match books a failed trade again",
+            Bug::Outside(OutsideBug::MatchesAgain),
+            failing().listening(),
+            VenueModel::HOLDING,
+            0,
+        ),
         planted("what is booked is forgotten", store(StoreBug::ForgetsBookings), Scenario::entry(), plain, 0),
     ]
 }

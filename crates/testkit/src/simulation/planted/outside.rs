@@ -3,9 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{Address, OrderPlan, Shares, Timestamp, TokenId, TradingAccount, Usd, ids::IntentId};
+use domain::{
+    Address, OrderPlan, Shares, Timestamp, TokenId, TradingAccount, Usd,
+    ids::{AccountId, IntentId},
+};
 use engine::ports::{
     detection::{Lane, QueuedIntent},
+    feeds::{AccountEvent, AccountFeed, AccountNews, FeedHealth},
     queue::{End, Queue, QueueError},
     venue::{
         BlockHeader, Cancel, Cancelled, ChainEvent, ChainEventKind, ChainFill, ChainMove, ChainReader,
@@ -35,6 +39,8 @@ pub(super) enum OutsideBug {
     NoFailure,
     /// Adds to the queue, which it believes to be empty.
     FloodsQueue,
+    /// Takes a frame that tells of a match for another trade than the one it knows.
+    MatchesAgain,
 }
 
 /// Puts the bug in its place.
@@ -52,6 +58,7 @@ pub(super) fn tamper(bug: OutsideBug, bench: Bench) -> Bench {
         | OutsideBug::SellsTransfers => {
             Bench { chain: Arc::new(WrongChain { bug, inner: bench.chain }), ..bench }
         }
+        OutsideBug::MatchesAgain => Bench { feed: Arc::new(WrongFeed { inner: bench.feed }), ..bench },
         OutsideBug::FloodsQueue => Bench { queue: Arc::new(WrongQueue { inner: bench.queue }), ..bench },
     }
 }
@@ -209,6 +216,37 @@ impl ChainReader for WrongChain {
 
     async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
         self.inner.balances(queries, block).await
+    }
+}
+
+/// A feed with a bug.
+struct WrongFeed {
+    inner: Arc<dyn AccountFeed>,
+}
+
+#[async_trait]
+impl AccountFeed for WrongFeed {
+    fn follow(&self, accounts: &[TradingAccount]) {
+        self.inner.follow(accounts);
+    }
+
+    async fn next(&self, limit: usize) -> Vec<AccountNews> {
+        let mut news = self.inner.next(limit).await;
+        for one in &mut news {
+            let AccountEvent::Order { facts, .. } = &mut one.what else { continue };
+            for trade in facts.trades.iter_mut().filter(|trade| trade.status == SettlementStatus::Matched) {
+                trade.id.push_str(" again");
+            }
+        }
+        news
+    }
+
+    fn hears(&self, account: AccountId) -> bool {
+        self.inner.hears(account)
+    }
+
+    fn health(&self) -> FeedHealth {
+        self.inner.health()
     }
 }
 

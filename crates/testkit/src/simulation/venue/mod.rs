@@ -15,10 +15,11 @@ use std::{
 
 use domain::{
     Address, Book, Clock, Market, OrderId, OrderPlan, Price, Shares, Side, Timestamp, TokenId, TxHash, Usd,
+    ids::AccountId,
     lifecycle::Filled,
     trade::{Action, Quantity},
 };
-use engine::ports::venue::ChainFill;
+use engine::ports::venue::{ChainFill, OrderLookup};
 
 pub(crate) use chain::digest;
 pub use chain::{BLOCK_EVERY, FINAL_AFTER, Moved};
@@ -277,6 +278,15 @@ impl Venue {
     #[must_use]
     pub fn buys(&self, token: TokenId) -> bool {
         self.now().books.get(&token).is_some_and(matching::VenueBook::buys)
+    }
+
+    /// What the venue shows of every order it has, without any lag, and whose it is.
+    pub(crate) fn told(&self) -> Vec<(AccountId, OrderId, OrderLookup)> {
+        let now = self.clock.now();
+        let state = self.now();
+        let line =
+            |(id, line): (&OrderId, &VenueLine)| (line.plan.account.id, *id, state.told(*id, line, now));
+        state.lines.iter().map(line).collect()
     }
 
     /// Whether nothing more will happen by itself: no trade to come, nothing on its way into a final block.

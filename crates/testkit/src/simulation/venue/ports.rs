@@ -85,6 +85,20 @@ impl State {
                 .any(|(until, waiting)| *waiting == id && until.minus(held).plus(lag) <= now)
     }
 
+    /// What is told of an order as things happen to it.
+    pub(super) fn told(&self, id: OrderId, line: &VenueLine, now: Timestamp) -> OrderLookup {
+        let trades: Vec<VenueTrade> = line.trades.iter().map(|trade| self.shown_trade(trade, now)).collect();
+        let matched: Shares = trades.iter().map(|trade| trade.shares).sum();
+        let held = !self.model.held_back.is_zero() && self.arrivals.iter().any(|(_, waits)| *waits == id);
+        let status = match (held, trades.is_empty()) {
+            (true, _) => VenueOrderStatus::Delayed,
+            (false, true) => VenueOrderStatus::Cancelled,
+            (false, false) => VenueOrderStatus::Matched,
+        };
+        let known = held || line.first_accepted.is_some();
+        OrderLookup { order: known.then_some(VenueOrder { status, matched }), trades }
+    }
+
     fn shown(&self, line: &VenueLine, now: Timestamp) -> OrderLookup {
         let lag = self.model.look_up_lag;
         let visible = line.trades.iter().filter(|trade| trade.at.plus(lag) <= now);
