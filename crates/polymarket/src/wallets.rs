@@ -108,6 +108,8 @@ pub enum Finding {
     },
     /// There is no pUSD, but there is USDC.e, of which it can be made.
     Unwrapped(Usd),
+    /// An EOA has no POL, in which it pays for gas.
+    NoGas,
     /// There is no money.
     NoMoney,
 }
@@ -121,6 +123,8 @@ pub enum Fix {
     Act(WalletAction),
     /// Make pUSD of USDC.e at the venue's onramp.
     Wrap(Usd),
+    /// Send POL to the EOA.
+    Gas,
     /// Send pUSD to the wallet.
     Deposit,
 }
@@ -134,6 +138,7 @@ impl Finding {
             Self::Dollars { spender } => Fix::Act(WalletAction::AllowDollars { spender }),
             Self::Shares { token, operator } => Fix::Act(WalletAction::AllowShares { token, operator }),
             Self::Unwrapped(usd) => Fix::Wrap(usd),
+            Self::NoGas => Fix::Gas,
             Self::NoMoney => Fix::Deposit,
         }
     }
@@ -216,6 +221,12 @@ impl<'a> Wallets<'a> {
         let dollars: Vec<_> = stream::iter(allowances).buffered(CALLS_IN_FLIGHT).try_collect().await?;
         let shares: Vec<_> = stream::iter(operators).buffered(CALLS_IN_FLIGHT).try_collect().await?;
         findings.extend(dollars.into_iter().chain(shares).flatten());
+        if used.kind == WalletKind::Eoa {
+            let wei = self.rpc.ask("eth_getBalance", json!([wallet, "latest"])).await?;
+            if wei.as_str().is_none_or(|wei| wei.trim_start_matches(['0', 'x']).is_empty()) {
+                findings.push(Finding::NoGas);
+            }
+        }
         if !used.dollars.is_positive() {
             let unwrapped = self.dollars(USDC_E, wallet).await?;
             findings.push(if unwrapped.is_positive() {

@@ -4,12 +4,14 @@
 //! No secret leaves this crate: opened keys have no `Debug`, are erased when dropped, and appear in no
 //! error. It knows no network and no store; keys come from a [`KeySource`].
 
+mod file;
 mod keys;
 pub mod limits;
 mod local;
 pub mod measure;
 mod policy;
 
+pub use file::{FileKey, FileKeyError};
 pub use keys::{DerivedKeys, KeySource};
 pub use local::LocalSigner;
 pub use policy::Binding;

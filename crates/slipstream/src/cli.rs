@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use domain::ids::RelationshipId;
 
 use crate::{
+    account::AccountCommand,
     bench::command::BenchArgs,
     commands::{self, Answer, Request, Thing},
     configuration::{ConfigFile, Mistakes, command::ConfigCommand, keys},
@@ -74,6 +75,12 @@ pub enum Command {
         /// Where the installation is.
         #[command(flatten)]
         at: Installation,
+    },
+    /// Wallets: which one a key trades with, and what it still needs.
+    Account {
+        /// What to do.
+        #[command(subcommand)]
+        command: AccountCommand,
     },
     /// Which RPC providers of Polygon are asked, and how they do.
     Rpc {
@@ -226,6 +233,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Verify { at } => ask(&at, &Request::Verify).await,
         Command::Rpc { command } => {
             crate::rpc_command::run(&command).await.and_then(|(answer, json)| told(&answer, json))
+        }
+        Command::Account { command } => {
+            crate::account::run(&command).await.and_then(|(answer, json)| told(&answer, json))
         }
         Command::Pause(one) => ask(&one.at, &Request::Pause(relationship(&one))).await,
         Command::Resume(one) => ask(&one.at, &Request::Resume(relationship(&one))).await,

@@ -1,6 +1,7 @@
 //! The binary's own rooms: command line, composition, supervision, demo. A library only so that tests
 //! can reach it.
 
+pub mod account;
 pub mod bench;
 pub mod chain;
 pub mod channels;

@@ -1,0 +1,176 @@
+//! Getting what a wallet lacks: through the relayer, or as transactions of an EOA. Each is done only if the chain says
+//! that it is missing, so whoever breaks off runs the command again.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, bail, ensure};
+use domain::{Address, Clock, TradingAccount, WalletAction, WalletKind};
+use eip712::Chain;
+use engine::ports::wallets::{Taken, TransactionOutcome};
+use polymarket::{
+    Eoa, JsonRpc,
+    relayer::{BuilderKey, RelayState, Relayed, Relayer, RelayerKey},
+    wallets::{Finding, Fix, WalletReport, Wallets},
+};
+use serde::Deserialize;
+use signer::LocalSigner;
+use zeroize::Zeroizing;
+
+use super::CheckArgs;
+
+/// How long a transaction may take to be in a block.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Gets what is missing.
+pub(super) struct Fixer<'a> {
+    pub(super) arguments: &'a CheckArgs,
+    pub(super) account: TradingAccount,
+    pub(super) signer: Arc<LocalSigner>,
+    pub(super) client: reqwest::Client,
+    pub(super) rpc: Arc<dyn JsonRpc>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// Who asks the relayer, as the file has it.
+#[derive(Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum KeyFile {
+    Own { key: Zeroizing<String>, address: Address },
+    Builder { builder_key: String, secret: Zeroizing<String>, passphrase: Zeroizing<String> },
+}
+
+fn relayer_key(path: &Path) -> anyhow::Result<RelayerKey> {
+    let shown = path.display();
+    let mode = fs::metadata(path).with_context(|| format!("cannot read {shown}"))?.permissions().mode();
+    ensure!(mode & 0o077 == 0, "{shown} is readable by others; run `chmod 600 {shown}`");
+    let text = Zeroizing::new(fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?);
+    // What serde says could quote the file.
+    let read = serde_json::from_str(&text).ok();
+    let read = read.with_context(|| {
+        format!("{shown} must be JSON with `key` and `address`, or `builder_key`, `secret` and `passphrase`")
+    })?;
+    Ok(match read {
+        KeyFile::Own { key, address } => RelayerKey::Own { key, address },
+        KeyFile::Builder { builder_key, secret, passphrase } => {
+            let builder = BuilderKey::new(builder_key, &secret, passphrase);
+            RelayerKey::Builder(Box::new(
+                builder.with_context(|| format!("the secret in {shown} is no base64"))?,
+            ))
+        }
+    })
+}
+
+impl Fixer<'_> {
+    /// Does what is asked for of what is missing, in the order in which it is needed, and looks again.
+    ///
+    /// # Errors
+    /// In words, with what to do.
+    pub(super) async fn fix(&self, mut report: WalletReport) -> anyhow::Result<WalletReport> {
+        if self.arguments.deploy && report.missing.contains(&Finding::NotDeployed) {
+            self.deploy().await?;
+            report = self.look().await?;
+        }
+        let approvals: Vec<WalletAction> = report.missing.iter().filter_map(|one| act(*one)).collect();
+        if self.arguments.approve && !approvals.is_empty() {
+            self.act(&approvals).await.context("approvals")?;
+            report = self.look().await?;
+        }
+        let unwrapped = report.missing.iter().find_map(|finding| match finding.fix() {
+            Fix::Wrap(usd) => Some(usd),
+            _ => None,
+        });
+        if let Some(usd) = unwrapped.filter(|_| self.arguments.wrap) {
+            let actions = [WalletAction::AllowOnramp(usd), WalletAction::Wrap(usd)];
+            self.act(&actions).await.context("wrapping")?;
+            report = self.look().await?;
+        }
+        Ok(report)
+    }
+
+    async fn look(&self) -> anyhow::Result<WalletReport> {
+        Wallets::new(self.rpc.as_ref()).detect(self.account.signer).await.context("the chain cannot be read")
+    }
+
+    fn relayer(&self) -> anyhow::Result<Relayer> {
+        let path = self.arguments.relayer_key.as_deref();
+        let path = path.context("this wallet acts through the relayer; give --relayer-key")?;
+        let signer = Arc::clone(&self.signer) as _;
+        let (client, url) = (self.client.clone(), &self.arguments.relayer_url);
+        Ok(Relayer::new(client, url, relayer_key(path)?, signer, Arc::clone(&self.clock)))
+    }
+
+    async fn deploy(&self) -> anyhow::Result<()> {
+        let (wallet, kind) = (self.account.wallet, self.account.kind);
+        let relayer = self.relayer()?;
+        if !relayer.is_deployed(wallet, kind).await? {
+            relayer.deploy(&self.account).await.context("the wallet is not made")?;
+        }
+        let until = self.clock.uptime() + PATIENCE;
+        while !relayer.is_deployed(wallet, kind).await? || relayer.under_way(wallet).await?.is_some() {
+            self.wait(until, "the new wallet").await?;
+        }
+        Ok(())
+    }
+
+    async fn act(&self, actions: &[WalletAction]) -> anyhow::Result<()> {
+        if self.account.kind == WalletKind::Eoa {
+            return self.send(actions).await;
+        }
+        let relayer = self.relayer()?;
+        let until = self.clock.uptime() + PATIENCE;
+        while let Some(before) = relayer.under_way(self.account.wallet).await? {
+            self.wait(until, &format!("relayed transaction {}", before.id)).await?;
+        }
+        let sent = relayer.submit(&self.account, actions).await?;
+        let mut now: Relayed = sent;
+        while now.state == RelayState::Underway {
+            self.wait(until, &format!("relayed transaction {}", now.id)).await?;
+            now = relayer.transaction(&now.id).await?;
+        }
+        ensure!(now.state != RelayState::Failed, "transaction {} failed: {}", now.id, now.reason);
+        Ok(())
+    }
+
+    /// One transaction after the other, each in a block before the next is signed.
+    async fn send(&self, actions: &[WalletAction]) -> anyhow::Result<()> {
+        let signer = Arc::clone(&self.signer) as _;
+        let eoa = Eoa::new(Arc::clone(&self.rpc), signer, Chain::Polygon);
+        for action in actions {
+            let transaction = eoa.prepare(&self.account, *action).await?;
+            let hash = transaction.tx.map(|hash| hash.to_string()).unwrap_or_default();
+            if let Taken::NotNow(reason) = eoa.send(&transaction).await? {
+                bail!(
+                    "transaction {hash} is not taken: {reason}; wait for what is under way and run this again"
+                );
+            }
+            let until = self.clock.uptime() + PATIENCE;
+            loop {
+                match eoa.outcome(&self.account, &transaction).await? {
+                    TransactionOutcome::Underway | TransactionOutcome::Confirmed(_) => break,
+                    TransactionOutcome::Unseen => self.wait(until, &format!("transaction {hash}")).await?,
+                    TransactionOutcome::Failed(reason) => bail!("transaction {hash} failed: {reason}"),
+                    TransactionOutcome::Replaced => bail!("another transaction took the place of {hash}"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait(&self, until: Duration, what: &str) -> anyhow::Result<()> {
+        ensure!(
+            self.clock.uptime() < until,
+            "{what} is in no block after {PATIENCE:?}; run this again, it does only what is still missing"
+        );
+        self.clock.sleep(LOOK_EVERY).await;
+        Ok(())
+    }
+}
+
+fn act(finding: Finding) -> Option<WalletAction> {
+    match finding.fix() {
+        Fix::Act(action) => Some(action),
+        _ => None,
+    }
+}

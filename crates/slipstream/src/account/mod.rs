@@ -1,0 +1,179 @@
+//! `slipstream account`: what the wallet of a key needs before it can trade, and how to get it.
+
+mod fix;
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::{Context, ensure};
+use clap::{Args, Subcommand};
+use domain::{Address, Clock, KeyRef, TradingAccount, WalletKind, ids::AccountId};
+use eip712::Chain;
+use polymarket::wallets::{Finding, Fix, WalletReport, Wallets};
+use serde_json::{Value, json};
+use signer::{Binding, FileKey, LocalSigner};
+
+use crate::{
+    chain::ChainProviders,
+    clock::SystemClock,
+    commands::Answer,
+    configuration::{ConfigFile, Configuration},
+};
+
+/// Commands on accounts.
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Find the wallet that an address trades with, its money and what it still needs; fails while something is
+    /// missing. With a key it gets what is asked for.
+    Check(CheckArgs),
+}
+
+/// Arguments of `account check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The address of the key (not of a wallet contract).
+    #[arg(required_unless_present = "key_file", conflicts_with = "key_file")]
+    pub address: Option<Address>,
+    /// The private key in hex, in a file that only you can read (mode 600). Needed to get what is missing.
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Have the deposit wallet made.
+    #[arg(long)]
+    pub deploy: bool,
+    /// Give the venue's contracts the approvals that are missing.
+    #[arg(long)]
+    pub approve: bool,
+    /// Make pUSD of the USDC.e in the wallet.
+    #[arg(long)]
+    pub wrap: bool,
+    /// The relayer.
+    #[arg(long, default_value = "https://relayer-v2.polymarket.com")]
+    pub relayer_url: String,
+    /// Who asks the relayer: JSON with `key` and `address`, or with `builder_key`, `secret` and `passphrase`, in a
+    /// file that only you can read.
+    #[arg(long, value_name = "FILE")]
+    pub relayer_key: Option<PathBuf>,
+    /// Where the chain's providers are.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs one.
+///
+/// # Errors
+/// In words, with what to do.
+pub async fn run(command: &AccountCommand) -> anyhow::Result<(Answer, bool)> {
+    let AccountCommand::Check(arguments) = command;
+    let changes = arguments.deploy || arguments.approve || arguments.wrap;
+    ensure!(arguments.key_file.is_some() || !changes, "--deploy, --approve and --wrap need --key-file");
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let client = polymarket::client().context("no HTTP client")?;
+    let chain = Configuration::load(arguments.config.path.as_deref(), std::env::vars_os())?.chain;
+    ensure!(
+        !chain.rpc_urls.is_empty(),
+        "no RPC provider is configured; set POLYGON_RPC_URL, or `rpc_urls` of [chain] in the file of --config"
+    );
+    let providers = ChainProviders::of(client.clone(), &clock, &chain.rpc_urls);
+    let key = match &arguments.key_file {
+        Some(path) => Some(key_of(path).await?),
+        None => None,
+    };
+    let eoa = key.as_ref().map(|(_, address)| *address).or(arguments.address);
+    let eoa = eoa.context("give an address or --key-file")?;
+    let rpc = providers.json_rpc();
+    let wallets = Wallets::new(rpc.as_ref());
+    let mut report = wallets.detect(eoa).await.context("the chain cannot be read")?;
+    if let Some((signer, _)) = key {
+        let account = account(eoa, &report);
+        let (wallet, kind) = (account.wallet, account.kind);
+        signer.bind(account.key.clone(), Binding { wallet, kind })?;
+        let fixer =
+            fix::Fixer { arguments, account, signer: Arc::new(signer), client, rpc: rpc.clone(), clock };
+        report = fixer.fix(report).await?;
+    }
+    Ok((answer(eoa, &report), arguments.json))
+}
+
+async fn key_of(path: &std::path::Path) -> anyhow::Result<(LocalSigner, Address)> {
+    use engine::ports::venue::Signer as _;
+    let key = FileKey::read(path).with_context(|| format!("the key in {}", path.display()))?;
+    let signer = LocalSigner::new(Chain::Polygon, Box::new(key));
+    let address = signer.address(&key_ref()).await?;
+    Ok((signer, address))
+}
+
+/// The one key of a file has one name.
+fn key_ref() -> KeyRef {
+    KeyRef("file".to_owned())
+}
+
+fn account(eoa: Address, report: &WalletReport) -> TradingAccount {
+    let (wallet, kind) = (report.used.wallet, report.used.kind);
+    TradingAccount { id: AccountId(0), wallet, signer: eoa, kind, key: key_ref() }
+}
+
+const fn kind_name(kind: WalletKind) -> &'static str {
+    match kind {
+        WalletKind::Eoa => "the address itself",
+        WalletKind::Proxy => "proxy wallet",
+        WalletKind::Safe => "Safe",
+        WalletKind::Deposit => "deposit wallet",
+    }
+}
+
+fn words(finding: Finding, wallet: Address) -> (String, String) {
+    let what = match finding {
+        Finding::NotDeployed => "the wallet contract is not there yet".to_owned(),
+        Finding::Dollars { spender } => format!("{spender} may not take pUSD"),
+        Finding::Shares { token, operator } => format!("{operator} may not move shares of {token}"),
+        Finding::Unwrapped(usd) => format!("there is no pUSD, but {usd} USDC.e"),
+        Finding::NoGas => "there is no POL to pay for gas".to_owned(),
+        Finding::NoMoney => "there is no money".to_owned(),
+    };
+    let remedy = match finding.fix() {
+        Fix::Deploy => "--deploy".to_owned(),
+        Fix::Act(_) => "--approve".to_owned(),
+        Fix::Wrap(_) => "--wrap".to_owned(),
+        Fix::Gas => format!("send POL to {wallet}"),
+        Fix::Deposit => format!("send pUSD to {wallet}"),
+    };
+    (what, remedy)
+}
+
+fn answer(eoa: Address, report: &WalletReport) -> Answer {
+    let used = report.used;
+    let mut text = format!("address {eoa} trades with {} {}\n\n", kind_name(used.kind), used.wallet);
+    let mut candidates = Vec::new();
+    for candidate in &report.candidates {
+        let mark = if candidate.wallet == used.wallet { '*' } else { ' ' };
+        let there = if candidate.deployed { "there" } else { "not there" };
+        let name = kind_name(candidate.kind);
+        text.push_str(&format!(
+            "{mark} {name:18}  {}  {there:9}  {} pUSD\n",
+            candidate.wallet, candidate.dollars
+        ));
+        candidates.push(json!({
+            "kind": candidate.kind, "wallet": candidate.wallet, "deployed": candidate.deployed,
+            "usd": candidate.dollars,
+        }));
+    }
+    let mut missing: Vec<Value> = Vec::new();
+    if report.missing.is_empty() {
+        text.push_str("\nnothing is missing\n");
+    } else {
+        text.push_str("\nmissing:\n");
+    }
+    for finding in &report.missing {
+        let (what, remedy) = words(*finding, used.wallet);
+        text.push_str(&format!("  {what}: {remedy}\n"));
+        missing.push(json!({ "missing": what, "fix": remedy }));
+    }
+    let ok = report.missing.is_empty();
+    let json = json!({
+        "address": eoa, "funder": used.wallet, "kind": used.kind,
+        "signature_type": used.kind.signature_type(), "wallets": candidates, "missing": missing,
+    });
+    Answer { text, json, ok }
+}
