@@ -129,6 +129,18 @@ pub const BLOCKS_PER_STEP: i64 = 50;
 pub const REORG_DEPTH: usize = 256;
 /// Rows of the Data API older than this before the newest known row are asked for again.
 pub const HISTORY_OVERLAP: Duration = Duration::from_secs(120);
+/// News of the live feed taken in one step.
+pub const LIVE_BATCH: usize = 1_000;
+/// Messages of the live feed are told from their repetitions this long …
+pub const LIVE_KEPT: Duration = Duration::from_secs(600);
+/// … of at most this many groups …
+pub const LIVE_GROUPS: usize = 10_000;
+/// … and at most this many of each.
+pub const LIVE_MESSAGES: usize = 1_000;
+/// After a gap of the live feed the history is asked for this often …
+pub const LIVE_ASK_PAUSE: Duration = Duration::from_secs(1);
+/// … for this long: its rows come later than the trades.
+pub const LIVE_HURRY: Duration = Duration::from_secs(5);
 /// An exit whose balances cannot be read is decided as unknown after this long.
 pub const BALANCE_PATIENCE: Duration = Duration::from_secs(600);
 /// State of blocks that old may be pruned by nodes that keep no archive (128 blocks on Polygon are 4 min).

@@ -90,6 +90,22 @@ impl ActivityRow {
         self.timestamp.whole().map_err(|error| error.to_string())
     }
 
+    /// Whose row.
+    pub(crate) const fn wallet(&self) -> Address {
+        self.proxy_wallet
+    }
+
+    /// When, as it is written.
+    pub(crate) const fn timestamp(&self) -> &Scalar {
+        &self.timestamp
+    }
+
+    /// The same row with its time in Unix seconds.
+    pub(crate) fn at(mut self, time: Timestamp) -> Self {
+        self.timestamp = Scalar(time.seconds().to_string());
+        self
+    }
+
     /// The row as the engine knows it; `None` for kinds that move no shares, and for rows of nothing.
     pub(crate) fn read(&self, wallet: Address) -> Result<Option<HistoryRow>, String> {
         if self.proxy_wallet != wallet {

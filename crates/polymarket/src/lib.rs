@@ -24,6 +24,7 @@ mod heartbeat;
 mod http;
 mod json;
 pub mod limits;
+mod live_feed;
 pub mod logs;
 mod lookup;
 mod market;
@@ -50,6 +51,7 @@ pub use eoa::Eoa;
 pub use geoblock::{Geoblock, Region};
 pub use heartbeat::Heart;
 pub use http::client;
+pub use live_feed::LiveSocket;
 pub use market_feed::MarketSockets;
 pub use providers::{
     ChainProvider, JsonRpc, Provider, ProviderHealth, Providers, RpcUrl, RpcUrlError, rpc_urls,

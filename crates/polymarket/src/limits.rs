@@ -33,6 +33,13 @@ pub const STEADY_AFTER: Duration = Duration::from_secs(10);
 /// A market channel that tells nothing of its tokens for this long is made again: its snapshots show whether
 /// nothing happened.
 pub const MARKET_SILENCE: Duration = Duration::from_secs(60);
+/// A text `PING` to the live trade feed this often. Source: npm @polymarket/real-time-data-client 1.4.0.
+pub const LIVE_PING_EVERY: Duration = Duration::from_secs(5);
+/// A live trade feed that says nothing at all for this long is dead.
+pub const LIVE_PONG_WITHIN: Duration = Duration::from_secs(15);
+/// A live trade feed that tells of no trade of anybody for this long has stalled, which it does with its socket open
+/// and its pings answered (real-time-data-client #26, #35): on the venue several trades are made in every second.
+pub const LIVE_SILENCE: Duration = Duration::from_secs(30);
 /// Longest wait believed when the venue names one.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 /// What a builder charges is asked again after this.

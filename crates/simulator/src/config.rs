@@ -23,6 +23,8 @@ pub struct SimulatorConfig {
     pub gamma_port: u16,
     /// Port of the relayer. Default 0.
     pub relayer_port: u16,
+    /// Port of the live trade feed. Default 0.
+    pub live_port: u16,
     /// Providers of the JSON-RPC over the same chain, each on a port of its own. Default 1.
     pub rpc_listeners: usize,
     /// Port of the control API. Default 0.
@@ -102,6 +104,7 @@ impl Default for SimulatorConfig {
             rpc_port: 0,
             gamma_port: 0,
             relayer_port: 0,
+            live_port: 0,
             rpc_listeners: 1,
             control_port: 0,
             block_interval_ms: 2_000,
@@ -155,6 +158,9 @@ pub struct Knobs {
     pub finality_blocks: u64,
     /// Milliseconds from a block to its rows in the Data API. Default 1000.
     pub data_lag_ms: u64,
+    /// Whether the live trade feed tells nothing of type `trades`, only `orders_matched`, as in March 2026. Default
+    /// false.
+    pub live_without_trades: bool,
     /// Transactions of which the Data API shows no row. Default none.
     pub hidden_rows: Vec<TxHash>,
     /// Rows with which a following page of the Data API repeats the end of the page before. Default 0.
@@ -211,6 +217,7 @@ impl Default for Knobs {
             reply_with_hashes: false,
             finality_blocks: 3,
             data_lag_ms: 1_000,
+            live_without_trades: false,
             hidden_rows: Vec::new(),
             page_overlap: 0,
             data_window_s: 3 * 365 * 86_400,

@@ -6,6 +6,8 @@ use domain::Shares;
 
 /// Events that followers of the log can still read.
 pub const EVENTS_KEPT: usize = 65_536;
+/// Frames that a socket can say again.
+pub const FRAMES_REPLAYED: usize = 100;
 /// Orders in one `POST /orders`. Source: docs.polymarket.com/resources/error-codes.
 pub const MAX_ORDERS: usize = 15;
 /// Orders in one `DELETE /orders`. Source: docs.polymarket.com manage-orders, official Python client.

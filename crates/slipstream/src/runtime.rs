@@ -13,6 +13,7 @@ use engine::{
     market_cache::{LiveHealth, MarketCache},
     ports::{
         detection::Lane,
+        live::LiveFeed,
         queue::Queue,
         store::{InstanceId, Store, StoreError},
         venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
@@ -67,6 +68,8 @@ pub struct Ports {
     pub history: Option<Arc<dyn TradeHistory>>,
     /// Redeems resolved shares; without one only what others redeem is booked.
     pub redeemer: Option<Arc<dyn Redeemer>>,
+    /// Live trade feed.
+    pub live: Option<Arc<dyn LiveFeed>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// The venue's time, to compare ours with.
@@ -245,6 +248,7 @@ async fn watch_loop(shared: Arc<Shared>, instance: InstanceId) {
         queue: Arc::clone(&ports.queue),
         chain: ports.chain.clone(),
         history: ports.history.clone(),
+        live: ports.live.clone(),
         markets: Arc::clone(&shared.cache),
         clock: Arc::clone(&ports.clock),
         instance,

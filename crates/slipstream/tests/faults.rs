@@ -27,6 +27,9 @@ mod has;
 #[path = "faults/hostile.rs"]
 mod hostile;
 #[cfg(test)]
+#[path = "faults/live.rs"]
+mod live;
+#[cfg(test)]
 #[path = "faults/market.rs"]
 mod market;
 #[cfg(test)]

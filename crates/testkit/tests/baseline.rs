@@ -135,6 +135,7 @@ impl Scene {
             chain: (!matches!(sources, Sources::History)).then_some(chain),
             history: (!matches!(sources, Sources::Chain))
                 .then(|| history.unwrap_or_else(|| venue.clone() as _)),
+            live: None,
             markets: Arc::new(MarketCache::new(venue.clone(), store.clone(), clock.clone())),
             clock: clock.clone(),
             instance: InstanceId("the watcher".to_owned()),

@@ -214,6 +214,7 @@ impl Scene {
             queue: world.doorbell.clone(),
             chain: Some(world.venue.clone()),
             history: Some(world.venue.clone()),
+            live: None,
             markets: cache(&world, world.venue.clone()),
             clock: world.clock.clone(),
             instance: InstanceId("the watcher".to_owned()),

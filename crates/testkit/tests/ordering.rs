@@ -130,6 +130,7 @@ fn watcher(world: &World) -> Watcher {
         queue: world.doorbell.clone(),
         chain: Some(world.venue.clone()),
         history: Some(Arc::new(Half(world.venue.clone()))),
+        live: None,
         markets: Arc::new(MarketCache::new(world.venue.clone(), store.clone(), clock.clone())),
         instance: InstanceId("the watcher".to_owned()),
         history_every: Duration::ZERO,

@@ -187,6 +187,7 @@ fn watcher(world: &World, rules: &Arc<Rules>, name: &str) -> Watcher {
         queue: world.doorbell.clone(),
         chain: Some(world.venue.clone()),
         history: None,
+        live: None,
         markets: Arc::new(MarketCache::new(rules.clone(), store, world.clock.clone())),
         clock: world.clock.clone(),
         instance: InstanceId(name.to_owned()),

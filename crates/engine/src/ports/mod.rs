@@ -6,6 +6,7 @@ pub mod execution;
 pub mod feeds;
 pub mod following;
 pub mod gateway;
+pub mod live;
 pub mod queue;
 pub mod reports;
 pub mod store;

@@ -102,6 +102,20 @@ impl GroupSet {
         Ok(())
     }
 
+    /// Takes what the live feed adds up to, where it is more than it was and the chain has not told yet.
+    pub fn apply_live(&mut self, hints: &BTreeMap<GroupKey, Hint>, now: Timestamp) {
+        for (key, hint) in hints {
+            let new = || TradeGroup::new(*key, hint.traded_at, now);
+            let group = self.groups.entry(*key).or_insert_with(new);
+            let larger = group.live.larger(hint.quantity);
+            if group.chain.is_none() && larger != group.live {
+                group.live = larger;
+                group.sightings.live.get_or_insert(now);
+                self.changed.insert(*key);
+            }
+        }
+    }
+
     /// Takes the parts of every changed group for which `ripe` holds (it sees the group and the others of the
     /// same leader, token and action), in the order of their blocks: an exit counts the buys before it.
     pub fn take_parts(
@@ -149,6 +163,13 @@ impl GroupSet {
     }
 }
 
+/// What a row, or several, say of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hint {
+    pub quantity: Quantity,
+    pub traded_at: Timestamp,
+}
+
 type Sums = BTreeMap<GroupKey, (Quantity, Timestamp)>;
 
 fn sums_of(
@@ -157,19 +178,28 @@ fn sums_of(
     baseline: Timestamp,
 ) -> Result<Sums, MoneyError> {
     let mut sums = Sums::new();
-    for row in &response.rows {
-        let Some(key) = key_of(leader, row).filter(|_| row.traded_at >= baseline) else { continue };
-        let quantity = match row.kind {
-            // The history's price is rounded; the leader's dollars are never taken for more than they were.
-            HistoryKind::Trade { shares, price, .. } => {
-                Quantity { shares, usd: price.cost(shares, Rounding::Down)? }
-            }
-            HistoryKind::Moved { shares, .. } => Quantity { shares, usd: domain::Usd::ZERO },
-        };
-        let (sum, _) = sums.entry(key).or_insert((Quantity::ZERO, row.traded_at));
-        *sum = sum.plus(quantity)?;
+    for row in response.rows.iter().filter(|row| row.traded_at >= baseline) {
+        let Some((key, hint)) = hint_of(leader, row)? else { continue };
+        let (sum, _) = sums.entry(key).or_insert((Quantity::ZERO, hint.traded_at));
+        *sum = sum.plus(hint.quantity)?;
     }
     Ok(sums)
+}
+
+/// What a row says; nothing while it names no token.
+pub(super) fn hint_of(
+    leader: domain::ids::LeaderId,
+    row: &HistoryRow,
+) -> Result<Option<(GroupKey, Hint)>, MoneyError> {
+    let Some(key) = key_of(leader, row) else { return Ok(None) };
+    let quantity = match row.kind {
+        // The history's price is rounded; the leader's dollars are never taken for more than they were.
+        HistoryKind::Trade { shares, price, .. } => {
+            Quantity { shares, usd: price.cost(shares, Rounding::Down)? }
+        }
+        HistoryKind::Moved { shares, .. } => Quantity { shares, usd: domain::Usd::ZERO },
+    };
+    Ok(Some((key, Hint { quantity, traded_at: row.traded_at })))
 }
 
 /// The group a row belongs to; none while it names no token.

@@ -31,7 +31,8 @@ impl Watcher {
         let leaders: Vec<Leader> = self.following().await?.leaders().cloned().collect();
         for leader in leaders {
             let asked = self.asked_history.get(&leader.id);
-            if asked.is_some_and(|asked| uptime.saturating_sub(*asked) < self.history_every)
+            let every = self.live.pace(leader.id, self.history_every, uptime);
+            if asked.is_some_and(|asked| uptime.saturating_sub(*asked) < every)
                 || self.asking.contains(&leader.id)
             {
                 continue;
@@ -68,7 +69,8 @@ impl Watcher {
         let leaders = self.following.as_ref()?.leaders().filter(|leader| !self.asking.contains(&leader.id));
         let due = leaders.map(|leader| {
             let asked = self.asked_history.get(&leader.id);
-            asked.map_or(Duration::ZERO, |asked| asked.saturating_add(self.history_every).saturating_sub(now))
+            let every = self.live.pace(leader.id, self.history_every, now);
+            asked.map_or(Duration::ZERO, |asked| asked.saturating_add(every).saturating_sub(now))
         });
         due.min()
     }

@@ -11,6 +11,7 @@ mod following;
 mod groups;
 mod history;
 mod holders;
+mod live;
 mod markets;
 mod moves;
 mod rest;
@@ -38,6 +39,7 @@ use crate::{
     ports::{
         detection::DetectionCommit,
         following::Leader,
+        live::LiveFeed,
         queue::Queue,
         store::{InstanceId, Lease, Store, StoreError},
         venue::{BlockHeader, ChainReader, HistoryResponse, TradeHistory, VenueError},
@@ -48,6 +50,7 @@ use self::{
     deciding::{Basis, Pending, builds_on},
     following::Following,
     groups::GroupSet,
+    live::Live,
     markets::{UnknownMarkets, needs_market},
 };
 
@@ -84,6 +87,8 @@ pub struct WatcherPorts {
     pub chain: Option<Arc<dyn ChainReader>>,
     /// Data API.
     pub history: Option<Arc<dyn TradeHistory>>,
+    /// Live trade feed.
+    pub live: Option<Arc<dyn LiveFeed>>,
     /// Markets, shared.
     pub markets: Arc<MarketCache>,
     /// Time.
@@ -104,6 +109,7 @@ pub struct Watcher {
     queue: Arc<dyn Queue>,
     chain: Option<Arc<dyn ChainReader>>,
     history: Option<Arc<dyn TradeHistory>>,
+    live: Live,
     markets: Arc<MarketCache>,
     clock: Arc<dyn Clock>,
     instance: InstanceId,
@@ -157,6 +163,7 @@ impl Watcher {
             queue: ports.queue,
             chain: ports.chain,
             history: ports.history,
+            live: Live::of(ports.live),
             markets: ports.markets,
             clock: ports.clock,
             instance: ports.instance,
@@ -195,10 +202,11 @@ impl Watcher {
         self.market_step().await?;
         let decided = self.decide_next_chunk().await?;
         let read = self.chain_step().await;
+        let told = self.live_step().await;
         let asked = self.history_step().await;
         let judged = self.finality_step().await;
         let revisited = self.revisit_step().await;
-        let busy = decided | read? | asked? | judged? | revisited?;
+        let busy = decided | read? | told? | asked? | judged? | revisited?;
         Ok(StepReport { busy, active: true })
     }
 

@@ -40,7 +40,7 @@ impl Watcher {
     }
 
     async fn wait_for_answer(&mut self) {
-        let Self { answers, answered, unknown, .. } = self;
+        let Self { answers, answered, unknown, live, .. } = self;
         let history = answers.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         let rows = async {
             match history.next().await {
@@ -48,7 +48,8 @@ impl Watcher {
                 None => pending().await,
             }
         };
-        if let Either::Left((rows, _)) = select(pin!(rows), pin!(unknown.wait())).await {
+        let (market, news) = (pin!(unknown.wait()), pin!(live.wait()));
+        if let Either::Left((rows, _)) = select(pin!(rows), select(market, news)).await {
             answered.push(rows);
         }
     }

@@ -3,6 +3,7 @@
 //! A frame is one event or a list of them. What cannot be understood is a [`FrameError`], never a guess.
 //! Sources: docs.polymarket.com/market-data/websocket, and recorded frames (`tests/frames/PROVENANCE.md`).
 
+pub mod live;
 pub mod market;
 pub mod user;
 

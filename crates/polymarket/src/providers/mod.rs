@@ -36,6 +36,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tracing::{info, warn};
 
+pub(crate) use self::url::host;
 use self::{
     asking::{Doubt, Need},
     health::{Health, Standing, links},

@@ -8,6 +8,13 @@ use crate::limits::MAX_PROVIDERS;
 #[derive(Clone, PartialEq, Eq)]
 pub struct RpcUrl(String);
 
+/// Host and port of a URL, without user and password.
+pub(crate) fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
+
 /// A list of URLs that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RpcUrlError {
@@ -35,9 +42,7 @@ impl RpcUrl {
     /// Host and port, without user and password.
     #[must_use]
     pub fn host(&self) -> &str {
-        let rest = self.0.split_once("://").map_or(self.0.as_str(), |(_, rest)| rest);
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+        host(&self.0)
     }
 }
 

@@ -19,8 +19,11 @@ pub use self::{
     counters::Counters,
     wire::{Connection, Connector, Frame, SocketError, WebSockets},
 };
-use crate::limits::{
-    PING_EVERY, PONG_WITHIN, RECONNECT_FIRST, RECONNECT_LAST, SOCKET_CONNECT, SOCKET_SEND, STEADY_AFTER,
+use crate::{
+    limits::{
+        PING_EVERY, PONG_WITHIN, RECONNECT_FIRST, RECONNECT_LAST, SOCKET_CONNECT, SOCKET_SEND, STEADY_AFTER,
+    },
+    providers::host,
 };
 
 /// How a socket proves that it is alive.
@@ -34,15 +37,24 @@ pub struct Keepalive {
     pub every: Duration,
     /// Without an answer for this long the connection is dead.
     pub within: Duration,
+    /// Whether everything that is said answers a ping as well: how the server answers is not documented.
+    pub anything_answers: bool,
 }
 
 /// The CLOB's channels. Source: docs.polymarket.com/market-data/websocket (heartbeats).
-pub const CLOB_KEEPALIVE: Keepalive =
-    Keepalive { ping: "PING", pong: crate::frames::PONG, every: PING_EVERY, within: PONG_WITHIN };
+pub const CLOB_KEEPALIVE: Keepalive = Keepalive {
+    ping: "PING",
+    pong: crate::frames::PONG,
+    every: PING_EVERY,
+    within: PONG_WITHIN,
+    anything_answers: false,
+};
 
 /// What became of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
+    /// Blank: it tells nothing and ends no silence.
+    Blank,
     /// Understood.
     Understood {
         /// Events taken.
@@ -85,7 +97,7 @@ pub trait Channel: Send + Sync {
 
 /// A socket to one address.
 pub struct Socket {
-    /// Where to.
+    /// Where to. It may hold a key: only its host is ever shown.
     pub url: String,
     /// How to get there.
     pub connector: Arc<dyn Connector>,
@@ -153,9 +165,10 @@ impl Socket {
             failures = if lived >= STEADY_AFTER { 0 } else { failures.saturating_add(1) };
             let pause = self.pause(failures);
             if failures <= 1 {
-                warn!(url = %self.url, reason = %ended, "connection to {} is gone: {ended}", self.url);
+                let host = host(&self.url);
+                warn!(%host, reason = %ended, "connection to {host} is gone: {ended}");
             } else {
-                debug!(url = %self.url, reason = %ended, ?pause, failures, "no connection");
+                debug!(host = host(&self.url), reason = %ended, ?pause, failures, "no connection");
             }
             self.clock.sleep(pause).await;
         }
@@ -268,24 +281,32 @@ impl Socket {
             Frame::Control => return Ok(()),
         };
         let uptime = self.clock.uptime();
-        if text.as_bytes() == self.keepalive.pong {
+        let pong = text.as_bytes() == self.keepalive.pong;
+        if pong || self.keepalive.anything_answers {
             times.owed = None;
+        }
+        if pong {
             return Ok(());
         }
         self.counters.frame();
         let taken = channel.take(text.as_bytes()).await;
+        if taken == Taken::Blank {
+            return Ok(());
+        }
         // While the reader was busy nobody listened: that time is not held against the other side.
         times.heard = self.clock.uptime();
         let spent = times.heard.saturating_sub(uptime);
         times.owed = times.owed.map(|since| since.saturating_add(spent));
         match taken {
+            Taken::Blank => Ok(()),
             Taken::Understood { events, passed_over } => {
                 self.counters.understood(events, passed_over, uptime);
                 Ok(())
             }
             Taken::Refused(reason) => {
                 self.counters.error();
-                warn!(url = %self.url, %reason, "a frame of {} was not understood: {reason}", self.url);
+                let host = host(&self.url);
+                warn!(%host, %reason, "a frame of {host} was not understood: {reason}");
                 Ok(())
             }
             Taken::Broken(reason) => {

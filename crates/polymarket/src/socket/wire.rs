@@ -11,7 +11,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::{http::shorten, limits::MAX_FRAME};
+use crate::{http::shorten, limits::MAX_FRAME, providers::host};
 
 /// A connection that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,7 +75,9 @@ impl Connector for WebSockets {
         let config =
             WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
         let connected = connect_async_with_config(url, Some(config), true).await;
-        let (stream, _) = connected.map_err(|error| SocketError::Connect(shorten(&error.to_string())))?;
+        // A URL may hold a key.
+        let said = |error: Error| error.to_string().replace(url, host(url));
+        let (stream, _) = connected.map_err(|error| SocketError::Connect(shorten(&said(error))))?;
         Ok(Box::new(WebSocket(stream)))
     }
 }

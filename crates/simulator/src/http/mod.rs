@@ -13,6 +13,9 @@ mod cpu;
 mod data;
 mod edge;
 mod gamma;
+mod heads;
+mod line;
+mod live;
 mod lookups;
 mod markets;
 mod orders;
@@ -37,7 +40,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use domain::{Clock, Timestamp};
+use domain::{Clock, Hash, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{
@@ -84,11 +87,13 @@ pub enum Service {
     Gamma,
     /// Relayer.
     Relayer,
+    /// Live trade feed.
+    Live,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Clob, Self::Data, Self::Rpc, Self::Gamma, Self::Relayer];
+    pub const ALL: [Self; 6] = [Self::Clob, Self::Data, Self::Rpc, Self::Gamma, Self::Relayer, Self::Live];
 }
 
 /// What all handlers share.
@@ -99,12 +104,15 @@ struct Shared {
     due_changed: Notify,
     /// Number of the newest event.
     newest_event: watch::Sender<u64>,
+    /// Hash of the newest block.
+    newest_block: watch::Sender<Hash>,
     stopped: watch::Receiver<bool>,
     clob_outage: watch::Sender<Outage>,
     data_outage: watch::Sender<Outage>,
     rpc_outage: watch::Sender<Outage>,
     gamma_outage: watch::Sender<Outage>,
     relayer_outage: watch::Sender<Outage>,
+    live_outage: watch::Sender<Outage>,
     views: Views,
 }
 
@@ -127,6 +135,9 @@ impl Shared {
         let result = work(&mut world, now);
         let newest = world.events().newest();
         self.newest_event.send_if_modified(|known| std::mem::replace(known, newest) != newest);
+        if let Some(block) = world.chain().block(world.chain().head()) {
+            self.newest_block.send_if_modified(|known| std::mem::replace(known, block.hash) != block.hash);
+        }
         result
     }
 
@@ -137,6 +148,7 @@ impl Shared {
             Service::Rpc => &self.rpc_outage,
             Service::Gamma => &self.gamma_outage,
             Service::Relayer => &self.relayer_outage,
+            Service::Live => &self.live_outage,
         }
     }
 }
@@ -187,12 +199,14 @@ impl Simulator {
             clock: ClockHandle(clock),
             due_changed: Notify::new(),
             newest_event: watch::Sender::new(0),
+            newest_block: watch::Sender::new(Hash([0; 32])),
             stopped: stopped.clone(),
             clob_outage: watch::Sender::new(Outage::None),
             data_outage: watch::Sender::new(Outage::None),
             rpc_outage: watch::Sender::new(Outage::None),
             gamma_outage: watch::Sender::new(Outage::None),
             relayer_outage: watch::Sender::new(Outage::None),
+            live_outage: watch::Sender::new(Outage::None),
             views: Views::default(),
         });
         let mut tasks = Vec::new();
@@ -213,6 +227,8 @@ impl Simulator {
         let rpc_url = rpc_urls.first().cloned().unwrap_or_default();
         let gamma_url = serve(gamma, config.gamma_port, &stopped, &mut tasks).await?;
         let relayer_url = serve(relayer, config.relayer_port, &stopped, &mut tasks).await?;
+        let live = with_outage(live::router(&shared), &shared, Service::Live);
+        let live_url = serve(live, config.live_port, &stopped, &mut tasks).await?.replace("http://", "ws://");
         let control_url = serve(control::router(&shared), config.control_port, &stopped, &mut tasks).await?;
         tasks.push(tokio::spawn(make_blocks(Arc::clone(&shared), stopped)));
         Ok(Running {
@@ -222,6 +238,7 @@ impl Simulator {
             rpc_urls,
             gamma_url,
             relayer_url,
+            live_url,
             control_url,
             shared,
             stop,
@@ -243,6 +260,8 @@ pub struct Running {
     pub gamma_url: String,
     /// Of the relayer.
     pub relayer_url: String,
+    /// `ws://127.0.0.1:port` of the live trade feed.
+    pub live_url: String,
     /// Of every provider of it, the one above first.
     pub rpc_urls: Vec<String>,
     /// Of the control API.

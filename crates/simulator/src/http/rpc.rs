@@ -32,7 +32,7 @@ pub(super) type Answer = Result<Value, RpcError>;
 
 /// The provider with this number.
 pub(super) fn router(shared: &Arc<Shared>, listener: usize) -> Router {
-    Router::new().route("/", post(serve)).with_state((Arc::clone(shared), listener))
+    Router::new().route("/", post(serve).get(super::heads::open)).with_state((Arc::clone(shared), listener))
 }
 
 async fn serve(
@@ -71,7 +71,7 @@ fn is_send(body: &[u8]) -> bool {
     body.windows(name.len()).any(|window| window == name)
 }
 
-fn answer(world: &mut World, view: &RpcView, request: &Value) -> Value {
+pub(super) fn answer(world: &mut World, view: &RpcView, request: &Value) -> Value {
     let id = request.get("id").cloned().unwrap_or(Value::Null);
     let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
     let empty = Vec::new();
@@ -161,7 +161,7 @@ pub(super) fn block_number(world: &World, value: &Value, head: u64) -> Result<u6
     }
 }
 
-fn block_json(block: &Block, view: &RpcView) -> Value {
+pub(super) fn block_json(block: &Block, view: &RpcView) -> Value {
     json!({
         "number": quantity(block.number),
         "hash": block.hash,

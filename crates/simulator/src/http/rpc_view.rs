@@ -82,9 +82,11 @@ impl Views {
         })
     }
 
-    fn subscribe(&self, listener: usize) -> Option<tokio::sync::watch::Receiver<RpcView>> {
+    /// What a listener says as it changes. (Every number that is asked for is one of [`Self::add`].)
+    pub(super) fn subscribe(&self, listener: usize) -> tokio::sync::watch::Receiver<RpcView> {
         let views = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        views.get(listener).map(tokio::sync::watch::Sender::subscribe)
+        let sender = views.get(listener).cloned().unwrap_or_default();
+        sender.subscribe()
     }
 }
 
@@ -135,7 +137,7 @@ async fn fail(
     request: Request,
     next: Next,
 ) -> Response {
-    let Some(mut view) = shared.views.subscribe(listener) else { return next.run(request).await };
+    let mut view = shared.views.subscribe(listener);
     let present = view.borrow_and_update().clone();
     match present.outage {
         Outage::None => {}

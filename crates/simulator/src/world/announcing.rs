@@ -5,9 +5,12 @@ use domain::{OrderId, Side, TokenId, TxHash};
 use super::{
     World,
     book::opposite,
+    chain::Tx,
+    data::{Row, RowKind},
     events::{Event, EventLog, LevelChange, OrderStep},
     journal::{OrderRecord, TradeStatus},
 };
+use crate::contracts::HOUSE;
 
 impl World {
     /// What happened, for followers.
@@ -41,6 +44,16 @@ impl World {
             }
             let (best_bid, best_ask) = (view.best(Side::Buy), view.best(Side::Sell));
             self.tell(Event::Book { token, levels, best_bid, best_ask });
+        }
+    }
+
+    /// Tells everybody who traded in this transaction; the house is nobody.
+    pub(super) fn tell_activity(&mut self, tx: &Tx) {
+        for row in tx.rows.iter().filter(|row| row.wallet != HOUSE) {
+            let Row { wallet, condition, shares, usd, .. } = *row;
+            if let RowKind::Trade { token, side, .. } = row.kind {
+                self.tell(Event::Activity { wallet, condition, token, side, shares, usd, tx: tx.hash });
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use domain::{ConditionId, OrderId, Price, Shares, Side, Timestamp, TokenId, TxHash};
+use domain::{Address, ConditionId, OrderId, Price, Shares, Side, Timestamp, TokenId, TxHash, Usd};
 use serde::Serialize;
 
 use super::journal::TradeStatus;
@@ -103,6 +103,23 @@ pub enum Event {
         status: TradeStatus,
         /// Its transaction, once the venue tells.
         tx: Option<TxHash>,
+    },
+    /// A wallet's part of a match, as everybody is told at once.
+    Activity {
+        /// Whose.
+        wallet: Address,
+        /// Market.
+        condition: ConditionId,
+        /// Token.
+        token: TokenId,
+        /// Side of the wallet.
+        side: Side,
+        /// Shares.
+        shares: Shares,
+        /// Dollars.
+        usd: Usd,
+        /// The transaction that is to settle it.
+        tx: TxHash,
     },
 }
 

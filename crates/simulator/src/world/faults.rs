@@ -24,6 +24,10 @@ pub enum FaultTarget {
     MarketSocket,
     /// The next frame of a user socket.
     UserSocket,
+    /// The next frame of the live trade feed.
+    LiveSocket,
+    /// The next frame of a websocket of the JSON-RPC.
+    HeadSocket,
 }
 
 /// How it breaks.
@@ -87,6 +91,8 @@ pub enum FaultKind {
     SlowReader,
     /// Sockets: the frame with millions of blanks before it.
     Oversized,
+    /// Sockets: the newest frames once more, then the frame.
+    Replay,
 }
 
 impl FaultKind {
@@ -104,7 +110,8 @@ impl FaultKind {
             | Self::Reorder
             | Self::Disconnect
             | Self::SlowReader
-            | Self::Oversized => FaultTarget::MarketSocket,
+            | Self::Oversized
+            | Self::Replay => FaultTarget::MarketSocket,
             _ => FaultTarget::Order,
         }
     }
@@ -128,8 +135,10 @@ impl FaultKind {
             }
             // A transaction that is sent to the chain.
             FaultTarget::Chain if self == Self::AcceptThenDrop => true,
-            // Both kinds of sockets fail in the same ways.
-            FaultTarget::UserSocket => self.target() == FaultTarget::MarketSocket,
+            // All sockets fail in the same ways.
+            FaultTarget::UserSocket | FaultTarget::LiveSocket | FaultTarget::HeadSocket => {
+                self.target() == FaultTarget::MarketSocket
+            }
             FaultTarget::Order | FaultTarget::Settlement | FaultTarget::Chain | FaultTarget::MarketSocket => {
                 self.target() == target
             }

@@ -130,7 +130,7 @@ impl World {
                 frame.insert("winning_outcome".to_owned(), json!(winner.and_then(name)));
                 Some((Audience::Custom(*condition), Value::Object(frame)))
             }
-            Event::Tick { .. } | Event::Order { .. } | Event::Trade { .. } => None,
+            Event::Tick { .. } | Event::Order { .. } | Event::Trade { .. } | Event::Activity { .. } => None,
         }
     }
 

@@ -317,7 +317,18 @@ fn followers_are_told_of_books_orders_and_trades() {
     world.mine(NOW);
     let tx = world.journal().trades[0].tx;
     let shares = Shares(5_000_000);
+    let activity = |wallet, token, usd| Event::Activity {
+        wallet,
+        condition: world.registry().market_of(&token).unwrap().spec.condition,
+        token,
+        side: Side::Buy,
+        shares,
+        usd: domain::Usd(usd),
+        tx: tx.unwrap(),
+    };
     let after = [
+        activity(BOB, NO, 2_300_000),
+        activity(ALICE, YES, 2_700_000),
         order(OrderStep::Update, "LIVE", 5_000_000, 1),
         Event::LastTrade { token: YES, side: Side::Buy, price: Price(540_000), shares, trade: 0 },
         Event::Trade { trade: 0, status: TradeStatus::Matched, tx: None },

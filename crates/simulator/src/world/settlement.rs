@@ -68,6 +68,7 @@ impl World {
             matched_at: now,
             updated_at: now,
         });
+        self.tell_activity(&tx);
         let fate = self.next_fate();
         self.chain.pending.push(Tx { trade: Some(number), fate, ..tx });
         self.book_fill(order.id, fields.side, (usd, shares), number, fee.total());
@@ -124,6 +125,7 @@ impl World {
     pub(super) fn submit(&mut self, tx: Tx) {
         self.ledger.apply(&tx.transfers);
         self.overlook(&tx.transfers);
+        self.tell_activity(&tx);
         self.chain.pending.push(tx);
     }
 

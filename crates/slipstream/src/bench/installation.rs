@@ -205,6 +205,7 @@ impl Running {
             markets: clob,
             chain: Some(Arc::new(Rpc::new(client.clone(), &urls.rpc, Chain::Polygon))),
             history: Some(Arc::new(DataApi::new(client, &urls.data))),
+            live: None,
             clock: Arc::clone(clock),
             salts: Arc::clone(&keys.secret) as _,
             redeemer: None,

@@ -4,6 +4,7 @@
 pub mod books;
 pub mod command;
 pub mod control;
+mod feeds;
 pub mod figures;
 pub mod headless;
 pub mod live;
@@ -253,6 +254,7 @@ impl Demo {
             chain: (!is_live).then(|| Arc::clone(&chain)),
             history: Some(history),
             redeemer,
+            live: feeds::trades(options, &urls, is_live, &clock),
             clock: Arc::clone(&clock),
             salts: secret,
         };

@@ -49,6 +49,7 @@ pub fn options(arguments: &DemoArgs, configuration: Configuration) -> Result<Opt
             wallet,
             data_url: arguments.data_url.clone(),
             clob_url: arguments.clob_url.clone(),
+            live_url: arguments.live_url.clone(),
         }),
         simulator: arguments.simulator.clone(),
     })

@@ -25,6 +25,9 @@ pub struct SimulatorUrls {
     /// Relayer.
     #[serde(default)]
     pub relayer: String,
+    /// Live trade feed; empty for none.
+    #[serde(default)]
+    pub live: String,
     /// Control API.
     pub control: String,
 }
@@ -39,6 +42,7 @@ impl SimulatorUrls {
             rpc: running.rpc_urls.join(","),
             gamma: running.gamma_url.clone(),
             relayer: running.relayer_url.clone(),
+            live: running.live_url.clone(),
             control: running.control_url.clone(),
         }
     }

@@ -25,12 +25,13 @@ use engine::{
     ports::{
         detection::Source,
         execution::OrderRecord,
+        live::LiveFeed,
         reports::DecisionRecord,
         store::{EventKind, Store},
         venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
     },
 };
-use polymarket::{Clob, DataApi, Rpc};
+use polymarket::{Clob, DataApi, LiveSocket, Rpc, socket::WebSockets};
 use signer::{DerivedKeys, LocalSigner};
 use simulator::{
     Knobs, RpcView, Running, Simulator, SimulatorConfig, World, WorldHandle,
@@ -93,6 +94,10 @@ pub struct Setup {
     pub history: bool,
     /// Whether the chain is read.
     pub chain: bool,
+    /// Whether the live trade feed is heard.
+    pub live: bool,
+    /// How often the Data API is asked.
+    pub history_every: Duration,
     /// How many providers of the chain there are.
     pub providers: usize,
     /// Whether the venue's channels are listened to.
@@ -116,6 +121,8 @@ impl Default for Setup {
             neg_risk: false,
             history: false,
             chain: true,
+            live: false,
+            history_every: Duration::from_millis(50),
             providers: 2,
             channels: false,
             redeem: false,
@@ -143,6 +150,7 @@ pub struct Scene {
     pub followers: Vec<Follower>,
     pub directory: PathBuf,
     channels: Option<Channels>,
+    pub live: Arc<dyn LiveFeed>,
     simulator: Running,
     runtime: Runtime,
     manual: bool,
@@ -251,6 +259,8 @@ impl Scene {
         let chain = providers.reader();
         let straight = Arc::new(Rpc::new(client.clone(), &simulator.rpc_url, Chain::Polygon));
         let history: Arc<dyn TradeHistory> = Arc::new(DataApi::new(client, &data));
+        let live = LiveSocket::new(Arc::new(WebSockets), &simulator.live_url, Arc::clone(&clock), 7);
+        let live: Arc<dyn LiveFeed> = Arc::new(live);
         let gate = Arc::new(Gate::new(Arc::clone(&clob) as Arc<dyn OrderGateway>));
         let ports = Ports {
             store: Arc::clone(&store),
@@ -262,10 +272,11 @@ impl Scene {
             chain: setup.chain.then_some(chain),
             history: setup.history.then_some(history),
             redeemer: setup.redeem.then_some(redeemer),
+            live: setup.live.then(|| Arc::clone(&live)),
             clock: Arc::clone(&clock),
             salts: secret,
         };
-        let settings = Settings { workers: setup.workers, history_every: Duration::from_millis(50) };
+        let settings = Settings { workers: setup.workers, history_every: setup.history_every };
         let runtime = Runtime::start(ports, settings, this_process(clock.now())).await.expect("an engine");
         let scene = Self {
             clock,
@@ -278,6 +289,7 @@ impl Scene {
             followers,
             directory,
             channels,
+            live,
             simulator,
             runtime,
             manual: setup.block_ms == 0,
@@ -323,7 +335,7 @@ impl Scene {
         self.mine();
     }
 
-    fn submit(&self, fills: &[(Side, i64, i64)]) -> TxHash {
+    pub fn submit(&self, fills: &[(Side, i64, i64)]) -> TxHash {
         let number = self.next_tx.fetch_add(1, Ordering::Relaxed);
         let mut tx = [0x77; 32];
         tx[..8].copy_from_slice(&number.to_be_bytes());

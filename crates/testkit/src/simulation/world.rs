@@ -365,6 +365,7 @@ async fn watch(ports: Bench, reads_chain: bool, reads_history: bool) {
         queue: ports.queue,
         chain: reads_chain.then(|| ports.chain.clone()),
         history: reads_history.then(|| ports.history.clone()),
+        live: None,
         markets,
         clock: clock.clone(),
         instance: ports.instance,
