@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use engine::ports::venue::VenueError;
 use reqwest::{
-    Client, RequestBuilder,
+    Client, ClientBuilder, RequestBuilder,
     header::{HeaderMap, RETRY_AFTER},
     redirect, retry,
 };
@@ -12,12 +12,32 @@ use serde::de::DeserializeOwned;
 
 use crate::limits::{CONNECT_DEADLINE, MAX_RETRY_AFTER, MAX_TEXT, POOL_IDLE};
 
+/// The HTTP client cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no HTTP client can be made (if root certificates are missing, install the system's ca-certificates)"
+)]
+pub struct NoClient(#[source] reqwest::Error);
+
 /// Builds the one HTTP client of the process: TLS with the system's roots, no redirects, no retries of
 /// its own (an order must go out exactly as often as the engine says), no proxy from the environment.
 ///
 /// # Errors
 /// When TLS cannot be set up (no root certificates).
-pub fn client() -> Result<Client, reqwest::Error> {
+pub fn client() -> Result<Client, NoClient> {
+    builder().build().map_err(NoClient)
+}
+
+/// The same client for services on this machine, which speak without TLS: it trusts nobody, and so works where no
+/// root certificates are installed.
+///
+/// # Errors
+/// When the client cannot be set up.
+pub fn local_client() -> Result<Client, NoClient> {
+    builder().tls_certs_only([]).build().map_err(NoClient)
+}
+
+fn builder() -> ClientBuilder {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Losing a race against another installer is fine: one provider is installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -31,7 +51,6 @@ pub fn client() -> Result<Client, reqwest::Error> {
         .connect_timeout(CONNECT_DEADLINE)
         .pool_idle_timeout(POOL_IDLE)
         .tcp_keepalive(POOL_IDLE)
-        .build()
 }
 
 /// A complete answer.

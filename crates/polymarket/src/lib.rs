@@ -50,7 +50,7 @@ pub use data_api::DataApi;
 pub use eoa::Eoa;
 pub use geoblock::{Geoblock, Region};
 pub use heartbeat::Heart;
-pub use http::client;
+pub use http::{NoClient, client, local_client};
 pub use live_feed::LiveSocket;
 pub use market_feed::MarketSockets;
 pub use providers::{

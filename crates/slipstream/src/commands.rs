@@ -163,7 +163,11 @@ pub async fn ask(data_dir: &Path, request: &Request) -> anyhow::Result<Answer> {
         return Ok(answer);
     }
     let path = data_dir.join(DATABASE);
-    ensure!(path.exists(), "there is no Slipstream data in {}; give --data-dir", data_dir.display());
+    ensure!(
+        path.exists(),
+        "there is no Slipstream data in {}: give the --data-dir of the demo that made it",
+        data_dir.display()
+    );
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = SqliteStore::open(&path, Arc::clone(&clock)).await?;
     answer(&store, clock.as_ref(), &Witnesses::default(), request).await

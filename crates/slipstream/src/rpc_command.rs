@@ -92,7 +92,7 @@ pub async fn run(command: &RpcCommand) -> anyhow::Result<(Answer, bool)> {
         }
         RpcCommand::Check { config, json } => {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-            let client = polymarket::client().context("no HTTP client")?;
+            let client = polymarket::client()?;
             let providers = ChainProviders::of(client, &clock, &configured(config)?);
             providers.look().await;
             Ok((status(&providers)?, *json))

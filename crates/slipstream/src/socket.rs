@@ -23,6 +23,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use crate::{
+    clock::SystemClock,
     commands::{self, Answer, Request, Witnesses},
     venue_clock::ClockWatch,
 };
@@ -35,6 +36,10 @@ const LONGEST_REQUEST: u64 = 64 * 1024;
 const LONGEST_ANSWER: u64 = 64 * 1024 * 1024;
 /// A client that says nothing is dropped after this long.
 const SILENCE: Duration = Duration::from_secs(10);
+/// Longest wait for an answer of the running process.
+const ANSWER: Duration = Duration::from_secs(30);
+/// Longest wait for a verification, which recomputes everything there is.
+const VERIFICATION: Duration = Duration::from_secs(3_600);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -135,8 +140,17 @@ fn with_clock(answer: Answer, request: &Request, watch: &ClockWatch) -> Answer {
 /// Asks the running process of a data directory; `None` when none runs.
 ///
 /// # Errors
-/// What the process answers, or when the conversation breaks.
+/// What the process answers, or when the conversation breaks or the process does not answer in time.
 pub async fn ask(data_dir: &Path, request: &Request) -> anyhow::Result<Option<Answer>> {
+    let patience = if *request == Request::Verify { VERIFICATION } else { ANSWER };
+    ask_within(data_dir, request, patience).await
+}
+
+async fn ask_within(
+    data_dir: &Path,
+    request: &Request,
+    patience: Duration,
+) -> anyhow::Result<Option<Answer>> {
     let path = path(data_dir);
     let mut stream = match UnixStream::connect(&path).await {
         Ok(stream) => stream,
@@ -145,14 +159,44 @@ pub async fn ask(data_dir: &Path, request: &Request) -> anyhow::Result<Option<An
         }
         Err(error) => return Err(error).with_context(|| format!("cannot open {}", path.display())),
     };
+    let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
+    let line = match within(&SystemClock, patience, exchange(&mut stream, request)).await {
+        Ok(line) => line?,
+        Err(_) => bail!(
+            "the process that holds {}{} has not answered for {patience:?}: it is stopped, hangs or is overloaded. \
+             Whether it did what was asked is not known; look at its log and ask again",
+            data_dir.display(),
+            pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(),
+        ),
+    };
+    match serde_json::from_str(&line).with_context(|| format!("{} gave no answer", path.display()))? {
+        Reply::Done(answer) => Ok(Some(answer)),
+        Reply::Refused(reason) => bail!(reason),
+    }
+}
+
+/// Sends the request, and gives the line that answers it.
+async fn exchange(stream: &mut UnixStream, request: &Request) -> anyhow::Result<String> {
     let (reader, mut writer) = stream.split();
     let mut bytes = serde_json::to_vec(request)?;
     bytes.push(b'\n');
     writer.write_all(&bytes).await?;
     let mut line = String::new();
     BufReader::new(reader).take(LONGEST_ANSWER).read_line(&mut line).await?;
-    match serde_json::from_str(&line).with_context(|| format!("{} gave no answer", path.display()))? {
-        Reply::Done(answer) => Ok(Some(answer)),
-        Reply::Refused(reason) => bail!(reason),
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_that_does_not_answer_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let _hung = UnixListener::bind(path(directory.path())).unwrap();
+        let asked = ask_within(directory.path(), &Request::Ping, Duration::from_millis(20)).await;
+        let error = asked.unwrap_err().to_string();
+        assert!(error.contains("has not answered for 20ms"), "{error}");
+        assert!(error.contains(&format!("(pid {})", std::process::id())), "{error}");
     }
 }

@@ -299,6 +299,27 @@ const TAPE: &str = r#"[{"proxyWallet":"0x111111111111111111111111111111111111111
 "outcomeIndex":0,"title":"Will it rain?","slug":"rain","eventSlug":"rain","outcome":"Yes"}]"#;
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_demo_that_follows_nobody_needs_no_certificates() {
+    let data = tempfile::tempdir().expect("a directory");
+    let tape = data.path().join("tape.json");
+    fs::write(&tape, TAPE).expect("a file");
+    let nowhere = [("SSL_CERT_FILE", "/nonexistent"), ("SSL_CERT_DIR", "/nonexistent")];
+    let demo = |what: [&str; 2]| {
+        Command::new(BINARY)
+            .args(["demo", "--json", "--speed", "1000"])
+            .args(what)
+            .envs(nowhere)
+            .output()
+            .expect("it runs")
+    };
+    let played = demo(["--tape", &tape.to_string_lossy()]);
+    assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stderr));
+    let refused = demo(["--leader", &LEADER.to_string()]);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && error.contains("install the system's ca-certificates"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_network_the_tape_is_played_with_its_synthetic_exit_and_it_is_said() {
     let data = tempfile::tempdir().expect("a directory");
     let data = data.path();
@@ -317,6 +338,8 @@ async fn without_a_network_the_tape_is_played_with_its_synthetic_exit_and_it_is_
     assert!(log.starts_with("The leader cannot be followed now: "), "{log}");
     assert!(log.contains("Check the network; playing the tape instead."), "{log}");
     let report: Value = serde_json::from_str(&report).expect("a report");
+    let notice = report["notice"].as_str().expect("a notice");
+    assert!(log.starts_with(notice), "{notice}");
     assert_eq!(
         (&report["leader"], &report["seen"], &report["holds"]),
         (&Value::Null, &2.into(), &true.into())

@@ -128,7 +128,9 @@ pub(crate) async fn set_status(
         return Ok(false);
     }
     if before == RelationshipStatus::Stopped {
-        let text = format!("relationship {relationship} is stopped for ever; follow the leader anew");
+        let text = format!(
+            "relationship {relationship} is stopped, which is for ever: only a new relationship copies this leader again"
+        );
         return Err(StoreError::Conflict(text));
     }
     sql::execute(connection, SET, values![relationship, Coded(status)]).await?;

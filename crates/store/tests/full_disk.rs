@@ -1,5 +1,6 @@
-//! A disk that is full: a real one where this process may mount a small tmpfs, and a limit of file sizes,
-//! which anybody may set. Alone in its process, because that limit is the process's.
+//! A disk that is full: a small tmpfs (needs the right to mount; where it is missing, `./test` leaves the test named
+//! `a_small_disk` out and counts it as skipped), and a limit of file sizes, which anybody may set. One after the other,
+//! because that limit is the process's.
 
 #![cfg(test)]
 
@@ -11,7 +12,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
 use store::SqliteStore;
 use testkit::virtual_clock::VirtualClock;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Mutex,
+};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 /// SIGXFSZ: a write beyond the limit of file sizes.
@@ -73,15 +77,15 @@ async fn refuses_and_recovers(directory: &Path, store: SqliteStore, make_room: i
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    /// `None` without the right to mount.
-    fn mount() -> Option<Self> {
+    fn mount() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", SMALL, "tmpfs"])
             .arg(directory.path())
             .output()
-            .is_ok_and(|done| done.status.success());
-        mounted.then_some(Self(directory))
+            .unwrap();
+        assert!(mounted.status.success(), "no tmpfs: {}", String::from_utf8_lossy(&mounted.stderr));
+        Self(directory)
     }
 
     fn enlarge(&self) {
@@ -98,20 +102,22 @@ impl Drop for SmallDisk {
     }
 }
 
-/// One test, because the limit of one part would hit the other.
-#[tokio::test]
-async fn a_full_disk_refuses_and_recovers() {
-    match SmallDisk::mount() {
-        Some(disk) => {
-            let store = open(disk.0.path()).await;
-            let refused = refuses_and_recovers(disk.0.path(), store, || disk.enlarge()).await;
-            assert!(matches!(refused, StoreError::Full(_)), "{refused}");
-            assert!(refused.to_string().contains("the disk is full"), "{refused}");
-            println!("a full tmpfs: {refused}");
-        }
-        None => println!("no right to mount a tmpfs: only the limit of file sizes stands for the full disk"),
-    }
+/// The limit of one test would hit the other.
+static ONE_BY_ONE: Mutex<()> = Mutex::const_new(());
 
+#[tokio::test]
+async fn a_small_disk_refuses_and_recovers() {
+    let _alone = ONE_BY_ONE.lock().await;
+    let disk = SmallDisk::mount();
+    let store = open(disk.0.path()).await;
+    let refused = refuses_and_recovers(disk.0.path(), store, || disk.enlarge()).await;
+    assert!(matches!(refused, StoreError::Full(_)), "{refused}");
+    assert!(refused.to_string().contains("the disk is full"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_limit_of_file_sizes_refuses_and_recovers() {
+    let _alone = ONE_BY_ONE.lock().await;
     let _signal = signal(SignalKind::from_raw(FILE_TOO_LARGE)).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).await;
@@ -122,5 +128,4 @@ async fn a_full_disk_refuses_and_recovers() {
     let refused = refuses_and_recovers(directory.path(), store, make_room).await;
     // A write that is too large for the limit is an IO error, not a full disk.
     assert!(matches!(refused, StoreError::OutcomeUnknown(_) | StoreError::Full(_)), "{refused}");
-    println!("a limit of file sizes: {refused}");
 }

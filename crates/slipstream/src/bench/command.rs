@@ -83,7 +83,7 @@ async fn measure(arguments: &BenchArgs, machine: Machine) -> anyhow::Result<Repo
     progress("disk and loopback");
     let sync = disk::sync_time(&directory.0, clock.as_ref())?;
     let simulator = Simulator::start(quiet(), Arc::clone(&clock)).await?;
-    let client = polymarket::client().context("no HTTP client")?;
+    let client = polymarket::local_client()?;
     let post = http::post_time(&simulator.clob_url, &client, clock.as_ref()).await?;
     simulator.shutdown().await;
     let parts = report.parts(&cost, sync, post);

@@ -3,7 +3,6 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use domain::{
     Address, Clock, ConditionId, Price, Shares, Side, TokenId, TxHash, Usd,
     money::ONE,
@@ -192,7 +191,7 @@ impl Running {
         keys: &Keys,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        let client = polymarket::client().context("no HTTP client")?;
+        let client = polymarket::local_client()?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(file, Arc::clone(clock)).await?);
         let signer = Arc::clone(&keys.signer);
         let clob = Arc::new(Clob::new(client.clone(), &urls.clob, Chain::Polygon, signer, Arc::clone(clock)));

@@ -44,7 +44,7 @@ pub(super) struct OrderCost {
 pub(super) async fn measure(clock: &Arc<dyn Clock>) -> anyhow::Result<OrderCost> {
     let keys = Keys::of_seed(1);
     let simulator = Simulator::start(super::installation::quiet(), Arc::clone(clock)).await?;
-    let client = polymarket::client().context("no HTTP client")?;
+    let client = polymarket::local_client()?;
     let clob = Clob::new(client, &simulator.clob_url, Chain::Polygon, keys.signer.clone(), Arc::clone(clock));
     // One of each kind of wallet.
     let accounts: Vec<TradingAccount> = keys.followers(4).await?.iter().map(account).collect();

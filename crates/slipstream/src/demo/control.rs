@@ -1,5 +1,7 @@
 //! A client of the simulator's control API.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 use domain::{Address, ConditionId, OrderId, Price, Shares, Side, TokenId, TxHash, Usd, trade::Quantity};
 use reqwest::{Client, Method};
@@ -10,6 +12,9 @@ use simulator::world::{
     faults::Fault,
     registry::{MarketSpec, Wallet},
 };
+
+/// Longest wait for an answer.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// The simulator as its operator sees it.
 #[derive(Clone)]
@@ -140,7 +145,7 @@ impl Control {
         body: Option<&Value>,
     ) -> anyhow::Result<T> {
         let what = || format!("simulator control {path}");
-        let mut request = self.client.request(method, format!("{}{path}", self.origin));
+        let mut request = self.client.request(method, format!("{}{path}", self.origin)).timeout(ANSWER);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }

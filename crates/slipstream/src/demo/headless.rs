@@ -24,8 +24,13 @@ pub async fn show(mut pictures: watch::Receiver<Picture>, lines: bool) {
     let paint = Paint::of(&io::stdout());
     let mut printed = Printed::default();
     let mut next_progress = Duration::ZERO;
+    let mut noticed = false;
     while pictures.changed().await.is_ok() {
         let picture = pictures.borrow_and_update().clone();
+        if let Some(notice) = picture.notice.as_ref().filter(|_| !noticed) {
+            noticed = true;
+            write_lines(&mut io::stderr().lock(), std::slice::from_ref(notice));
+        }
         if lines {
             write_lines(&mut io::stdout().lock(), &printed.news(&picture, paint));
         }

@@ -32,7 +32,10 @@ use simulator::world::{
 };
 use tracing::warn;
 
-use super::{control::Control, player::book_around};
+use super::{
+    control::Control,
+    player::{Played, book_around},
+};
 use crate::secrets::InstallationSecret;
 
 /// Deadline of a question about a market.
@@ -108,6 +111,10 @@ pub struct MirroredHistory {
     ready: Mutex<HashMap<TokenId, Ready>>,
     /// What the newest answer told.
     told: Mutex<BTreeSet<Trade>>,
+    /// Since when the leader's trades are to be answered.
+    followed_at: Mutex<Option<Timestamp>>,
+    /// Where the transactions are noted that are to be answered.
+    played: Arc<Mutex<Played>>,
 }
 
 impl MirroredHistory {
@@ -119,10 +126,24 @@ impl MirroredHistory {
         markets: Arc<dyn MarketData>,
         control: Control,
         clock: Arc<dyn Clock>,
+        played: Arc<Mutex<Played>>,
     ) -> Self {
         let following = Arc::new(Mutex::new(Following { leader, silent: None, late: None }));
-        let (ready, told) = (Mutex::default(), Mutex::default());
-        Self { following, real, markets, control, clock, ready, told }
+        let (ready, told, followed_at) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { following, real, markets, control, clock, ready, told, followed_at, played }
+    }
+
+    /// From now on the leader's trades are to be answered.
+    pub fn begin(&self, at: Timestamp) {
+        *lock(&self.followed_at) = Some(at);
+    }
+
+    /// Notes the transactions that are to be answered. Trades are dated in whole seconds: whether one of the first
+    /// second was before is not known.
+    fn expect(&self, told: &BTreeSet<Trade>) {
+        let Some(followed_at) = *lock(&self.followed_at) else { return };
+        let later = told.iter().filter(|trade| trade.traded_at.seconds() > followed_at.seconds());
+        lock(&self.played).transactions.extend(later.map(|trade| trade.tx));
     }
 
     /// How it stands, from now on.
@@ -159,6 +180,7 @@ impl MirroredHistory {
     /// in uptime: whatever is not ready then, or cannot be, gets its answer from the engine.
     async fn make_all_ready(&self, responses: &[HistoryResponse], until: Duration) {
         let told = trades(responses);
+        self.expect(&told);
         let mut newest = BTreeMap::new();
         for trade in told.difference(&lock(&self.told)) {
             newest.insert(trade.token, *trade);

@@ -20,7 +20,6 @@ pub mod view;
 pub mod wallets;
 
 use std::{
-    io::Write,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -173,7 +172,7 @@ impl Demo {
             Some(urls) => (urls.clone(), None),
             None => urls::start_simulator(options.seed, &clock).await?,
         };
-        let client = polymarket::client().context("no HTTP client")?;
+        let client = http_client(options)?;
         let control = Control::new(client.clone(), &urls.control);
         let secret = Arc::new(InstallationSecret::of_seed(options.seed));
         let keys = DerivedKeys::new(Zeroizing::new(secret.derive(&[b"keys"])));
@@ -184,13 +183,14 @@ impl Demo {
         let player = player_of(options, &control, &clock)?;
         let mirror = |leader: &LiveLeader| {
             let (client, signer, clock) = (client.clone(), Arc::clone(&signer), Arc::clone(&clock));
+            let played = player.progress();
             let real = Arc::new(DataApi::new(client.clone(), &leader.data_url));
             let venue = Clob::new(client, &leader.clob_url, Chain::Polygon, signer, Arc::clone(&clock));
             // The only calls of this program to the real venue: they keep its limits.
             let markets = Arc::new(venue.paced(VenueLimits::default()));
-            MirroredHistory::new(leader.wallet, real, markets, control.clone(), clock)
+            MirroredHistory::new(leader.wallet, real, markets, control.clone(), clock, played)
         };
-        let live = reachable(options.leader.as_ref().map(mirror)).await;
+        let (live, notice) = reachable(options.leader.as_ref().map(mirror)).await;
         let following = live.as_ref().map(MirroredHistory::following);
         let leaders = match &options.leader {
             Some(leader) if live.is_some() => vec![leader.wallet],
@@ -212,6 +212,9 @@ impl Demo {
             let now = clock.now();
             let now = if live.is_some() { now } else { Timestamp::from_seconds(now.seconds()) };
             setup::enrol(store.as_ref(), &control, &followers, &options.styles, &leaders, now).await?;
+            if let Some(live) = &live {
+                live.begin(now);
+            }
         }
         crate::crash::arm_from_environment(store.as_ref()).await?;
         let clob =
@@ -263,13 +266,16 @@ impl Demo {
             Settings { workers: options.workers, history_every: options.history_interval.unwrap_or(usual) };
         let runtime = Runtime::start(ports, settings, this_process(clock.now())).await?;
         let played = player.progress();
-        let collector = Collector::new(
+        let mut collector = Collector::new(
             Arc::clone(&store),
             control.clone(),
             Arc::clone(&clock),
             Arc::clone(&played),
             following,
         );
+        if let Some(notice) = notice {
+            collector.tell(notice);
+        }
         if !is_live {
             wait_for_baseline(&runtime, store.as_ref(), clock.as_ref()).await?;
         }
@@ -449,19 +455,24 @@ fn data_directory(wanted: Option<&Path>) -> anyhow::Result<(PathBuf, Option<Temp
     Ok((path.clone(), Some(TemporaryDirectory(path))))
 }
 
-/// The live leader, if its history can be reached; else it is said, and the tape is played.
-async fn reachable(live: Option<MirroredHistory>) -> Option<MirroredHistory> {
-    let mirror = live?;
+/// The live leader, if its history can be reached; else what to tell people while the tape is played.
+async fn reachable(live: Option<MirroredHistory>) -> (Option<MirroredHistory>, Option<String>) {
+    let Some(mirror) = live else { return (None, None) };
     match mirror.probe().await {
-        Ok(()) => Some(mirror),
+        Ok(()) => (Some(mirror), None),
         Err(error) => {
-            let _ = writeln!(
-                std::io::stderr(),
+            let notice = format!(
                 "The leader cannot be followed now: {error}. Check the network; playing the tape instead."
             );
-            None
+            (None, Some(notice))
         }
     }
+}
+
+/// Without a leader to follow nothing leaves this machine, so no root certificate is needed.
+fn http_client(options: &Options) -> anyhow::Result<reqwest::Client> {
+    let made = if options.leader.is_some() { polymarket::client() } else { polymarket::local_client() };
+    Ok(made?)
 }
 
 fn player_of(options: &Options, control: &Control, clock: &Arc<dyn Clock>) -> anyhow::Result<Player> {

@@ -119,6 +119,8 @@ pub struct Picture {
     pub following: Option<Following>,
     /// Whether the venue is down because somebody asked for it.
     pub venue_down: bool,
+    /// What people should know about the whole run.
+    pub notice: Option<String>,
     /// Time since the demo began to gather.
     pub elapsed: Duration,
     /// When it was taken.
@@ -189,6 +191,11 @@ impl Collector {
     pub fn note_broken(&mut self, at: Timestamp, what: String, venue_down: bool) {
         self.picture.broken.push(Broken { at, what });
         self.picture.venue_down = venue_down;
+    }
+
+    /// Tells people something about the whole run.
+    pub fn tell(&mut self, notice: String) {
+        self.picture.notice = Some(notice);
     }
 
     /// The picture gathered last.
@@ -353,23 +360,26 @@ impl Collector {
     /// Lost: played long enough ago and still without a decision. Doubled: the venue executed more for an
     /// intent than was decided, executed two entries of one intent, or executed an order we do not know.
     async fn judge(&mut self) -> anyhow::Result<()> {
-        let played = self.played.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.judge_played();
+        self.picture.doubled = self.doubled().await?;
+        Ok(())
+    }
+
+    fn judge_played(&mut self) {
+        let played = self.played.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.uptime();
-        let mut lost = 0;
+        self.picture.lost = 0;
         for tx in &played.transactions {
             if self.answered.contains(tx) {
                 self.missing_since.remove(tx);
                 continue;
             }
             let since = *self.missing_since.entry(*tx).or_insert(now);
-            lost += usize::from(now.saturating_sub(since) > LOST_AFTER);
+            self.picture.lost += usize::from(now.saturating_sub(since) > LOST_AFTER);
         }
         self.picture.tape = (played.position, played.length);
         self.picture.played = played.done;
         self.picture.played_trades = played.transactions.len();
-        self.picture.lost = lost;
-        self.picture.doubled = self.doubled().await?;
-        Ok(())
     }
 
     /// What the venue executed since it was asked last is added to what is known, so that a picture costs

@@ -38,8 +38,8 @@ pub struct Played {
     pub length: u64,
     /// Events played, by provenance.
     pub events: BTreeMap<Provenance, u64>,
-    /// Transactions of leaders played: transaction and how many leader fills it has.
-    pub transactions: Vec<TxHash>,
+    /// Transactions of leaders that were played, or told of a leader who is followed now: all are to be answered.
+    pub transactions: BTreeSet<TxHash>,
     /// Fills of leaders played, with their transactions.
     pub fills: Vec<(TxHash, ForeignFill)>,
     /// Whether everything was played.
@@ -175,7 +175,7 @@ impl Player {
         let trade = ForeignTrade { tx_hash: tx, fills, moves: Vec::new() };
         self.control.trade(&trade).await?;
         let mut played = self.lock();
-        played.transactions.push(tx);
+        played.transactions.insert(tx);
         played.fills.extend(trade.fills.into_iter().map(|fill| (tx, fill)));
         Ok(())
     }

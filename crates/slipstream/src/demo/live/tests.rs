@@ -143,7 +143,7 @@ impl World {
         let (urls, simulator) = start_simulator(1, &clock).await.unwrap();
         let control = Control::new(polymarket::client().unwrap(), &urls.control);
         let (real, markets) = (Arc::clone(&services), Arc::clone(&services));
-        let mirror = MirroredHistory::new(LEADER, real, markets, control, clock);
+        let mirror = MirroredHistory::new(LEADER, real, markets, control, clock, Arc::default());
         Self { services, mirror, clob: urls.clob, _simulator: simulator.unwrap() }
     }
 

@@ -37,6 +37,8 @@ pub struct Report {
     pub speed: u32,
     /// The wallet that was followed instead of a tape.
     pub leader: Option<Address>,
+    /// What people should know about the whole run.
+    pub notice: Option<String>,
     /// Events of the tape.
     pub tape: TapeLine,
     /// Leaders' transactions played.
@@ -130,6 +132,7 @@ impl Report {
             elapsed_us: i64::try_from(picture.elapsed.as_micros()).unwrap_or(i64::MAX),
             speed: 1,
             leader: picture.following.as_ref().map(|following| following.leader),
+            notice: picture.notice.clone(),
             tape: TapeLine {
                 recorded: events(Provenance::Recorded),
                 derived: events(Provenance::Derived),

@@ -51,6 +51,7 @@ fn report() -> Report {
         elapsed_us: 64 * ONE,
         speed: 30,
         leader: None,
+        notice: None,
         tape: TapeLine {
             recorded: 566,
             derived: 14,
@@ -205,4 +206,11 @@ fn every_part_needs_the_answer_of_every_follower() {
         let asked: Vec<u32> = (0..group.map_or(1, |group| group.parts.max(1))).collect();
         assert_eq!(unanswered(group, Shares(5), decisions, &expected, &asked).as_deref(), Some(words));
     }
+}
+
+#[test]
+fn a_notice_stands_above_what_was_played() {
+    let notice = "The leader cannot be followed now".to_owned();
+    let text = Report { notice: Some(notice.clone()), ..report() }.text(Paint::NONE);
+    assert_eq!(text.lines().nth(1), Some(notice.as_str()));
 }

@@ -55,6 +55,9 @@ impl Report {
         let title = "Slipstream demo: report";
         let took = format!("took {}", wording::clock_span(seconds));
         page.line(&format!("{}{took:>width$}", page.paint.strong(title), width = WIDTH - title.len()));
+        if let Some(notice) = &self.notice {
+            page.line(&page.paint.notable(&wording::harmless(notice)));
+        }
         if let Some(leader) = self.leader {
             page.line(&format!("followed {leader} as it traded, through the public Data API"));
             return;

@@ -221,11 +221,10 @@ fn state_line(picture: &Picture, situation: Situation, width: u16) -> Line<'stat
     } else if picture.following.is_some() && picture.seen == 0 {
         "waiting for the leader's next trade; older ones are not copied".to_owned()
     } else {
-        let last = picture.broken.last();
-        last.map_or_else(
-            || "all well; break something with k, v or r".to_owned(),
-            |last| format!("{}  {}", wording::time_of_day(last.at), last.what),
-        )
+        let last =
+            picture.broken.last().map(|last| format!("{}  {}", wording::time_of_day(last.at), last.what));
+        let notice = || picture.notice.as_deref().map(wording::harmless);
+        last.or_else(notice).unwrap_or_else(|| "all well; break something with k, v or r".to_owned())
     };
     Line::styled(wording::fit(&format!(" {text}"), usize::from(width)), FAINT)
 }

@@ -244,3 +244,11 @@ fn keys_break_things_and_stop_once() {
     press(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL), &mut situation, &controls);
     assert!(interrupted.try_recv().is_ok());
 }
+
+#[test]
+fn a_notice_stays_until_something_is_broken() {
+    let notice = Some("The leader cannot be followed now".to_owned());
+    let picture = Picture { notice, broken: Vec::new(), venue_down: false, ..busy() };
+    let shown = text(&drawn(&picture, (120, 40)));
+    assert!(shown.contains("The leader cannot be followed now"), "{shown}");
+}
