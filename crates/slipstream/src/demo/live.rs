@@ -251,6 +251,20 @@ impl MirroredHistory {
     }
 }
 
+/// The live leader, if its history can be reached; else what to tell people while the tape is played.
+pub async fn reachable(live: Option<MirroredHistory>) -> (Option<MirroredHistory>, Option<String>) {
+    let Some(mirror) = live else { return (None, None) };
+    match mirror.probe().await {
+        Ok(()) => (Some(mirror), None),
+        Err(error) => {
+            let notice = format!(
+                "The leader cannot be followed now: {error}. Check the network; playing the tape instead."
+            );
+            (None, Some(notice))
+        }
+    }
+}
+
 /// A question, noted when it is over with all it needed: whoever asks may give up and drop it.
 struct Asked<'a> {
     history: &'a MirroredHistory,

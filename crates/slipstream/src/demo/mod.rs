@@ -46,7 +46,7 @@ pub use self::urls::SimulatorUrls;
 use self::{
     books::Books,
     control::Control,
-    live::{LiveLeader, MirroredHistory},
+    live::{LiveLeader, MirroredHistory, reachable},
     picture::{Collector, Picture},
     player::{Played, Player},
     tape::Tape,
@@ -453,20 +453,6 @@ fn data_directory(wanted: Option<&Path>) -> anyhow::Result<(PathBuf, Option<Temp
     let path = std::env::temp_dir().join(format!("slipstream-demo-{}", hex::encode(mark)));
     std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
     Ok((path.clone(), Some(TemporaryDirectory(path))))
-}
-
-/// The live leader, if its history can be reached; else what to tell people while the tape is played.
-async fn reachable(live: Option<MirroredHistory>) -> (Option<MirroredHistory>, Option<String>) {
-    let Some(mirror) = live else { return (None, None) };
-    match mirror.probe().await {
-        Ok(()) => (Some(mirror), None),
-        Err(error) => {
-            let notice = format!(
-                "The leader cannot be followed now: {error}. Check the network; playing the tape instead."
-            );
-            (None, Some(notice))
-        }
-    }
 }
 
 /// Without a leader to follow nothing leaves this machine, so no root certificate is needed.
