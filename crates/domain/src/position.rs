@@ -76,17 +76,15 @@ impl Position {
         Ok(Entry { shares, cash: cash.minus(delta.fee)?, cost, realised, fee: delta.fee })
     }
 
-    /// The ledger entry of a redemption of everything held at `payout` per share.
-    ///
-    /// # Errors
-    /// [`MoneyError::Overflow`].
-    pub fn redemption(&self, payout: Price) -> Result<Entry, MoneyError> {
-        let proceeds = payout.cost(self.shares, Rounding::Down)?;
+    /// The ledger entry of a redemption of `shares` of what is held at `payout` per share.
+    fn redemption(&self, shares: Shares, payout: Price) -> Result<Entry, MoneyError> {
+        let proceeds = payout.cost(shares, Rounding::Down)?;
+        let cost = self.cost_of(shares)?;
         Ok(Entry {
-            shares: Shares::ZERO.minus(self.shares)?,
+            shares: Shares::ZERO.minus(shares)?,
             cash: proceeds,
-            cost: Usd::ZERO.minus(self.cost)?,
-            realised: proceeds.minus(self.cost)?,
+            cost: Usd::ZERO.minus(cost)?,
+            realised: proceeds.minus(cost)?,
             fee: Usd::ZERO,
         })
     }
@@ -126,6 +124,46 @@ impl Position {
     }
 }
 
+/// What a redemption does to positions of one account in one condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redeemed {
+    /// The entry of each position, in their order; without shares where nothing was redeemed.
+    pub entries: Vec<Entry>,
+    /// What everything held pays.
+    pub due: Usd,
+}
+
+impl Redeemed {
+    /// The redemption of positions, each with what its shares pay, for which `paid` was paid. All of them, when that is
+    /// at least what is due; else as much of each as was paid for, and of those that pay nothing none.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn of(held: &[(Position, Price)], paid: Usd) -> Result<Self, MoneyError> {
+        let mut due = Usd::ZERO;
+        for (position, payout) in held {
+            due = due.plus(payout.cost(position.shares, Rounding::Down)?)?;
+        }
+        let entry = |(position, payout): &(Position, Price)| {
+            if paid >= due {
+                position.redemption(position.shares, *payout)
+            } else if payout.0 > 0 {
+                position.redemption(position.shares.times(paid.0.max(0), due.0, Rounding::Down)?, *payout)
+            } else {
+                Ok(Entry::default())
+            }
+        };
+        Ok(Self { entries: held.iter().map(entry).collect::<Result<_, _>>()?, due })
+    }
+
+    /// Whether `paid` is not what is due. Each position's part is rounded down.
+    #[must_use]
+    pub fn differs_from(&self, paid: Usd) -> bool {
+        let most = i64::try_from(self.entries.len()).unwrap_or(i64::MAX);
+        !(0..=most).contains(&paid.0.saturating_sub(self.due.0))
+    }
+}
+
 /// The cost that a sale removed, for the reversed (negative) shares of it.
 fn reversed_cost(reversed: Shares, so_far: Entry) -> Result<Usd, MoneyError> {
     // A sale's own entries have negative shares and negative cost.
@@ -161,11 +199,33 @@ mod tests {
             (rest.shares, rest.cost, rest.realised),
             (Shares(6_000_000), Usd(3_000_000), Usd(400_000))
         );
-        let redeemed = rest.after(rest.redemption(Price(1_000_000)).unwrap()).unwrap();
+        let entry = Redeemed::of(&[(rest, Price(1_000_000))], Usd(6_000_000)).unwrap().entries[0];
+        let redeemed = rest.after(entry).unwrap();
         assert_eq!(
             (redeemed.shares, redeemed.cost, redeemed.realised),
             (Shares::ZERO, Usd::ZERO, Usd(3_400_000))
         );
+    }
+
+    #[test]
+    fn what_was_not_paid_is_not_redeemed() {
+        let held = |shares, cost| Position { shares: Shares(shares), cost: Usd(cost), ..Position::default() };
+        let (won, lost) = ((held(10_000_000, 6_000_000), Price(1_000_000)), (held(4, 2), Price(0)));
+        let shares = |held: &[_], paid| {
+            let redeemed = Redeemed::of(held, Usd(paid)).unwrap();
+            let entries = redeemed.entries.iter().map(|entry| (entry.shares.0, entry.cash.0, entry.cost.0));
+            (entries.collect::<Vec<_>>(), redeemed.differs_from(Usd(paid)))
+        };
+        let all = (-10_000_000, 10_000_000, -6_000_000);
+        assert_eq!(shares(&[won, lost], 10_000_000), (vec![all, (-4, 0, -2)], false));
+        // Rounding is no difference; shares that we do not know of are one.
+        assert_eq!(shares(&[won, lost], 10_000_002), (vec![all, (-4, 0, -2)], false));
+        assert_eq!(shares(&[won, lost], 12_000_000), (vec![all, (-4, 0, -2)], true));
+        let part = (-2_500_000, 2_500_000, -1_500_000);
+        assert_eq!(shares(&[won, lost], 2_500_000), (vec![part, (0, 0, 0)], true));
+        assert_eq!(shares(&[won, lost], 0), (vec![(0, 0, 0), (0, 0, 0)], true));
+        assert_eq!(shares(&[lost], 0), (vec![(-4, 0, -2)], false));
+        assert_eq!(shares(&[], 7), (vec![], true));
     }
 
     proptest! {

@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use domain::{
     ConditionId, Hash, Price, Timestamp, TokenId, Usd,
     ids::{AccountId, AttemptId, IntentId, OwnerId, RelationshipId},
-    position::{Entry, Position},
+    position::{Entry, Position, Redeemed},
 };
 use engine::ports::{
     execution::{LedgerCause, RedemptionPayout},
     reports::{LedgerRecord, PositionRecord},
-    store::StoreResult,
+    store::{Event, EventKind, StoreResult},
 };
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     column::{Coded, Column, Fields},
     config,
     dialect::{Connection, Row, blob_list, id_list},
-    error,
+    error, events,
     sql::{self, Value, values},
 };
 
@@ -201,13 +201,19 @@ pub(crate) async fn redeem(
 ) -> StoreResult<bool> {
     const TAKE: &str = "UPDATE redemptions SET booked_at = $3 \
         WHERE block_hash = $1 AND log_index = $2 AND booked_at IS NULL AND canonical = 1 \
-        RETURNING owner_id, account_id";
+        RETURNING owner_id, account_id, condition, payout";
     let Some(row) = sql::row(connection, TAKE, values![block_hash, log_index, now]).await? else {
         return Ok(false);
     };
     let mut fields = Fields::of(&row);
-    let (owner, account) = (fields.get()?, fields.get::<AccountId>()?);
-    pay_out(connection, (owner, account), payouts, LedgerCause::Redeemed, now).await?;
+    let (owner, account): (OwnerId, AccountId) = (fields.get()?, fields.get()?);
+    let (condition, paid): (ConditionId, Usd) = (fields.get()?, fields.get()?);
+    let redeemed = pay_out(connection, (owner, account), payouts, (LedgerCause::Redeemed, paid), now).await?;
+    // A redemption of nothing, when everything is booked already, is no difference.
+    if redeemed.differs_from(paid) && !(redeemed.entries.is_empty() && paid == Usd::ZERO) {
+        let kind = EventKind::PayoutDiffers { account, condition, paid, due: redeemed.due };
+        events::write(connection, &[Event { owner: Some(owner), at: now, kind }]).await?;
+    }
     Ok(true)
 }
 
@@ -220,17 +226,18 @@ pub(crate) async fn book_worthless(
 ) -> StoreResult<usize> {
     let payouts: Vec<_> =
         tokens.iter().map(|token| RedemptionPayout { token: *token, payout: Price(0) }).collect();
-    pay_out(connection, of, &payouts, LedgerCause::Worthless, now).await
+    let redeemed = pay_out(connection, of, &payouts, (LedgerCause::Worthless, Usd::ZERO), now).await?;
+    Ok(redeemed.entries.len())
 }
 
-/// Books every positive position of an account in these tokens at its payout. Returns how many there were.
+/// Books what was paid for the positive positions of an account in these tokens.
 async fn pay_out(
     connection: &mut Connection,
     (owner, account): (OwnerId, AccountId),
     payouts: &[RedemptionPayout],
-    cause: LedgerCause,
+    (cause, paid): (LedgerCause, Usd),
     now: Timestamp,
-) -> StoreResult<usize> {
+) -> StoreResult<Redeemed> {
     const HELD: &str = concat!(
         "SELECT relationship_id, token, condition, shares, cost, realised, fees FROM positions ",
         "WHERE account_id = $1 AND shares > 0 AND token",
@@ -239,17 +246,27 @@ async fn pay_out(
         for_update!()
     );
     let tokens = blob_list(payouts.iter().map(|payout| &payout.token.0[..]));
-    let mut lines = Vec::new();
+    let (mut holdings, mut held) = (Vec::new(), Vec::new());
     for row in sql::rows(connection, HELD, values![account, tokens]).await? {
         let mut fields = Fields::of(&row);
         let holding = Holding { relationship: fields.get()?, token: fields.get()?, condition: fields.get()? };
         let position: Position = fields.get()?;
         let Some(payout) = payouts.iter().find(|payout| payout.token == holding.token) else { continue };
-        let entry = position.redemption(payout.payout).map_err(error::of_money)?;
-        lines.push(Line { owner, account, holding: Some(holding), order: None, cause, entry, at: now });
+        holdings.push(holding);
+        held.push((position, payout.payout));
     }
+    let redeemed = Redeemed::of(&held, paid).map_err(error::of_money)?;
+    let lines: Vec<Line> = holdings
+        .into_iter()
+        .zip(&redeemed.entries)
+        .filter(|(_, entry)| **entry != Entry::default())
+        .map(|(holding, entry)| {
+            let (holding, entry) = (Some(holding), *entry);
+            Line { owner, account, holding, order: None, cause, entry, at: now }
+        })
+        .collect();
     book(connection, &lines).await?;
-    Ok(lines.len())
+    Ok(redeemed)
 }
 
 /// Sums of the ledger by attempt.

@@ -384,7 +384,8 @@ pub trait Execution: Send + Sync {
     /// index.
     async fn unbooked_redemptions(&self, finalized: i64, limit: usize) -> StoreResult<Vec<StoredRedemption>>;
 
-    /// Books a redemption once: every positive position of the account in these tokens at its payout.
+    /// Books a redemption once: every positive position of the account in these tokens at its payout, or as much of
+    /// them as was paid for ([`domain::position::Redeemed`]); what differs is told.
     /// `false` when it was booked before, is not canonical or is not known.
     async fn book_redemption(
         &self,

@@ -169,6 +169,17 @@ pub enum EventKind {
         /// Why, where that is to be told.
         reason: String,
     },
+    /// A redemption paid something else than what the books say is held: less was booked, or more is unknown.
+    PayoutDiffers {
+        /// Whose.
+        account: domain::ids::AccountId,
+        /// Of which condition.
+        condition: domain::ConditionId,
+        /// What the chain paid.
+        paid: domain::Usd,
+        /// What everything booked pays.
+        due: domain::Usd,
+    },
     /// A relationship was added or changed, or a hold was placed or lifted.
     FollowingChanged {
         /// In words.

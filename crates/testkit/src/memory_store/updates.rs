@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::{
     Hash, Shares, Timestamp, Usd,
     ids::{AccountId, AttemptId, IntentId},
-    position::{Entry, Position},
+    position::{Entry, Position, Redeemed},
 };
 use engine::ports::{
     detection::ExitNote,
@@ -182,15 +182,19 @@ impl State {
         payouts: &[RedemptionPayout],
         now: Timestamp,
     ) -> StoreResult<bool> {
-        let Some(account) = self
-            .redemptions
-            .get(&key)
-            .filter(|row| row.canonical && !row.booked)
-            .map(|row| row.redemption.account)
+        let Some(seen) =
+            self.redemptions.get(&key).filter(|row| row.canonical && !row.booked).map(|row| row.redemption)
         else {
             return Ok(false);
         };
-        self.pay_out(account, payouts, LedgerCause::Redeemed, now)?;
+        let (account, condition, paid) = (seen.account, seen.condition, seen.payout);
+        let redeemed = self.pay_out(account, payouts, (LedgerCause::Redeemed, paid), now)?;
+        // A redemption of nothing, when everything is booked already, is no difference.
+        if redeemed.differs_from(paid) && !(redeemed.entries.is_empty() && paid == Usd::ZERO) {
+            let owner = self.accounts.get(account.0).map(|row| row.owner);
+            let kind = EventKind::PayoutDiffers { account, condition, paid, due: redeemed.due };
+            self.event(owner, now, kind);
+        }
         if let Some(row) = self.redemptions.get_mut(&key) {
             row.booked = true;
         }
@@ -198,15 +202,15 @@ impl State {
         Ok(true)
     }
 
-    /// Books every positive position of an account in these tokens at its payout. Returns how many there were.
+    /// Books what was paid for the positive positions of an account in these tokens.
     pub(super) fn pay_out(
         &mut self,
         account: AccountId,
         payouts: &[RedemptionPayout],
-        cause: LedgerCause,
+        (cause, paid): (LedgerCause, Usd),
         now: Timestamp,
-    ) -> StoreResult<usize> {
-        let mut entries = Vec::new();
+    ) -> StoreResult<Redeemed> {
+        let (mut keys, mut held) = (Vec::new(), Vec::new());
         for (position_key, row) in &self.positions {
             let (holder, _, token) = position_key;
             let payout = payouts.iter().find(|payout| payout.token == *token);
@@ -214,15 +218,19 @@ impl State {
             else {
                 continue;
             };
-            let entry = row.position.redemption(payout.payout).map_err(corrupt)?;
-            row.position.after(entry).map_err(corrupt)?;
-            entries.push((*position_key, entry));
+            keys.push(*position_key);
+            held.push((row.position, payout.payout));
         }
-        let booked = entries.len();
-        for (position_key, entry) in entries {
-            self.book(position_key, None, cause, entry, now);
+        let redeemed = Redeemed::of(&held, paid).map_err(corrupt)?;
+        for ((position, _), entry) in held.iter().zip(&redeemed.entries) {
+            position.after(*entry).map_err(corrupt)?;
         }
-        Ok(booked)
+        for (position_key, entry) in keys.into_iter().zip(&redeemed.entries) {
+            if *entry != Entry::default() {
+                self.book(position_key, None, cause, *entry, now);
+            }
+        }
+        Ok(redeemed)
     }
 }
 

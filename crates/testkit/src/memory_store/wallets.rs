@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{
-    Price, Timestamp, TokenId,
+    Price, Timestamp, TokenId, Usd,
     ids::{AccountId, OwnerId, TransactionId},
 };
 use engine::ports::{
@@ -126,7 +126,8 @@ impl WalletTransactions for MemoryStore {
         state.accounts.row("account", account.0)?;
         let nothing = |token: &TokenId| RedemptionPayout { token: *token, payout: Price(0) };
         let payouts: Vec<_> = tokens.iter().map(nothing).collect();
-        let booked = state.pay_out(account, &payouts, LedgerCause::Worthless, now)?;
+        let nothing = (LedgerCause::Worthless, Usd::ZERO);
+        let booked = state.pay_out(account, &payouts, nothing, now)?.entries.len();
         if booked > 0 {
             state.committed();
         }

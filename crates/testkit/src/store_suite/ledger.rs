@@ -10,6 +10,7 @@ use engine::ports::{
     detection::{DetectionCommit, StoredRedemption},
     execution::{LedgerCause, OrderUpdate, RedemptionPayout, WorkChange},
     following::{Exposure, RelationshipStatus},
+    store::EventKind,
 };
 
 use super::{
@@ -253,7 +254,7 @@ fn redemption(account: AccountId, block: u8, log_index: i64) -> CaseResult<Store
     // Hashes do not sort like heights.
     let (block_hash, block) = (hash(100 - block), i64::from(block));
     let condition = condition(token(6))?;
-    Ok(StoredRedemption { block_hash, log_index, block, account, condition, payout: Usd(1) })
+    Ok(StoredRedemption { block_hash, log_index, block, account, condition, payout: Usd(10_000_000) })
 }
 
 pub(crate) async fn redemptions_wait_for_finality_in_order(bench: Bench) -> CaseResult {
@@ -273,6 +274,33 @@ pub(crate) async fn redemptions_wait_for_finality_in_order(bench: Bench) -> Case
     same!(world.store.book_redemption(hash(92), 2, &[], world.now()).await?, false, "an orphaned redemption");
     world.commit(&DetectionCommit { redemptions: vec![first], ..Default::default() }).await?;
     same!(unbooked(9, 9).await?, [first, late], "after one came back");
+    Ok(())
+}
+
+pub(crate) async fn as_much_is_booked_as_was_paid_for(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let follower = world.follower(0)?;
+    world.bought(1, 10_000_000).await?;
+    let cash = money(&world, follower).await?.0;
+    let payouts = [RedemptionPayout { token: token(6), payout: Price(1_000_000) }];
+    for (log_index, paid, left) in [(0, 2_500_000, 7_500_000), (1, 0, 7_500_000), (2, 9_000_000, 0)] {
+        let seen = StoredRedemption { payout: Usd(paid), ..redemption(follower.account, 9, log_index)? };
+        world.commit(&DetectionCommit { redemptions: vec![seen], ..Default::default() }).await?;
+        let booked = world.store.book_redemption(hash(91), log_index, &payouts, world.now()).await?;
+        same!(booked, true, "the redemption");
+        same!(position(&world, follower).await?.shares, Shares(left), "what is left");
+        same!(money(&world, follower).await?.0, Usd(cash.0 + 10_000_000 - left), "cash");
+    }
+    let events = world.store.events_after(0, 1_000).await?;
+    let told = events.into_iter().filter_map(|(_, event)| match event.kind {
+        EventKind::PayoutDiffers { paid, due, .. } => Some((paid.0, due.0)),
+        _ => None,
+    });
+    same!(
+        told.collect::<Vec<_>>(),
+        [(2_500_000, 10_000_000), (0, 7_500_000), (9_000_000, 7_500_000)],
+        "what is told"
+    );
     Ok(())
 }
 
@@ -319,7 +347,7 @@ pub(crate) async fn a_redemption_is_booked_once(bench: Bench) -> CaseResult {
     same!((held.shares, held.cost, held.realised), (Shares::ZERO, Usd::ZERO, Usd(5_000_000)), "the position");
     same!(position(&world, other).await?.shares, Shares(10_000_000), "another account's position");
     let rows = world.store.ledger_after(None, 0, 9).await?;
-    let again = StoredRedemption { log_index: 7, ..seen };
+    let again = StoredRedemption { log_index: 7, payout: Usd::ZERO, ..seen };
     world.commit(&DetectionCommit { redemptions: vec![again], ..Default::default() }).await?;
     same!(book(7).await?, true, "a redemption of nothing that is left");
     same!(world.store.ledger_after(None, 0, 9).await?, rows, "the ledger after it");

@@ -158,6 +158,7 @@ macro_rules! store_suite_cases {
                 exposure_nobody_expects_raises_the_version,
                 redemptions_wait_for_finality_in_order,
                 a_redemption_is_booked_once,
+                as_much_is_booked_as_was_paid_for,
                 amounts_beyond_computing_are_refused_whole,
                 nothing_held_is_an_empty_position,
                 what_anybody_holds_is_listed,
