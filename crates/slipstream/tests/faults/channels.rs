@@ -1,6 +1,6 @@
 //! What the venue tells by itself, and every way in which that can go wrong: the books end as without it.
 
-use domain::{Price, lifecycle::OrderState, money::ONE};
+use domain::{Price, Side, lifecycle::OrderState, money::ONE};
 use engine::ports::execution::LedgerCause;
 use simulator::{
     Knobs,
@@ -144,8 +144,10 @@ async fn channels_open_only_for_open_outcomes() {
 #[tokio::test]
 async fn a_changed_tick_takes_effect_by_its_frame() {
     let scene = Scene::set(Setup { channels: true, ..Setup::default() }).await;
-    scene.leader_buys();
+    scene.book(48, 49);
+    scene.leader_trades(&[(Side::Buy, 100, 49)]);
     scene.decided(1).await;
+    scene.settled().await;
     until("the book is put together", async || {
         scene.book_health().is_some_and(|health| health.feed.events > 0)
     })
@@ -153,9 +155,12 @@ async fn a_changed_tick_takes_effect_by_its_frame() {
     let events = scene.book_health().map(|health| health.feed.events);
     scene.world.with(|world, _| world.set_tick(&condition(), Price(1_000))).expect("a finer grid");
     until("its frame came", async || scene.book_health().map(|health| health.feed.events) > events).await;
-    scene.leader_buys();
+    scene.leader_trades(&[(Side::Buy, 100, 49)]);
     scene.decided(2).await;
     scene.settled().await;
     assert_eq!(scene.states().await, [OrderState::Confirmed; 2]);
+    // Rules are remembered for longer than this test takes: only the frame can have told.
+    let on_cents: Vec<_> = scene.orders().await.iter().map(|order| order.limit.0 % 10_000 == 0).collect();
+    assert_eq!(on_cents, [true, false], "two per cent above 0.49, on cents and on tenths of them");
     scene.finish().await;
 }
