@@ -113,6 +113,8 @@ pub const WAITING_PARTS: usize = 10_000;
 pub const WATCHER_REST: Duration = Duration::from_secs(1);
 /// The chain's head is asked for this often.
 pub const HEAD_EVERY: Duration = Duration::from_millis(100);
+/// … also for this long after a doorbell has rung; otherwise not while doorbells work.
+pub const BELL_FOLLOW_UP: Duration = Duration::from_secs(1);
 /// A part whose turn has come and that cannot be decided yet is tried again after this.
 pub const DECIDE_AGAIN: Duration = Duration::from_millis(250);
 /// Without news settlement looks again after this, or when the next order is due …

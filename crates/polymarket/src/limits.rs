@@ -40,6 +40,14 @@ pub const LIVE_PONG_WITHIN: Duration = Duration::from_secs(15);
 /// A live trade feed that tells of no trade of anybody for this long has stalled, which it does with its socket open
 /// and its pings answered (real-time-data-client #26, #35): on the venue several trades are made in every second.
 pub const LIVE_SILENCE: Duration = Duration::from_secs(30);
+/// A doorbell is asked whether it is there this often.
+pub const BELL_PING_EVERY: Duration = Duration::from_secs(30);
+/// A doorbell that says nothing at all for this long is dead.
+pub const BELL_PONG_WITHIN: Duration = Duration::from_secs(60);
+/// A doorbell that did not ring for this long is not believed: Polygon has a block every two seconds.
+pub const BELL_BELIEVED: Duration = Duration::from_secs(6);
+/// One that does not ring for this long is hung up anew.
+pub const BELL_SILENCE: Duration = Duration::from_secs(15);
 /// Longest wait believed when the venue names one.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 /// What a builder charges is asked again after this.

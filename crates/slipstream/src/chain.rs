@@ -23,7 +23,9 @@ impl ChainProviders {
     /// # Errors
     /// When the list cannot be used.
     pub fn start(client: Client, clock: &Arc<dyn Clock>, urls: &str) -> anyhow::Result<Self> {
-        let started = Self::of(client, clock, &rpc_urls(urls).context("the list of RPC providers")?);
+        let urls = rpc_urls(urls).context("the list of RPC providers")?;
+        let started = Self::of(client, clock, &urls);
+        started.pool.hang_doorbells(&doorbells(&urls));
         tokio::spawn(Providers::tend(Arc::downgrade(&started.pool), Arc::clone(clock)));
         Ok(started)
     }
@@ -50,6 +52,7 @@ impl ChainProviders {
     /// Puts another list in place of the one in force, from the next question on.
     pub fn replace(&self, urls: &[RpcUrl]) {
         self.pool.set_providers(providers(&self.client, urls));
+        self.pool.hang_doorbells(&doorbells(urls));
     }
 
     /// How each of them does.
@@ -65,5 +68,9 @@ impl ChainProviders {
 }
 
 fn providers(client: &Client, urls: &[RpcUrl]) -> Vec<Provider> {
-    urls.iter().map(|url| Provider::at(client, url, Chain::Polygon)).collect()
+    urls.iter().filter(|url| !url.is_socket()).map(|url| Provider::at(client, url, Chain::Polygon)).collect()
+}
+
+fn doorbells(urls: &[RpcUrl]) -> Vec<RpcUrl> {
+    urls.iter().filter(|url| url.is_socket()).cloned().collect()
 }

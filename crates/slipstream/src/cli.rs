@@ -167,9 +167,6 @@ pub struct DemoArgs {
     /// The order book service of `--leader`.
     #[arg(long, hide = true, default_value = "https://clob.polymarket.com")]
     pub clob_url: String,
-    /// The live trade feed of `--leader`; empty for none.
-    #[arg(long, hide = true, default_value = "wss://ws-live-data.polymarket.com")]
-    pub live_url: String,
     /// Keep the data here instead of in a temporary directory.
     #[arg(long, value_name = "DIRECTORY")]
     pub data_dir: Option<PathBuf>,

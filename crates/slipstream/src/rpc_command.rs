@@ -118,9 +118,13 @@ pub fn status(providers: &ChainProviders) -> anyhow::Result<Answer> {
 pub fn reload(providers: &ChainProviders, list: &RpcList) -> anyhow::Result<Answer> {
     let urls = rpc_urls(&list.0).context("the list of RPC providers")?;
     providers.replace(&urls);
-    let hosts: Vec<&str> = urls.iter().map(RpcUrl::host).collect();
-    let text = format!("{} in force: {}", count(hosts.len(), "RPC provider"), hosts.join(", "));
-    Ok(Answer { text, json: serde_json::json!({ "providers": hosts }), ok: true })
+    let (bells, hosts): (Vec<_>, Vec<_>) = urls.iter().partition(|url| url.is_socket());
+    let [bells, hosts] = [bells, hosts].map(|urls| urls.into_iter().map(RpcUrl::host).collect::<Vec<_>>());
+    let mut text = format!("{} in force: {}", count(hosts.len(), "RPC provider"), hosts.join(", "));
+    if !bells.is_empty() {
+        text.push_str(&format!("; told of new blocks by {}", bells.join(", ")));
+    }
+    Ok(Answer { text, json: serde_json::json!({ "providers": hosts, "doorbells": bells }), ok: true })
 }
 
 /// A line for each provider.

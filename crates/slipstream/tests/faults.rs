@@ -12,6 +12,9 @@ mod channels;
 #[path = "faults/directory.rs"]
 mod directory;
 #[cfg(test)]
+#[path = "faults/doorbell.rs"]
+mod doorbell;
+#[cfg(test)]
 #[path = "faults/exits.rs"]
 mod exits;
 #[cfg(test)]

@@ -162,6 +162,16 @@ pub trait ChainReader: Send + Sync {
     /// [`VenueError::Refused`] when the provider has pruned that state.
     async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError>;
 
+    /// Waits until somebody tells that the chain has changed; for ever when nobody does. What changed is asked.
+    async fn rung(&self) {
+        std::future::pending().await
+    }
+
+    /// Whether a new block would be told: then the head need not be asked for all the time.
+    fn would_ring(&self) -> bool {
+        false
+    }
+
     /// Whether two providers say what is claimed. A reader of one provider knows nobody to ask.
     async fn witness(&self, _claim: &ExitClaim) -> Result<Testimony, VenueError> {
         Ok(Testimony::Nobody)

@@ -14,16 +14,30 @@ impl Watcher {
     /// Waits until there may be something to do: the chain has another head, a source answers, or a time that is
     /// known has come; at most [`limits::WATCHER_REST`]. Whoever knows more may drop it and take the next step.
     pub async fn rest(&mut self) {
-        let clock = self.clock.clone();
+        let (clock, chain) = (self.clock.clone(), self.chain.clone());
         let until = clock.uptime().saturating_add(self.idle_for());
+        let mut rung_at: Option<Duration> = None;
         loop {
-            let left = until.saturating_sub(clock.uptime());
+            let now = clock.uptime();
+            let left = until.saturating_sub(now);
             if left.is_zero() {
                 return;
             }
-            let nap = clock.sleep(left.min(limits::HEAD_EVERY));
-            if let Either::Left(_) = select(pin!(self.wait_for_answer()), nap).await {
-                return;
+            // Whoever is asked may have the block a little later than whoever rang.
+            let just_rung = rung_at.is_some_and(|at| now.saturating_sub(at) < limits::BELL_FOLLOW_UP);
+            let would_ring = chain.as_ref().is_some_and(|chain| chain.would_ring());
+            let every = if would_ring && !just_rung { left } else { limits::HEAD_EVERY };
+            let ring = pin!(async {
+                match &chain {
+                    Some(chain) => chain.rung().await,
+                    None => pending().await,
+                }
+            });
+            let bell = select(ring, clock.sleep(left.min(every)));
+            match select(pin!(self.wait_for_answer()), bell).await {
+                Either::Left(_) => return,
+                Either::Right((Either::Left(_), _)) => rung_at = Some(clock.uptime()),
+                Either::Right((Either::Right(_), _)) => {}
             }
             if self.head_is_another().await {
                 return;

@@ -46,10 +46,12 @@ pub use self::{
     url::{RpcUrl, RpcUrlError, rpc_urls},
 };
 use crate::{
+    doorbell::Doorbells,
     limits::{
         HEAD_LAG, HEAD_STANDS_FOR, PROBE_DEADLINE, PROBE_EVERY, PROBE_WHEN_STALLED, SECOND_LOOK, TEND_EVERY,
     },
     rpc::Rpc,
+    socket::WebSockets,
 };
 
 /// A chain reader that counts what it asks.
@@ -163,6 +165,7 @@ impl Member {
 /// All providers of a chain.
 pub struct Providers {
     clock: Arc<dyn Clock>,
+    doorbells: Doorbells,
     members: Mutex<Vec<Arc<Member>>>,
     /// Identity of the one asked first last time.
     first: Mutex<Option<Arc<str>>>,
@@ -174,7 +177,9 @@ impl Providers {
     /// A pool of these.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, providers: Vec<Provider>) -> Arc<Self> {
-        let pool = Self { clock, members: Mutex::default(), first: Mutex::default(), rose: Mutex::default() };
+        let doorbells = Doorbells::new(Arc::new(WebSockets), Arc::clone(&clock), 0);
+        let (members, first, rose) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let pool = Self { clock, doorbells, members, first, rose };
         pool.set_providers(providers);
         Arc::new(pool)
     }
@@ -200,6 +205,11 @@ impl Providers {
         }
         let names: Vec<&str> = members.iter().map(|member| member.name()).collect();
         info!("RPC providers: {}", names.join(", "));
+    }
+
+    /// Listens at these websockets for new blocks, instead of those before.
+    pub fn hang_doorbells(&self, urls: &[RpcUrl]) {
+        self.doorbells.hang(urls);
     }
 
     /// How each provider does, in the order of the list.
@@ -438,6 +448,14 @@ impl ChainReader for Providers {
             async move { reader.balances(&queries, block).await }.boxed()
         };
         Ok(self.ask("balances", Need::state(block), &call, &|_, _| Doubt::None).await?.1)
+    }
+
+    async fn rung(&self) {
+        self.doorbells.rung().await;
+    }
+
+    fn would_ring(&self) -> bool {
+        self.doorbells.works()
     }
 
     async fn witness(&self, claim: &ExitClaim) -> Result<Testimony, VenueError> {

@@ -22,8 +22,13 @@ pub enum RpcUrlError {
     #[error("no URL in it; give one or more, separated by commas")]
     Empty,
     /// Not a URL.
-    #[error("number {0} is no URL: it must begin with http:// or https:// and name a host")]
+    #[error("number {0} is no URL: it must begin with http://, https://, ws:// or wss:// and name a host")]
     NotAUrl(usize),
+    /// Nobody to ask.
+    #[error(
+        "only websockets in it, which tell of new blocks and are asked nothing; add an http:// or https:// URL"
+    )]
+    OnlySockets,
     /// Twice the same.
     #[error("{0} is in it twice")]
     Twice(RpcUrl),
@@ -37,6 +42,12 @@ impl RpcUrl {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is a websocket: a doorbell, not a provider.
+    #[must_use]
+    pub fn is_socket(&self) -> bool {
+        self.0.starts_with("ws")
     }
 
     /// Host and port, without user and password.
@@ -67,7 +78,7 @@ pub fn rpc_urls(text: &str) -> Result<Vec<RpcUrl>, RpcUrlError> {
     let parts = text.split(|letter: char| letter == ',' || letter.is_whitespace());
     for (number, part) in parts.filter(|part| !part.is_empty()).enumerate() {
         let url = RpcUrl(part.to_owned());
-        let scheme = ["http://", "https://"].iter().any(|scheme| part.starts_with(scheme));
+        let scheme = ["http://", "https://", "ws://", "wss://"].iter().any(|scheme| part.starts_with(scheme));
         let host = url.host().split(':').next().is_some_and(|name| !name.is_empty());
         if !scheme || !host || part.chars().any(char::is_control) {
             return Err(RpcUrlError::NotAUrl(number.saturating_add(1)));
@@ -80,6 +91,7 @@ pub fn rpc_urls(text: &str) -> Result<Vec<RpcUrl>, RpcUrlError> {
     match urls.len() {
         0 => Err(RpcUrlError::Empty),
         count if count > MAX_PROVIDERS => Err(RpcUrlError::TooMany(count)),
+        _ if urls.iter().all(RpcUrl::is_socket) => Err(RpcUrlError::OnlySockets),
         _ => Ok(urls),
     }
 }
@@ -100,6 +112,13 @@ mod tests {
     }
 
     #[test]
+    fn websockets_are_told_from_providers() {
+        let urls = rpc_urls("wss://a.example/s3cret,https://a.example/s3cret,http://ws.example").unwrap();
+        assert_eq!(urls.iter().map(RpcUrl::is_socket).collect::<Vec<_>>(), [true, false, false]);
+        assert_eq!(urls[0].host(), "a.example");
+    }
+
+    #[test]
     fn lists_that_cannot_be_used() {
         let wrong = |text: &str| rpc_urls(text).unwrap_err();
         assert_eq!(wrong(" , "), RpcUrlError::Empty);
@@ -107,7 +126,8 @@ mod tests {
         assert_eq!(wrong("https://"), RpcUrlError::NotAUrl(1));
         assert_eq!(wrong("https://@/x"), RpcUrlError::NotAUrl(1));
         assert!(matches!(wrong("https://a.example/k https://a.example/k"), RpcUrlError::Twice(_)));
-        assert_eq!(wrong("wss://a.example"), RpcUrlError::NotAUrl(1));
+        assert_eq!(wrong("wss://a.example,ws://b.example"), RpcUrlError::OnlySockets);
+        assert_eq!(wrong("https://a.example,wss://"), RpcUrlError::NotAUrl(2));
         let many: Vec<String> = (0..=MAX_PROVIDERS).map(|number| format!("http://h{number}")).collect();
         assert_eq!(wrong(&many.join(",")), RpcUrlError::TooMany(MAX_PROVIDERS + 1));
         assert!(!wrong("https://a.example/s3cret https://a.example/s3cret").to_string().contains("s3cret"));

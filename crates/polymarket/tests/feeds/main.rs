@@ -5,5 +5,6 @@
 
 mod books;
 mod harness;
+mod live;
 mod market;
 mod user;

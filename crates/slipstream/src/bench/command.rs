@@ -11,6 +11,7 @@ use simulator::Simulator;
 use super::{
     channels, disk, fan_out, http,
     installation::{MOST_TRADES, quiet},
+    live,
     memory::{self, IdleOrder},
     order_cost,
     report::{Machine, Report},
@@ -97,6 +98,7 @@ async fn measure(arguments: &BenchArgs, machine: Machine) -> anyhow::Result<Repo
     }
     report.growth();
     progress("what the venue tells by itself");
+    report.irrelevant(&live::measure().await?);
     report.told(TOLD, channels::booked(&directory.0, TOLD, &clock).await?, parts);
     report.back(channels::back(&clock).await?);
     for followers in [0, MANY] {

@@ -9,6 +9,7 @@ mod disk;
 mod fan_out;
 mod http;
 mod installation;
+mod live;
 mod memory;
 mod order_cost;
 mod report;

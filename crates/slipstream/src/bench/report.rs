@@ -4,10 +4,13 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{channels, fan_out::FanOut, http::IN_FLIGHT, memory::Idle, order_cost::OrderCost, sample};
+use super::{
+    channels, fan_out::FanOut, http::IN_FLIGHT, live::EventCost, memory::Idle, order_cost::OrderCost, sample,
+};
 
 /// Targets of the project, in the unit of their line.
 const ORDER_TARGET_US: f64 = 30.0;
+const IRRELEVANT_TARGET_NS: f64 = 2_000.0;
 const IDLE_TARGET_MB: f64 = 60.0;
 const LARGE_IDLE_TARGET_MB: f64 = 300.0;
 /// 1,000 orders a second.
@@ -150,6 +153,16 @@ impl Report {
             Some(BACK_TARGET_MS),
         );
         self.line("the longest of five", millis(longest), Some(BACK_TARGET_MS));
+    }
+
+    /// An event of the live trade feed that concerns nobody who is followed.
+    pub(super) fn irrelevant(&mut self, cost: &EventCost) {
+        let nanos = |duration: std::time::Duration| duration.as_secs_f64() * 1e9;
+        let bytes = cost.bytes;
+        self.line(format!("bare: copying an event of {bytes} bytes (CPU)"), (nanos(cost.copied), "ns"), None);
+        let figure = "an event of the live feed that concerns nobody (CPU)";
+        self.line(figure, (nanos(cost.rejected), "ns"), Some(IRRELEVANT_TARGET_NS));
+        self.beside("parsing it as JSON", nanos(cost.parsed));
     }
 
     /// An idle process.

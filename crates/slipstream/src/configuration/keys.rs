@@ -81,6 +81,8 @@ pub struct EngineSettings {
     pub workers: u16,
     /// How often each leader's history is asked for.
     pub history_interval: Option<Duration>,
+    /// Where the live trade feed is; empty for none.
+    pub live_url: Option<String>,
     /// Where the venue's channels are; empty for none.
     pub channel_url: Option<String>,
 }
@@ -187,6 +189,13 @@ pub const ENGINE: &[Key<EngineSettings>] = &[
         "Where the venue's websocket channels are (books, and what becomes of orders); empty for none: then both are \
          only asked for. Without it: where the venue itself is, which is right for the simulator.",
     ),
+    key(
+        "live_url",
+        Example("wss://ws-live-data.polymarket.com"),
+        Kind::Socket(|engine, value| engine.live_url = Some(value)),
+        "Where the feed of everybody's trades is, which is ahead of the chain; empty for none. Without it: the \
+         simulator's own, and with `demo --leader` the venue's.",
+    ),
 ];
 
 /// Keys of `[chain]`.
@@ -195,7 +204,8 @@ pub const CHAIN: &[Key<ChainSettings>] = &[key(
     Example("https://polygon-rpc.com,https://polygon.example.org"),
     Kind::Urls(|chain, urls| chain.rpc_urls = urls),
     "Providers of Polygon's JSON-RPC, the preferred one first; one that fails, lags or answers wrongly is left for \
-     the next. `slipstream rpc reload` gives the list to a running process. (The demo has a chain of its own.)",
+     the next. A ws:// or wss:// URL among them only tells of new blocks, so that the others are asked less often. \
+     `slipstream rpc reload` gives the list to a running process. (The demo has a chain of its own.)",
 )];
 
 /// Variables that are called as everybody calls them: section, key, name.

@@ -53,7 +53,7 @@ fn nothing_said_is_the_defaults() {
     let nothing = good("");
     let demo = DemoSettings { speed: 30, seed: 1, ..DemoSettings::default() };
     assert_eq!(nothing.demo, demo);
-    assert_eq!(nothing.engine, EngineSettings { workers: 2, history_interval: None, channel_url: None });
+    assert_eq!(nothing.engine, EngineSettings { workers: 2, ..EngineSettings::default() });
     assert!(nothing.followers.is_empty());
     assert_eq!(nothing.follower_count(None).unwrap(), 5);
 }
@@ -198,7 +198,7 @@ fn urls_of_providers_are_never_shown_whole() {
         ("['https://a.example/s3cret', 'ftp://b.example/s3cret']", "number 2 is no URL"),
         ("'https://a.example/s3cret,https://a.example/s3cret'", "a.example is in it twice"),
         ("[]", "no URL in it"),
-        ("['wss://a.example/s3cret']", "no URL"),
+        ("['wss://a.example/s3cret']", "only websockets"),
         ("['https://a.example/s3cret', 3]", "must be a list of URLs"),
         ("3", "between quotes"),
     ] {

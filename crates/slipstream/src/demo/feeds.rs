@@ -8,6 +8,9 @@ use polymarket::{LiveSocket, socket::WebSockets};
 
 use super::{Options, SimulatorUrls};
 
+/// The real venue's feed. Source: npm @polymarket/real-time-data-client 1.4.0.
+const VENUE: &str = "wss://ws-live-data.polymarket.com";
+
 /// The feed of everybody's trades, of the simulator or of the real venue, if there is one.
 pub(super) fn trades(
     options: &Options,
@@ -15,8 +18,8 @@ pub(super) fn trades(
     is_live: bool,
     clock: &Arc<dyn Clock>,
 ) -> Option<Arc<dyn LiveFeed>> {
-    let real = options.leader.as_ref().filter(|_| is_live);
-    let url = real.map_or(urls.live.as_str(), |leader| leader.live_url.as_str());
+    let usual = if is_live { VENUE } else { &urls.live };
+    let url = options.live_url.as_deref().unwrap_or(usual);
     let open = || LiveSocket::new(Arc::new(WebSockets), url, Arc::clone(clock), options.seed);
     (!url.is_empty()).then(|| Arc::new(open()) as Arc<dyn LiveFeed>)
 }

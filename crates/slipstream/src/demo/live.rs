@@ -67,8 +67,6 @@ pub struct LiveLeader {
     pub data_url: String,
     /// Order book service.
     pub clob_url: String,
-    /// Live trade feed; empty for none.
-    pub live_url: String,
 }
 
 /// How it stands with the leader's history.

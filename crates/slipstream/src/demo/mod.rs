@@ -95,6 +95,8 @@ pub struct Options {
     pub history_interval: Option<Duration>,
     /// Where the venue's channels are, if not where the venue is; empty for none.
     pub channel_url: Option<String>,
+    /// Where the live trade feed is, if not where it is usually; empty for none.
+    pub live_url: Option<String>,
     /// Follow this wallet now instead of playing a tape.
     pub leader: Option<LiveLeader>,
     /// A simulator in another process, which plays a tape of its own.

@@ -45,11 +45,11 @@ pub fn options(arguments: &DemoArgs, configuration: Configuration) -> Result<Opt
         workers: usize::from(engine.workers),
         history_interval: engine.history_interval,
         channel_url: engine.channel_url,
+        live_url: engine.live_url,
         leader: arguments.leader.map(|wallet| LiveLeader {
             wallet,
             data_url: arguments.data_url.clone(),
             clob_url: arguments.clob_url.clone(),
-            live_url: arguments.live_url.clone(),
         }),
         simulator: arguments.simulator.clone(),
     })
