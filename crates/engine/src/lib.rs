@@ -20,6 +20,7 @@ pub mod redemptions;
 pub mod rescuer;
 pub mod salt;
 pub mod settlement;
+pub mod sources;
 pub mod steady_time;
 pub mod trades;
 pub mod watcher;

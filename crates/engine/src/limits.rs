@@ -131,6 +131,10 @@ pub const BLOCKS_PER_STEP: i64 = 50;
 pub const REORG_DEPTH: usize = 256;
 /// Rows of the Data API older than this before the newest known row are asked for again.
 pub const HISTORY_OVERLAP: Duration = Duration::from_secs(120);
+/// Trades whose showings by the sources are compared, the newest ones.
+pub const SOURCE_GROUPS: usize = 4_096;
+/// Lags of a source that its median is taken of.
+pub const SOURCE_SAMPLES: usize = 256;
 /// News of the live feed taken in one step.
 pub const LIVE_BATCH: usize = 1_000;
 /// Messages of the live feed are told from their repetitions this long …

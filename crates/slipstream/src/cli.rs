@@ -82,6 +82,12 @@ pub enum Command {
         #[command(subcommand)]
         command: AccountCommand,
     },
+    /// How late each source of leaders' trades is, and how often it differs from the chain.
+    Sources {
+        /// Where the installation is.
+        #[command(flatten)]
+        at: Installation,
+    },
     /// Which RPC providers of Polygon are asked, and how they do.
     Rpc {
         /// What to do.
@@ -231,6 +237,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Positions { at } => ask(&at, &Request::Positions { colour }).await,
         Command::Activity { limit, at } => ask(&at, &Request::Activity { limit, colour }).await,
         Command::Verify { at } => ask(&at, &Request::Verify).await,
+        Command::Sources { at } => ask(&at, &Request::Sources).await,
         Command::Rpc { command } => {
             crate::rpc_command::run(&command).await.and_then(|(answer, json)| told(&answer, json))
         }

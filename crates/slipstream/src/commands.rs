@@ -17,6 +17,7 @@ use crate::{
     clock::SystemClock,
     rpc_command::{self, RpcList},
     socket,
+    sources_command::{self, Sources},
     story::{self, Style},
     verify::{Eip712Ids, VenueBooks, VerifyOptions, verify},
 };
@@ -59,6 +60,8 @@ pub enum Request {
     },
     /// Recompute every decision, order id and sum.
     Verify,
+    /// How the sources of leaders' trades do.
+    Sources,
     /// How the chain's providers do.
     RpcStatus,
     /// Put another list of providers in force.
@@ -98,6 +101,8 @@ pub struct Witnesses {
     pub chain: Option<Arc<dyn ChainReader>>,
     /// The installation's secret.
     pub salts: Option<Arc<dyn Salts>>,
+    /// The sources of leaders' trades.
+    pub sources: Option<Sources>,
     /// The chain's providers.
     pub providers: Option<ChainProviders>,
 }
@@ -143,6 +148,7 @@ pub async fn answer(
             let activity = story::activity(store, None, *limit).await?;
             Ok(said(&activity.render(style(*colour)), serde_json::to_value(&activity.lines)?))
         }
+        Request::Sources => sources_command::answer(witnesses, clock),
         Request::RpcStatus => rpc_command::status(witnesses.providers()?),
         Request::RpcReload(list) => rpc_command::reload(witnesses.providers()?, list),
         Request::Verify => {

@@ -19,6 +19,7 @@ pub mod runtime;
 pub mod secrets;
 pub mod simulate;
 pub mod socket;
+pub mod sources_command;
 pub mod story;
 pub mod venue_clock;
 pub mod verify;

@@ -24,6 +24,7 @@ use engine::{
     rescuer::Rescuer,
     salt::Salts,
     settlement::{Round, Settlement},
+    sources::SourceWatch,
     steady_time::SteadyTime,
     watcher::{Watcher, WatcherError, WatcherPorts},
     worker::{Batches, Worker},
@@ -36,6 +37,7 @@ use supervisor::{Supervisor, Task};
 
 use crate::{
     channels::Channels,
+    sources_command::Sources,
     venue_clock::{ClockWatch, MEASURE_EVERY},
 };
 
@@ -100,6 +102,7 @@ struct Shared {
     settings: Settings,
     cache: Arc<MarketCache>,
     clock_watch: ClockWatch,
+    sources: Arc<SourceWatch>,
     supervisor: Arc<Supervisor>,
     /// How settlements end of late, whoever learns of it.
     failures: Arc<FailureWatch>,
@@ -160,6 +163,7 @@ impl Runtime {
             settings,
             cache,
             clock_watch,
+            sources: Arc::default(),
             supervisor,
             failures: Arc::default(),
             to_settle,
@@ -219,6 +223,13 @@ impl Runtime {
         self.shared.cache.live_health()
     }
 
+    /// How the sources of leaders' trades do.
+    #[must_use]
+    pub fn sources(&self) -> Sources {
+        let Ports { live, .. } = &self.shared.ports;
+        Sources { watch: Arc::clone(&self.shared.sources), live: live.clone() }
+    }
+
     /// How this machine's clock compares with the venue's.
     #[must_use]
     pub fn clock_watch(&self) -> ClockWatch {
@@ -243,7 +254,7 @@ impl Runtime {
 
 async fn watch_loop(shared: Arc<Shared>, instance: InstanceId) {
     let ports = &shared.ports;
-    let mut watcher = Watcher::new(WatcherPorts {
+    let watcher = Watcher::new(WatcherPorts {
         store: Arc::clone(&ports.store),
         queue: Arc::clone(&ports.queue),
         chain: ports.chain.clone(),
@@ -254,6 +265,7 @@ async fn watch_loop(shared: Arc<Shared>, instance: InstanceId) {
         instance,
         history_every: shared.settings.history_every,
     });
+    let mut watcher = watcher.with_sources(Arc::clone(&shared.sources));
     let mut said = None;
     while !shared.supervisor.is_stopped() {
         match watcher.step().await {

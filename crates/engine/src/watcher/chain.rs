@@ -6,7 +6,7 @@ use domain::{
     Hash, OrderId, Timestamp, TokenId,
     exits::ExitFactor,
     ids::LeaderId,
-    trade::{GroupKey, Part, PartKind, SURPLUS_WINDOW},
+    trade::{GroupKey, Part, PartKind, SURPLUS_WINDOW, TradeGroup},
 };
 use tracing::{info, warn};
 
@@ -22,6 +22,7 @@ use crate::{
         store::{Event, EventKind},
         venue::{BlockHeader, ChainEvent, ChainEventKind, ChainReader, VenueError},
     },
+    sources::SourceName,
 };
 
 /// Blocks read in one step, and what they replace.
@@ -204,6 +205,8 @@ impl Watcher {
         let stored = self.store.groups(&keys, now.minus(SURPLUS_WINDOW)).await?;
         let mut groups = GroupSet::of(stored);
         groups.apply_chain(&orphaned, &observed, &|block| times.get(&block).copied().unwrap_or(now), now)?;
+        let chain = |group: &TradeGroup| group.chain.unwrap_or_default().shares;
+        self.sources.heard_of(SourceName::Chain, &groups.changed(), chain, now);
         let parts = groups.take_parts(|_, _| true)?;
         let mut commit = DetectionCommit {
             headers: batch.headers.clone(),

@@ -20,6 +20,7 @@ use crate::{
         following::Leader,
         venue::{HistoryKind, HistoryResponse, HistoryRow},
     },
+    sources::SourceName,
 };
 
 impl Watcher {
@@ -93,6 +94,7 @@ impl Watcher {
         let mut set = self.stored_groups(&groups::keys_of(leader.id, &responses)).await?;
         let alone = self.chain.is_none();
         set.apply_history(leader.id, &responses, leader.baseline, alone, now)?;
+        self.sources.heard_of(SourceName::History, &set.changed(), |group| group.history.shares, now);
         let managed = !self.store.accounts_of_wallets(&[leader.wallet]).await?.is_empty();
         let oldest = self.headers.front().map(|header| header.time);
         let parts = set.take_parts(|group, related| {

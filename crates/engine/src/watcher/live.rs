@@ -25,6 +25,7 @@ use crate::{
         following::Leader,
         live::{LiveChannel, LiveFeed, LiveNews, LiveTrade},
     },
+    sources::SourceName,
 };
 
 /// The feed and what it told.
@@ -178,6 +179,9 @@ impl Watcher {
                 hint.quantity = sum;
                 hints.insert(key, hint);
             }
+        }
+        for (key, hint) in &hints {
+            self.sources.heard(SourceName::Live, (*key, hint.traded_at), hint.quantity.shares, now);
         }
         let keys: Vec<GroupKey> = hints.keys().copied().collect();
         let mut set = self.stored_groups(&keys).await?;

@@ -44,6 +44,7 @@ use crate::{
         store::{InstanceId, Lease, Store, StoreError},
         venue::{BlockHeader, ChainReader, HistoryResponse, TradeHistory, VenueError},
     },
+    sources::SourceWatch,
 };
 
 use self::{
@@ -110,6 +111,7 @@ pub struct Watcher {
     chain: Option<Arc<dyn ChainReader>>,
     history: Option<Arc<dyn TradeHistory>>,
     live: Live,
+    sources: Arc<SourceWatch>,
     markets: Arc<MarketCache>,
     clock: Arc<dyn Clock>,
     instance: InstanceId,
@@ -164,6 +166,7 @@ impl Watcher {
             chain: ports.chain,
             history: ports.history,
             live: Live::of(ports.live),
+            sources: Arc::default(),
             markets: ports.markets,
             clock: ports.clock,
             instance: ports.instance,
@@ -187,6 +190,13 @@ impl Watcher {
             traded: HashMap::new(),
             revisited: None,
         }
+    }
+
+    /// Takes note of when each source shows a trade in `sources`.
+    #[must_use]
+    pub fn with_sources(mut self, sources: Arc<SourceWatch>) -> Self {
+        self.sources = sources;
+        self
     }
 
     /// One step. Errors leave nothing half done; call again.

@@ -243,11 +243,12 @@ impl Demo {
         };
         let books = Books::new(control.clone());
         let books = if is_live { books.without_fees() } else { books };
-        let witnesses = Witnesses {
+        let mut witnesses = Witnesses {
             venue: Some(Arc::new(books)),
             chain: (!is_live).then(|| Arc::clone(&chain)),
             salts: Some(Arc::clone(&secret) as Arc<dyn Salts>),
             providers: Some(providers),
+            sources: None,
         };
         let ports = Ports {
             store: Arc::clone(&store),
@@ -281,6 +282,7 @@ impl Demo {
         if !is_live {
             wait_for_baseline(&runtime, store.as_ref(), clock.as_ref()).await?;
         }
+        witnesses.sources = Some(runtime.sources());
         let (served, watch) = (Arc::clone(&store), runtime.clock_watch());
         let socket = crate::socket::serve(&data_dir, served, Arc::clone(&clock), witnesses, watch)?;
         let play =

@@ -10,6 +10,9 @@ use simulator::{
     world::faults::{Fault, FaultKind, FaultTarget},
 };
 
+use serde_json::json;
+use slipstream::commands::{Request, Witnesses, answer};
+
 use crate::scene::{Has, Scene, Setup, until};
 
 /// Longer than any test: nobody asks unless there is a reason.
@@ -67,6 +70,16 @@ async fn the_feed_is_first_and_the_chain_adds_nothing() {
     let group = scene.group(tx, Side::Buy).await.expect("a group");
     assert_eq!((group.chain, group.parts), (Some(group.live), 1));
     assert_eq!((scene.skips().await, scene.has(0).await), (vec![None], Has::copied()));
+    // What each source showed is told, and what was never heard is not known.
+    let witnesses = Witnesses { sources: Some(scene.runtime.sources()), ..Witnesses::default() };
+    let (store, clock) = (scene.store.as_ref(), scene.clock.as_ref());
+    let told = answer(store, clock, &witnesses, &Request::Sources).await.expect("an answer");
+    let [chain, history, live] = [0, 1, 2].map(|at| &told.json["sources"][at]);
+    assert_eq!((&live["first"], &live["compared"], &live["differs"]), (&json!(1), &json!(1), &json!(0)));
+    assert_eq!((&chain["trades"], &chain["first"]), (&json!(1), &json!(0)));
+    assert!(chain["behind_first_ms"].is_u64() && history["lag_ms"].is_null(), "{}", told.text);
+    assert!(told.text.contains("unknown"), "{}", told.text);
+    assert!(answer(store, clock, &Witnesses::default(), &Request::Sources).await.is_err());
     scene.finish().await;
 }
 

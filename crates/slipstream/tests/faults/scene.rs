@@ -152,7 +152,7 @@ pub struct Scene {
     channels: Option<Channels>,
     pub live: Arc<dyn LiveFeed>,
     simulator: Running,
-    runtime: Runtime,
+    pub runtime: Runtime,
     manual: bool,
     next_tx: AtomicU64,
     _temporary: tempfile::TempDir,

@@ -1,0 +1,249 @@
+//! How late each source of leaders' trades is, and how often it says something else than the chain. Kept in memory: it
+//! describes the sources as this process hears them, and decides nothing.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use domain::{
+    Shares, Timestamp,
+    trade::{GroupKey, TradeGroup},
+};
+use serde::Serialize;
+
+use crate::limits::{SOURCE_GROUPS, SOURCE_SAMPLES};
+
+/// Who tells of leaders' trades.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceName {
+    /// Blocks.
+    Chain,
+    /// The venue's public history.
+    History,
+    /// The live feed.
+    Live,
+}
+
+impl SourceName {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Chain, Self::History, Self::Live];
+}
+
+/// How a source does. What was never heard is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SourceHealth {
+    /// Which.
+    pub source: SourceName,
+    /// Trades it showed.
+    pub trades: u64,
+    /// Of those, the ones that it showed before any other source.
+    pub first: u64,
+    /// When the newest of them was traded.
+    pub newest: Option<Timestamp>,
+    /// How long nothing new was heard of it.
+    pub silent: Option<Duration>,
+    /// Median of the time from a trade to its showing here. Trades are dated in whole seconds.
+    pub lag: Option<Duration>,
+    /// Median of the time from its first showing anywhere to its showing here, where another source was first.
+    pub behind_first: Option<Duration>,
+    /// Trades that the chain told too, among the newest.
+    pub compared: u64,
+    /// Of those, the ones whose quantity differs from the chain's.
+    pub differs: u64,
+}
+
+/// What was heard of each source.
+#[derive(Debug, Default)]
+pub struct SourceWatch(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The newest groups.
+    groups: HashMap<GroupKey, Shown>,
+    order: VecDeque<GroupKey>,
+    sources: [Record; SourceName::ALL.len()],
+}
+
+/// When each source showed a group first, and the shares it shows.
+#[derive(Debug, Default)]
+struct Shown([Option<(Timestamp, Shares)>; SourceName::ALL.len()]);
+
+#[derive(Debug, Default)]
+struct Record {
+    trades: u64,
+    first: u64,
+    newest: Option<Timestamp>,
+    heard: Option<Timestamp>,
+    lags: VecDeque<Duration>,
+    behind: VecDeque<Duration>,
+}
+
+const fn place(source: SourceName) -> usize {
+    match source {
+        SourceName::Chain => 0,
+        SourceName::History => 1,
+        SourceName::Live => 2,
+    }
+}
+
+impl SourceWatch {
+    /// A source shows these shares of a group, traded at `traded_at` as far as it knows.
+    pub fn heard(
+        &self,
+        source: SourceName,
+        (key, traded_at): (GroupKey, Timestamp),
+        shares: Shares,
+        now: Timestamp,
+    ) {
+        let mut state = self.lock();
+        let State { groups, order, sources } = &mut *state;
+        if !groups.contains_key(&key) {
+            order.push_back(key);
+            if order.len() > SOURCE_GROUPS
+                && let Some(oldest) = order.pop_front()
+            {
+                groups.remove(&oldest);
+            }
+        }
+        let Shown(shown) = groups.entry(key).or_default();
+        let earliest = shown.iter().flatten().map(|(at, _)| *at).min();
+        let (Some(slot), Some(record)) = (shown.get_mut(place(source)), sources.get_mut(place(source)))
+        else {
+            return;
+        };
+        if let Some((_, known)) = slot {
+            // The chain may take back; of the others the most that was said counts.
+            *known = if source == SourceName::Chain { shares } else { shares.max(*known) };
+            return;
+        }
+        *slot = Some((now, shares));
+        record.trades = record.trades.saturating_add(1);
+        record.newest = record.newest.max(Some(traded_at));
+        record.heard = Some(now);
+        keep(&mut record.lags, now.since(traded_at));
+        match earliest {
+            Some(earliest) => keep(&mut record.behind, now.since(earliest)),
+            None => record.first = record.first.saturating_add(1),
+        }
+    }
+
+    /// As [`Self::heard`], of what a source says of some groups, as `shares` finds it; zero is nothing.
+    pub(crate) fn heard_of(
+        &self,
+        source: SourceName,
+        groups: &[TradeGroup],
+        shares: impl Fn(&TradeGroup) -> Shares,
+        now: Timestamp,
+    ) {
+        for group in groups {
+            let shares = shares(group);
+            if shares.is_positive() {
+                self.heard(source, (group.key, group.traded_at), shares, now);
+            }
+        }
+    }
+
+    /// How each source does.
+    #[must_use]
+    pub fn health(&self, now: Timestamp) -> Vec<SourceHealth> {
+        let state = self.lock();
+        let one = |source: SourceName| {
+            let record = state.sources.get(place(source))?;
+            let pairs = state.groups.values().filter_map(|Shown(shown)| {
+                let chain = shown.get(place(SourceName::Chain)).copied().flatten()?.1;
+                let said = shown.get(place(source)).copied().flatten()?.1;
+                (source != SourceName::Chain).then_some((chain, said))
+            });
+            let (compared, differs) = pairs.fold((0_u64, 0_u64), |(compared, differs), (chain, said)| {
+                (compared.saturating_add(1), differs.saturating_add(u64::from(chain != said)))
+            });
+            Some(SourceHealth {
+                source,
+                trades: record.trades,
+                first: record.first,
+                newest: record.newest,
+                silent: record.heard.map(|heard| now.since(heard)),
+                lag: median(&record.lags),
+                behind_first: median(&record.behind),
+                compared,
+                differs,
+            })
+        };
+        SourceName::ALL.into_iter().filter_map(one).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn keep(samples: &mut VecDeque<Duration>, sample: Duration) {
+    if samples.len() >= SOURCE_SAMPLES {
+        samples.pop_front();
+    }
+    samples.push_back(sample);
+}
+
+fn median(samples: &VecDeque<Duration>) -> Option<Duration> {
+    let mut sorted: Vec<Duration> = samples.iter().copied().collect();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{TokenId, TxHash, ids::LeaderId, trade::Action};
+
+    use super::*;
+
+    fn key(tx: u8) -> GroupKey {
+        GroupKey { leader: LeaderId(1), tx: TxHash([tx; 32]), token: TokenId([7; 32]), action: Action::Buy }
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn nothing_heard_is_nothing_known() {
+        for health in SourceWatch::default().health(at(5)) {
+            assert_eq!((health.trades, health.newest, health.silent), (0, None, None));
+            assert_eq!((health.lag, health.behind_first, health.compared), (None, None, 0));
+        }
+    }
+
+    #[test]
+    fn lags_first_showings_and_differences_are_told() {
+        let watch = SourceWatch::default();
+        watch.heard(SourceName::Live, (key(1), at(1_000)), Shares(5), at(1_400));
+        watch.heard(SourceName::Chain, (key(1), at(2_000)), Shares(7), at(3_000));
+        watch.heard(SourceName::History, (key(1), at(2_000)), Shares(3), at(4_400));
+        watch.heard(SourceName::History, (key(1), at(2_000)), Shares(7), at(9_000));
+        watch.heard(SourceName::Chain, (key(2), at(4_000)), Shares(1), at(5_000));
+        let health = watch.health(at(10_000));
+        let [chain, history, live] = health.as_slice() else { panic!("{health:?}") };
+        let millis = Duration::from_millis;
+        assert_eq!((live.trades, live.first, live.lag), (1, 1, Some(millis(400))));
+        assert_eq!((live.compared, live.differs, live.behind_first), (1, 1, None));
+        assert_eq!((chain.trades, chain.first, chain.lag), (2, 1, Some(millis(1_000))));
+        assert_eq!((chain.behind_first, chain.newest), (Some(millis(1_600)), Some(at(4_000))));
+        // What it said in the end counts, and when it said it first.
+        assert_eq!((history.compared, history.differs), (1, 0));
+        assert_eq!((history.behind_first, history.silent), (Some(millis(3_000)), Some(millis(5_600))));
+    }
+
+    #[test]
+    fn old_groups_are_forgotten() {
+        let watch = SourceWatch::default();
+        for number in 0..2 * SOURCE_GROUPS {
+            let mut one = key(1);
+            one.tx.0[..8].copy_from_slice(&number.to_be_bytes());
+            watch.heard(SourceName::Chain, (one, at(0)), Shares(1), at(1));
+        }
+        assert_eq!(watch.lock().groups.len(), SOURCE_GROUPS);
+        assert_eq!(watch.health(at(2))[0].trades, 2 * SOURCE_GROUPS as u64);
+    }
+}

@@ -1,0 +1,113 @@
+//! `slipstream sources`: how late each source of leaders' trades is, and how often it says something else than the
+//! chain. What was never heard is unknown, and said to be.
+
+use std::{fmt::Write as _, sync::Arc, time::Duration};
+
+use domain::Clock;
+use engine::{
+    ports::live::LiveFeed,
+    sources::{SourceHealth, SourceName, SourceWatch},
+};
+use polymarket::ProviderHealth;
+use serde_json::{Value, json};
+
+use crate::commands::{Answer, Witnesses};
+
+/// What a running process knows of its sources.
+#[derive(Clone)]
+pub struct Sources {
+    /// What each showed.
+    pub watch: Arc<SourceWatch>,
+    /// The live feed, if it is listened to.
+    pub live: Option<Arc<dyn LiveFeed>>,
+}
+
+/// How the sources do, as an answer.
+///
+/// # Errors
+/// Where no process runs: nothing is known then.
+pub fn answer(witnesses: &Witnesses, clock: &dyn Clock) -> anyhow::Result<Answer> {
+    let none = "unknown: no process runs here, and only a running one hears its sources";
+    let sources = witnesses.sources.as_ref().ok_or_else(|| anyhow::anyhow!(none))?;
+    let health = sources.watch.health(clock.now());
+    let providers = witnesses.providers.as_ref().map(|providers| providers.health()).unwrap_or_default();
+    let best = providers.iter().filter_map(|one| one.head).max();
+    let behind = |one: &ProviderHealth| Some(best?.saturating_sub(one.head?));
+    let mut text = format!(
+        "  {:8}  {:>7}  {:>7}  {:>9}  {:>12}  {:>10}  differs from the chain\n",
+        "source", "trades", "first", "lag", "behind first", "silent for"
+    );
+    for one in &health {
+        let _ = writeln!(
+            text,
+            "  {:8}  {:>7}  {:>7}  {:>9}  {:>12}  {:>10}  {}",
+            name(one.source),
+            one.trades,
+            one.first,
+            time(one.lag),
+            time(one.behind_first),
+            time(one.silent),
+            differs(one)
+        );
+    }
+    let feed = sources.live.as_ref().map(|live| live.health());
+    if let Some(feed) = feed {
+        let state = if feed.open > 0 { "open" } else { "not open" };
+        let _ = writeln!(
+            text,
+            "  live feed {state}, {} frames, {} not understood, connected again {} times",
+            feed.frames, feed.errors, feed.reconnects
+        );
+    } else {
+        text.push_str("  live feed: nobody listens\n");
+    }
+    for one in &providers {
+        let behind = behind(one).map_or_else(|| "unknown".to_owned(), |blocks| blocks.to_string());
+        let _ = writeln!(
+            text,
+            "  provider {}: {behind} blocks behind, answers in {} ms",
+            one.name, one.latency_ms
+        );
+    }
+    let providers: Vec<Value> = providers
+        .iter()
+        .map(|one| json!({ "name": one.name, "head": one.head, "behind": behind(one), "latency_ms": one.latency_ms }))
+        .collect();
+    let feed = feed.map(|feed| {
+        json!({ "open": feed.open > 0, "frames": feed.frames, "events": feed.events, "errors": feed.errors,
+            "passed_over": feed.passed_over, "failures": feed.failures, "reconnects": feed.reconnects })
+    });
+    let sources: Vec<Value> = health.iter().map(row).collect();
+    let json = json!({ "sources": sources, "live_feed": feed, "providers": providers });
+    Ok(Answer { text: text.trim_end().to_owned(), json, ok: true })
+}
+
+fn row(one: &SourceHealth) -> Value {
+    let millis = |time: Option<Duration>| time.map(|time| time.as_millis());
+    json!({
+        "source": one.source, "trades": one.trades, "first": one.first,
+        "newest": one.newest.map(|at| at.to_string()), "lag_ms": millis(one.lag),
+        "behind_first_ms": millis(one.behind_first), "silent_ms": millis(one.silent),
+        "compared": one.compared, "differs": one.differs,
+    })
+}
+
+const fn name(source: SourceName) -> &'static str {
+    match source {
+        SourceName::Chain => "chain",
+        SourceName::History => "Data API",
+        SourceName::Live => "live",
+    }
+}
+
+fn time(time: Option<Duration>) -> String {
+    time.map_or_else(|| "unknown".to_owned(), |time| format!("{:.1} s", time.as_secs_f64()))
+}
+
+fn differs(one: &SourceHealth) -> String {
+    match (one.source, one.compared) {
+        (SourceName::Chain, _) => "–".to_owned(),
+        (_, 0) => "unknown".to_owned(),
+        (_, compared) => format!("{} of {compared}", one.differs),
+    }
+}
