@@ -160,11 +160,16 @@ pub struct Filled {
 
 impl Evidence {
     /// What is booked: the chain's word where it has at least as much as the venue tells, else the venue's.
-    /// Failed trades never count. Sources are compared, never added.
+    /// Failed trades never count. Sources are compared, never added. Once all is over, what chain and listed
+    /// trades agree on stands, whatever the reply said.
     ///
     /// # Errors
     /// [`MoneyError::Overflow`].
     pub fn booked(&self) -> Result<Filled, MoneyError> {
+        let mined = self.chain.quantity.shares;
+        if self.chain_final && self.trades_confirmed && mined == self.trades.quantity.shares {
+            return Ok(self.chain);
+        }
         // The reply knows the total before the single trades are listed, and its dollars exactly: those of
         // listed trades are shares times a price, rounded against ourselves. An estimate only stands in
         // until all trades are listed.
@@ -220,6 +225,9 @@ pub enum OrderAlarm {
     Reversed,
     /// More was filled than the order allows.
     Overfilled,
+    /// Somebody tells of far more than the order allows, or of amounts beyond computing: not believed. Said once
+    /// for each order.
+    NotBelieved,
     /// The venue has banned the account's address.
     Banned,
     /// The venue lets the account's address only sell what it holds.
@@ -389,6 +397,17 @@ mod tests {
         assert_eq!(evidence.booked().unwrap().quantity, estimate);
         assert_eq!(Evidence { trades: some, ..evidence }.booked().unwrap().quantity, estimate);
         assert_eq!(Evidence { trades: all, ..evidence }.booked().unwrap(), all);
+    }
+
+    #[test]
+    fn a_reply_that_said_too_much_ends_when_the_others_agree() {
+        let (all, much) = (filled(100), filled(100_000).quantity);
+        let listed = Evidence { reply: much, trades: all, chain: all, ..Evidence::default() };
+        assert_eq!(listed.booked().unwrap().quantity, much, "trades may still be missing");
+        let over = Evidence { trades_confirmed: true, chain_final: true, ..listed };
+        assert_eq!((over.booked().unwrap(), over.settlement()), (all, Some(OrderState::Confirmed)));
+        let half = Evidence { chain: filled(50), ..over };
+        assert_eq!(half.booked().unwrap().quantity, much, "they do not agree");
     }
 
     proptest! {

@@ -14,6 +14,7 @@ pub mod live_books;
 pub mod market_cache;
 pub mod open_exits;
 pub mod orders;
+pub mod plausible;
 pub mod ports;
 pub mod redeeming;
 pub mod redemptions;

@@ -84,6 +84,11 @@ pub const CHANNEL_KEPT: Duration = Duration::from_secs(60);
 pub const CHANNELS_EVERY: Duration = Duration::from_secs(1);
 /// News of accounts booked in one transaction.
 pub const NEWS_BATCH: usize = 512;
+/// What an order is told to have filled may be beyond what was signed by this much, in millionths: the dollars of
+/// each listed trade are rounded against us.
+pub const ROUNDED_AWAY: i64 = 10_000;
+/// An order of which nothing can be computed or applied is looked at again after this.
+pub const NOT_BELIEVED_PAUSE: Duration = Duration::from_secs(60);
 /// Attempts of one exit.
 pub const EXIT_ATTEMPTS: u32 = 20;
 /// Pause before the next attempt of an exit, times the number of attempts so far.

@@ -13,6 +13,7 @@ use domain::{
 
 use crate::{
     limits,
+    plausible::{self, OrderError, believed},
     ports::{
         execution::{LedgerCause, OrderRecord, OrderUpdate, StageTimes, WorkChange},
         store::InstanceId,
@@ -54,15 +55,18 @@ pub struct Learned {
 /// position has changed since is not applied; it is computed again.
 ///
 /// # Errors
-/// [`MoneyError::Overflow`].
+/// [`OrderError`]: then [`put_off`] it.
 pub fn update(
     record: &OrderRecord,
     learned: &Learned,
     position: &Position,
     now: Timestamp,
-) -> Result<OrderUpdate, MoneyError> {
+) -> Result<OrderUpdate, OrderError> {
+    let (learned, doubted) = believed(record, learned);
+    let learned = learned.as_ref();
     let trades = trades::merged(&record.trades, &learned.trades);
     let evidence = merged_evidence(record, learned, &trades)?;
+    plausible::check(record, &evidence)?;
     let next = step(record.state, learned.event, &evidence);
     let booked = booked_so_far(record.intent.side, record.booked)?;
     let filled = evidence.booked()?;
@@ -80,6 +84,7 @@ pub fn update(
     let revisit = revisits(record, work, &filled, delta).then(|| now.plus(limits::REVISIT_FIRST));
     let overfilled = overfilled(record, &filled).then_some(OrderAlarm::Overfilled);
     let refused = learned.refused.and_then(RejectReason::alarm);
+    let doubt = (doubted && record.doubts == 0).then_some(OrderAlarm::NotBelieved);
     Ok(OrderUpdate {
         attempt: record.attempt,
         version: record.version,
@@ -92,13 +97,44 @@ pub fn update(
         permit_returned: learned.permit_returned.clone(),
         unseen_for,
         looked_up_at: if learned.unseen.is_some() { Some(now) } else { record.looked_up_at },
+        doubts: record.doubts.saturating_add(u32::from(doubted)),
         times: stage_times(learned, &evidence, state, now),
         release_reserve: !state.is_open(),
         // The work row settles the newest attempt alone.
         unbooked: !(state.is_settled() || (record.open_work && matches!(work, WorkChange::Due(_)))),
         work,
         revisit,
-        alarms: next.alarm.or(overfilled).into_iter().chain(refused).collect(),
+        alarms: next.alarm.or(overfilled).into_iter().chain(refused).chain(doubt).collect(),
+        at: now,
+    })
+}
+
+/// Leaves an order as it is, because nothing can be computed of it or applied, and looks at it again later.
+/// `None` while that is not yet.
+pub(crate) fn put_off(record: &OrderRecord, learned: &Learned, now: Timestamp) -> Option<OrderUpdate> {
+    let waits = record.looked_up_at.is_some_and(|at| now.since(at) < limits::NOT_BELIEVED_PAUSE);
+    if record.doubts > 0 && waits && learned.permit_returned.is_none() {
+        return None;
+    }
+    Some(OrderUpdate {
+        attempt: record.attempt,
+        version: record.version,
+        state: record.state,
+        reply: None,
+        reply_estimated: record.evidence.reply_estimated,
+        trades: Vec::new(),
+        booking: None,
+        held: None,
+        permit_returned: learned.permit_returned.clone(),
+        unseen_for: record.unseen_for,
+        looked_up_at: Some(now),
+        doubts: record.doubts.saturating_add(1),
+        times: learned.times,
+        release_reserve: false,
+        unbooked: !record.open_work,
+        work: WorkChange::Due(now.plus(limits::NOT_BELIEVED_PAUSE)),
+        revisit: None,
+        alarms: (record.doubts == 0).then_some(OrderAlarm::NotBelieved).into_iter().collect(),
         at: now,
     })
 }
@@ -114,6 +150,7 @@ pub(crate) fn says_nothing(record: &OrderRecord, learned: &Learned, update: &Ord
         && update.reply.is_none()
         && update.reply_estimated == record.evidence.reply_estimated
         && update.permit_returned.is_none()
+        && update.doubts == record.doubts
 }
 
 /// Whether a booking takes shares, and with them their cost, out of what is held.

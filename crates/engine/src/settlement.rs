@@ -225,8 +225,14 @@ impl Settlement {
     async fn send_again(&self, record: OrderRecord, send_before: Duration) -> (OrderRecord, Learned) {
         let granted =
             self.store.grant_permit(record.attempt, &self.instance, record.fence, self.clock.now()).await;
-        if !matches!(granted, Ok(true)) {
-            return (record, Learned::default());
+        match granted {
+            Ok(true) => {}
+            Ok(false) => return (record, Learned::default()),
+            Err(error) => {
+                let id = record.order.id;
+                warn!(order.id = %id, %error, "no permit to send order {id} again: {error}");
+                return (record, Learned::default());
+            }
         }
         // Granting raised the version: whoever acts on the order now sees the permit.
         let mut permitted = OrderRecord { version: record.version + 1, ..record };

@@ -5,7 +5,7 @@ use domain::money::{Excess, ONE, parse_decimal};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::value::RawValue;
 
-use crate::limits::MAX_NUMBER;
+use crate::limits::{MAX_AMOUNT, MAX_NUMBER};
 
 /// A scalar that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,12 +49,15 @@ impl Scalar {
         cut.checked_add(step).ok_or_else(bad)
     }
 
-    /// Millionths that are zero or more.
+    /// Millionths that are zero or more, and no more than anybody has.
     pub(crate) fn amount(&self) -> Result<i64, NumberError> {
-        self.millionths()
-            .ok()
-            .filter(|value| *value >= 0)
-            .ok_or_else(|| self.error("a decimal of at least 0"))
+        self.millionths().and_then(|value| self.within(value))
+    }
+
+    /// `millionths` again, if they are an amount.
+    pub(crate) fn within(&self, millionths: i64) -> Result<i64, NumberError> {
+        let fits = (0..=MAX_AMOUNT).contains(&millionths);
+        fits.then_some(millionths).ok_or_else(|| self.error("an amount from 0 to ten billion"))
     }
 
     /// A price from 0 to 1, in millionths.
@@ -147,6 +150,10 @@ mod tests {
         }
         assert!(scalar("1.000001").unwrap().price().is_err());
         assert!(scalar("-1").unwrap().amount().is_err());
+        assert_eq!(scalar("10000000000").unwrap().amount(), Ok(MAX_AMOUNT));
+        for json in ["10000000000.000001", "9000000000000", "9.2e12"] {
+            assert!(scalar(json).unwrap().amount().is_err(), "{json}");
+        }
         assert_eq!(scalar("1.0").unwrap().whole(), Ok(1));
         for json in ["1.5", "-1", "\"1e3\"", "\"+1\"", "99999999999999999999"] {
             assert!(scalar(json).unwrap().whole().is_err(), "{json}");

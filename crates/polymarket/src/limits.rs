@@ -55,6 +55,12 @@ pub const BUILDER_FEE_FRESH: Duration = Duration::from_secs(3_600);
 /// An idle pooled connection is dropped before the venue's front end (about 60 s) drops it under us.
 pub const POOL_IDLE: Duration = Duration::from_secs(45);
 
+// Numbers.
+
+/// An amount of shares or dollars above this is not read, in millionths: ten billion, many times what the venue
+/// holds. Sums of what is read stay far within 64 bits.
+pub const MAX_AMOUNT: i64 = 10_000_000_000 * domain::money::ONE;
+
 // Pace. The venue's own limits are in [`crate::venue_limits`].
 
 /// How much of each limit is used, in per cent: calls at 95 to 100 % of a published limit were seen to be

@@ -13,9 +13,12 @@ use eip712::{Chain, Exchange};
 use engine::ports::venue::{ChainEvent, ChainEventKind, ChainFill};
 use serde::Deserialize;
 
-use crate::contracts::{
-    NEG_RISK_REDEMPTION, ORDER_FILLED, PAYOUT_REDEMPTION, TRANSFER_BATCH, collateral_adapters,
-    conditional_tokens, neg_risk_adapter,
+use crate::{
+    contracts::{
+        NEG_RISK_REDEMPTION, ORDER_FILLED, PAYOUT_REDEMPTION, TRANSFER_BATCH, collateral_adapters,
+        conditional_tokens, neg_risk_adapter,
+    },
+    limits::MAX_AMOUNT,
 };
 
 /// A log as JSON-RPC writes it.
@@ -161,7 +164,7 @@ fn fill(exchange: Address, topics: &[Hash], words: &[[u8; 32]]) -> Result<ChainF
         1 => Side::Sell,
         _ => return Err(LogError::Field("side")),
     };
-    let (gave, got) = (number(gave, "maker amount")?, number(got, "taker amount")?);
+    let (gave, got) = (amount(gave, "maker amount")?, amount(got, "taker amount")?);
     let (usd, shares) = match side {
         Side::Buy => (gave, got),
         Side::Sell => (got, gave),
@@ -174,7 +177,7 @@ fn fill(exchange: Address, topics: &[Hash], words: &[[u8; 32]]) -> Result<ChainF
         side,
         shares: Shares(shares),
         usd: Usd(usd),
-        fee: Usd(number(fee, "fee")?),
+        fee: Usd(amount(fee, "fee")?),
     })
 }
 
@@ -266,6 +269,11 @@ pub fn attribute(events: &mut [ChainEvent], handovers: &[Handover]) {
             *wallet = handover.wallet;
         }
     }
+}
+
+/// A word that may be an amount of shares or dollars.
+fn amount(word: &[u8; 32], name: &'static str) -> Result<i64, LogError> {
+    number(word, name).ok().filter(|amount| *amount <= MAX_AMOUNT).ok_or(LogError::Field(name))
 }
 
 /// A word that fits 63 bits.

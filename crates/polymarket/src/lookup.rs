@@ -277,7 +277,7 @@ pub(crate) fn order_state(row: &OrderRow) -> Result<VenueOrder, VenueError> {
     let matched = match (row.size_matched.0.as_str(), fixed) {
         // Killed orders have an empty size.
         ("", _) => Ok(0),
-        (_, true) => row.size_matched.whole(),
+        (_, true) => row.size_matched.whole().and_then(|size| row.size_matched.within(size)),
         (_, false) => row.size_matched.amount(),
     };
     Ok(VenueOrder { status, matched: Shares(matched.map_err(|error| bad(&error))?) })

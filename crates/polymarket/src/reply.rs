@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::{
     http::{Answer, seconds, shorten},
     json::{Scalar, null_as_default},
+    limits::MAX_AMOUNT,
     texts::{Closed, Meaning, meaning},
 };
 
@@ -135,9 +136,11 @@ fn accepted(body: &Body, id: OrderId) -> Option<Acceptance> {
     })
 }
 
-/// Amounts are decimals and may be empty; one that cannot be read is as good as untold.
+/// Amounts are decimals and may be empty; one that cannot be read or be true is as good as untold.
 fn amount(scalar: Option<&Scalar>) -> Option<i64> {
-    scalar.and_then(|scalar| parse_decimal(&scalar.0, Excess::Refuse).ok()).filter(|value| *value >= 0)
+    scalar
+        .and_then(|scalar| parse_decimal(&scalar.0, Excess::Refuse).ok())
+        .filter(|value| (0..=MAX_AMOUNT).contains(value))
 }
 
 fn known_text(body: &Body, retry_after: Option<Duration>) -> Option<PostReply> {

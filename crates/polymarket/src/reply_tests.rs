@@ -48,6 +48,14 @@ fn a_post_is_taken_only_if_every_field_says_so() {
     let PostReply::Accepted(acceptance) = lenient else { panic!("not accepted") };
     assert_eq!((acceptance.making, acceptance.taking), (None, None));
 
+    // So are amounts that nobody has.
+    let absurd = taken(|body| {
+        body["makingAmount"] = "9000000000000".into();
+        body["takingAmount"] = "10000000000.000001".into();
+    });
+    let PostReply::Accepted(acceptance) = absurd else { panic!("not accepted") };
+    assert_eq!((acceptance.making, acceptance.taking), (None, None));
+
     let spoil: [fn(&mut serde_json::Value); 7] = [
         |body| body["success"] = false.into(),
         |body| body["success"] = serde_json::Value::Null,

@@ -312,6 +312,7 @@ impl World {
             permit_returned: Some(self.worker.clone()),
             unseen_for: Duration::ZERO,
             looked_up_at: None,
+            doubts: 0,
             times: StageTimes { sent: Some(now()), replied: Some(now()), ..StageTimes::default() },
             release_reserve: true,
             work: WorkChange::Due(now()),

@@ -47,6 +47,7 @@ struct Order {
     reply_estimated: bool,
     unseen_for: std::time::Duration,
     looked_up_at: Option<Timestamp>,
+    doubts: u32,
     times: StageTimes,
 }
 
@@ -67,6 +68,7 @@ impl Column for Order {
             reply_estimated: fields.get()?,
             unseen_for: fields.get()?,
             looked_up_at: fields.get()?,
+            doubts: fields.number()?,
             times: fields.get()?,
         })
     }
@@ -177,7 +179,7 @@ async fn load(connection: &mut Connection, updates: &[OrderUpdate]) -> StoreResu
     const ORDERS: &str = concat!(
         "SELECT o.id, o.attempt, o.intent_id, o.order_id, o.owner_id, i.account_id, i.relationship_id, ",
         "i.token, i.condition, s.state, s.version, s.reply_shares, s.reply_usd, s.reply_estimated, s.unseen_for, ",
-        "s.looked_up_at, s.sent_at, s.replied_at, s.mined_at, s.confirmed_at ",
+        "s.looked_up_at, s.doubts, s.sent_at, s.replied_at, s.mined_at, s.confirmed_at ",
         "FROM signed_orders o JOIN order_status s ON s.attempt_id = o.id ",
         "JOIN intents i ON i.id = o.intent_id WHERE o.id",
         in_ids!("$1"),
@@ -287,13 +289,13 @@ impl Batch {
     async fn write_status(&self, connection: &mut Connection) -> StoreResult<()> {
         const UPDATE: Insert = Insert {
             into: "order_status (attempt_id, owner_id, state, version, unbooked, reply_shares, reply_usd, \
-                reply_estimated, unseen_for, looked_up_at, sent_at, replied_at, mined_at, confirmed_at)",
+                reply_estimated, unseen_for, looked_up_at, doubts, sent_at, replied_at, mined_at, confirmed_at)",
             then: "ON CONFLICT (attempt_id) DO UPDATE SET state = excluded.state, \
                 version = excluded.version, unbooked = excluded.unbooked, \
                 reply_shares = excluded.reply_shares, reply_usd = excluded.reply_usd, \
                 reply_estimated = excluded.reply_estimated, \
                 unseen_for = excluded.unseen_for, looked_up_at = excluded.looked_up_at, \
-                sent_at = excluded.sent_at, replied_at = excluded.replied_at, \
+                doubts = excluded.doubts, sent_at = excluded.sent_at, replied_at = excluded.replied_at, \
                 mined_at = excluded.mined_at, confirmed_at = excluded.confirmed_at",
         };
         let changed = self.changed.iter().filter_map(|attempt| self.orders.get(attempt));
@@ -310,6 +312,7 @@ impl Batch {
                     order.reply_estimated,
                     order.unseen_for,
                     order.looked_up_at,
+                    order.doubts,
                     order.times.sent,
                     order.times.replied,
                     order.times.mined,
@@ -393,6 +396,7 @@ impl Order {
         self.reply_estimated = update.reply_estimated;
         self.unseen_for = update.unseen_for;
         self.looked_up_at = update.looked_up_at;
+        self.doubts = update.doubts;
         // The first word stands.
         self.times = StageTimes {
             sent: self.times.sent.or(update.times.sent),

@@ -32,7 +32,7 @@ macro_rules! select_orders {
         concat!(
             "SELECT o.id, o.attempt, o.intent_id, o.order_id, o.body, o.maker, o.taker, o.limit_price, ",
             "o.stamped_at, o.salt, o.signed_at, o.resend_until, s.state, s.version, s.reply_shares, ",
-            "s.reply_usd, s.reply_estimated, s.unseen_for, s.looked_up_at, s.sent_at, s.replied_at, s.mined_at, s.confirmed_at, ",
+            "s.reply_usd, s.reply_estimated, s.unseen_for, s.looked_up_at, s.doubts, s.sent_at, s.replied_at, s.mined_at, s.confirmed_at, ",
             "COALESCE(w.fence, 0), CASE WHEN w.state = 1 AND w.attempts = o.attempt + 1 THEN 1 ELSE 0 END ",
             "FROM signed_orders o JOIN order_status s ON s.attempt_id = o.id ",
             "LEFT JOIN work w ON w.intent_id = o.intent_id ",
@@ -70,6 +70,7 @@ struct OrderRow {
     reply_estimated: bool,
     unseen_for: std::time::Duration,
     looked_up_at: Option<Timestamp>,
+    doubts: u32,
     times: StageTimes,
     fence: i64,
     open_work: bool,
@@ -94,6 +95,7 @@ fn read(row: &Row) -> StoreResult<OrderRow> {
         reply_estimated: fields.get()?,
         unseen_for: fields.get()?,
         looked_up_at: fields.get()?,
+        doubts: fields.number()?,
         times: fields.get()?,
         fence: fields.get()?,
         open_work: fields.get()?,
@@ -143,6 +145,7 @@ async fn complete(connection: &mut Connection, rows: &[Row]) -> StoreResult<Vec<
             sender_ended_at,
             unseen_for: row.unseen_for,
             looked_up_at: row.looked_up_at,
+            doubts: row.doubts,
             times: row.times,
             open_work: row.open_work,
         });

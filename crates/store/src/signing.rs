@@ -260,7 +260,7 @@ async fn store_permits(
 ) -> StoreResult<()> {
     const STATUS: Insert = Insert {
         into: "order_status (attempt_id, owner_id, state, version, unbooked, reply_shares, reply_usd, \
-            reply_estimated, unseen_for)",
+            reply_estimated, unseen_for, doubts)",
         then: "",
     };
     const PERMIT: Insert =
@@ -270,7 +270,18 @@ async fn store_permits(
     for winner in winners {
         let attempt = *keys.get(&winner.attempt.intent).ok_or_else(no_key)?;
         let (owner, zero) = (winner.owner, 0_i64);
-        status.push(values![attempt, owner, OrderState::Signed.code(), zero, zero, zero, zero, zero, zero]);
+        status.push(values![
+            attempt,
+            owner,
+            OrderState::Signed.code(),
+            zero,
+            zero,
+            zero,
+            zero,
+            zero,
+            zero,
+            zero
+        ]);
         permits.push(values![attempt, instance, owner, winner.fence, winner.attempt.signed_at]);
     }
     STATUS.run(connection, status).await?;

@@ -208,6 +208,8 @@ pub struct OrderRecord {
     pub unseen_for: Duration,
     /// When it was looked up last.
     pub looked_up_at: Option<Timestamp>,
+    /// How often something was told of it that was not believed ([`crate::plausible`]).
+    pub doubts: u32,
     /// When it passed its stages.
     pub times: StageTimes,
     /// Whether its work row is there and settles this attempt (it is not waiting for the next one).
@@ -240,6 +242,8 @@ pub struct OrderUpdate {
     pub unseen_for: Duration,
     /// New `looked_up_at`.
     pub looked_up_at: Option<Timestamp>,
+    /// New `doubts`.
+    pub doubts: u32,
     /// Stage times to note where none is stored yet; the first word stands.
     pub times: StageTimes,
     /// Give the reservation back (the order can no longer cost money beyond what is booked).

@@ -3,6 +3,7 @@
 //! Take ids → load what still waits → read → plan → sign → **commit 2** → send the winners' bytes → record the
 //! replies. Nothing is sent that is not committed; nothing is signed anew while an outcome is open.
 
+mod apart;
 mod plan;
 pub mod reply;
 mod sending;
@@ -18,7 +19,7 @@ use std::{
 
 use domain::{Clock, Market, Side, Timestamp, TokenId, ids::IntentId, position::Position};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::{
     crash_points,
@@ -29,7 +30,7 @@ use crate::{
     orders::{self, Learned},
     ports::{
         detection::{Lane, QueuedIntent},
-        execution::{EndReason, OrderRecord, SignedAttempt, SignedOutcome, WaitingIntent},
+        execution::{EndReason, OrderRecord, OrderUpdate, SignedAttempt, SignedOutcome, WaitingIntent},
         queue::{End, Queue},
         store::{InstanceId, Store, StoreError, StoreResult},
         venue::{Admission, Ask, OrderGateway, PreparedOrder, VenueError},
@@ -324,14 +325,14 @@ pub(crate) async fn apply(
         let (mut updates, mut computed) =
             (Vec::with_capacity(learned.len()), Vec::with_capacity(learned.len()));
         for (record, what) in learned {
-            let mut update = compute(store, &record, &what, now).await?;
+            let Some(mut update) = compute(store, &record, &what, now).await? else { continue };
             update.alarms.extend(failures.and_then(|failures| failures.note(update.attempt, update.state)));
             if !orders::says_nothing(&record, &what, &update) {
                 updates.push(update);
                 computed.push((record, what));
             }
         }
-        let applied = store.update_orders(&updates).await?;
+        let applied = apart::update_all(store, &computed, &updates).await?;
         learned = Vec::new();
         for ((record, what), applied) in computed.into_iter().zip(applied) {
             if applied {
@@ -344,12 +345,13 @@ pub(crate) async fn apply(
     Ok(changed)
 }
 
+/// `None` while an order of which nothing can be computed is put off.
 async fn compute(
     store: &dyn Store,
     record: &OrderRecord,
     learned: &Learned,
     now: Timestamp,
-) -> StoreResult<crate::ports::execution::OrderUpdate> {
+) -> StoreResult<Option<OrderUpdate>> {
     // Only a sale's cost depends on the position; a buy's entry does not.
     let position = match record.intent.side {
         Side::Buy => Position::default(),
@@ -358,9 +360,9 @@ async fn compute(
             store.position(intent.account.id, intent.relationship, intent.token).await?
         }
     };
-    orders::update(record, learned, &position, now).map_err(|error| {
-        error!(order.id = %record.order.id, %error, "amounts of an order are beyond computing");
-        StoreError::Corrupt(format!("order {}: {error}", record.order.id))
+    Ok(match orders::update(record, learned, &position, now) {
+        Ok(update) => Some(update),
+        Err(error) => apart::cannot(record, learned, now, &error),
     })
 }
 

@@ -99,6 +99,7 @@ impl Planned {
             sender_ended_at: None,
             unseen_for: Duration::ZERO,
             looked_up_at: None,
+            doubts: 0,
             times: StageTimes::default(),
             open_work: true,
         }

@@ -20,9 +20,14 @@ struct Hostile {
     left: usize,
 }
 
+/// How the body of a real answer is changed.
+pub type Change = fn(&str) -> String;
+
 #[derive(Default)]
 struct State {
     hostile: Mutex<Option<Hostile>>,
+    /// For answers to requests that begin so and say so.
+    changed: Mutex<Option<(&'static str, &'static str, Change)>>,
     answered: AtomicUsize,
 }
 
@@ -63,9 +68,16 @@ impl Front {
             Some(Hostile { beginning, bytes: Arc::new(bytes), left: count });
     }
 
+    /// Changes the answers to requests that begin with `beginning` and say `word`. One that comes out otherwise
+    /// than it was counts as hostile.
+    pub fn change(&self, beginning: &'static str, word: &'static str, change: Change) {
+        *self.state.changed.lock().expect("a lock") = Some((beginning, word, change));
+    }
+
     /// Passes everything on again.
     pub fn behave(&self) {
         *self.state.hostile.lock().expect("a lock") = None;
+        *self.state.changed.lock().expect("a lock") = None;
     }
 
     /// How many requests got a hostile answer.
@@ -86,6 +98,24 @@ impl State {
     }
 }
 
+impl State {
+    fn changed(&self, request: &[u8], reply: Vec<u8>) -> Vec<u8> {
+        let Some((beginning, word, change)) = *self.changed.lock().expect("a lock") else { return reply };
+        let (asked, said) = (String::from_utf8_lossy(request), String::from_utf8_lossy(&reply));
+        let Some((_, body)) = said.split_once("\r\n\r\n") else { return reply };
+        let told = change(body);
+        if !said.starts_with("HTTP/1.1 200")
+            || !asked.starts_with(beginning)
+            || !asked.contains(word)
+            || told == body
+        {
+            return reply;
+        }
+        self.answered.fetch_add(1, Ordering::SeqCst);
+        self::reply("200 OK", "application/json", told.as_bytes())
+    }
+}
+
 async fn serve(mut stream: TcpStream, upstream: &str, state: &State) -> std::io::Result<()> {
     let request = read_request(&mut stream).await?;
     if let Some(bytes) = state.hostile_answer(&request) {
@@ -98,7 +128,7 @@ async fn serve(mut stream: TcpStream, upstream: &str, state: &State) -> std::io:
     behind.write_all(&request).await?;
     let mut reply = Vec::new();
     behind.read_to_end(&mut reply).await?;
-    stream.write_all(&reply).await?;
+    stream.write_all(&state.changed(&request, reply)).await?;
     stream.shutdown().await
 }
 

@@ -3,17 +3,22 @@
 
 use std::sync::Arc;
 
-use domain::{lifecycle::OrderState, money::ONE, skip::SkipReason};
+use domain::{
+    lifecycle::{OrderAlarm, OrderState},
+    money::ONE,
+    skip::SkipReason,
+};
 use eip712::Chain;
+use engine::ports::store::EventKind;
 use engine::ports::venue::{ChainReader, MarketData, TradeHistory, VenueError};
 use polymarket::{Clob, DataApi, Rpc};
 use signer::{DerivedKeys, LocalSigner};
-use simulator::{Simulator, SimulatorConfig};
+use simulator::{Simulator, SimulatorConfig, world::faults::FaultKind};
 use slipstream::clock::SystemClock;
 use zeroize::Zeroizing;
 
 use crate::{
-    front::{Front, hostile_answers, unauthorized},
+    front::{Change, Front, hostile_answers, unauthorized},
     scene::{Has, LEADER, Scene, Setup, TOKEN, until},
 };
 
@@ -141,6 +146,86 @@ async fn a_hostile_answer_to_a_post_is_an_unknown_outcome() {
         assert_eq!((order.posts.accepted, order.posts.refused, order.filled_maker), (1, 0, 5 * ONE));
     }
     scene.finish().await;
+}
+
+/// The value of every JSON string field of this name.
+fn with(body: &str, fields: &[&str], value: &str) -> String {
+    let mut told = body.to_owned();
+    for field in fields {
+        let name = format!("\"{field}\":\"");
+        let parts: Vec<&str> = told.split(&name).collect();
+        let rest = parts.iter().skip(1).map(|part| part.split_once('"').map_or(*part, |(_, rest)| rest));
+        told = parts[0].to_owned() + &rest.map(|rest| format!("{name}{value}\"{rest}")).collect::<String>();
+    }
+    told
+}
+
+fn not_believed(events: &[EventKind]) -> usize {
+    let is_told =
+        |event: &&EventKind| matches!(event, EventKind::OrderAlarm { alarm: OrderAlarm::NotBelieved, .. });
+    events.iter().filter(is_told).count()
+}
+
+/// Numbers that can be read and cannot be true: amounts in millionths, and more than anybody has.
+#[tokio::test]
+async fn absurd_amounts_in_a_reply_are_looked_up() {
+    let in_millionths: Change = |body| with(body, &["makingAmount", "takingAmount"], "10000000");
+    let too_many_shares: Change = |body| with(body, &["takingAmount"], "900000");
+    let beyond_all: Change = |body| with(body, &["takingAmount"], "9000000000000");
+    for (change, told) in [(in_millionths, 1), (too_many_shares, 1), (beyond_all, 0)] {
+        let (scene, fronts) = behind_fronts(false).await;
+        fronts[0].change("POST /order ", "", change);
+        scene.leader_buys();
+        scene.decided(1).await;
+        scene.settled().await;
+        assert_eq!((fronts[0].answered(), scene.states().await), (1, vec![OrderState::Confirmed]));
+        assert_eq!(not_believed(&scene.events().await), told);
+        is_copied_once(scene, &[None]).await;
+    }
+}
+
+/// The chain tells what look-ups cannot.
+#[tokio::test]
+async fn absurd_look_ups_settle_nothing_and_hold_up_nobody() {
+    let sizes: Change = |body| with(body, &["size", "matched_amount"], "9000000000000");
+    let matched: Change = |body| with(body, &["size_matched"], "9000000000000");
+    let some: Change = |body| with(body, &["size", "size_matched", "matched_amount"], "5000000");
+    for (path, change) in [("GET /data/trades", sizes), ("GET /data/order", matched), ("GET /data/", some)] {
+        let (scene, fronts) = behind_fronts(false).await;
+        fronts[0].change(path, "", change);
+        scene.fault(FaultKind::AcceptThenDrop, 1);
+        scene.leader_buys();
+        scene.leader_buys();
+        scene.decided(2).await;
+        scene.settled().await;
+        assert_eq!(scene.states().await, [OrderState::Confirmed; 2], "{path}");
+        assert!(not_believed(&scene.events().await) <= 2, "{path}: told once for each");
+        scene.finish().await;
+    }
+}
+
+/// A fill of 2^62 millionths is no fill: the block is read again, elsewhere or later.
+#[tokio::test]
+async fn absurd_chain_logs_are_not_read() {
+    let (scene, fronts) = behind_fronts(false).await;
+    fronts[2].change("POST ", "eth_getLogs", |body| {
+        // Side, token, maker amount and taker amount come first.
+        let data = "\"data\":\"0x";
+        let parts: Vec<&str> = body.split(data).collect();
+        let rest = parts.iter().skip(1).map(|part| {
+            let (head, tail) = part.split_at_checked(4 * 64).unwrap_or((part, ""));
+            let kept = head.get(..3 * 64).unwrap_or(head);
+            let amount = if tail.is_empty() { String::new() } else { format!("{:064x}", 1_u64 << 62) };
+            format!("{data}{kept}{amount}{tail}")
+        });
+        parts[0].to_owned() + &rest.collect::<String>()
+    });
+    scene.leader_buys();
+    until("a log is absurd", async || fronts[2].answered() > 1).await;
+    assert!(scene.decisions().await.is_empty(), "nothing is decided on it");
+    fronts[2].behave();
+    scene.decided(1).await;
+    is_copied_once(scene, &[None]).await;
 }
 
 #[tokio::test]

@@ -377,6 +377,7 @@ CREATE TABLE order_status (
     reply_estimated INTEGER NOT NULL,
     unseen_for    INTEGER NOT NULL,
     looked_up_at  INTEGER,
+    doubts        INTEGER NOT NULL,
     sent_at       INTEGER,
     replied_at    INTEGER,
     mined_at      INTEGER,

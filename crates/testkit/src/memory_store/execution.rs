@@ -425,6 +425,7 @@ impl State {
             permits: [(holder.clone(), Permit { fence, returned: false })].into(),
             unseen_for: Duration::ZERO,
             looked_up_at: None,
+            doubts: 0,
             times: StageTimes::default(),
             news: false,
         };

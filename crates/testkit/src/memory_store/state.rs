@@ -150,6 +150,7 @@ pub(super) struct OrderRow {
     pub(super) permits: BTreeMap<InstanceId, Permit>,
     pub(super) unseen_for: std::time::Duration,
     pub(super) looked_up_at: Option<Timestamp>,
+    pub(super) doubts: u32,
     pub(super) times: StageTimes,
     /// Its canonical fills changed since the last update.
     pub(super) news: bool,
@@ -336,6 +337,7 @@ impl State {
             sender_ended_at: out().filter_map(|holder| self.ended_at(holder)).max(),
             unseen_for: order.unseen_for,
             looked_up_at: order.looked_up_at,
+            doubts: order.doubts,
             times: order.times,
             open_work: work.is_some_and(settles),
         })

@@ -59,6 +59,7 @@ impl State {
         order.trades.extend(update.trades.iter().map(|trade| (trade.id.clone(), trade.clone())));
         order.unseen_for = update.unseen_for;
         order.looked_up_at = update.looked_up_at;
+        order.doubts = update.doubts;
         order.times = first_word(order.times, update.times);
         if let Some(permit) = update.permit_returned.as_ref().and_then(|holder| order.permits.get_mut(holder))
         {

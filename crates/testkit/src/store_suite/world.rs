@@ -400,6 +400,7 @@ impl World {
             permit_returned: None,
             unseen_for: order.unseen_for,
             looked_up_at: order.looked_up_at,
+            doubts: order.doubts,
             times: StageTimes::default(),
             release_reserve: false,
             unbooked: false,

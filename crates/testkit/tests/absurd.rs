@@ -1,0 +1,255 @@
+//! Numbers that can be read and cannot be true: of one order among two, by every source. They book nothing, are told
+//! once, and hold up nobody else.
+
+#![cfg(test)]
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use domain::{
+    Address, OrderPlan, Shares, TokenId, TradingAccount, Usd,
+    ids::{AttemptId, IntentId},
+    lifecycle::{OrderAlarm, OrderState},
+    money::ONE,
+};
+use engine::ports::{
+    detection::Lane,
+    execution::{OrderRecord, OrderUpdate},
+    store::{EventKind, Store, StoreError, StoreResult},
+    venue::{
+        BlockHeader, Cancel, Cancelled, ChainEvent, ChainEventKind, ChainReader, OrderGateway, OrderLookup,
+        OrderQuery, PostReply, PreparedOrder, SettlementStatus, VenueError,
+    },
+};
+use testkit::{
+    executor::block_on,
+    memory_store::MemoryStore,
+    simulation::{
+        explorer::run,
+        faulty::{Layer, Layered},
+        scenario::{Scenario, follower_wallet},
+        tampering::{Bench, Tampering},
+        venue::VenueModel,
+    },
+};
+
+/// Who says what cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Replies to posts, in millionths of what they should be in.
+    Reply,
+    /// The order's record.
+    Record,
+    /// Listed trades whose sum is beyond 64 bits.
+    Trades,
+    /// The chain's logs.
+    Chain,
+    /// The store, which can apply no update of the order.
+    Store,
+}
+
+impl Tampering for Source {
+    fn tamper(&self, bench: Bench) -> Bench {
+        match self {
+            Self::Chain => Bench { chain: Arc::new(AbsurdChain(bench.chain)), ..bench },
+            Self::Store => Bench { store: Arc::new(Layered(Refusing(bench.store))), ..bench },
+            _ => Bench { gateway: Arc::new(AbsurdVenue(*self, bench.gateway)), ..bench },
+        }
+    }
+}
+
+/// The wallet whose order is told of so.
+fn victim() -> Address {
+    follower_wallet(0)
+}
+
+struct AbsurdVenue(Source, Arc<dyn OrderGateway>);
+
+impl AbsurdVenue {
+    fn is_about(&self, source: Source, account: &TradingAccount) -> bool {
+        self.0 == source && account.wallet == victim()
+    }
+}
+
+#[async_trait]
+impl OrderGateway for AbsurdVenue {
+    async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
+        self.1.prepare(plans).await
+    }
+
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
+        let mut reply = self.1.post(account, order, deadline).await;
+        if let PostReply::Accepted(acceptance) = &mut reply
+            && self.is_about(Source::Reply, account)
+        {
+            let millionths = |amount: i64| amount * ONE;
+            acceptance.making = acceptance.making.map(millionths);
+            acceptance.taking = acceptance.taking.map(millionths);
+        }
+        reply
+    }
+
+    async fn post_batch(
+        &self,
+        account: &TradingAccount,
+        lane: Lane,
+        orders: &[PreparedOrder],
+        deadline: Duration,
+    ) -> Vec<PostReply> {
+        self.1.post_batch(account, lane, orders, deadline).await
+    }
+
+    async fn look_up(&self, account: &TradingAccount, query: &OrderQuery) -> Result<OrderLookup, VenueError> {
+        let mut found = self.1.look_up(account, query).await?;
+        if self.is_about(Source::Record, account) {
+            found.trades.clear();
+            if let Some(order) = &mut found.order {
+                order.matched = Shares(i64::MAX);
+            }
+        }
+        if self.is_about(Source::Trades, account) {
+            for number in 0..2 {
+                for mut trade in found.trades.clone() {
+                    trade.id = format!("{} again {number}", trade.id);
+                    (trade.shares, trade.usd) = (Shares(i64::MAX / 4 * 3), Usd(i64::MAX / 4 * 3));
+                    trade.status = SettlementStatus::Confirmed;
+                    found.trades.push(trade);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError> {
+        self.1.cancel(account, what).await
+    }
+}
+
+/// Applies no update of the victim's orders, nor of a batch with one.
+struct Refusing(Arc<dyn Store>);
+
+impl Refusing {
+    async fn attempts(&self) -> StoreResult<Vec<AttemptId>> {
+        let intents = self.0.intents_after(None, IntentId(0), 100).await?;
+        let own = intents.iter().filter(|intent| intent.account.wallet == victim()).map(|intent| intent.id);
+        let orders = self.0.attempts_of(&own.collect::<Vec<_>>()).await?;
+        Ok(orders.iter().map(|order| order.attempt).collect())
+    }
+}
+
+#[async_trait]
+impl Layer for Refusing {
+    fn inner(&self) -> &dyn Store {
+        self.0.as_ref()
+    }
+
+    async fn update_orders(&self, updates: &[OrderUpdate]) -> StoreResult<Vec<bool>> {
+        let refused = self.attempts().await?;
+        if updates.iter().any(|update| update.booking.is_some() && refused.contains(&update.attempt)) {
+            return Err(StoreError::Corrupt("beyond 64 bits".to_owned()));
+        }
+        self.0.update_orders(updates).await
+    }
+}
+
+/// The two followers' orders, the victim's first; whether all came to rest; how often each was told.
+fn orders(source: Source) -> (Vec<OrderRecord>, Vec<String>, Vec<usize>) {
+    let mut scenario = Scenario::entry();
+    scenario.followers.push(scenario.followers[0].clone());
+    let memory = |clock| Arc::new(MemoryStore::new(clock)) as Arc<dyn Store>;
+    let (run, world) = run(&scenario, VenueModel::PLAIN, &[], &source, &memory, false);
+    let store = world.expect("a world").store.clone();
+    let intents = block_on(store.intents_after(None, IntentId(0), 10)).unwrap();
+    let ids: Vec<IntentId> = intents.iter().map(|intent| intent.id).collect();
+    let mut orders = block_on(store.attempts_of(&ids)).unwrap();
+    orders.sort_by_key(|order| order.intent.account.wallet != victim());
+    assert_eq!(orders.len(), 2, "{source:?}");
+    let events = block_on(store.events_after(0, 1_000)).unwrap();
+    let alarms = |order: &OrderRecord| {
+        let told = EventKind::OrderAlarm { order: order.order.id, alarm: OrderAlarm::NotBelieved };
+        events.iter().filter(|(_, event)| event.kind == told).count()
+    };
+    let told = orders.iter().map(alarms).collect();
+    (orders, run.judgement.broken, told)
+}
+
+/// Before, the reply was booked and stood above all that came later; one trade stopped everybody's settlement.
+#[test]
+fn what_the_venue_cannot_mean_is_not_booked() {
+    for source in [Source::Reply, Source::Record, Source::Trades] {
+        let (orders, broken, told) = orders(source);
+        assert!(broken.is_empty(), "{source:?}: {broken:#?}");
+        assert!(orders.iter().all(|order| order.state == OrderState::Confirmed), "{source:?}");
+        // What the chain told before anybody looked it up needs no answer.
+        let doubted = usize::from(orders[0].doubts > 0);
+        assert_eq!(told, [doubted, 0], "{source:?}: told once");
+        assert!(doubted == 1 || source != Source::Reply, "{source:?}");
+    }
+}
+
+/// Before, nobody's order was settled any more.
+#[test]
+fn an_order_that_cannot_be_computed_or_applied_is_put_off_alone() {
+    for source in [Source::Chain, Source::Store] {
+        let (orders, _, told) = orders(source);
+        let (victim, other) = (&orders[0], &orders[1]);
+        assert_eq!(
+            (other.state, other.booked.shares),
+            (OrderState::Confirmed, Shares(40 * ONE)),
+            "{source:?}"
+        );
+        assert!(victim.booked.shares <= Shares(40 * ONE) && victim.doubts > 0, "{source:?}: {victim:?}");
+        assert_eq!(told, [1, 0], "{source:?}: told once");
+    }
+}
+
+struct AbsurdChain(Arc<dyn ChainReader>);
+
+impl AbsurdChain {
+    fn wrong(&self, mut events: Vec<ChainEvent>) -> Vec<ChainEvent> {
+        for event in &mut events {
+            if let ChainEventKind::Fill(fill) = &mut event.kind
+                && fill.wallet == victim()
+            {
+                fill.shares = Shares(fill.shares.0 * 1_000_000);
+            }
+        }
+        events
+    }
+}
+
+#[async_trait]
+impl ChainReader for AbsurdChain {
+    async fn head(&self) -> Result<BlockHeader, VenueError> {
+        self.0.head().await
+    }
+
+    async fn finalized(&self) -> Result<BlockHeader, VenueError> {
+        self.0.finalized().await
+    }
+
+    async fn header(&self, number: i64) -> Result<Option<BlockHeader>, VenueError> {
+        self.0.header(number).await
+    }
+
+    async fn block_events(
+        &self,
+        block: &BlockHeader,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
+        self.0.block_events(block, wallets).await.map(|events| self.wrong(events))
+    }
+
+    async fn range_events(
+        &self,
+        from: i64,
+        to: i64,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
+        self.0.range_events(from, to, wallets).await.map(|events| self.wrong(events))
+    }
+
+    async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
+        self.0.balances(queries, block).await
+    }
+}
