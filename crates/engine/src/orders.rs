@@ -64,7 +64,11 @@ pub fn update(
 ) -> Result<OrderUpdate, OrderError> {
     let (learned, doubted) = believed(record, learned);
     let learned = learned.as_ref();
-    let trades = trades::merged(&record.trades, &learned.trades);
+    // What was pushed is a part; what was asked for is all there is.
+    let together = if learned.pushed { trades::merged } else { trades::listed };
+    let trades = together(&record.trades, &learned.trades);
+    let stays = |known: &&VenueTrade| trades.iter().any(|trade| trade.id == known.id);
+    let gone = record.trades.iter().filter(|known| !stays(known)).map(|known| known.id.clone()).collect();
     let evidence = merged_evidence(record, learned, &trades)?;
     plausible::check(record, &evidence)?;
     let next = step(record.state, learned.event, &evidence);
@@ -91,6 +95,7 @@ pub fn update(
         state,
         reply: (evidence.reply != record.evidence.reply).then_some(evidence.reply),
         reply_estimated: evidence.reply_estimated,
+        trades_gone: gone,
         trades: trades.into_iter().filter(|trade| !record.trades.contains(trade)).collect(),
         held: booking.filter(|_| sells(record, delta)).map(|_| *position),
         booking,
@@ -123,6 +128,7 @@ pub(crate) fn put_off(record: &OrderRecord, learned: &Learned, now: Timestamp) -
         reply: None,
         reply_estimated: record.evidence.reply_estimated,
         trades: Vec::new(),
+        trades_gone: Vec::new(),
         booking: None,
         held: None,
         permit_returned: learned.permit_returned.clone(),
@@ -147,6 +153,7 @@ pub(crate) fn says_nothing(record: &OrderRecord, learned: &Learned, update: &Ord
         && update.state == record.state
         && update.booking.is_none()
         && update.trades.is_empty()
+        && update.trades_gone.is_empty()
         && update.reply.is_none()
         && update.reply_estimated == record.evidence.reply_estimated
         && update.permit_returned.is_none()

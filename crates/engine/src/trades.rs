@@ -38,6 +38,28 @@ pub fn merged(known: &[VenueTrade], told: &[VenueTrade]) -> Vec<VenueTrade> {
     merged
 }
 
+/// What is known with a list of all trades: those it does not name are gone, the venue has other ids for them. A list
+/// of less than is known misses some: there, only what comes back under another id is replaced.
+#[must_use]
+pub fn listed(known: &[VenueTrade], list: &[VenueTrade]) -> Vec<VenueTrade> {
+    let names = |trades: &[VenueTrade], id: &str| trades.iter().any(|trade| trade.id == id);
+    let (mut kept, gone): (Vec<_>, Vec<_>) = known.iter().cloned().partition(|trade| names(list, &trade.id));
+    if total(list) < total(known) {
+        let mut renamed: Vec<&VenueTrade> = list.iter().filter(|trade| !names(known, &trade.id)).collect();
+        for trade in gone {
+            match renamed.iter().position(|other| other.shares == trade.shares) {
+                Some(at) => drop(renamed.swap_remove(at)),
+                None => kept.push(trade),
+            }
+        }
+    }
+    merged(&kept, list)
+}
+
+fn total(trades: &[VenueTrade]) -> i64 {
+    trades.iter().fold(0, |sum, trade| trade.shares.0.saturating_add(sum))
+}
+
 /// `evidence` with what these trades say instead of those it knew.
 ///
 /// # Errors
@@ -102,6 +124,21 @@ mod tests {
         assert_eq!((evidence.failed.shares, evidence.trades.quantity.shares), (Shares(100), Shares(100)));
         assert!(evidence.trades_confirmed && !evidence.retrying);
         assert!(!in_evidence(Evidence::default(), &trades[..1]).unwrap().trades_confirmed);
+    }
+
+    /// Both stayed, and the next read summed twice what was traded.
+    #[test]
+    fn a_trade_that_comes_back_under_another_id_counts_once() {
+        let (one, two, three) =
+            ([trade(1, Matched, None)], [trade(2, Confirmed, None)], [trade(3, Mined, None)]);
+        let both = [one.as_slice(), &two].concat();
+        assert_eq!(listed(&one, &two), two);
+        assert_eq!(listed(&both, &three), [two.as_slice(), &three].concat());
+        // A shorter list forgets nothing else: it may be older than what was pushed.
+        assert_eq!(listed(&both, &one), both);
+        assert_eq!(listed(&both, &[]), both);
+        // What is over stays over, also in a list.
+        assert_eq!(listed(&two, &[trade(2, Matched, None), trade(1, Matched, None)]), both);
     }
 
     fn one_story() -> impl Strategy<Value = Vec<VenueTrade>> {

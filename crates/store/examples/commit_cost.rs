@@ -307,6 +307,7 @@ impl World {
             reply: Some(Quantity { shares, usd }),
             reply_estimated: false,
             trades: vec![trade],
+            trades_gone: Vec::new(),
             booking: Some((LedgerCause::Fill, entry)),
             held: None,
             permit_returned: Some(self.worker.clone()),

@@ -158,6 +158,7 @@ struct Batch {
     changed: HashSet<AttemptId>,
     lines: Vec<Line>,
     trades: BTreeMap<(AttemptId, String), (OwnerId, VenueTrade)>,
+    trades_gone: Vec<(AttemptId, String)>,
     returned: HashMap<(InstanceId, Timestamp), Vec<i64>>,
     released: HashSet<IntentId>,
     revisits: Vec<ExitNote>,
@@ -249,6 +250,11 @@ impl Batch {
                 at: update.at,
             });
         }
+        for id in &update.trades_gone {
+            let key = (order.attempt, id.clone());
+            self.trades.remove(&key);
+            self.trades_gone.push(key);
+        }
         for trade in &update.trades {
             self.trades.insert((order.attempt, trade.id.clone()), (order.owner, trade.clone()));
         }
@@ -330,6 +336,7 @@ impl Batch {
             then: "ON CONFLICT (attempt_id, trade_id) DO UPDATE SET status = excluded.status, \
                 shares = excluded.shares, usd = excluded.usd, fee = excluded.fee, tx = excluded.tx",
         };
+        const GONE: &str = "DELETE FROM venue_trades WHERE attempt_id = $1 AND trade_id = $2";
         let rows = self
             .trades
             .iter()
@@ -338,6 +345,9 @@ impl Batch {
                 values![*attempt, id.as_str(), *owner, status, trade.shares, trade.usd, trade.fee, trade.tx]
             })
             .collect();
+        for (attempt, id) in &self.trades_gone {
+            sql::execute(connection, GONE, values![*attempt, id.as_str()]).await?;
+        }
         INSERT.run(connection, rows).await?;
         Ok(())
     }

@@ -231,6 +231,8 @@ pub struct OrderUpdate {
     pub reply_estimated: bool,
     /// The venue's trades, to insert or replace by id.
     pub trades: Vec<VenueTrade>,
+    /// Ids of those that are no more: the venue's list has others in their place.
+    pub trades_gone: Vec<String>,
     /// A ledger entry to book, with its cause.
     pub booking: Option<(LedgerCause, Entry)>,
     /// The position the booking was computed from, where it depends on one: a sale takes its cost at the

@@ -56,6 +56,7 @@ impl State {
         order.state = update.state;
         order.reply = update.reply.unwrap_or(order.reply);
         order.reply_estimated = update.reply_estimated;
+        order.trades.retain(|id, _| !update.trades_gone.contains(id));
         order.trades.extend(update.trades.iter().map(|trade| (trade.id.clone(), trade.clone())));
         order.unseen_for = update.unseen_for;
         order.looked_up_at = update.looked_up_at;

@@ -138,6 +138,7 @@ macro_rules! store_suite_cases {
                 a_reply_is_kept_until_replaced,
                 the_first_word_on_a_stage_stands,
                 venue_trades_are_summed_by_their_state,
+                trades_that_are_gone_count_no_more,
                 chain_fills_are_evidence_while_canonical,
                 changed_fills_are_news_until_an_update,
                 work_goes_where_the_update_says,

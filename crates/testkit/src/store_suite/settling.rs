@@ -125,6 +125,37 @@ pub(crate) async fn venue_trades_are_summed_by_their_state(bench: Bench) -> Case
     Ok(())
 }
 
+pub(crate) async fn trades_that_are_gone_count_no_more(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let intent = world.intent(1, Side::Buy).await?;
+    world.sign("a", intent, 0).await?;
+    let order = world.order(intent, 0).await?;
+    let (one, other) =
+        (trade("one", SettlementStatus::Mined, 100), trade("other", SettlementStatus::Mined, 40));
+    let both = OrderUpdate { trades: vec![one, other.clone()], ..world.unchanged(&order) };
+    let order = world.change(both).await?;
+    let again = trade("again", SettlementStatus::Mined, 100);
+    let renamed = OrderUpdate {
+        trades: vec![again.clone()],
+        trades_gone: vec!["one".to_owned(), "nobody".to_owned()],
+        ..world.unchanged(&order)
+    };
+    let order = world.change(renamed).await?;
+    same!(order.trades, [again, other], "the trades that are left");
+    same!(order.evidence.trades.quantity, quantity(140, 70), "their sum");
+    // Within one batch the later word counts.
+    let version = order.version + 1;
+    let gone = OrderUpdate { trades_gone: vec!["again".to_owned()], ..world.unchanged(&order) };
+    let back = OrderUpdate {
+        version,
+        trades: vec![trade("again", SettlementStatus::Confirmed, 100)],
+        ..world.unchanged(&order)
+    };
+    same!(world.store.update_orders(&[gone, back]).await?, [true, true], "gone and back in one batch");
+    same!(world.order(intent, 0).await?.evidence.trades.quantity, quantity(140, 70), "their sum then");
+    Ok(())
+}
+
 pub(crate) async fn chain_fills_are_evidence_while_canonical(bench: Bench) -> CaseResult {
     let world = World::new(bench, 2).await?;
     let intents = world.trade(1, Side::Buy).await?;

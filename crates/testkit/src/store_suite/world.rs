@@ -395,6 +395,7 @@ impl World {
             reply: None,
             reply_estimated: order.evidence.reply_estimated,
             trades: Vec::new(),
+            trades_gone: Vec::new(),
             booking: None,
             held: None,
             permit_returned: None,
