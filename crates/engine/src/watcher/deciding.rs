@@ -257,6 +257,8 @@ impl Watcher {
                 }
                 Err(error) => {
                     self.forget_following();
+                    // An earlier try may have taken effect: which blocks are read is what the store says.
+                    self.headers.clear();
                     self.renewed_at = None;
                     return Err(error.into());
                 }
