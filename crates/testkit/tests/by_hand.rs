@@ -207,6 +207,7 @@ impl Scene {
             tampering: &Honest,
             store: &|clock| Arc::new(MemoryStore::new(clock)),
             digests: false,
+            stage: None,
         });
         let world = world.unwrap();
         let watcher = Watcher::new(WatcherPorts {

@@ -148,8 +148,15 @@ fn the_second_part_of_a_buy_while_the_first_is_still_being_decided() {
     scenario.trades = vec![LeaderTrade { shown_at: Some(at(4)), ..trade(4, Side::Buy, 400) }];
     let store: &StoreFactory = &|clock| Arc::new(MemoryStore::new(clock));
     let (model, tampering) = (VenueModel::PLAIN, &Honest);
-    let world =
-        World::new(&Experiment { scenario: &scenario, model, faults: &[], tampering, store, digests: false });
+    let world = World::new(&Experiment {
+        scenario: &scenario,
+        model,
+        faults: &[],
+        tampering,
+        store,
+        digests: false,
+        stage: None,
+    });
     let world = world.unwrap();
     let mut watcher = watcher(&world);
     let step = |watcher: &mut Watcher| block_on(watcher.step()).unwrap();

@@ -13,6 +13,10 @@ fn every_planted_bug_is_caught() {
             None => escaped.push(format!("{} ({} executions)", bug.name, report.executions)),
         }
     }
+    for bug in bugs.iter().filter(|bug| bug.faults() > 1) {
+        let report = bug.hunt_with(bug.faults() - 1);
+        assert!(report.executions > 100 && report.broken.is_empty(), "{}: takes fewer faults", bug.name);
+    }
     println!("{} bugs planted, {} caught", bugs.len(), bugs.len() - escaped.len());
     assert!(bugs.len() >= 15 && escaped.is_empty(), "not caught: {escaped:#?}");
 }

@@ -9,7 +9,7 @@ use testkit::{
         histories::History,
         probe::{CallSite, Role},
         scenario::Scenario,
-        venue::{Duplicated, VenueModel},
+        venue::{Duplicated, Reorganisation, VenueModel},
     },
 };
 
@@ -84,6 +84,20 @@ fn a_late_fill_of_an_earlier_attempt_is_followed_until_it_is_final() {
     let scenario = Scenario::exit_in_two_attempts();
     let run = Exploration::of(&scenario, model).random_pair(559);
     assert_eq!(run.judgement.broken, Vec::<String>::new());
+}
+
+/// Commit 1 took effect, its answer was lost and the repetition failed: the watcher forgot the block it had stored. The
+/// block was replaced, its fill came back under another index, and both were booked.
+#[test]
+fn a_block_stored_by_a_lost_commit_is_known_when_it_is_replaced() {
+    let model = VenueModel { reorganisation: Reorganisation::NewIndex, ..VenueModel::PLAIN };
+    let commits = |site: &CallSite| site.method == "commit_detection";
+    for scenario in [Scenario::entry(), Scenario::exit()] {
+        let exploration = Exploration { only: commits, pairs: commits, ..Exploration::of(&scenario, model) };
+        let report = exploration.explore();
+        assert!(report.executions + report.merged > 100, "{} placements", report.executions + report.merged);
+        assert_eq!(report.broken, Vec::<String>::new());
+    }
 }
 
 /// A sale moved to another block: the leader's balances at the old one went on counting. And an exit that was

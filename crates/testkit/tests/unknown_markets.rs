@@ -123,6 +123,7 @@ impl Scene {
             tampering: &Honest,
             store: &|clock| Arc::new(MemoryStore::new(clock)),
             digests: false,
+            stage: None,
         });
         let world = world.unwrap();
         let rules = Arc::new(Rules {

@@ -48,7 +48,7 @@ fn frames_are_safe_under_any_fault_of_who_hears_them() {
         let exploration =
             Exploration { faults: 1, only: hears, ..Exploration::of(&scenario, VenueModel::HOLDING) };
         let report = exploration.explore();
-        println!("{}: {} executions, {} open", scenario.name, report.executions, report.open);
+        println!("{}: {} executions", scenario.name, report.executions);
         assert!(
             report.broken.is_empty(),
             "{}: {:#?}",

@@ -42,6 +42,12 @@ impl MemoryStore {
         Self { clock, state: Mutex::new(state) }
     }
 
+    /// A store with the same rows that goes its own way from now on, by another clock.
+    #[must_use]
+    pub fn fork(&self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, state: Mutex::new(self.read().clone()) }
+    }
+
     fn read(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

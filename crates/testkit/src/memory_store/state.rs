@@ -23,7 +23,7 @@ use engine::ports::{
 
 use super::{corrupt, table::Table};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct State {
     /// Raised by every write.
     pub(super) commits: i64,
@@ -71,6 +71,7 @@ pub(super) struct State {
 }
 
 /// An exit to look at again.
+#[derive(Clone)]
 pub(super) struct RevisitRow {
     pub(super) revisit: ExitRevisit,
     pub(super) due: Timestamp,
@@ -78,6 +79,7 @@ pub(super) struct RevisitRow {
 
 pub(super) type PositionKey = (AccountId, RelationshipId, TokenId);
 
+#[derive(Clone)]
 pub(super) struct AccountRow {
     pub(super) owner: OwnerId,
     pub(super) trading: domain::TradingAccount,
@@ -86,34 +88,40 @@ pub(super) struct AccountRow {
     pub(super) cap: Option<Usd>,
 }
 
+#[derive(Clone)]
 pub(super) struct RelationshipRow {
     pub(super) relationship: Relationship,
     /// Version n is at index n - 1.
     pub(super) policies: Vec<Policy>,
 }
 
+#[derive(Clone)]
 pub(super) struct HoldRow {
     pub(super) hold: Hold,
     pub(super) lifted: bool,
 }
 
+#[derive(Clone)]
 pub(super) struct FillRow {
     pub(super) fill: StoredFill,
     pub(super) canonical: bool,
 }
 
+#[derive(Clone)]
 pub(super) struct RedemptionRow {
     pub(super) redemption: StoredRedemption,
     pub(super) canonical: bool,
     pub(super) booked: bool,
 }
 
+#[derive(Clone)]
 pub(super) struct PositionRow {
     pub(super) owner: OwnerId,
     pub(super) condition: ConditionId,
     pub(super) position: Position,
 }
 
+#[derive(Clone)]
 pub(super) struct LeaseRow {
     /// `None` after a release.
     pub(super) holder: Option<InstanceId>,
@@ -130,6 +138,7 @@ pub(super) enum WorkState {
     Signed,
 }
 
+#[derive(Clone)]
 pub(super) struct Work {
     pub(super) state: WorkState,
     pub(super) lane: Lane,
@@ -139,6 +148,7 @@ pub(super) struct Work {
     pub(super) fence: i64,
 }
 
+#[derive(Clone)]
 pub(super) struct OrderRow {
     pub(super) signed: SignedAttempt,
     pub(super) state: OrderState,
@@ -156,6 +166,7 @@ pub(super) struct OrderRow {
     pub(super) news: bool,
 }
 
+#[derive(Clone)]
 pub(super) struct Permit {
     pub(super) fence: i64,
     pub(super) returned: bool,

@@ -3,6 +3,7 @@
 use engine::ports::store::{StoreError, StoreResult};
 
 /// Rows that are never deleted.
+#[derive(Clone)]
 pub(super) struct Table<T> {
     rows: Vec<T>,
 }

@@ -6,12 +6,14 @@
 //! - A pause or crash after a call is one before the caller's next call.
 //! - A question without an answer fails at its deadline, if it has one (which the judge checks): as second
 //!   fault it is a failure.
-//! - Two runs that from a call on make the same calls in the same order, each on the same stored orders,
-//!   permits and decisions and the same books of the venue, and end the same, are continued once: a second
-//!   fault there is placed in one of them only.
+//! - Two runs in which from a call on the same callers make the same calls, each on the same stored orders,
+//!   permits and decisions and the same books of the venue, and which end the same, are continued once: a second
+//!   fault there is placed in one of them only ([`super::merging`]).
+//! - While somebody waits and nothing changes but leases, a second fault is placed at the first and the last of the
+//!   calls that a caller repeats, unless [`Exploration::every_call`] is wanted.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Mutex, PoisonError,
@@ -21,8 +23,10 @@ use std::{
 
 use super::{
     judge::{Judgement, judge},
-    probe::{CallSite, Fault, Planned},
+    merging::Merging,
+    probe::{CallSite, Planned},
     scenario::Scenario,
+    stage::Stage,
     tampering::{Honest, Tampering},
     venue::VenueModel,
     world::{Experiment, StoreFactory, World, in_words},
@@ -55,8 +59,6 @@ pub struct Report {
     pub merged: usize,
     /// Executions in which nothing was bought.
     pub missed: usize,
-    /// Broken executions of a kind that is an open question (bytes in the network outlive their sender).
-    pub open: usize,
     /// Broken executions, in words.
     pub broken: Vec<String>,
 }
@@ -77,6 +79,10 @@ pub struct Exploration<'a> {
     pub only: fn(&CallSite) -> bool,
     /// Which candidates get a fault in pairs.
     pub pairs: fn(&CallSite) -> bool,
+    /// From when on; from the beginning, if not said.
+    pub stage: Option<&'a Stage>,
+    /// Whether second faults are placed at every call of a wait.
+    pub every_call: bool,
     /// Stops at the first broken execution.
     pub first_only: bool,
 }
@@ -93,6 +99,8 @@ impl<'a> Exploration<'a> {
             faults: 2,
             only: |_| true,
             pairs: |_| true,
+            stage: None,
+            every_call: false,
             first_only: false,
         }
     }
@@ -114,22 +122,23 @@ impl<'a> Exploration<'a> {
         if self.faults < 2 || (self.first_only && !report.broken.is_empty()) {
             return report;
         }
-        let mut seen: HashSet<u64> = futures(&base).into_iter().collect();
-        let mut pairs = Vec::new();
-        for run in singles.into_iter().filter(|run| self.may_be_first(run)) {
-            let later = self.placements(&run);
-            let ahead = futures(&run);
-            let known: HashMap<usize, bool> = run
-                .sites
-                .iter()
-                .zip(ahead)
-                .map(|(site, future)| (site.index, !seen.insert(future)))
-                .collect();
-            report.merged += later.iter().filter(|plan| leads_to_known(plan, &known)).count();
-            pairs.extend(later.into_iter().filter(|plan| !leads_to_known(plan, &known)));
-        }
+        let pairs = self.pairs_of(&base, &singles, &mut report);
         self.run_all(&pairs, &mut report);
         report
+    }
+
+    /// Plans with a second fault that no other plan stands for.
+    fn pairs_of(&self, base: &Run, singles: &[Run], report: &mut Report) -> Vec<Vec<Planned>> {
+        let mut merging = Merging::new(base, !self.every_call);
+        let mut pairs = Vec::new();
+        for run in singles.iter().filter(|run| self.may_be_first(run)) {
+            let known = merging.known_in(run);
+            let is_known = |plan: &Vec<Planned>| plan.last().is_some_and(|last| known.contains(&last.index));
+            let (merged, new): (Vec<_>, Vec<_>) = self.placements(run).into_iter().partition(is_known);
+            report.merged += merged.len();
+            pairs.extend(new);
+        }
+        pairs
     }
 
     /// The run with the faults of `run` and one more, for every placement after them.
@@ -192,10 +201,17 @@ impl<'a> Exploration<'a> {
         run.sites.iter().find(struck).is_some_and(self.pairs)
     }
 
-    /// One execution.
+    /// One execution. Its calls are noted if another fault may follow, or if it broke.
     #[must_use]
     pub fn run(&self, faults: &[Planned]) -> Run {
-        run(self.scenario, self.model, faults, self.tampering, self.store, self.faults > 1).0
+        let run = self.execute(faults, faults.len() < self.faults);
+        let is_told = !run.sites.is_empty() || run.judgement.broken.is_empty();
+        if is_told { run } else { self.execute(faults, true) }
+    }
+
+    fn execute(&self, faults: &[Planned], digests: bool) -> Run {
+        let Self { scenario, model, tampering, store, stage, .. } = *self;
+        execute(&Experiment { scenario, model, faults, tampering, store, digests, stage }).0
     }
 }
 
@@ -209,18 +225,21 @@ pub fn run(
     store: &StoreFactory,
     digests: bool,
 ) -> (Run, Option<World>) {
-    let experiment = Experiment { scenario, model, faults, tampering, store, digests };
-    let mut run =
-        Run { faults: faults.to_vec(), judgement: Judgement::default(), sites: Vec::new(), calls: 0 };
-    let mut world = match World::new(&experiment) {
+    execute(&Experiment { scenario, model, faults, tampering, store, digests, stage: None })
+}
+
+fn execute(experiment: &Experiment<'_>) -> (Run, Option<World>) {
+    let faults = experiment.faults.to_vec();
+    let mut run = Run { faults, judgement: Judgement::default(), sites: Vec::new(), calls: 0 };
+    let mut world = match World::new(experiment) {
         Ok(world) => world,
         Err(error) => {
             run.judgement.broken.push(in_words(&error));
             return (run, None);
         }
     };
-    let outcome = world.run(&experiment).and_then(|resolved| {
-        let mut judgement = judge(&world, scenario)?;
+    let outcome = world.run(experiment).and_then(|resolved| {
+        let mut judgement = judge(&world, experiment.scenario)?;
         if !resolved {
             let what = world.unresolved()?.unwrap_or_else(|| "nobody has anything to do".to_owned());
             judgement.broken.insert(0, format!("never comes to rest: {what}"));
@@ -235,12 +254,6 @@ pub fn run(
 }
 
 impl Run {
-    /// Whether its faults are of a kind that is an open question.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        is_open(&self.faults)
-    }
-
     /// The plan and what was broken, in words.
     #[must_use]
     pub fn story(&self) -> String {
@@ -260,46 +273,15 @@ impl Report {
     fn take(&mut self, run: &Run) {
         self.executions += 1;
         self.missed += usize::from(run.judgement.bought == 0);
-        if !run.judgement.broken.is_empty() && is_open(&run.faults) {
-            self.open += 1;
-        } else if !run.judgement.broken.is_empty() {
+        if !run.judgement.broken.is_empty() {
             self.broken.push(run.story());
         }
     }
 
     fn add(&mut self, other: Self) {
         self.executions += other.executions;
-        self.open += other.open;
         self.missed += other.missed;
         self.broken.extend(other.broken);
         self.broken.sort();
     }
-}
-
-/// Bytes hang in the network and a process dies: the death of a sender is taken as the end of its sends, which
-/// it is not for bytes on their way. Counted, not hidden.
-fn is_open(faults: &[Planned]) -> bool {
-    let any = |kinds: &[Fault]| faults.iter().any(|planned| kinds.contains(&planned.fault));
-    any(&[Fault::Late]) && any(&[Fault::CrashBefore, Fault::CrashAfter])
-}
-
-fn leads_to_known(plan: &[Planned], known: &HashMap<usize, bool>) -> bool {
-    plan.last().is_some_and(|planned| known.get(&planned.index).copied().unwrap_or_default())
-}
-
-/// For every candidate of a run: a digest of all candidates from it on, each with what was stored then, and
-/// of the end.
-fn futures(run: &Run) -> Vec<u64> {
-    let mut hasher = DefaultHasher::new();
-    run.judgement.hash(&mut hasher);
-    let mut ahead = hasher.finish();
-    let mut digests: Vec<u64> = Vec::with_capacity(run.sites.len());
-    for site in run.sites.iter().rev() {
-        let mut hasher = DefaultHasher::new();
-        (site.actor, site.method, site.state, ahead).hash(&mut hasher);
-        ahead = hasher.finish();
-        digests.push(ahead);
-    }
-    digests.reverse();
-    digests
 }

@@ -31,7 +31,7 @@ pub struct Monitor {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     broken: Vec<String>,
     /// Relationships whose pause has returned, and that were not resumed.
@@ -45,6 +45,12 @@ impl Monitor {
     #[must_use]
     pub fn new(venue: Arc<Venue>, clock: Arc<VirtualClock>) -> Arc<Self> {
         Arc::new(Self { venue, clock, state: Mutex::default() })
+    }
+
+    /// A monitor of a run that goes on from here.
+    #[must_use]
+    pub fn fork(&self, venue: Arc<Venue>, clock: Arc<VirtualClock>) -> Arc<Self> {
+        Arc::new(Self { venue, clock, state: Mutex::new(self.lock().clone()) })
     }
 
     /// Notes that `pause` has returned.

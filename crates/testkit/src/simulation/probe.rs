@@ -18,7 +18,10 @@ use std::{
 
 use domain::{Clock, Timestamp};
 
-use super::{venue::Venue, world::WARM};
+use super::{
+    venue::Venue,
+    world::{START, WARM},
+};
 use crate::virtual_clock::VirtualClock;
 
 /// A paused caller stops this long: longer than every lease.
@@ -142,6 +145,10 @@ pub struct CallSite {
 }
 
 impl CallSite {
+    fn new(index: usize, actor: Actor, method: &'static str, kind: Kind) -> Self {
+        Self { index, second: 0, actor, method, kind, crashes: false, state: 0 }
+    }
+
     /// The faults worth placing here, as the first or a `later` one of a run.
     pub fn faults(&self, later: bool) -> impl Iterator<Item = Fault> {
         let crashes = self.crashes;
@@ -208,7 +215,7 @@ struct State {
 }
 
 impl Probe {
-    /// A probe with a plan.
+    /// A probe with a plan. It notes calls only with a `look`.
     #[must_use]
     pub fn new(
         clock: Arc<VirtualClock>,
@@ -252,27 +259,32 @@ impl Probe {
     }
 
     fn note(&self, actor: Actor, method: &'static str, kind: Kind) -> Option<Fault> {
-        let revision = self.venue.revision();
         let mut state = self.lock();
         let index = state.calls;
         state.calls += 1;
-        let world = (state.changes, revision);
-        let warm = self.clock.uptime() >= WARM;
-        if warm && state.seen.insert((actor, method, world)) {
-            let crashes = state.crash_seen.insert((actor.process, world));
-            if state.looked_at != Some(world) {
-                state.looked_at = Some(world);
-                state.look = self.look.as_ref().map_or(0, |look| look());
-            }
-            let second = self.clock.uptime().as_secs();
-            let mut hasher = DefaultHasher::new();
-            (state.look, state.frozen.keys().collect::<Vec<_>>(), self.anybody_hangs()).hash(&mut hasher);
-            let digest = hasher.finish();
-            state.sites.push(CallSite { index, second, actor, method, kind, crashes, state: digest });
+        if let Some(look) = self.look.as_ref().filter(|_| self.clock.uptime() >= WARM) {
+            let world = (state.changes, self.venue.revision());
+            self.note_site(&mut state, world, look, CallSite::new(index, actor, method, kind));
         }
         let fault = state.plan.remove(&index).filter(|fault| kind.faults().contains(fault))?;
         state.struck.push((actor, method, fault));
         Some(fault)
+    }
+
+    fn note_site(&self, state: &mut State, world: (u64, u64), look: &Look, mut site: CallSite) {
+        if !state.seen.insert((site.actor, site.method, world)) {
+            return;
+        }
+        if state.looked_at != Some(world) {
+            state.looked_at = Some(world);
+            state.look = look();
+        }
+        site.crashes = state.crash_seen.insert((site.actor.process, world));
+        site.second = self.clock.now().since(START).as_secs();
+        let mut hasher = DefaultHasher::new();
+        (state.look, state.frozen.keys().collect::<Vec<_>>(), self.anybody_hangs()).hash(&mut hasher);
+        site.state = hasher.finish();
+        state.sites.push(site);
     }
 
     /// Notes that a call changed something durable.

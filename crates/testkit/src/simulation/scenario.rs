@@ -102,6 +102,10 @@ pub fn token(number: u8) -> TokenId {
     TokenId([number; 32])
 }
 
+/// By this second the leader's buy of the fourth is copied and final, and exits begin three seconds later at the
+/// earliest: a stage for them.
+pub const ENTRY_IS_FINAL: u64 = 17;
+
 /// The smallest order of a market.
 pub const MINIMUM: Shares = Shares(5 * ONE);
 
@@ -213,6 +217,34 @@ impl Scenario {
             BookChange { hollow: true, ..change(START, (49, 1_000), (50, 1_000)) },
             change(at(12), (49, 1_000), (50, 1_000)),
         ];
+        scenario
+    }
+
+    /// After a copied entry the leader sells everything.
+    #[must_use]
+    pub fn exit() -> Self {
+        let mut scenario = Self { name: "exit".to_owned(), ..Self::entry() };
+        scenario.trades.push(sells(20));
+        scenario
+    }
+
+    /// The same, but nobody buys until later: the exit is looked at again.
+    #[must_use]
+    pub fn exit_looked_at_again() -> Self {
+        let none = change(at(18), (49, 0), (50, 1_000));
+        let mut scenario = Self { name: "exit, looked at again".to_owned(), ..Self::exit() };
+        scenario.books.extend([none, change(at(25), (49, 1_000), (50, 1_000))]);
+        scenario
+    }
+
+    /// After a copied entry the leader sells a quarter and merges a quarter in one transaction, and the rest in the
+    /// next block.
+    #[must_use]
+    pub fn exits_in_a_row() -> Self {
+        let mut scenario = Self { name: "exits in a row".to_owned(), ..Self::entry() };
+        let merge = Some((Did::Merge, Shares(100 * ONE)));
+        let sale = LeaderTrade { fills: vec![fill(200, 49)], ..sells(22) };
+        scenario.trades.extend([LeaderTrade { fills: vec![fill(100, 49)], moved: merge, ..sells(20) }, sale]);
         scenario
     }
 

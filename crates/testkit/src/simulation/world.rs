@@ -1,44 +1,29 @@
 //! The engine whole, in processes that can be paused and killed, on virtual time.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use domain::{
     Clock, Timestamp,
-    ids::{IntentId, OwnerId, RelationshipId},
+    ids::{OwnerId, RelationshipId},
 };
-use engine::{
-    account_channels::{AccountChannels, Memory},
-    deadline::within,
-    head_watch::HeadWatch,
-    market_cache::MarketCache,
-    ports::{
-        detection::{Lane, Source},
-        following::RelationshipStatus,
-        store::{InstanceId, Store, StoreError, StoreResult},
-    },
-    rescuer::Rescuer,
-    salt::{SALT_MASK, Salts},
-    settlement::{Round, Settlement},
-    steady_time::SteadyTime,
-    watcher::{Watcher, WatcherPorts},
-    worker::Worker,
+use engine::ports::{
+    detection::{Lane, Source},
+    following::RelationshipStatus,
+    store::{InstanceId, Store, StoreError, StoreResult},
 };
-
-use futures_util::FutureExt;
 
 use super::{
     doorbell::Doorbell,
     faulty::{FaultyQueue, FaultyStore, FaultyVenue, Layered},
+    look::look,
     monitor::Monitor,
-    probe::{Actor, Look, Planned, Probe, Role},
+    probe::{Actor, Planned, Probe, Role},
+    roles::{TICK, listen, rescue, settle, watch, work},
     scenario::{Action, Scenario},
+    stage::Stage,
     tampering::{Bench, StoreClock, Tampering},
     user_channel::UserChannel,
-    venue::{Venue, VenueModel, digest},
+    venue::{Venue, VenueModel},
 };
 use crate::{
     executor::{Executor, TaskId, block_on},
@@ -51,8 +36,6 @@ pub const START: Timestamp = Timestamp::from_seconds(1_790_000_000);
 pub const WARM: Duration = Duration::from_secs(3);
 /// A run that is not resolved this long after its last planned event never will be.
 const PATIENCE: Duration = Duration::from_secs(7_200);
-/// How often the loops of a process come round when there is nothing to do.
-const TICK: Duration = Duration::from_secs(1);
 
 /// Makes the store of a run; the clock is the store's own.
 pub type StoreFactory = dyn Fn(Arc<dyn Clock>) -> Arc<dyn Store> + Send + Sync;
@@ -69,8 +52,10 @@ pub struct Experiment<'a> {
     pub tampering: &'a dyn Tampering,
     /// Where it is stored.
     pub store: &'a StoreFactory,
-    /// Whether call sites carry a digest of what is stored (a store whose futures never wait only).
+    /// Whether calls are noted, with a digest of what is stored (a store whose futures never wait only).
     pub digests: bool,
+    /// The moment from which it goes on, if not from the beginning.
+    pub stage: Option<&'a Stage>,
 }
 
 /// A run.
@@ -100,13 +85,41 @@ pub struct World {
     ends: Timestamp,
 }
 
-struct DigestSalts;
+/// What a run begins with.
+struct Begun {
+    venue: Arc<Venue>,
+    store: Arc<dyn Store>,
+    monitor: Arc<Monitor>,
+    relationships: Vec<(OwnerId, RelationshipId)>,
+    lives: Vec<u32>,
+}
 
-impl Salts for DigestSalts {
-    fn salt(&self, key: &[u8]) -> u64 {
-        let mut first = [0; 8];
-        first.copy_from_slice(digest(key).split_at(8).0);
-        u64::from_be_bytes(first) & SALT_MASK
+impl Begun {
+    fn of(
+        experiment: &Experiment<'_>,
+        clock: &Arc<VirtualClock>,
+        store_clock: &Arc<StoreClock>,
+    ) -> StoreResult<Self> {
+        if let Some(stage) = experiment.stage {
+            let venue = stage.venue.fork(clock.clone());
+            return Ok(Self {
+                monitor: stage.monitor.fork(venue.clone(), clock.clone()),
+                venue,
+                store: Arc::new(stage.store.fork(store_clock.clone())),
+                relationships: stage.relationships.clone(),
+                lives: stage.lives.clone(),
+            });
+        }
+        let venue = Venue::new(clock.clone(), experiment.model);
+        let store = (experiment.store)(store_clock.clone());
+        let relationships = block_on(experiment.scenario.set_up(&venue, store.as_ref()))?;
+        Ok(Self {
+            monitor: Monitor::new(venue.clone(), clock.clone()),
+            venue,
+            store,
+            relationships,
+            lives: vec![0; experiment.scenario.processes.len()],
+        })
     }
 }
 
@@ -116,18 +129,19 @@ impl World {
     /// # Errors
     /// Store errors.
     pub fn new(experiment: &Experiment<'_>) -> StoreResult<Self> {
-        let clock = VirtualClock::new(START);
-        let venue = Venue::new(clock.clone(), experiment.model);
+        let clock = VirtualClock::new(experiment.stage.map_or(START, |stage| stage.now));
         let store_clock = StoreClock::new(clock.clone());
-        let store = (experiment.store)(store_clock.clone());
-        let relationships = block_on(experiment.scenario.set_up(&venue, store.as_ref()))?;
+        let Begun { venue, store, monitor, relationships, lives } =
+            Begun::of(experiment, &clock, &store_clock)?;
+        let doorbell = Doorbell::new(clock.clone());
         let channel = UserChannel::new(venue.clone(), clock.clone());
-        let look = experiment.digests.then(|| look(store.clone(), venue.clone(), channel.clone()));
+        let look =
+            experiment.digests.then(|| look(store.clone(), venue.clone(), doorbell.clone(), channel.clone()));
         let mut world = Self {
             probe: Probe::new(clock.clone(), venue.clone(), experiment.faults, look),
             channel,
-            monitor: Monitor::new(venue.clone(), clock.clone()),
-            doorbell: Doorbell::new(clock.clone()),
+            monitor,
+            doorbell,
             ends: experiment.scenario.ends().plus(PATIENCE),
             clock,
             venue,
@@ -137,7 +151,7 @@ impl World {
             executor: Executor::default(),
             tasks: Vec::new(),
             script: None,
-            lives: vec![0; experiment.scenario.processes.len()],
+            lives,
             shared_instances: experiment.scenario.shared_instances,
         };
         for process in 0..world.lives.len() {
@@ -145,6 +159,31 @@ impl World {
         }
         world.script = Some(world.play(&experiment.scenario.actions));
         Ok(world)
+    }
+
+    /// Lets everything happen up to a moment and ends the processes. Says what is not at rest.
+    ///
+    /// # Errors
+    /// Store errors of the judge's own reads.
+    pub(super) fn run_until(
+        &mut self,
+        experiment: &Experiment<'_>,
+        until: Timestamp,
+    ) -> StoreResult<Option<String>> {
+        self.poll_all(experiment)?;
+        while self.clock.now() < until && self.clock.advance_to_next_timer().is_some() {
+            self.poll_all(experiment)?;
+        }
+        let rest = block_on(self.open_work())?;
+        for process in 0..self.lives.len() {
+            self.end(process)?;
+        }
+        Ok(rest)
+    }
+
+    /// How often each process has ended.
+    pub(super) fn lives(&self) -> &[u32] {
+        &self.lives
     }
 
     /// Lets everything happen until nothing more will, or patience ends. Says whether it is resolved.
@@ -192,40 +231,44 @@ impl World {
         if !self.channel.is_quiet() {
             return waits("there are frames on their way");
         }
-        block_on(async {
-            let store = self.store.as_ref();
-            if store.cursor(Source::Finalized).await? < Some(self.venue.last_fill_height()) {
-                return waits("the chain is not read to its last final fill");
-            }
-            let groups = store.unsettled_groups(i64::MAX, Timestamp(i64::MAX), 1).await?;
-            if let Some(group) = groups.first() {
-                return Ok(Some(format!("group {} is open", group.key.tx)));
-            }
-            if !store.incomplete_parts().await?.is_empty() {
-                return waits("a part is not decided for everybody");
-            }
-            if !store.unbooked_orders(domain::ids::AttemptId(0), 1).await?.is_empty() {
-                return waits("a fill is not booked");
-            }
-            if store.count_open_work().await? > 0 {
-                return waits("there is open work");
-            }
-            let far = Timestamp(i64::MAX);
-            let waiting = store.count_waiting(Lane::Exits, far).await?
-                + store.count_waiting(Lane::Entries, far).await?;
-            if waiting > 0 {
-                return waits("an intent waits");
-            }
-            // Who is paused, or finds nobody who buys, is looked at for ever.
-            let relationships = store.relationships(None).await?;
-            let active =
-                |id| relationships.iter().any(|one| one.id == id && one.status == RelationshipStatus::Active);
-            let revisits = store.due_revisits(far, usize::MAX).await?;
-            if revisits.iter().any(|one| active(one.relationship) && self.venue.buys(one.token)) {
-                return waits("an exit is to be looked at again");
-            }
-            Ok((!self.doorbell.is_empty()).then(|| "the queue is not empty".to_owned()))
-        })
+        block_on(self.open_work())
+    }
+
+    /// What the engine still has to do.
+    async fn open_work(&self) -> StoreResult<Option<String>> {
+        let waits = |what: &str| Ok(Some(what.to_owned()));
+        let store = self.store.as_ref();
+        if store.cursor(Source::Finalized).await? < Some(self.venue.last_fill_height()) {
+            return waits("the chain is not read to its last final fill");
+        }
+        let groups = store.unsettled_groups(i64::MAX, Timestamp(i64::MAX), 1).await?;
+        if let Some(group) = groups.first() {
+            return Ok(Some(format!("group {} is open", group.key.tx)));
+        }
+        if !store.incomplete_parts().await?.is_empty() {
+            return waits("a part is not decided for everybody");
+        }
+        if !store.unbooked_orders(domain::ids::AttemptId(0), 1).await?.is_empty() {
+            return waits("a fill is not booked");
+        }
+        if store.count_open_work().await? > 0 {
+            return waits("there is open work");
+        }
+        let far = Timestamp(i64::MAX);
+        let waiting =
+            store.count_waiting(Lane::Exits, far).await? + store.count_waiting(Lane::Entries, far).await?;
+        if waiting > 0 {
+            return waits("an intent waits");
+        }
+        // Who is paused, or finds nobody who buys, is looked at for ever.
+        let relationships = store.relationships(None).await?;
+        let active =
+            |id| relationships.iter().any(|one| one.id == id && one.status == RelationshipStatus::Active);
+        let revisits = store.due_revisits(far, usize::MAX).await?;
+        if revisits.iter().any(|one| active(one.relationship) && self.venue.buys(one.token)) {
+            return waits("an exit is to be looked at again");
+        }
+        Ok((!self.doorbell.is_empty()).then(|| "the queue is not empty".to_owned()))
     }
 
     fn poll_all(&mut self, experiment: &Experiment<'_>) -> StoreResult<()> {
@@ -330,7 +373,8 @@ impl World {
     fn play(&mut self, actions: &[(Timestamp, Action)]) -> TaskId {
         let (clock, store, venue) = (self.clock.clone(), self.store.clone(), self.venue.clone());
         let (doorbell, monitor) = (self.doorbell.clone(), self.monitor.clone());
-        let (relationships, actions) = (self.relationships.clone(), actions.to_vec());
+        let relationships = self.relationships.clone();
+        let actions: Vec<_> = actions.iter().copied().filter(|(at, _)| *at >= clock.now()).collect();
         self.executor.spawn(async move {
             for (at, action) in actions {
                 clock.sleep(at.since(clock.now())).await;
@@ -355,130 +399,6 @@ impl World {
             }
         })
     }
-}
-
-async fn watch(ports: Bench, reads_chain: bool, reads_history: bool) {
-    let clock = ports.clock.clone();
-    let markets = Arc::new(MarketCache::new(ports.markets.clone(), ports.store.clone(), clock.clone()));
-    let mut watcher = Watcher::new(WatcherPorts {
-        store: ports.store,
-        queue: ports.queue,
-        chain: reads_chain.then(|| ports.chain.clone()),
-        history: reads_history.then(|| ports.history.clone()),
-        live: None,
-        markets,
-        clock: clock.clone(),
-        instance: ports.instance,
-        history_every: TICK.saturating_mul(5),
-    });
-    loop {
-        if !watcher.step().await.is_ok_and(|report| report.busy) {
-            clock.sleep(TICK).await;
-        }
-    }
-}
-
-async fn work(ports: Bench) {
-    let clock = ports.clock.clone();
-    let worker = Worker {
-        markets: Arc::new(MarketCache::new(ports.markets.clone(), ports.store.clone(), clock.clone())),
-        store: ports.store,
-        gateway: ports.gateway,
-        queue: ports.queue,
-        clock: clock.clone(),
-        salts: Arc::new(DigestSalts),
-        instance: ports.instance,
-        batches: Default::default(),
-    };
-    loop {
-        if worker.run_once(TICK.saturating_mul(5)).await.is_err() {
-            clock.sleep(TICK).await;
-        }
-    }
-}
-
-async fn settle(ports: Bench, reads_chain: bool) {
-    let clock = ports.clock.clone();
-    let settlement = Settlement {
-        failures: Default::default(),
-        store: ports.store,
-        gateway: ports.gateway,
-        chain: reads_chain.then_some(ports.chain),
-        feed: None,
-        clock: clock.clone(),
-        head: HeadWatch::default(),
-        round: Round::default(),
-        steady: SteadyTime::default(),
-        instance: ports.instance,
-    };
-    loop {
-        // Errors leave nothing half done: the next round finds it again.
-        let resolved = settlement.run_once().await;
-        let booked = settlement.book_chain_fills().await;
-        if resolved.is_err() || booked.is_err() || !matches!((resolved, booked), (Ok(0), Ok(0))) {
-            clock.sleep(Duration::from_millis(250)).await;
-        } else {
-            clock.sleep(TICK).await;
-        }
-    }
-}
-
-async fn listen(ports: Bench) {
-    let channels = AccountChannels {
-        store: ports.store,
-        feed: ports.feed,
-        clock: ports.clock.clone(),
-        failures: Default::default(),
-        memory: Memory::default(),
-    };
-    loop {
-        // Errors are made good by looking up.
-        let _followed = channels.follow().await;
-        if let Ok(news) = within(ports.clock.as_ref(), TICK, channels.next()).await {
-            let _booked = channels.book(news).await;
-        }
-    }
-}
-
-async fn rescue(ports: Bench) {
-    let rescuer = |lane| Rescuer::new(ports.store.clone(), ports.queue.clone(), ports.clock.clone(), lane);
-    let (mut exits, mut entries) = (rescuer(Lane::Exits), rescuer(Lane::Entries));
-    for round in 1_u64.. {
-        ports.clock.sleep(TICK).await;
-        let _exits = exits.round().await;
-        if round.is_multiple_of(3) {
-            let _entries = entries.round().await;
-        }
-    }
-}
-
-/// A digest of orders, permits, decisions, waiting work and the venue's books; no times, versions or fences.
-fn look(store: Arc<dyn Store>, venue: Arc<Venue>, channel: Arc<UserChannel>) -> Look {
-    Box::new(move || {
-        let read = async {
-            let intents = store.intents_after(None, IntentId(0), usize::MAX).await?;
-            let ids: Vec<IntentId> = intents.iter().map(|intent| intent.id).collect();
-            let attempts = store.attempts_of(&ids).await?;
-            let orders: Vec<_> = attempts
-                .iter()
-                .map(|record| {
-                    let stands =
-                        (record.state, &record.permits_out, record.open_work, record.unseen_for.is_zero());
-                    format!("{stands:?} {:?} {:?}", record.booked, record.evidence)
-                })
-                .collect();
-            let groups = store.newest_groups(usize::MAX).await?;
-            let groups: Vec<_> =
-                groups.iter().map(|group| (group.state, group.decided.0, group.chain)).collect();
-            let open = (store.count_open_work().await?, store.ends_of(&ids).await?.len(), ids.len());
-            let chain = store.cursor(Source::Finalized).await? >= Some(venue.last_fill_height());
-            StoreResult::Ok(format!("{orders:?} {groups:?} {open:?} {chain}"))
-        };
-        let mut hasher = DefaultHasher::new();
-        read.now_or_never().map(|read| read.unwrap_or_default()).hash(&mut hasher);
-        (venue.stand(), channel.stand()).hash(&mut hasher);
-        hasher.finish()
-    })
 }
 
 /// A store error in words, for a judge's report.

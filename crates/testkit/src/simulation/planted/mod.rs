@@ -6,11 +6,14 @@ mod store;
 
 use std::sync::Arc;
 
+use domain::Timestamp;
+
 use super::{
     explorer::{Exploration, Report},
     faulty::Layered,
-    probe::Role,
-    scenario::{Action, Scenario, at},
+    probe::{CallSite, Role},
+    scenario::{Action, ENTRY_IS_FINAL, Scenario, at},
+    stage::Stage,
     tampering::{Bench, Tampering},
     venue::{Reorganisation, VenueModel},
     world::StoreFactory,
@@ -28,6 +31,10 @@ pub struct Planted {
     scenario: Scenario,
     model: VenueModel,
     faults: usize,
+    /// From when on it is hunted.
+    begins: Option<Timestamp>,
+    /// Where pairs of faults are placed.
+    pairs: fn(&CallSite) -> bool,
 }
 
 #[derive(Clone, Copy)]
@@ -52,6 +59,15 @@ impl Planted {
     /// Explores until the bug is caught. What caught it is the report's first broken execution.
     #[must_use]
     pub fn hunt(&self) -> Report {
+        self.hunt_with(self.faults)
+    }
+
+    /// The same with at most so many faults.
+    #[must_use]
+    pub fn hunt_with(&self, faults: usize) -> Report {
+        let stage = self.begins.map(|at| Stage::of(&self.scenario, self.model, &self.bug, at));
+        // A stage without rest is no place to hunt: nothing is explored, nothing caught.
+        let Ok(stage) = stage.transpose() else { return Report::default() };
         let store: &StoreFactory = match self.bug {
             Bug::SellsTwice => &|clock| Arc::new(MemoryStore::selling_twice(clock)),
             Bug::Store(_) | Bug::Outside(_) => &|clock| Arc::new(MemoryStore::new(clock)),
@@ -59,11 +75,19 @@ impl Planted {
         let exploration = Exploration {
             store,
             tampering: &self.bug,
-            faults: self.faults,
+            faults,
             first_only: true,
+            stage: stage.as_ref(),
+            pairs: self.pairs,
             ..Exploration::of(&self.scenario, self.model)
         };
         exploration.explore()
+    }
+
+    /// How many faults it takes to catch it.
+    #[must_use]
+    pub fn faults(&self) -> usize {
+        self.faults
     }
 }
 
@@ -73,11 +97,25 @@ pub fn all() -> Vec<Planted> {
     let mut bugs = sending();
     bugs.extend(detecting());
     bugs.extend(booking());
+    bugs.push(late_bytes());
     bugs
 }
 
+/// The bytes of an exit hang in the network and their sender dies: only two faults show it, and only exits have a
+/// second attempt.
+fn late_bytes() -> Planted {
+    let name = "bytes die with their sender";
+    let bug = Bug::Store(StoreBug::ForgetsLateBytes);
+    let sends = |site: &CallSite| site.actor.role == Role::Worker;
+    Planted {
+        begins: Some(at(ENTRY_IS_FINAL)),
+        pairs: sends,
+        ..planted(name, bug, Scenario::exit_in_two_attempts(), VenueModel::FORGETFUL, 2)
+    }
+}
+
 fn planted(name: &'static str, bug: Bug, scenario: Scenario, model: VenueModel, faults: usize) -> Planted {
-    Planted { name, bug, scenario, model, faults }
+    Planted { name, bug, scenario, model, faults, begins: None, pairs: |_| true }
 }
 
 fn sending() -> Vec<Planted> {
@@ -158,6 +196,7 @@ fn detecting() -> Vec<Planted> {
     let plain = VenueModel::PLAIN;
     let replaced = VenueModel { replaced_tx: true, ..plain };
     let moved = VenueModel { reorganisation: Reorganisation::NextBlock, ..plain };
+    let renumbered = VenueModel { reorganisation: Reorganisation::NewIndex, ..plain };
     let store = Bug::Store;
     vec![
         planted("rows are counted over pages", Bug::Outside(OutsideBug::CountsOverPages), entry(), plain, 0),
@@ -177,6 +216,13 @@ fn detecting() -> Vec<Planted> {
             1,
         ),
         planted("a reorganisation is ignored", store(StoreBug::IgnoresReorganisation), entry(), moved, 0),
+        planted(
+            "a fill under a new log index is counted again",
+            store(StoreBug::KnowsFillsByLogIndex),
+            entry(),
+            renumbered,
+            0,
+        ),
         planted("logs are read twice", Bug::Outside(OutsideBug::ReadsLogsTwice), entry(), plain, 0),
         planted(
             "a merge is counted as trade and transfer",

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Clock, Shares, Timestamp, TokenId,
+    Clock, Shares, Timestamp, TokenId, TxHash,
     ids::{AttemptId, IntentId, LeaderId, RelationshipId},
     lifecycle::OrderState,
     position::Entry,
@@ -37,6 +37,7 @@ pub(super) enum StoreBug {
     TakesLostCommitForDone,
     TakesLostRaceForWon,
     GivesUpAtOnce,
+    ForgetsLateBytes,
     ForgetsDeadline,
     ReturnsPermitOnTimeout,
     SkewsLeases,
@@ -45,6 +46,7 @@ pub(super) enum StoreBug {
     ForgetsRelatedGroups,
     DecidesAgainAfterRestart,
     IgnoresReorganisation,
+    KnowsFillsByLogIndex,
     SkipsFollowers,
     AbsorbsLateFills,
     ReleasesTwice,
@@ -66,6 +68,7 @@ pub(super) struct WrongStore {
 #[derive(Default)]
 struct Memory {
     released: BTreeSet<AttemptId>,
+    filled: BTreeSet<(TxHash, i64)>,
 }
 
 impl WrongStore {
@@ -210,6 +213,12 @@ impl Layer for WrongStore {
         if self.is(StoreBug::IgnoresReorganisation) {
             wrong.orphaned.clear();
         }
+        if self.is(StoreBug::KnowsFillsByLogIndex) {
+            // Blocks do not matter: what comes back is known by its transaction and index.
+            wrong.orphaned.clear();
+            let mut memory = self.memory();
+            wrong.fills.retain(|fill| memory.filled.insert((fill.tx, fill.log_index)));
+        }
         if self.is(StoreBug::SkipsFollowers) {
             wrong.decisions.clear();
         }
@@ -266,6 +275,7 @@ impl Layer for WrongStore {
                     record.unseen_for = Duration::from_secs(3_600);
                     record.permits_out.clear();
                 }
+                StoreBug::ForgetsLateBytes => record.sender_ended_at = None,
                 StoreBug::ForgetsDeadline => {
                     record.resend_until = record.resend_until.plus(Duration::from_secs(3_600));
                 }

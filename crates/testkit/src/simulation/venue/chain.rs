@@ -89,6 +89,7 @@ struct Block {
 }
 
 /// Blocks up to now.
+#[derive(Clone)]
 pub(super) struct Chain {
     blocks: Vec<Block>,
     waiting: Vec<Settling>,

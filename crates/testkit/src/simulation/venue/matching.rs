@@ -14,7 +14,7 @@ use super::{BookChange, Duplicated, Effect, LineTrade, Settling, State, VenueLin
 const SETTLES_AFTER: Duration = Duration::from_secs(1);
 
 /// What is offered and wanted of a token.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct VenueBook {
     book: Book,
     hollow: bool,

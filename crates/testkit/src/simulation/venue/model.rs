@@ -116,7 +116,8 @@ impl VenueModel {
 
     fn with_chain_and_age(self, models: &mut Vec<Self>) {
         for replaced_tx in [false, true] {
-            for reorganisation in [Reorganisation::None, Reorganisation::NextBlock] {
+            for reorganisation in [Reorganisation::None, Reorganisation::NewIndex, Reorganisation::NextBlock]
+            {
                 for maximum_age in [None, Some(Duration::from_secs(10))] {
                     // Not a question of its own: a venue that shows things late may as well not show them.
                     let shows_done_orders = self.look_up_lag != Duration::from_secs(10);
