@@ -32,8 +32,6 @@ pub const PREPARE_DEADLINE: Duration = Duration::from_secs(10);
 pub const POST_DEADLINE: Duration = Duration::from_secs(10);
 /// Orders of one account in one post. Source: docs (place orders).
 pub const POST_BATCH: usize = 15;
-/// Orders of one account that a worker sends in one request: one, until the simulator takes several.
-pub const WORKER_BATCH: usize = 1;
 /// A worker waits this long for the first rate token of its batch.
 pub const ADMISSION_PATIENCE: Duration = Duration::from_millis(250);
 /// Whoever gets its rate token within this goes back into the queue, others wait in the store.
@@ -42,6 +40,10 @@ pub const ADMISSION_SOON: Duration = Duration::from_secs(2);
 pub const NOT_NOW_PAUSE: Duration = Duration::from_millis(250);
 /// … and the shortest with one.
 pub const NOT_NOW_PAUSE_LEAST: Duration = Duration::from_millis(50);
+/// An account that the venue lets only sell, and everybody where it trades with nobody, tries again after this.
+pub const REFUSAL_HOLD: Duration = Duration::from_secs(3_600);
+/// An account that is banned, or whose kind of wallet is not allowed, tries again after this.
+pub const BAN_HOLD: Duration = Duration::from_secs(86_400);
 /// Settled orders by which the rate of failures is judged.
 pub const FAILURE_WINDOW: usize = 50;
 /// Fewer failures than this are no rate.

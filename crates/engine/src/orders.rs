@@ -41,6 +41,8 @@ pub struct Learned {
     pub times: StageTimes,
     /// Why the venue refused it.
     pub refused: Option<RejectReason>,
+    /// Whether people were told of that refusal before.
+    pub refusal_known: bool,
     /// How long the venue takes nothing.
     pub wait: Option<Duration>,
     /// It was told, not asked for: true when it was sent, but not necessarily the newest.
@@ -87,7 +89,7 @@ pub fn update(
     let work = work_change(record, learned, state, &filled, now)?;
     let revisit = revisits(record, work, &filled, delta).then(|| now.plus(limits::REVISIT_FIRST));
     let overfilled = overfilled(record, &filled).then_some(OrderAlarm::Overfilled);
-    let refused = learned.refused.and_then(RejectReason::alarm);
+    let refused = learned.refused.filter(|_| !learned.refusal_known).and_then(RejectReason::alarm);
     let doubt = (doubted && record.doubts == 0).then_some(OrderAlarm::NotBelieved);
     Ok(OrderUpdate {
         attempt: record.attempt,

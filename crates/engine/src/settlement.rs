@@ -243,7 +243,8 @@ impl Settlement {
             permitted.permits_out.push(self.instance.clone());
         }
         crash_points::reach("settlement.before_resend");
-        let posting = Posting { send_before, reply_within: limits::POST_DEADLINE, admitted: false };
+        let reply_within = limits::POST_DEADLINE;
+        let posting = Posting { send_before, reply_within, admitted: false, refusal: None };
         let answer = post_until(self.clock.as_ref(), self.gateway.as_ref(), &permitted, posting).await;
         let id = permitted.order.id;
         info!(order.id = %id, reply = ?answer, "sent the same bytes of order {id} again");

@@ -219,8 +219,23 @@ impl Clob {
         account: &TradingAccount,
         order: &PreparedOrder,
     ) -> Result<Request, VenueError> {
+        self.request(account, Method::POST, ("/order", ""), order.body.clone()).await
+    }
+
+    /// A request of this account, authenticated as of now, not sent: for whoever sends and records it itself.
+    /// The query (with its `?`) is not authenticated.
+    ///
+    /// # Errors
+    /// [`VenueError`] of the login, or when the parts make no request.
+    pub async fn request(
+        &self,
+        account: &TradingAccount,
+        method: Method,
+        place: (&str, &str),
+        body: Vec<u8>,
+    ) -> Result<Request, VenueError> {
         let credentials = self.credentials(account).await?;
-        let request = self.request_as(&credentials, Method::POST, ("/order", ""), order.body.clone());
+        let request = self.request_as(&credentials, method, place, body);
         request.build().map_err(|error| malformed(PREPARE, &error))
     }
 

@@ -59,6 +59,7 @@ pub use providers::{
     ChainProvider, JsonRpc, Provider, ProviderHealth, Providers, RpcUrl, RpcUrlError, rpc_urls,
 };
 pub use redeemer::WalletRedeemer;
+pub use reply::{read_replies, read_reply};
 pub use rpc::Rpc;
 pub use texts::markdown as venue_errors;
 pub use venue_limits::{Endpoint, Tier, VenueLimits};

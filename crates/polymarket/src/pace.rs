@@ -17,8 +17,8 @@ use engine::ports::detection::Lane;
 use crate::{
     http::Limit,
     limits::{
-        IDLE_BUCKETS, KEPT_FOR_ENTRIES, KEPT_FOR_EXITS, LIMITED_WITHOUT_TIME, LONG_WINDOW, MAX_RETRY_AFTER,
-        SHORT_WINDOW, WINDOW_SLOTS,
+        IDLE_BUCKETS, KEPT_FOR_ENTRIES, LIMITED_WITHOUT_TIME, LONG_WINDOW, MAX_RETRY_AFTER, SHORT_WINDOW,
+        WINDOW_SLOTS,
     },
     venue_limits::{Endpoint, Tier, VenueLimits},
 };
@@ -44,6 +44,8 @@ pub(crate) struct Call {
 struct Window {
     slot: Duration,
     pace: u64,
+    /// The part that entries may not use, in per cent.
+    kept_for_exits: u64,
     /// Number of the slot, and calls in it by lane. Oldest first.
     slots: VecDeque<(u128, [u64; 2])>,
     sums: [u64; 2],
@@ -57,10 +59,11 @@ const fn index(lane: Lane) -> usize {
 }
 
 impl Window {
-    fn new(length: Duration, pace: u64) -> Self {
+    fn new(length: Duration, pace: u64, kept_for_exits: u64) -> Self {
         Self {
             slot: length.checked_div(WINDOW_SLOTS).unwrap_or(length),
             pace: pace.max(1),
+            kept_for_exits,
             slots: VecDeque::new(),
             sums: [0; 2],
         }
@@ -92,7 +95,7 @@ impl Window {
     fn cap(&self, lane: Lane) -> u64 {
         let kept = match lane {
             Lane::Exits => KEPT_FOR_ENTRIES,
-            Lane::Entries => KEPT_FOR_EXITS,
+            Lane::Entries => self.kept_for_exits,
         };
         let kept = self.pace.saturating_mul(kept).checked_div(WHOLE).unwrap_or(0);
         self.pace.saturating_sub(kept).max(1)
@@ -143,6 +146,8 @@ impl Window {
 struct Bucket {
     rate: u64,
     burst: u64,
+    /// The part that entries may not use, in millionths of a token.
+    kept_for_exits: u64,
     level: u64,
     at: Duration,
     /// Nothing before this: the venue said so.
@@ -150,11 +155,14 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn new(tier: Tier, share: u64, now: Duration) -> Self {
-        let paced =
-            |number: u32| u64::from(number).saturating_mul(share).checked_div(WHOLE).unwrap_or(0).max(1);
+    fn new(tier: Tier, limits: &VenueLimits, now: Duration) -> Self {
+        let paced = |number: u32| {
+            u64::from(number).saturating_mul(limits.share).checked_div(WHOLE).unwrap_or(0).max(1)
+        };
         let burst = paced(tier.burst).saturating_mul(TOKEN);
-        Self { rate: paced(tier.per_second), burst, level: burst, at: now, closed_until: Duration::ZERO }
+        let kept_for_exits = burst.saturating_mul(limits.kept_for_exits).checked_div(WHOLE).unwrap_or(0);
+        let (rate, level, closed_until) = (paced(tier.per_second), burst, Duration::ZERO);
+        Self { rate, burst, kept_for_exits, level, at: now, closed_until }
     }
 
     fn refill(&mut self, now: Duration) {
@@ -170,7 +178,7 @@ impl Bucket {
         self.refill(now);
         let kept = match lane {
             Lane::Exits => 0,
-            Lane::Entries => self.burst.saturating_mul(KEPT_FOR_EXITS).checked_div(WHOLE).unwrap_or(0),
+            Lane::Entries => self.kept_for_exits,
         };
         let needed = u64::from(tokens).saturating_mul(TOKEN).saturating_add(kept).min(self.burst);
         let missing = needed.saturating_sub(self.level);
@@ -201,7 +209,8 @@ pub(crate) struct Pace {
 impl Pace {
     pub(crate) fn new(limits: VenueLimits) -> Self {
         let window = |length, limit: u32| {
-            Window::new(length, u64::from(limit).saturating_mul(limits.share).checked_div(WHOLE).unwrap_or(0))
+            let pace = u64::from(limit).saturating_mul(limits.share).checked_div(WHOLE).unwrap_or(0);
+            Window::new(length, pace, limits.kept_for_exits)
         };
         let windows = Endpoint::ALL.into_iter().map(|endpoint| {
             let (short, long) = limits.of(endpoint);
@@ -255,7 +264,6 @@ impl Pace {
 
     fn bucket(&mut self, endpoint: Endpoint, signer: Address, now: Duration) -> &mut Bucket {
         let tier = self.tiers.get(&signer).copied().unwrap_or(self.limits.signer);
-        let share = self.limits.share;
         let (buckets, tier) = match endpoint.is_cancel() {
             true => (&mut self.cancels, tier.of_cancels()),
             false => (&mut self.orders, tier),
@@ -267,7 +275,7 @@ impl Pace {
                 !bucket.is_idle()
             });
         }
-        buckets.entry(signer).or_insert_with(|| Bucket::new(tier, share, now))
+        buckets.entry(signer).or_insert_with(|| Bucket::new(tier, &self.limits, now))
     }
 
     /// What an answer teaches: the venue's own count of the signer's tokens, its tier, and how long to wait.
@@ -287,8 +295,14 @@ impl Pace {
         }
         if told.limited || told.closed {
             let until = now.saturating_add(told.wait());
-            let closed = self.closed.entry(call.endpoint).or_default();
-            *closed = (*closed).max(until);
+            // A mode is about orders, however many of them a request holds.
+            let both = [Endpoint::Post, Endpoint::PostBatch];
+            let by_mode = told.closed && both.contains(&call.endpoint);
+            let also = both.into_iter().filter(|_| by_mode);
+            for endpoint in also.chain([call.endpoint]) {
+                let closed = self.closed.entry(endpoint).or_default();
+                *closed = (*closed).max(until);
+            }
         }
     }
 

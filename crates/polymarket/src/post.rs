@@ -7,6 +7,7 @@ use engine::ports::{
     detection::Lane,
     venue::{PostReply, PreparedOrder, RejectReason, VenueError},
 };
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde::Deserialize;
 
@@ -54,7 +55,7 @@ impl Clob {
     }
 
     /// Sends several orders in one request. Their tokens were taken before they were signed; the request takes
-    /// its own.
+    /// its own, and without one they go out side by side, each by itself: nothing waits here.
     pub(crate) async fn post_many(
         &self,
         account: &TradingAccount,
@@ -64,17 +65,14 @@ impl Clob {
     ) -> Vec<PostReply> {
         let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
         let all = |reply: &PostReply| ids.iter().map(|_| reply.clone()).collect::<Vec<_>>();
-        let started = self.clock.uptime();
         let request = Call { endpoint: Endpoint::PostBatch, lane, tokens: None };
-        if let Err(wait) = self.pacer.wait(request, deadline).await {
-            let text = "not sent: too many calls for now".to_owned();
-            return all(&PostReply::NotAccepted { retry_after: Some(wait), text });
+        if self.pacer.wait(request, Duration::ZERO).await.is_err() {
+            return join_all(orders.iter().map(|order| self.post_one(account, order, deadline))).await;
         }
-        let left = deadline.saturating_sub(self.clock.uptime().saturating_sub(started));
         let count = u32::try_from(orders.len()).unwrap_or(u32::MAX);
         let call = posting(account, Endpoint::PostBatch, lane, count);
         let body = batch_body(orders.iter().map(|order| order.body.as_slice()));
-        let sent = self.send_orders(account, (call, "/orders"), body, left).await;
+        let sent = self.send_orders(account, (call, "/orders"), body, deadline).await;
         let replies = match &sent {
             Ok(answer) => classify_batch(answer, &ids),
             Err(reply) => all(reply),

@@ -12,7 +12,7 @@ use crate::{
     geoblock::Geoblock,
     limits::PAGE_BODY,
     test_server::{Action, reply},
-    venue_limits::VenueLimits,
+    venue_limits::{Endpoint, VenueLimits},
 };
 
 fn taken(id: OrderId) -> String {
@@ -98,12 +98,10 @@ async fn several_orders_go_out_as_their_stored_bytes_in_one_request() {
         assert_eq!((request.method.as_str(), request.path()), ("POST", "/orders"));
         let orders: Vec<serde_json::Value> = serde_json::from_slice(&request.body).unwrap();
         assert_eq!(orders.len(), 3);
-        // The second is refused, the ids of the others are not known here.
-        let entry = |n: usize| match n {
-            1 => serde_json::json!({"success": false, "errorMsg": "not enough balance / allowance", "orderID": ""}),
-            _ => serde_json::json!({"success": true, "errorMsg": "", "status": "matched", "orderID": ""}),
-        };
-        reply(200, serde_json::Value::from((0..3).map(entry).collect::<Vec<_>>()).to_string())
+        let killed = "no orders found to match with FAK order";
+        let texts = [killed, "not enough balance / allowance", killed];
+        let entry = |text| serde_json::json!({"success": true, "errorMsg": text, "orderID": ""});
+        reply(200, serde_json::Value::from(texts.map(entry).to_vec()).to_string())
     })
     .await;
     let clob = clob(&server);
@@ -113,10 +111,26 @@ async fn several_orders_go_out_as_their_stored_bytes_in_one_request() {
     let body = server.seen().pop().unwrap().body;
     assert_eq!(body, batch_body(orders.iter().map(|order| order.body.as_slice())));
     assert!(matches!(replies[1], PostReply::Rejected { reason: RejectReason::Balance, .. }), "{replies:?}");
-    // Without an id an acceptance is none.
     for at in [0, 2] {
-        assert!(matches!(replies[at], PostReply::Unknown { .. }), "{replies:?}");
+        assert!(matches!(replies[at], PostReply::Killed { .. }), "{replies:?}");
     }
+}
+
+#[tokio::test]
+async fn without_room_for_a_request_of_several_each_goes_by_itself() {
+    let server = server(|request| match request.path() {
+        "/orders" => reply(200, "[]"),
+        _ => reply(400, r#"{"error":"no orders found to match with FAK order"}"#),
+    })
+    .await;
+    let limits = VenueLimits { other: vec![(Endpoint::PostBatch, 1, None)], ..VenueLimits::default() };
+    let clob = clob(&server).paced(limits);
+    let orders = [prepared(&clob).await, prepared(&clob).await];
+    let first = clob.post_batch(&account(1), Lane::Entries, &orders, DEADLINE).await;
+    assert!(first.iter().all(|reply| matches!(reply, PostReply::Unknown { .. })), "{first:?}");
+    let second = clob.post_batch(&account(1), Lane::Entries, &orders, DEADLINE).await;
+    assert!(second.iter().all(|reply| matches!(reply, PostReply::Killed { .. })), "{second:?}");
+    assert_eq!((server.count("/orders"), server.count("/order")), (1, 2));
 }
 
 #[tokio::test]
@@ -204,6 +218,10 @@ async fn a_mode_with_a_time_admits_nobody_meanwhile() {
     assert!(matches!(answer, PostReply::NotAccepted { retry_after: Some(_), .. }), "{answer:?}");
     let wait = engine::ports::venue::Admission::Later(Duration::from_secs(90));
     assert_eq!(clob.admit(&[ask], Duration::ZERO).await, [wait]);
+    // However many orders a request holds. Each of these was refused by itself.
+    let several = [prepared(&clob).await, prepared(&clob).await];
+    clob.post_batch(&account(1), Lane::Exits, &several, DEADLINE).await;
+    assert_eq!((server.count("/orders"), server.count("/order")), (0, 3));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use engine::ports::venue::{Acceptance, AcceptedStatus, PostReply, RejectReason};
 use serde::Deserialize;
 
 use crate::{
-    http::{Answer, seconds, shorten},
+    http::{Answer, Limit, seconds, shorten},
     json::{Scalar, null_as_default},
     limits::MAX_AMOUNT,
     texts::{Closed, Meaning, meaning},
@@ -43,6 +43,28 @@ impl Body {
     fn message(&self) -> &str {
         if self.error_message.is_empty() { &self.error } else { &self.error_message }
     }
+
+    /// Whether it is about this order; `None` when it names none.
+    fn is_about(&self, id: OrderId) -> Option<bool> {
+        if !self.order_id.is_empty() {
+            return Some(is_same(&self.order_id, id));
+        }
+        // "order 0x… is invalid. Duplicated."
+        let words = self.message().split(|letter: char| !letter.is_ascii_alphanumeric());
+        words.filter_map(|word| word.parse::<OrderId>().ok()).map(|named| named == id).next()
+    }
+}
+
+/// What this program takes an answer to the post of the order `id` for.
+#[must_use]
+pub fn read_reply(status: u16, body: &[u8], id: OrderId) -> PostReply {
+    classify(&Answer { status, retry_after: None, limit: Limit::default(), body: body.to_vec() }, id)
+}
+
+/// The same for an answer to several orders.
+#[must_use]
+pub fn read_replies(status: u16, body: &[u8], ids: &[OrderId]) -> Vec<PostReply> {
+    classify_batch(&Answer { status, retry_after: None, limit: Limit::default(), body: body.to_vec() }, ids)
 }
 
 /// Reads the answer to a post of the order `id`.
@@ -61,7 +83,7 @@ pub(crate) fn classify(answer: &Answer, id: OrderId) -> PostReply {
 
 /// Reads the answer to a post of several orders: a reply for each of `ids`, in their order. An answer for the
 /// whole request counts for all of them only if it cannot be about one of them; an answer whose entries do
-/// not stand in the order of the orders refuses none.
+/// not stand in the order of the orders says nothing of any.
 pub(crate) fn classify_batch(answer: &Answer, ids: &[OrderId]) -> Vec<PostReply> {
     let all = |reply: PostReply| ids.iter().map(|_| reply.clone()).collect();
     let unknown = || PostReply::Unknown { text: format!("status {}: {}", answer.status, answer.text()) };
@@ -75,15 +97,42 @@ pub(crate) fn classify_batch(answer: &Answer, ids: &[OrderId]) -> Vec<PostReply>
     let Ok(entries) = serde_json::from_slice::<Vec<Body>>(&answer.body) else {
         return all(unknown());
     };
-    let stands = |(body, id): (&Body, &OrderId)| body.order_id.is_empty() || is_same(&body.order_id, *id);
-    if entries.len() != ids.len() || !entries.iter().zip(ids).all(stands) {
+    let named: Vec<Option<bool>> = entries.iter().zip(ids).map(|(body, id)| body.is_about(*id)).collect();
+    if entries.len() != ids.len() || named.contains(&Some(false)) {
         return all(unknown());
     }
     let read = |(body, id): (&Body, &OrderId)| {
         let retry_after = wait(answer, Some(body));
         entry(answer.status, body, *id, retry_after).unwrap_or_else(unknown)
     };
-    entries.iter().zip(ids).map(read).collect()
+    let mut replies: Vec<PostReply> = entries.iter().zip(ids).map(read).collect();
+    let mut by_place: Vec<&mut PostReply> = replies
+        .iter_mut()
+        .zip(&named)
+        .filter_map(|(reply, named)| named.is_none().then_some(reply))
+        .collect();
+    if !by_place.iter().all(|reply| Said::of(reply) == by_place.first().and_then(|first| Said::of(first))) {
+        by_place.iter_mut().for_each(|reply| **reply = unknown());
+    }
+    replies
+}
+
+/// What an entry that names no order says. Such entries are told apart by their place alone, and two that had
+/// changed places would end the wrong order: they count only if all of them say the same.
+#[derive(PartialEq, Eq)]
+enum Said {
+    Over,
+    NotNow,
+}
+
+impl Said {
+    const fn of(reply: &PostReply) -> Option<Self> {
+        match reply {
+            PostReply::Killed { .. } | PostReply::Rejected { .. } => Some(Self::Over),
+            PostReply::NotAccepted { .. } => Some(Self::NotNow),
+            PostReply::Accepted(_) | PostReply::Duplicated | PostReply::Unknown { .. } => None,
+        }
+    }
 }
 
 /// Whether a refusal can only be about the request as a whole, never about one of its orders.

@@ -190,6 +190,38 @@ fn a_batch_whose_entries_do_not_fit_leaves_all_unknown() {
     }
 }
 
+/// The venue names no order in a refusal: entries that could have changed places count only if that makes no
+/// difference to what is done next.
+#[test]
+fn refusals_that_name_no_order_count_only_if_all_of_them_say_the_same() {
+    let id = OTHER.to_string();
+    let (killed, poor) = ("no orders found to match with FAK order", "not enough balance / allowance");
+    let both = |first: &str, second: &str| {
+        let entry =
+            |text: &str| serde_json::json!({"success": true, "orderID": "", "status": "", "errorMsg": text});
+        entries(|body| *body = serde_json::json!([entry(first), entry(second)]))
+    };
+    let over = both(killed, poor);
+    assert!(matches!(over[0], PostReply::Killed { .. }), "{over:?}");
+    assert!(matches!(over[1], PostReply::Rejected { reason: RejectReason::Balance, .. }), "{over:?}");
+    let mode = "post-only mode: only post-only orders and cancels are allowed";
+    assert!(both(mode, mode).iter().all(|reply| matches!(reply, PostReply::NotAccepted { .. })));
+    for (first, second) in
+        [(killed, "context canceled"), (killed, ""), (mode, poor), ("order timed out", poor)]
+    {
+        for (first, second) in [(first, second), (second, first)] {
+            let replies = both(first, second);
+            assert!(replies.iter().all(is_unknown), "{first}, {second}: {replies:?}");
+        }
+    }
+    // A text may name its order.
+    let duplicated = format!("order {id} is invalid. Duplicated.");
+    let named = both(killed, &duplicated);
+    assert!(matches!(named[0], PostReply::Killed { .. }) && named[1] == PostReply::Duplicated, "{named:?}");
+    let misplaced = both(&duplicated, killed);
+    assert!(misplaced.iter().all(is_unknown), "{misplaced:?}");
+}
+
 /// What may be about one order alone says nothing about the others.
 #[test]
 fn a_refused_batch_is_refused_only_for_reasons_of_the_request() {

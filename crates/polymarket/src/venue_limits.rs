@@ -2,7 +2,7 @@
 //!
 //! Sources: docs.polymarket.com/api-reference/rate-limits and trading-rate-limits, as of 2026-08.
 
-use crate::limits::PACED_SHARE;
+use crate::limits::{KEPT_FOR_EXITS, PACED_SHARE};
 
 /// What is called: the venue counts each by itself, and all together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,6 +121,8 @@ impl Tier {
 pub struct VenueLimits {
     /// How much of each limit is used, in per cent.
     pub share: u64,
+    /// The part of each pace that only exits and cancels may use, in per cent.
+    pub kept_for_exits: u64,
     /// The tier that signers are in until the venue names another.
     pub signer: Tier,
     /// Other limits than the published ones.
@@ -129,7 +131,7 @@ pub struct VenueLimits {
 
 impl Default for VenueLimits {
     fn default() -> Self {
-        Self { share: PACED_SHARE, signer: Tier::STANDARD, other: Vec::new() }
+        Self { share: PACED_SHARE, kept_for_exits: KEPT_FOR_EXITS, signer: Tier::STANDARD, other: Vec::new() }
     }
 }
 

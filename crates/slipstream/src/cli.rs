@@ -9,11 +9,12 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use domain::ids::RelationshipId;
+use domain::ids::{HoldId, RelationshipId};
 
 use crate::{
     account::AccountCommand,
     bench::command::BenchArgs,
+    certify::command::CertifyArgs,
     commands::{self, Answer, Request, Thing},
     configuration::{ConfigFile, Mistakes, command::ConfigCommand, keys},
     demo::{SimulatorUrls, paint::Paint},
@@ -39,6 +40,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Measure this machine: our figures beside the bare parts they are made of.
     Bench(BenchArgs),
+    /// Ask the venue what its documentation leaves open, and compare with what this program relies on. The
+    /// simulated venue, unless told otherwise twice.
+    Certify(CertifyArgs),
     /// Check a configuration, or describe every key.
     Config {
         /// What to do.
@@ -100,6 +104,20 @@ pub enum Command {
     Resume(RelationshipArgs),
     /// End a relationship for good.
     Stop(RelationshipArgs),
+    /// What is held for a cause: by an operator, or because the venue refuses an account.
+    Holds {
+        /// Where the installation is.
+        #[command(flatten)]
+        at: Installation,
+    },
+    /// Lift a hold. What users have paused stays paused.
+    Lift {
+        /// Number of the hold.
+        hold: i64,
+        /// Where the installation is.
+        #[command(flatten)]
+        at: Installation,
+    },
     /// Run the simulated venue alone, for any bot. See docs/simulator.md.
     Simulator(SimulatorArgs),
 }
@@ -232,12 +250,15 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Demo(arguments) => crate::demo::command::run(&arguments).await,
         Command::Config { command } => crate::configuration::command::run(&command),
         Command::Bench(arguments) => crate::bench::command::run(&arguments).await,
+        Command::Certify(arguments) => crate::certify::command::run(&arguments).await,
         Command::Simulator(arguments) => crate::simulate::run(&arguments).await,
         Command::Inspect { thing, id, at } => ask(&at, &Request::Inspect { thing, id, colour }).await,
         Command::Positions { at } => ask(&at, &Request::Positions { colour }).await,
         Command::Activity { limit, at } => ask(&at, &Request::Activity { limit, colour }).await,
         Command::Verify { at } => ask(&at, &Request::Verify).await,
         Command::Sources { at } => ask(&at, &Request::Sources).await,
+        Command::Holds { at } => ask(&at, &Request::Holds).await,
+        Command::Lift { hold, at } => ask(&at, &Request::Lift(HoldId(hold))).await,
         Command::Rpc { command } => {
             crate::rpc_command::run(&command).await.and_then(|(answer, json)| told(&answer, json))
         }

@@ -3,7 +3,10 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, ensure};
-use domain::{Clock, ids::RelationshipId};
+use domain::{
+    Clock,
+    ids::{HoldId, RelationshipId},
+};
 use eip712::Chain;
 use engine::{
     ports::{following::RelationshipStatus, store::Store, venue::ChainReader},
@@ -58,6 +61,10 @@ pub enum Request {
         /// Whether the text is coloured.
         colour: bool,
     },
+    /// What is held for a cause.
+    Holds,
+    /// Lift a hold.
+    Lift(HoldId),
     /// Recompute every decision, order id and sum.
     Verify,
     /// How the sources of leaders' trades do.
@@ -149,6 +156,8 @@ pub async fn answer(
             Ok(said(&activity.render(style(*colour)), serde_json::to_value(&activity.lines)?))
         }
         Request::Sources => sources_command::answer(witnesses, clock),
+        Request::Holds => holds(store, clock).await,
+        Request::Lift(id) => lift(store, clock, *id).await,
         Request::RpcStatus => rpc_command::status(witnesses.providers()?),
         Request::RpcReload(list) => rpc_command::reload(witnesses.providers()?, list),
         Request::Verify => {
@@ -196,6 +205,24 @@ async fn set_status(
         format!("relationship {id} was {word} already")
     };
     Ok(said(&text, serde_json::json!({ "relationship": id, "status": word, "changed": changed })))
+}
+
+async fn holds(store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<Answer> {
+    let holds = store.following(clock.now()).await?.holds;
+    let lines: Vec<String> = holds.iter().map(story::hold_words).collect();
+    let text = if lines.is_empty() { "nothing is held".to_owned() } else { lines.join("\n") };
+    let ids: Vec<HoldId> = holds.iter().map(|hold| hold.id).collect();
+    Ok(said(&text, serde_json::json!({ "holds": ids, "words": lines })))
+}
+
+async fn lift(store: &dyn Store, clock: &dyn Clock, id: HoldId) -> anyhow::Result<Answer> {
+    let lifted = store.lift_hold(None, id, clock.now()).await?;
+    let text = if lifted {
+        format!("hold {id} is lifted; what users have paused stays paused")
+    } else {
+        format!("hold {id} was not in force; `slipstream holds` lists those that are")
+    };
+    Ok(Answer { ok: lifted, ..said(&text, serde_json::json!({ "hold": id, "lifted": lifted })) })
 }
 
 async fn inspect(

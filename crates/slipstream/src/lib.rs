@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod bench;
+pub mod certify;
 pub mod chain;
 pub mod channels;
 pub mod cli;

@@ -84,6 +84,18 @@ impl InstallationSecret {
     }
 }
 
+/// A salt that nobody can guess, for orders of no installation.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn random_salt() -> anyhow::Result<u64> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .context("the system gives no random bytes")?;
+    // Room to count on from here.
+    Ok(u64::from_be_bytes(bytes) & (SALT_MASK >> 1))
+}
+
 impl Salts for InstallationSecret {
     fn salt(&self, key: &[u8]) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.derive(&[b"salt", key]);

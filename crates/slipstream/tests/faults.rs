@@ -30,6 +30,9 @@ mod has;
 #[path = "faults/hostile.rs"]
 mod hostile;
 #[cfg(test)]
+#[path = "faults/leading.rs"]
+mod leading;
+#[cfg(test)]
 #[path = "faults/live.rs"]
 mod live;
 #[cfg(test)]
@@ -51,6 +54,9 @@ mod providers;
 #[path = "faults/redeeming.rs"]
 mod redeeming;
 #[cfg(test)]
+#[path = "faults/refused.rs"]
+mod refused;
+#[cfg(test)]
 #[path = "faults/scene.rs"]
 mod scene;
 #[cfg(test)]
@@ -59,3 +65,6 @@ mod settling;
 #[cfg(test)]
 #[path = "faults/skew.rs"]
 mod skew;
+#[cfg(test)]
+#[path = "faults/together.rs"]
+mod together;

@@ -53,7 +53,7 @@ codes! {
     PartKind = [Self::Trade, Self::Settling, Self::Dust, Self::Revisit];
     AccountMode = [Self::Paper, Self::Live];
     RelationshipStatus = [Self::Active, Self::Paused, Self::Stopped];
-    HoldCause = [Self::Incident, Self::Breaker, Self::Risk, Self::Operator, Self::Reconciliation];
+    HoldCause = [Self::Incident, Self::Breaker, Self::Risk, Self::Operator, Self::Reconciliation, Self::Venue];
     EndReason = [Self::TooOld, Self::Blocked, Self::Unbuildable, Self::Done];
     LedgerCause = [Self::Deposit, Self::Fill, Self::Reversal, Self::Redeemed, Self::Worthless];
     TransactionState = Self::ALL;

@@ -120,6 +120,17 @@ impl Following for SqliteStore {
         Ok(id)
     }
 
+    async fn hold_once(&self, hold: &NewHold, now: Timestamp) -> StoreResult<Option<HoldId>> {
+        let mut write = self.change().await?;
+        if holds::is_in_force(write.connection(), hold, now).await? {
+            return write.undo().await.map(|()| None);
+        }
+        let (id, of) = holds::place(write.connection(), None, hold, now).await?;
+        tell(write.connection(), of, now, format!("hold {id} placed: {}", hold.reason)).await?;
+        write.commit().await?;
+        Ok(Some(id))
+    }
+
     async fn lift_hold(&self, owner: Option<OwnerId>, hold: HoldId, now: Timestamp) -> StoreResult<bool> {
         let mut write = self.change().await?;
         let Some((of, scope)) = holds::lift(write.connection(), owner, hold, now).await? else {

@@ -87,6 +87,19 @@ pub(crate) async fn place(
     Ok((HoldId(id), owner))
 }
 
+/// Whether a hold like this one, that stops as much, is in force.
+pub(crate) async fn is_in_force(
+    connection: &mut Connection,
+    hold: &NewHold,
+    now: Timestamp,
+) -> StoreResult<bool> {
+    const ALIKE: &str = "SELECT id FROM holds WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > $1) \
+        AND scope = $2 AND scope_id = $3 AND cause = $4 AND stops_exits >= $5 LIMIT 1";
+    let (scope, scope_id) = encode_scope(hold.scope);
+    let values = values![now, scope, scope_id, Coded(hold.cause), hold.stops_exits];
+    Ok(sql::row(connection, ALIKE, values).await?.is_some())
+}
+
 /// Lifts a hold; `None` when it was not in force, else whose it was and what it held.
 pub(crate) async fn lift(
     connection: &mut Connection,

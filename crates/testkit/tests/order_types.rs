@@ -13,7 +13,7 @@ fn sends(site: &CallSite) -> bool {
 
 /// The calls whose answers the open questions are about.
 fn posts(site: &CallSite) -> bool {
-    ["post", "commit_signed", "grant_permit"].contains(&site.method)
+    ["post", "post_batch", "commit_signed", "grant_permit"].contains(&site.method)
 }
 
 #[expect(clippy::print_stdout, reason = "the number of explored executions is part of the result")]
@@ -58,6 +58,31 @@ fn a_delayed_exit_is_safe_with_one_fault_in_sending() {
     let exploration =
         Exploration { faults: 1, only: sends, ..Exploration::of(&scenario, VenueModel::HOLDING) };
     told("exit, held back", exploration.explore());
+}
+
+fn posts_together(site: &CallSite) -> bool {
+    site.method == "post_batch"
+}
+
+/// Two orders in one request, one of them killed: whatever is lost of the request or its answer, each order
+/// ends by its own evidence.
+#[test]
+fn two_entries_of_one_request_survive_any_two_faults_around_it() {
+    let scenario = Scenario::two_entries();
+    let exploration = Exploration { pairs: posts, ..Exploration::of(&scenario, VenueModel::FORGETFUL) };
+    assert!(exploration.run(&[]).sites.iter().any(posts_together), "they share a request");
+    told(&scenario.name, exploration.explore());
+}
+
+#[test]
+fn two_exits_of_one_request_survive_one_fault_in_sending() {
+    let scenario = Scenario::two_exits_at_once();
+    let exploration = Exploration { faults: 1, only: posts, ..Exploration::of(&scenario, VenueModel::PLAIN) };
+    let together = exploration.run(&[]).sites.iter().filter(|site| posts_together(site)).count();
+    assert_eq!(together, 2, "entries share a request, and exits");
+    for model in [VenueModel::PLAIN, VenueModel::FORGETFUL, VenueModel::HOLDING] {
+        told(&scenario.name, Exploration { model, ..exploration }.explore());
+    }
 }
 
 #[test]

@@ -145,6 +145,8 @@ pub enum HoldCause {
     Operator,
     /// The database went back in time or orders are unaccounted for.
     Reconciliation,
+    /// The venue refuses the account.
+    Venue,
 }
 
 /// A hold in force.
@@ -245,6 +247,10 @@ pub trait Following: Send + Sync {
     /// relationships of its own. `NotFound` when what it names does not exist or is not the owner's.
     async fn place_hold(&self, owner: Option<OwnerId>, hold: &NewHold, now: Timestamp)
     -> StoreResult<HoldId>;
+
+    /// Places a hold of the installation's, unless one with the same scope and cause that stops as much is in
+    /// force: `None` then.
+    async fn hold_once(&self, hold: &NewHold, now: Timestamp) -> StoreResult<Option<HoldId>>;
 
     /// Lifts a hold, and makes the exits of its scope that wait to be looked at due at once; `false` when it
     /// was not in force, or holds something that is not the owner's (if one is named).

@@ -255,7 +255,8 @@ impl RejectReason {
                 "The order is over. The market's rules are read anew; an exit is decided again."
             }
             Self::Banned | Self::ClosedOnly | Self::WalletKind | Self::Region => {
-                "The order is over. An alarm tells the account's owner; no way around it is tried."
+                "The order is over. One alarm, and one hold on the account (on everything, where it is about the \
+                 region), which ends by itself; no way around it is tried."
             }
             Self::Credentials => {
                 "The order is over. The account logs in anew before its next call, and the message names this \

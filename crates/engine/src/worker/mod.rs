@@ -35,6 +35,7 @@ use crate::{
         store::{InstanceId, Store, StoreError, StoreResult},
         venue::{Admission, Ask, OrderGateway, PreparedOrder, VenueError},
     },
+    refusals,
     salt::Salts,
     worker::{
         plan::{Plan, Planned, Reading},
@@ -321,6 +322,11 @@ pub(crate) async fn apply(
     failures: Option<&FailureWatch>,
 ) -> StoreResult<usize> {
     let mut changed = 0;
+    for (record, what) in &mut learned {
+        if let Some(refused) = what.refused {
+            what.refusal_known = refusals::is_known(store, record, refused, now).await;
+        }
+    }
     while !learned.is_empty() {
         let (mut updates, mut computed) =
             (Vec::with_capacity(learned.len()), Vec::with_capacity(learned.len()));

@@ -41,15 +41,19 @@ impl Won {
     }
 }
 
+/// Whose answers come together: one account's, of one lane, from markets that hold them back equally long.
+type Together = (AccountId, Lane, Duration);
+
 impl Worker {
-    /// Sends what was won: the orders of one account and lane together, all others by themselves.
+    /// Sends what was won: what goes together in one request, an order alone by itself.
     pub(super) async fn send_all(&self, won: Vec<Won>) -> Vec<(OrderRecord, Learned)> {
         // In the order in which the first of each came.
         let mut groups: Vec<Vec<Won>> = Vec::new();
-        let mut places: HashMap<(AccountId, Lane), usize> = HashMap::new();
+        let mut places: HashMap<Together, usize> = HashMap::new();
         for won in won {
             let intent = &won.record.intent;
-            let place = *places.entry((intent.account.id, intent.lane)).or_insert(groups.len());
+            let together = (intent.account.id, intent.lane, won.reply_within);
+            let place = *places.entry(together).or_insert(groups.len());
             match groups.get_mut(place) {
                 Some(group) => group.push(won),
                 None => groups.push(vec![won]),
@@ -63,7 +67,7 @@ impl Worker {
     async fn send_batch(&self, mut batch: Vec<Won>) -> Vec<(OrderRecord, Learned)> {
         if batch.len() == 1 {
             return match batch.pop() {
-                Some(won) => vec![self.send(won, true).await],
+                Some(won) => vec![self.send(won, None).await],
                 None => Vec::new(),
             };
         }
@@ -74,20 +78,14 @@ impl Worker {
         for (won, reply) in batch.into_iter().zip(replies) {
             match reply {
                 // Not now: by itself, within its own deadline.
-                Some(PostReply::NotAccepted { retry_after, .. }) => again.push((won, retry_after)),
+                Some(refusal @ PostReply::NotAccepted { .. }) => again.push((won, refusal)),
                 reply => {
                     let sent = reply.is_some().then_some(sent_at);
                     learned.push(self.noted(won.record, reply.as_ref(), sent));
                 }
             }
         }
-        let pause = again.iter().filter_map(|(_, wait)| *wait).max().unwrap_or_default();
-        if !again.is_empty() {
-            let until = again.iter().map(|(won, _)| won.send_before).max().unwrap_or_default();
-            let left = until.saturating_sub(self.clock.uptime());
-            self.clock.sleep(pause.max(limits::NOT_NOW_PAUSE).min(left)).await;
-        }
-        let single = stream::iter(again).map(|(won, _)| self.send(won, false));
+        let single = stream::iter(again).map(|(won, refusal)| self.send(won, Some(refusal)));
         learned.extend(single.buffer_unordered(limits::IN_FLIGHT).collect::<Vec<_>>().await);
         learned
     }
@@ -100,7 +98,7 @@ impl Worker {
         if self.clock.uptime() >= send_before {
             return batch.iter().map(|_| None).collect();
         }
-        let reply_within = batch.iter().map(|won| won.reply_within).max().unwrap_or_default();
+        let reply_within = first.reply_within;
         let orders: Vec<PreparedOrder> = batch.iter().map(|won| won.record.order.clone()).collect();
         let intent = &first.record.intent;
         let post = self.gateway.post_batch(&intent.account, intent.lane, &orders, reply_within);
@@ -110,10 +108,13 @@ impl Worker {
         replies.into_iter().map(Some).collect()
     }
 
-    /// Sends the committed bytes, again only while the venue says "not now" and the deadline holds.
-    async fn send(&self, won: Won, admitted: bool) -> (OrderRecord, Learned) {
+    /// Sends the committed bytes, again only while the venue says "not now" and the deadline holds. `refusal`:
+    /// it has said so once, in answer to a request with others.
+    async fn send(&self, won: Won, refusal: Option<PostReply>) -> (OrderRecord, Learned) {
         let sent_at = self.clock.now();
-        let post = Posting { send_before: won.send_before, reply_within: won.reply_within, admitted };
+        let admitted = refusal.is_none();
+        let post =
+            Posting { send_before: won.send_before, reply_within: won.reply_within, admitted, refusal };
         let reply = post_until(self.clock.as_ref(), self.gateway.as_ref(), &won.record, post).await;
         crash_points::reach("worker.after_post");
         let sent = reply.is_some().then_some(sent_at);
@@ -150,14 +151,14 @@ impl Worker {
 fn in_batches(mut won: Vec<Won>) -> Vec<Vec<Won>> {
     let mut batches = Vec::new();
     while !won.is_empty() {
-        let rest = won.split_off(limits::WORKER_BATCH.min(won.len()));
+        let rest = won.split_off(limits::POST_BATCH.min(won.len()));
         batches.push(std::mem::replace(&mut won, rest));
     }
     batches
 }
 
 /// How to post.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Posting {
     /// Uptime after which nothing is written to a socket.
     pub(crate) send_before: Duration,
@@ -165,6 +166,8 @@ pub(crate) struct Posting {
     pub(crate) reply_within: Duration,
     /// Whether the token of the first post is taken already.
     pub(crate) admitted: bool,
+    /// The "not now" with which an earlier post of these bytes was answered.
+    pub(crate) refusal: Option<PostReply>,
 }
 
 /// Posts until something other than "not now" comes back; `None` when the deadline passed, or no token came
@@ -173,11 +176,17 @@ pub(crate) async fn post_until(
     clock: &dyn Clock,
     gateway: &dyn OrderGateway,
     record: &OrderRecord,
-    Posting { send_before, reply_within, mut admitted }: Posting,
+    Posting { send_before, reply_within, mut admitted, refusal: mut last }: Posting,
 ) -> Option<PostReply> {
-    let mut last = None;
     let ask = Ask { signer: record.intent.account.signer, lane: record.intent.lane };
     loop {
+        if let Some(PostReply::NotAccepted { retry_after, .. }) = &last {
+            let pause = retry_after.unwrap_or(limits::NOT_NOW_PAUSE).max(limits::NOT_NOW_PAUSE_LEAST);
+            if clock.uptime().saturating_add(pause) >= send_before {
+                return last;
+            }
+            clock.sleep(pause).await;
+        }
         let left = send_before.saturating_sub(clock.uptime());
         if left.is_zero() {
             return last;
@@ -193,12 +202,7 @@ pub(crate) async fn post_until(
         let reply = within(clock, reply_within, post)
             .await
             .unwrap_or_else(|_| PostReply::Unknown { text: format!("no reply within {reply_within:?}") });
-        let PostReply::NotAccepted { retry_after, .. } = &reply else { return Some(reply) };
-        let pause = retry_after.unwrap_or(limits::NOT_NOW_PAUSE).max(limits::NOT_NOW_PAUSE_LEAST);
-        if clock.uptime().saturating_add(pause) >= send_before {
-            return Some(reply);
-        }
+        let PostReply::NotAccepted { .. } = &reply else { return Some(reply) };
         last = Some(reply);
-        clock.sleep(pause).await;
     }
 }

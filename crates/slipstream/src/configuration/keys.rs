@@ -5,14 +5,17 @@
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use domain::{
-    MarketOrderType, Price, Usd,
+    Hash, MarketOrderType, Price, Usd,
     money::ONE,
     policy::{BASIS_POINTS, MinimumRule, Policy, Sizing},
 };
 
-use polymarket::RpcUrl;
+use polymarket::{RpcUrl, VenueLimits};
+
+mod venue;
 
 use super::kind::Kind;
+pub use venue::VENUE;
 
 /// How many times faster than recorded a tape may be played.
 pub const SPEEDS: RangeInclusive<u16> = 1..=1_000;
@@ -92,6 +95,15 @@ pub struct EngineSettings {
 pub struct ChainSettings {
     /// Providers of Polygon, and websockets that tell of new blocks.
     pub rpc_urls: Vec<RpcUrl>,
+}
+
+/// `[venue]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VenueSettings {
+    /// How fast it may be called.
+    pub limits: VenueLimits,
+    /// The builder named in every order.
+    pub builder: Option<Hash>,
 }
 
 /// One `[[follower]]`.

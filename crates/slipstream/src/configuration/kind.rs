@@ -9,17 +9,21 @@ use std::{
     time::Duration,
 };
 
-use domain::{Price, Usd, money::ONE};
+use domain::{Hash, Price, Usd, money::ONE};
 use polymarket::{RpcUrl, rpc_urls};
 
 /// The most dollars a key takes: enough for everybody, and far from where sums could overflow.
 const MOST_DOLLARS: Usd = Usd(1_000_000_000 * ONE);
 /// Letters of a name.
 const NAME_LETTERS: usize = 40;
+/// The most calls that a limit takes.
+const MOST_CALLS: u32 = 10_000_000;
 /// A run of this many letters and digits may be a key, a seed or a password.
 const SECRET_RUN: usize = 32;
 /// That many words may be a mnemonic.
 const SECRET_WORDS: usize = 12;
+/// Letters of a code that are shown.
+const SHOWN_OF_CODE: usize = 10;
 /// Letters of a refused value that are shown.
 const SHOWN: usize = 48;
 
@@ -56,6 +60,10 @@ pub enum Kind<S: 'static> {
     Socket(fn(&mut S, String)),
     /// URLs of providers: a list, or a text with commas. They may carry keys.
     Urls(fn(&mut S, Vec<RpcUrl>)),
+    /// Calls in 10 seconds, and in 10 minutes where they are limited too.
+    Calls(fn(&mut S, u32, Option<u32>)),
+    /// 32 bytes that everybody may know.
+    Code(fn(&mut S, Hash)),
 }
 
 /// A word and what it sets.
@@ -161,6 +169,12 @@ impl<S: 'static> Kind<S> {
             Self::Directory(_) => "the path of a directory, as text".to_owned(),
             Self::Socket(_) => "`wss://host` or `ws://host`, as text, or an empty text".to_owned(),
             Self::Urls(_) => "a list of URLs, or a text of URLs with commas between them".to_owned(),
+            Self::Calls(_) => {
+                "calls in 10 seconds, as \"900/10s\", and if these are limited too in 10 minutes, as \
+                               \"900/10s 20000/10m\""
+                    .to_owned()
+            }
+            Self::Code(_) => "0x and 64 hexadecimal digits, as text".to_owned(),
         }
     }
 
@@ -176,7 +190,9 @@ impl<S: 'static> Kind<S> {
             | Self::File(_)
             | Self::Directory(_)
             | Self::Socket(_)
-            | Self::Urls(_) => true,
+            | Self::Urls(_)
+            | Self::Calls(_)
+            | Self::Code(_) => true,
         }
     }
 
@@ -234,6 +250,12 @@ impl<S: 'static> Kind<S> {
                 set(settings, urls);
                 return Ok(shown);
             }
+            Self::Code(set) => {
+                let code: Hash = word.parse().map_err(|_| unfit())?;
+                set(settings, code);
+                // Something else may have been put here by mistake.
+                return Ok(format!("{}…", word.chars().take(SHOWN_OF_CODE).collect::<String>()));
+            }
             _ => self.set(settings, &word, base),
         };
         read.map(|()| word.into_owned()).ok_or_else(unfit)
@@ -268,6 +290,11 @@ impl<S: 'static> Kind<S> {
             }
             Self::Socket(set) => set(settings, socket(word)?),
             Self::Urls(set) => set(settings, rpc_urls(word).ok()?),
+            Self::Calls(set) => {
+                let (short, long) = read_calls(word)?;
+                set(settings, short, long);
+            }
+            Self::Code(set) => set(settings, word.parse().ok()?),
         }
         Some(())
     }
@@ -288,6 +315,17 @@ fn whole(word: &str) -> Option<u64> {
     let digits = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
     let value = word.parse::<i64>().ok().filter(|_| digits)?;
     u64::try_from(value).ok()
+}
+
+fn read_calls(word: &str) -> Option<(u32, Option<u32>)> {
+    let calls = |word: &str, window: &str| {
+        let calls = u32::try_from(whole(word.strip_suffix(window)?)?).ok()?;
+        (1..=MOST_CALLS).contains(&calls).then_some(calls)
+    };
+    match word.split_once(' ') {
+        None => Some((calls(word, "/10s")?, None)),
+        Some((short, long)) => Some((calls(short, "/10s")?, Some(calls(long, "/10m")?))),
+    }
 }
 
 fn read_time(word: &str) -> Option<Duration> {
@@ -338,6 +376,26 @@ mod tests {
             ["https://a", "wss://", "wss://user@host", "wss://host/ws", "wss://host?key=1", "host", " "]
         {
             assert_eq!(socket(word), None, "{word}");
+        }
+    }
+
+    #[test]
+    fn calls_are_read_with_their_windows() {
+        assert_eq!(read_calls("900/10s"), Some((900, None)));
+        assert_eq!(read_calls("5000/10s 120000/10m"), Some((5_000, Some(120_000))));
+        for text in [
+            "",
+            "900",
+            "0/10s",
+            "-1/10s",
+            "900/s",
+            "900/10m",
+            "1/10s 0/10m",
+            "1/10s  2/10m",
+            "1/10m 2/10s",
+            "99999999999/10s",
+        ] {
+            assert_eq!(read_calls(text), None, "{text}");
         }
     }
 

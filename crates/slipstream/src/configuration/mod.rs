@@ -22,7 +22,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::keys::{ChainSettings, DemoSettings, EngineSettings, FollowerSettings, NAMED_VARIABLES};
+use self::keys::{
+    ChainSettings, DemoSettings, EngineSettings, FollowerSettings, NAMED_VARIABLES, VenueSettings,
+};
 pub use self::{
     mistakes::{Mistake, Mistakes, Place},
     read::{Variables, read},
@@ -46,6 +48,8 @@ pub struct Configuration {
     pub engine: EngineSettings,
     /// `[chain]`
     pub chain: ChainSettings,
+    /// `[venue]`
+    pub venue: VenueSettings,
     /// Every `[[follower]]`.
     pub followers: Vec<FollowerSettings>,
     /// The same, for people.

@@ -1,7 +1,7 @@
 //! The reference, written from the table of keys, so that it cannot say anything else than what is read.
 
 use super::{
-    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, Sample},
+    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, Sample, VENUE},
     read::variable,
 };
 
@@ -17,6 +17,9 @@ pub fn toml() -> String {
     section(&mut out, "[demo]", "The demo: `slipstream demo`.", Some("demo"), DEMO);
     section(&mut out, "[engine]", "The engine.", Some("engine"), ENGINE);
     section(&mut out, "[chain]", "Polygon.", Some("chain"), CHAIN);
+    let about = "The venue: how fast it may be called, and who is named to it. Its replies tell more, which counts \
+                 from then on: the tier, what is left, how long to wait.";
+    section(&mut out, "[venue]", about, Some("venue"), VENUE);
     let about = "A follower, who copies every leader. Repeat the section for each; they stand in place of the \
                  built-in ones.";
     section(&mut out, "[[follower]]", about, None, FOLLOWER);

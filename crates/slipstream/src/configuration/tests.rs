@@ -8,10 +8,10 @@ use domain::{
     policy::{MinimumRule, Policy, Sizing},
 };
 
-use polymarket::RpcUrl;
+use polymarket::{Endpoint, RpcUrl, Tier, VenueLimits};
 
 use super::{
-    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, Sample},
+    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, Sample, VENUE},
     kind::Raw,
     *,
 };
@@ -73,6 +73,13 @@ fn every_key_takes_effect() {
         history_interval = '1500ms'
         [chain]
         rpc_urls = ['https://a.example/s3cret', 'https://b.example/s3cret']
+        [venue]
+        pace = 0.5
+        kept_for_exits = 0.3
+        tier = 'gold'
+        builder = '0x00000000000000000000000000000000000000000000000000000000000000b1'
+        limit_order = '100/10s'
+        limit_look_up = '7/10s 70/10m'
         [[follower]]
         name = 'bold'
         ratio = 0.250001
@@ -102,6 +109,13 @@ fn every_key_takes_effect() {
     assert_eq!(read.engine.history_interval, Some(Duration::from_millis(1_500)));
     assert_eq!(read.chain.rpc_urls.iter().map(RpcUrl::host).collect::<Vec<_>>(), ["a.example", "b.example"]);
     assert!(read.effective().contains("rpc_urls = [\"a.example\", \"b.example\"]"), "{}", read.effective());
+    let limits = &read.venue.limits;
+    assert_eq!((limits.share, limits.kept_for_exits, Some(limits.signer)), (50, 30, Tier::named("gold")));
+    assert_eq!(limits.of(Endpoint::Post), (100, None));
+    assert_eq!(limits.of(Endpoint::Ledger), (7, Some(70)));
+    assert_eq!(limits.of(Endpoint::Cancel), VenueLimits::default().of(Endpoint::Cancel));
+    assert_eq!(read.venue.builder.unwrap().0[31], 0xb1);
+    assert!(read.effective().contains("builder = \"0x00000000…\""), "{}", read.effective());
     let bold = &read.followers[0];
     let policy = &bold.policy;
     assert_eq!((bold.name.as_str(), bold.cap_account), ("bold", Some(Usd(200 * ONE))));
@@ -119,6 +133,20 @@ fn every_key_takes_effect() {
     assert_eq!((&read.followers[1].policy, read.followers[1].cap_account), (&plain, None));
     assert_eq!(read.follower_count(None).unwrap(), 7);
     assert_eq!(good("[[follower]]\nname = 'a'\nfixed = 1").follower_count(None).unwrap(), 1);
+}
+
+/// Every limit of the venue has its key, whose default is the published one.
+#[test]
+fn the_limits_are_the_published_ones_unless_told_otherwise() {
+    let (told, published) = (good("").venue.limits, VenueLimits::default());
+    assert_eq!(
+        (told.share, told.kept_for_exits, told.signer),
+        (published.share, published.kept_for_exits, published.signer)
+    );
+    for endpoint in Endpoint::ALL {
+        assert!(told.other.iter().any(|(of, ..)| *of == endpoint), "{endpoint:?} has no key");
+        assert_eq!(told.of(endpoint), published.of(endpoint), "{endpoint:?}");
+    }
 }
 
 #[test]
@@ -140,20 +168,26 @@ fn the_environment_wins_over_the_file() {
     assert_eq!((read.demo.speed, read.demo.seed), (99, 4));
     assert_eq!(read.demo.data_dir.as_deref(), Some(Path::new("here")));
     assert_eq!(read.engine.history_interval, Some(Duration::from_secs(3)));
-    assert_eq!(
-        read.effective(),
-        "\n[demo]\n\
-         followers = 5            # default\n\
-         speed = 99               # SLIPSTREAM_DEMO_SPEED\n\
-         seed = 4                 # slipstream.toml:3\n\
-         faults = false           # default\n\
-         synthetic_exits = false  # default\n\
-         data_dir = \"here\"        # SLIPSTREAM_DEMO_DATA_DIR\n\
-         \n[engine]\n\
-         workers = 2              # default\n\
-         history_interval = \"3s\"  # SLIPSTREAM_ENGINE_HISTORY_INTERVAL\n\
-         \n[chain]\n"
-    );
+    let effective = read.effective();
+    // As wide as the widest of them.
+    let width = "limit_cancel_all = \"250/10s 6000/10m\"".len();
+    let line = |setting: &str, source: &str| format!("{setting:<width$}  # {source}\n");
+    let expected = [
+        "\n[demo]\n".to_owned(),
+        line("followers = 5", "default"),
+        line("speed = 99", "SLIPSTREAM_DEMO_SPEED"),
+        line("seed = 4", "slipstream.toml:3"),
+        line("faults = false", "default"),
+        line("synthetic_exits = false", "default"),
+        line("data_dir = \"here\"", "SLIPSTREAM_DEMO_DATA_DIR"),
+        "\n[engine]\n".to_owned(),
+        line("workers = 2", "default"),
+        line("history_interval = \"3s\"", "SLIPSTREAM_ENGINE_HISTORY_INTERVAL"),
+        "\n[chain]\n".to_owned(),
+        "\n[venue]\n".to_owned(),
+        line("pace = 0.9", "default"),
+    ];
+    assert!(effective.starts_with(&expected.concat()), "{effective}");
     assert!(read.effective().parse::<::toml::Table>().is_ok());
 }
 
@@ -208,7 +242,10 @@ fn urls_of_providers_are_never_shown_whole() {
     }
     let good = variables(&[("POLYGON_RPC_URL", "https://u:s3cret@a.example:8545/s3cret")]);
     let told = read("", Path::new(""), "", &good).unwrap().effective();
-    assert!(told.ends_with("\n[chain]\nrpc_urls = [\"a.example:8545\"]  # POLYGON_RPC_URL\n"), "{told}");
+    let chain = told.split_once("\n[chain]\n").unwrap().1.lines().next().unwrap();
+    let (shown, source) = chain.split_once("  # ").unwrap();
+    assert_eq!((shown.trim_end(), source), ("rpc_urls = [\"a.example:8545\"]", "POLYGON_RPC_URL"));
+    assert!(!told.contains("s3cret"), "{told}");
     let environment = bad_with("", &[("POLYGON_RPC_URL", "a.example/s3cret")]);
     assert!(environment[0].contains("POLYGON_RPC_URL=(not shown)"), "{environment:?}");
     assert!(!environment[0].contains("s3cret"), "{environment:?}");
@@ -266,7 +303,9 @@ fn what_nobody_reads_is_refused_with_what_was_meant() {
     assert_eq!(only("speed = 3"), "1:1 speed | no such key here; `speed` belongs to [demo]");
     assert_eq!(only("[Demo]"), "1:2 Demo | no such section; did you mean `[demo]`?");
     assert_eq!(only("[[folower]]"), "1:3 folower | no such section; did you mean `[[follower]]`?");
-    assert!(only("[web]").contains("there are the sections [demo], [engine], [chain], [[follower]]"));
+    assert!(
+        only("[web]").contains("there are the sections [demo], [engine], [chain], [venue], [[follower]]")
+    );
     assert!(only("demo = 3").contains("is a section: write `[demo]`"));
     assert!(only("[[demo]]").contains("is a section: write `[demo]`"));
     assert!(only("[follower]\nname = 'a'").contains("is a list: write `[[follower]]` for each"));
@@ -402,6 +441,7 @@ fn the_samples_of_every_key_are_good_and_the_default_policy_is_the_careful_one()
     check_samples(DEMO);
     check_samples(ENGINE);
     check_samples(CHAIN);
+    check_samples(VENUE);
     check_samples(FOLLOWER);
     // Start from something else, so that each default must have been applied.
     let mut follower = FollowerSettings::default();
@@ -431,7 +471,10 @@ fn the_reference_is_a_configuration() {
         .filter(|line| !line.starts_with("tape = ") && !line.starts_with("fixed = "))
         .collect();
     let all = good(&uncommented.join("\n"));
-    assert_eq!(all.effective.len(), 4 + DEMO.len() + ENGINE.len() + CHAIN.len() + FOLLOWER.len() - 2);
+    assert_eq!(
+        all.effective.len(),
+        5 + DEMO.len() + ENGINE.len() + CHAIN.len() + VENUE.len() + FOLLOWER.len() - 2
+    );
     assert!(reference.lines().all(|line| line.chars().count() <= 100));
 }
 

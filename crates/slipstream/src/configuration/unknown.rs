@@ -4,13 +4,18 @@
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    keys::{CHAIN, DEMO, ENGINE, FOLLOWER},
+    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, VENUE},
     read::{PREFIX, Reader, key_shown, variable},
 };
 
 /// Sections as they are written.
-const SECTIONS: [(&str, &str); 4] =
-    [("demo", "[demo]"), ("engine", "[engine]"), ("chain", "[chain]"), ("follower", "[[follower]]")];
+const SECTIONS: [(&str, &str); 5] = [
+    ("demo", "[demo]"),
+    ("engine", "[engine]"),
+    ("chain", "[chain]"),
+    ("venue", "[venue]"),
+    ("follower", "[[follower]]"),
+];
 
 /// Variables of the program that are no keys: see `Installation`, `DemoArgs` and `crash`.
 const OTHER_VARIABLES: [&str; 3] = ["SLIPSTREAM_CONFIG", "SLIPSTREAM_DATA_DIR", crate::crash::VARIABLE];
@@ -66,6 +71,7 @@ pub(super) fn variables(reader: &mut Reader<'_>) {
         .map(|key| variable("demo", key.name))
         .chain(ENGINE.iter().map(|key| variable("engine", key.name)))
         .chain(CHAIN.iter().map(|key| variable("chain", key.name)))
+        .chain(VENUE.iter().map(|key| variable("venue", key.name)))
         .chain(OTHER_VARIABLES.map(str::to_owned))
         .collect();
     let variables = reader.variables;
@@ -99,7 +105,8 @@ fn section_of(name: &str) -> Option<&'static str> {
     let in_engine = ENGINE.iter().any(|key| key.name == name).then_some("[engine]");
     let in_follower = FOLLOWER.iter().any(|key| key.name == name).then_some("[[follower]]");
     let in_chain = CHAIN.iter().any(|key| key.name == name).then_some("[chain]");
-    in_demo.or(in_engine).or(in_chain).or(in_follower)
+    let in_venue = VENUE.iter().any(|key| key.name == name).then_some("[venue]");
+    in_demo.or(in_engine).or(in_chain).or(in_venue).or(in_follower)
 }
 
 /// The known name that is at most a third of its letters away.

@@ -36,7 +36,7 @@ use engine::{
     },
     salt::Salts,
 };
-use polymarket::{Clob, DataApi, VenueLimits};
+use polymarket::{Clob, DataApi, Geoblock};
 use signer::{DerivedKeys, LocalSigner};
 use store::SqliteStore;
 use tokio::sync::watch;
@@ -56,7 +56,7 @@ use crate::{
     channels::Channels,
     clock::SystemClock,
     commands::Witnesses,
-    configuration::keys::FollowerSettings,
+    configuration::keys::{FollowerSettings, VenueSettings},
     instance::this_process,
     runtime::{Ports, Runtime, Settings, TaskPanicked},
     secrets::InstallationSecret,
@@ -97,6 +97,8 @@ pub struct Options {
     pub channel_url: Option<String>,
     /// Where the live trade feed is, if not where it is usually; empty for none.
     pub live_url: Option<String>,
+    /// How the venue is called.
+    pub venue: VenueSettings,
     /// Follow this wallet now instead of playing a tape.
     pub leader: Option<LiveLeader>,
     /// A simulator in another process, which plays a tape of its own.
@@ -188,8 +190,7 @@ impl Demo {
             let played = player.progress();
             let real = Arc::new(DataApi::new(client.clone(), &leader.data_url));
             let venue = Clob::new(client, &leader.clob_url, Chain::Polygon, signer, Arc::clone(&clock));
-            // The only calls of this program to the real venue: they keep its limits.
-            let markets = Arc::new(venue.paced(VenueLimits::default()));
+            let markets = Arc::new(venue.paced(options.venue.limits.clone()));
             MirroredHistory::new(leader.wallet, real, markets, control.clone(), clock, played)
         };
         let (live, notice) = reachable(options.leader.as_ref().map(mirror)).await;
@@ -219,8 +220,13 @@ impl Demo {
             }
         }
         crate::crash::arm_from_environment(store.as_ref()).await?;
-        let clob =
-            Arc::new(Clob::new(client.clone(), &urls.clob, Chain::Polygon, signer.clone(), clock.clone()));
+        let clob = Clob::new(client.clone(), &urls.clob, Chain::Polygon, signer.clone(), Arc::clone(&clock))
+            .paced(options.venue.limits.clone())
+            .with_geoblock(Geoblock::new(client.clone(), &urls.clob));
+        let clob = Arc::new(match options.venue.builder {
+            Some(code) => clob.with_builder(code),
+            None => clob,
+        });
         let origin = options.channel_url.as_deref().unwrap_or(&urls.clob);
         let channels = (!origin.is_empty()).then(|| Channels::new(origin, &clob, &clock, options.seed));
         let providers = ChainProviders::start(client.clone(), &clock, &urls.rpc)?;

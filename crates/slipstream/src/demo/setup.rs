@@ -32,7 +32,7 @@ pub const DEPOSIT: Usd = Usd(5_000 * ONE);
 /// When a flag contradicts the configuration.
 pub fn options(arguments: &DemoArgs, configuration: Configuration) -> Result<Options, Mistakes> {
     let followers = configuration.follower_count(arguments.followers)?;
-    let Configuration { demo, engine, followers: described, .. } = configuration;
+    let Configuration { demo, engine, venue, followers: described, .. } = configuration;
     Ok(Options {
         speed: u32::from(arguments.speed.unwrap_or(demo.speed)),
         followers: usize::from(followers),
@@ -46,6 +46,7 @@ pub fn options(arguments: &DemoArgs, configuration: Configuration) -> Result<Opt
         history_interval: engine.history_interval,
         channel_url: engine.channel_url,
         live_url: engine.live_url,
+        venue,
         leader: arguments.leader.map(|wallet| LiveLeader {
             wallet,
             data_url: arguments.data_url.clone(),

@@ -32,6 +32,7 @@ pub use find::{find_order, find_trade};
 pub use order::{EvidenceLine, LedgerLine, OrderStory, Sibling, order_story};
 pub use paint::Style;
 pub use policy::policy_words;
+pub(crate) use relationship::hold_words;
 pub use relationship::{Prices, RelationshipStory, relationship_story};
 pub use stages::{Stage, StageLine};
 pub use tables::{Activity, PositionLine, activity, position_lines, positions, render_positions};

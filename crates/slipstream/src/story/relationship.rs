@@ -120,12 +120,13 @@ fn concerns(hold: &Hold, relationship: &Relationship) -> bool {
     }
 }
 
-fn hold_words(hold: &Hold) -> String {
+/// A hold in words.
+pub(crate) fn hold_words(hold: &Hold) -> String {
     let scope = match hold.scope {
         HoldScope::Installation => "on everything".to_owned(),
         HoldScope::Account(id) => format!("on account {id}"),
         HoldScope::Leader(id) => format!("on leader {id}"),
-        HoldScope::Relationship(_) => "on this relationship".to_owned(),
+        HoldScope::Relationship(id) => format!("on relationship {id}"),
     };
     let stops = if hold.stops_exits { "buys and exits" } else { "buys" };
     let until = hold.expires_at.map_or_else(|| "until lifted".to_owned(), |end| format!("until {end}"));

@@ -13,7 +13,10 @@ use async_trait::async_trait;
 use domain::{OrderPlan, TradingAccount};
 use engine::ports::{
     detection::Lane,
-    venue::{Cancel, Cancelled, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, VenueError},
+    venue::{
+        Admission, Ask, Cancel, Cancelled, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder,
+        VenueError,
+    },
 };
 use tokio::sync::watch;
 
@@ -77,6 +80,10 @@ impl Gate {
 
 #[async_trait]
 impl OrderGateway for Gate {
+    async fn admit(&self, asks: &[Ask], patience: Duration) -> Vec<Admission> {
+        self.inner.admit(asks, patience).await
+    }
+
     async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
         let prepared = self.inner.prepare(plans).await;
         self.signed.pass().await;

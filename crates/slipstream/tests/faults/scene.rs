@@ -2,10 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -31,12 +28,12 @@ use engine::{
         venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
     },
 };
-use polymarket::{Clob, DataApi, LiveSocket, Rpc, socket::WebSockets};
+use polymarket::{Clob, DataApi, LiveSocket, Rpc, VenueLimits, socket::WebSockets};
 use signer::{DerivedKeys, LocalSigner};
 use simulator::{
     Knobs, RpcView, Running, Simulator, SimulatorConfig, World, WorldHandle,
     world::{
-        control::{ForeignFill, ForeignTrade, Level, Levels},
+        control::{Level, Levels},
         faults::{Fault, FaultKind},
         fees::FeeSchedule,
         registry::MarketSpec,
@@ -104,6 +101,8 @@ pub struct Setup {
     pub channels: bool,
     /// Whether followers redeem resolved shares by themselves.
     pub redeem: bool,
+    /// How fast the venue is called, if not at any pace.
+    pub limits: Option<VenueLimits>,
     /// The data directory, if it is not to be a temporary one.
     pub directory: Option<PathBuf>,
 }
@@ -126,6 +125,7 @@ impl Default for Setup {
             providers: 2,
             channels: false,
             redeem: false,
+            limits: None,
             directory: None,
         }
     }
@@ -154,7 +154,7 @@ pub struct Scene {
     simulator: Running,
     pub runtime: Runtime,
     manual: bool,
-    next_tx: AtomicU64,
+    pub next_tx: AtomicU64,
     _temporary: tempfile::TempDir,
 }
 
@@ -243,7 +243,11 @@ impl Scene {
         }
         let [clob, data, rpc] = urls;
         let for_clob = Arc::clone(&signer);
-        let clob = Arc::new(Clob::new(client.clone(), &clob, Chain::Polygon, for_clob, Arc::clone(&clock)));
+        let clob = Clob::new(client.clone(), &clob, Chain::Polygon, for_clob, Arc::clone(&clock));
+        let clob = Arc::new(match setup.limits {
+            Some(limits) => clob.paced(limits),
+            None => clob,
+        });
         let channels = setup.channels.then(|| Channels::new(&simulator.clob_url, &clob, &clock, 7));
         let providers = ChainProviders::start(client.clone(), &clock, &rpc).expect("providers");
         let parts = wallets::Parts {
@@ -311,46 +315,13 @@ impl Scene {
 
     /// 1,000 shares on each side, in cents.
     pub fn book(&self, bid: i64, ask: i64) {
+        self.book_of(TOKEN, bid, ask);
+    }
+
+    pub fn book_of(&self, token: TokenId, bid: i64, ask: i64) {
         let level = |price| vec![Level { price: cents(price), shares: whole(1_000) }];
-        let levels = Levels { token: TOKEN, bids: level(bid), asks: level(ask), extend: false };
+        let levels = Levels { token, bids: level(bid), asks: level(ask), extend: false };
         self.world.with(|world, _| world.set_levels(&levels)).expect("levels");
-    }
-
-    /// The leader buys 100 shares at 0.50, so that the copy is 10 shares for 5 $.
-    pub fn leader_buys(&self) -> TxHash {
-        self.leader_trades(&[(Side::Buy, 100, 50)])
-    }
-
-    /// One transaction of the leader: sides, shares, cents.
-    pub fn leader_trades(&self, fills: &[(Side, i64, i64)]) -> TxHash {
-        let tx = self.submit(fills);
-        self.mine();
-        tx
-    }
-
-    /// Two transactions of the leader in one block (which the test makes).
-    pub fn two_in_one_block(&self, first: &[(Side, i64, i64)], second: &[(Side, i64, i64)]) {
-        self.submit(first);
-        self.submit(second);
-        self.mine();
-    }
-
-    pub fn submit(&self, fills: &[(Side, i64, i64)]) -> TxHash {
-        let number = self.next_tx.fetch_add(1, Ordering::Relaxed);
-        let mut tx = [0x77; 32];
-        tx[..8].copy_from_slice(&number.to_be_bytes());
-        let fill = |&(side, shares, price): &(Side, i64, i64)| ForeignFill {
-            wallet: LEADER,
-            token: TOKEN,
-            side,
-            price: cents(price),
-            shares: whole(shares),
-            maker: false,
-        };
-        let trade =
-            ForeignTrade { tx_hash: TxHash(tx), fills: fills.iter().map(fill).collect(), moves: Vec::new() };
-        self.world.with(|world, _| world.foreign_trade(&trade)).expect("a trade");
-        TxHash(tx)
     }
 
     /// How books from the market channel are doing.

@@ -159,23 +159,21 @@ impl Following for MemoryStore {
         hold: &NewHold,
         now: Timestamp,
     ) -> StoreResult<HoldId> {
+        self.write().place_hold(owner, hold, now)
+    }
+
+    async fn hold_once(&self, hold: &NewHold, now: Timestamp) -> StoreResult<Option<HoldId>> {
         let mut state = self.write();
-        let of = state.owner_of_scope(hold.scope)?;
-        if owner.is_some() && of != owner {
-            return Err(StoreError::NotFound { what: "what the hold names, of the owner", id: 0 });
-        }
-        let id = HoldId(state.holds.next_key());
-        let stored = Hold {
-            id,
-            scope: hold.scope,
-            cause: hold.cause,
-            reason: hold.reason.clone(),
-            stops_exits: hold.stops_exits,
-            expires_at: hold.expires_at,
+        let alike = |row: &HoldRow| {
+            let Hold { scope, cause, stops_exits, .. } = row.hold;
+            in_force(row, now)
+                && (scope, cause) == (hold.scope, hold.cause)
+                && stops_exits >= hold.stops_exits
         };
-        state.holds.insert(HoldRow { hold: stored, lifted: false });
-        state.following_changed(of, now, format!("hold {id} placed: {}", hold.reason));
-        Ok(id)
+        if state.holds.rows().any(alike) {
+            return Ok(None);
+        }
+        state.place_hold(None, hold, now).map(Some)
     }
 
     async fn lift_hold(&self, owner: Option<OwnerId>, hold: HoldId, now: Timestamp) -> StoreResult<bool> {
@@ -328,5 +326,24 @@ impl State {
                 usd,
             })
             .collect())
+    }
+
+    fn place_hold(&mut self, by: Option<OwnerId>, hold: &NewHold, now: Timestamp) -> StoreResult<HoldId> {
+        let of = self.owner_of_scope(hold.scope)?;
+        if by.is_some() && of != by {
+            return Err(StoreError::NotFound { what: "what the hold names, of the owner", id: 0 });
+        }
+        let id = HoldId(self.holds.next_key());
+        let stored = Hold {
+            id,
+            scope: hold.scope,
+            cause: hold.cause,
+            reason: hold.reason.clone(),
+            stops_exits: hold.stops_exits,
+            expires_at: hold.expires_at,
+        };
+        self.holds.insert(HoldRow { hold: stored, lifted: false });
+        self.following_changed(of, now, format!("hold {id} placed: {}", hold.reason));
+        Ok(id)
     }
 }

@@ -78,6 +78,8 @@ pub enum Fault {
     Late,
     /// The venue says "not now".
     NotNow,
+    /// Of several orders in one request the first is taken and the others are not; the answer is lost.
+    Part,
 }
 
 const READ: &[Fault] = &[Fault::FailBefore, Fault::Pause, Fault::CrashBefore];
@@ -95,6 +97,17 @@ const POST: &[Fault] = &[
     Fault::CrashBefore,
     Fault::CrashAfter,
 ];
+const POST_TOGETHER: &[Fault] = &[
+    Fault::FailBefore,
+    Fault::FailAfter,
+    Fault::HangAfter,
+    Fault::Late,
+    Fault::NotNow,
+    Fault::Pause,
+    Fault::CrashBefore,
+    Fault::CrashAfter,
+    Fault::Part,
+];
 
 /// Kinds of calls, by what can go wrong with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +122,8 @@ pub enum Kind {
     Ring,
     /// Posting an order.
     Post,
+    /// Posting several orders in one request.
+    PostTogether,
 }
 
 impl Kind {
@@ -121,6 +136,7 @@ impl Kind {
             Self::Ask => ASK,
             Self::Ring => RING,
             Self::Post => POST,
+            Self::PostTogether => POST_TOGETHER,
         }
     }
 }

@@ -141,7 +141,11 @@ pub fn book(bid: (i64, i64), ask: (i64, i64)) -> Book {
 
 /// A change of the first token's book.
 fn change(at: Timestamp, bid: (i64, i64), ask: (i64, i64)) -> BookChange {
-    BookChange { at, token: token(7), book: book(bid, ask), hollow: false }
+    change_of(7, at, bid, ask)
+}
+
+fn change_of(number: u8, at: Timestamp, bid: (i64, i64), ask: (i64, i64)) -> BookChange {
+    BookChange { at, token: token(number), book: book(bid, ask), hollow: false }
 }
 
 /// A fill of whole shares at a price in cents.
@@ -245,6 +249,27 @@ impl Scenario {
         let merge = Some((Did::Merge, Shares(100 * ONE)));
         let sale = LeaderTrade { fills: vec![fill(200, 49)], ..sells(22) };
         scenario.trades.extend([LeaderTrade { fills: vec![fill(100, 49)], moved: merge, ..sells(20) }, sale]);
+        scenario
+    }
+
+    /// The leader buys two tokens in one block, so that the follower's two orders can share a request. The
+    /// second token's offers are there no more when they arrive.
+    #[must_use]
+    pub fn two_entries() -> Self {
+        let mut scenario = Self { name: "two entries".to_owned(), tokens: vec![7, 8], ..Self::entry() };
+        let shown = change_of(8, START, (49, 1_000), (50, 1_000));
+        scenario.books.push(BookChange { hollow: true, ..shown });
+        scenario.trades.push(LeaderTrade { token: token(8), ..buys(4) });
+        scenario
+    }
+
+    /// After both are bought the leader sells both in one block: two exits that can share a request.
+    #[must_use]
+    pub fn two_exits_at_once() -> Self {
+        let mut scenario = Self { name: "two exits at once".to_owned(), ..Self::two_entries() };
+        scenario.books =
+            [7, 8].map(|number| change_of(number, START, (49, 1_000), (50, 1_000))).into_iter().collect();
+        scenario.trades.extend([7, 8].map(|number| LeaderTrade { token: token(number), ..sells(20) }));
         scenario
     }
 

@@ -160,6 +160,37 @@ pub(crate) async fn a_hold_ends_by_itself(bench: Bench) -> CaseResult {
     Ok(())
 }
 
+pub(crate) async fn a_hold_for_a_cause_is_placed_once(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 2).await?;
+    let (one, other) = (world.follower(0)?.account, world.follower(1)?.account);
+    let of = |account| NewHold { cause: HoldCause::Venue, ..hold(HoldScope::Account(account)) };
+    let short = NewHold { expires_at: Some(world.now().plus(Duration::from_secs(60))), ..of(one) };
+    let placed = world.store.hold_once(&short, world.now()).await?;
+    holds!(placed.is_some(), "the first is placed");
+    let version = world.store.config_version().await?;
+    same!(
+        world.store.hold_once(&of(one), world.now()).await?,
+        None,
+        "the second, even if it would last longer"
+    );
+    same!(world.store.config_version().await?, version, "the version after nothing was placed");
+    let all = NewHold { stops_exits: true, ..of(one) };
+    for (what, hold) in [
+        ("one that stops more", &all),
+        ("one of another account", &of(other)),
+        ("one of another cause", &NewHold { cause: HoldCause::Risk, ..of(one) }),
+    ] {
+        holds!(world.store.hold_once(hold, world.now()).await?.is_some(), "{what} is placed");
+    }
+    same!(world.store.hold_once(&of(one), world.now()).await?, None, "what stops less than one in force");
+    for lifted in world.store.following(world.now()).await?.holds {
+        world.store.lift_hold(None, lifted.id, world.now()).await?;
+    }
+    world.pass(Duration::from_secs(60));
+    holds!(world.store.hold_once(&short, world.now()).await?.is_some(), "placed again once none is in force");
+    Ok(())
+}
+
 pub(crate) async fn lifting_a_hold_resumes_nothing(bench: Bench) -> CaseResult {
     let world = World::new(bench, 1).await?;
     let intent = world.intent(1, Side::Buy).await?;

@@ -106,7 +106,7 @@ impl OrderGateway for FaultyVenue {
             block_on(self.monitor.sends(self.store.as_ref(), order, &self.instance));
         }
         let lost = || orders.iter().map(|_| unknown()).collect();
-        match self.probe.pass(self.actor, "post_batch", Kind::Post).await {
+        match self.probe.pass(self.actor, "post_batch", Kind::PostTogether).await {
             None => self.venue.post_batch(account, lane, orders, deadline).await,
             Some(Fault::FailAfter) => {
                 self.venue.post_batch(account, lane, orders, deadline).await;
@@ -123,6 +123,12 @@ impl OrderGateway for FaultyVenue {
             Some(Fault::Late) => {
                 for order in orders {
                     self.venue.deliver_later(&order.body, LATE);
+                }
+                lost()
+            }
+            Some(Fault::Part) => {
+                if let Some(first) = orders.first() {
+                    self.venue.post(account, first, deadline).await;
                 }
                 lost()
             }

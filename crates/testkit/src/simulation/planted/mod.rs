@@ -131,6 +131,20 @@ fn sending() -> Vec<Planted> {
             1,
         ),
         planted(
+            "answers of one request are given to the wrong orders",
+            Bug::Outside(OutsideBug::MixesAnswersUp),
+            Scenario::two_entries(),
+            plain,
+            0,
+        ),
+        planted(
+            "one answer stands for all orders of a request",
+            Bug::Outside(OutsideBug::OneAnswerForAll),
+            Scenario::two_entries(),
+            plain,
+            0,
+        ),
+        planted(
             "a killed entry is tried again",
             store(StoreBug::TriesKilledEntryAgain),
             Scenario::entry_killed(),

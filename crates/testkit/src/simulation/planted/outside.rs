@@ -25,6 +25,10 @@ use super::super::tampering::Bench;
 pub(super) enum OutsideBug {
     /// Answers an unknown outcome with a fresh salt.
     SignsAnew,
+    /// Takes the answers to several orders of one request for answers to the wrong ones.
+    MixesAnswersUp,
+    /// Takes one order of a request that was taken for all of them taken.
+    OneAnswerForAll,
     /// Joins pages before counting.
     CountsOverPages,
     /// Reads every log twice, under two indices.
@@ -46,7 +50,10 @@ pub(super) enum OutsideBug {
 /// Puts the bug in its place.
 pub(super) fn tamper(bug: OutsideBug, bench: Bench) -> Bench {
     match bug {
-        OutsideBug::SignsAnew | OutsideBug::NoFailure => {
+        OutsideBug::SignsAnew
+        | OutsideBug::NoFailure
+        | OutsideBug::MixesAnswersUp
+        | OutsideBug::OneAnswerForAll => {
             Bench { gateway: Arc::new(WrongGateway { bug, inner: bench.gateway }), ..bench }
         }
         OutsideBug::CountsOverPages => {
@@ -106,7 +113,18 @@ impl OrderGateway for WrongGateway {
         deadline: Duration,
     ) -> Vec<PostReply> {
         if self.bug != OutsideBug::SignsAnew {
-            return self.inner.post_batch(account, lane, orders, deadline).await;
+            let mut replies = self.inner.post_batch(account, lane, orders, deadline).await;
+            match self.bug {
+                OutsideBug::MixesAnswersUp => replies.reverse(),
+                OutsideBug::OneAnswerForAll => {
+                    let taken = replies.iter().find(|reply| matches!(reply, PostReply::Accepted(_))).cloned();
+                    if let Some(taken) = taken {
+                        replies.fill(taken);
+                    }
+                }
+                _ => {}
+            }
+            return replies;
         }
         let mut replies = Vec::with_capacity(orders.len());
         for order in orders {

@@ -1,0 +1,74 @@
+//! Refusals that are about the account, or about where this program runs, and not about the order: the next
+//! orders would be refused too. They are answered by one alarm and one hold, not by an alarm for each order.
+//!
+//! A refused buy stops buys; only a refused sale stops exits too. The hold ends by itself, and the next order
+//! is the question whether it still is so; an operator can lift it earlier. What a user has paused stays so.
+
+use std::time::Duration;
+
+use domain::{Side, Timestamp};
+use tracing::warn;
+
+use crate::{
+    limits,
+    ports::{
+        execution::OrderRecord,
+        following::{HoldCause, HoldScope, NewHold},
+        store::Store,
+        venue::RejectReason,
+    },
+};
+
+/// Places the hold that a refusal calls for. Whether it is in force already, so that nobody need be told again.
+pub(crate) async fn is_known(
+    store: &dyn Store,
+    record: &OrderRecord,
+    refused: RejectReason,
+    now: Timestamp,
+) -> bool {
+    let Some(hold) = hold_for(record, refused, now) else { return false };
+    match store.hold_once(&hold, now).await {
+        Ok(placed) => {
+            if let Some(id) = placed {
+                warn!(hold.id = %id, account = %record.intent.account.id, "hold {id} placed: {}", hold.reason);
+            }
+            placed.is_none()
+        }
+        Err(error) => {
+            warn!(%error, "no hold could be placed for a refused account; its next refused order tries again");
+            false
+        }
+    }
+}
+
+fn hold_for(record: &OrderRecord, refused: RejectReason, now: Timestamp) -> Option<NewHold> {
+    let account = record.intent.account.id;
+    let scope = scope(refused, HoldScope::Account(account))?;
+    let lasts = lasts(refused);
+    let stops_exits = record.intent.side == Side::Sell;
+    let order = if stops_exits { "a sale" } else { "a buy" };
+    let reason = format!(
+        "the venue refused {order} of account {account} ({}), order {}; tried again when this hold ends",
+        refused.word(),
+        record.order.id
+    );
+    let expires_at = Some(now.plus(lasts));
+    Some(NewHold { scope, cause: HoldCause::Venue, reason, stops_exits, expires_at })
+}
+
+const fn scope(refused: RejectReason, account: HoldScope) -> Option<HoldScope> {
+    match refused {
+        RejectReason::Banned | RejectReason::ClosedOnly | RejectReason::WalletKind => Some(account),
+        // Wherever it runs, every account is there.
+        RejectReason::Region => Some(HoldScope::Installation),
+        _ => None,
+    }
+}
+
+/// Modes and places change; a ban and a kind of wallet seldom do.
+const fn lasts(refused: RejectReason) -> Duration {
+    match refused {
+        RejectReason::Banned | RejectReason::WalletKind => limits::BAN_HOLD,
+        _ => limits::REFUSAL_HOLD,
+    }
+}

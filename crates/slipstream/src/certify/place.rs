@@ -1,0 +1,298 @@
+//! The venue as the questions meet it: every call is recorded, every order is within the cap.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use domain::{
+    Clock, Hash, Market, OrderAmounts, OrderId, OrderPlan, OrderType, Price, Side, Timestamp, TokenId,
+    TradingAccount, Usd,
+};
+use engine::{
+    deadline::within,
+    ports::venue::{MarketData as _, OrderGateway as _, PostReply, PreparedOrder},
+};
+use polymarket::{Clob, read_replies, read_reply};
+use reqwest::{Client, Method, Request};
+use serde_json::{Value, json};
+
+use super::transcript::{Raw, Transcript};
+
+/// One call takes at most this long.
+const CALL_DEADLINE: Duration = Duration::from_secs(15);
+/// Longest reply that is read.
+const LONGEST_REPLY: usize = 8 << 20;
+/// Letters of a reply that are told.
+const SHOWN: usize = 160;
+/// Headers that are kept.
+const HEADERS: [&str; 6] = [
+    "retry-after",
+    "poly-ratelimit-remaining",
+    "poly-ratelimit-reset",
+    "poly-ratelimit-tier",
+    "poly-ratelimit-warning",
+    "date",
+];
+
+/// Whom to ask, and how far to go.
+pub(super) struct Terms {
+    /// The order book service.
+    pub(super) origin: String,
+    /// Who asks.
+    pub(super) account: TradingAccount,
+    /// In which market.
+    pub(super) token: TokenId,
+    /// The most dollars in all orders together.
+    pub(super) cap: Usd,
+    /// The longest wait of one question.
+    pub(super) patience: Duration,
+}
+
+/// The venue.
+pub(super) struct Place {
+    pub(super) terms: Terms,
+    pub(super) clob: Clob,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) transcript: Transcript,
+    client: Client,
+    market: Market,
+    /// Every order costs this at most.
+    price: Price,
+    asked: Mutex<Usd>,
+    salt: AtomicU64,
+    resting: Mutex<Vec<OrderId>>,
+    statuses: Mutex<Vec<String>>,
+}
+
+/// A reply.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Reply {
+    /// The body as JSON; `null` if it is none.
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// What this program takes it for, as a reply to the post of an order.
+    pub(super) fn means(&self, id: OrderId) -> PostReply {
+        read_reply(self.status, &self.body, id)
+    }
+
+    /// The same for several orders.
+    pub(super) fn mean(&self, ids: &[OrderId]) -> Vec<PostReply> {
+        read_replies(self.status, &self.body, ids)
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Status and the beginning of the body.
+    pub(super) fn words(&self) -> String {
+        let text = String::from_utf8_lossy(&self.body);
+        format!("{} {}", self.status, text.chars().take(SHOWN).collect::<String>())
+    }
+}
+
+/// What a reply is taken for, in a word.
+pub(super) const fn word(reply: &PostReply) -> &'static str {
+    match reply {
+        PostReply::Accepted(_) => "taken",
+        PostReply::Killed { .. } => "killed",
+        PostReply::Rejected { reason, .. } => reason.word(),
+        PostReply::Duplicated => "duplicated",
+        PostReply::NotAccepted { .. } => "not now",
+        PostReply::Unknown { .. } => "a text that nobody here knows",
+    }
+}
+
+/// Whether this program knows what the reply means.
+pub(super) const fn is_known(reply: &PostReply) -> bool {
+    !matches!(reply, PostReply::Unknown { .. })
+}
+
+impl Place {
+    /// Reads the market and finds the price at which nobody sells.
+    pub(super) async fn open(
+        terms: Terms,
+        clob: Clob,
+        client: Client,
+        (clock, transcript, salt): (Arc<dyn Clock>, Transcript, u64),
+    ) -> anyhow::Result<Self> {
+        let market = clob.market(terms.token).await.context("the market cannot be read")?;
+        let market = market.context("the venue knows no such token; name one with --token")?;
+        let book = clob.book(terms.token).await.context("the book cannot be read")?;
+        let offered = book.and_then(|book| book.best_for(Side::Buy));
+        let price = market.tick.size();
+        if let Some(offered) = offered {
+            ensure!(offered > price, "somebody sells at {offered} already; name a dearer token with --token");
+        }
+        ensure!(market.accepting_orders, "the market takes no orders; name another with --token");
+        for hidden in [terms.account.wallet, terms.account.signer] {
+            transcript.hide(&hidden.to_string());
+        }
+        let (resting, statuses, asked) = (Mutex::default(), Mutex::default(), Mutex::new(Usd::ZERO));
+        let salt = AtomicU64::new(salt);
+        Ok(Self { terms, clob, clock, transcript, client, market, price, asked, salt, resting, statuses })
+    }
+
+    /// An order at the lowest price, for as few shares as the market takes.
+    pub(super) async fn order(&self, kind: OrderType) -> anyhow::Result<PreparedOrder> {
+        self.order_dated(kind, self.clock.now()).await
+    }
+
+    /// The same with another date in it.
+    pub(super) async fn order_dated(&self, kind: OrderType, at: Timestamp) -> anyhow::Result<PreparedOrder> {
+        let amounts = OrderAmounts::limit(Side::Buy, self.market.minimum_size, self.price, self.market.tick)?;
+        self.afford(Usd(amounts.maker))?;
+        let plan = OrderPlan {
+            salt: self.salt.fetch_add(1, Ordering::Relaxed),
+            account: self.terms.account.clone(),
+            token: self.terms.token,
+            side: Side::Buy,
+            amounts,
+            timestamp: at,
+            negative_risk: self.market.negative_risk,
+            order_type: kind,
+            defer: false,
+            builder: Hash([0; 32]),
+        };
+        let prepared = self.clob.prepare(&[plan]).await.pop().context("no order came back")?;
+        prepared.context("the order cannot be prepared")
+    }
+
+    fn afford(&self, usd: Usd) -> anyhow::Result<()> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = asked.plus(usd)?;
+        ensure!(
+            sum <= self.terms.cap,
+            "not asked: {sum} dollars would be above the cap of {}",
+            self.terms.cap
+        );
+        *asked = sum;
+        Ok(())
+    }
+
+    /// Posts an order as it is.
+    pub(super) async fn post(&self, order: &PreparedOrder) -> anyhow::Result<Reply> {
+        let reply = self.call(Method::POST, "/order", "", order.body.clone()).await?;
+        if matches!(reply.means(order.id), PostReply::Accepted(_)) {
+            self.resting.lock().unwrap_or_else(PoisonError::into_inner).push(order.id);
+        }
+        if let Some(status) = reply.json().get("status").and_then(Value::as_str) {
+            self.statuses.lock().unwrap_or_else(PoisonError::into_inner).push(status.to_owned());
+        }
+        Ok(reply)
+    }
+
+    /// Posts several in one request.
+    pub(super) async fn post_together(&self, orders: &[PreparedOrder]) -> anyhow::Result<Reply> {
+        let bodies: Vec<Value> =
+            orders.iter().map(|order| serde_json::from_slice(&order.body)).collect::<Result<_, _>>()?;
+        let reply = self.call(Method::POST, "/orders", "", serde_json::to_vec(&bodies)?).await?;
+        // Some may rest, whatever the reply looks like.
+        self.resting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(orders.iter().map(|order| order.id));
+        Ok(reply)
+    }
+
+    /// An order that rests; an error when it does not.
+    pub(super) async fn rest(&self) -> anyhow::Result<(PreparedOrder, Reply)> {
+        let order = self.order(OrderType::GoodTillCancelled { post_only: true }).await?;
+        let reply = self.post(&order).await?;
+        match reply.means(order.id) {
+            PostReply::Accepted(_) => Ok((order, reply)),
+            other => {
+                bail!("an order at the lowest price does not rest: {} ({})", reply.words(), word(&other))
+            }
+        }
+    }
+
+    /// Cancels one.
+    pub(super) async fn cancel(&self, id: OrderId) -> anyhow::Result<Reply> {
+        self.call(Method::DELETE, "/order", "", serde_json::to_vec(&json!({ "orderID": id }))?).await
+    }
+
+    /// Cancels whatever may rest still.
+    pub(super) async fn tidy(&self) -> anyhow::Result<()> {
+        let ids = std::mem::take(&mut *self.resting.lock().unwrap_or_else(PoisonError::into_inner));
+        if !ids.is_empty() {
+            self.call(Method::DELETE, "/orders", "", serde_json::to_vec(&ids)?).await?;
+        }
+        Ok(())
+    }
+
+    /// Statuses of orders that were seen so far.
+    pub(super) fn statuses(&self) -> Vec<String> {
+        let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        statuses.sort();
+        statuses.dedup();
+        statuses
+    }
+
+    /// Waits if it may; `false` when that would take too long.
+    pub(super) async fn wait(&self, duration: Duration) -> bool {
+        if duration > self.terms.patience {
+            return false;
+        }
+        self.clock.sleep(duration).await;
+        true
+    }
+
+    /// A question of the account.
+    pub(super) async fn get(&self, path: &str, query: &str) -> anyhow::Result<Reply> {
+        self.call(Method::GET, path, query, Vec::new()).await
+    }
+
+    /// A question of anybody.
+    pub(super) async fn public(&self, path: &str) -> anyhow::Result<Reply> {
+        let request = self.client.get(format!("{}{path}", self.terms.origin)).build()?;
+        self.send(request, path, &[]).await
+    }
+
+    async fn call(&self, method: Method, path: &str, query: &str, body: Vec<u8>) -> anyhow::Result<Reply> {
+        let request = self.clob.request(&self.terms.account, method, (path, query), body.clone()).await?;
+        self.send(request, &format!("{path}{query}"), &body).await
+    }
+
+    /// Sends, and records whatever comes of it. Headers are not kept but for a few of the reply's: the
+    /// request's are credentials.
+    async fn send(&self, request: Request, path: &str, body: &[u8]) -> anyhow::Result<Reply> {
+        let (at, method) = (self.clock.now(), request.method().to_string());
+        let answer = within(self.clock.as_ref(), CALL_DEADLINE, self.exchange(request)).await;
+        let reply = answer.unwrap_or_else(|_| bail!("no reply within {CALL_DEADLINE:?}"));
+        let kept = match &reply {
+            Ok(reply) => Ok((reply.status, reply.headers.as_slice(), reply.body.as_slice())),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        self.transcript.keep(&Raw { at, method: &method, path, request: body, reply: kept });
+        reply
+    }
+
+    async fn exchange(&self, request: Request) -> anyhow::Result<Reply> {
+        let mut answer = self.client.execute(request).await.map_err(reqwest::Error::without_url)?;
+        let status = answer.status().as_u16();
+        let kept = |name: &&str| {
+            let value = answer.headers().get(*name)?.to_str().ok()?;
+            Some(((*name).to_owned(), value.to_owned()))
+        };
+        let headers = HEADERS.iter().filter_map(kept).collect();
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(reqwest::Error::without_url)? {
+            ensure!(body.len() + chunk.len() <= LONGEST_REPLY, "a reply of more than {LONGEST_REPLY} bytes");
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply { status, headers, body })
+    }
+}

@@ -1,0 +1,75 @@
+//! What becomes of bytes that are posted again.
+
+use std::time::Duration;
+
+use domain::{OrderId, OrderType, Timestamp};
+use engine::ports::venue::{PostReply, PreparedOrder};
+
+use super::super::{
+    finding::Seen,
+    place::{Place, Reply, is_known, word},
+};
+
+/// The second look at whether an id is remembered.
+const LATER: Duration = Duration::from_secs(10);
+/// The shortest life that the venue gives a dated order, and some. Source: docs (place orders).
+const LIFE: Duration = Duration::from_secs(190);
+/// It ends a minute before its date.
+const LIVES: Duration = Duration::from_secs(135);
+
+pub(super) async fn while_live(place: &Place) -> anyhow::Result<Seen> {
+    let (order, _) = place.rest().await?;
+    let again = place.post(&order).await?;
+    let seen = again.words();
+    let holds = again.means(order.id) == PostReply::Duplicated;
+    place.cancel(order.id).await?;
+    Ok(Seen::that(holds, "posted a resting order's bytes again", seen))
+}
+
+pub(super) async fn after_kill(place: &Place) -> anyhow::Result<Seen> {
+    let order = place.order(OrderType::FillAndKill).await?;
+    let first = place.post(&order).await?;
+    if !matches!(first.means(order.id), PostReply::Killed { .. }) {
+        return Ok(Seen::that(false, "posted a FAK at the lowest price", first.words()));
+    }
+    twice(place, &order, "a killed FAK's").await
+}
+
+pub(super) async fn after_cancel(place: &Place) -> anyhow::Result<Seen> {
+    let (order, _) = place.rest().await?;
+    place.cancel(order.id).await?;
+    twice(place, &order, "a cancelled order's").await
+}
+
+pub(super) async fn after_expiry(place: &Place) -> anyhow::Result<Seen> {
+    if place.terms.patience < LIVES {
+        return Ok(Seen::nothing(format!("an order lives {LIVES:?} at least; allow it with --patience")));
+    }
+    let expires_at = Timestamp::from_seconds(place.clock.now().plus(LIFE).seconds());
+    let order = place.order(OrderType::GoodTillDate { post_only: true, expires_at }).await?;
+    let first = place.post(&order).await?;
+    if !matches!(first.means(order.id), PostReply::Accepted(_)) {
+        return Ok(Seen::that(false, "posted a dated order", first.words()));
+    }
+    place.wait(LIVES).await;
+    twice(place, &order, "an expired order's").await
+}
+
+/// Posts the bytes again at once, and later.
+async fn twice(place: &Place, order: &PreparedOrder, whose: &str) -> anyhow::Result<Seen> {
+    let mut replies = vec![("at once", place.post(order).await?)];
+    if place.wait(LATER).await {
+        replies.push(("10 s later", place.post(order).await?));
+    }
+    let told = |(when, reply): &(&str, Reply)| format!("{when}: {}", told(reply, order.id));
+    let seen: Vec<String> = replies.iter().map(told).collect();
+    let known = replies.iter().all(|(_, reply)| is_known(&reply.means(order.id)));
+    if replies.iter().any(|(_, reply)| matches!(reply.means(order.id), PostReply::Accepted(_))) {
+        place.cancel(order.id).await?;
+    }
+    Ok(Seen::that(known, format!("posted {whose} bytes again"), seen.join("; ")))
+}
+
+fn told(reply: &Reply, id: OrderId) -> String {
+    format!("{} ({})", word(&reply.means(id)), reply.words())
+}

@@ -1,0 +1,147 @@
+//! The questions, in the order in which they are asked. Source: the open questions of the protocol notes, and what
+//! the adapter relies on.
+
+mod duplicates;
+mod lookups;
+mod orders;
+mod surroundings;
+
+use futures_util::future::BoxFuture;
+
+use super::{
+    finding::{Finding, Seen},
+    place::Place,
+};
+
+/// Asks a question.
+type Ask = for<'a> fn(&'a Place) -> BoxFuture<'a, anyhow::Result<Seen>>;
+
+struct Question {
+    name: &'static str,
+    question: &'static str,
+    relies: &'static str,
+    ask: Ask,
+}
+
+const fn question(name: &'static str, question: &'static str, relies: &'static str, ask: Ask) -> Question {
+    Question { name, question, relies, ask }
+}
+
+const QUESTIONS: &[Question] = &[
+    question(
+        "clock",
+        "What time is it at the venue?",
+        "requests and orders are dated by this machine's clock, at most 2 s off",
+        |place| Box::pin(surroundings::clock(place)),
+    ),
+    question(
+        "version",
+        "Which version of orders does it take?",
+        "2, which covers the third exchange too",
+        |place| Box::pin(surroundings::version(place)),
+    ),
+    question("standing", "May the account buy?", "an account in closed-only mode is held", |place| {
+        Box::pin(surroundings::standing(place))
+    }),
+    question(
+        "third_exchange",
+        "How many markets trade on the third exchange?",
+        "every token and condition id can be read, and the id alone tells its exchange",
+        |place| Box::pin(surroundings::third_exchange(place)),
+    ),
+    question(
+        "order_id",
+        "Is the order id the plain order's hash, also for a deposit wallet?",
+        "the id is known before the order is sent",
+        |place| Box::pin(orders::order_id(place)),
+    ),
+    question(
+        "killed",
+        "How is an order answered that finds nobody (FAK, FOK)?",
+        "by status 400 and a text that says so",
+        |place| Box::pin(orders::killed(place)),
+    ),
+    question(
+        "batch",
+        "Do answers to several orders stand in the order of the orders?",
+        "they do; else all of them are unknown and looked up",
+        |place| Box::pin(orders::batch(place)),
+    ),
+    question(
+        "timestamp",
+        "How old may the date in an order be?",
+        "at least 5 min: an entry is dated when it was decided",
+        |place| Box::pin(orders::timestamp(place)),
+    ),
+    question(
+        "duplicated_live",
+        "Is a resting order's second post answered \"Duplicated\"?",
+        "a known id is never taken twice",
+        |place| Box::pin(duplicates::while_live(place)),
+    ),
+    question(
+        "duplicated_killed",
+        "Is the second post of a killed order answered \"Duplicated\", and for how long?",
+        "any answer the table of texts knows; bytes are sent again for 5 s at most",
+        |place| Box::pin(duplicates::after_kill(place)),
+    ),
+    question(
+        "duplicated_cancelled",
+        "And of a cancelled one?",
+        "any answer the table of texts knows",
+        |place| Box::pin(duplicates::after_cancel(place)),
+    ),
+    question(
+        "duplicated_expired",
+        "And of an expired one?",
+        "any answer the table of texts knows",
+        |place| Box::pin(duplicates::after_expiry(place)),
+    ),
+    question(
+        "look_up_killed",
+        "Does a look-up show a killed order?",
+        "it shows it as over, or not at all; both can be read",
+        |place| Box::pin(lookups::killed(place)),
+    ),
+    question(
+        "look_up_live",
+        "How does a look-up show a resting order?",
+        "as open, with nothing matched, in one of the two spellings",
+        |place| Box::pin(lookups::live(place)),
+    ),
+    question(
+        "cancel",
+        "Does a cancel name what it cancelled?",
+        "yes, and a second one says why not",
+        |place| Box::pin(lookups::cancel(place)),
+    ),
+    question(
+        "signer_limit",
+        "Are the limits of signers enforced?",
+        "the headers, where there are any, name a tier we know; nothing is provoked",
+        |place| Box::pin(surroundings::signer_limit(place)),
+    ),
+    question(
+        "unmatched",
+        "What does the status \"unmatched\" mean?",
+        "nothing: an order with it is looked up",
+        |place| Box::pin(orders::unmatched(place)),
+    ),
+    question(
+        "live_feed",
+        "Does the live feed still tell trades?",
+        "nothing: it only makes detection sooner",
+        |_| Box::pin(async { Ok(Seen::nothing("this script opens no websocket")) }),
+    ),
+];
+
+/// Asks all of them. A question that cannot be asked is not observable.
+pub(super) async fn ask_all(place: &Place) -> Vec<Finding> {
+    let mut findings = Vec::with_capacity(QUESTIONS.len());
+    for Question { name, question, relies, ask } in QUESTIONS {
+        let seen = ask(place).await.unwrap_or_else(|error| Seen::nothing(format!("{error:#}")));
+        let shown = Seen { seen: place.transcript.shown(&seen.seen), ..seen };
+        findings.push(Finding { name, question, relies, seen: shown });
+    }
+    findings
+}

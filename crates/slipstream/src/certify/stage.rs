@@ -1,0 +1,90 @@
+//! The simulated venue on which the script is tried: one market, one deposit wallet with money.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use domain::{
+    Address, Clock, ConditionId, KeyRef, Price, Shares, TokenId, TradingAccount, Usd, WalletKind,
+    ids::AccountId, money::ONE,
+};
+use eip712::Chain;
+use engine::ports::venue::Signer as _;
+use signer::{Binding, DerivedKeys, LocalSigner};
+use simulator::{
+    Running, Simulator, SimulatorConfig,
+    world::{
+        control::{Level, Levels},
+        fees::FeeSchedule,
+        ledger::Asset,
+        rates::Signers,
+        registry::{MarketSpec, Standing, Wallet},
+    },
+};
+use zeroize::Zeroizing;
+
+use crate::secrets::InstallationSecret;
+
+/// What is traded.
+pub(super) const TOKEN: TokenId = TokenId([0x9d; 32]);
+const OTHER: TokenId = TokenId([0x9e; 32]);
+/// The wallet, made up.
+const WALLET: Address = Address([0xce; 20]);
+
+/// A venue at work, and whoever trades on it.
+pub(super) struct Stage {
+    pub(super) running: Running,
+    pub(super) signer: Arc<LocalSigner>,
+    pub(super) account: TradingAccount,
+}
+
+impl Stage {
+    /// Sets it up; its signers have limits, as the real ones have.
+    pub(super) async fn set(clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let mut config = SimulatorConfig::default();
+        config.knobs.rates.signers = Signers::Enforce;
+        let running =
+            Simulator::start(config, Arc::clone(clock)).await.context("the simulator cannot listen")?;
+        let secret = InstallationSecret::of_seed(1);
+        let keys = DerivedKeys::new(Zeroizing::new(secret.derive(&[b"keys"])));
+        let signer = Arc::new(LocalSigner::new(Chain::Polygon, Box::new(keys)));
+        let key = KeyRef("certify".to_owned());
+        let owner = signer.address(&key).await.context("the signer gives no address")?;
+        let kind = WalletKind::Deposit;
+        signer.bind(key.clone(), Binding { wallet: WALLET, kind })?;
+        furnish(&running, owner)?;
+        let account = TradingAccount { id: AccountId(1), wallet: WALLET, signer: owner, kind, key };
+        Ok(Self { running, signer, account })
+    }
+}
+
+fn furnish(running: &Running, owner: Address) -> anyhow::Result<()> {
+    let market = MarketSpec {
+        condition: ConditionId::from_slice(&[0x0c; 32])?,
+        tokens: [TOKEN, OTHER],
+        outcomes: ["Yes".to_owned(), "No".to_owned()],
+        tick: Price(ONE / 100),
+        min_size: Shares(5 * ONE),
+        neg_risk: false,
+        fee: FeeSchedule::default(),
+        title: "Will the script pass?".to_owned(),
+        slug: "certify".to_owned(),
+        event_slug: String::new(),
+        end_date: String::new(),
+    };
+    let level = |price| vec![Level { price: Price(price), shares: Shares(100 * ONE) }];
+    let levels = Levels { token: TOKEN, bids: level(49 * ONE / 100), asks: level(ONE / 2), extend: false };
+    let wallet = Wallet {
+        address: WALLET,
+        owner,
+        signature_type: WalletKind::Deposit.signature_type(),
+        approved: true,
+        standing: Standing::default(),
+    };
+    running.world().with(|world, _| {
+        world.add_market(market)?;
+        world.set_levels(&levels)?;
+        world.add_wallet(wallet)?;
+        world.credit(WALLET, Asset::Collateral, Usd(100 * ONE).0);
+        anyhow::Ok(())
+    })
+}
