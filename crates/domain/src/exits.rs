@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::money::{LOT, MoneyError, Rounding, Shares};
+use crate::{
+    money::{LOT, MoneyError, Rounding, Shares},
+    policy::PhantomRule,
+};
 
 /// How much of a token a leader kept over one block: `after / before`, at most 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +35,15 @@ pub struct CopiedBuy {
     pub block: i64,
     /// Shares the copy filled.
     pub filled: Shares,
+    /// The leader's trade is a phantom ([`crate::trade::TradeGroup::is_phantom`]).
+    pub phantom: bool,
+}
+
+/// The buys that count for a follower: copies of phantoms only where they are kept.
+#[must_use]
+pub fn buys_that_count(buys: &[CopiedBuy], rule: PhantomRule) -> Vec<CopiedBuy> {
+    let counts = |buy: &&CopiedBuy| rule == PhantomRule::Keep || !buy.phantom;
+    buys.iter().filter(counts).copied().collect()
 }
 
 /// The shares a follower should still hold: every copied buy times the factors of all later blocks.
@@ -80,7 +92,10 @@ mod tests {
 
     #[test]
     fn later_blocks_shrink_earlier_buys_only() {
-        let buys = [CopiedBuy { block: 10, filled: whole(100) }, CopiedBuy { block: 20, filled: whole(10) }];
+        let buys = [
+            CopiedBuy { block: 10, filled: whole(100), phantom: false },
+            CopiedBuy { block: 20, filled: whole(10), phantom: false },
+        ];
         let half = ExitFactor { block: 15, before: whole(1_000), after: whole(500) };
         assert_eq!(exit_target(&buys, &[half]), Ok(whole(60)));
         let rest = ExitFactor { block: 30, before: whole(600), after: whole(0) };
@@ -88,15 +103,24 @@ mod tests {
     }
 
     #[test]
+    fn copies_of_phantoms_count_where_they_are_kept() {
+        let buy = |filled, phantom| CopiedBuy { block: 10, filled: whole(filled), phantom };
+        let buys = [buy(7, true), buy(5, false)];
+        let target = |rule| exit_target(&buys_that_count(&buys, rule), &[]);
+        assert_eq!(target(PhantomRule::Keep), Ok(whole(12)));
+        assert_eq!(target(PhantomRule::Exit), Ok(whole(5)));
+    }
+
+    #[test]
     fn a_balance_that_rose_is_no_exit() {
-        let buys = [CopiedBuy { block: 1, filled: whole(5) }];
+        let buys = [CopiedBuy { block: 1, filled: whole(5), phantom: false }];
         let rise = ExitFactor { block: 2, before: whole(1), after: whole(3) };
         assert_eq!(exit_target(&buys, &[rise]), Ok(whole(5)));
     }
 
     #[test]
     fn the_mark_tells_blocks_and_factors_apart_and_not_what_was_filled() {
-        let buy = |block, filled| CopiedBuy { block, filled: whole(filled) };
+        let buy = |block, filled| CopiedBuy { block, filled: whole(filled), phantom: false };
         let factor = |block, after| ExitFactor { block, before: whole(10), after: whole(after) };
         let mark = mark_of_basis(&[buy(1, 5)], &[factor(2, 3)]);
         assert_eq!(mark, mark_of_basis(&[buy(1, 6)], &[factor(2, 3)]));
@@ -117,10 +141,10 @@ mod tests {
         fn late_fills_converge(early in 0_i64..1_000_000_000, late in 0_i64..1_000_000_000, before in 1_i64..1_000_000_000, keep in 0_i64..1_000_000_000) {
             let after = keep.min(before);
             let factor = ExitFactor { block: 2, before: Shares(before), after: Shares(after) };
-            let first_buys = [CopiedBuy { block: 1, filled: Shares(early) }];
+            let first_buys = [CopiedBuy { block: 1, filled: Shares(early), phantom: false }];
             let first_target = exit_target(&first_buys, &[factor]).unwrap();
             let first = shares_to_sell(Shares(early), first_target, Shares::ZERO);
-            let buys = [CopiedBuy { block: 1, filled: Shares(early + late) }];
+            let buys = [CopiedBuy { block: 1, filled: Shares(early + late), phantom: false }];
             let target = exit_target(&buys, &[factor]).unwrap();
             let at_once = shares_to_sell(Shares(early + late), target, Shares::ZERO);
             let second = shares_to_sell(Shares(early + late - first.0), target, Shares::ZERO);

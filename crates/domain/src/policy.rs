@@ -35,6 +35,9 @@ pub struct Policy {
     pub maximum_age: Duration,
     /// Whether the leader's exits are followed.
     pub follow_exits: bool,
+    /// What becomes of copies of a trade that never reached the chain.
+    #[serde(default)]
+    pub phantoms: PhantomRule,
     /// What becomes of what an entry does not match at once. Exits always take what is there.
     #[serde(default)]
     pub entry_type: MarketOrderType,
@@ -91,6 +94,17 @@ pub enum MinimumRule {
     Raise,
 }
 
+/// What becomes of copies of a leader's trade that was hinted at and is not on the chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhantomRule {
+    /// They are held until the leader sells.
+    #[default]
+    Keep,
+    /// They are sold.
+    Exit,
+}
+
 impl Policy {
     /// A careful default: a tenth of the leader's dollars, at most 5 % above the leader's price and 2 %
     /// above the best offer, within 60 seconds.
@@ -105,6 +119,7 @@ impl Policy {
             below_minimum: MinimumRule::Skip,
             maximum_age: Duration::from_secs(60),
             follow_exits: true,
+            phantoms: PhantomRule::Keep,
             entry_type: MarketOrderType::FillAndKill,
         }
     }
@@ -138,6 +153,9 @@ impl Policy {
                     "slippage to {name} {bps} is not between 0 and {BASIS_POINTS} basis points"
                 ));
             }
+        }
+        if self.phantoms == PhantomRule::Exit && !self.follow_exits {
+            found.push("copies of phantoms are sold only where exits are followed".to_owned());
         }
         if self.maximum_age.is_zero() {
             found.push("maximum age is zero: nothing would ever be copied".to_owned());

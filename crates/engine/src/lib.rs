@@ -24,6 +24,7 @@ pub mod salt;
 pub mod settlement;
 pub mod sources;
 pub mod steady_time;
+pub mod tasks;
 pub mod trades;
 pub mod watcher;
 pub mod worker;

@@ -156,6 +156,8 @@ pub const LIVE_ASK_PAUSE: Duration = Duration::from_secs(1);
 pub const LIVE_HURRY: Duration = Duration::from_secs(5);
 /// An exit whose balances cannot be read is decided as unknown after this long.
 pub const BALANCE_PATIENCE: Duration = Duration::from_secs(600);
+/// Sales of a token whose balances could not be read when they were decided, read again in one look.
+pub const SALES_READ_AGAIN: usize = 32;
 /// State of blocks that old may be pruned by nodes that keep no archive (128 blocks on Polygon are 4 min).
 pub const STATE_KEPT: Duration = Duration::from_secs(120);
 /// Redemptions whose payouts are asked for at once.
@@ -183,6 +185,18 @@ pub const FEE_ATTEMPTS: u32 = 8;
 pub const REDEEM_DEADLINE: Duration = Duration::from_secs(60);
 /// An EOA redeems for at least this: less does not pay for the gas.
 pub const REDEEM_LEAST: Usd = Usd(10_000);
+/// Whoever claims a periodic task has it this long; what it does at once takes far less.
+pub const TASK_LEASE: Duration = Duration::from_secs(60);
+/// A periodic task that failed is tried again after this, then after twice as long …
+pub const TASK_RETRY_FIRST: Duration = Duration::from_secs(60);
+/// … and at last this often.
+pub const TASK_RETRY_LAST: Duration = Duration::from_secs(3_600);
+/// Old events are looked for this often.
+pub const PRUNE_EVENTS_EVERY: Duration = Duration::from_secs(3_600);
+/// Events that every subscriber has read are kept this long.
+pub const EVENTS_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Events looked at and removed in one transaction.
+pub const PRUNE_BATCH: usize = 1_000;
 /// Groups judged for finality in one step.
 pub const FINALITY_BATCH: usize = 500;
 /// A book put together from a feed is answered when it was heard of within this time; else the venue is asked.

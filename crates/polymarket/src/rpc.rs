@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use alloy_primitives::hex;
@@ -17,6 +17,7 @@ use reqwest::{Client, Method, header::CONTENT_TYPE};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
 use tokio::sync::OnceCell;
+use tracing::debug;
 
 use crate::{
     contracts::{
@@ -37,6 +38,8 @@ pub struct Rpc {
     chain: Chain,
     next_id: AtomicU64,
     chain_checked: OnceCell<()>,
+    /// It was seen to take no block hash in `eth_call` (EIP-1898).
+    by_height_only: AtomicBool,
 }
 
 #[derive(Deserialize)]
@@ -61,6 +64,9 @@ struct RawHeader {
     timestamp: String,
 }
 
+/// Whose balance of which token, with its place in the answer.
+type Placed = (usize, (Address, TokenId));
+
 impl Rpc {
     /// The provider at `url`, which may have a path.
     #[must_use]
@@ -76,6 +82,7 @@ impl Rpc {
             chain,
             next_id: AtomicU64::new(1),
             chain_checked: OnceCell::new(),
+            by_height_only: AtomicBool::new(false),
         }
     }
 
@@ -247,15 +254,45 @@ impl Rpc {
         Ok(events)
     }
 
+    /// Balances at a block: a height, or a hash as EIP-1898 has it.
+    async fn balances_at(
+        &self,
+        queries: &[(Address, TokenId)],
+        block: &Value,
+    ) -> Result<Vec<Shares>, VenueError> {
+        // By contract, each query with its place in the answer.
+        let mut groups: HashMap<Address, Vec<Placed>> = HashMap::new();
+        for (place, query) in queries.iter().enumerate() {
+            let contract = token_contract(&query.1, self.chain).ok_or_else(|| VenueError::Refused {
+                what: "balances".to_owned(),
+                reason: format!("the contract of V3 tokens on chain {} is not known", self.chain.id()),
+            })?;
+            groups.entry(contract).or_default().push((place, *query));
+        }
+        let mut answers = vec![Shares::ZERO; queries.len()];
+        for (contract, group) in groups {
+            for batch in group.chunks(BALANCE_BATCH) {
+                let asked: Vec<_> = batch.iter().map(|(_, query)| *query).collect();
+                let balances = self.balances_of(contract, &asked, block).await?;
+                for ((place, _), balance) in batch.iter().zip(balances) {
+                    if let Some(answer) = answers.get_mut(*place) {
+                        *answer = balance;
+                    }
+                }
+            }
+        }
+        Ok(answers)
+    }
+
     async fn balances_of(
         &self,
         contract: Address,
         queries: &[(Address, TokenId)],
-        block: i64,
+        block: &Value,
     ) -> Result<Vec<Shares>, VenueError> {
         let what = "balanceOfBatch";
         let call = json!({ "to": contract, "data": hex::encode_prefixed(balance_call(queries)) });
-        let result: Option<String> = self.call("eth_call", json!([call, hex_number(block)])).await?;
+        let result: Option<String> = self.call("eth_call", json!([call, block])).await?;
         let text = result.ok_or_else(|| malformed(what, &"no result"))?;
         let data = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
         let data = data.ok_or_else(|| malformed(what, &"the result is not hex"))?;
@@ -284,6 +321,12 @@ fn refusal(method: &str, error: &RpcError) -> VenueError {
     let for_good = WRONG_REQUEST.contains(&error.code) || is_pruned(&text) || is_too_large(&text);
     // Everything else may pass: a node behind its siblings does not know the newest block yet.
     if for_good { VenueError::Refused { what, reason } } else { VenueError::Unavailable { what, reason } }
+}
+
+/// Whether a refusal says that the request itself is wrong, and not that its answer is gone.
+fn is_wrong_request(reason: &str) -> bool {
+    let coded = WRONG_REQUEST.iter().any(|code| reason.ends_with(&format!("({code})")));
+    coded && !is_pruned(&reason.to_ascii_lowercase())
 }
 
 /// How nodes word it that they no longer keep the state of a block.
@@ -408,28 +451,30 @@ impl ChainReader for Rpc {
     }
 
     async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
-        // By contract, each query with its place in the answer.
-        let mut groups: HashMap<Address, Vec<(usize, (Address, TokenId))>> = HashMap::new();
-        for (place, query) in queries.iter().enumerate() {
-            let contract = token_contract(&query.1, self.chain).ok_or_else(|| VenueError::Refused {
-                what: "balances".to_owned(),
-                reason: format!("the contract of V3 tokens on chain {} is not known", self.chain.id()),
-            })?;
-            groups.entry(contract).or_default().push((place, *query));
-        }
-        let mut answers = vec![Shares::ZERO; queries.len()];
-        for (contract, group) in groups {
-            for batch in group.chunks(BALANCE_BATCH) {
-                let asked: Vec<_> = batch.iter().map(|(_, query)| *query).collect();
-                let balances = self.balances_of(contract, &asked, block).await?;
-                for ((place, _), balance) in batch.iter().zip(balances) {
-                    if let Some(answer) = answers.get_mut(*place) {
-                        *answer = balance;
-                    }
+        self.balances_at(queries, &json!(hex_number(block))).await
+    }
+
+    async fn balances_of_block(
+        &self,
+        queries: &[(Address, TokenId)],
+        block: i64,
+        hash: Hash,
+    ) -> Result<Vec<Shares>, VenueError> {
+        if !self.by_height_only.load(Ordering::Relaxed) {
+            match self.balances_at(queries, &json!({ "blockHash": hash })).await {
+                Err(VenueError::Refused { reason, .. }) if is_wrong_request(&reason) => {
+                    debug!("a provider refuses a block's hash in eth_call; asking it by height: {reason}");
                 }
+                answer => return answer,
             }
         }
-        Ok(answers)
+        if self.header(block).await?.is_none_or(|header| header.hash != hash) {
+            let reason = format!("its block {block} is another one");
+            return Err(VenueError::Unavailable { what: "balances".to_owned(), reason });
+        }
+        let balances = self.balances(queries, block).await?;
+        self.by_height_only.store(true, Ordering::Relaxed);
+        Ok(balances)
     }
 }
 

@@ -242,6 +242,38 @@ async fn balances_come_back_in_the_order_of_the_queries() {
     assert_eq!(contracts.len(), 2);
 }
 
+/// EIP-1898: `eth_call` at the block with a hash. Who does not take one is asked by height, where it still has
+/// that block.
+#[tokio::test]
+async fn balances_of_a_block_are_asked_by_its_hash() {
+    let list = |held: u64| json!(hex::encode_prefixed([word(32), word(1), word(held)].concat()));
+    let query = [(Address([1; 20]), TokenId([1; 32]))];
+    let asked = |server: &TestServer| -> Vec<Value> {
+        let calls = server.seen().iter().map(read).filter(|call| call.0 == "eth_call").collect::<Vec<_>>();
+        calls.into_iter().map(|call| call.1[1].clone()).collect()
+    };
+    let (server, rpc) = provider(move |_, _| Ok(list(7))).await;
+    assert_eq!(rpc.balances_of_block(&query, 200, Hash([2; 32])).await, Ok(vec![Shares(7)]));
+    assert_eq!(asked(&server), [json!({ "blockHash": Hash([2; 32]) })]);
+    let (server, rpc) = provider(move |method, params| match method {
+        "eth_call" if params[1].is_object() => {
+            Err(json!({"code": -32602, "message": "invalid argument 1: cannot unmarshal object"}))
+        }
+        "eth_call" => Ok(list(9)),
+        _ => Ok(header_json(200)),
+    })
+    .await;
+    for _ in 0..2 {
+        assert_eq!(rpc.balances_of_block(&query, 200, Hash([200; 32])).await, Ok(vec![Shares(9)]));
+    }
+    assert_eq!(asked(&server)[1..], [json!("0xc8"), json!("0xc8")], "it is asked by hash once");
+    let other = rpc.balances_of_block(&query, 200, Hash([3; 32])).await;
+    assert!(matches!(other, Err(VenueError::Unavailable { .. })), "{other:?}");
+    let (_server, rpc) = provider(|_, _| Err(json!({"code": -32602, "message": "state is pruned"}))).await;
+    let pruned = rpc.balances_of_block(&query, 200, Hash([2; 32])).await;
+    assert!(matches!(pruned, Err(VenueError::Refused { .. })), "{pruned:?}");
+}
+
 #[tokio::test]
 async fn pruned_state_and_rate_limits_are_told_apart() {
     let query = [(Address([1; 20]), TokenId([1; 32]))];

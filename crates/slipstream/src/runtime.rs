@@ -26,6 +26,7 @@ use engine::{
     settlement::{Round, Settlement},
     sources::SourceWatch,
     steady_time::SteadyTime,
+    tasks::TaskRunner,
     watcher::{Watcher, WatcherError, WatcherPorts},
     worker::{Batches, Worker},
 };
@@ -47,6 +48,8 @@ const ERROR_PAUSE: Duration = Duration::from_millis(500);
 const SAID_AGAIN: Duration = Duration::from_secs(30);
 /// Pause of redemptions when nothing was booked or begun.
 const REDEEM_PAUSE: Duration = Duration::from_secs(1);
+/// Time between two looks at which periodic task is due.
+const TASK_LOOK: Duration = Duration::from_secs(30);
 /// How long a worker waits at the queue.
 const POP_WAIT: Duration = Duration::from_millis(500);
 /// Rounds of the rescuers.
@@ -174,6 +177,7 @@ impl Runtime {
             shared.keep(Task::named("settlement"), settle_loop),
             shared.keep(Task::named("redemptions"), redeem_loop),
             shared.keep(Task::named("look at the clock"), clock_loop),
+            shared.keep(Task::named("periodic tasks"), task_loop),
         ];
         if listens {
             tasks.push(shared.keep(Task::named("market channel"), channels::market_loop));
@@ -357,6 +361,21 @@ async fn payout_loop(shared: Arc<Shared>, redeemer: Arc<dyn Redeemer>) {
             Err(error) => {
                 error!(%error, "resolved shares cannot be redeemed: {error}");
                 shared.supervisor.pause(ERROR_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn task_loop(shared: Arc<Shared>, instance: InstanceId) {
+    let ports = &shared.ports;
+    let runner = TaskRunner { store: Arc::clone(&ports.store), clock: Arc::clone(&ports.clock), instance };
+    while !shared.supervisor.is_stopped() {
+        match runner.round().await {
+            Ok(0) => shared.supervisor.pause(TASK_LOOK).await,
+            Ok(_) => {}
+            Err(error) => {
+                error!(%error, "periodic tasks cannot be run: {error}");
+                shared.supervisor.pause(TASK_LOOK).await;
             }
         }
     }

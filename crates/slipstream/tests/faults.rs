@@ -45,6 +45,9 @@ mod moves;
 #[path = "faults/pausing.rs"]
 mod pausing;
 #[cfg(test)]
+#[path = "faults/phantoms.rs"]
+mod phantoms;
+#[cfg(test)]
 #[path = "faults/posting.rs"]
 mod posting;
 #[cfg(test)]

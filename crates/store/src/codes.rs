@@ -5,7 +5,7 @@ use domain::{
     decide::Binding,
     lifecycle::OrderState,
     order::WalletKind,
-    trade::{Action, GroupState, PartKind},
+    trade::{Action, Dispute, GroupState, PartKind},
 };
 use engine::ports::{
     detection::Lane,
@@ -50,7 +50,8 @@ codes! {
     OrderState = Self::ALL;
     Action = Self::ALL;
     GroupState = [Self::Open, Self::Final, Self::Phantom, Self::Overcounted];
-    PartKind = [Self::Trade, Self::Settling, Self::Dust, Self::Revisit];
+    PartKind = [Self::Trade, Self::Settling, Self::Dust, Self::Revisit, Self::Phantom];
+    Dispute = [Self::Fills, Self::Balances];
     AccountMode = [Self::Paper, Self::Live];
     RelationshipStatus = [Self::Active, Self::Paused, Self::Stopped];
     HoldCause = [Self::Incident, Self::Breaker, Self::Risk, Self::Operator, Self::Reconciliation, Self::Venue];
@@ -87,6 +88,7 @@ mod tests {
     fn numbers_of_the_schema() {
         assert_eq!(RelationshipStatus::Stopped.code(), 2);
         assert_eq!(GroupState::Open.code(), 0);
+        assert_eq!(GroupState::Phantom.code(), 2);
         assert_eq!((Action::Buy.code(), Action::Sell.code(), Action::Merge.code()), (0, 1, 3));
         assert_eq!((TransactionState::Signed.code(), TransactionState::Taken.code()), (0, 1));
         assert_eq!((Lane::Exits.code(), Lane::Entries.code()), (0, 1));

@@ -1,6 +1,7 @@
 //! The outbox: what happened, written in the transaction that made it true.
 
-use engine::ports::store::{Event, StoreResult};
+use domain::Timestamp;
+use engine::ports::store::{Event, StoreError, StoreResult};
 
 use crate::{
     bulk::Insert,
@@ -37,6 +38,19 @@ pub(crate) async fn after(
             Ok((id, Event { owner: fields.get()?, at: fields.get()?, kind: fields.json()? }))
         })
         .collect()
+}
+
+/// Removes events of the oldest `limit` that are from before a moment and that every subscriber has read.
+pub(crate) async fn prune(
+    connection: &mut Connection,
+    before: Timestamp,
+    limit: usize,
+) -> StoreResult<usize> {
+    const PRUNE: &str = "DELETE FROM events WHERE id IN \
+        (SELECT id FROM (SELECT id, at FROM events ORDER BY id LIMIT $2) AS oldest WHERE at < $1) \
+        AND NOT EXISTS (SELECT 1 FROM event_cursors c WHERE c.position < events.id)";
+    let gone = sql::execute(connection, PRUNE, [before.into(), sql::limit(limit)]).await?;
+    usize::try_from(gone).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 /// A subscriber's cursor.

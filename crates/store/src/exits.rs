@@ -113,7 +113,8 @@ async fn read_copies(
     holders: &mut Holders,
 ) -> StoreResult<()> {
     const COPIES: &str = concat!(
-        "SELECT i.relationship_id, i.side, g.block, i.amount, ",
+        "SELECT i.relationship_id, i.side, g.block, ",
+        "CASE WHEN g.state = 2 AND g.given <= 0 THEN 1 ELSE 0 END, i.amount, ",
         "CAST(COALESCE((SELECT SUM(l.shares) FROM ledger l WHERE l.intent_id = i.id), 0) AS BIGINT), ",
         "CASE WHEN w.intent_id IS NULL THEN 0 ELSE 1 END, ",
         "CASE WHEN w.state = 1 THEN (SELECT s.state FROM signed_orders o ",
@@ -130,6 +131,7 @@ async fn read_copies(
         let holder = holders.entry(fields.get()?).or_default();
         let side = fields.code::<domain::Side>()?;
         let block: Option<i64> = fields.get()?;
+        let phantom: bool = fields.get()?;
         let amount: i64 = fields.get()?;
         let booked: Shares = fields.get()?;
         let open: bool = fields.get()?;
@@ -140,7 +142,8 @@ async fn read_copies(
         match side {
             // A buy without a block is later than every factor.
             domain::Side::Buy if booked.is_positive() => {
-                holder.buys.push(CopiedBuy { block: block.unwrap_or(i64::MAX), filled: booked });
+                let block = block.unwrap_or(i64::MAX);
+                holder.buys.push(CopiedBuy { block, filled: booked, phantom });
             }
             domain::Side::Sell if open => {
                 // Sales are booked as negative shares.

@@ -11,6 +11,7 @@ use engine::ports::store::{StoreError, StoreResult};
 
 use crate::{
     bulk::Insert,
+    codes::Code,
     column::{Coded, Column, Fields},
     dialect::{Connection, Row, blob_list, id_list},
     sql::{self, Value, values},
@@ -37,7 +38,7 @@ macro_rules! select_groups {
             "SELECT ",
             key_columns!(),
             ", g.chain_shares, g.chain_usd, g.history_shares, g.history_usd, g.live_shares, g.live_usd, ",
-            "g.chain_seen_at, g.history_seen_at, g.live_seen_at, g.decided, g.inherited, g.given, g.parts, g.block, g.traded_at, g.first_seen_at, g.state FROM trade_groups g ",
+            "g.chain_seen_at, g.history_seen_at, g.live_seen_at, g.decided, g.inherited, g.given, g.parts, g.block, g.traded_at, g.first_seen_at, g.state, g.disputed FROM trade_groups g ",
             $rest
         )
     };
@@ -65,6 +66,7 @@ fn read(row: &Row) -> StoreResult<TradeGroup> {
         traded_at: fields.get()?,
         first_seen_at: fields.get()?,
         state: fields.code()?,
+        disputed: fields.maybe_code()?,
     })
 }
 
@@ -73,7 +75,7 @@ pub(crate) async fn write(connection: &mut Connection, groups: &[TradeGroup]) ->
     const INSERT: Insert = Insert {
         into: "trade_groups (leader_id, tx, token, action, chain_shares, chain_usd, history_shares, \
             history_usd, live_shares, live_usd, chain_seen_at, history_seen_at, live_seen_at, decided, \
-            inherited, given, parts, block, traded_at, first_seen_at, state)",
+            inherited, given, parts, block, traded_at, first_seen_at, state, disputed)",
         then: "ON CONFLICT (tx, leader_id, token, action) DO UPDATE SET \
             chain_shares = excluded.chain_shares, chain_usd = excluded.chain_usd, \
             history_shares = excluded.history_shares, history_usd = excluded.history_usd, \
@@ -82,7 +84,8 @@ pub(crate) async fn write(connection: &mut Connection, groups: &[TradeGroup]) ->
             live_seen_at = excluded.live_seen_at, \
             decided = excluded.decided, inherited = excluded.inherited, given = excluded.given, \
             parts = excluded.parts, block = excluded.block, traded_at = excluded.traded_at, \
-            first_seen_at = excluded.first_seen_at, state = excluded.state",
+            first_seen_at = excluded.first_seen_at, state = excluded.state, \
+            disputed = excluded.disputed",
     };
     let rows = groups
         .iter()
@@ -110,6 +113,7 @@ pub(crate) async fn write(connection: &mut Connection, groups: &[TradeGroup]) ->
                 group.traded_at,
                 group.first_seen_at,
                 Coded(group.state),
+                group.disputed.map(Code::code),
             ]
         })
         .collect();

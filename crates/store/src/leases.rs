@@ -12,7 +12,7 @@ use crate::{
     dialect::Connection,
     instances,
     sql::{self, values},
-    work,
+    tasks, work,
 };
 
 #[async_trait]
@@ -65,11 +65,11 @@ impl Leases for SqliteStore {
     }
 }
 
-/// Whoever was seen to end holds no lease.
+/// Whoever was seen to end holds no lease and runs no task.
 async fn give_back(connection: &mut Connection, holder: &InstanceId) -> StoreResult<()> {
     const GIVE_BACK: &str = "UPDATE leases SET holder = NULL, until = 0 WHERE holder = $1";
     sql::execute(connection, GIVE_BACK, values![holder.0.as_str()]).await?;
-    Ok(())
+    tasks::give_back(connection, &holder.0).await
 }
 
 /// Whether the lease's fence still stands, in the transaction that depends on it.

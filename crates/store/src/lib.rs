@@ -41,6 +41,7 @@ mod reports;
 mod revisits;
 mod signing;
 mod sqlite;
+mod tasks;
 mod wallet_transactions;
 mod work;
 

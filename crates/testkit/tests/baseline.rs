@@ -19,6 +19,7 @@ use engine::{
         reports::Reports as _,
         store::InstanceId,
         venue::{BlockHeader, ChainEvent, ChainReader, HistoryResponse, TradeHistory, VenueError},
+        witness::{ExitClaim, Testimony},
     },
     watcher::{Watcher, WatcherPorts},
 };
@@ -84,6 +85,10 @@ impl ChainReader for WholeSeconds {
 
     async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
         self.0.balances(queries, block).await
+    }
+
+    async fn witness(&self, claim: &ExitClaim) -> Result<Testimony, VenueError> {
+        self.0.witness(claim).await
     }
 }
 

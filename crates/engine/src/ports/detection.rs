@@ -140,7 +140,7 @@ pub struct IntentFacts {
     pub account: AccountId,
     /// The market, for exposure.
     pub condition: ConditionId,
-    /// The leader's average price; zero for a merge, which has none.
+    /// The leader's average price; zero for a merge or a phantom's exit, which have none.
     pub leader_price: Price,
     /// When the leader traded.
     pub traded_at: Timestamp,

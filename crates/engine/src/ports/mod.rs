@@ -10,6 +10,7 @@ pub mod live;
 pub mod queue;
 pub mod reports;
 pub mod store;
+pub mod tasks;
 pub mod venue;
 pub mod wallets;
 pub mod witness;

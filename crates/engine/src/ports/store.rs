@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::wallets::TransactionState;
 pub use super::{
-    detection::Detection, execution::Execution, following::Following, reports::Reports,
+    detection::Detection, execution::Execution, following::Following, reports::Reports, tasks::Tasks,
     wallets::WalletTransactions,
 };
 
@@ -47,8 +47,8 @@ pub enum StoreError {
 pub type StoreResult<T> = Result<T, StoreError>;
 
 /// The whole system of record.
-pub trait Store: Following + Detection + Execution + WalletTransactions + Leases + Reports {}
-impl<T: Following + Detection + Execution + WalletTransactions + Leases + Reports> Store for T {}
+pub trait Store: Following + Detection + Execution + WalletTransactions + Leases + Reports + Tasks {}
+impl<T: Following + Detection + Execution + WalletTransactions + Leases + Reports + Tasks> Store for T {}
 
 /// A running copy of a role: whoever can hold a lease or a send permit. Unique for ever.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -93,7 +93,7 @@ pub trait Leases: Send + Sync {
     async fn begin_instance(&self, instance: &InstanceId, now: Timestamp) -> StoreResult<()>;
 
     /// Records that an instance was *seen to end* (or an operator's statement). Only then do its send
-    /// permits count as returned, and its leases are free.
+    /// permits count as returned, and its leases and tasks are free.
     async fn end_instance(&self, instance: &InstanceId, how: &str, now: Timestamp) -> StoreResult<()>;
 
     /// Instances that have begun and are not known to have ended.
@@ -137,6 +137,15 @@ pub enum EventKind {
         /// The group.
         key: domain::trade::GroupKey,
     },
+    /// Providers of the chain differ in what a leader did; told once for each group.
+    Disputed {
+        /// The group.
+        key: domain::trade::GroupKey,
+        /// What they differ in.
+        about: domain::trade::Dispute,
+        /// Who says what.
+        words: String,
+    },
     /// An update changed the state of an order (signing alone writes none).
     OrderChanged {
         /// The order.
@@ -179,6 +188,15 @@ pub enum EventKind {
         paid: domain::Usd,
         /// What everything booked pays.
         due: domain::Usd,
+    },
+    /// A periodic task failed; it is tried again.
+    TaskFailed {
+        /// Its name.
+        task: String,
+        /// How often, since it last succeeded.
+        failures: u32,
+        /// Why.
+        reason: String,
     },
     /// A relationship was added or changed, or a hold was placed or lifted.
     FollowingChanged {

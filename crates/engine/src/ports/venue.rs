@@ -172,6 +172,17 @@ pub trait ChainReader: Send + Sync {
         false
     }
 
+    /// The same at the end of the block with this hash (and height), on whichever branch it is. A reader that
+    /// cannot be asked by hash reads by height.
+    async fn balances_of_block(
+        &self,
+        queries: &[(Address, TokenId)],
+        block: i64,
+        _hash: Hash,
+    ) -> Result<Vec<Shares>, VenueError> {
+        self.balances(queries, block).await
+    }
+
     /// Whether two providers say what is claimed. A reader of one provider knows nobody to ask.
     async fn witness(&self, _claim: &ExitClaim) -> Result<Testimony, VenueError> {
         Ok(Testimony::Nobody)

@@ -1,8 +1,7 @@
 //! A second opinion about what the chain is said to be: an exit that rests on chain data alone is decided when
 //! two say the same.
 
-use domain::{Address, Hash, Shares, Side, TokenId, TxHash};
-use serde::{Deserialize, Serialize};
+use domain::{Address, Hash, Shares, Side, TokenId, TxHash, trade::Dispute};
 
 /// What was read of a leader's exit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +14,8 @@ pub struct ExitClaim {
     pub wallet: Address,
     /// Of which token.
     pub token: TokenId,
-    /// Shares held at the end of the block before.
-    pub before: Shares,
+    /// Shares held at the end of the block before, where that is claimed.
+    pub before: Option<Shares>,
     /// Shares held at the end of the block.
     pub after: Shares,
     /// The transaction and its fills of the token, if orders of the wallet were filled: side, and their sum.
@@ -37,14 +36,4 @@ pub enum Testimony {
         /// Who says what, for people.
         words: String,
     },
-}
-
-/// What two providers differ in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Dispute {
-    /// What was filled; about the balances they agree.
-    Fills,
-    /// What the leader held.
-    Balances,
 }

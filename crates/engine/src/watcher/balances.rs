@@ -1,43 +1,45 @@
 //! How much of a token a leader kept over a block: read from the chain, or counted back from a later balance.
 
+use std::sync::Arc;
+
 use domain::{
-    Address, Shares, Side,
+    Address, Hash, Shares, Side, TokenId,
     exits::ExitFactor,
     trade::{Action, GroupKey, SURPLUS_WINDOW, TradeGroup},
 };
 use futures_util::future::join;
 use tracing::info;
 
-use super::Watcher;
+use super::{Watcher, witness::claim};
 use crate::{
     deadline::venue_call,
     limits,
-    ports::venue::{ChainReader, VenueError},
+    ports::venue::{BlockHeader, ChainReader, VenueError},
 };
 
 impl Watcher {
-    /// What the leader kept over the block of a group. Shares it sent to another wallet count as kept: a
-    /// transfer is no exit. `fresh` are groups on their way into the store.
+    /// What the leader kept over the block of a group; `None` while others are asked whether they say the same.
+    /// Shares it sent to another wallet count as kept: a transfer is no exit. `fresh` are groups on their way into
+    /// the store.
     pub(super) async fn leader_factor(
         &self,
         group: &TradeGroup,
         block: i64,
         fresh: &[TradeGroup],
-    ) -> Result<ExitFactor, VenueError> {
+    ) -> Result<Option<ExitFactor>, VenueError> {
         let wallet = self.wallet_of(group.key.leader).ok_or_else(|| VenueError::Refused {
             what: "balances".to_owned(),
             reason: "nobody follows this leader any more".to_owned(),
         })?;
         let known = self.known_groups(group, fresh).await?;
-        let mut factor = match &self.chain {
-            Some(chain) => self.factor_on_chain(chain.as_ref(), wallet, group, block, &known).await?,
-            None => counted_back(block, self.held_now(wallet, group).await?, &known),
+        let factor = match &self.chain {
+            Some(chain) => self.factor_on_chain(chain, wallet, group, block, &known).await?,
+            None => Some(counted_back((block, i64::MAX), self.held_now(wallet, group).await?, &known)),
         };
         let sent = |group: &&TradeGroup| group.key.action == Action::Send && group.block == Some(block);
-        for group in known.iter().filter(sent) {
-            factor.after = Shares(factor.after.0.saturating_add(group.quantity().shares.0));
-        }
-        Ok(factor)
+        let sent: i64 =
+            known.iter().filter(sent).fold(0, |sum, group| sum.saturating_add(group.quantity().shares.0));
+        Ok(factor.map(|factor| ExitFactor { after: Shares(factor.after.0.saturating_add(sent)), ..factor }))
     }
 
     /// Everything known of the leader and the token since shortly before the group was seen.
@@ -67,40 +69,42 @@ impl Watcher {
 
     async fn factor_on_chain(
         &self,
-        chain: &dyn ChainReader,
+        chain: &Arc<dyn ChainReader>,
         wallet: Address,
         group: &TradeGroup,
         block: i64,
         known: &[TradeGroup],
-    ) -> Result<ExitFactor, VenueError> {
-        let query = [(wallet, group.key.token)];
-        let read = |block| {
-            venue_call(
-                self.clock.as_ref(),
-                "balances",
-                limits::LOOK_UP_DEADLINE,
-                chain.balances(&query, block),
-            )
-        };
-        let one = |answer: Vec<Shares>| answer.first().copied().unwrap_or(Shares::ZERO);
-        let refusal = match join(read(block - 1), read(block)).await {
+    ) -> Result<Option<ExitFactor>, VenueError> {
+        let token = group.key.token;
+        let header = self.header_of(chain.as_ref(), block).await?;
+        let before = self.held(chain.as_ref(), (wallet, token), block - 1, header.parent);
+        let after = self.held(chain.as_ref(), (wallet, token), block, header.hash);
+        let refusal = match join(before, after).await {
             (Ok(before), Ok(after)) => {
-                return Ok(ExitFactor { block, before: one(before), after: one(after) });
+                let claim = claim(wallet, group, header, (Some(before), after));
+                let witnessed = self.is_witnessed(chain, group, claim).await?;
+                return Ok(witnessed.then_some(ExitFactor { block, before, after }));
             }
             (Err(error @ VenueError::Refused { .. }), _) | (_, Err(error @ VenueError::Refused { .. })) => {
                 error
             }
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
-        // That state is pruned: counted back from the newest block that was read, over what was read since.
+        // That state is pruned: counted back from a newer block, over what was read since. The newest final one
+        // has the final block's word; before there is one, the newest that was read.
         let Some(tip) = self.headers.back().filter(|tip| tip.number >= block) else {
             return Err(not_yet(&refusal));
         };
-        match read(tip.number).await {
+        let from = self.finalized.filter(|finalized| *finalized >= block).unwrap_or(tip.number);
+        let header = self.header_of(chain.as_ref(), from).await?;
+        match self.held(chain.as_ref(), (wallet, token), from, header.hash).await {
             Ok(balance) => {
-                info!(%refusal, block, "balance of leader {} counted back from block {}", group.key.leader,
-                    tip.number);
-                Ok(counted_back(block, one(balance), known))
+                let claim = claim(wallet, group, header, (None, balance));
+                if !self.is_witnessed(chain, group, claim).await? {
+                    return Ok(None);
+                }
+                info!(%refusal, block, "balance of leader {} counted back from block {from}", group.key.leader);
+                Ok(Some(counted_back((block, from), balance, known)))
             }
             // Reading has not come near the head yet; the state there will be kept.
             Err(VenueError::Refused { .. })
@@ -110,6 +114,34 @@ impl Watcher {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The header of a block: that which is being taken or kept, else the provider's.
+    async fn header_of(&self, chain: &dyn ChainReader, block: i64) -> Result<BlockHeader, VenueError> {
+        let reading = self.reading.iter().find(|header| header.number == block);
+        if let Some(known) = reading.or_else(|| self.header_at(block)) {
+            return Ok(*known);
+        }
+        let ask = chain.header(block);
+        let found = venue_call(self.clock.as_ref(), "header", limits::LOOK_UP_DEADLINE, ask).await?;
+        found.ok_or_else(|| VenueError::Unavailable {
+            what: "header".to_owned(),
+            reason: format!("the provider has no block {block}"),
+        })
+    }
+
+    /// What a wallet held at the end of a block, asked by its hash: heights change hands.
+    async fn held(
+        &self,
+        chain: &dyn ChainReader,
+        query: (Address, TokenId),
+        block: i64,
+        hash: Hash,
+    ) -> Result<Shares, VenueError> {
+        let queries = [query];
+        let ask = chain.balances_of_block(&queries, block, hash);
+        let answer = venue_call(self.clock.as_ref(), "balances", limits::LOOK_UP_DEADLINE, ask).await?;
+        Ok(answer.first().copied().unwrap_or(Shares::ZERO))
     }
 
     /// What the leader holds now, by its public history.
@@ -128,9 +160,10 @@ fn not_yet(refusal: &VenueError) -> VenueError {
     VenueError::Unavailable { what: "balances".to_owned(), reason: refusal.to_string() }
 }
 
-/// Counts back from a later balance over what is known to have come and gone after `block`, and over the block
-/// itself. What other wallets sent the leader meanwhile is not known: it counts as kept, and less is sold.
-fn counted_back(block: i64, later: Shares, known: &[TradeGroup]) -> ExitFactor {
+/// Counts back from the balance at the end of block `from` over what is known to have come and gone after
+/// `block`, and over the block itself. What other wallets sent the leader meanwhile is not known: it counts as
+/// kept, and less is sold.
+fn counted_back((block, from): (i64, i64), later: Shares, known: &[TradeGroup]) -> ExitFactor {
     let gone = |wanted: &dyn Fn(i64) -> bool| -> i64 {
         let of_blocks = known.iter().filter(|group| group.block.is_some_and(wanted));
         of_blocks.fold(0, |sum: i64, group| match group.key.action.side() {
@@ -138,14 +171,14 @@ fn counted_back(block: i64, later: Shares, known: &[TradeGroup]) -> ExitFactor {
             Side::Buy => sum.saturating_sub(group.quantity().shares.0),
         })
     };
-    let after = later.0.saturating_add(gone(&|other| other > block)).max(0);
+    let after = later.0.saturating_add(gone(&|other| other > block && other <= from)).max(0);
     let before = after.saturating_add(gone(&|other| other == block)).max(0);
     ExitFactor { block, before: Shares(before), after: Shares(after) }
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::{Timestamp, TokenId, TxHash, Usd, ids::LeaderId, trade::Quantity};
+    use domain::{Timestamp, TxHash, Usd, ids::LeaderId, trade::Quantity};
 
     use super::*;
 
@@ -169,7 +202,10 @@ mod tests {
             group(Action::Send, 7, 5),
             group(Action::Redeem, 8, 10),
         ];
-        let factor = counted_back(5, Shares(42), &known);
+        let factor = counted_back((5, 8), Shares(42), &known);
+        assert_eq!(factor, ExitFactor { block: 5, before: Shares(100), after: Shares(50) });
+        // What came and went after the block of that balance says nothing about it.
+        let factor = counted_back((5, 7), Shares(52), &known);
         assert_eq!(factor, ExitFactor { block: 5, before: Shares(100), after: Shares(50) });
     }
 }

@@ -45,6 +45,7 @@ impl Watcher {
         let Some(position) = self.store.cursor(Source::Chain).await? else {
             return self.begin_at(head).await.map(|()| true);
         };
+        self.reading.clear();
         if self.headers.is_empty() {
             self.headers = self.store.headers(limits::REORG_DEPTH).await?.into();
         }
@@ -220,24 +221,27 @@ impl Watcher {
         };
         let own_keys: BTreeSet<GroupKey> =
             fills.iter().filter(|fill| own.contains(&fill.order)).filter_map(|fill| fill.group).collect();
+        self.reading.clone_from(&batch.headers);
         let pending = self.prepare_all(&parts, &groups, &own_keys, &mut commit).await?;
-        let factors = self.moved_sales(&parts, &groups).await?;
-        let gone = orphaned.iter().map(|key| (key.leader, key.token));
-        let moved = factors.iter().map(|(leader, token, _)| (*leader, *token)).chain(gone).collect();
+        let mut moved: BTreeSet<(LeaderId, TokenId)> =
+            orphaned.iter().map(|key| (key.leader, key.token)).collect();
+        commit.factors.extend(self.moved_sales(&parts, &groups, &mut moved).await);
         commit.exit_notes = self.exit_notes(moved, now).await?;
-        commit.factors.extend(factors);
         self.commit_parts(commit, pending).await?;
         self.advance_headers(&batch);
+        self.reading.clear();
         Ok(())
     }
 
     /// What the leader kept over the blocks of sales that need no decision: they were decided in a block that
-    /// is gone, or under another hash. Factors of orphaned blocks go with them.
+    /// is gone, or under another hash. Factors of orphaned blocks go with them. What is not known at once is read
+    /// when the exits of its token, `moved`, are looked at.
     async fn moved_sales(
         &self,
         parts: &[Part],
         groups: &GroupSet,
-    ) -> Result<Vec<(LeaderId, TokenId, ExitFactor)>, WatcherError> {
+        moved: &mut BTreeSet<(LeaderId, TokenId)>,
+    ) -> Vec<(LeaderId, TokenId, ExitFactor)> {
         let mut factors = Vec::new();
         let decided_now =
             |key: &GroupKey| parts.iter().any(|part| part.key == *key && part.kind == PartKind::Trade);
@@ -248,15 +252,17 @@ impl Watcher {
             else {
                 continue;
             };
+            moved.insert((group.key.leader, group.key.token));
             match self.leader_factor(&group, block, &changed).await {
-                Ok(factor) => factors.push((group.key.leader, group.key.token, factor)),
-                Err(VenueError::Refused { reason, .. }) => {
-                    warn!(%reason, tx = %group.key.tx, "balances of the leader are not available");
+                Ok(factor) => {
+                    factors.extend(factor.map(|factor| (group.key.leader, group.key.token, factor)))
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    warn!(%error, tx = %group.key.tx, "what the leader kept is not known in its new block");
+                }
             }
         }
-        Ok(factors)
+        factors
     }
 
     /// Exits of tokens whose trades are in other blocks than before are looked at again: what followers should

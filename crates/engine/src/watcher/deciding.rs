@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    Side, Timestamp, TokenId, Usd,
+    Price, Side, Timestamp, TokenId, Usd,
     decide::{EntryInputs, TradeSnapshot, Verdict, decide_entry, decide_exit},
     exits::ExitFactor,
     ids::{LeaderId, RelationshipId},
@@ -118,7 +118,8 @@ impl Watcher {
     ) -> Result<(Basis, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
         let part = stored.part;
         let basis = match (part.kind, part.key.action.never_copied()) {
-            (PartKind::Settling, _) => Basis::Skip(SkipReason::MaySettle),
+            // Nobody is asked about a phantom but those it is stored with.
+            (PartKind::Settling | PartKind::Phantom, _) => Basis::Skip(SkipReason::MaySettle),
             (PartKind::Dust, _) => Basis::Skip(SkipReason::Dust),
             (PartKind::Trade | PartKind::Revisit, Some(reason)) => Basis::Skip(reason),
             (PartKind::Trade | PartKind::Revisit, None) if part.key.action.is_exit() => {
@@ -145,7 +146,9 @@ impl Watcher {
         let key = stored.part.key;
         let Some(block) = group.block else { return Ok((Basis::Later, None)) };
         let factor = match self.leader_factor(group, block, &[]).await {
-            Ok(factor) => factor,
+            Ok(Some(factor)) => factor,
+            // Others are being asked.
+            Ok(None) => return Ok((Basis::Later, None)),
             Err(VenueError::Refused { reason, .. }) => {
                 warn!(%reason, tx = %key.tx, "balances of the leader are not available");
                 return Ok((Basis::Skip(SkipReason::BalanceUnknown), None));
@@ -160,7 +163,7 @@ impl Watcher {
             }
         };
         let stored_basis = self.store.exit_basis(key.leader, key.token, None).await?;
-        let holders = holders(&stored_basis, Some(factor));
+        let holders = holders(&stored_basis, Some(factor), |id| self.phantom_rule(key.leader, id));
         Ok((Basis::Exit(holders), Some((key.leader, key.token, factor))))
     }
 
@@ -230,12 +233,20 @@ impl Watcher {
     async fn decide_chunk_of(&mut self, mut pending: Pending) -> Result<bool, WatcherError> {
         let mut base = DetectionCommit::default();
         if matches!(pending.basis, Basis::Later) {
+            // It may be in another block by now.
+            let key = pending.stored.part.key;
+            let stored = self.store.groups(&[key], self.clock.now()).await?;
+            pending.group = stored.into_iter().find(|group| group.key == key).unwrap_or(pending.group);
             let (basis, factor) = self.basis(&pending.stored, &pending.group).await?;
             base.factors.extend(factor);
             pending.basis = basis;
             if matches!(pending.basis, Basis::Later) {
                 self.pending.push_back(pending);
                 return Ok(false);
+            }
+            if matches!(pending.basis, Basis::Skip(SkipReason::BalanceUnknown)) {
+                // Given up for now: whoever still holds the token is looked at until they can be read.
+                base.exit_notes = self.exit_notes([(key.leader, key.token)].into(), self.clock.now()).await?;
             }
         }
         self.commit_parts(base, vec![pending]).await.map(|()| true)
@@ -360,7 +371,10 @@ fn decide_one(
     relationship: &Relationship,
     now: Timestamp,
 ) -> (DecisionInputs, Verdict) {
-    let side = pending.stored.part.key.action.side();
+    let side = match pending.basis {
+        Basis::Exit(_) => Side::Sell,
+        _ => pending.stored.part.key.action.side(),
+    };
     let skip = |reason| (DecisionInputs::None, Verdict::Skip(reason));
     if let Basis::Skip(reason) = pending.basis {
         return skip(reason);
@@ -403,10 +417,13 @@ fn intent_facts(
     let condition = pending.stored.snapshot.market.as_ref()?.condition;
     following.reserve(relationship.id, relationship.account, condition, order.reserve);
     let entry = order.side == Side::Buy;
+    // Nobody sold what is sold of a phantom.
+    let phantom = pending.stored.part.kind == PartKind::Phantom;
+    let leader_price = if phantom { Price::default() } else { super::groups::price_of(&pending.group) };
     Some(IntentFacts {
         account: relationship.account,
         condition,
-        leader_price: super::groups::price_of(&pending.group),
+        leader_price,
         traded_at: pending.group.traded_at,
         seen_at: pending.stored.seen_at,
         expires_at: entry.then(|| {

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use domain::{
     decide::ExitInputs,
-    exits::{ExitFactor, exit_target, mark_of_basis},
+    exits::{ExitFactor, buys_that_count, exit_target, mark_of_basis},
     ids::RelationshipId,
+    policy::PhantomRule,
 };
 
 use crate::ports::detection::{ExitBasis, ExitHolder, TargetBasis};
@@ -18,19 +19,23 @@ pub(super) struct Holder {
     pub basis: TargetBasis,
     /// A buy of the token may still fill.
     pub open_entries: bool,
+    /// What it holds of phantoms is to be sold.
+    pub leaves_phantoms: bool,
 }
 
 impl Holder {
-    fn of(stored: &ExitHolder, factors: &[ExitFactor], ledger_through: i64) -> Self {
+    fn of(stored: &ExitHolder, factors: &[ExitFactor], ledger_through: i64, rule: PhantomRule) -> Self {
+        let buys = buys_that_count(&stored.buys, rule);
         Self {
             inputs: ExitInputs {
                 held: stored.held,
                 // Numbers beyond computing keep everything: when in doubt nothing is sold.
-                target: exit_target(&stored.buys, factors).unwrap_or(stored.held),
+                target: exit_target(&buys, factors).unwrap_or(stored.held),
                 open_exits: stored.open_exits,
             },
-            basis: TargetBasis { ledger_through, mark: mark_of_basis(&stored.buys, factors) },
+            basis: TargetBasis { ledger_through, mark: mark_of_basis(&buys, factors) },
             open_entries: stored.open_entries,
+            leaves_phantoms: buys.len() < stored.buys.len(),
         }
     }
 }
@@ -38,13 +43,20 @@ impl Holder {
 /// The followers of an exit, by relationship.
 pub(super) type Holders = HashMap<RelationshipId, Holder>;
 
-/// Everybody's side, from what is stored and the factor of the sale itself (which may not be stored yet).
-pub(super) fn holders(stored: &ExitBasis, own: Option<ExitFactor>) -> Holders {
+/// Everybody's side, from what is stored, the factor of the sale itself (which may not be stored yet), and what
+/// becomes of everybody's copies of phantoms.
+pub(super) fn holders(
+    stored: &ExitBasis,
+    own: Option<ExitFactor>,
+    rule_of: impl Fn(RelationshipId) -> PhantomRule,
+) -> Holders {
     let replaced = |known: &&ExitFactor| own.is_none_or(|own| own.block != known.block);
     let mut factors: Vec<ExitFactor> = stored.factors.iter().filter(replaced).copied().collect();
     factors.extend(own);
     factors.sort_by_key(|factor| factor.block);
-    let side =
-        |holder: &ExitHolder| (holder.relationship, Holder::of(holder, &factors, stored.ledger_through));
+    let side = |holder: &ExitHolder| {
+        let rule = rule_of(holder.relationship);
+        (holder.relationship, Holder::of(holder, &factors, stored.ledger_through, rule))
+    };
     stored.holders.iter().map(side).collect()
 }

@@ -16,6 +16,7 @@ mod markets;
 mod moves;
 mod rest;
 mod revisits;
+mod witness;
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -26,8 +27,9 @@ use std::{
 
 use domain::{
     Address, Clock, ConditionId, Timestamp, TokenId,
-    ids::LeaderId,
+    ids::{LeaderId, RelationshipId},
     money::MoneyError,
+    policy::PhantomRule,
     trade::{GroupKey, Part, SURPLUS_WINDOW},
 };
 
@@ -53,6 +55,7 @@ use self::{
     groups::GroupSet,
     live::Live,
     markets::{UnknownMarkets, needs_market},
+    witness::Witnesses,
 };
 
 /// Name of the watcher's lease.
@@ -125,6 +128,9 @@ pub struct Watcher {
     /// Uptime at which the following was read, and how long that took.
     following_read: (Duration, Duration),
     headers: VecDeque<BlockHeader>,
+    /// Headers of the blocks that are being taken.
+    reading: Vec<BlockHeader>,
+    witnesses: Witnesses,
     head_time: Option<Timestamp>,
     finalized: Option<i64>,
     /// Time of the head and height read when nothing was left to judge.
@@ -177,6 +183,8 @@ impl Watcher {
             following: None,
             following_read: (Duration::ZERO, Duration::ZERO),
             headers: VecDeque::new(),
+            reading: Vec::new(),
+            witnesses: Witnesses::default(),
             head_time: None,
             finalized: None,
             judged_at: None,
@@ -210,6 +218,7 @@ impl Watcher {
         self.refresh_following().await?;
         self.recover().await?;
         self.market_step().await?;
+        self.hear_witnesses().await?;
         let decided = self.decide_next_chunk().await?;
         let read = self.chain_step().await;
         let told = self.live_step().await;
@@ -240,6 +249,7 @@ impl Watcher {
             // What was remembered is of another reign.
             self.forget_following();
             self.headers.clear();
+            self.witnesses.forget();
             self.pending.clear();
             self.recovered = false;
         }
@@ -300,6 +310,12 @@ impl Watcher {
         self.following.as_ref().and_then(|following| following.leader(wallet))
     }
 
+    /// What becomes of a follower's copies of phantoms; kept for one nobody knows any more.
+    fn phantom_rule(&self, leader: LeaderId, id: RelationshipId) -> PhantomRule {
+        let known = self.following.as_ref().and_then(|following| following.relationship(leader, id));
+        known.map(|known| known.policy.phantoms).unwrap_or_default()
+    }
+
     /// Wallets whose movements of shares are read.
     fn leaders_wallets(&self) -> Vec<Address> {
         let leaders = self.following.iter().flat_map(|following| following.leaders());
@@ -312,7 +328,8 @@ impl Watcher {
     }
 
     /// Prepares parts side by side: the time to read markets and books is the slowest one's, not the sum.
-    /// A part that builds on what is still being decided, or written with it, is left for its turn.
+    /// A part that builds on what is still being decided, or written with it, is left for its turn; an exit also
+    /// when there are entries, which do not wait for the leader's balances.
     async fn prepare_all(
         &self,
         parts: &[Part],
@@ -320,9 +337,11 @@ impl Watcher {
         own: &BTreeSet<GroupKey>,
         commit: &mut DetectionCommit,
     ) -> Result<Vec<Pending>, WatcherError> {
+        let entries = parts.iter().any(|part| !part.key.action.is_exit());
         let prepare = parts.iter().enumerate().filter_map(|(index, part)| {
             let earlier = self.pending.iter().map(|pending| &pending.stored.part);
-            let later = earlier.chain(parts.iter().take(index)).any(|other| builds_on(part, &other.key))
+            let later = entries && part.key.action.is_exit()
+                || earlier.chain(parts.iter().take(index)).any(|other| builds_on(part, &other.key))
                 || groups.changed_keys().any(|key| *key != part.key && builds_on(part, key));
             groups.get(&part.key).map(|group| self.prepare(*part, group, own.contains(&part.key), later))
         });

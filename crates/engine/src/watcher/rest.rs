@@ -54,7 +54,7 @@ impl Watcher {
     }
 
     async fn wait_for_answer(&mut self) {
-        let Self { answers, answered, unknown, live, .. } = self;
+        let Self { answers, answered, unknown, live, witnesses, .. } = self;
         let history = answers.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         let rows = async {
             match history.next().await {
@@ -63,7 +63,9 @@ impl Watcher {
             }
         };
         let (market, news) = (pin!(unknown.wait()), pin!(live.wait()));
-        if let Either::Left((rows, _)) = select(pin!(rows), select(market, news)).await {
+        let heard = pin!(witnesses.wait());
+        let others = select(heard, select(market, news));
+        if let Either::Left((rows, _)) = select(pin!(rows), others).await {
             answered.push(rows);
         }
     }

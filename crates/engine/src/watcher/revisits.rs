@@ -3,21 +3,23 @@
 //! An exit is decided when its leader sells or merges. A follower may then have a buy on its way, a book nobody
 //! could read, a pause in force; or its order may be refused. Each of these leaves a note
 //! ([`ExitNote`]), and each note is looked at, less and less often, until nothing is left to sell. A new
-//! decision belongs to the leader's newest sale or merge, as a part of its own ([`PartKind::Revisit`]).
+//! decision belongs to the leader's newest sale or merge, as a part of its own ([`PartKind::Revisit`]); that of a
+//! follower who does not keep copies of phantoms to the phantom ([`PartKind::Phantom`]).
 //!
 //! [`PartKind::Revisit`]: domain::trade::PartKind::Revisit
+//! [`PartKind::Phantom`]: domain::trade::PartKind::Phantom
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    Side, Timestamp, TokenId,
+    Side, Timestamp, TokenId, TxHash,
     decide::{ExitInputs, TradeSnapshot, Verdict},
-    exits::shares_to_sell,
+    exits::{ExitFactor, shares_to_sell},
     ids::{LeaderId, RelationshipId},
     money::LOT,
-    trade::{Part, TradeGroup},
+    trade::{Action, GroupKey, Part, TradeGroup},
 };
-use tracing::info;
+use tracing::{debug, info};
 
 use super::{
     Watcher, WatcherError,
@@ -29,6 +31,7 @@ use crate::{
     ports::{
         detection::{DetectionCommit, DetectionOutcome, ExitNote, ExitRevisit, NextLook, StoredPart},
         following::{Relationship, RelationshipStatus},
+        venue::VenueError,
     },
 };
 
@@ -74,33 +77,93 @@ impl Watcher {
     ) -> Result<bool, WatcherError> {
         let now = self.clock.now();
         let (mut commit, open) = self.sort_out(leader, token, revisits, now).await?;
-        let sale = if open.is_empty() { None } else { self.store.newest_sale(leader, token).await? };
-        let Some(sale) = sale else {
-            // Without a sale nobody has anything to follow.
-            commit.revisited.extend(open.into_iter().map(|(revisit, _)| (revisit, None)));
+        if open.is_empty() {
             self.commit_revisits(commit).await?;
             return Ok(false);
-        };
+        }
         let only: Vec<RelationshipId> = open.iter().map(|(revisit, _)| revisit.relationship).collect();
-        let holders = holders(&self.store.exit_basis(leader, token, Some(&only)).await?, None);
-        let mut sellers = Vec::new();
+        let mut basis = self.store.exit_basis(leader, token, Some(&only)).await?;
+        let sale = self.store.newest_sale(leader, token).await?;
+        let mut unread = false;
+        if let Some(sale) = &sale {
+            let (read, left) = self.read_again(sale, &basis.factors).await?;
+            unread = left;
+            commit.factors.extend(read.iter().map(|factor| (leader, token, *factor)));
+            basis.factors.extend(read);
+        }
+        let holders = holders(&basis, None, |id| self.phantom_rule(leader, id));
+        let (mut sellers, mut leavers) = (Vec::new(), Vec::new());
         for (revisit, relationship) in open {
             let tries = revisit.tries;
-            let next = match look(holders.get(&relationship.id), now) {
-                Look::Settled => None,
+            let again = Some(NextLook { due: now.plus(pause_after(tries)), tries: tries.saturating_add(1) });
+            let holder = holders.get(&relationship.id);
+            let next = match look(holder, now) {
                 Look::At(due) => Some(NextLook { due, tries }),
-                Look::Sell => {
-                    sellers.push(relationship);
-                    Some(NextLook { due: now.plus(pause_after(tries)), tries: tries.saturating_add(1) })
+                Look::Sell if holder.is_some_and(|holder| holder.leaves_phantoms) => {
+                    leavers.push((revisit, again, relationship));
+                    continue;
                 }
+                Look::Sell if sale.is_some() => {
+                    sellers.push((revisit, again, relationship));
+                    continue;
+                }
+                // Without a sale nobody has anything to follow.
+                Look::Settled | Look::Sell => again.filter(|_| unread),
             };
             commit.revisited.push((revisit, next));
         }
-        if sellers.is_empty() {
-            self.commit_revisits(commit).await?;
-            return Ok(false);
+        let phantom = if leavers.is_empty() { None } else { self.newest_phantom(leader, token).await? };
+        let mut sold = self.commit_revisits(commit).await?;
+        for (cause, asked) in [(phantom, leavers), (sale, sellers)] {
+            if let Some(cause) = cause.filter(|_| !asked.is_empty()) {
+                sold |= self.decide_again(cause, Basis::Exit(holders.clone()), asked).await?;
+            }
         }
-        self.decide_again(sale, Basis::Exit(holders), sellers, commit).await
+        Ok(sold)
+    }
+
+    /// The leader's newest buy of the token that is a phantom.
+    async fn newest_phantom(
+        &self,
+        leader: LeaderId,
+        token: TokenId,
+    ) -> Result<Option<TradeGroup>, WatcherError> {
+        let bought = GroupKey { leader, tx: TxHash([0; 32]), token, action: Action::Buy };
+        let buys = self.store.groups(&[bought], Timestamp(0)).await?;
+        Ok(buys.into_iter().rev().find(|group| group.is_phantom() && group.parts > 0))
+    }
+
+    /// What the leader kept over the blocks of sales that were decided without it: nobody could tell, or nobody
+    /// else said the same, or the block was replaced. Returns what is known now, and whether something still may
+    /// come to be known.
+    async fn read_again(
+        &self,
+        sale: &TradeGroup,
+        known: &[ExitFactor],
+    ) -> Result<(Vec<ExitFactor>, bool), WatcherError> {
+        let exits = Action::ALL.into_iter().filter(|action| action.is_exit());
+        let keys: Vec<GroupKey> = exits.map(|action| GroupKey { action, ..sale.key }).collect();
+        let mut blocks: BTreeSet<i64> = known.iter().map(|factor| factor.block).collect();
+        let (mut read, mut unread) = (Vec::new(), false);
+        let sales = self.store.groups(&keys, Timestamp(0)).await?;
+        let sold =
+            sales.iter().rev().filter(|group| group.parts > 0 && group.quantity().shares.is_positive());
+        let unknown = sold.filter_map(|group| {
+            group.block.filter(|block| blocks.insert(*block)).map(|block| (group, block))
+        });
+        for (group, block) in unknown.take(limits::SALES_READ_AGAIN) {
+            match self.leader_factor(group, block, &[]).await {
+                Ok(Some(factor)) => read.push(factor),
+                Ok(None) => unread = true,
+                // Nobody ever will.
+                Err(VenueError::Refused { .. }) => {}
+                Err(error) => {
+                    debug!(%error, tx = %group.key.tx, "balances of the leader still cannot be read");
+                    unread = true;
+                }
+            }
+        }
+        Ok((read, unread))
     }
 
     /// Settles or puts off the notes for which nothing has to be read; the rest is to be looked at.
@@ -140,27 +203,32 @@ impl Watcher {
         Ok((commit, open))
     }
 
-    /// Decides for `sellers` under a new part of `sale`. Those who still cannot sell get no decision: the
-    /// one they have says why, and their note stands.
+    /// Decides for those who asked under a new part of `cause`, a sale or a phantom. Those who still cannot sell
+    /// get no decision: the one they have says why, and their note stands.
     async fn decide_again(
         &mut self,
-        mut sale: TradeGroup,
+        mut cause: TradeGroup,
         basis: Basis,
-        sellers: Vec<Relationship>,
-        mut commit: DetectionCommit,
+        asked: Vec<(ExitRevisit, Option<NextLook>, Relationship)>,
     ) -> Result<bool, WatcherError> {
         let now = self.clock.now();
-        let part = sale.revisit()?;
-        let stored = self.revisit_part(part, &sale, now).await?;
+        let part = if cause.is_phantom() { cause.withdraw()? } else { cause.revisit()? };
+        let mut commit = DetectionCommit::default();
+        let mut sellers = Vec::with_capacity(asked.len());
+        for (revisit, next, relationship) in asked {
+            commit.revisited.push((revisit, next));
+            sellers.push(relationship);
+        }
+        let stored = self.revisit_part(part, &cause, now).await?;
         commit.markets.extend(stored.snapshot.market.clone());
         let resolved = stored.snapshot.market.as_ref().is_some_and(|market| market.payout.is_some());
-        let pending = Pending { stored, group: sale, basis, orders: 0, new: false, sequence: self.sequence };
+        let pending = Pending { stored, group: cause, basis, orders: 0, new: false, sequence: self.sequence };
         let following = self.following().await?;
         let decisions = decide_followers(following, &pending, &sellers, now);
         for decision in decisions {
             match decision.verdict {
                 Verdict::Copy(order) => {
-                    info!(relationship = %decision.relationship, token = %sale.key.token,
+                    info!(relationship = %decision.relationship, token = %cause.key.token,
                         "selling {} more shares for relationship {}", domain::Shares(order.amount),
                         decision.relationship);
                     commit.decisions.push(decision);
@@ -175,7 +243,7 @@ impl Watcher {
             }
         }
         if !commit.decisions.is_empty() {
-            commit.groups.push(sale);
+            commit.groups.push(cause);
             commit.parts.push(pending.stored);
         }
         self.commit_revisits(commit).await
@@ -202,6 +270,9 @@ impl Watcher {
     /// Returns whether anything was decided. When the configuration changed meanwhile nothing is written, and
     /// the next step looks again.
     async fn commit_revisits(&mut self, commit: DetectionCommit) -> Result<bool, WatcherError> {
+        if commit.revisited.is_empty() && commit.factors.is_empty() {
+            return Ok(false);
+        }
         let version = self.following().await?.config_version;
         match self.commit_until_known(version, &commit).await? {
             DetectionOutcome::ConfigChanged => {

@@ -21,7 +21,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::{Address, Clock, Shares, TokenId};
+use domain::{Address, Clock, Hash, Shares, TokenId};
 use eip712::Chain;
 use engine::{
     deadline::venue_call,
@@ -456,6 +456,20 @@ impl ChainReader for Providers {
 
     fn would_ring(&self) -> bool {
         self.doorbells.works()
+    }
+
+    async fn balances_of_block(
+        &self,
+        queries: &[(Address, TokenId)],
+        block: i64,
+        hash: Hash,
+    ) -> Result<Vec<Shares>, VenueError> {
+        let queries: Arc<[(Address, TokenId)]> = queries.into();
+        let call = move |reader: Arc<dyn ChainProvider>| {
+            let queries = Arc::clone(&queries);
+            async move { reader.balances_of_block(&queries, block, hash).await }.boxed()
+        };
+        Ok(self.ask("balances", Need::state(block), &call, &|_, _| Doubt::None).await?.1)
     }
 
     async fn witness(&self, claim: &ExitClaim) -> Result<Testimony, VenueError> {

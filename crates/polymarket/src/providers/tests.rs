@@ -2,11 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use domain::{Hash, OrderId, Side, Timestamp, TxHash, Usd};
-use engine::ports::{
-    venue::{ChainEventKind, ChainFill},
-    witness::Dispute,
-};
+use domain::{Hash, OrderId, Side, Timestamp, TxHash, Usd, trade::Dispute};
+use engine::ports::venue::{ChainEventKind, ChainFill};
 use proptest::prelude::*;
 use testkit::{executor::Executor, virtual_clock::VirtualClock};
 
@@ -238,7 +235,7 @@ fn claim() -> ExitClaim {
         hash: block_hash(1_002),
         wallet: WALLET,
         token: TOKEN,
-        before: Shares(100),
+        before: Some(Shares(100)),
         after: Shares(60),
         filled: Some((TX, Side::Sell, Shares(40))),
     }
@@ -389,6 +386,18 @@ fn an_exit_is_agreed_on_by_two() {
     let (heard, troubles) = testimony(&[Manner::Good(60), Manner::Liar, good]);
     assert_eq!(heard, Testimony::Agreed);
     assert!(troubles[1].contains("the leader's shares"), "{troubles:?}");
+    // Two who say the same other thing: whoever made the claim is set aside.
+    let (heard, troubles) = testimony(&[good, Manner::Liar, Manner::Liar]);
+    assert_eq!(about(heard), Some(Dispute::Balances));
+    assert!(troubles[0].contains("two others agree"), "{troubles:?}");
+    assert!(troubles[1].is_empty() && troubles[2].is_empty(), "{troubles:?}");
+    // Of a later block, what was held before is not claimed.
+    let hear_after = async |pool: Arc<Providers>| {
+        pool.witness(&ExitClaim { before: None, filled: None, ..claim() }).await.unwrap()
+    };
+    let mut bench = bench(&[good, good]);
+    bench.clock.advance(Duration::from_secs(10));
+    assert_eq!(bench.time(hear_after).0, Testimony::Agreed);
 }
 
 #[test]

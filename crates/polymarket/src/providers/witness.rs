@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use domain::{Hash, Shares, trade::Dispute};
 use engine::{
     deadline::venue_call,
     ports::{
         venue::{BlockHeader, ChainEvent, ChainEventKind, VenueError},
-        witness::{Dispute, ExitClaim, Testimony},
+        witness::{ExitClaim, Testimony},
     },
 };
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
@@ -31,15 +32,15 @@ impl Providers {
         }
         let mut statements: FuturesUnordered<_> =
             ready.into_iter().map(|member| self.statement(member, *claim)).collect();
-        let mut agree = 0_usize;
+        let mut same: Vec<Arc<Member>> = Vec::new();
         let mut others: Vec<(Arc<Member>, Dispute, String)> = Vec::new();
         while let Some((member, statement)) = statements.next().await {
             match statement {
-                Statement::Same => agree = agree.saturating_add(1),
+                Statement::Same => same.push(member),
                 Statement::Other(about, words) => others.push((member, about, words)),
                 Statement::Silent => {}
             }
-            if agree >= 2 {
+            if same.len() >= 2 {
                 // Whoever was heard before and said otherwise stands alone against two.
                 for (member, _, words) in &others {
                     member.set_aside(self.clock.uptime(), words);
@@ -47,6 +48,7 @@ impl Providers {
                 return Ok(Testimony::Agreed);
             }
         }
+        self.doubt(&same, &others);
         let about = others.iter().map(|(_, about, _)| *about).max();
         Ok(match about {
             None => Testimony::Nobody,
@@ -56,6 +58,16 @@ impl Providers {
                 Testimony::Disputed { about, words: words.join("; ") }
             }
         })
+    }
+
+    /// Where two say one and the same other thing, whoever made the claim stands alone: the next one to be read is
+    /// somebody else.
+    fn doubt(&self, same: &[Arc<Member>], others: &[(Arc<Member>, Dispute, String)]) {
+        let agreed =
+            others.iter().find(|(_, _, words)| others.iter().filter(|(.., one)| one == words).count() >= 2);
+        for (member, (_, _, words)) in same.iter().zip(agreed.iter().cycle()) {
+            member.set_aside(self.clock.uptime(), &format!("two others agree, and not with it: {words}"));
+        }
     }
 
     async fn statement(&self, member: Arc<Member>, claim: ExitClaim) -> (Arc<Member>, Statement) {
@@ -71,16 +83,22 @@ async fn state(reader: &dyn ChainProvider, claim: &ExitClaim) -> Result<Statemen
     let Some(header) = reader.header(claim.block).await?.filter(|header| header.hash == claim.hash) else {
         return Ok(Statement::Silent);
     };
-    let query = [(claim.wallet, claim.token)];
-    let one = |balances: Vec<domain::Shares>| balances.first().copied().unwrap_or_default();
-    let before = one(reader.balances(&query, claim.block.saturating_sub(1)).await?);
-    let after = one(reader.balances(&query, claim.block).await?);
-    if (before, after) != (claim.before, claim.after) {
-        let words = format!(
-            "in block {} it has the leader's shares go from {before} to {after}, another one from {} to {}",
-            claim.block, claim.before, claim.after
-        );
-        return Ok(Statement::Other(Dispute::Balances, words));
+    let held = async |block: i64, hash: Hash| -> Result<Shares, VenueError> {
+        let balances = reader.balances_of_block(&[(claim.wallet, claim.token)], block, hash).await?;
+        Ok(balances.first().copied().unwrap_or_default())
+    };
+    let moments = [
+        (claim.block.saturating_sub(1), header.parent, claim.before),
+        (claim.block, header.hash, Some(claim.after)),
+    ];
+    for (block, hash, claimed) in moments {
+        let Some(claimed) = claimed else { continue };
+        let told = held(block, hash).await?;
+        if told != claimed {
+            let words =
+                format!("the leader's shares after block {block} are {told}, another one says {claimed}");
+            return Ok(Statement::Other(Dispute::Balances, words));
+        }
     }
     if claim.filled.is_some() {
         let filled = filled(&reader.block_events(&header, &[]).await?, claim, &header);

@@ -7,7 +7,7 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 use domain::{
     Hash, MarketOrderType, Price, Usd,
     money::ONE,
-    policy::{BASIS_POINTS, MinimumRule, Policy, Sizing},
+    policy::{BASIS_POINTS, MinimumRule, PhantomRule, Policy, Sizing},
 };
 
 use polymarket::{RpcUrl, VenueLimits};
@@ -354,5 +354,19 @@ pub const FOLLOWER: &[Key<FollowerSettings>] = &[
         Or("true"),
         Kind::Flag(|follower, value| follower.policy.follow_exits = value),
         "Whether the leader's exits are followed.",
+    ),
+    key(
+        "phantoms",
+        Or("keep"),
+        Kind::Choice(
+            &[
+                ("keep", |follower| follower.policy.phantoms = PhantomRule::Keep),
+                ("exit", |follower| follower.policy.phantoms = PhantomRule::Exit),
+            ],
+            &[],
+        ),
+        "What becomes of copies of a trade that the Data API showed and that is not on the chain 90 s later: they are \
+         kept until the leader sells, or sold. Either way an event says so, and the trade is not copied again if it \
+         turns up within ten minutes. \"exit\" needs follow_exits.",
     ),
 ];

@@ -3,7 +3,7 @@
 use domain::{
     Shares,
     lifecycle::OrderState,
-    trade::{Action, GroupState, PartKind, Sightings, TradeGroup},
+    trade::{Action, Dispute, GroupState, PartKind, Sightings, TradeGroup},
 };
 
 use super::{
@@ -43,6 +43,9 @@ fn render_group(screen: &mut Screen, story: &GroupStory, listed: usize) {
     if let Some(seen) = sightings(group) {
         screen.field("shown by", &seen);
     }
+    if let Some(about) = group.disputed {
+        screen.field("disputed", dispute(about));
+    }
     for part in &story.parts {
         screen.field(&format!("part {}", part.number), &part_words(part, group));
     }
@@ -64,6 +67,14 @@ const fn state(state: GroupState) -> &'static str {
         GroupState::Final => "final",
         GroupState::Phantom => "phantom: not on the chain",
         GroupState::Overcounted => "overcounted: the chain has less than was decided",
+    }
+}
+
+/// What it means that providers differed.
+const fn dispute(about: Dispute) -> &'static str {
+    match about {
+        Dispute::Fills => "providers of the chain differed in its fills: the exit waited for the Data API",
+        Dispute::Balances => "providers of the chain differed in what the leader held: the exit waited",
     }
 }
 
@@ -138,6 +149,7 @@ fn part_words(part: &PartLine, group: &TradeGroup) -> String {
         PartKind::Settling => "not copied: it may be another trade, settling",
         PartKind::Dust => "not copied: less than a lot, finally",
         PartKind::Revisit => "looked at again, for followers who could not sell before",
+        PartKind::Phantom => "a phantom, sold for followers who do not keep such copies",
     };
     let late = span(part.seen_at.0.saturating_sub(group.traded_at.0));
     format!("{} shares, seen after {late}; {kind}", wording::shares(part.added))

@@ -85,6 +85,9 @@ pub(super) fn expected(part: &StoredPart, policy: &Policy, inputs: &DecisionInpu
         (PartKind::Trade | PartKind::Revisit, _, DecisionInputs::Exit(inputs, _)) if action.is_exit() => {
             decide_exit(snapshot, policy, inputs).unwrap_or(uncomputable)
         }
+        (PartKind::Phantom, _, DecisionInputs::Exit(inputs, _)) if action == Action::Buy => {
+            decide_exit(snapshot, policy, inputs).unwrap_or(uncomputable)
+        }
         (PartKind::Trade, side, DecisionInputs::None) => return Expected::OneOf(uncomputed(side)),
         _ => return Expected::OneOf(Vec::new()),
     };

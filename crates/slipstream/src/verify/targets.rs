@@ -1,15 +1,15 @@
 //! What followers should have kept at each exit, computed again: copied buys from the ledger, as far as it was
 //! written then, times the leader's factors.
 //!
-//! A reorganisation replaces blocks of trades, and factors with them. What a target was computed from is then
-//! gone: the mark stored with the decision tells, and the target is counted, not compared.
+//! A reorganisation replaces blocks of trades, and factors with them; a phantom may turn up. What a target was
+//! computed from is then gone: the mark stored with the decision tells, and the target is counted, not compared.
 
 use std::collections::BTreeMap;
 
 use domain::{
-    Shares, Timestamp, TokenId,
-    decide::ExitInputs,
-    exits::{CopiedBuy, ExitFactor, exit_target, mark_of_basis},
+    Shares, Side, Timestamp, TokenId,
+    decide::{ExitInputs, Verdict},
+    exits::{CopiedBuy, ExitFactor, buys_that_count, exit_target, mark_of_basis},
     ids::{IntentId, LeaderId, RelationshipId},
     trade::{Action, GroupKey},
 };
@@ -34,6 +34,7 @@ const INTENTS: usize = 500;
 /// A copied buy: the block of the leader's trade, and its bookings by ledger row.
 struct Buy {
     block: i64,
+    phantom: bool,
     booked: Vec<(i64, Shares)>,
 }
 
@@ -57,7 +58,7 @@ impl History {
         let of_one = (relationship, IntentId(i64::MIN))..=(relationship, IntentId(i64::MAX));
         let buys = self.buys.range(of_one).map(|(_, buy)| {
             let then = buy.booked.iter().filter(|(row, _)| *row <= through).map(|(_, shares)| *shares);
-            CopiedBuy { block: buy.block, filled: then.sum() }
+            CopiedBuy { block: buy.block, filled: then.sum(), phantom: buy.phantom }
         });
         let sale = self.sales.get(key).copied().unwrap_or(i64::MAX);
         let factors = self.factors.iter().filter(|factor| factor.block <= sale);
@@ -98,6 +99,8 @@ impl<'a> Targets<'a> {
         }
         let Some(history) = self.histories.get(&(leader, token)) else { return Ok(()) };
         let (buys, factors) = history.basis(record.relationship, &record.key, basis.ledger_through);
+        let policy = self.sources.reports.policy(record.relationship, record.policy_version).await?;
+        let buys = buys_that_count(&buys, policy.map(|policy| policy.phantoms).unwrap_or_default());
         if mark_of_basis(&buys, &factors) != basis.mark {
             findings.gone(Check::Targets);
             return Ok(());
@@ -125,7 +128,11 @@ impl<'a> Targets<'a> {
             }
             for decision in reports.decisions_of(None, group.key).await? {
                 let Some(intent) = decision.intent else { continue };
-                let buy = Buy { block, booked: Vec::new() };
+                // What is sold of a phantom is no copy of it.
+                if !matches!(decision.verdict, Verdict::Copy(order) if order.side == Side::Buy) {
+                    continue;
+                }
+                let buy = Buy { block, phantom: group.is_phantom(), booked: Vec::new() };
                 history.buys.insert((decision.relationship, intent), buy);
             }
         }

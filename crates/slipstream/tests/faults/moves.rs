@@ -1,7 +1,8 @@
 //! What leaders do with shares without an order: merges are exits, everything else is answered and not copied.
 
 use domain::{
-    Address, Price, Shares, Side, TxHash, lifecycle::OrderState, money::ONE, skip::SkipReason, trade::Action,
+    Address, ConditionId, Price, Shares, Side, TokenId, TxHash, decide::Verdict, lifecycle::OrderState,
+    money::ONE, skip::SkipReason, trade::Action,
 };
 use engine::ports::store::EventKind;
 use simulator::{
@@ -9,10 +10,11 @@ use simulator::{
     world::{
         control::{ForeignFill, ForeignTrade, Redeemers},
         foreign_moves::ForeignMove,
+        registry::MarketSpec,
     },
 };
 
-use crate::scene::{Has, LEADER, Scene, Setup, TOKEN, cents, condition, until, whole};
+use crate::scene::{Has, LEADER, Scene, Setup, TOKEN, cents, condition, market, until, whole};
 
 /// One transaction of the leader: sales of the token at 0.49, then what needs no order.
 fn does(scene: &Scene, number: u8, sold: Option<i64>, moves: Vec<ForeignMove>) -> TxHash {
@@ -91,6 +93,51 @@ async fn a_merge_in_a_neg_risk_market() {
 async fn a_merge_by_the_wallet_itself() {
     let knobs = Knobs { redeem_directly: true, ..Knobs::default() };
     merged_half(Setup { neg_risk: true, knobs, ..Setup::default() }).await;
+}
+
+/// `convertPositions`: shares of one question become shares of the others of its event. What is given up is an
+/// exit, what comes was not bought.
+async fn converted_half(knobs: Knobs) {
+    let scene = Scene::set(Setup { neg_risk: true, knobs, ..Setup::default() }).await;
+    let got = TokenId([0x20; 32]);
+    let question = MarketSpec {
+        condition: ConditionId::from_slice(&[0xc1; 32]).expect("32 bytes"),
+        tokens: [got, TokenId([0x21; 32])],
+        neg_risk: true,
+        slug: "will-another-one".to_owned(),
+        ..market()
+    };
+    scene.control.add_market(&question).await.expect("another question of the event");
+    scene.leader_buys();
+    scene.decided(1).await;
+    scene.settled().await;
+    let shares = whole(50);
+    let converts = ForeignMove::Convert { wallet: LEADER, gives: TOKEN, gets: vec![got], shares };
+    let tx = does(&scene, 1, None, vec![converts]);
+    scene.decided(3).await;
+    scene.settled().await;
+    let own = scene.decisions().await.into_iter().filter(|decision| decision.key.tx == tx);
+    let mut own: Vec<_> =
+        own.map(|decision| (decision.key.token, decision.key.action, decision.verdict)).collect();
+    own.sort_by_key(|(token, ..)| *token);
+    let [(given, merged, exit), (came, received, skip)] = own[..] else { panic!("two answers, not {own:?}") };
+    assert_eq!((given, merged), (TOKEN, Action::Merge));
+    assert!(matches!(exit, Verdict::Copy(order) if order.side == Side::Sell), "{exit:?}");
+    assert_eq!((came, received), (got, Action::Receive));
+    assert_eq!(skip, Verdict::Skip(SkipReason::NotATrade));
+    assert_eq!((scene.has(0).await.shares, sold(&scene)), (whole(5), 5 * ONE));
+    assert_eq!(scene.states().await, [OrderState::Confirmed; 2]);
+    scene.finish().await;
+}
+
+#[tokio::test]
+async fn a_leader_who_converts_half_is_followed_out() {
+    converted_half(Knobs { data_lag_ms: 0, ..Knobs::default() }).await;
+}
+
+#[tokio::test]
+async fn a_conversion_by_the_wallet_itself() {
+    converted_half(Knobs { data_lag_ms: 0, redeem_directly: true, ..Knobs::default() }).await;
 }
 
 /// The provider keeps no state of the merge's block: the balance is counted back.

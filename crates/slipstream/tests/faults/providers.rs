@@ -1,15 +1,17 @@
 //! Several providers of the chain over real sockets: one dies, one answers wrongly, the list is replaced.
 
-use domain::{Side, lifecycle::OrderState};
+use domain::{Side, TxHash, lifecycle::OrderState, trade::Dispute};
+use engine::ports::store::EventKind;
 use polymarket::{ProviderHealth, rpc_urls};
-use simulator::{Outage, RpcView};
+use simulator::{Emptied, Outage, RpcView};
 use slipstream::{
     clock::SystemClock,
     commands::{self, Request, Witnesses},
     rpc_command::RpcList,
+    story::{self, Style},
 };
 
-use crate::scene::{Has, Scene, Setup, until};
+use crate::scene::{Has, LEADER, Scene, Setup, until, whole};
 
 impl Scene {
     fn provider(&self, number: usize, view: RpcView) {
@@ -121,5 +123,103 @@ async fn the_list_is_replaced_by_command() {
     let refused = ask(&Request::RpcReload(RpcList::of("nonsense"))).await.expect_err("no list");
     assert!(format!("{refused:#}").contains("is no URL"), "{refused:#}");
     assert!(rpc_urls(&urls.join(",")).is_ok());
+    scene.finish().await;
+}
+
+/// The leader sells half of what the follower copied, and the provider that is asked first says that nothing is
+/// left.
+async fn lied_to(providers: usize) -> (Scene, usize, TxHash) {
+    let scene = Scene::set(Setup { providers, ..Setup::default() }).await;
+    scene.leader_buys();
+    scene.decided(1).await;
+    scene.settled().await;
+    let liar = scene.first();
+    let head = scene.world.with(|world, _| world.chain().head());
+    let emptied = Some(Emptied { wallet: LEADER, from: head + 1 });
+    scene.provider(liar, RpcView { emptied, ..RpcView::default() });
+    let tx = scene.leader_trades(&[(Side::Sell, 50, 49)]);
+    (scene, liar, tx)
+}
+
+impl Scene {
+    async fn disputes(&self) -> Vec<(TxHash, Dispute)> {
+        let events = self.events().await.into_iter();
+        let told = events.filter_map(|event| match event {
+            EventKind::Disputed { key, about, words } => {
+                assert!(words.contains("127.0.0.1"), "it says who says what: {words}");
+                Some((key.tx, about))
+            }
+            _ => None,
+        });
+        told.collect()
+    }
+}
+
+#[tokio::test]
+async fn one_liars_word_sells_nothing() {
+    let (scene, liar, tx) = lied_to(2).await;
+    until("the dispute is told", async || !scene.disputes().await.is_empty()).await;
+    assert_eq!((scene.decisions().await.len(), scene.has(0).await), (1, Has::copied()));
+    // Entries do not wait for it.
+    scene.leader_buys();
+    scene.decided(2).await;
+    until("the entry is filled", async || scene.has(0).await.shares == whole(20)).await;
+    let groups = story::find_trade(scene.store.as_ref(), &tx.to_string()).await.expect("the sale");
+    let told = story::trade_story(scene.store.as_ref(), None, &groups).await.expect("its story");
+    let text = told.render(Style::default());
+    assert!(text.contains("providers of the chain differed in what the leader held"), "{text}");
+    // It tells the truth at last: the exit is decided by what both say, and counts the first buy alone.
+    scene.provider(liar, RpcView::default());
+    scene.decided(3).await;
+    scene.settled().await;
+    assert_eq!(scene.has(0).await.shares, whole(15));
+    assert_eq!(scene.disputes().await, [(tx, Dispute::Balances)]);
+    scene.finish().await;
+}
+
+#[tokio::test]
+async fn two_outvote_a_liar() {
+    let (scene, liar, _) = lied_to(3).await;
+    scene.decided(2).await;
+    scene.settled().await;
+    assert_eq!(scene.has(0).await.shares, whole(5));
+    assert!(scene.known(liar).wrong > 0, "the liar was set aside");
+    scene.finish().await;
+}
+
+#[tokio::test]
+async fn with_one_provider_an_exit_waits_for_the_final_block() {
+    let scene = Scene::set(Setup { providers: 1, block_ms: 0, ..Setup::default() }).await;
+    scene.leader_buys();
+    scene.decided(1).await;
+    scene.settled().await;
+    let tx = scene.leader_trades(&[(Side::Sell, 50, 49)]);
+    until("the sale is read", async || scene.group(tx, Side::Sell).await.is_some()).await;
+    // A buy of a later block is copied meanwhile.
+    scene.leader_buys();
+    scene.decided(2).await;
+    assert_eq!(scene.skips().await, [None, None]);
+    assert!(scene.decisions().await.iter().all(|decision| decision.key.tx != tx), "its block is not final");
+    // Settling makes blocks until everything is final.
+    scene.settled().await;
+    assert_eq!(scene.decisions().await.len(), 3);
+    assert_eq!(scene.has(0).await.shares, whole(15));
+    assert_eq!(scene.disputes().await, []);
+    scene.finish().await;
+}
+
+#[tokio::test]
+async fn with_one_provider_the_data_api_is_witness_enough() {
+    let scene = Scene::set(Setup { providers: 1, block_ms: 0, history: true, ..Setup::default() }).await;
+    scene.leader_buys();
+    scene.decided(1).await;
+    scene.settled().await;
+    let head = scene.world.with(|world, _| world.chain().head());
+    let tx = scene.leader_trades(&[(Side::Sell, 50, 49)]);
+    scene.decided(2).await;
+    assert!(scene.decisions().await[1].intent.is_some(), "the sale {tx} is followed");
+    assert_eq!(scene.world.with(|world, _| world.chain().head()), head + 1, "no block made it final");
+    scene.settled().await;
+    assert_eq!(scene.has(0).await.shares, whole(5));
     scene.finish().await;
 }

@@ -47,7 +47,9 @@ CREATE TABLE tasks (
     name         TEXT    PRIMARY KEY,
     due          INTEGER NOT NULL,
     lease_until  INTEGER NOT NULL,
-    holder       TEXT
+    holder       TEXT,
+    fence        INTEGER NOT NULL,
+    failures     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE events (
@@ -215,6 +217,7 @@ CREATE TABLE trade_groups (
     traded_at       INTEGER NOT NULL,
     first_seen_at   INTEGER NOT NULL,
     state           INTEGER NOT NULL,
+    disputed        INTEGER,
     UNIQUE (tx, leader_id, token, action)
 ) STRICT;
 CREATE INDEX trade_groups_related ON trade_groups (token, leader_id, action, first_seen_at);

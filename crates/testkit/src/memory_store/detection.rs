@@ -180,7 +180,12 @@ impl State {
             holder.open_entries |= may_fill;
             match intent.side {
                 Side::Buy if filled.is_positive() => {
-                    holder.buys.push(CopiedBuy { block: self.block_of(intent), filled });
+                    let IntentCause::Trade { key, .. } = intent.cause;
+                    let group = self.groups.get(&key);
+                    // After every other while its block is not known.
+                    let block = group.and_then(|group| group.block).unwrap_or(i64::MAX);
+                    let phantom = group.is_some_and(TradeGroup::is_phantom);
+                    holder.buys.push(CopiedBuy { block, filled, phantom });
                 }
                 Side::Sell if open => {
                     let left = Shares(intent.amount).less(filled);
@@ -200,11 +205,5 @@ impl State {
             Some(newest) if !self.waits(intent) => Ok(self.orders.row("order", newest.0)?.state.is_open()),
             _ => Ok(true),
         }
-    }
-
-    /// Block of the leader's trade an intent copies; after every other while it is not known.
-    fn block_of(&self, intent: &Intent) -> i64 {
-        let IntentCause::Trade { key, .. } = intent.cause;
-        self.groups.get(&key).and_then(|group| group.block).unwrap_or(i64::MAX)
     }
 }

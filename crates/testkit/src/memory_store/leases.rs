@@ -57,6 +57,9 @@ impl Leases for MemoryStore {
         for row in state.leases.values_mut().filter(|row| row.holder.as_ref() == Some(instance)) {
             row.holder = None;
         }
+        for row in state.tasks.values_mut() {
+            row.held.take_if(|held| held.0 == *instance);
+        }
         state.committed();
         Ok(())
     }

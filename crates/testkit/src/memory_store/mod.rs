@@ -12,6 +12,7 @@ mod leases;
 mod reports;
 mod state;
 mod table;
+mod tasks;
 mod updates;
 mod wallets;
 

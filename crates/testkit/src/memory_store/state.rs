@@ -21,7 +21,7 @@ use engine::ports::{
     wallets::TransactionRecord,
 };
 
-use super::{corrupt, table::Table};
+use super::{corrupt, table::Table, tasks::TaskRow};
 
 #[derive(Clone, Default)]
 pub(super) struct State {
@@ -66,6 +66,7 @@ pub(super) struct State {
     pub(super) leases: BTreeMap<String, LeaseRow>,
     /// When it was seen to end.
     pub(super) instances: BTreeMap<InstanceId, Option<Timestamp>>,
+    pub(super) tasks: BTreeMap<String, TaskRow>,
     pub(super) events: Table<Event>,
     pub(super) event_cursors: BTreeMap<String, i64>,
 }

@@ -2,10 +2,10 @@
 
 use engine::ports::store::{StoreError, StoreResult};
 
-/// Rows that are never deleted.
+/// Rows; a removed one leaves its key.
 #[derive(Clone)]
 pub(super) struct Table<T> {
-    rows: Vec<T>,
+    rows: Vec<Option<T>>,
 }
 
 impl<T> Default for Table<T> {
@@ -26,16 +26,22 @@ impl<T> Table<T> {
 
     pub(super) fn insert(&mut self, row: T) -> i64 {
         let key = self.next_key();
-        self.rows.push(row);
+        self.rows.push(Some(row));
         key
     }
 
+    pub(super) fn remove(&mut self, key: i64) {
+        if let Some(row) = index(key).and_then(|at| self.rows.get_mut(at)) {
+            *row = None;
+        }
+    }
+
     pub(super) fn get(&self, key: i64) -> Option<&T> {
-        self.rows.get(index(key)?)
+        self.rows.get(index(key)?)?.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, key: i64) -> Option<&mut T> {
-        self.rows.get_mut(index(key)?)
+        self.rows.get_mut(index(key)?)?.as_mut()
     }
 
     /// The row, or `NotFound` naming its kind.
@@ -45,17 +51,18 @@ impl<T> Table<T> {
 
     /// Keys and rows, ascending.
     pub(super) fn iter(&self) -> impl Iterator<Item = (i64, &T)> {
-        (1..self.next_key()).zip(&self.rows)
+        self.after(0)
     }
 
     pub(super) fn rows(&self) -> impl DoubleEndedIterator<Item = &T> {
-        self.rows.iter()
+        self.rows.iter().flatten()
     }
 
     /// Rows with keys above `after`, ascending.
     pub(super) fn after(&self, after: i64) -> impl Iterator<Item = (i64, &T)> {
         let skip = usize::try_from(after.max(0)).unwrap_or(usize::MAX);
         let first = after.max(0).saturating_add(1);
-        (first..).zip(self.rows.iter().skip(skip))
+        let rows = (first..).zip(self.rows.iter().skip(skip));
+        rows.filter_map(|(key, row)| row.as_ref().map(|row| (key, row)))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::{
     Shares, Side, Usd,
     money::ONE,
-    policy::{MinimumRule, Policy, Sizing},
+    policy::{MinimumRule, PhantomRule, Policy, Sizing},
     trade::Action as Did,
 };
 use rand_chacha::{
@@ -139,7 +139,9 @@ fn follower(dice: &mut Dice) -> Follower {
     };
     let below_minimum = MinimumRule::Skip;
     let leader = if dice.one_in(2) { 1 } else { 2 };
-    let policy = Policy { sizing, below_minimum, follow_exits: !dice.one_in(4), ..Policy::careful() };
+    let follow_exits = !dice.one_in(4);
+    let phantoms = if follow_exits && dice.one_in(2) { PhantomRule::Exit } else { PhantomRule::Keep };
+    let policy = Policy { sizing, below_minimum, follow_exits, phantoms, ..Policy::careful() };
     Follower { leader, policy, deposit: Usd(dice.between(5, 500) * ONE) }
 }
 

@@ -7,7 +7,7 @@ use domain::{
     exits::{CopiedBuy, ExitFactor},
     ids::{LeaderId, RelationshipId},
     lifecycle::OrderState,
-    trade::{GroupKey, GroupState, Sightings, TradeGroup},
+    trade::{Dispute, GroupKey, GroupState, Sightings, TradeGroup},
 };
 use engine::ports::{
     detection::{DetectionCommit, ExitHolder, Source, StoredFill, StoredPart},
@@ -104,6 +104,7 @@ pub(crate) async fn groups_are_replaced_and_found_with_their_kin(bench: Bench) -
         traded_at: Timestamp(5),
         first_seen_at: Timestamp(100),
         state: GroupState::Overcounted,
+        disputed: Some(Dispute::Balances),
     };
     world.commit(&DetectionCommit { groups: vec![full], ..Default::default() }).await?;
     same!(world.store.groups(&[key], Timestamp(i64::MAX)).await?, [full], "a replaced group");
@@ -308,12 +309,22 @@ pub(crate) async fn the_exit_basis_is_what_followers_hold(bench: Bench) -> CaseR
     let basis = async || world.store.exit_basis(world.leader, token(6), None).await;
     world.bought(30, 12_000_000).await?;
     world.bought(40, 8_000_000).await?;
-    // A buy without a block is later than every sale.
-    let unknown = TradeGroup { block: None, ..world.group(world.key(40, Side::Buy)) };
+    // A buy without a block is later than every sale; it is a phantom's until somebody inherits it.
+    let state = GroupState::Phantom;
+    let given = Shares(1);
+    let unknown = TradeGroup { block: None, state, ..world.group(world.key(40, Side::Buy)) };
+    let inherited = TradeGroup { given, ..unknown };
+    world.commit(&DetectionCommit { groups: vec![inherited], ..Default::default() }).await?;
+    let holders = basis().await?.holders;
+    same!(
+        holders.iter().flat_map(|holder| &holder.buys).any(|buy| buy.phantom),
+        false,
+        "an inherited phantom"
+    );
     world.commit(&DetectionCommit { groups: vec![unknown], ..Default::default() }).await?;
     let buys = vec![
-        CopiedBuy { block: 30, filled: Shares(12_000_000) },
-        CopiedBuy { block: i64::MAX, filled: Shares(8_000_000) },
+        CopiedBuy { block: 30, filled: Shares(12_000_000), phantom: false },
+        CopiedBuy { block: i64::MAX, filled: Shares(8_000_000), phantom: true },
     ];
     let holder = |open| ExitHolder {
         relationship: first,
@@ -384,7 +395,7 @@ pub(crate) async fn a_buy_still_open_counts_for_what_it_filled(bench: Bench) -> 
     world.change(world.booking(&order, 3_000_000).await?).await?;
     let line =
         only(world.store.exit_basis(world.leader, token(6), None).await?.holders, "line of a filled copy")?;
-    let buys = vec![CopiedBuy { block: 30, filled: Shares(3_000_000) }];
+    let buys = vec![CopiedBuy { block: 30, filled: Shares(3_000_000), phantom: false }];
     same!((line.held, line.buys), (Shares(3_000_000), buys), "a part-filled buy");
     same!(world.order(intent, 0).await?.permits_out, [worker("a")], "the permit is still out");
     Ok(())

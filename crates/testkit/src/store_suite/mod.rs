@@ -18,6 +18,7 @@ mod reports;
 mod revisits;
 mod settling;
 mod signing;
+mod tasks;
 mod wallets;
 pub(crate) mod world;
 
@@ -180,6 +181,14 @@ macro_rules! store_suite_cases {
                 only_one_of_many_takes_a_lease,
                 who_was_seen_to_end_holds_no_lease,
                 instances_run_until_they_are_seen_to_end,
+            ];
+            tasks: [
+                a_task_is_claimed_when_due_and_free,
+                a_task_that_ran_out_is_somebody_elses,
+                only_one_of_many_runs_a_task,
+                a_failure_is_counted_and_told,
+                who_was_seen_to_end_runs_no_task,
+                old_events_go_once_everybody_has_read_them,
             ];
             reports: [
                 lists_are_read_page_by_page,

@@ -25,6 +25,7 @@ use engine::ports::{
     },
     reports::{DecisionRecord, IntentEnd, LedgerRecord, PositionRecord, Reports},
     store::{Event, InstanceId, Lease, Leases, Store, StoreResult},
+    tasks::{TaskClaim, Tasks},
     venue::BlockHeader,
     wallets::{NewTransaction, TransactionRecord, TransactionState, WalletTransactions},
 };
@@ -372,6 +373,16 @@ through! { Reports,
         events_after(after: i64, limit: usize) -> Vec<(i64, Event)>;
         event_cursor(subscriber: &str) -> i64;
         move_event_cursor(subscriber: &str, to: i64) -> ();
+    }
+    layer {}
+}
+
+through! { Tasks,
+    reads {}
+    free {
+        claim_task(name: &str, holder: &InstanceId, lease: Duration) -> Option<TaskClaim>;
+        finish_task(claim: &TaskClaim, next: Duration, failed: Option<&str>) -> ();
+        prune_events(claim: &TaskClaim, before: Timestamp, limit: usize) -> usize;
     }
     layer {}
 }

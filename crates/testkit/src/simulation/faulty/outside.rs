@@ -14,6 +14,7 @@ use engine::ports::{
         BlockHeader, Cancel, Cancelled, ChainEvent, ChainReader, HistoryResponse, MarketData, OrderGateway,
         OrderLookup, OrderQuery, PostReply, PreparedOrder, TradeHistory, VenueError,
     },
+    witness::{ExitClaim, Testimony},
 };
 
 use super::super::{
@@ -182,6 +183,11 @@ impl ChainReader for FaultyVenue {
     async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
         self.ask("balances").await?;
         self.venue.balances(queries, block).await
+    }
+
+    async fn witness(&self, claim: &ExitClaim) -> Result<Testimony, VenueError> {
+        self.ask("witness").await?;
+        self.venue.witness(claim).await
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     scenario::{Action, ENTRY_IS_FINAL, Scenario, at},
     stage::Stage,
     tampering::{Bench, Tampering},
-    venue::{Reorganisation, VenueModel},
+    venue::{Reorganisation, VenueModel, Witnesses},
     world::StoreFactory,
 };
 use crate::memory_store::MemoryStore;
@@ -297,6 +297,13 @@ fn booking() -> Vec<Planted> {
             VenueModel::HOLDING,
             0,
         ),
+        planted(
+            "an exit is decided on the word of one provider",
+            Bug::Outside(OutsideBug::BelievesOneProvider),
+            half_exit(),
+            liar(),
+            0,
+        ),
         planted("what is booked is forgotten", store(StoreBug::ForgetsBookings), Scenario::entry(), plain, 0),
     ]
 }
@@ -334,6 +341,12 @@ fn late() -> VenueModel {
 
 fn failing() -> Scenario {
     Scenario { failing_every: Some(1), ..Scenario::entry() }
+}
+
+/// For 40 s one of two providers says after each exit that the leader has nothing left.
+fn liar() -> VenueModel {
+    let lasting = std::time::Duration::from_secs(40);
+    VenueModel { witnesses: Witnesses::AgainstLiar(lasting), ..VenueModel::PLAIN }
 }
 
 fn half_exit() -> Scenario {

@@ -16,6 +16,7 @@ use engine::ports::{
         Counterparty, HistoryResponse, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder,
         SettlementStatus, TradeHistory, VenueError,
     },
+    witness::{ExitClaim, Testimony},
 };
 
 use super::super::tampering::Bench;
@@ -41,6 +42,8 @@ pub(super) enum OutsideBug {
     ForgetsFee,
     /// Never hears that a settlement failed.
     NoFailure,
+    /// Takes the word of one provider for that of two.
+    BelievesOneProvider,
     /// Adds to the queue, which it believes to be empty.
     FloodsQueue,
     /// Takes a frame that tells of a match for another trade than the one it knows.
@@ -61,6 +64,7 @@ pub(super) fn tamper(bug: OutsideBug, bench: Bench) -> Bench {
         }
         OutsideBug::ReadsLogsTwice
         | OutsideBug::ForgetsFee
+        | OutsideBug::BelievesOneProvider
         | OutsideBug::CountsFillsAsMoves
         | OutsideBug::SellsTransfers => {
             Bench { chain: Arc::new(WrongChain { bug, inner: bench.chain }), ..bench }
@@ -234,6 +238,13 @@ impl ChainReader for WrongChain {
 
     async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
         self.inner.balances(queries, block).await
+    }
+
+    async fn witness(&self, claim: &ExitClaim) -> Result<Testimony, VenueError> {
+        if self.bug == OutsideBug::BelievesOneProvider {
+            return Ok(Testimony::Agreed);
+        }
+        self.inner.witness(claim).await
     }
 }
 

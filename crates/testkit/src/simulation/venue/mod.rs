@@ -23,7 +23,7 @@ use engine::ports::venue::{ChainFill, OrderLookup};
 
 pub(crate) use chain::digest;
 pub use chain::{BLOCK_EVERY, FINAL_AFTER, Moved};
-pub use model::{Duplicated, Reorganisation, VenueModel};
+pub use model::{Duplicated, Reorganisation, VenueModel, Witnesses};
 
 use chain::{Chain, Effect, Move, Settling};
 use matching::VenueBook;

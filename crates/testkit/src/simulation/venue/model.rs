@@ -24,6 +24,17 @@ pub enum Reorganisation {
     NextBlock,
 }
 
+/// Who there is besides the provider of the chain that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Witnesses {
+    /// An honest one; the one that is read is honest too.
+    Honest,
+    /// Nobody.
+    Nobody,
+    /// An honest one. The one that is read says for so long after each block with an exit that nothing was left.
+    AgainstLiar(Duration),
+}
+
 /// One way the venue may behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VenueModel {
@@ -46,6 +57,8 @@ pub struct VenueModel {
     pub maximum_age: Option<Duration>,
     /// Whether orders that are done are shown; their trades always are.
     pub shows_done_orders: bool,
+    /// Who else there is to ask about the chain.
+    pub witnesses: Witnesses,
 }
 
 impl VenueModel {
@@ -60,6 +73,7 @@ impl VenueModel {
         reorganisation: Reorganisation::None,
         maximum_age: None,
         shows_done_orders: true,
+        witnesses: Witnesses::Honest,
     };
 
     /// A venue that leaves the most room for mistakes while it answers at once.

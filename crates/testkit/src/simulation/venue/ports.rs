@@ -5,16 +5,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     Address, Book, ConditionId, Market, OrderId, OrderPlan, Shares, Timestamp, TokenId, TradingAccount,
-    trade::Action,
+    trade::{Action, Dispute},
 };
-use engine::ports::detection::Lane;
-use engine::ports::venue::{
-    BlockHeader, Cancel, Cancelled, ChainEvent, ChainReader, HistoryKind, HistoryResponse, HistoryRow,
-    MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, SettlementStatus,
-    TradeHistory, VenueError, VenueOrder, VenueOrderStatus, VenueTrade,
+use engine::ports::{
+    detection::Lane,
+    venue::{
+        BlockHeader, Cancel, Cancelled, ChainEvent, ChainEventKind, ChainReader, HistoryKind,
+        HistoryResponse, HistoryRow, MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply,
+        PreparedOrder, SettlementStatus, TradeHistory, VenueError, VenueOrder, VenueOrderStatus, VenueTrade,
+    },
+    witness::{ExitClaim, Testimony},
 };
 
-use super::{LineTrade, State, Venue, VenueLine, chain::digest, row_price};
+use super::{LineTrade, State, Venue, VenueLine, Witnesses, chain::digest, row_price};
 
 /// How long a late row shows a transaction that was replaced.
 const STALE_ROW: Duration = Duration::from_secs(40);
@@ -75,6 +78,43 @@ pub(crate) fn prepared(plan: &OrderPlan) -> Result<PreparedOrder, VenueError> {
 }
 
 impl State {
+    /// Whether the provider that is read says that the leader has nothing left.
+    fn lies(&self, wallet: Address, token: TokenId, block: i64, now: Timestamp) -> bool {
+        let Witnesses::AgainstLiar(lasting) = self.model.witnesses else { return false };
+        let early = self.chain.header(block).is_some_and(|header| now.since(header.time) < lasting);
+        early && self.chain.exit_heights(wallet, token).contains(&block)
+    }
+
+    /// What an honest provider says to what another one was read to say.
+    fn testimony(&self, claim: &ExitClaim) -> Testimony {
+        let same_block = self.chain.header(claim.block).is_some_and(|header| header.hash == claim.hash);
+        if self.model.witnesses == Witnesses::Nobody || !same_block {
+            return Testimony::Nobody;
+        }
+        let held = |block| self.balance(claim.wallet, claim.token, block);
+        let filled = claim.filled.map(|(tx, side, _)| {
+            let own = self.chain.events(claim.block, &[]).into_iter().filter(|event| event.tx == tx);
+            let shares = own.filter_map(|event| match event.kind {
+                ChainEventKind::Fill(fill)
+                    if (fill.wallet, fill.token, fill.side) == (claim.wallet, claim.token, side) =>
+                {
+                    Some(fill.shares)
+                }
+                _ => None,
+            });
+            (tx, side, shares.sum())
+        });
+        let disputed = |about| Testimony::Disputed { about, words: "an honest provider differs".to_owned() };
+        let before_differs = claim.before.is_some_and(|before| before != held(claim.block - 1));
+        if before_differs || claim.after != held(claim.block) {
+            disputed(Dispute::Balances)
+        } else if filled != claim.filled {
+            disputed(Dispute::Fills)
+        } else {
+            Testimony::Agreed
+        }
+    }
+
     /// Whether an order is held back, and shown so.
     fn holds(&self, id: OrderId, now: Timestamp) -> bool {
         let (held, lag) = (self.model.held_back, self.model.look_up_lag);
@@ -226,8 +266,17 @@ impl ChainReader for Venue {
     }
 
     async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
+        let now = self.clock.now();
         let state = self.now();
-        Ok(queries.iter().map(|(wallet, token)| state.balance(*wallet, *token, block)).collect())
+        let told = |(wallet, token): &(Address, TokenId)| {
+            let lies = state.lies(*wallet, *token, block, now);
+            if lies { Shares::ZERO } else { state.balance(*wallet, *token, block) }
+        };
+        Ok(queries.iter().map(told).collect())
+    }
+
+    async fn witness(&self, claim: &ExitClaim) -> Result<Testimony, VenueError> {
+        Ok(self.now().testimony(claim))
     }
 }
 
