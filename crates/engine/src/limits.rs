@@ -166,6 +166,8 @@ pub const REDEMPTIONS_AT_ONCE: usize = 8;
 pub const PAYOUT_FIRST: Duration = Duration::from_secs(2);
 /// … and at last this often.
 pub const PAYOUT_LAST: Duration = Duration::from_secs(300);
+/// What is held, to be redeemed once it is resolved, is read this often.
+pub const HOLDINGS_EVERY: Duration = Duration::from_secs(5);
 /// Whether a condition of which shares are held is resolved is asked again after this, then after twice as long …
 pub const REDEEM_FIRST: Duration = Duration::from_secs(2);
 /// … and at last this often.

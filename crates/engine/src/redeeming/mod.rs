@@ -38,6 +38,9 @@ pub struct Redeeming {
     markets: Arc<dyn MarketData>,
     redeemer: Arc<dyn Redeemer>,
     clock: Arc<dyn Clock>,
+    /// What was held when it was read last, and the uptime then; read anew when something was done.
+    held: Holdings,
+    held_at: Option<Duration>,
     /// Conditions that were not resolved when they were asked for.
     unresolved: Waits<ConditionId>,
     /// Those that were, while anybody holds their shares.
@@ -109,6 +112,8 @@ impl Redeeming {
             markets,
             redeemer,
             clock,
+            held: Holdings::new(),
+            held_at: None,
             unresolved: Waits(HashMap::new()),
             resolved: HashMap::new(),
             tried: Waits(HashMap::new()),
@@ -124,7 +129,10 @@ impl Redeeming {
     /// Store errors. After a commit whose outcome is open nothing is sent: the next round reads what is stored.
     pub async fn round(&mut self) -> StoreResult<usize> {
         let (ended, mut busy) = self.follow().await?;
-        let holdings = self.holdings().await?;
+        let now = self.clock.uptime();
+        let stale = self.held_at.is_none_or(|at| now.saturating_sub(at) >= limits::HOLDINGS_EVERY);
+        let holdings = if stale { self.holdings().await? } else { std::mem::take(&mut self.held) };
+        self.held_at = if stale { Some(now) } else { self.held_at };
         // Whoever holds another token of it now makes it be asked for again.
         self.resolved.retain(|condition, resolved| {
             let known = |held: &Held| held.0.keys().all(|token| resolved.payouts.contains_key(token));
@@ -136,6 +144,10 @@ impl Redeeming {
         });
         let resolved = self.look(&holdings).await;
         let begun = self.begin(&holdings, &mut busy).await?;
+        self.held = holdings;
+        if ended + begun > 0 {
+            self.held_at = None;
+        }
         Ok(ended + resolved + begun)
     }
 
