@@ -92,11 +92,11 @@ fn what_is_in_force_is_told_with_who_said_so() {
         "ok  mine.toml",
         "",
         "[demo]",
-        "followers = 1              # one for each [[follower]]",
-        "speed = 70                 # SLIPSTREAM_DEMO_SPEED",
+        "followers = 1                          # one for each [[follower]]",
+        "speed = 70                             # SLIPSTREAM_DEMO_SPEED",
     ];
     assert_eq!(&lines[..5], first);
-    assert!(lines.contains(&"fixed = 2.5                # mine.toml:5"), "{lines:#?}");
+    assert!(lines.contains(&"fixed = 2.5                            # mine.toml:5"), "{lines:#?}");
     let missing = slipstream(directory.path(), &["config", "check", "gone.toml"], &[]);
     assert_eq!(missing.status.code(), Some(2));
     assert!(text(&missing.stderr).contains("\n  gone.toml\n      cannot be read: No such file"));
