@@ -149,7 +149,7 @@ fn part_words(part: &PartLine, group: &TradeGroup) -> String {
         PartKind::Settling => "not copied: it may be another trade, settling",
         PartKind::Dust => "not copied: less than a lot, finally",
         PartKind::Revisit => "looked at again, for followers who could not sell before",
-        PartKind::Phantom => "a phantom, sold for followers who do not keep such copies",
+        PartKind::Phantom => "a phantom: copies sold on wish",
     };
     let late = span(part.seen_at.0.saturating_sub(group.traded_at.0));
     format!("{} shares, seen after {late}; {kind}", wording::shares(part.added))

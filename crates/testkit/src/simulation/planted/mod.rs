@@ -291,13 +291,6 @@ fn booking() -> Vec<Planted> {
         ),
         planted("an exit sells what another one may sell", Bug::SellsTwice, Scenario::two_exits(), plain, 0),
         planted(
-            "a late frame of a match books a failed trade again",
-            Bug::Outside(OutsideBug::MatchesAgain),
-            failing().listening(),
-            VenueModel::HOLDING,
-            0,
-        ),
-        planted(
             "an exit is decided on the word of one provider",
             Bug::Outside(OutsideBug::BelievesOneProvider),
             half_exit(),
@@ -306,6 +299,19 @@ fn booking() -> Vec<Planted> {
         ),
         planted("what is booked is forgotten", store(StoreBug::ForgetsBookings), Scenario::entry(), plain, 0),
     ]
+}
+
+/// A user channel that names matched trades by other ids than the look-ups do: no bug of ours, and nothing may come of it,
+/// because the next list of trades replaces what is known.
+#[must_use]
+pub fn other_ids_on_the_channel() -> Planted {
+    planted(
+        "the user channel names matched trades by other ids",
+        Bug::Outside(OutsideBug::RenamesMatches),
+        failing().listening(),
+        VenueModel::HOLDING,
+        0,
+    )
 }
 
 /// The user pauses while the order waits for its second try at signing.

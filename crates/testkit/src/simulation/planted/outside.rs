@@ -47,7 +47,7 @@ pub(super) enum OutsideBug {
     /// Adds to the queue, which it believes to be empty.
     FloodsQueue,
     /// Takes a frame that tells of a match for another trade than the one it knows.
-    MatchesAgain,
+    RenamesMatches,
 }
 
 /// Puts the bug in its place.
@@ -69,7 +69,7 @@ pub(super) fn tamper(bug: OutsideBug, bench: Bench) -> Bench {
         | OutsideBug::SellsTransfers => {
             Bench { chain: Arc::new(WrongChain { bug, inner: bench.chain }), ..bench }
         }
-        OutsideBug::MatchesAgain => Bench { feed: Arc::new(WrongFeed { inner: bench.feed }), ..bench },
+        OutsideBug::RenamesMatches => Bench { feed: Arc::new(WrongFeed { inner: bench.feed }), ..bench },
         OutsideBug::FloodsQueue => Bench { queue: Arc::new(WrongQueue { inner: bench.queue }), ..bench },
     }
 }
