@@ -268,8 +268,10 @@ impl Watcher {
                 }
                 Err(error) => {
                     self.forget_following();
-                    // An earlier try may have taken effect: which blocks are read is what the store says.
+                    // An earlier try may have taken effect: which blocks are read, and what is undecided, is what the
+                    // store says.
                     self.headers.clear();
+                    self.recovered = false;
                     self.renewed_at = None;
                     return Err(error.into());
                 }

@@ -125,6 +125,7 @@ pub struct Watcher {
     /// Whether parts an earlier watcher left were taken up.
     recovered: bool,
     following: Option<Following>,
+    following_stale: bool,
     /// Uptime at which the following was read, and how long that took.
     following_read: (Duration, Duration),
     headers: VecDeque<BlockHeader>,
@@ -181,6 +182,7 @@ impl Watcher {
             renewed_at: None,
             recovered: false,
             following: None,
+            following_stale: false,
             following_read: (Duration::ZERO, Duration::ZERO),
             headers: VecDeque::new(),
             reading: Vec::new(),
@@ -279,7 +281,7 @@ impl Watcher {
     /// Reads the following again: at once when it was changed, and from time to time when money was booked
     /// or given back since.
     async fn refresh_following(&mut self) -> Result<(), WatcherError> {
-        if let Some(known) = &self.following {
+        if let Some(known) = self.following.as_ref().filter(|_| !self.following_stale) {
             let (config, booked) = (known.config_version, known.booked_version);
             let (at, took) = self.following_read;
             let pause = limits::FOLLOWING_REFRESH.max(took.saturating_mul(limits::FOLLOWING_REFRESH_SHARE));
@@ -293,17 +295,20 @@ impl Watcher {
     }
 
     async fn following(&mut self) -> Result<&mut Following, WatcherError> {
-        if self.following.is_none() {
+        if self.following.is_none() || self.following_stale {
             let began = self.clock.uptime();
             let snapshot = self.store.following(self.clock.now()).await?;
             self.following_read = (began, self.clock.uptime().saturating_sub(began));
             self.following = Some(Following::of(snapshot));
+            self.following_stale = false;
         }
         self.following.as_mut().ok_or(WatcherError::NotActive)
     }
 
-    fn forget_following(&mut self) {
-        self.following = None;
+    /// Whoever needs it next reads it anew. Until then the old one stays: who the leaders are must be known when blocks
+    /// are read, or what they did there would be passed over.
+    const fn forget_following(&mut self) {
+        self.following_stale = true;
     }
 
     fn leader_of(&self, wallet: &Address) -> Option<&Leader> {
