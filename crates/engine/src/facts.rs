@@ -65,10 +65,10 @@ const fn progress(order: VenueOrder) -> (u8, i64) {
     (status, order.matched.0)
 }
 
-/// What the order record alone says was matched, at the limit price, when no trades are listed: an estimate,
-/// which counts only while neither a reply nor the listed trades tell the dollars.
+/// What the order record alone says was matched, at the limit price, where it is more than the listed trades: an
+/// estimate, which counts only until a reply or the trades tell as much.
 fn matched(record: &OrderRecord, order: VenueOrder, lookup: &OrderLookup) -> Option<Quantity> {
-    if !lookup.trades.is_empty() || !order.matched.is_positive() {
+    if order.matched.0 <= trades::total(&lookup.trades) {
         return None;
     }
     let usd = match record.intent.side {

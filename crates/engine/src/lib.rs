@@ -26,5 +26,6 @@ pub mod sources;
 pub mod steady_time;
 pub mod tasks;
 pub mod trades;
+mod waits;
 pub mod watcher;
 pub mod worker;

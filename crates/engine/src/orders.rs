@@ -120,7 +120,9 @@ pub fn update(
 /// `None` while that is not yet.
 pub(crate) fn put_off(record: &OrderRecord, learned: &Learned, now: Timestamp) -> Option<OrderUpdate> {
     let waits = record.looked_up_at.is_some_and(|at| now.since(at) < limits::NOT_BELIEVED_PAUSE);
-    if record.doubts > 0 && waits && learned.permit_returned.is_none() {
+    // Whoever claimed its work gives it back with a later date.
+    let claimed = record.open_work && !learned.pushed;
+    if record.doubts > 0 && waits && !claimed && learned.permit_returned.is_none() {
         return None;
     }
     Some(OrderUpdate {
@@ -246,7 +248,8 @@ fn work_change(
         return Ok(WorkChange::Close);
     }
     let attempts = record.number.saturating_add(1);
-    Ok(if !sends_are_over(record, learned, now) {
+    // What was pushed may be less than there is: before another attempt the venue is asked.
+    Ok(if learned.pushed || !sends_are_over(record, learned, now) {
         WorkChange::Due(now.plus(Duration::from_secs(1)))
     } else if refused_for_good(learned, state) || attempts >= limits::EXIT_ATTEMPTS {
         WorkChange::Close
@@ -257,8 +260,8 @@ fn work_change(
 }
 
 /// Whether a sale has matched in part and will match no more, by the venue's own word just now (what was pushed may
-/// have been overtaken): what is left needs no finality of what was filled to be tried again. A filled part that fails to settle later gives its shares
-/// back, to be looked at.
+/// have been overtaken): what is left needs no finality of what was filled to be tried again. A filled part that fails
+/// to settle later gives its shares back, to be looked at.
 fn has_ended_in_part(record: &OrderRecord, learned: &Learned, state: OrderState, filled: &Filled) -> bool {
     let over =
         !learned.pushed && matches!(learned.event, Some(OrderEvent::SeenMatched | OrderEvent::SeenCancelled));

@@ -2,11 +2,7 @@
 //!
 //! It owns the pace at which payouts are asked for. It has a task of its own: no order waits for it.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use domain::{Clock, Hash};
 use futures_util::future::join_all;
@@ -20,6 +16,7 @@ use crate::{
         store::{Store, StoreResult},
         venue::MarketData,
     },
+    waits::Waits,
 };
 
 /// Books final redemptions.
@@ -28,23 +25,17 @@ pub struct Redemptions {
     markets: Arc<dyn MarketData>,
     clock: Arc<dyn Clock>,
     /// Those whose payouts were asked for in vain.
-    unresolved: HashMap<Key, Wait>,
+    unresolved: Waits<Key>,
 }
 
 /// Block hash and log index.
 type Key = (Hash, i64);
 
-/// When to ask again, by uptime, and the pause before that.
-struct Wait {
-    until: Duration,
-    pause: Duration,
-}
-
 impl Redemptions {
     /// Nothing has been asked yet.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, markets: Arc<dyn MarketData>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, markets, clock, unresolved: HashMap::new() }
+        Self { store, markets, clock, unresolved: Waits::new() }
     }
 
     /// Asks for the payouts of at most [`limits::REDEMPTIONS_AT_ONCE`] redemptions whose block is final,
@@ -65,10 +56,11 @@ impl Redemptions {
                 None => false,
             };
             if done {
-                self.unresolved.remove(&key(redemption));
+                self.unresolved.0.remove(&key(redemption));
                 booked += 1;
             } else {
-                self.put_off(key(redemption));
+                let now = self.clock.uptime();
+                self.unresolved.put_off(key(redemption), now, limits::PAYOUT_FIRST, limits::PAYOUT_LAST);
             }
         }
         Ok(booked)
@@ -77,22 +69,15 @@ impl Redemptions {
     async fn due(&mut self) -> StoreResult<Vec<StoredRedemption>> {
         let Some(finalized) = self.store.cursor(Source::Finalized).await? else { return Ok(Vec::new()) };
         // Those put off are read as well, so that they keep nobody behind them from being seen.
-        let limit = limits::FINALITY_BATCH.saturating_add(self.unresolved.len());
+        let limit = limits::FINALITY_BATCH.saturating_add(self.unresolved.0.len());
         let mut due = self.store.unbooked_redemptions(finalized, limit).await?;
         let keys: HashSet<Key> = due.iter().map(key).collect();
-        self.unresolved.retain(|key, _| keys.contains(key));
+        self.unresolved.0.retain(|key, _| keys.contains(key));
         let now = self.clock.uptime();
-        due.retain(|one| self.unresolved.get(&key(one)).is_none_or(|wait| wait.until <= now));
-        due.sort_by_key(|one| self.unresolved.contains_key(&key(one)));
+        due.retain(|one| self.unresolved.is_due(&key(one), now));
+        due.sort_by_key(|one| self.unresolved.0.contains_key(&key(one)));
         due.truncate(limits::REDEMPTIONS_AT_ONCE);
         Ok(due)
-    }
-
-    fn put_off(&mut self, key: Key) {
-        let last = self.unresolved.get(&key).map(|wait| wait.pause.saturating_mul(2));
-        let pause = last.unwrap_or(limits::PAYOUT_FIRST).min(limits::PAYOUT_LAST);
-        let until = self.clock.uptime().saturating_add(pause);
-        self.unresolved.insert(key, Wait { until, pause });
     }
 
     /// Payouts of the tokens of a resolved condition that the account holds; `None` while unknown.

@@ -56,7 +56,8 @@ pub fn listed(known: &[VenueTrade], list: &[VenueTrade]) -> Vec<VenueTrade> {
     merged(&kept, list)
 }
 
-fn total(trades: &[VenueTrade]) -> i64 {
+/// Shares of all of them, failed ones included.
+pub(crate) fn total(trades: &[VenueTrade]) -> i64 {
     trades.iter().fold(0, |sum, trade| trade.shares.0.saturating_add(sum))
 }
 

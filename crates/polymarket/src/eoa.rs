@@ -106,13 +106,8 @@ impl Eoa {
         let call = eip712::call_of(account.wallet, &action).map_err(|error| refused(error.to_string()))?;
         let asked =
             json!([{ "from": account.wallet, "to": call.to, "data": hex::encode_prefixed(call.data) }]);
-        let gas = match self.number("eth_estimateGas", asked).await {
-            // What is undone now would be paid for and undone.
-            Err(VenueError::Unavailable { reason, .. }) if reason.contains("revert") => {
-                return Err(refused(reason));
-            }
-            gas => gas?,
-        };
+        // What is undone now would be paid for and undone: a revert is a refusal.
+        let gas = self.number("eth_estimateGas", asked).await?;
         let plan = TransactionPlan {
             account: account.clone(),
             action,

@@ -83,7 +83,9 @@ async fn a_transaction_is_signed_for_the_next_nonce_and_outbid_for_the_same() {
 async fn what_would_be_undone_is_not_signed() {
     let mut answers = good();
     answers.retain(|(name, _)| *name != "eth_estimateGas");
-    answers.push(("eth_estimateGas", unavailable("execution reverted: caller is not token owner (3)")));
+    let reason = "execution reverted: caller is not token owner (3)".to_owned();
+    answers
+        .push(("eth_estimateGas", Err(VenueError::Refused { what: "eth_estimateGas".to_owned(), reason })));
     let made = eoa(&answers).0.prepare(&account(), redeem()).await;
     assert!(matches!(made, Err(VenueError::Refused { .. })), "{made:?}");
 }

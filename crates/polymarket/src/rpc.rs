@@ -318,7 +318,10 @@ fn refusal(method: &str, error: &RpcError) -> VenueError {
         return VenueError::RateLimited { what, retry_after: None };
     }
     let reason = format!("{} ({})", shorten(&error.message), error.code);
-    let for_good = WRONG_REQUEST.contains(&error.code) || is_pruned(&text) || is_too_large(&text);
+    let for_good = WRONG_REQUEST.contains(&error.code)
+        || is_pruned(&text)
+        || is_too_large(&text)
+        || is_of_transaction(method, &text);
     // Everything else may pass: a node behind its siblings does not know the newest block yet.
     if for_good { VenueError::Refused { what, reason } } else { VenueError::Unavailable { what, reason } }
 }
@@ -327,6 +330,14 @@ fn refusal(method: &str, error: &RpcError) -> VenueError {
 fn is_wrong_request(reason: &str) -> bool {
     let coded = WRONG_REQUEST.iter().any(|code| reason.ends_with(&format!("({code})")));
     coded && !is_pruned(&reason.to_ascii_lowercase())
+}
+
+/// How nodes word it that the transaction itself is at fault: nobody else would take it.
+fn is_of_transaction(method: &str, lower: &str) -> bool {
+    ["eth_estimateGas", "eth_sendRawTransaction"].contains(&method)
+        && ["revert", "nonce too", "already known", "known transaction", "underpriced", "insufficient funds"]
+            .iter()
+            .any(|part| lower.contains(part))
 }
 
 /// How nodes word it that they no longer keep the state of a block.

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    JsonRpc as _,
     logs::tests::{address_word, taker_sell, word},
     test_server::{Action, Request, TestServer, reply},
 };
@@ -283,6 +284,22 @@ async fn pruned_state_and_rate_limits_are_told_apart() {
     let (_server, rpc) =
         provider(|_, _| Err(json!({"code": -32005, "message": "rate limit exceeded"}))).await;
     assert!(matches!(rpc.balances(&query, 5).await, Err(VenueError::RateLimited { .. })));
+}
+
+#[tokio::test]
+async fn a_transaction_at_fault_is_refused_and_nobody_else_is_asked() {
+    for (method, message) in [
+        ("eth_estimateGas", "execution reverted: caller is not token owner"),
+        ("eth_sendRawTransaction", "already known"),
+        ("eth_sendRawTransaction", "insufficient funds for gas * price + value"),
+    ] {
+        let (_server, rpc) = provider(move |_, _| Err(json!({"code": -32000, "message": message}))).await;
+        let asked = rpc.ask(method, json!([])).await;
+        assert!(matches!(asked, Err(VenueError::Refused { .. })), "{method}: {asked:?}");
+    }
+    let (_server, rpc) = provider(|_, _| Err(json!({"code": -32000, "message": "header not found"}))).await;
+    let asked = rpc.ask("eth_sendRawTransaction", json!([])).await;
+    assert!(matches!(asked, Err(VenueError::Unavailable { .. })), "{asked:?}");
 }
 
 #[tokio::test]

@@ -210,6 +210,15 @@ impl<'a> Wallets<'a> {
         if !used.deployed {
             findings.push(Finding::NotDeployed);
         }
+        if used.kind == WalletKind::Eoa {
+            let what = "eth_getBalance";
+            let wei = self.rpc.ask(what, json!([wallet, "latest"])).await?;
+            let digits = wei.as_str().and_then(|wei| wei.strip_prefix("0x"));
+            let digits = digits.ok_or_else(|| malformed(what, &"the balance is not hex"))?;
+            if digits.trim_start_matches('0').is_empty() {
+                findings.push(Finding::NoGas);
+            }
+        }
         let allowances = DOLLAR_SPENDERS.map(|spender| async move {
             let allowed = self.ask(COLLATERAL, ALLOWANCE, &[wallet, spender]).await?;
             Ok::<_, VenueError>((allowed <= PLENTY).then_some(Finding::Dollars { spender }))
@@ -221,12 +230,6 @@ impl<'a> Wallets<'a> {
         let dollars: Vec<_> = stream::iter(allowances).buffered(CALLS_IN_FLIGHT).try_collect().await?;
         let shares: Vec<_> = stream::iter(operators).buffered(CALLS_IN_FLIGHT).try_collect().await?;
         findings.extend(dollars.into_iter().chain(shares).flatten());
-        if used.kind == WalletKind::Eoa {
-            let wei = self.rpc.ask("eth_getBalance", json!([wallet, "latest"])).await?;
-            if wei.as_str().is_none_or(|wei| wei.trim_start_matches(['0', 'x']).is_empty()) {
-                findings.push(Finding::NoGas);
-            }
-        }
         if !used.dollars.is_positive() {
             let unwrapped = self.dollars(USDC_E, wallet).await?;
             findings.push(if unwrapped.is_positive() {

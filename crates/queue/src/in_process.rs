@@ -45,13 +45,13 @@ impl InProcessQueue {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn next(&self, limit: usize, end: End) -> Vec<QueuedIntent> {
+    async fn next(&self, take: impl Fn(&mut Lanes) -> Vec<QueuedIntent>) -> Vec<QueuedIntent> {
         loop {
             let arrived = self.arrived.notified();
             let mut arrived = std::pin::pin!(arrived);
             // From here on an arrival wakes us, so that none is missed between looking and waiting.
             arrived.as_mut().enable();
-            let taken = self.lanes().take(limit, end);
+            let taken = take(&mut self.lanes());
             if !taken.is_empty() {
                 return taken;
             }
@@ -70,9 +70,7 @@ impl Lanes {
 
     /// Exits first, always from their serving end; entries from `end`.
     fn take(&mut self, limit: usize, end: End) -> Vec<QueuedIntent> {
-        let exits = self.exits.len().min(limit);
-        let mut taken: Vec<QueuedIntent> =
-            self.exits.drain(..exits).map(|id| QueuedIntent { id, lane: Lane::Exits }).collect();
+        let mut taken = self.take_exits(limit);
         while taken.len() < limit {
             let id = match end {
                 End::Serving => self.entries.pop_front(),
@@ -82,6 +80,11 @@ impl Lanes {
             taken.push(QueuedIntent { id, lane: Lane::Entries });
         }
         taken
+    }
+
+    fn take_exits(&mut self, limit: usize) -> Vec<QueuedIntent> {
+        let exits = self.exits.len().min(limit);
+        self.exits.drain(..exits).map(|id| QueuedIntent { id, lane: Lane::Exits }).collect()
     }
 
     /// Puts ids in, in their order as seen from the serving end; how many did not fit.
@@ -122,7 +125,14 @@ impl Queue for InProcessQueue {
     }
 
     async fn pop(&self, limit: usize, end: End, wait: Duration) -> Result<Vec<QueuedIntent>, QueueError> {
-        Ok(within(self.clock.as_ref(), wait, self.next(limit, end)).await.unwrap_or_default())
+        Ok(within(self.clock.as_ref(), wait, self.next(|lanes| lanes.take(limit, end)))
+            .await
+            .unwrap_or_default())
+    }
+
+    async fn pop_exits(&self, limit: usize, wait: Duration) -> Result<Vec<QueuedIntent>, QueueError> {
+        let next = self.next(|lanes| lanes.take_exits(limit));
+        Ok(within(self.clock.as_ref(), wait, next).await.unwrap_or_default())
     }
 
     async fn depth(&self, lane: Lane) -> Result<usize, QueueError> {
@@ -221,7 +231,10 @@ mod tests {
         queue.push(&entries([1, 2]), End::Far).await.unwrap();
         queue.push(&exits([9]), End::Far).await.unwrap();
         queue.replace(Lane::Entries, &[IntentId(3)]).await.unwrap();
-        assert_eq!(queue.pop(9, End::Serving, WAIT).await.unwrap(), [exits([9]), entries([3])].concat());
+        assert_eq!(queue.pop_exits(9, WAIT).await.unwrap(), exits([9]));
+        // Entries are not for whoever takes exits only.
+        assert!(poll_once(Box::pin(queue.pop_exits(9, WAIT)).as_mut()).await.is_none());
+        assert_eq!(queue.pop(9, End::Serving, WAIT).await.unwrap(), entries([3]));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

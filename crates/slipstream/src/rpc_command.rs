@@ -70,7 +70,7 @@ impl RpcList {
     }
 }
 
-fn configured(config: &ConfigFile) -> anyhow::Result<Vec<RpcUrl>> {
+pub(crate) fn configured(config: &ConfigFile) -> anyhow::Result<Vec<RpcUrl>> {
     let chain = Configuration::load(config.path.as_deref(), std::env::vars_os())?.chain;
     ensure!(
         !chain.rpc_urls.is_empty(),

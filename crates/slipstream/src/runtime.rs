@@ -194,9 +194,16 @@ impl Runtime {
             let task = Task::named(name);
             tasks.push(shared.keep(task, move |shared, _| rescue_loop(shared, lane, every)));
         }
-        for slot in 0..settings.workers {
-            let task = Task { may_be_killed: true, ..Task::named(&format!("worker {slot}")) };
-            tasks.push(shared.keep(task, work_loop));
+        // The last one is kept for exits, so that they wait for no buy.
+        for slot in 0..=settings.workers {
+            let exits_only = slot == settings.workers;
+            let name = if exits_only { "worker of exits".to_owned() } else { format!("worker {slot}") };
+            let task = Task { may_be_killed: !exits_only, ..Task::named(&name) };
+            let run = move |shared, instance| {
+                let batches = if exits_only { Batches::of_exits() } else { Batches::default() };
+                work_loop(shared, instance, batches)
+            };
+            tasks.push(shared.keep(task, run));
         }
         Ok(Self { shared, tasks })
     }
@@ -404,7 +411,7 @@ async fn clock_loop(shared: Arc<Shared>, _: InstanceId) {
     }
 }
 
-async fn work_loop(shared: Arc<Shared>, instance: InstanceId) {
+async fn work_loop(shared: Arc<Shared>, instance: InstanceId, batches: Batches) {
     let ports = &shared.ports;
     let worker = Worker {
         store: Arc::clone(&ports.store),
@@ -414,7 +421,7 @@ async fn work_loop(shared: Arc<Shared>, instance: InstanceId) {
         clock: Arc::clone(&ports.clock),
         salts: Arc::clone(&ports.salts),
         instance,
-        batches: Batches::default(),
+        batches,
     };
     while !shared.supervisor.is_stopped() {
         match worker.run_once(POP_WAIT).await {

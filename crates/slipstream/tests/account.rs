@@ -97,7 +97,7 @@ async fn a_newcomer_gets_a_deposit_wallet_with_everything() {
     assert_eq!(missing(&answer).len(), 13, "{}", answer.text);
     let answer = place.check(true, &["--approve", "--wrap"]).await.unwrap();
     assert!(answer.ok, "{}", answer.text);
-    assert!(answer.text.contains("nothing is missing") && answer.text.contains("5"), "{}", answer.text);
+    assert!(answer.text.contains("nothing is missing"), "{}", answer.text);
     let world = place.simulator.world();
     assert_eq!(world.with(|world, _| world.balance(wallet, Asset::Collateral)), 5 * ONE);
     // Once more: nothing is left to do, and nothing is done.
@@ -116,7 +116,7 @@ async fn an_eoa_with_money_sends_its_own_transactions() {
     let answer = place.check(true, &[]).await.unwrap();
     assert_eq!(answer.json["signature_type"].as_u64(), Some(0));
     let fixes = missing(&answer);
-    assert_eq!((fixes.len(), fixes[12].clone()), (13, format!("send POL to {eoa}")));
+    assert_eq!((fixes.len(), fixes[0].clone()), (13, format!("send POL to {eoa}")));
     let poor = place.check(true, &["--approve"]).await;
     assert!(format!("{:#}", poor.unwrap_err()).contains("send POL"));
     place.credit(eoa, Asset::Pol, ONE);

@@ -211,6 +211,35 @@ fn files_are_short_and_say_what_they_own() {
     );
 }
 
+/// A file that no `mod` names is never compiled.
+#[test]
+fn every_source_is_compiled() {
+    let sources = sources();
+    let root_of_target = |folder: &str, name: &str| {
+        ["lib", "main", "mod", "build"].contains(&name)
+            || ["/tests", "/examples", "/src/bin"].iter().any(|end| folder.ends_with(end))
+    };
+    let mut found = Vec::new();
+    for path in sources.keys() {
+        let Some((folder, name)) = path.strip_suffix(".rs").and_then(|path| path.rsplit_once('/')) else {
+            continue;
+        };
+        if root_of_target(folder, name) {
+            continue;
+        }
+        let named = [format!("mod {name};"), format!("/{name}.rs\"]"), format!("\"{name}.rs\"]")];
+        let above = folder.rsplit_once('/').map_or("", |(above, _)| above);
+        let declares = |(other, text): (&String, &String)| {
+            let place = other.rsplit_once('/').map_or("", |(place, _)| place);
+            (place == folder || place == above) && named.iter().any(|named| text.contains(named.as_str()))
+        };
+        if !sources.iter().any(declares) {
+            found.push(path.clone());
+        }
+    }
+    nothing_wrong(&found, "name it in a `mod`, or delete it");
+}
+
 /// An absolute path that exists on somebody's machine only.
 fn machine_path(line: &str) -> bool {
     ["/home/", "/root/", "/tmp/", "/work/", "/Users/"].iter().any(|folder| {

@@ -22,6 +22,7 @@ fn told(name: &str, report: Report) -> Report {
         "{name}: {} executions explored ({} more are the same); nothing bought in {}",
         report.executions, report.merged, report.missed,
     );
+    assert!(report.candidates > 0, "{name}: no fault was placed");
     assert!(report.broken.is_empty(), "{name}: {:#?}", report.broken.iter().take(20).collect::<Vec<_>>());
     report
 }

@@ -268,6 +268,19 @@ fn a_refusal_ends_only_what_nobody_has_taken() {
     assert_eq!(scene.states(), [(0, TransactionState::Signed)]);
     scene.after(limits::TRANSACTION_LAST);
     assert_eq!(scene.states(), [(0, TransactionState::Taken)]);
+
+    // A higher bid is refused: the lower one is still out, and may be carried out.
+    let mut scene = Scene::new(WalletKind::Eoa);
+    scene.after(Duration::ZERO);
+    *scene.outside.taken.lock().unwrap() = refused();
+    scene.after(limits::TRANSACTION_STUCK);
+    assert_eq!(scene.states(), [(0, TransactionState::Taken), (1, TransactionState::Signed)]);
+    scene.outcome(|of| match of.body == b"bytes" {
+        true => Ok(TransactionOutcome::Confirmed(of.tx.unwrap())),
+        false => Ok(TransactionOutcome::Replaced),
+    });
+    scene.after(limits::TRANSACTION_LAST);
+    assert_eq!(scene.states(), [(0, TransactionState::Confirmed), (1, TransactionState::Replaced)]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ fn told(name: &str, report: Report) -> Report {
          nothing bought in {}",
         report.executions, report.merged, report.calls, report.candidates, report.missed,
     );
+    assert!(report.candidates > 0, "{name}: no fault was placed");
     assert!(report.broken.is_empty(), "{name}: {:#?}", report.broken.iter().take(20).collect::<Vec<_>>());
     report
 }

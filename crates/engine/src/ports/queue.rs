@@ -30,6 +30,9 @@ pub trait Queue: Send + Sync {
     /// Takes at most `limit` ids, exits first, entries from `end`; waits up to `wait` for the first.
     async fn pop(&self, limit: usize, end: End, wait: Duration) -> Result<Vec<QueuedIntent>, QueueError>;
 
+    /// Takes at most `limit` exits; waits up to `wait` for the first.
+    async fn pop_exits(&self, limit: usize, wait: Duration) -> Result<Vec<QueuedIntent>, QueueError>;
+
     /// Ids waiting in a lane.
     async fn depth(&self, lane: Lane) -> Result<usize, QueueError>;
 

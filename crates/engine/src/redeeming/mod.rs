@@ -9,7 +9,6 @@ mod under_way;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    hash::Hash,
     sync::Arc,
     time::Duration,
 };
@@ -30,6 +29,7 @@ use crate::{
         venue::{MarketData, VenueError},
         wallets::{NewTransaction, Redeemer},
     },
+    waits::Waits,
 };
 
 /// Redeems.
@@ -51,22 +51,6 @@ pub struct Redeeming {
     looked: Waits<AccountId>,
     /// Open transactions of which people know that they take long.
     told: HashSet<domain::ids::TransactionId>,
-}
-
-/// When to look at something again, by uptime, and the pause before that.
-struct Waits<K>(HashMap<K, (Duration, Duration)>);
-
-impl<K: Hash + Eq> Waits<K> {
-    fn is_due(&self, key: &K, now: Duration) -> bool {
-        self.0.get(key).is_none_or(|(until, _)| *until <= now)
-    }
-
-    /// Puts it off for `first`, the next time for twice as long, at last for `last`.
-    fn put_off(&mut self, key: K, now: Duration, first: Duration, last: Duration) {
-        let before = self.0.get(&key).map(|(_, pause)| pause.saturating_mul(2));
-        let pause = before.unwrap_or(first).min(last);
-        self.0.insert(key, (now.saturating_add(pause), pause));
-    }
 }
 
 /// What is known of a resolved condition.
@@ -114,10 +98,10 @@ impl Redeeming {
             clock,
             held: Holdings::new(),
             held_at: None,
-            unresolved: Waits(HashMap::new()),
+            unresolved: Waits::new(),
             resolved: HashMap::new(),
-            tried: Waits(HashMap::new()),
-            looked: Waits(HashMap::new()),
+            tried: Waits::new(),
+            looked: Waits::new(),
             told: HashSet::new(),
         }
     }
@@ -143,8 +127,9 @@ impl Redeeming {
             holdings.get(condition).is_some_and(|held| held.contains_key(account))
         });
         let resolved = self.look(&holdings).await;
-        let begun = self.begin(&holdings, &mut busy).await?;
+        let begun = self.begin(&holdings, &mut busy).await;
         self.held = holdings;
+        let begun = begun?;
         if ended + begun > 0 {
             self.held_at = None;
         }
@@ -325,7 +310,7 @@ impl Redeeming {
         let Some(id) = self.store.commit_transaction(&new).await? else { return Ok(false) };
         reach("redeeming.after_commit");
         info!(account = %account.id, %condition, %worth, nonce = new.transaction.nonce, "redeeming");
-        self.send(id, account, &new.transaction).await?;
+        self.send((id, new.attempt), account, &new.transaction).await?;
         Ok(true)
     }
 }

@@ -145,7 +145,7 @@ impl Redeeming {
                 Err(error) => warn!(account = %account.id, "a higher fee cannot be offered: {error}"),
             }
         }
-        self.send(newest.id, account, transaction).await?;
+        self.send((newest.id, *attempt), account, transaction).await?;
         Ok(self.stuck(newest, "nobody has it in a block"))
     }
 
@@ -162,7 +162,7 @@ impl Redeeming {
             signed_at: self.clock.now(),
         };
         let Some(id) = self.store.commit_transaction(&new).await? else { return Ok(Looked::Open) };
-        self.send(id, &newest.account, &new.transaction).await?;
+        self.send((id, new.attempt), &newest.account, &new.transaction).await?;
         let most = new.transaction.fees.map_or(0, |fees| fees.most);
         let reason = format!(
             "nonce {} was in no block after {:?}; offered again at {most} wei",
@@ -184,10 +184,10 @@ impl Redeeming {
         Looked::Stuck(newest.id, format!("open for {} s: {reason}", age.as_secs()))
     }
 
-    /// Sends stored bytes once, and notes what that came to.
+    /// Sends stored bytes of an attempt once, and notes what that came to.
     pub(super) async fn send(
         &self,
-        id: TransactionId,
+        (id, attempt): (TransactionId, u32),
         account: &TradingAccount,
         transaction: &WalletTransaction,
     ) -> StoreResult<()> {
@@ -202,7 +202,14 @@ impl Redeeming {
                 info!(account = %account.id, transaction = %id, "not taken now: {reason}");
                 Ok(())
             }
-            Err(VenueError::Refused { reason, .. }) => self.refused(id, account, transaction, &reason).await,
+            Err(VenueError::Refused { reason, .. }) if attempt == 0 => {
+                self.refused(id, account, transaction, &reason).await
+            }
+            // The lower bid before it is still out: it may be in a block at any time.
+            Err(VenueError::Refused { reason, .. }) => {
+                warn!(account = %account.id, transaction = %id, "the higher fee was refused: {reason}");
+                Ok(())
+            }
             Err(error) => {
                 warn!(account = %account.id, transaction = %id, "whether it was taken is open: {error}");
                 Ok(())

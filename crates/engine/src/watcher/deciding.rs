@@ -10,7 +10,7 @@ use domain::{
     skip::SkipReason,
     trade::{GroupKey, Part, PartKind, TradeGroup},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Watcher, WatcherError,
@@ -158,7 +158,7 @@ impl Watcher {
                 return Ok((Basis::Skip(SkipReason::BalanceUnknown), None));
             }
             Err(error) => {
-                warn!(%error, tx = %key.tx, "balances of the leader cannot be read; trying again");
+                debug!(%error, tx = %key.tx, "balances of the leader cannot be read, or nobody else has told them yet");
                 return Ok((Basis::Later, None));
             }
         };

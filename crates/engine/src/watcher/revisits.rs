@@ -19,6 +19,7 @@ use domain::{
     money::LOT,
     trade::{Action, GroupKey, Part, TradeGroup},
 };
+use futures_util::future::join_all;
 use tracing::{debug, info};
 
 use super::{
@@ -151,8 +152,12 @@ impl Watcher {
         let unknown = sold.filter_map(|group| {
             group.block.filter(|block| blocks.insert(*block)).map(|block| (group, block))
         });
-        for (group, block) in unknown.take(limits::SALES_READ_AGAIN) {
-            match self.leader_factor(group, block, &[]).await {
+        let unknown: Vec<_> = unknown.take(limits::SALES_READ_AGAIN).collect();
+        // Side by side: blocks are not read meanwhile.
+        let factors =
+            join_all(unknown.iter().map(|(group, block)| self.leader_factor(group, *block, &[]))).await;
+        for ((group, _), factor) in unknown.iter().zip(factors) {
+            match factor {
                 Ok(Some(factor)) => read.push(factor),
                 Ok(None) => unread = true,
                 // Nobody ever will.

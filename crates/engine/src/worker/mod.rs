@@ -9,7 +9,7 @@ pub mod reply;
 mod sending;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -71,9 +71,17 @@ pub struct Batches {
     taken: AtomicU64,
     /// The last one took longer than [`limits::QUICK_BATCH`].
     slow: AtomicBool,
+    /// Nothing but exits is taken.
+    exits_only: bool,
 }
 
 impl Batches {
+    /// Of a worker that is kept for exits, so that they wait for no buy.
+    #[must_use]
+    pub fn of_exits() -> Self {
+        Self { exits_only: true, ..Self::default() }
+    }
+
     fn next(&self) -> (usize, End) {
         let number = self.taken.fetch_add(1, Ordering::Relaxed);
         let far = number % limits::FAR_END_EVERY == limits::FAR_END_EVERY - 1;
@@ -94,7 +102,12 @@ impl Worker {
     /// Store errors; what was not recorded is found again by settlement.
     pub async fn run_once(&self, wait: Duration) -> StoreResult<usize> {
         let (limit, end) = self.batches.next();
-        let popped = match self.queue.pop(limit, end, wait).await {
+        let exits_only = self.batches.exits_only;
+        let popped = match exits_only {
+            true => self.queue.pop_exits(limit, wait).await,
+            false => self.queue.pop(limit, end, wait).await,
+        };
+        let popped = match popped {
             Ok(popped) => popped,
             Err(error) => {
                 warn!(%error, "cannot take from the queue; reading the store instead");
@@ -112,7 +125,7 @@ impl Worker {
     async fn waiting_from_store(&self) -> StoreResult<Vec<IntentId>> {
         let now = self.clock.now();
         let exits = self.store.waiting(Lane::Exits, now, limits::POP_BATCH).await?;
-        if exits.is_empty() {
+        if exits.is_empty() && !self.batches.exits_only {
             return self.store.waiting(Lane::Entries, now, limits::POP_BATCH).await;
         }
         Ok(exits)
@@ -191,11 +204,21 @@ impl Worker {
         if !ends.is_empty() {
             self.store.end_intents(&ends, now).await?;
         }
-        for (id, due) in later {
-            self.store.put_off(&[id], due).await?;
-        }
+        self.put_off(later).await?;
         self.put_back(&again).await;
         Ok(admitted)
+    }
+
+    /// Puts intents off, those of one moment together.
+    async fn put_off(&self, later: Vec<(IntentId, Timestamp)>) -> StoreResult<()> {
+        let mut by_due: BTreeMap<Timestamp, Vec<IntentId>> = BTreeMap::new();
+        for (id, due) in later {
+            by_due.entry(due).or_default().push(id);
+        }
+        for (due, ids) in by_due {
+            self.store.put_off(&ids, due).await?;
+        }
+        Ok(())
     }
 
     async fn put_back(&self, waiting: &[QueuedIntent]) {
@@ -221,9 +244,7 @@ impl Worker {
         if !ends.is_empty() {
             self.store.end_intents(&ends, now).await?;
         }
-        for (id, due) in later {
-            self.store.put_off(&[id], due).await?;
-        }
+        self.put_off(later).await?;
         Ok(planned)
     }
 
@@ -239,18 +260,19 @@ impl Worker {
                 let timeout = VenueError::Timeout { what, after: limits::PREPARE_DEADLINE };
                 plans.iter().map(|_| Err(timeout.clone())).collect()
             });
-        let mut signed = Vec::with_capacity(planned.len());
+        let due = self.clock.now().plus(Duration::from_secs(1));
+        let (mut signed, mut later) = (Vec::with_capacity(planned.len()), Vec::new());
         for (planned, prepared) in planned.into_iter().zip(prepared) {
             match prepared {
                 Ok(order) => signed.push((planned, order)),
                 Err(error) => {
                     let id = planned.waiting.intent.id;
                     warn!(intent.id = %id, %error, "cannot prepare order of intent {id}; trying again");
-                    let due = self.clock.now().plus(Duration::from_secs(1));
-                    self.store.put_off(&[id], due).await?;
+                    later.push((id, due));
                 }
             }
         }
+        self.put_off(later).await?;
         Ok(signed)
     }
 
@@ -322,10 +344,13 @@ pub(crate) async fn apply(
     failures: Option<&FailureWatch>,
 ) -> StoreResult<usize> {
     let mut changed = 0;
+    let mut asked = HashSet::new();
     for (record, what) in &mut learned {
-        if let Some(refused) = what.refused {
-            what.refusal_known = refusals::is_known(store, record, refused, now).await;
-        }
+        let Some(refused) = what.refused else { continue };
+        // One hold answers all orders of an account that are refused together.
+        let intent = &record.intent;
+        let again = !asked.insert((intent.account.id, intent.side, refused));
+        what.refusal_known = again || refusals::is_known(store, record, refused, now).await;
     }
     while !learned.is_empty() {
         let (mut updates, mut computed) =

@@ -55,12 +55,6 @@ impl Wallets {
         Self { wallets, prefix: Finder::new(b"\"0x") }
     }
 
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.wallets.is_empty()
-    }
-
     /// Whom a frame names. An address is 40 hex digits of either case between quotes, which cannot stand inside a
     /// JSON text: there quotes are escaped.
     #[must_use]

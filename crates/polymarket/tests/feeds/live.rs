@@ -90,6 +90,10 @@ fn trades_of_the_followed_are_told_and_nobody_elses() {
         scene.trade(2, LEADER);
         assert_eq!(scene.told().await, (LiveChannel::Trades, TxHash([2; 32])));
         assert_eq!(scene.told().await, (LiveChannel::OrdersMatched, TxHash([2; 32])));
+        // A frame is counted after it was told.
+        while scene.feed.health().events < 2 {
+            scene.venue.pulse().await;
+        }
         let health = scene.feed.health();
         assert_eq!((health.events, health.passed_over, health.errors), (2, 2, 0));
         scene.feed.follow(&BTreeSet::from([OTHER]));

@@ -91,7 +91,7 @@ impl line::Session for Session {
 
     async fn tell(&mut self, line: &mut Line) -> Result<(), Gone> {
         let shared = Arc::clone(&line.shared);
-        let (lost, frames) = shared.with(|world, _| {
+        let (lost, frames, newest) = shared.with(|world, _| {
             let (lost, entries) = world.events().since(self.seen);
             let mut frames = Vec::new();
             for entry in entries.filter_map(|entry| payload(world, entry).map(|payload| (entry, payload))) {
@@ -100,9 +100,9 @@ impl line::Session for Session {
                     frames.extend(wanted.then(|| frame(kind, entry.0, &entry.1)));
                 }
             }
-            (lost, frames)
+            (lost, frames, world.events().newest())
         });
-        self.seen = shared.with(|world, _| world.events().newest());
+        self.seen = newest;
         if lost > 0 && (self.trades || self.orders_matched) {
             return line.close_slow().await;
         }

@@ -104,7 +104,8 @@ impl Fixer<'_> {
     async fn deploy(&self) -> anyhow::Result<()> {
         let (wallet, kind) = (self.account.wallet, self.account.kind);
         let relayer = self.relayer()?;
-        if !relayer.is_deployed(wallet, kind).await? {
+        // Run again while an earlier run's wallet is being made, it only waits.
+        if !relayer.is_deployed(wallet, kind).await? && relayer.under_way(wallet).await?.is_none() {
             relayer.deploy(&self.account).await.context("the wallet is not made")?;
         }
         let until = self.clock.uptime() + PATIENCE;

@@ -13,10 +13,8 @@ use serde_json::{Value, json};
 use signer::{Binding, FileKey, LocalSigner};
 
 use crate::{
-    chain::ChainProviders,
-    clock::SystemClock,
-    commands::Answer,
-    configuration::{ConfigFile, Configuration},
+    chain::ChainProviders, clock::SystemClock, commands::Answer, configuration::ConfigFile,
+    rpc_command::configured,
 };
 
 /// Commands on accounts.
@@ -69,13 +67,8 @@ pub async fn run(command: &AccountCommand) -> anyhow::Result<(Answer, bool)> {
     let changes = arguments.deploy || arguments.approve || arguments.wrap;
     ensure!(arguments.key_file.is_some() || !changes, "--deploy, --approve and --wrap need --key-file");
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let client = polymarket::client().context("no HTTP client")?;
-    let chain = Configuration::load(arguments.config.path.as_deref(), std::env::vars_os())?.chain;
-    ensure!(
-        !chain.rpc_urls.is_empty(),
-        "no RPC provider is configured; set POLYGON_RPC_URL, or `rpc_urls` of [chain] in the file of --config"
-    );
-    let providers = ChainProviders::of(client.clone(), &clock, &chain.rpc_urls);
+    let client = polymarket::client()?;
+    let providers = ChainProviders::of(client.clone(), &clock, &configured(&arguments.config)?);
     let key = match &arguments.key_file {
         Some(path) => Some(key_of(path).await?),
         None => None,

@@ -13,7 +13,7 @@ use super::{
     installation::{MOST_TRADES, quiet},
     live,
     memory::{self, IdleOrder},
-    order_cost,
+    order_cost, pace,
     report::{Machine, Report},
 };
 use crate::clock::SystemClock;
@@ -97,10 +97,12 @@ async fn measure(arguments: &BenchArgs, machine: Machine) -> anyhow::Result<Repo
         report.fan_out(fan_out::measure(&directory.0, followers, rounds, &clock).await?, parts);
     }
     report.growth();
+    progress("the pace of one address");
+    report.pace(&pace::measure(pace::Size::PUBLISHED, &clock).await?);
     progress("what the venue tells by itself");
     report.irrelevant(&live::measure().await?);
     report.told(TOLD, channels::booked(&directory.0, TOLD, &clock).await?, parts);
-    report.back(channels::back(&clock).await?);
+    report.back(channels::back(&clock, &channels::AWAY_MS).await?);
     for followers in [0, MANY] {
         progress(&format!("an idle process with {followers} relationships"));
         report.idle(followers, memory::measure(&directory.0, followers, &clock).await?);

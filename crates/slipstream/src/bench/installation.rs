@@ -86,7 +86,8 @@ impl Keys {
 /// do not wait for the disk; one wait at the end makes them durable.
 pub(super) async fn fill(file: &Path, followers: &[Follower], clock: &Arc<dyn Clock>) -> anyhow::Result<()> {
     let store = SqliteStore::open_unsynced(file, Arc::clone(clock)).await?;
-    let now = clock.now();
+    // Trades are dated in whole seconds: none of this second may look older than its followers.
+    let now = domain::Timestamp::from_seconds(clock.now().seconds());
     let owner = store.add_owner("bench", now).await?;
     let leader = store.add_leader(LEADER, now).await?;
     let policy = Policy {

@@ -12,5 +12,6 @@ mod installation;
 mod live;
 mod memory;
 mod order_cost;
+mod pace;
 mod report;
 mod sample;

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{
-    channels, fan_out::FanOut, http::IN_FLIGHT, live::EventCost, memory::Idle, order_cost::OrderCost, sample,
+    channels, fan_out::FanOut, http::IN_FLIGHT, live::EventCost, memory::Idle, order_cost::OrderCost,
+    pace::Paced, sample,
 };
 
 /// Targets of the project, in the unit of their line.
@@ -163,6 +164,25 @@ impl Report {
         let figure = "an event of the live feed that concerns nobody (CPU)";
         self.line(figure, (nanos(cost.rejected), "ns"), Some(IRRELEVANT_TARGET_NS));
         self.beside("parsing it as JSON", nanos(cost.parsed));
+    }
+
+    /// Orders at the venue's pace.
+    pub(super) fn pace(&mut self, measured: &Paced) {
+        let seconds = measured.ideal.as_secs_f64();
+        let all = measured.size.entries + measured.size.exits;
+        let figure = format!("{all} orders of one address, {} in 10 s allowed", measured.size.limit);
+        self.line(figure, (measured.took.as_secs_f64(), "s"), Some(seconds * 1.05));
+        self.beside("the pace itself", seconds);
+        let throttled = f64::from(u32::try_from(measured.throttled).unwrap_or(u32::MAX));
+        self.line("of them told to slow down", (throttled, "orders"), Some(0.0));
+        let exits = sample::millis(measured.exits_took);
+        self.line(
+            format!("{} exits that came among them: last reply", measured.size.exits),
+            (exits, "ms"),
+            None,
+        );
+        let after = f64::from(u32::try_from(measured.buys_after_exits).unwrap_or(u32::MAX));
+        self.line("buys that came before those exits and were answered after them", (after, "orders"), None);
     }
 
     /// An idle process.

@@ -20,7 +20,7 @@ use super::{
     place::{Place, Terms},
     questions::ask_all,
     stage::{Stage, TOKEN},
-    transcript::Transcript,
+    transcript::{self, Transcript},
 };
 use crate::{clock::SystemClock, secrets::random_salt};
 
@@ -110,7 +110,7 @@ pub(super) async fn certify(
     clock: &Arc<dyn Clock>,
     out: &Path,
 ) -> anyhow::Result<Outcome> {
-    let client = polymarket::client().context("no HTTP client")?;
+    let client = if arguments.live { polymarket::client()? } else { polymarket::local_client()? };
     let patience = Duration::from_secs(arguments.patience);
     let (stage, signer, terms) = if arguments.live {
         let (signer, terms) = live_terms(arguments, patience).await?;
@@ -129,12 +129,13 @@ pub(super) async fn certify(
     let findings = ask_all(&place).await;
     // Nothing of it may rest when it is over, whatever else went wrong.
     let tidied = place.tidy().await;
-    place.transcript.write(out, &findings)?;
     let document = place.transcript.document(&findings)?;
+    let written = transcript::write(out, &document);
     if let Some(simulator) = stage {
         simulator.shutdown().await;
     }
     tidied.context("orders of this run may still rest: look at them and cancel them")?;
+    written?;
     Ok(Outcome { findings, document })
 }
 

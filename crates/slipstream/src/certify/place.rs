@@ -1,4 +1,5 @@
-//! The venue as the questions meet it: every call is recorded, every order is within the cap.
+//! The venue as the questions meet it: every order is within the cap, and what is sent of the questions' own is recorded
+//! (not what the adapter asks by itself: market, book, time, login, its look-ups).
 
 use std::{
     sync::{
@@ -74,6 +75,8 @@ pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
+    /// The body as it may be shown.
+    shown: String,
 }
 
 impl Reply {
@@ -98,8 +101,7 @@ impl Reply {
 
     /// Status and the beginning of the body.
     pub(super) fn words(&self) -> String {
-        let text = String::from_utf8_lossy(&self.body);
-        format!("{} {}", self.status, text.chars().take(SHOWN).collect::<String>())
+        format!("{} {}", self.status, self.shown.chars().take(SHOWN).collect::<String>())
     }
 }
 
@@ -113,6 +115,11 @@ pub(super) const fn word(reply: &PostReply) -> &'static str {
         PostReply::NotAccepted { .. } => "not now",
         PostReply::Unknown { .. } => "a text that nobody here knows",
     }
+}
+
+/// Whether the venue takes nothing for a while.
+const fn is_later(reply: &PostReply) -> bool {
+    matches!(reply, PostReply::NotAccepted { .. })
 }
 
 /// Whether this program knows what the reply means.
@@ -182,12 +189,11 @@ impl Place {
         Ok(())
     }
 
-    /// Posts an order as it is.
+    /// Posts an order as it is. A venue that takes nothing for a while answers no question.
     pub(super) async fn post(&self, order: &PreparedOrder) -> anyhow::Result<Reply> {
+        self.may_rest([order.id]);
         let reply = self.call(Method::POST, "/order", "", order.body.clone()).await?;
-        if matches!(reply.means(order.id), PostReply::Accepted(_)) {
-            self.resting.lock().unwrap_or_else(PoisonError::into_inner).push(order.id);
-        }
+        ensure!(!is_later(&reply.means(order.id)), "not now: {}", reply.words());
         if let Some(status) = reply.json().get("status").and_then(Value::as_str) {
             self.statuses.lock().unwrap_or_else(PoisonError::into_inner).push(status.to_owned());
         }
@@ -198,13 +204,16 @@ impl Place {
     pub(super) async fn post_together(&self, orders: &[PreparedOrder]) -> anyhow::Result<Reply> {
         let bodies: Vec<Value> =
             orders.iter().map(|order| serde_json::from_slice(&order.body)).collect::<Result<_, _>>()?;
+        let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
+        self.may_rest(ids.iter().copied());
         let reply = self.call(Method::POST, "/orders", "", serde_json::to_vec(&bodies)?).await?;
-        // Some may rest, whatever the reply looks like.
-        self.resting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(orders.iter().map(|order| order.id));
+        ensure!(!reply.mean(&ids).iter().any(is_later), "not now: {}", reply.words());
         Ok(reply)
+    }
+
+    /// What is sent may rest, whatever the reply, and also without one.
+    fn may_rest(&self, ids: impl IntoIterator<Item = OrderId>) {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
     }
 
     /// An order that rests; an error when it does not.
@@ -226,10 +235,13 @@ impl Place {
 
     /// Cancels whatever may rest still.
     pub(super) async fn tidy(&self) -> anyhow::Result<()> {
-        let ids = std::mem::take(&mut *self.resting.lock().unwrap_or_else(PoisonError::into_inner));
-        if !ids.is_empty() {
-            self.call(Method::DELETE, "/orders", "", serde_json::to_vec(&ids)?).await?;
+        let ids = self.resting.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if ids.is_empty() {
+            return Ok(());
         }
+        let reply = self.call(Method::DELETE, "/orders", "", serde_json::to_vec(&ids)?).await?;
+        ensure!(reply.status == 200, "the cancel was answered {}", reply.words());
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).retain(|id| !ids.contains(id));
         Ok(())
     }
 
@@ -271,12 +283,16 @@ impl Place {
     async fn send(&self, request: Request, path: &str, body: &[u8]) -> anyhow::Result<Reply> {
         let (at, method) = (self.clock.now(), request.method().to_string());
         let answer = within(self.clock.as_ref(), CALL_DEADLINE, self.exchange(request)).await;
-        let reply = answer.unwrap_or_else(|_| bail!("no reply within {CALL_DEADLINE:?}"));
+        let mut reply = answer.unwrap_or_else(|_| bail!("no reply within {CALL_DEADLINE:?}"));
         let kept = match &reply {
             Ok(reply) => Ok((reply.status, reply.headers.as_slice(), reply.body.as_slice())),
             Err(error) => Err(format!("{error:#}")),
         };
         self.transcript.keep(&Raw { at, method: &method, path, request: body, reply: kept });
+        if let Ok(reply) = &mut reply {
+            // Whole, before it is cut: half a secret would not be found.
+            reply.shown = self.transcript.shown(&String::from_utf8_lossy(&reply.body));
+        }
         reply
     }
 
@@ -293,6 +309,6 @@ impl Place {
             ensure!(body.len() + chunk.len() <= LONGEST_REPLY, "a reply of more than {LONGEST_REPLY} bytes");
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { status, headers, body })
+        Ok(Reply { status, headers, body, shown: String::new() })
     }
 }

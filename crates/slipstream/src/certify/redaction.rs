@@ -59,10 +59,16 @@ impl Redaction {
     pub(super) fn text(&self, text: &str) -> String {
         let mut out = text.to_owned();
         for hidden in &self.hidden {
-            // Hidden texts are ASCII, so positions in the lowered text are positions in the text.
-            while let Some(at) = out.to_ascii_lowercase().find(hidden.as_str()) {
-                out.replace_range(at..at + hidden.len(), LEFT_OUT);
+            // Lowering ASCII moves nothing: positions in the lowered text are positions in the text.
+            let lowered = out.to_ascii_lowercase();
+            let (mut kept, mut from) = (String::with_capacity(out.len()), 0);
+            for (at, hit) in lowered.match_indices(hidden.as_str()) {
+                kept.push_str(out.get(from..at).unwrap_or_default());
+                kept.push_str(LEFT_OUT);
+                from = at + hit.len();
             }
+            kept.push_str(out.get(from..).unwrap_or_default());
+            out = kept;
         }
         out
     }
@@ -124,6 +130,14 @@ mod tests {
         let text = redaction
             .text("bad key 1B4E28BA-2FA1-11D2-883F-0016D3CCA427, again 1b4e28ba-2fa1-11d2-883f-0016d3cca427");
         assert_eq!(text, "bad key [left out], again [left out]");
+    }
+
+    /// A text within the very mark that stands for what is left out.
+    #[test]
+    fn hiding_comes_to_an_end() {
+        let mut redaction = Redaction::default();
+        redaction.hide("left out");
+        assert_eq!(redaction.text("left out, [left out]"), "[left out], [[left out]]");
     }
 
     #[test]

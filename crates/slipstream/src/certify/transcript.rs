@@ -1,4 +1,4 @@
-//! The record of a run: every request and reply, redacted, and the findings.
+//! The record of a run: what was sent and answered, redacted, and the findings.
 
 use std::{
     fs::OpenOptions,
@@ -107,16 +107,15 @@ impl Transcript {
         let text = serde_json::to_string_pretty(&document).context("the transcript cannot be written")?;
         Ok(state.redaction.text(&text))
     }
+}
 
-    /// Writes it to a new file that only its owner reads.
-    pub(super) fn write(&self, path: &Path, findings: &[Finding]) -> anyhow::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .with_context(|| format!("cannot make {}; name another file with --out", path.display()))?;
-        file.write_all(self.document(findings)?.as_bytes())?;
-        Ok(())
-    }
+/// Writes a document to a new file that only its owner reads.
+pub(super) fn write(path: &Path, document: &str) -> anyhow::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot make {}; name another file with --out", path.display()))?;
+    file.write_all(document.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }

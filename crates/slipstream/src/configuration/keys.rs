@@ -183,7 +183,7 @@ pub const ENGINE: &[Key<EngineSettings>] = &[
         "workers",
         Or("2"),
         Kind::Count(1..=64, |engine, value| engine.workers = value),
-        "Number of workers that sign and send orders side by side.",
+        "Number of workers that sign and send orders side by side; one more takes exits only.",
     ),
     key(
         "history_interval",
@@ -191,8 +191,8 @@ pub const ENGINE: &[Key<EngineSettings>] = &[
         Kind::Time(Duration::from_millis(100)..=Duration::from_hours(1), |engine, value| {
             engine.history_interval = Some(value);
         }),
-        "How often the Data API is asked for each leader's trades. Without it: 5s, and 2s where it is the only \
-         source (`demo --leader`).",
+        "How often the Data API is asked for each leader's trades. Without it: 5s, and 2s where no chain is \
+         read (`demo --leader`).",
     ),
     key(
         "channel_url",
@@ -365,7 +365,7 @@ pub const FOLLOWER: &[Key<FollowerSettings>] = &[
             ],
             &[],
         ),
-        "What becomes of copies of a trade that the Data API showed and that is not on the chain 90 s later: they are \
+        "What becomes of copies of a trade that the Data API or the live feed showed and that is not on the chain 90 s later: they are \
          kept until the leader sells, or sold. Either way an event says so, and the trade is not copied again if it \
          turns up within ten minutes. \"exit\" needs follow_exits.",
     ),

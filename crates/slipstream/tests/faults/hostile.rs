@@ -199,6 +199,7 @@ async fn absurd_look_ups_settle_nothing_and_hold_up_nobody() {
         scene.decided(2).await;
         scene.settled().await;
         assert_eq!(scene.states().await, [OrderState::Confirmed; 2], "{path}");
+        assert!(fronts[0].answered() > 0, "{path}");
         assert!(not_believed(&scene.events().await) <= 2, "{path}: told once for each");
         scene.finish().await;
     }

@@ -11,10 +11,9 @@ use domain::{
     trade::{GroupState, PHANTOM_AFTER, PartKind},
 };
 use engine::ports::store::EventKind;
-use simulator::world::control::{ForeignFill, ForeignTrade};
 use slipstream::story::{self, Style};
 
-use crate::scene::{Has, LEADER, Scene, Setup, TOKEN, cents, tenth, until, whole};
+use crate::scene::{Has, Scene, Setup, tenth, until, whole};
 
 impl Scene {
     async fn phantoms(&self) -> usize {
@@ -24,16 +23,7 @@ impl Scene {
 
     /// A buy of the leader with this hash, as [`Scene::leader_buys`] makes it, in a block.
     fn leader_buys_as(&self, tx_hash: TxHash) {
-        let fill = ForeignFill {
-            wallet: LEADER,
-            token: TOKEN,
-            side: Side::Buy,
-            price: cents(50),
-            shares: whole(100),
-            maker: false,
-        };
-        let trade = ForeignTrade { tx_hash, fills: vec![fill], moves: Vec::new() };
-        self.world.with(|world, _| world.foreign_trade(&trade)).expect("a trade");
+        self.submit_as(tx_hash, &[(Side::Buy, 100, 50)]);
         self.mine();
     }
 

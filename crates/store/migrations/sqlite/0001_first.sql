@@ -479,3 +479,4 @@ CREATE TABLE positions (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX positions_by_account ON positions (account_id);
 CREATE INDEX positions_at_risk ON positions (relationship_id, token) WHERE cost > 0;
+CREATE INDEX positions_held ON positions (token) WHERE shares > 0;

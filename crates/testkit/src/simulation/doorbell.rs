@@ -84,6 +84,11 @@ impl Lanes {
         self.waiting.drain(..).for_each(Waker::wake);
     }
 
+    fn take_exits(&mut self, limit: usize) -> Vec<QueuedIntent> {
+        let exits = self.exits.len().min(limit);
+        self.exits.drain(..exits).map(|id| QueuedIntent { id, lane: Lane::Exits }).collect()
+    }
+
     fn take(&mut self, limit: usize, end: End) -> Vec<QueuedIntent> {
         let mut taken = Vec::new();
         while taken.len() < limit {
@@ -119,6 +124,19 @@ impl Queue for Doorbell {
         let next = poll_fn(|context| {
             let mut lanes = self.lock();
             let taken = lanes.take(limit, end);
+            if taken.is_empty() {
+                lanes.waiting.push(context.waker().clone());
+                return Poll::Pending;
+            }
+            Poll::Ready(taken)
+        });
+        Ok(within(self.clock.as_ref(), wait, pin!(next)).await.unwrap_or_default())
+    }
+
+    async fn pop_exits(&self, limit: usize, wait: Duration) -> Result<Vec<QueuedIntent>, QueueError> {
+        let next = poll_fn(|context| {
+            let mut lanes = self.lock();
+            let taken = lanes.take_exits(limit);
             if taken.is_empty() {
                 lanes.waiting.push(context.waker().clone());
                 return Poll::Pending;

@@ -18,10 +18,7 @@ use std::{
 
 use domain::{Clock, Timestamp};
 
-use super::{
-    venue::Venue,
-    world::{START, WARM},
-};
+use super::{venue::Venue, world::WARM};
 use crate::virtual_clock::VirtualClock;
 
 /// A paused caller stops this long: longer than every lease.
@@ -87,16 +84,6 @@ const WRITE: &[Fault] =
     &[Fault::FailBefore, Fault::LostBefore, Fault::LostAfter, Fault::Pause, Fault::CrashBefore];
 const ASK: &[Fault] = &[Fault::FailBefore, Fault::HangBefore, Fault::Pause, Fault::CrashBefore];
 const RING: &[Fault] = &[Fault::FailBefore, Fault::FailAfter, Fault::Pause, Fault::CrashBefore];
-const POST: &[Fault] = &[
-    Fault::FailBefore,
-    Fault::FailAfter,
-    Fault::HangAfter,
-    Fault::Late,
-    Fault::NotNow,
-    Fault::Pause,
-    Fault::CrashBefore,
-    Fault::CrashAfter,
-];
 const POST_TOGETHER: &[Fault] = &[
     Fault::FailBefore,
     Fault::FailAfter,
@@ -108,6 +95,11 @@ const POST_TOGETHER: &[Fault] = &[
     Fault::CrashAfter,
     Fault::Part,
 ];
+/// All but the last, which takes several.
+const POST: &[Fault] = match POST_TOGETHER {
+    [rest @ .., _] => rest,
+    [] => &[],
+};
 
 /// Kinds of calls, by what can go wrong with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,8 +138,6 @@ impl Kind {
 pub struct CallSite {
     /// Its number in the run.
     pub index: usize,
-    /// When, in seconds from the beginning.
-    pub second: u64,
     /// By whom.
     pub actor: Actor,
     /// The port's method.
@@ -162,7 +152,7 @@ pub struct CallSite {
 
 impl CallSite {
     fn new(index: usize, actor: Actor, method: &'static str, kind: Kind) -> Self {
-        Self { index, second: 0, actor, method, kind, crashes: false, state: 0 }
+        Self { index, actor, method, kind, crashes: false, state: 0 }
     }
 
     /// The faults worth placing here, as the first or a `later` one of a run.
@@ -296,7 +286,6 @@ impl Probe {
             state.look = look();
         }
         site.crashes = state.crash_seen.insert((site.actor.process, world));
-        site.second = self.clock.now().since(START).as_secs();
         let mut hasher = DefaultHasher::new();
         (state.look, state.frozen.keys().collect::<Vec<_>>(), self.anybody_hangs()).hash(&mut hasher);
         site.state = hasher.finish();

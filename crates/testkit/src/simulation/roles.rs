@@ -1,4 +1,4 @@
-//! What the parts of a process do all day, as the product's supervisor has them do it.
+//! What the parts of a process do all day: the loops of the product's runtime, at a coarser beat.
 
 use std::{sync::Arc, time::Duration};
 

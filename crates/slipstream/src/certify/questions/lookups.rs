@@ -1,7 +1,9 @@
 //! How orders are shown and cancelled.
 
 use domain::{OrderType, Shares};
-use engine::ports::venue::{OrderGateway as _, OrderLookup, OrderQuery, PreparedOrder, VenueOrderStatus};
+use engine::ports::venue::{
+    OrderGateway as _, OrderLookup, OrderQuery, PostReply, PreparedOrder, VenueOrderStatus,
+};
 
 use super::super::{finding::Seen, place::Place};
 
@@ -18,7 +20,12 @@ async fn shown(place: &Place, order: &PreparedOrder) -> anyhow::Result<(String, 
 
 pub(super) async fn killed(place: &Place) -> anyhow::Result<Seen> {
     let order = place.order(OrderType::FillAndKill).await?;
-    place.post(&order).await?;
+    let reply = place.post(&order).await?;
+    anyhow::ensure!(
+        matches!(reply.means(order.id), PostReply::Killed { .. }),
+        "not killed: {}",
+        reply.words()
+    );
     const DONE: &str = "looked a killed FAK up";
     match shown(place, &order).await {
         Ok((words, OrderLookup { order: None, .. })) => {

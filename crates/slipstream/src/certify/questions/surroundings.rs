@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use domain::{ConditionId, OrderType, TokenId};
 use engine::ports::venue::VenueClock as _;
 use polymarket::Tier;
@@ -28,14 +29,17 @@ pub(super) async fn clock(place: &Place) -> anyhow::Result<Seen> {
 
 pub(super) async fn version(place: &Place) -> anyhow::Result<Seen> {
     let reply = place.public("/version").await?;
+    ensure!(reply.status == 200, "{}", reply.words());
     let version = reply.json().get("version").and_then(Value::as_i64);
     Ok(Seen::that(version == Some(2), "asked", reply.words()))
 }
 
 pub(super) async fn standing(place: &Place) -> anyhow::Result<Seen> {
     let reply = place.get("/auth/ban-status/closed-only", "").await?;
+    ensure!(reply.status == 200, "{}", reply.words());
+    // Either is a state that is relied on; what cannot be read is not.
     let closed = reply.json().get("closed_only").and_then(Value::as_bool);
-    Ok(Seen::that(closed == Some(false), "asked whether the account may only close", reply.words()))
+    Ok(Seen::that(closed.is_some(), "asked whether the account may only close", reply.words()))
 }
 
 pub(super) async fn third_exchange(place: &Place) -> anyhow::Result<Seen> {

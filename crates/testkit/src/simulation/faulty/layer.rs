@@ -132,42 +132,6 @@ pub trait Layer: Send + Sync {
     }
 
     /// See the port.
-    async fn commit_transaction(&self, new: &NewTransaction) -> StoreResult<Option<TransactionId>> {
-        self.inner().commit_transaction(new).await
-    }
-
-    /// See the port.
-    async fn take_transaction(&self, id: TransactionId, relayer_id: Option<&str>) -> StoreResult<()> {
-        self.inner().take_transaction(id, relayer_id).await
-    }
-
-    /// See the port.
-    async fn end_transaction(
-        &self,
-        id: TransactionId,
-        state: TransactionState,
-        reason: &str,
-        now: Timestamp,
-    ) -> StoreResult<bool> {
-        self.inner().end_transaction(id, state, reason, now).await
-    }
-
-    /// See the port.
-    async fn tell_stuck(&self, id: TransactionId, reason: &str, now: Timestamp) -> StoreResult<()> {
-        self.inner().tell_stuck(id, reason, now).await
-    }
-
-    /// See the port.
-    async fn book_worthless(
-        &self,
-        account: AccountId,
-        tokens: &[TokenId],
-        now: Timestamp,
-    ) -> StoreResult<usize> {
-        self.inner().book_worthless(account, tokens, now).await
-    }
-
-    /// See the port.
     async fn take_lease(&self, name: &str, holder: &InstanceId, ttl: Duration) -> StoreResult<Option<Lease>> {
         self.inner().take_lease(name, holder, ttl).await
     }
@@ -321,14 +285,13 @@ through! { WalletTransactions,
     }
     free {
         newest_transactions(owner: Option<OwnerId>, limit: usize) -> Vec<TransactionRecord>;
-    }
-    layer {
         commit_transaction(new: &NewTransaction) -> Option<TransactionId>;
         take_transaction(id: TransactionId, relayer_id: Option<&str>) -> ();
         end_transaction(id: TransactionId, state: TransactionState, reason: &str, now: Timestamp) -> bool;
         tell_stuck(id: TransactionId, reason: &str, now: Timestamp) -> ();
         book_worthless(account: AccountId, tokens: &[TokenId], now: Timestamp) -> usize;
     }
+    layer {}
 }
 
 through! { Leases,

@@ -264,6 +264,10 @@ impl Queue for FaultyQueue {
         self.around("pop", self.queue.pop(limit, end, wait), |popped| !popped.is_empty()).await
     }
 
+    async fn pop_exits(&self, limit: usize, wait: Duration) -> Result<Vec<QueuedIntent>, QueueError> {
+        self.around("pop_exits", self.queue.pop_exits(limit, wait), |popped| !popped.is_empty()).await
+    }
+
     async fn depth(&self, lane: Lane) -> Result<usize, QueueError> {
         self.around("depth", self.queue.depth(lane), |_| false).await
     }

@@ -294,6 +294,10 @@ impl Queue for WrongQueue {
         self.inner.pop(limit, end, wait).await
     }
 
+    async fn pop_exits(&self, limit: usize, wait: Duration) -> Result<Vec<QueuedIntent>, QueueError> {
+        self.inner.pop_exits(limit, wait).await
+    }
+
     async fn depth(&self, _: Lane) -> Result<usize, QueueError> {
         Ok(0)
     }
