@@ -25,7 +25,7 @@ pub struct TradeSnapshot {
     pub market: Option<Market>,
     /// The book; `None` when it could not be read.
     pub book: Option<Book>,
-    /// The leader's trade came from an order of ours.
+    /// The leader's wallet is managed here, and the trade came from an order of ours.
     pub own_order: bool,
 }
 
@@ -123,7 +123,7 @@ pub fn decide_entry(
     policy: &Policy,
     inputs: &EntryInputs,
 ) -> Result<Verdict, MoneyError> {
-    if trade.own_order {
+    if trade.own_order && !policy.copy_own_orders {
         return Ok(Verdict::Skip(SkipReason::OwnOrder));
     }
     if inputs.age > policy.maximum_age {

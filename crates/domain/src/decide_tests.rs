@@ -93,6 +93,22 @@ fn every_reason_to_skip_an_entry() {
     assert_eq!(skip(decide_entry(&base(), &policy, &done).unwrap()), "already copied");
 }
 
+/// Copies of copies are made on wish only, and then they are copies like others.
+#[test]
+fn orders_of_our_own_are_copied_on_wish() {
+    let trade = snapshot(200, "0.5", "0.5", "0.49");
+    let own = TradeSnapshot { own_order: true, ..trade.clone() };
+    let wants = Policy { copy_own_orders: true, ..Policy::careful() };
+    assert_eq!(skip(decide_entry(&own, &Policy::careful(), &rich()).unwrap()), "own order");
+    let copied = decide_entry(&own, &wants, &rich()).unwrap();
+    assert_eq!(copied, decide_entry(&trade, &Policy::careful(), &rich()).unwrap());
+    assert!(matches!(copied, Verdict::Copy(_)));
+    let stored =
+        serde_json::to_string(&Policy::careful()).unwrap().replace(r#""copy_own_orders":false,"#, "");
+    assert!(!stored.contains("own"), "{stored}");
+    assert!(!serde_json::from_str::<Policy>(&stored).unwrap().copy_own_orders, "unless it is said");
+}
+
 #[test]
 fn the_binding_cap_is_named() {
     let trade = snapshot(2_000, "0.5", "0.5", "0.49");
@@ -161,14 +177,18 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         (cap(), cap(), cap()),
         (0_i64..2_000, 0_i64..2_000),
         any::<bool>(),
+        any::<bool>(),
     )
-        .prop_map(|(sizing, (order, market, leader), (to_leader, to_book), raise)| Policy {
-            sizing,
-            caps: Caps { order, market, leader },
-            slippage_to_leader_bps: to_leader,
-            slippage_to_book_bps: to_book,
-            below_minimum: if raise { MinimumRule::Raise } else { MinimumRule::Skip },
-            ..Policy::careful()
+        .prop_map(|(sizing, (order, market, leader), (to_leader, to_book), raise, copy_own_orders)| {
+            Policy {
+                copy_own_orders,
+                sizing,
+                caps: Caps { order, market, leader },
+                slippage_to_leader_bps: to_leader,
+                slippage_to_book_bps: to_book,
+                below_minimum: if raise { MinimumRule::Raise } else { MinimumRule::Skip },
+                ..Policy::careful()
+            }
         })
 }
 
@@ -224,6 +244,19 @@ proptest! {
             prop_assert!(order.limit <= policy.band.to);
             let amounts = crate::money::OrderAmounts::market_buy(amount, order.limit, market.tick).unwrap();
             prop_assert!(amounts.taker >= market.minimum_size.0);
+        }
+    }
+
+    /// An order of ours is decided like any other trade where the follower wants that, and skipped elsewhere.
+    #[test]
+    fn own_orders_follow_the_wish(trade in any_trade(), policy in any_policy(), free in 0_i64..1_000_000_000) {
+        let inputs = EntryInputs { free: Usd(free), ..rich() };
+        let own = TradeSnapshot { own_order: true, ..trade.clone() };
+        let verdict = decide_entry(&own, &policy, &inputs).unwrap();
+        if policy.copy_own_orders {
+            prop_assert_eq!(verdict, decide_entry(&trade, &policy, &inputs).unwrap());
+        } else {
+            prop_assert_eq!(verdict, Verdict::Skip(SkipReason::OwnOrder));
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod action;
 pub mod clock;
+pub mod cycle;
 pub mod decide;
 pub mod exits;
 pub mod ids;

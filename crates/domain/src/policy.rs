@@ -35,6 +35,10 @@ pub struct Policy {
     pub maximum_age: Duration,
     /// Whether the leader's exits are followed.
     pub follow_exits: bool,
+    /// Whether buys that were orders of ours are copied: only where the leader's wallet is managed here, and
+    /// copies of such copies are wanted. Exits are followed whoever ordered them.
+    #[serde(default)]
+    pub copy_own_orders: bool,
     /// What becomes of copies of a trade that never reached the chain.
     #[serde(default)]
     pub phantoms: PhantomRule,
@@ -119,6 +123,7 @@ impl Policy {
             below_minimum: MinimumRule::Skip,
             maximum_age: Duration::from_secs(60),
             follow_exits: true,
+            copy_own_orders: false,
             phantoms: PhantomRule::Keep,
             entry_type: MarketOrderType::FillAndKill,
         }

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipReason {
-    /// The leader's order is our own.
+    /// The leader's order is our own, and the follower does not copy such.
     OwnOrder,
     /// Older than the follower allows.
     TooOld {

@@ -42,6 +42,9 @@ mod market;
 #[path = "faults/moves.rs"]
 mod moves;
 #[cfg(test)]
+#[path = "faults/own_orders.rs"]
+mod own_orders;
+#[cfg(test)]
 #[path = "faults/pausing.rs"]
 mod pausing;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use domain::{
     Timestamp,
+    cycle::{self, Follows},
     ids::{OwnerId, RelationshipId},
     policy::Policy,
 };
@@ -78,6 +79,7 @@ pub(crate) async fn add(
     if !leader_exists(connection, new.leader).await? {
         return Err(StoreError::NotFound { what: "leader", id: new.leader.0 });
     }
+    refuse_cycles(connection, new).await?;
     let row = sql::row(connection, ADD, values![owner, new.account, new.leader, now]).await?;
     if row.is_none() {
         let text = format!("account {} follows leader {} already", new.account, new.leader);
@@ -86,6 +88,29 @@ pub(crate) async fn add(
     let id = inserted(row).map(RelationshipId)?;
     add_policy(connection, owner, id, (1, &new.policy), now).await?;
     Ok(id)
+}
+
+/// Refuses a relationship that would make wallets of accounts here copy each other in a circle.
+async fn refuse_cycles(connection: &mut Connection, new: &NewRelationship) -> StoreResult<()> {
+    const NEW: &str = "SELECT a.wallet, l.wallet FROM accounts a, leaders l WHERE a.id = $1 AND l.id = $2";
+    // Whom the leader follows, whom those follow, and so on: nobody, unless the leader is an account here.
+    const REACHED: &str = "WITH RECURSIVE reached (follower, wallet) AS ( \
+            SELECT CAST(NULL AS BLOB), wallet FROM leaders WHERE id = $1 \
+            UNION \
+            SELECT a.wallet, l.wallet FROM reached JOIN accounts a ON a.wallet = reached.wallet \
+            JOIN relationships r ON r.account_id = a.id AND r.status <> 2 JOIN leaders l ON l.id = r.leader_id \
+        ) SELECT follower, wallet FROM reached WHERE follower IS NOT NULL";
+    let read = |row: &Row| {
+        let mut fields = Fields::of(row);
+        Ok(Follows { follower: fields.get()?, leader: fields.get()? })
+    };
+    let Some(row) = sql::row(connection, NEW, values![new.account, new.leader]).await? else { return Ok(()) };
+    let reached = sql::rows(connection, REACHED, values![new.leader]).await?;
+    let reached: Vec<Follows> = reached.iter().map(read).collect::<StoreResult<_>>()?;
+    match cycle::closed_by(read(&row)?, reached) {
+        Some(cycle) => Err(StoreError::FollowingCycle(cycle)),
+        None => Ok(()),
+    }
 }
 
 async fn add_policy(

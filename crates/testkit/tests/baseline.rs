@@ -9,7 +9,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Address, Clock, KeyRef, Shares, Side, Timestamp, TokenId, Usd, WalletKind, decide::Verdict, money::ONE,
+    Address, Clock, KeyRef, Shares, Side, Timestamp, TokenId, Usd, WalletKind,
+    decide::Verdict,
+    ids::{AccountId, OwnerId},
+    money::ONE,
 };
 use engine::{
     market_cache::MarketCache,
@@ -157,23 +160,29 @@ impl Scene {
         }
     }
 
+    /// Somebody has an account with this wallet from now on.
+    async fn account(&self, wallet: Address) -> (OwnerId, AccountId) {
+        let now = self.clock.now();
+        let owner = self.store.add_owner("somebody", now).await.unwrap();
+        let account = NewAccount {
+            label: "an account".to_owned(),
+            mode: AccountMode::Paper,
+            wallet,
+            signer: wallet,
+            kind: WalletKind::Eoa,
+            key: KeyRef("key".to_owned()),
+            cap: None,
+        };
+        (owner, self.store.add_account(owner, &account, now).await.unwrap())
+    }
+
     /// Somebody begins to follow the leader now.
     fn enrol(&self) {
         let now = self.clock.now();
         let policy = Scenario::one_follower("baseline").followers[0].policy.clone();
         block_on(async {
             let leader = self.store.add_leader(leader_wallet(1), now).await.unwrap();
-            let owner = self.store.add_owner("somebody", now).await.unwrap();
-            let account = NewAccount {
-                label: "an account".to_owned(),
-                mode: AccountMode::Paper,
-                wallet: follower_wallet(0),
-                signer: follower_wallet(0),
-                kind: WalletKind::Eoa,
-                key: KeyRef("key".to_owned()),
-                cap: None,
-            };
-            let account = self.store.add_account(owner, &account, now).await.unwrap();
+            let (owner, account) = self.account(follower_wallet(0)).await;
             self.store.book_deposit(owner, account, Usd(100_000 * ONE), now).await.unwrap();
             let new = NewRelationship { account, leader, policy };
             self.store.add_relationship(owner, &new, now).await.unwrap();
@@ -251,6 +260,21 @@ fn a_first_start_long_after_the_enrolment() {
         scene.clock.advance(Duration::from_secs(6));
         scene.watch_until(start_plus(40 * SECOND));
         expect(&scene, enrolled, &format!("{sources:?}, late first start"));
+    }
+}
+
+/// The history does not name orders, so it cannot tell ours from others.
+#[test]
+fn a_leader_of_ours_is_decided_from_the_chain_alone() {
+    for (sources, copies) in [(Sources::Chain, 10), (Sources::Both, 10), (Sources::History, 0)] {
+        let mut scene = Scene::new(sources);
+        scene.enrol();
+        block_on(scene.account(leader_wallet(1)));
+        scene.watch_until(start_plus(30 * SECOND));
+        assert_eq!(scene.copied().len(), copies, "{sources:?}");
+        for group in block_on(scene.store.newest_groups(100)).unwrap() {
+            assert!(group.parts == 0 || group.chain.is_some(), "decided from a hint: {group:?}");
+        }
     }
 }
 

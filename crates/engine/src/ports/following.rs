@@ -216,7 +216,8 @@ pub trait Following: Send + Sync {
     async fn add_leader(&self, wallet: Address, baseline: Timestamp) -> StoreResult<LeaderId>;
 
     /// A new relationship. `Conflict` when the account follows the leader already (and it is not stopped),
-    /// `NotFound` when the account is not the owner's.
+    /// `NotFound` when the account is not the owner's, `FollowingCycle` when wallets of accounts here would copy each
+    /// other in a circle (relationships that are not stopped count).
     async fn add_relationship(
         &self,
         owner: OwnerId,

@@ -35,6 +35,12 @@ pub enum StoreError {
     /// The call contradicts what is stored.
     #[error("{0}")]
     Conflict(String),
+    /// A relationship would make wallets managed here copy each other in a circle.
+    #[error(
+        "wallets managed here would copy each other in a circle: {0}; stop one of these relationships first, or follow \
+         somebody else"
+    )]
+    FollowingCycle(domain::cycle::Cycle),
     /// Stored data cannot be understood.
     #[error("the store holds something unreadable: {0}")]
     Corrupt(String),

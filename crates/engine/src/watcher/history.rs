@@ -97,9 +97,13 @@ impl Watcher {
         self.sources.heard_of(SourceName::History, &set.changed(), |group| group.history.shares, now);
         let managed = !self.store.accounts_of_wallets(&[leader.wallet]).await?.is_empty();
         let oldest = self.headers.front().map(|header| header.time);
+        // With a chain, hints decide entries only, and none older than the blocks we keep: an exit needs balances at
+        // a block, and what is older was read there or is of the time before we began. A wallet that is ours is
+        // decided from chain logs alone, because only they name the order.
         let parts = set.take_parts(|group, related| {
             let known = oldest.is_none_or(|oldest| group.traded_at >= oldest);
-            alone || (known && decides_from_history(group, managed) && !may_be_known(group, related))
+            let hinted = known && group.key.action == Action::Buy && !may_be_known(group, related);
+            !managed && (alone || hinted)
         })?;
         let changed = set.changed();
         if changed.is_empty() && position == Some(cursor) {
@@ -158,13 +162,6 @@ impl Watcher {
         }
         traded
     }
-}
-
-/// With a chain, hints decide entries only, and none older than the blocks we keep: an exit needs balances at a
-/// block, and what is older was read there or is of the time before we began. A wallet that is ours is
-/// decided from chain logs alone, because only they name the order.
-fn decides_from_history(group: &TradeGroup, managed: bool) -> bool {
-    group.key.action == Action::Buy && !managed
 }
 
 /// A hint may be a trade that is known under another hash, because its transaction was replaced: one that was

@@ -90,7 +90,7 @@ impl Ask {
 /// and once some followers are decided, the others are decided from the same facts.
 pub(super) fn needs_market(stored: &StoredPart) -> bool {
     let Part { kind, key, .. } = stored.part;
-    let entry = kind == PartKind::Trade && key.action == Action::Buy && !stored.snapshot.own_order;
+    let entry = kind == PartKind::Trade && key.action == Action::Buy;
     entry && stored.snapshot.market.is_none() && stored.decided_through.0 == 0
 }
 

@@ -356,6 +356,13 @@ pub const FOLLOWER: &[Key<FollowerSettings>] = &[
         "Whether the leader's exits are followed.",
     ),
     key(
+        "copy_own_orders",
+        Or("false"),
+        Kind::Flag(|follower, value| follower.policy.copy_own_orders = value),
+        "Whether buys of a leader whose wallet is managed here are copied also where Slipstream itself ordered them. \
+         Wallets that would copy each other in a circle are refused either way.",
+    ),
+    key(
         "phantoms",
         Or("keep"),
         Kind::Choice(

@@ -33,6 +33,9 @@ pub fn policy_words(policy: &Policy) -> Vec<String> {
     }
     words.push(format!("copies buys up to {} old", age(policy)));
     words.push(if policy.follow_exits { "follows exits" } else { "does not follow exits" }.to_owned());
+    if policy.copy_own_orders {
+        words.push("copies orders of our own too".to_owned());
+    }
     if policy.phantoms == PhantomRule::Exit {
         words.push("sells copies of trades that never reach the chain".to_owned());
     }

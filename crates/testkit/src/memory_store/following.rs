@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use domain::{
     Address, ConditionId, Timestamp, TokenId, TradingAccount, Usd,
+    cycle::{self, Follows},
     ids::{AccountId, HoldId, LeaderId, OwnerId, RelationshipId},
     policy::Policy,
     position::Entry,
@@ -84,6 +85,9 @@ impl Following for MemoryStore {
         };
         if state.relationships.rows().any(follows) {
             return Err(StoreError::Conflict(format!("account {account} follows leader {leader} already")));
+        }
+        if let Some(cycle) = cycle::closed_by(state.follows(account, leader)?, state.all_follow()?) {
+            return Err(StoreError::FollowingCycle(cycle));
         }
         let id = RelationshipId(state.relationships.next_key());
         let stored = Relationship {
@@ -267,6 +271,18 @@ impl State {
     fn following_changed(&mut self, owner: Option<OwnerId>, at: Timestamp, what: String) {
         self.event(owner, at, EventKind::FollowingChanged { what });
         self.raise_config();
+    }
+
+    fn follows(&self, account: AccountId, leader: LeaderId) -> StoreResult<Follows> {
+        let follower = self.accounts.row("account", account.0)?.trading.wallet;
+        Ok(Follows { follower, leader: self.leaders.row("leader", leader.0)?.wallet })
+    }
+
+    /// Who follows whom.
+    fn all_follow(&self) -> StoreResult<Vec<Follows>> {
+        let known = self.relationships.rows().map(|row| &row.relationship);
+        let standing = known.filter(|known| known.status != RelationshipStatus::Stopped);
+        standing.map(|known| self.follows(known.account, known.leader)).collect()
     }
 
     /// Whose business a hold of this scope is; an error when it names nothing.

@@ -1,7 +1,7 @@
 //! Owners, accounts, leaders, relationships, policies.
 
 use domain::{
-    Side, Timestamp, Usd,
+    Clock as _, Side, Timestamp, Usd,
     ids::{AccountId, LeaderId, OwnerId, RelationshipId},
     policy::{Policy, Sizing},
 };
@@ -11,7 +11,7 @@ use engine::ports::{
 };
 
 use super::{
-    bench::{Bench, CaseResult, holds, only, same},
+    bench::{Bench, CaseResult, Failure, at, holds, only, same},
     world::{World, condition, market, new_account, token, wallet},
 };
 
@@ -91,6 +91,55 @@ pub(crate) async fn an_account_follows_a_leader_once(bench: Bench) -> CaseResult
         let unknown = store.add_relationship(world.owner, &new, now).await;
         holds!(is_not_found(&unknown), "following with {account} whom {leader}: {unknown:?}");
     }
+    Ok(())
+}
+
+pub(crate) async fn wallets_copy_each_other_in_no_circle(bench: Bench) -> CaseResult {
+    let store = &bench.store;
+    let now = bench.clock.now();
+    let (first, second) = (store.add_owner("first", now).await?, store.add_owner("second", now).await?);
+    let mut accounts = Vec::new();
+    let mut leaders = Vec::new();
+    for number in 0..3 {
+        leaders.push(store.add_leader(wallet(number), now).await?);
+    }
+    // The last one becomes an account when it is followed already.
+    for number in 0..2 {
+        accounts.push(store.add_account(first, &new_account(number), now).await?);
+    }
+    let follow = async |owner, account: AccountId, leader: LeaderId| {
+        let new = NewRelationship { account, leader, policy: Policy::careful() };
+        store.add_relationship(owner, &new, now).await
+    };
+    let between = follow(first, at(&accounts, 0)?, at(&leaders, 1)?).await?;
+    follow(first, at(&accounts, 1)?, at(&leaders, 2)?).await?;
+    accounts.push(store.add_account(second, &new_account(2), now).await?);
+    let (version, events) = (store.config_version().await?, store.events_after(0, 100).await?.len());
+    // Itself; the way around; one step back.
+    for (owner, account, leader, wallets) in [
+        (second, 2, 2, &[2][..]),
+        (second, 2, 0, &[2, 0, 1]),
+        (second, 2, 1, &[2, 1]),
+        (first, 1, 0, &[1, 0]),
+    ] {
+        let refused = follow(owner, at(&accounts, account)?, at(&leaders, leader)?).await;
+        let Err(StoreError::FollowingCycle(cycle)) = &refused else {
+            return Err(Failure::new(format!("account {account} follows leader {leader}: {refused:?}")));
+        };
+        let named: Vec<_> = wallets.iter().map(|number| wallet(*number)).collect();
+        same!(cycle.wallets(), named, "the circle that is named");
+    }
+    same!(store.relationships(None).await?.len(), 2, "relationships after refusals");
+    same!(store.config_version().await?, version, "the version after refusals");
+    same!(store.events_after(0, 100).await?.len(), events, "events after refusals");
+    // Following outwards is nobody's circle; a pause may end, and counts; what is stopped does not.
+    let outside = store.add_leader(wallet(500), now).await?;
+    follow(second, at(&accounts, 2)?, outside).await?;
+    store.set_status(first, between, RelationshipStatus::Paused, now).await?;
+    let paused = follow(first, at(&accounts, 1)?, at(&leaders, 0)?).await;
+    holds!(matches!(paused, Err(StoreError::FollowingCycle(_))), "a circle through a pause: {paused:?}");
+    store.set_status(first, between, RelationshipStatus::Stopped, now).await?;
+    follow(first, at(&accounts, 1)?, at(&leaders, 0)?).await?;
     Ok(())
 }
 

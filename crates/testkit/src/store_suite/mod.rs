@@ -47,6 +47,7 @@ macro_rules! store_suite_cases {
                 a_wallet_has_one_account,
                 a_leader_keeps_its_baseline,
                 an_account_follows_a_leader_once,
+                wallets_copy_each_other_in_no_circle,
                 the_users_word_is_kept,
                 every_policy_is_kept,
                 deposits_are_cash,
