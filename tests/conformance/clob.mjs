@@ -1,9 +1,19 @@
 // Drives the official TypeScript client: one JSON command per line in, one JSON answer per line out.
-// Answers are {"ok": value} or {"error": {"status": number|null, "text": string}}.
+// Answers are {"ok": value} or {"error": {"status": number|null, "text": string, "retryAfter": string|null}}.
 import { createInterface } from "node:readline";
 import { ClobClient, Side } from "@polymarket/clob-client-v2";
+import axios from "axios";
 import { createWalletClient, http } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
+
+// The client tells no headers: what its own transport was told when to come back.
+let retryAfter = null;
+axios.interceptors.response.use(
+  (reply) => reply,
+  (error) => {
+    retryAfter = error.response?.headers?.["retry-after"] ?? null;
+    return Promise.reject(error);
+  });
 
 const orders = new Map();
 let settings;
@@ -58,9 +68,18 @@ const calls = {
   cancel_many: async ({ ids }) => client.cancelOrders(ids),
   cancel_all: async () => client.cancelAll(),
   cancel_market: async ({ market, token }) => client.cancelMarketOrders({ market, asset_id: token }),
+  readonly_create: async () => client.createReadonlyApiKey(),
+  readonly_keys: async () => client.getReadonlyApiKeys(),
+  readonly_delete: async ({ key }) => client.deleteReadonlyApiKey(key),
+  builder_create: async () => client.createBuilderApiKey(),
+  builder_keys: async () => client.getBuilderApiKeys(),
+  builder_revoke: async () => client.revokeBuilderApiKey(),
   order: async ({ id }) => client.getOrder(id),
   open_orders: async ({ market, token }) => client.getOpenOrders({ market, asset_id: token }),
+  first_open_orders: async () => client.getOpenOrders({}, true),
   trades: async (filter) => client.getTrades(filter),
+  trades_page: async ({ cursor, ...filter }) => client.getTradesPaginated(filter, cursor),
+  builder_trades: async ({ builder, cursor }) => client.getBuilderTrades({ builder_code: builder }, cursor),
   heartbeat: async ({ id }) => client.postHeartbeat(id),
   balance: async (of) => client.getBalanceAllowance(assets(of)),
   update_balance: async (of) => { await client.updateBalanceAllowance(assets(of)); return true; },
@@ -89,11 +108,13 @@ const calls = {
 for await (const line of createInterface({ input: process.stdin })) {
   const { call, ...given } = JSON.parse(line);
   let answer;
+  retryAfter = null;
   try {
     answer = { ok: (await calls[call](given)) ?? null };
   } catch (error) {
     const text = error.data?.error ?? error.message ?? error;
-    answer = { error: { status: error.status ?? null, text: typeof text === "string" ? text : JSON.stringify(text) } };
+    const words = typeof text === "string" ? text : JSON.stringify(text);
+    answer = { error: { status: error.status ?? null, text: words, retryAfter } };
   }
   process.stdout.write(`${JSON.stringify(answer)}\n`);
 }

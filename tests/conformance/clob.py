@@ -1,6 +1,6 @@
 """Drives the official Python client: one JSON command per line in, one JSON answer per line out.
 
-Answers are {"ok": value} or {"error": {"status": number|null, "text": string}}.
+Answers are {"ok": value} or {"error": {"status": number|null, "text": string, "retryAfter": string|null}}.
 """
 
 import dataclasses
@@ -10,13 +10,20 @@ import sys
 
 from py_clob_client_v2.client import ClobClient
 from py_clob_client_v2.clob_types import (
-    ApiCreds, BalanceAllowanceParams, BookParams, BuilderConfig, MarketOrderArgsV2, OpenOrderParams, OrderArgsV2,
+    ApiCreds, BalanceAllowanceParams, BookParams, BuilderConfig, BuilderTradeParams, MarketOrderArgsV2, OpenOrderParams, OrderArgsV2,
     OrderMarketCancelParams, OrderPayload, PartialCreateOrderOptions, PostOrdersV2Args, TradeParams,
 )
 from py_clob_client_v2.exceptions import PolyApiException
+from py_clob_client_v2.http_helpers import helpers
 from py_clob_client_v2.utilities import parse_raw_orderbook_summary
 
 logging.disable(logging.CRITICAL)
+
+# The client tells no headers: what its own transport was told when to come back.
+retry_after = [None]
+helpers._http_client.event_hooks = {
+    "response": [lambda reply: retry_after.__setitem__(0, reply.headers.get("retry-after"))],
+}
 
 
 class Driver:
@@ -82,6 +89,24 @@ class Driver:
     def cancel_market(self, market=None, token=None):
         return self.client.cancel_market_orders(OrderMarketCancelParams(market=market, asset_id=token))
 
+    def readonly_create(self):
+        return self.client.create_readonly_api_key()
+
+    def readonly_keys(self):
+        return self.client.get_readonly_api_keys()
+
+    def readonly_delete(self, key):
+        return self.client.delete_readonly_api_key(key)
+
+    def builder_create(self):
+        return self.client.create_builder_api_key()
+
+    def builder_keys(self):
+        return self.client.get_builder_api_keys()
+
+    def builder_revoke(self):
+        return self.client.revoke_builder_api_key()
+
     def order(self, id):
         return self.client.get_order(id)
 
@@ -90,6 +115,15 @@ class Driver:
 
     def trades(self, **filter):
         return self.client.get_trades(TradeParams(**filter))
+
+    def first_open_orders(self):
+        return self.client.get_open_orders(only_first_page=True)
+
+    def trades_page(self, cursor=None, **filter):
+        return self.client.get_trades_paginated(TradeParams(**filter), cursor)
+
+    def builder_trades(self, builder, cursor=None):
+        return self.client.get_builder_trades(BuilderTradeParams(builder_code=builder), cursor)
 
     def heartbeat(self, id):
         return self.client.post_heartbeat(id)
@@ -151,11 +185,12 @@ class Driver:
 
 def answer(driver, line):
     command = json.loads(line)
+    retry_after[0] = None
     try:
         return {"ok": getattr(driver, command.pop("call"))(**command)}
     except PolyApiException as error:
         text = error.error_msg.get("error", error.error_msg) if isinstance(error.error_msg, dict) else error.error_msg
-        return {"error": {"status": error.status_code, "text": str(text)}}
+        return {"error": {"status": error.status_code, "text": str(text), "retryAfter": retry_after[0]}}
     except Exception as error:
         return {"error": {"status": None, "text": str(getattr(error, "msg", error))}}
 

@@ -10,6 +10,7 @@ import sys
 
 from polymarket.clients.async_public import AsyncPublicClient
 from polymarket.clients.async_secure import AsyncSecureClient
+from polymarket.auth import BuilderApiKey
 from polymarket.environments import PRODUCTION, _create_environment
 from polymarket.streams import MarketSpec, UserSpec
 
@@ -18,6 +19,8 @@ def plain(value):
     """Models as JSON values."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value):
+        return dataclasses.asdict(value)
     if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
     return value
@@ -34,8 +37,10 @@ class Driver:
         self.public = AsyncPublicClient(environment=self.environment)
         return True
 
-    async def login(self, key, wallet):
-        self.secure = await AsyncSecureClient.create(private_key=key, wallet=wallet, environment=self.environment)
+    async def login(self, key, wallet, builder=None):
+        builder = BuilderApiKey(**builder) if builder else None
+        self.secure = await AsyncSecureClient.create(
+            private_key=key, wallet=wallet, environment=self.environment, api_key=builder)
         return {"wallet": self.secure.wallet, "type": self.secure.wallet_type}
 
     async def place(self, token, side, price, size, postOnly=False):
@@ -45,6 +50,9 @@ class Driver:
 
     async def cancel(self, id):
         return plain(await self.secure.cancel_order(order_id=id))
+
+    async def builder(self, what):
+        return plain(await getattr(self.secure, what)())
 
     async def watch_market(self, name, tokens):
         self.streams[name] = await self.public.subscribe(MarketSpec(asset_ids=tokens, custom_feature_enabled=True))

@@ -198,6 +198,8 @@ pub struct Knobs {
     pub geo: Geo,
     /// A refusal of every order. Default none.
     pub refuse_orders_with: Option<RefuseWith>,
+    /// Rows per page of the order book's look-ups of orders and trades. Default 500.
+    pub clob_page: usize,
     /// Rate limits. Default off.
     pub rates: Rates,
 }
@@ -234,6 +236,7 @@ impl Default for Knobs {
             refused_in_batch_is_success: true,
             geo: Geo::default(),
             refuse_orders_with: None,
+            clob_page: 500,
             rates: Rates::default(),
         }
     }

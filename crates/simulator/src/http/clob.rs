@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{
     Shared, account,
     auth::api_key,
-    books, cancels, edge, lookups, markets,
+    books, cancels, edge, extra_keys, lookups, markets,
     orders::{post_order, post_orders},
     reply,
 };
@@ -72,6 +72,15 @@ fn private() -> Router<Arc<Shared>> {
         .route("/auth/derive-api-key", get(api_key))
         .route("/auth/api-keys", get(account::api_keys))
         .route("/auth/ban-status/closed-only", get(account::closed_only))
+        .route(
+            "/auth/readonly-api-key",
+            post(extra_keys::create_read_only).delete(extra_keys::delete_read_only),
+        )
+        .route("/auth/readonly-api-keys", get(extra_keys::read_only_keys))
+        .route(
+            "/auth/builder-api-key",
+            post(extra_keys::create_builder).get(extra_keys::builder_keys).delete(extra_keys::revoke_builder),
+        )
         .route("/order", post(post_order).delete(cancels::cancel_order))
         .route("/orders", post(post_orders).delete(cancels::cancel_orders))
         .route("/cancel-all", delete(cancels::cancel_all))

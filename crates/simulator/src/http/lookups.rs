@@ -19,8 +19,6 @@ use crate::{
     world::{Refusal, lookup::TradeFilter},
 };
 
-/// Rows per page of `/data/orders` and `/data/trades`.
-const PAGE: usize = 500;
 /// Trades of `/markets/live-activity`.
 const ACTIVITY: usize = 100;
 
@@ -61,7 +59,7 @@ pub(super) async fn orders(
         wanted.as_deref().is_none_or(|wanted| row.get(field).and_then(Value::as_str) == Some(wanted))
     };
     rows.retain(|row| passes(row, "market", &query.market) && passes(row, "asset_id", &query.asset_id));
-    Ok(page(rows, &query.next_cursor))
+    Ok(page(&shared, rows, &query.next_cursor))
 }
 
 #[derive(Deserialize)]
@@ -95,7 +93,7 @@ pub(super) async fn trades(
         after: query.after,
     };
     let rows = shared.with(|world, now| world.trades_json(now, &key, &filter));
-    Ok(page(rows, &query.next_cursor))
+    Ok(page(&shared, rows, &query.next_cursor))
 }
 
 #[derive(Deserialize)]
@@ -153,11 +151,12 @@ pub(super) async fn pre_migration_orders(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     authenticate(&shared, &headers, "GET", uri.path(), b"")?;
-    Ok(page(Vec::new(), ""))
+    Ok(page(&shared, Vec::new(), ""))
 }
 
 /// One page of rows, as the CLOB pages.
-pub(super) fn page(rows: Vec<Value>, cursor: &str) -> Response {
+fn page(shared: &Shared, rows: Vec<Value>, cursor: &str) -> Response {
+    let limit = shared.with(|world, _| world.knobs.clob_page.max(1));
     let start = match wire::offset(cursor) {
         Some(start) => start,
         None if cursor == END_CURSOR => usize::MAX,
@@ -167,10 +166,10 @@ pub(super) fn page(rows: Vec<Value>, cursor: &str) -> Response {
         }
     };
     let total = rows.len();
-    let data: Vec<Value> = rows.into_iter().skip(start).take(PAGE).collect();
-    let next = start.saturating_add(PAGE);
+    let data: Vec<Value> = rows.into_iter().skip(start).take(limit).collect();
+    let next = start.saturating_add(limit);
     let next_cursor = if next < total { wire::cursor(next) } else { END_CURSOR.to_owned() };
-    Json(json!({ "limit": PAGE, "count": data.len(), "next_cursor": next_cursor, "data": data }))
+    Json(json!({ "limit": limit, "count": data.len(), "next_cursor": next_cursor, "data": data }))
         .into_response()
 }
 
@@ -201,7 +200,8 @@ pub(super) async fn builder_trades(
         before: query.before,
         after: query.after,
     };
-    page(shared.with(|world, _| world.builder_trades_json(query.builder_code, &filter)), &query.next_cursor)
+    let rows = shared.with(|world, _| world.builder_trades_json(query.builder_code, &filter));
+    page(&shared, rows, &query.next_cursor)
 }
 
 /// The newest trades of a market. Public.

@@ -12,6 +12,7 @@ mod control_orders;
 mod cpu;
 mod data;
 mod edge;
+mod extra_keys;
 mod gamma;
 mod heads;
 mod line;

@@ -54,7 +54,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// Checks a relayer key, or the signature of a builder key over time, method, path and body.
+/// Checks a relayer key, or the signature of a builder key.
 fn authenticate(
     shared: &Shared,
     headers: &HeaderMap,
@@ -70,6 +70,21 @@ fn authenticate(
         let known = shared.with(|world, _| world.relayer().knows(key, address));
         return if known { Ok(()) } else { Err(unauthorized()) };
     }
+    builder_of(shared, headers, method, path, body).map(|_| ())
+}
+
+/// The builder key that signed a request: over time, method, path and body.
+///
+/// # Errors
+/// 401.
+pub(super) fn builder_of(
+    shared: &Shared,
+    headers: &HeaderMap,
+    method: &Method,
+    path: &str,
+    body: &[u8],
+) -> Result<String, Refusal> {
+    let unauthorized = || Refusal::new(401, "invalid authorization");
     let need = |name| header(headers, name).ok_or_else(unauthorized);
     let (key, passphrase) = (need("poly_builder_api_key")?, need("poly_builder_passphrase")?);
     let (signature, timestamp) = (need("poly_builder_signature")?, need("poly_builder_timestamp")?);
@@ -81,7 +96,7 @@ fn authenticate(
     let good = now.abs_diff(seconds) <= skew
         && passphrase == known_passphrase
         && expected.as_deref() == Some(signature);
-    if good { Ok(()) } else { Err(unauthorized()) }
+    if good { Ok(key.to_owned()) } else { Err(unauthorized()) }
 }
 
 /// Numbers as text, as the relayer wants them.

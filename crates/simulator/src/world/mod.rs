@@ -15,6 +15,7 @@ pub mod data;
 pub mod delays;
 pub mod endpoints;
 pub mod events;
+pub mod extra_keys;
 pub mod faults;
 pub mod fees;
 pub mod foreign_moves;
@@ -195,6 +196,7 @@ pub struct World {
     /// Wallets whose operator was told that everything is approved.
     trusting: BTreeSet<Address>,
     relayer: Relayer,
+    extra_keys: extra_keys::ExtraKeys,
 }
 
 impl World {
@@ -234,6 +236,7 @@ impl World {
             events: EventLog::default(),
             trusting: BTreeSet::new(),
             relayer: Relayer::default(),
+            extra_keys: extra_keys::ExtraKeys::default(),
         }
     }
 

@@ -186,6 +186,11 @@ impl World {
         self.relayer.builders.insert(key, (secret, passphrase));
     }
 
+    /// Takes a builder key back.
+    pub fn forget_builder_key(&mut self, key: &str) {
+        self.relayer.builders.remove(key);
+    }
+
     /// The wallet of this type of an EOA: the registered one, or where it would be.
     #[must_use]
     pub fn wallet_address(&self, owner: Address, wallet_type: u8) -> Address {

@@ -39,6 +39,8 @@ pub struct Refused {
     pub status: Option<u64>,
     /// The venue's words.
     pub text: String,
+    /// The header `Retry-After`, as the client's own transport got it.
+    pub retry_after: Option<String>,
 }
 
 /// A running client.
@@ -88,6 +90,7 @@ impl Client {
             Some(error) => Err(Refused {
                 status: error["status"].as_u64(),
                 text: error["text"].as_str().unwrap_or_default().to_owned(),
+                retry_after: error["retryAfter"].as_str().map(ToOwned::to_owned),
             }),
         }
     }
@@ -102,11 +105,16 @@ impl Client {
 
     /// A call that the venue must refuse with this status; returns its words.
     pub async fn refused(&mut self, call: &str, arguments: Value, status: u64) -> String {
+        self.refusal(call, arguments, status).await.text
+    }
+
+    /// The same, with everything the client was told.
+    pub async fn refusal(&mut self, call: &str, arguments: Value, status: u64) -> Refused {
         match self.call(call, arguments).await {
             Ok(answer) => panic!("{:?}: `{call}` was not refused: {answer}", self.language),
             Err(refused) => {
                 assert_eq!(refused.status, Some(status), "{}", refused.text);
-                refused.text
+                refused
             }
         }
     }

@@ -11,6 +11,7 @@ mod client;
 mod keys;
 mod modes;
 mod orders;
+mod pages;
 mod same_bytes;
 mod streams;
 mod venue;

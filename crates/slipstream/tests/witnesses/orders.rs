@@ -16,7 +16,7 @@ witnessed! {
 }
 
 /// Signs a limit order under a name.
-async fn sign(client: &mut Client, name: &str, kind: Kind, side: &str, price: f64, size: f64) -> Value {
+pub async fn sign(client: &mut Client, name: &str, kind: Kind, side: &str, price: f64, size: f64) -> Value {
     let version = (kind == Kind::Third).then_some(3);
     let order = json!({
         "name": name, "token": kind.token(), "price": price, "size": size, "side": side,
@@ -35,11 +35,11 @@ fn without(mut value: Value, field: &str) -> Value {
     value
 }
 
-async fn post(client: &mut Client, name: &str, order_type: &str) -> Value {
+pub async fn post(client: &mut Client, name: &str, order_type: &str) -> Value {
     client.ok("post", json!({ "name": name, "orderType": order_type })).await
 }
 
-fn id_of(reply: &Value) -> String {
+pub fn id_of(reply: &Value) -> String {
     reply["orderID"].as_str().unwrap().to_owned()
 }
 

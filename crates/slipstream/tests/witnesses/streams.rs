@@ -87,6 +87,26 @@ async fn the_unified_client_reads_its_user_channel() {
     venue.close().await;
 }
 
+/// A builder's key is made with the API key and revoked with itself; the relayer takes it until then.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_unified_client_keeps_builder_keys() {
+    let venue = Venue::open().await;
+    let mut client = connected(&venue).await;
+    client.ok("login", json!({ "key": KEY, "wallet": OWNER })).await;
+    let made = client.ok("builder", json!({ "what": "create_builder_api_key" })).await;
+    let listed = client.ok("builder", json!({ "what": "fetch_builder_api_keys" })).await;
+    assert_eq!(listed[0]["key"], made["key"]);
+    let key = made["key"].as_str().unwrap().to_owned();
+    let known = || venue.running.world().with(|world, _| world.relayer().builder(&key).is_some());
+    assert!(known());
+    client.ok("login", json!({ "key": KEY, "wallet": OWNER, "builder": made })).await;
+    client.ok("builder", json!({ "what": "revoke_builder_api_key" })).await;
+    assert!(!known());
+    let again = client.call("builder", json!({ "what": "revoke_builder_api_key" })).await;
+    assert!(again.is_err(), "a revoked key opens nothing");
+    venue.close().await;
+}
+
 /// Every check of the script holds: it trades through the control API and compares what the client reads.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_unified_client_reads_data_and_gamma() {
