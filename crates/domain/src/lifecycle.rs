@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    money::{MoneyError, Shares, Usd},
+    money::{LOT, MoneyError, Shares, Usd},
     trade::Quantity,
 };
 
@@ -160,14 +160,15 @@ pub struct Filled {
 
 impl Evidence {
     /// What is booked: the chain's word where it has at least as much as the venue tells, else the venue's.
-    /// Failed trades never count. Sources are compared, never added. Once all is over, what chain and listed
-    /// trades agree on stands, whatever the reply said.
+    /// Failed trades never count. Sources are compared, never added. A match may settle in several trades, of which
+    /// some are listed and final before others are shown: a reply of more stands.
     ///
     /// # Errors
     /// [`MoneyError::Overflow`].
     pub fn booked(&self) -> Result<Filled, MoneyError> {
         let mined = self.chain.quantity.shares;
-        if self.chain_final && self.trades_confirmed && mined == self.trades.quantity.shares {
+        let over = self.chain_final && self.trades_confirmed && mined == self.trades.quantity.shares;
+        if over && self.unlisted() < LOT {
             return Ok(self.chain);
         }
         // The reply knows the total before the single trades are listed, and its dollars exactly: those of
@@ -187,6 +188,12 @@ impl Evidence {
         Ok(if self.chain.quantity.shares >= venue.quantity.shares { self.chain } else { venue })
     }
 
+    /// Shares that the reply told of and no listed trade shows, failed ones included.
+    #[must_use]
+    pub fn unlisted(&self) -> Shares {
+        self.reply.shares.less(self.failed.shares).less(self.trades.quantity.shares)
+    }
+
     /// The settlement state the quantities alone say, if they say any.
     #[must_use]
     pub fn settlement(&self) -> Option<OrderState> {
@@ -200,7 +207,7 @@ impl Evidence {
             (true, _) if self.chain_final => OrderState::Confirmed,
             (true, _) => OrderState::Mined,
             (false, true) => OrderState::Retrying,
-            (false, false) if self.trades_confirmed => OrderState::Confirmed,
+            (false, false) if self.trades_confirmed && self.unlisted() < LOT => OrderState::Confirmed,
             (false, false) => OrderState::Matched,
         })
     }
@@ -399,15 +406,27 @@ mod tests {
         assert_eq!(Evidence { trades: all, ..evidence }.booked().unwrap(), all);
     }
 
+    /// The venue splits a match over several trades: what is listed and final of it took back the rest.
     #[test]
-    fn a_reply_that_said_too_much_ends_when_the_others_agree() {
-        let (all, much) = (filled(100), filled(100_000).quantity);
-        let listed = Evidence { reply: much, trades: all, chain: all, ..Evidence::default() };
-        assert_eq!(listed.booked().unwrap().quantity, much, "trades may still be missing");
-        let over = Evidence { trades_confirmed: true, chain_final: true, ..listed };
-        assert_eq!((over.booked().unwrap(), over.settlement()), (all, Some(OrderState::Confirmed)));
-        let half = Evidence { chain: filled(50), ..over };
-        assert_eq!(half.booked().unwrap().quantity, much, "they do not agree");
+    fn a_part_of_a_match_that_is_final_takes_nothing_of_the_reply_back() {
+        let (all, part) = (filled(10_000_000), filled(6_000_000));
+        let of_reply =
+            Evidence { reply: all.quantity, trades: part, trades_confirmed: true, ..Evidence::default() };
+        for chain in [Filled::default(), part] {
+            let evidence = Evidence { chain, chain_final: chain == part, ..of_reply };
+            assert_eq!(evidence.booked().unwrap().quantity, all.quantity);
+            assert_eq!(evidence.settlement(), Some(OrderState::Matched));
+            let estimated = Evidence { reply_estimated: true, ..evidence };
+            assert_eq!(estimated.booked().unwrap().quantity, all.quantity);
+        }
+        let whole = Evidence { trades: all, chain: all, chain_final: true, ..of_reply };
+        assert_eq!((whole.booked().unwrap(), whole.settlement()), (all, Some(OrderState::Confirmed)));
+        // Less than a lot is no trade: sizes may be listed rounded.
+        let dust = Quantity { shares: Shares(all.quantity.shares.0 + LOT.0 - 1), ..all.quantity };
+        let rounded = Evidence { reply: dust, ..whole };
+        assert_eq!((rounded.booked().unwrap(), rounded.settlement()), (all, Some(OrderState::Confirmed)));
+        let by_venue = Evidence { chain: Filled::default(), chain_final: false, ..rounded };
+        assert_eq!(by_venue.settlement(), Some(OrderState::Confirmed));
     }
 
     proptest! {

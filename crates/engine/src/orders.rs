@@ -84,8 +84,10 @@ pub fn update(
             if delta.shares < domain::Shares::ZERO { LedgerCause::Reversal } else { LedgerCause::Fill };
         Some((cause, position.entry(record.intent.side, delta, record.booked)?))
     };
-    let unseen_for = unseen_for(record, learned, now);
     let state = next.state;
+    // What look-ups do not show of a filled order says nothing about one that is open.
+    let reopened = state.is_open() && !record.state.is_open();
+    let unseen_for = if reopened { Duration::ZERO } else { unseen_for(record, learned, now) };
     let work = work_change(record, learned, state, &filled, now)?;
     let revisit = revisits(record, work, &filled, delta).then(|| now.plus(limits::REVISIT_FIRST));
     let overfilled = overfilled(record, &filled).then_some(OrderAlarm::Overfilled);

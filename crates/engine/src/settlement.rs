@@ -13,6 +13,8 @@ use domain::{
     Clock,
     ids::AttemptId,
     lifecycle::{OrderEvent, OrderState},
+    money::LOT,
+    trade::Quantity,
 };
 use futures_util::{StreamExt, stream};
 use tracing::{info, warn};
@@ -29,9 +31,10 @@ use crate::{
         execution::OrderRecord,
         feeds::AccountFeed,
         store::{InstanceId, Store, StoreResult},
-        venue::{ChainReader, OrderGateway, OrderQuery},
+        venue::{ChainReader, OrderGateway, OrderQuery, SettlementStatus, VenueTrade},
     },
     steady_time::SteadyTime,
+    trades,
     worker::{Posting, apply, post_until, reply},
 };
 
@@ -193,13 +196,34 @@ impl Settlement {
         };
         let found = lookup.order.is_some() || !lookup.trades.is_empty();
         if found {
-            let learned = facts::asked(&record, lookup);
+            let learned = self.shown(&record, facts::asked(&record, lookup), head_moves);
             return (record, learned);
         }
         if record.state.is_open() {
             return self.unseen(record, head_moves).await;
         }
         (record, Learned::default())
+    }
+
+    /// What the venue shows of an order; where that is all settled, is on the chain as well and is less than its reply
+    /// told, and has been for as long as it takes to count an order as never seen, the reply is corrected.
+    fn shown(&self, record: &OrderRecord, learned: Learned, head_moves: bool) -> Learned {
+        let Some(shown) = short_of_reply(record, &learned, self.chain.is_some()) else { return learned };
+        if !head_moves {
+            return Learned { unseen: None, ..learned };
+        }
+        if self.unseen_for(record) < limits::UNSEEN_AFTER {
+            return Learned { unseen: Some(true), ..learned };
+        }
+        let (id, reply) = (record.order.id, record.evidence.reply.shares);
+        warn!(order.id = %id, "order {id}: its reply told of {reply} shares, venue and chain show {}", shown.shares);
+        Learned { reply: Some(shown), ..learned }
+    }
+
+    /// How long look-ups have been answered in vain, with the one that was answered now.
+    fn unseen_for(&self, record: &OrderRecord) -> Duration {
+        let waited = record.looked_up_at.map_or(Duration::ZERO, |at| self.clock.now().since(at));
+        record.unseen_for.saturating_add(waited.min(limits::UNSEEN_STEP))
     }
 
     /// Nobody has seen the order. Within its deadline the same bytes are sent again; after it, only time
@@ -213,9 +237,7 @@ impl Settlement {
             return self.send_again(record, uptime.saturating_add(left.min(limits::ENTRY_RESEND))).await;
         }
         let mut learned = Learned { unseen: head_moves.then_some(true), ..Learned::default() };
-        let waited = record.looked_up_at.map_or(Duration::ZERO, |at| self.clock.now().since(at));
-        let total = record.unseen_for.saturating_add(waited.min(limits::UNSEEN_STEP));
-        if head_moves && total >= limits::UNSEEN_AFTER {
+        if head_moves && self.unseen_for(&record) >= limits::UNSEEN_AFTER {
             info!(order.id = %record.order.id, "order {} was never seen; giving it up", record.order.id);
             learned.event = Some(OrderEvent::NeverSeen);
         }
@@ -256,4 +278,18 @@ impl Settlement {
         let permit_returned = learned.permit_returned.filter(|_| answered);
         (permitted, Learned { permit_returned, ..learned })
     }
+}
+
+/// What a look-up shows of an order, failed trades included, if it is over and less than its reply told of. `None` while
+/// the venue's own record tells of more, a trade is not over, or the chain, where there is one, has another quantity.
+fn short_of_reply(record: &OrderRecord, learned: &Learned, by_chain: bool) -> Option<Quantity> {
+    let known = trades::listed(&record.trades, &learned.trades);
+    let evidence = trades::in_evidence(record.evidence, &known).ok()?;
+    let (alive, mined) = (evidence.trades.quantity, evidence.chain.quantity.shares);
+    let ends =
+        |trade: &VenueTrade| matches!(trade.status, SettlementStatus::Confirmed | SettlementStatus::Failed);
+    let over = !known.is_empty() && known.iter().all(ends) && learned.estimate.is_none();
+    let mined = !by_chain || (mined == alive.shares && (evidence.chain_final || !mined.is_positive()));
+    let short = over && mined && evidence.unlisted() >= LOT;
+    alive.plus(evidence.failed).ok().filter(|_| short)
 }

@@ -39,12 +39,13 @@ pub fn merged(known: &[VenueTrade], told: &[VenueTrade]) -> Vec<VenueTrade> {
 }
 
 /// What is known with a list of all trades: those it does not name are gone, the venue has other ids for them. A list
-/// of less than is known misses some: there, only what comes back under another id is replaced.
+/// of less than is known, or with less that has not failed, misses some: there, only what comes back under another id
+/// is replaced.
 #[must_use]
 pub fn listed(known: &[VenueTrade], list: &[VenueTrade]) -> Vec<VenueTrade> {
     let names = |trades: &[VenueTrade], id: &str| trades.iter().any(|trade| trade.id == id);
     let (mut kept, gone): (Vec<_>, Vec<_>) = known.iter().cloned().partition(|trade| names(list, &trade.id));
-    if total(list) < total(known) {
+    if total(list) < total(known) || alive(list) < alive(known) {
         let mut renamed: Vec<&VenueTrade> = list.iter().filter(|trade| !names(known, &trade.id)).collect();
         for trade in gone {
             match renamed.iter().position(|other| other.shares == trade.shares) {
@@ -59,6 +60,12 @@ pub fn listed(known: &[VenueTrade], list: &[VenueTrade]) -> Vec<VenueTrade> {
 /// Shares of all of them, failed ones included.
 pub(crate) fn total(trades: &[VenueTrade]) -> i64 {
     trades.iter().fold(0, |sum, trade| trade.shares.0.saturating_add(sum))
+}
+
+/// Shares of those that have not failed.
+fn alive(trades: &[VenueTrade]) -> i64 {
+    let alive = trades.iter().filter(|trade| trade.status != SettlementStatus::Failed);
+    alive.fold(0, |sum, trade| trade.shares.0.saturating_add(sum))
 }
 
 /// `evidence` with what these trades say instead of those it knew.
@@ -140,6 +147,17 @@ mod tests {
         assert_eq!(listed(&both, &[]), both);
         // What is over stays over, also in a list.
         assert_eq!(listed(&two, &[trade(2, Matched, None), trade(1, Matched, None)]), both);
+    }
+
+    /// A part of a match had failed and was listed before the part that was known: that was forgotten.
+    #[test]
+    fn a_list_of_what_failed_takes_no_other_trade_back() {
+        let known = [trade(1, Matched, None)];
+        let larger = [VenueTrade { shares: Shares(300), ..trade(2, Failed, None) }];
+        assert_eq!(listed(&known, &larger), [known.as_slice(), &larger].concat());
+        // The same shares under another id are the same trade, failed or tried again.
+        assert_eq!(listed(&known, &[trade(2, Failed, None)]), [trade(2, Failed, None)]);
+        assert_eq!(listed(&[trade(2, Failed, None)], &known), known);
     }
 
     fn one_story() -> impl Strategy<Value = Vec<VenueTrade>> {

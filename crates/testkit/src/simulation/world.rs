@@ -82,6 +82,7 @@ pub struct World {
     script: Option<TaskId>,
     lives: Vec<u32>,
     shared_instances: bool,
+    reads_chain: bool,
     ends: Timestamp,
 }
 
@@ -153,6 +154,7 @@ impl World {
             script: None,
             lives,
             shared_instances: experiment.scenario.shared_instances,
+            reads_chain: experiment.scenario.reads_chain,
         };
         for process in 0..world.lives.len() {
             world.start(process, experiment)?;
@@ -238,12 +240,14 @@ impl World {
     async fn open_work(&self) -> StoreResult<Option<String>> {
         let waits = |what: &str| Ok(Some(what.to_owned()));
         let store = self.store.as_ref();
-        if store.cursor(Source::Finalized).await? < Some(self.venue.last_fill_height()) {
-            return waits("the chain is not read to its last final fill");
-        }
-        let groups = store.unsettled_groups(i64::MAX, Timestamp(i64::MAX), 1).await?;
-        if let Some(group) = groups.first() {
-            return Ok(Some(format!("group {} is open", group.key.tx)));
+        if self.reads_chain {
+            if store.cursor(Source::Finalized).await? < Some(self.venue.last_fill_height()) {
+                return waits("the chain is not read to its last final fill");
+            }
+            let groups = store.unsettled_groups(i64::MAX, Timestamp(i64::MAX), 1).await?;
+            if let Some(group) = groups.first() {
+                return Ok(Some(format!("group {} is open", group.key.tx)));
+            }
         }
         if !store.incomplete_parts().await?.is_empty() {
             return waits("a part is not decided for everybody");

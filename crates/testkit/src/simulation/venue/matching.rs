@@ -199,10 +199,24 @@ impl State {
         })
     }
 
+    /// What was matched becomes one trade, or two.
     fn trade(&mut self, order: OrderId, plan: &OrderPlan, taken: Quantity, now: Timestamp) {
         self.trades += 1;
         let failed = self.failing_every.is_some_and(|every| self.trades.is_multiple_of(every));
         let id = format!("trade-{}", self.trades);
+        let Some(later) = self.model.splits else {
+            return self.settle(order, plan, taken, Made { id, at: now, failed });
+        };
+        let first = Quantity { shares: Shares(taken.shares.0 * 3 / 5), usd: Usd(taken.usd.0 * 3 / 5) };
+        let rest =
+            Quantity { shares: Shares(taken.shares.0 - first.shares.0), usd: Usd(taken.usd.0 - first.usd.0) };
+        let second = Made { id: format!("{id}, second"), at: now.plus(later), failed };
+        self.settle(order, plan, first, Made { id, at: now, failed });
+        self.settle(order, plan, rest, second);
+    }
+
+    fn settle(&mut self, order: OrderId, plan: &OrderPlan, taken: Quantity, made: Made) {
+        let Made { id, at, failed } = made;
         let announced = TxHash(digest(id.as_bytes()));
         let tx = self.settled_tx(announced);
         let price = Price::of(taken.usd, taken.shares, Rounding::Down).unwrap_or_default();
@@ -220,7 +234,7 @@ impl State {
                 fee,
             };
             self.chain.settle(Settling {
-                from: now.plus(SETTLES_AFTER),
+                from: at.plus(SETTLES_AFTER),
                 tx,
                 effect: Effect::Fill(fill),
                 moved: false,
@@ -228,9 +242,17 @@ impl State {
         }
         let filled = Filled { quantity: taken, fee };
         if let Some(line) = self.lines.get_mut(&order) {
-            line.trades.push(LineTrade { id, filled, at: now, announced, tx, failed });
+            line.trades.push(LineTrade { id, filled, at, announced, tx, failed });
         }
     }
+}
+
+/// A trade to be settled.
+struct Made {
+    id: String,
+    /// When it is sent to the chain, and shown.
+    at: Timestamp,
+    failed: bool,
 }
 
 fn killed() -> PostReply {

@@ -59,6 +59,8 @@ pub struct VenueModel {
     pub shows_done_orders: bool,
     /// Who else there is to ask about the chain.
     pub witnesses: Witnesses,
+    /// Whether a match becomes two trades, of which the second is sent to the chain, and shown, this much later.
+    pub splits: Option<Duration>,
 }
 
 impl VenueModel {
@@ -74,6 +76,7 @@ impl VenueModel {
         maximum_age: None,
         shows_done_orders: true,
         witnesses: Witnesses::Honest,
+        splits: None,
     };
 
     /// A venue that leaves the most room for mistakes while it answers at once.
@@ -82,6 +85,9 @@ impl VenueModel {
 
     /// A market that holds takers back for three seconds.
     pub const HOLDING: Self = Self { held_back: Duration::from_secs(3), ..Self::FORGETFUL };
+
+    /// A venue that settles three fifths of a match at once and the rest 45 s later.
+    pub const SPLITTING: Self = Self { splits: Some(Duration::from_secs(45)), ..Self::FORGETFUL };
 
     /// Holding back, with every answer to repeated bytes and every lag of look-ups; 43 s were reported.
     #[must_use]

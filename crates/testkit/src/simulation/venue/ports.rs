@@ -127,7 +127,8 @@ impl State {
 
     /// What is told of an order as things happen to it.
     pub(super) fn told(&self, id: OrderId, line: &VenueLine, now: Timestamp) -> OrderLookup {
-        let trades: Vec<VenueTrade> = line.trades.iter().map(|trade| self.shown_trade(trade, now)).collect();
+        let known = line.trades.iter().filter(|trade| trade.at <= now);
+        let trades: Vec<VenueTrade> = known.map(|trade| self.shown_trade(trade, now)).collect();
         let matched: Shares = trades.iter().map(|trade| trade.shares).sum();
         let held = !self.model.held_back.is_zero() && self.arrivals.iter().any(|(_, waits)| *waits == id);
         let status = match (held, trades.is_empty()) {
