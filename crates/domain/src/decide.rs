@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     exits::shares_to_sell,
-    market::{Book, Market},
+    market::{Market, TopOfBook},
     money::{CENT, MoneyError, ONE, Price, Rounding, Shares, Side, Usd},
     policy::{BASIS_POINTS, MinimumRule, Policy, Sizing},
     skip::SkipReason,
@@ -23,8 +23,8 @@ pub struct TradeSnapshot {
     pub whole: Quantity,
     /// Rules of the market; `None` when the venue did not tell them.
     pub market: Option<Market>,
-    /// The book; `None` when it could not be read.
-    pub book: Option<Book>,
+    /// The best offers; `None` when the book could not be read.
+    pub top: Option<TopOfBook>,
     /// The leader's wallet is managed here, and the trade came from an order of ours.
     pub own_order: bool,
 }
@@ -197,7 +197,7 @@ pub fn decide_exit(
             minimum: market.minimum_size,
         }));
     }
-    let Some(best) = trade.book.as_ref().and_then(|book| book.best_for(Side::Sell)) else {
+    let Some(best) = trade.top.and_then(|top| top.best_for(Side::Sell)) else {
         return Ok(Verdict::Skip(SkipReason::BookUnknown));
     };
     let keep = BASIS_POINTS.saturating_sub(policy.slippage_to_book_bps.clamp(0, BASIS_POINTS));
@@ -224,7 +224,7 @@ fn entry_limit(trade: &TradeSnapshot, policy: &Policy) -> Result<Result<Limit, S
         return Ok(Err(SkipReason::MarketClosed));
     }
     let Some(leader) = trade.whole.price() else { return Ok(Err(SkipReason::NoPrice)) };
-    let Some(best) = trade.book.as_ref().and_then(|book| book.best_for(Side::Buy)) else {
+    let Some(best) = trade.top.and_then(|top| top.best_for(Side::Buy)) else {
         return Ok(Err(SkipReason::BookUnknown));
     };
     let up = |price: Price, bps: i64| {

@@ -19,7 +19,7 @@ fn price(text: &str) -> Price {
 
 fn snapshot(shares: i64, leader_price: &str, ask: &str, bid: &str) -> TradeSnapshot {
     let shares = Shares(shares * ONE);
-    let level = |text: &str| vec![Level { price: price(text), size: Shares(1_000 * ONE) }];
+    let level = |text: &str| Some(Level { price: price(text), size: Shares(1_000 * ONE) });
     TradeSnapshot {
         whole: Quantity { shares, usd: price(leader_price).cost(shares, Rounding::Down).unwrap() },
         market: Some(Market {
@@ -37,7 +37,7 @@ fn snapshot(shares: i64, leader_price: &str, ask: &str, bid: &str) -> TradeSnaps
             outcome: String::new(),
             provenance: MarketProvenance::Venue,
         }),
-        book: Some(Book { bids: level(bid), asks: level(ask) }),
+        top: Some(TopOfBook { bid: level(bid), ask: level(ask) }),
         own_order: false,
     }
 }
@@ -77,7 +77,7 @@ fn every_reason_to_skip_an_entry() {
     let old = EntryInputs { age: Duration::from_secs(61), ..rich() };
     assert_eq!(skip(decide_entry(&base(), &policy, &old).unwrap()), "too old");
     assert_eq!(decide(&TradeSnapshot { market: None, ..base() }), "market unknown");
-    assert_eq!(decide(&TradeSnapshot { book: None, ..base() }), "book unknown");
+    assert_eq!(decide(&TradeSnapshot { top: None, ..base() }), "book unknown");
     assert_eq!(decide(&TradeSnapshot { whole: Quantity::ZERO, ..base() }), "no price");
     let mut closed = base();
     closed.market.as_mut().unwrap().accepting_orders = false;
@@ -208,7 +208,7 @@ prop_compose! {
         (market.tick, market.minimum_size) = (tick, Shares(minimum));
         market.fee = FeeSchedule { rate, exponent: 1, ..FeeSchedule::default() };
         let best = tick.floor(Price(ask * 10_000));
-        trade.book.as_mut().unwrap().asks = vec![Level { price: best, size: Shares(ONE) }];
+        trade.top.as_mut().unwrap().ask = Some(Level { price: best, size: Shares(ONE) });
         trade
     }
 }

@@ -157,11 +157,38 @@ pub struct Book {
     pub asks: Vec<Level>,
 }
 
-impl Book {
+/// The best level on each side of a book: all that a decision asks, and all that is stored with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopOfBook {
+    /// The highest price wanted; `None` without buyers.
+    pub bid: Option<Level>,
+    /// The lowest price offered; `None` without sellers.
+    pub ask: Option<Level>,
+}
+
+impl TopOfBook {
     /// The best price an order of ours on `side` could get.
     #[must_use]
     pub fn best_for(&self, side: Side) -> Option<Price> {
-        self.against(side).first().map(|level| level.price)
+        let level = match side {
+            Side::Buy => self.ask,
+            Side::Sell => self.bid,
+        };
+        level.map(|level| level.price)
+    }
+}
+
+impl Book {
+    /// Its best levels.
+    #[must_use]
+    pub fn top(&self) -> TopOfBook {
+        TopOfBook { bid: self.bids.first().copied(), ask: self.asks.first().copied() }
+    }
+
+    /// The best price an order of ours on `side` could get.
+    #[must_use]
+    pub fn best_for(&self, side: Side) -> Option<Price> {
+        self.top().best_for(side)
     }
 
     /// The levels an order on `side` would match.
@@ -214,6 +241,19 @@ mod tests {
         assert_eq!(built.maker_fee(Shares(100 * ONE), Price(500_000)), Ok(Usd::ZERO));
         let both = FeeSchedule { taker_only: false, ..built };
         assert_eq!(both.maker_fee(Shares(100 * ONE), Price(500_000)), Ok(Usd(1_750_000)));
+    }
+
+    /// Of a book of any depth two levels are kept, and they are what an order meets first.
+    #[test]
+    fn the_top_is_what_an_order_meets_first() {
+        let level = |cents: i64| Level { price: Price(cents * 10_000), size: Shares(ONE) };
+        let book = Book { bids: (1..50).rev().map(level).collect(), asks: (50..99).map(level).collect() };
+        assert_eq!(book.top(), TopOfBook { bid: Some(level(49)), ask: Some(level(50)) });
+        for side in [Side::Buy, Side::Sell] {
+            assert_eq!(book.top().best_for(side), book.against(side).first().map(|level| level.price));
+        }
+        assert_eq!(Book::default().top(), TopOfBook::default());
+        assert_eq!(TopOfBook::default().best_for(Side::Buy), None);
     }
 
     #[test]

@@ -237,7 +237,7 @@ impl World {
         let part = StoredPart {
             part: Part { key, number: 0, added: whole.shares, kind: PartKind::Trade },
             seen_at: now(),
-            snapshot: TradeSnapshot { whole, market: None, book: None, own_order: false },
+            snapshot: TradeSnapshot { whole, market: None, top: None, own_order: false },
             decided_through: followers.last().map_or(RelationshipId(0), |last| last.relationship),
             complete: false,
         };

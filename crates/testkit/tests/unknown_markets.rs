@@ -207,7 +207,7 @@ fn a_copy_waits_for_its_market_and_holds_up_no_other() {
     assert_eq!(scene.undecided(), 0);
     let key = block_on(scene.world.store.newest_decisions(None, 1)).unwrap()[0].key;
     let part = block_on(scene.world.store.part(key, 0)).unwrap().unwrap();
-    assert!(part.snapshot.market.is_some() && part.snapshot.book.is_some(), "what they were decided from");
+    assert!(part.snapshot.market.is_some() && part.snapshot.top.is_some(), "what they were decided from");
 }
 
 /// A sale that was read while nobody knew its market is decided with the market, after the buy before it.
@@ -222,7 +222,7 @@ fn a_sale_behind_a_copy_that_waits_is_decided_from_what_is_told_at_last() {
     let decisions = block_on(scene.world.store.newest_decisions(None, 1)).unwrap();
     assert_eq!(decisions[0].key.action.side(), Side::Sell);
     let part = block_on(scene.world.store.part(decisions[0].key, 0)).unwrap().unwrap();
-    assert!(part.snapshot.market.is_some() && part.snapshot.book.is_some(), "what it was decided from");
+    assert!(part.snapshot.market.is_some() && part.snapshot.top.is_some(), "what it was decided from");
 }
 
 #[test]

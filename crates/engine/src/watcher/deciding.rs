@@ -91,13 +91,13 @@ impl Watcher {
         later: bool,
     ) -> Result<(Pending, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
         let now = self.clock.now();
-        let (rules, book) = self.rules_and_book(part.key.token).await?;
+        let (rules, top) = self.rules_and_top(part.key.token).await?;
         let unanswered = matches!(rules, Rules::Unanswered);
         let market = rules.known();
         let stored = StoredPart {
             part,
             seen_at: now,
-            snapshot: TradeSnapshot { whole: group.copied_quantity()?, market, book, own_order },
+            snapshot: TradeSnapshot { whole: group.copied_quantity()?, market, top, own_order },
             decided_through: RelationshipId(0),
             complete: false,
         };

@@ -11,7 +11,7 @@ use std::{
 };
 
 use domain::{
-    Book, Market, TokenId,
+    Market, TokenId, TopOfBook,
     ids::LeaderId,
     trade::{Action, Part, PartKind},
 };
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Rules and book of a token, once told.
-type Answer = (TokenId, StoreResult<Rules>, Option<Book>);
+type Answer = (TokenId, StoreResult<Rules>, Option<TopOfBook>);
 
 /// The tokens that are asked for again.
 #[derive(Default)]
@@ -95,23 +95,23 @@ pub(super) fn needs_market(stored: &StoredPart) -> bool {
 }
 
 impl Watcher {
-    /// What is known of a market and its book now. A token that is asked for again already is not asked for
+    /// What is known of a market and its best offers now. A token that is asked for again already is not asked for
     /// here: a silent venue would hold up each part for a deadline.
-    pub(super) async fn rules_and_book(&self, token: TokenId) -> StoreResult<(Rules, Option<Book>)> {
+    pub(super) async fn rules_and_top(&self, token: TokenId) -> StoreResult<(Rules, Option<TopOfBook>)> {
         if self.unknown.asks.contains_key(&token) {
             return Ok((Rules::Unanswered, None));
         }
         let (rules, book) = join(self.markets.ask(token), self.markets.book(token)).await;
-        Ok((rules?, book))
+        Ok((rules?, book.map(|book| book.top())))
     }
 
-    /// [`Watcher::rules_and_book`] where it does not matter why a market is not known.
-    pub(super) async fn market_and_book(
+    /// [`Watcher::rules_and_top`] where it does not matter why a market is not known.
+    pub(super) async fn market_and_top(
         &self,
         token: TokenId,
-    ) -> Result<(Option<Market>, Option<Book>), WatcherError> {
-        let (rules, book) = self.rules_and_book(token).await?;
-        Ok((rules.known(), book))
+    ) -> Result<(Option<Market>, Option<TopOfBook>), WatcherError> {
+        let (rules, top) = self.rules_and_top(token).await?;
+        Ok((rules.known(), top))
     }
 
     /// Whether one more part may wait.
@@ -157,11 +157,11 @@ impl Watcher {
         let markets = self.markets.clone();
         answers.push(Box::pin(async move {
             let (rules, book) = join(markets.ask(token), markets.book(token)).await;
-            (token, rules, book)
+            (token, rules, book.map(|book| book.top()))
         }));
     }
 
-    fn take_market(&mut self, (token, rules, book): Answer) {
+    fn take_market(&mut self, (token, rules, top): Answer) {
         let now = self.clock.uptime();
         let market = match rules {
             Ok(Rules::Known(market)) => Some(market),
@@ -181,7 +181,7 @@ impl Watcher {
         });
         for pending in undecided {
             pending.stored.snapshot.market.clone_from(&market);
-            pending.stored.snapshot.book.clone_from(&book);
+            pending.stored.snapshot.top = top;
             if matches!(pending.basis, Basis::Market) {
                 pending.basis = Basis::Later;
             }

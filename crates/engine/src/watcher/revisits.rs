@@ -261,12 +261,12 @@ impl Watcher {
         sale: &TradeGroup,
         now: Timestamp,
     ) -> Result<StoredPart, WatcherError> {
-        let (market, book) = self.market_and_book(part.key.token).await?;
+        let (market, top) = self.market_and_top(part.key.token).await?;
         let whole = sale.copied_quantity()?;
         Ok(StoredPart {
             part,
             seen_at: now,
-            snapshot: TradeSnapshot { whole, market, book, own_order: false },
+            snapshot: TradeSnapshot { whole, market, top, own_order: false },
             decided_through: RelationshipId(i64::MAX),
             complete: true,
         })

@@ -24,7 +24,7 @@ use super::{
     words,
 };
 
-/// Parts kept in memory; each may hold an order book.
+/// Parts kept in memory.
 const PARTS: usize = 256;
 /// Policies kept in memory: all of an installation with that many followers.
 const POLICIES: usize = 20_000;

@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    Address, Book, Clock, ConditionId, FeeSchedule, Hash, KeyRef, Level, Market, MarketProvenance,
-    OrderAmounts, OrderId, OrderPlan, Price, Shares, Side, TickSize, Timestamp, TokenId, TxHash, Usd,
+    Address, Clock, ConditionId, FeeSchedule, Hash, KeyRef, Level, Market, MarketProvenance, OrderAmounts,
+    OrderId, OrderPlan, Price, Shares, Side, TickSize, Timestamp, TokenId, TopOfBook, TxHash, Usd,
     WalletKind,
     decide::{EntryInputs, ExitInputs, TradeSnapshot, Verdict, decide_entry, decide_exit},
     exits::{ExitFactor, exit_target, mark_of_basis},
@@ -84,9 +84,9 @@ pub(crate) fn market() -> Market {
     }
 }
 
-fn book(bid: i64, ask: i64) -> Book {
-    let level = |price| vec![Level { price: Price(price), size: Shares(1_000_000_000) }];
-    Book { bids: level(bid), asks: level(ask) }
+fn top(bid: i64, ask: i64) -> TopOfBook {
+    let level = |price| Some(Level { price: Price(price), size: Shares(1_000_000_000) });
+    TopOfBook { bid: level(bid), ask: level(ask) }
 }
 
 /// A leader's trade as the world sees it.
@@ -160,8 +160,8 @@ impl World {
             Side::Sell => (trade.best, trade.best + 10_000),
         };
         let market = Some(market());
-        let book = Some(book(bid, ask));
-        let snapshot = TradeSnapshot { whole: trade.quantity, market, book, own_order: false };
+        let top = Some(top(bid, ask));
+        let snapshot = TradeSnapshot { whole: trade.quantity, market, top, own_order: false };
         let decided_through = RelationshipId(0);
         (group, StoredPart { part, seen_at, snapshot, decided_through, complete: true })
     }

@@ -176,7 +176,7 @@ impl World {
             snapshot: TradeSnapshot {
                 whole: quantity(100_000_000, 50_000_000),
                 market: Some(market(key.token)?),
-                book: None,
+                top: None,
                 own_order: false,
             },
             decided_through: RelationshipId(i64::MAX),
