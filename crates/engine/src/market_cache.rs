@@ -18,6 +18,7 @@ use crate::{
     limits,
     live_books::LiveBooks,
     ports::{
+        detection::Lane,
         feeds::{FeedHealth, MarketFeed, MarketNews},
         store::{Store, StoreResult},
         venue::MarketData,
@@ -113,22 +114,22 @@ impl MarketCache {
     ///
     /// # Errors
     /// Store errors.
-    pub async fn get(&self, token: TokenId) -> StoreResult<Option<Market>> {
-        self.ask(token).await.map(Rules::known)
+    pub async fn get(&self, token: TokenId, lane: Lane) -> StoreResult<Option<Market>> {
+        self.ask(token, lane).await.map(Rules::known)
     }
 
     /// [`MarketCache::get`] that says why a market is not known.
     ///
     /// # Errors
     /// Store errors.
-    pub async fn ask(&self, token: TokenId) -> StoreResult<Rules> {
+    pub async fn ask(&self, token: TokenId, lane: Lane) -> StoreResult<Rules> {
         let remembered = self.lock().get(&token).cloned();
         if let Some((market, until)) = &remembered
             && self.clock.uptime() < *until
         {
             return Ok(Rules::Known(market.clone()));
         }
-        let ask = self.data.market(token);
+        let ask = self.data.market(token, lane);
         match venue_call(self.clock.as_ref(), "market", limits::READ_DEADLINE, ask).await {
             Ok(Some(market)) => {
                 self.remember(&market, FRESH_FOR);
@@ -161,11 +162,11 @@ impl MarketCache {
     }
 
     /// The book now, from memory or asked for; `None` when there is none or it cannot be read in time.
-    pub async fn book(&self, token: TokenId) -> Option<Book> {
+    pub async fn book(&self, token: TokenId, lane: Lane) -> Option<Book> {
         if let Some(book) = self.live.as_ref().and_then(|live| live.book(token, self.clock.uptime())) {
             return Some(book);
         }
-        let ask = self.data.book(token);
+        let ask = self.data.book(token, lane);
         match venue_call(self.clock.as_ref(), "book", limits::READ_DEADLINE, ask).await {
             Ok(book) => book,
             Err(error) => {

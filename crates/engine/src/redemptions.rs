@@ -11,7 +11,7 @@ use crate::{
     deadline::venue_call,
     limits,
     ports::{
-        detection::{Source, StoredRedemption},
+        detection::{Lane, Source, StoredRedemption},
         execution::RedemptionPayout,
         store::{Store, StoreResult},
         venue::MarketData,
@@ -85,7 +85,7 @@ impl Redemptions {
         let tokens = self.store.held_tokens(redemption.account, redemption.condition).await?;
         let mut payouts = Vec::with_capacity(tokens.len());
         for token in tokens {
-            let ask = self.markets.market(token);
+            let ask = self.markets.market(token, Lane::Entries);
             let market = venue_call(self.clock.as_ref(), "market", limits::READ_DEADLINE, ask).await;
             let Some(payout) = market.ok().flatten().and_then(|market| market.payout) else {
                 return Ok(None);

@@ -182,8 +182,8 @@ impl Settlement {
     }
 
     async fn resolve(&self, record: OrderRecord, head_moves: bool) -> (OrderRecord, Learned) {
-        let query =
-            OrderQuery { id: record.order.id, token: record.intent.token, signed_at: record.signed_at };
+        let (id, token, lane) = (record.order.id, record.intent.token, record.intent.lane);
+        let query = OrderQuery { id, token, signed_at: record.signed_at, lane };
         let ask = self.gateway.look_up(&record.intent.account, &query);
         let lookup = match venue_call(self.clock.as_ref(), "order look-up", limits::LOOK_UP_DEADLINE, ask)
             .await

@@ -11,6 +11,7 @@ use std::{
 use async_trait::async_trait;
 use domain::{Clock, OrderId, TradingAccount, ids::AccountId};
 use engine::ports::{
+    detection::Lane,
     feeds::{AccountEvent, AccountFeed, AccountNews, FeedHealth},
     venue::OrderLookup,
 };
@@ -192,7 +193,7 @@ impl UserChannel {
         let mut facts = Vec::with_capacity(parts.len());
         for TradePart { order, token, taker, trade } in parts {
             let role = if taker { Role::Taker } else { Role::Maker };
-            let trades = self.clob.with_fees(token, vec![(trade, role)]).await;
+            let trades = self.clob.with_fees((token, Lane::Exits), vec![(trade, role)]).await;
             let trades = trades.map_err(|error| error.to_string())?;
             facts.push((order, OrderLookup { order: None, trades }));
         }

@@ -44,7 +44,7 @@ impl BuilderFee {
 
 impl Clob {
     /// What the builder charges takers, in basis points; nothing without a code. Asked once an hour.
-    pub(crate) async fn builder_fee(&self) -> Result<u16, VenueError> {
+    pub(crate) async fn builder_fee(&self, lane: Lane) -> Result<u16, VenueError> {
         let Some(builder) = &self.builder else { return Ok(0) };
         let known = *builder.known.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.uptime();
@@ -53,7 +53,7 @@ impl Clob {
         {
             return Ok(fee);
         }
-        self.turn(WHAT, Call { endpoint: Endpoint::Other, lane: Lane::Entries, tokens: None }).await?;
+        self.turn(WHAT, Call { endpoint: Endpoint::Other, lane, tokens: None }).await?;
         let path = format!("/fees/builder-fees/{}", builder.code);
         let answer = match self.any_login() {
             Some(login) => self.send_as(&login, Method::GET, (&path, ""), Vec::new(), MARKET_DEADLINE).await,
@@ -95,7 +95,7 @@ mod tests {
         .await;
         let clob = clob(&server).with_builder(CODE);
         for _ in 0..3 {
-            assert_eq!(clob.builder_fee().await, Ok(25));
+            assert_eq!(clob.builder_fee(Lane::Entries).await, Ok(25));
         }
         assert_eq!(server.seen().len(), 1);
     }
@@ -103,7 +103,7 @@ mod tests {
     #[tokio::test]
     async fn without_a_code_nothing_is_asked_or_charged() {
         let server = TestServer::start(|_| reply(500, "")).await;
-        assert_eq!(clob(&server).builder_fee().await, Ok(0));
+        assert_eq!(clob(&server).builder_fee(Lane::Entries).await, Ok(0));
         assert!(server.seen().is_empty());
     }
 
@@ -115,7 +115,8 @@ mod tests {
             false => reply(404, ""),
         })
         .await;
-        let market = clob(&server).with_builder(CODE).market(domain::TokenId([0x11; 32])).await;
+        let market =
+            clob(&server).with_builder(CODE).market(domain::TokenId([0x11; 32]), Lane::Entries).await;
         assert!(matches!(market, Err(VenueError::Unavailable { .. })), "{market:?}");
     }
 

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use domain::{OrderId, TradingAccount};
-use engine::ports::venue::{Cancel, Cancelled, NotCancelled, VenueError};
+use engine::ports::{
+    detection::Lane,
+    venue::{Cancel, Cancelled, NotCancelled, VenueError},
+};
 use reqwest::Method;
 use serde::Deserialize;
 
@@ -13,6 +16,7 @@ use crate::{
     http::{Answer, malformed, shorten},
     json::null_as_default,
     limits::CANCEL_BATCH,
+    pace::Call,
     pacer::Endpoint,
 };
 
@@ -35,20 +39,36 @@ impl Clob {
         let mut all = Cancelled::default();
         match what {
             Cancel::Orders(ids) => {
-                for chunk in ids.chunks(CANCEL_BATCH) {
+                // A batch above the bucket's size is refused however long one waits.
+                for chunk in ids.chunks(self.pacer.most_cancels(account.signer).min(CANCEL_BATCH)) {
                     let done = self.cancel_orders(account, chunk).await?;
                     all.cancelled.extend(done.cancelled);
                     all.kept.extend(done.kept);
                 }
                 Ok(all)
             }
-            Cancel::All => self.cancellation(account, Endpoint::CancelAll, "/cancel-all", Vec::new()).await,
+            Cancel::All => self.cancel_open(account, Endpoint::CancelAll, "/cancel-all", Vec::new()).await,
             Cancel::Market { condition, token } => {
-                let asset = token.map(|token| token.to_string()).unwrap_or_default();
-                let body = format!("{{\"market\":\"{condition}\",\"asset_id\":\"{asset}\"}}").into_bytes();
-                self.cancellation(account, Endpoint::CancelMarket, "/cancel-market-orders", body).await
+                let asset = token.map(|token| format!(",\"asset_id\":\"{token}\"")).unwrap_or_default();
+                let body = format!("{{\"market\":\"{condition}\"{asset}}}").into_bytes();
+                self.cancel_open(account, Endpoint::CancelMarket, "/cancel-market-orders", body).await
             }
         }
+    }
+
+    /// Cancels what is open. It costs a token, and one more for each order that it turns out to cancel.
+    async fn cancel_open(
+        &self,
+        account: &TradingAccount,
+        endpoint: Endpoint,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Cancelled, VenueError> {
+        let (done, counted) = self.cancellation(account, (endpoint, 1), path, body).await?;
+        if !counted {
+            self.pacer.charge_cancels(account.signer, done.cancelled.len());
+        }
+        Ok(done)
     }
 
     async fn cancel_orders(
@@ -58,22 +78,25 @@ impl Clob {
     ) -> Result<Cancelled, VenueError> {
         if let [id] = ids {
             let body = format!("{{\"orderID\":\"{id}\"}}").into_bytes();
-            return self.cancellation(account, Endpoint::Cancel, "/order", body).await;
+            return Ok(self.cancellation(account, (Endpoint::Cancel, 1), "/order", body).await?.0);
         }
         let quoted: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
         let body = format!("[{}]", quoted.join(",")).into_bytes();
-        self.cancellation(account, Endpoint::CancelBatch, "/orders", body).await
+        Ok(self.cancellation(account, (Endpoint::CancelBatch, ids.len()), "/orders", body).await?.0)
     }
 
+    /// What was cancelled, and whether the venue told its own count of the signer's tokens with it.
     async fn cancellation(
         &self,
         account: &TradingAccount,
-        endpoint: Endpoint,
+        (endpoint, cost): (Endpoint, usize),
         path: &str,
         body: Vec<u8>,
-    ) -> Result<Cancelled, VenueError> {
-        let answer = self.call(account, (endpoint, Method::DELETE), path, "", body).await?;
-        read(&answer, &format!("DELETE {path}"))
+    ) -> Result<(Cancelled, bool), VenueError> {
+        let cost = u32::try_from(cost).unwrap_or(u32::MAX);
+        let turn = Call { endpoint, lane: Lane::Exits, tokens: Some((account.signer, cost)) };
+        let answer = self.call(account, turn, (Method::DELETE, path, ""), body).await?;
+        Ok((read(&answer, &format!("DELETE {path}"))?, answer.limit.remaining.is_some()))
     }
 }
 
@@ -138,7 +161,7 @@ mod tests {
             (
                 Cancel::Market { condition, token: None },
                 "/cancel-market-orders",
-                format!("{{\"market\":\"{condition}\",\"asset_id\":\"\"}}"),
+                format!("{{\"market\":\"{condition}\"}}"),
             ),
             (
                 Cancel::Market { condition, token: Some(token) },

@@ -160,17 +160,12 @@ impl Clob {
     pub(crate) async fn call(
         &self,
         account: &TradingAccount,
-        (endpoint, method): (Endpoint, Method),
-        path: &str,
-        query: &str,
+        turn: Call,
+        (method, path, query): (Method, &str, &str),
         body: Vec<u8>,
     ) -> Result<Answer, VenueError> {
         let what = format!("{method} {path}");
         let credentials = self.credentials(account).await?;
-        let urgent = endpoint.is_cancel() || method != Method::GET;
-        let lane = if urgent { Lane::Exits } else { Lane::Entries };
-        let tokens = endpoint.is_cancel().then_some((account.signer, 1));
-        let turn = Call { endpoint, lane, tokens };
         self.turn(&what, turn).await?;
         let sent = self.send_as(&credentials, method, (path, query), body, ACCOUNT_DEADLINE).await;
         let answer = sent.map_err(|failure| failure.into_error(&what))?;

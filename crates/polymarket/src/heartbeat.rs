@@ -7,7 +7,7 @@
 use std::{sync::Mutex, sync::PoisonError};
 
 use domain::TradingAccount;
-use engine::ports::venue::VenueError;
+use engine::ports::{detection::Lane, venue::VenueError};
 use reqwest::Method;
 use serde::Deserialize;
 
@@ -15,6 +15,7 @@ use crate::{
     clob::Clob,
     http::{Answer, malformed},
     limits::MAX_CREDENTIAL,
+    pace::Call,
     pacer::Endpoint,
 };
 
@@ -69,7 +70,8 @@ impl Clob {
     async fn beat_with(&self, account: &TradingAccount, id: &str) -> Result<Beat, VenueError> {
         // Ids were checked when they were read: nothing to escape.
         let body = format!("{{\"heartbeat_id\":\"{id}\"}}").into_bytes();
-        read(&self.call(account, (Endpoint::Other, Method::POST), PATH, "", body).await?)
+        let turn = Call { endpoint: Endpoint::Other, lane: Lane::Exits, tokens: None };
+        read(&self.call(account, turn, (Method::POST, PATH, ""), body).await?)
     }
 }
 

@@ -66,9 +66,9 @@ pub(crate) struct Answer {
 /// The `Poly-RateLimit-*` headers, as they came. Source: docs.polymarket.com/api-reference/trading-rate-limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Limit {
-    /// Tokens left in the signer's bucket.
-    pub(crate) remaining: Option<u32>,
-    /// When it is full again, as told: seconds from now, or a moment.
+    /// Tokens left in the signer's bucket; below zero after a cancellation of more than there were tokens for.
+    pub(crate) remaining: Option<i32>,
+    /// When the call may be made again, as told: Unix seconds, or seconds from now.
     pub(crate) reset: Option<u64>,
     /// The signer's tier.
     pub(crate) tier: Option<String>,

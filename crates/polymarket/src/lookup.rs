@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use domain::{FeeSchedule, OrderId, Price, Rounding, Shares, Side, TokenId, TradingAccount, Usd, money::LOT};
+use engine::ports::detection::Lane;
 use engine::ports::venue::{
     MarketData, OrderLookup, OrderQuery, SettlementStatus, VenueError, VenueOrder, VenueOrderStatus,
     VenueTrade,
@@ -17,6 +18,7 @@ use crate::{
     http::{malformed, shorten},
     json::{Scalar, null_as_default},
     limits::{FEE_CACHE, MAX_ORDER_PAGES, MAX_TRADE_PAGES, TRADE_CLOCK_SLACK},
+    pace::Call,
     pacer::Endpoint,
 };
 
@@ -117,7 +119,7 @@ impl Clob {
         query: &OrderQuery,
     ) -> Result<OrderLookup, VenueError> {
         let (order, trades) =
-            tokio::try_join!(self.order_record(account, query.id), self.order_trades(account, query))?;
+            tokio::try_join!(self.order_record(account, query), self.order_trades(account, query))?;
         Ok(OrderLookup { order, trades })
     }
 
@@ -125,10 +127,11 @@ impl Clob {
     async fn order_record(
         &self,
         account: &TradingAccount,
-        id: OrderId,
+        &OrderQuery { id, lane, .. }: &OrderQuery,
     ) -> Result<Option<VenueOrder>, VenueError> {
         let path = format!("/data/order/{id}");
-        let answer = self.call(account, (Endpoint::Ledger, Method::GET), &path, "", Vec::new()).await?;
+        let turn = Call { endpoint: Endpoint::Ledger, lane, tokens: None };
+        let answer = self.call(account, turn, (Method::GET, &path, ""), Vec::new()).await?;
         let direct = if answer.is_success() && answer.body.trim_ascii().is_empty() {
             None
         } else {
@@ -141,14 +144,14 @@ impl Clob {
             }
             return order_state(&row).map(Some);
         }
-        let rows: Vec<OrderRow> = self.pages(account, ORDERS, &format!("?id={id}")).await?;
+        let rows: Vec<OrderRow> = self.pages((account, lane), ORDERS, &format!("?id={id}")).await?;
         rows.iter().find(|row| is_same(&row.id, id)).map(order_state).transpose()
     }
 
     /// Every row of a list, page by page to its end.
     async fn pages<T: DeserializeOwned>(
         &self,
-        account: &TradingAccount,
+        (account, lane): (&TradingAccount, Lane),
         list: List,
         filter: &str,
     ) -> Result<Vec<T>, VenueError> {
@@ -157,8 +160,8 @@ impl Clob {
         for _ in 0..list.most_pages {
             let next = if cursor.is_empty() { String::new() } else { format!("&next_cursor={cursor}") };
             let query = format!("{filter}{next}");
-            let answer =
-                self.call(account, (list.endpoint, Method::GET), list.path, &query, Vec::new()).await?;
+            let turn = Call { endpoint: list.endpoint, lane, tokens: None };
+            let answer = self.call(account, turn, (Method::GET, list.path, &query), Vec::new()).await?;
             let page: Page<T> = match answer.json_if_found(&what)? {
                 Some(page) => page,
                 None if list.may_be_absent => return Ok(rows),
@@ -183,7 +186,7 @@ impl Clob {
     ) -> Result<Vec<VenueTrade>, VenueError> {
         let after = query.signed_at.seconds().saturating_sub(TRADE_CLOCK_SLACK).max(0);
         let filter = format!("?asset_id={}&after={after}", query.token);
-        let rows: Vec<TradeRow> = self.pages(account, TRADES, &filter).await?;
+        let rows: Vec<TradeRow> = self.pages((account, query.lane), TRADES, &filter).await?;
         // By id, because pages overlap when trades arrive between two of them.
         let mut found = BTreeMap::new();
         for row in &rows {
@@ -192,19 +195,19 @@ impl Clob {
                 found.insert(trade.id.clone(), (trade, role));
             }
         }
-        self.with_fees(query.token, found.into_values().collect()).await
+        self.with_fees((query.token, query.lane), found.into_values().collect()).await
     }
 
     /// The venue does not tell fees: they follow from the market's schedule, until the chain tells them.
     pub(crate) async fn with_fees(
         &self,
-        token: TokenId,
+        (token, lane): (TokenId, Lane),
         trades: Vec<(VenueTrade, Role)>,
     ) -> Result<Vec<VenueTrade>, VenueError> {
         if trades.is_empty() {
             return Ok(Vec::new());
         }
-        let schedule = self.fee_schedule(token).await?;
+        let schedule = self.fee_schedule(token, lane).await?;
         trades
             .into_iter()
             .map(|(mut trade, role)| {
@@ -220,11 +223,11 @@ impl Clob {
             .collect()
     }
 
-    async fn fee_schedule(&self, token: TokenId) -> Result<FeeSchedule, VenueError> {
+    async fn fee_schedule(&self, token: TokenId, lane: Lane) -> Result<FeeSchedule, VenueError> {
         if let Some(known) = self.known_fee(token) {
             return Ok(known);
         }
-        let market = self.market(token).await?;
+        let market = self.market(token, lane).await?;
         market.map(|market| market.fee).ok_or_else(|| VenueError::Refused {
             what: "fee of a trade".to_owned(),
             reason: format!("the venue does not know the market of token {token}"),

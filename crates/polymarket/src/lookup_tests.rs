@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    VenueLimits,
     clob::tests::{LOGIN, account, clob},
     test_server::{Action, Request, TestServer, reply},
 };
@@ -15,7 +16,7 @@ const OTHER: &str = "52114319501245915516055106046884209969926127482827954674443
 
 fn query() -> OrderQuery {
     let signed_at = Timestamp::from_seconds(1_777_400_000);
-    OrderQuery { id: ID, token: TOKEN.parse().unwrap(), signed_at }
+    OrderQuery { id: ID, token: TOKEN.parse().unwrap(), signed_at, lane: Lane::Entries }
 }
 
 fn trade_json(id: &str, status: &str) -> serde_json::Value {
@@ -93,6 +94,32 @@ async fn one_unanswered_question_is_an_error() {
         .await;
         let answer = clob(&server).find(&account(1), &query()).await;
         assert!(matches!(answer, Err(VenueError::Unavailable { .. })), "{failing}: {answer:?}");
+    }
+}
+
+/// An exit's next attempt waits for its look-up, its rules and its book.
+#[tokio::test]
+async fn questions_of_exits_are_answered_while_those_of_entries_wait_for_the_pace() {
+    let server = server(|request| match request.path() {
+        "/data/orders" | "/data/trades" => reply(200, page(&[], "LTE=")),
+        _ => reply(404, ""),
+    })
+    .await;
+    let other = vec![(Endpoint::Ledger, 100, None), (Endpoint::Book, 100, None)];
+    let clob = clob(&server).paced(VenueLimits { other, ..VenueLimits::default() });
+    let ask = async |lane| {
+        let query = OrderQuery { lane, ..query() };
+        (clob.find(&account(1), &query).await, clob.book(query.token, lane).await)
+    };
+    // 90 of 100, of these 80 % for entries.
+    for _ in 0..72 {
+        assert_eq!(ask(Lane::Entries).await, (Ok(OrderLookup::default()), Ok(None)));
+    }
+    let (look_up, book) = ask(Lane::Entries).await;
+    assert!(matches!(look_up, Err(VenueError::RateLimited { .. })), "{look_up:?}");
+    assert!(matches!(book, Err(VenueError::RateLimited { .. })), "{book:?}");
+    for _ in 0..18 {
+        assert_eq!(ask(Lane::Exits).await, (Ok(OrderLookup::default()), Ok(None)));
     }
 }
 

@@ -138,17 +138,17 @@ pub(crate) struct LevelRow {
 
 #[async_trait]
 impl MarketData for Clob {
-    async fn market(&self, token: TokenId) -> Result<Option<Market>, VenueError> {
-        let builder_bps = self.builder_fee().await?;
+    async fn market(&self, token: TokenId, lane: Lane) -> Result<Option<Market>, VenueError> {
+        let builder_bps = self.builder_fee(lane).await?;
         let what = "GET /markets-by-token";
-        let answer = self.ask(what, format!("/markets-by-token/{token}")).await?;
+        let answer = self.ask(lane, what, format!("/markets-by-token/{token}")).await?;
         let Some(TokenRow { condition_id: condition }) = answer.json_if_found(what)? else {
             return Ok(None);
         };
         let (compact_what, market_what) = ("GET /clob-markets", "GET /markets");
         let (compact, words) = tokio::try_join!(
-            self.ask(compact_what, format!("/clob-markets/{condition}")),
-            self.ask(market_what, format!("/markets/{condition}")),
+            self.ask(lane, compact_what, format!("/clob-markets/{condition}")),
+            self.ask(lane, market_what, format!("/markets/{condition}")),
         )?;
         let compact: Option<CompactMarket> = compact.json_if_found(compact_what)?;
         let words: Option<MarketRow> = words.json_if_found(market_what)?;
@@ -163,7 +163,7 @@ impl MarketData for Clob {
 
     async fn tokens(&self, condition: ConditionId) -> Result<Vec<TokenId>, VenueError> {
         let what = "GET /clob-markets";
-        let answer = self.ask(what, format!("/clob-markets/{condition}")).await?;
+        let answer = self.ask(Lane::Entries, what, format!("/clob-markets/{condition}")).await?;
         let Some(market) = answer.json_if_found::<CompactMarket>(what)? else { return Ok(Vec::new()) };
         if market.condition != condition {
             return Err(malformed(what, &format!("market {} instead of {condition}", market.condition)));
@@ -171,21 +171,26 @@ impl MarketData for Clob {
         Ok(market.tokens.into_iter().map(|row| row.token).collect())
     }
 
-    async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError> {
+    async fn book(&self, token: TokenId, lane: Lane) -> Result<Option<Book>, VenueError> {
         let what = "GET /book";
-        let answer = self.ask_of(Endpoint::Book, what, format!("/book?token_id={token}")).await?;
+        let answer = self.ask_of((Endpoint::Book, lane), what, format!("/book?token_id={token}")).await?;
         let row: Option<BookRow> = answer.json_if_found(what)?;
         row.map(|row| read_book(row, token).map_err(|reason| malformed(what, &reason))).transpose()
     }
 }
 
 impl Clob {
-    async fn ask(&self, what: &str, path: String) -> Result<Answer, VenueError> {
-        self.ask_of(Endpoint::Other, what, path).await
+    async fn ask(&self, lane: Lane, what: &str, path: String) -> Result<Answer, VenueError> {
+        self.ask_of((Endpoint::Other, lane), what, path).await
     }
 
-    async fn ask_of(&self, endpoint: Endpoint, what: &str, path: String) -> Result<Answer, VenueError> {
-        self.turn(what, Call { endpoint, lane: Lane::Entries, tokens: None }).await?;
+    async fn ask_of(
+        &self,
+        (endpoint, lane): (Endpoint, Lane),
+        what: &str,
+        path: String,
+    ) -> Result<Answer, VenueError> {
+        self.turn(what, Call { endpoint, lane, tokens: None }).await?;
         let answer = self.service.get(&path, MARKET_DEADLINE, PAGE_BODY).await;
         answer.map_err(|failure| failure.into_error(what))
     }

@@ -53,7 +53,7 @@ async fn a_market_is_joined_from_its_three_records() {
     })
     .await;
     let clob = clob(&server);
-    let market = clob.market(token()).await.unwrap().unwrap();
+    let market = clob.market(token(), Lane::Entries).await.unwrap().unwrap();
     assert_eq!(market.condition.to_string(), condition(31));
     assert_eq!((market.tick, market.minimum_size), (TickSize::Thousandth, Shares(5_000_000)));
     assert_eq!(market.fee, FeeSchedule { rate: 70_000, exponent: 1, ..FeeSchedule::default() });
@@ -63,7 +63,7 @@ async fn a_market_is_joined_from_its_three_records() {
     );
     assert!(market.negative_risk && market.accepting_orders);
     assert_eq!((market.payout, market.provenance), (None, MarketProvenance::Venue));
-    assert_eq!(clob.market(OTHER.parse().unwrap()).await, Ok(None));
+    assert_eq!(clob.market(OTHER.parse().unwrap(), Lane::Entries).await, Ok(None));
     let tokens = clob.tokens(market.condition).await.unwrap();
     assert!(tokens.len() == 2 && tokens.contains(&token()), "{tokens:?}");
     let unknown = condition(32).parse().unwrap();
@@ -194,7 +194,7 @@ fn hostile_books_are_refused() {
 async fn a_missing_book_is_none() {
     let missing = r#"{"error":"No orderbook exists for the requested token id"}"#;
     let server = TestServer::start(move |_| reply(404, missing)).await;
-    assert_eq!(clob(&server).book(token()).await, Ok(None));
+    assert_eq!(clob(&server).book(token(), Lane::Entries).await, Ok(None));
 }
 
 proptest! {

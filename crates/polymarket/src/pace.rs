@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use domain::Address;
+use domain::{Address, Timestamp};
 use engine::ports::detection::Lane;
 
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
 /// A hundred per cent.
 const WHOLE: u64 = 100;
 /// One token of a bucket.
-const TOKEN: u64 = 1_000_000;
+const TOKEN: i64 = 1_000_000;
 
 /// A call about to be made.
 #[derive(Clone, Copy, Debug)]
@@ -144,11 +144,12 @@ impl Window {
 /// A token bucket. Its level is in millionths of a token.
 #[derive(Debug)]
 struct Bucket {
-    rate: u64,
-    burst: u64,
+    rate: i64,
+    burst: i64,
     /// The part that entries may not use, in millionths of a token.
-    kept_for_exits: u64,
-    level: u64,
+    kept_for_exits: i64,
+    /// Below zero after a cancellation of more than there were tokens for.
+    level: i64,
     at: Duration,
     /// Nothing before this: the venue said so.
     closed_until: Duration,
@@ -156,17 +157,19 @@ struct Bucket {
 
 impl Bucket {
     fn new(tier: Tier, limits: &VenueLimits, now: Duration) -> Self {
-        let paced = |number: u32| {
-            u64::from(number).saturating_mul(limits.share).checked_div(WHOLE).unwrap_or(0).max(1)
+        let part = |number: i64, share: u64| {
+            let part = number.unsigned_abs().saturating_mul(share).checked_div(WHOLE).unwrap_or(0);
+            i64::try_from(part).unwrap_or(i64::MAX)
         };
+        let paced = |number: u32| part(i64::from(number), limits.share).max(1);
         let burst = paced(tier.burst).saturating_mul(TOKEN);
-        let kept_for_exits = burst.saturating_mul(limits.kept_for_exits).checked_div(WHOLE).unwrap_or(0);
+        let kept_for_exits = part(burst, limits.kept_for_exits);
         let (rate, level, closed_until) = (paced(tier.per_second), burst, Duration::ZERO);
         Self { rate, burst, kept_for_exits, level, at: now, closed_until }
     }
 
     fn refill(&mut self, now: Duration) {
-        let micros = u64::try_from(now.saturating_sub(self.at).as_micros()).unwrap_or(u64::MAX);
+        let micros = i64::try_from(now.saturating_sub(self.at).as_micros()).unwrap_or(i64::MAX);
         // A microsecond of one token per second is a millionth of a token.
         let more = micros.saturating_mul(self.rate);
         self.level = self.level.saturating_add(more).min(self.burst);
@@ -180,14 +183,14 @@ impl Bucket {
             Lane::Exits => 0,
             Lane::Entries => self.kept_for_exits,
         };
-        let needed = u64::from(tokens).saturating_mul(TOKEN).saturating_add(kept).min(self.burst);
-        let missing = needed.saturating_sub(self.level);
-        let micros = missing.div_ceil(self.rate.max(1));
+        let needed = i64::from(tokens).saturating_mul(TOKEN).saturating_add(kept).min(self.burst);
+        let missing = u64::try_from(needed.saturating_sub(self.level)).unwrap_or(0);
+        let micros = missing.div_ceil(self.rate.unsigned_abs().max(1));
         now.saturating_add(Duration::from_micros(micros)).max(self.closed_until)
     }
 
     fn take(&mut self, tokens: u32) {
-        self.level = self.level.saturating_sub(u64::from(tokens).saturating_mul(TOKEN));
+        self.level = self.level.saturating_sub(i64::from(tokens).saturating_mul(TOKEN));
     }
 
     fn is_idle(&self) -> bool {
@@ -278,23 +281,37 @@ impl Pace {
         buckets.entry(signer).or_insert_with(|| Bucket::new(tier, &self.limits, now))
     }
 
+    /// The most cancels that this signer's bucket ever holds.
+    pub(crate) fn most_cancels(&mut self, signer: Address, now: Duration) -> usize {
+        let tokens = self.bucket(Endpoint::CancelAll, signer, now).burst.checked_div(TOKEN);
+        tokens.and_then(|tokens| usize::try_from(tokens).ok()).unwrap_or(0).max(1)
+    }
+
+    /// Takes tokens of a signer for what a request turned out to cancel.
+    pub(crate) fn charge_cancels(&mut self, signer: Address, cancelled: usize, now: Duration) {
+        let bucket = self.bucket(Endpoint::CancelAll, signer, now);
+        bucket.refill(now);
+        bucket.take(u32::try_from(cancelled).unwrap_or(u32::MAX));
+    }
+
     /// What an answer teaches: the venue's own count of the signer's tokens, its tier, and how long to wait.
-    pub(crate) fn learn(&mut self, call: Call, told: &Told<'_>, now: Duration) {
+    /// `now` is the uptime and the time of the day.
+    pub(crate) fn learn(&mut self, call: Call, told: &Told<'_>, (now, today): (Duration, Timestamp)) {
         if let Some((signer, _)) = call.tokens {
             self.learn_tier(signer, told.limit);
             let bucket = self.bucket(call.endpoint, signer, now);
             bucket.refill(now);
             if let Some(remaining) = told.limit.remaining {
-                bucket.level = bucket.level.min(u64::from(remaining).saturating_mul(TOKEN));
+                bucket.level = bucket.level.min(i64::from(remaining).saturating_mul(TOKEN));
             }
             if told.limited && told.limit.is_told() {
                 // The limit that was hit is the signer's own.
-                bucket.closed_until = bucket.closed_until.max(now.saturating_add(told.wait()));
+                bucket.closed_until = bucket.closed_until.max(now.saturating_add(told.wait(today)));
                 return;
             }
         }
         if told.limited || told.closed {
-            let until = now.saturating_add(told.wait());
+            let until = now.saturating_add(told.wait(today));
             // A mode is about orders, however many of them a request holds.
             let both = [Endpoint::Post, Endpoint::PostBatch];
             let by_mode = told.closed && both.contains(&call.endpoint);
@@ -333,9 +350,14 @@ pub(crate) struct Told<'a> {
 }
 
 impl Told<'_> {
-    fn wait(&self) -> Duration {
-        let reset = self.limit.reset.map(Duration::from_secs).filter(|reset| *reset <= MAX_RETRY_AFTER);
-        self.retry_after.or(reset).unwrap_or(LIMITED_WITHOUT_TIME)
+    fn wait(&self, today: Timestamp) -> Duration {
+        // A moment in Unix seconds by the documentation; what is too small for one is a time from now.
+        let reset = self.limit.reset.map(|reset| match i64::try_from(reset) {
+            Ok(moment) if reset > MAX_RETRY_AFTER.as_secs() => Timestamp::from_seconds(moment).since(today),
+            _ => Duration::from_secs(reset),
+        });
+        let believed = reset.filter(|reset| *reset <= MAX_RETRY_AFTER && !reset.is_zero());
+        self.retry_after.or(believed).unwrap_or(LIMITED_WITHOUT_TIME)
     }
 }
 

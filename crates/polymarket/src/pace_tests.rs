@@ -5,6 +5,9 @@ use proptest::prelude::*;
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3_600);
+/// The same moment of the day.
+const TODAY: i64 = 1_795_696_920;
+const NOW: (Duration, Timestamp) = (HOUR, Timestamp::from_seconds(TODAY));
 
 fn signer(number: u64) -> Address {
     let mut bytes = [0; 20];
@@ -125,17 +128,50 @@ fn told(limit: &Limit, retry_after: Option<u64>) -> Told<'_> {
 fn a_signer_s_own_limit_stops_only_this_signer() {
     let mut pace = Pace::new(VenueLimits::default());
     let limit = Limit { remaining: Some(0), reset: Some(3), tier: None };
-    pace.learn(post(Lane::Exits, 1), &told(&limit, Some(7)), HOUR);
+    pace.learn(post(Lane::Exits, 1), &told(&limit, Some(7)), NOW);
     assert_eq!(pace.take(post(Lane::Exits, 1), HOUR), Err(HOUR + Duration::from_secs(7)));
     assert_eq!(pace.take(post(Lane::Exits, 2), HOUR), Ok(()));
-    pace.learn(post(Lane::Exits, 3), &told(&limit, None), HOUR);
-    assert_eq!(pace.take(post(Lane::Exits, 3), HOUR), Err(HOUR + Duration::from_secs(3)));
+    // The venue tells a moment in Unix seconds, others tell seconds from now; what cannot be is not believed.
+    let moment = u64::try_from(TODAY).unwrap();
+    for (number, (reset, wait)) in (3..).zip([
+        (3, 3),
+        (moment + 3, 3),
+        (moment, 1),
+        (moment - 5, 1),
+        (0, 1),
+        (moment + 3_601, 1),
+        (u64::MAX, 1),
+    ]) {
+        let limit = Limit { remaining: None, reset: Some(reset), tier: Some("standard".to_owned()) };
+        pace.learn(post(Lane::Exits, number), &told(&limit, None), NOW);
+        let expected = Err(HOUR + Duration::from_secs(wait));
+        assert_eq!(pace.take(post(Lane::Exits, number), HOUR), expected, "{reset}");
+    }
+}
+
+fn cancel_all(number: u64) -> Call {
+    Call { endpoint: Endpoint::CancelAll, lane: Lane::Exits, tokens: Some((signer(number), 1)) }
+}
+
+#[test]
+fn a_debt_of_cancels_is_paid_before_the_next_one() {
+    let mut pace = Pace::new(VenueLimits::default());
+    assert_eq!(pace.most_cancels(signer(1), HOUR), 108, "90 % of 120");
+    // Told by the venue: 72 below zero, and 72 a second (90 % of 80).
+    let limit = Limit { remaining: Some(-71), reset: None, tier: None };
+    pace.learn(cancel_all(1), &Told { limited: false, ..told(&limit, None) }, NOW);
+    assert_eq!(pace.take(cancel_all(1), HOUR), Err(HOUR + Duration::from_secs(1)));
+    // Not told, counted: 1 and 179 from 108.
+    assert_eq!(pace.take(cancel_all(2), HOUR), Ok(()));
+    pace.charge_cancels(signer(2), 178, HOUR);
+    assert_eq!(pace.take(cancel_all(2), HOUR), Err(HOUR + Duration::from_secs(1)));
+    assert_eq!(pace.take(post(Lane::Exits, 2), HOUR), Ok(()), "orders have a bucket of their own");
 }
 
 #[test]
 fn the_address_s_limit_stops_the_endpoint_for_as_long_as_told() {
     let mut pace = Pace::new(VenueLimits::default());
-    pace.learn(post(Lane::Exits, 1), &told(&Limit::default(), Some(5)), HOUR);
+    pace.learn(post(Lane::Exits, 1), &told(&Limit::default(), Some(5)), NOW);
     assert_eq!(pace.take(post(Lane::Exits, 2), HOUR), Err(HOUR + Duration::from_secs(5)));
     let cancel = Call { endpoint: Endpoint::Cancel, lane: Lane::Exits, tokens: None };
     assert_eq!(pace.take(cancel, HOUR), Ok(()));
@@ -147,12 +183,12 @@ fn the_venue_s_tier_is_learned() {
     let mut pace = Pace::new(VenueLimits::default());
     let silver = Limit { remaining: Some(300), reset: None, tier: Some("Silver".to_owned()) };
     let quiet = Told { limit: &silver, limited: false, closed: false, retry_after: None };
-    pace.learn(post(Lane::Exits, 1), &quiet, HOUR);
+    pace.learn(post(Lane::Exits, 1), &quiet, NOW);
     let made = run(&mut pace, (0..270).map(|_| post(Lane::Exits, 1)), HOUR);
     assert_eq!(made.last(), Some(&HOUR), "90 % of a burst of 300");
     // What nobody knows changes nothing.
     let odd = Limit { tier: Some("Unobtainium".to_owned()), ..Limit::default() };
-    pace.learn(post(Lane::Exits, 2), &Told { limit: &odd, ..quiet }, HOUR);
+    pace.learn(post(Lane::Exits, 2), &Told { limit: &odd, ..quiet }, NOW);
     assert_eq!(run(&mut pace, (0..54).map(|_| post(Lane::Exits, 2)), HOUR).last(), Some(&HOUR));
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use domain::Clock;
+use domain::{Address, Clock};
 use engine::ports::{
     detection::Lane,
     venue::{Admission, Ask},
@@ -87,8 +87,22 @@ impl Pacer {
     /// Notes what an answer says about the pace.
     pub(crate) fn learn(&self, call: Call, told: &Told<'_>) {
         if let Some(pace) = &self.pace {
-            let now = self.clock.uptime();
+            let now = (self.clock.uptime(), self.clock.now());
             pace.lock().unwrap_or_else(PoisonError::into_inner).learn(call, told, now);
+        }
+    }
+
+    /// The most orders that one request may cancel for this signer.
+    pub(crate) fn most_cancels(&self, signer: Address) -> usize {
+        let Some(pace) = &self.pace else { return usize::MAX };
+        pace.lock().unwrap_or_else(PoisonError::into_inner).most_cancels(signer, self.clock.uptime())
+    }
+
+    /// Takes tokens for what a request turned out to cancel.
+    pub(crate) fn charge_cancels(&self, signer: Address, cancelled: usize) {
+        if let Some(pace) = &self.pace {
+            let now = self.clock.uptime();
+            pace.lock().unwrap_or_else(PoisonError::into_inner).charge_cancels(signer, cancelled, now);
         }
     }
 }
@@ -117,7 +131,7 @@ fn admit_now(
 
 /// Exits first; within a lane the first ask of each signer, then the second of each, and so on.
 fn fair_order(asks: &[Ask]) -> Vec<usize> {
-    let mut rounds: HashMap<(domain::Address, Lane), usize> = HashMap::new();
+    let mut rounds: HashMap<(Address, Lane), usize> = HashMap::new();
     let mut keyed: Vec<(bool, usize, usize)> = asks
         .iter()
         .enumerate()

@@ -228,7 +228,7 @@ async fn a_mode_with_a_time_admits_nobody_meanwhile() {
 async fn the_venue_s_own_count_of_tokens_is_believed() {
     let server = server(|_| {
         let headers =
-            "Poly-RateLimit-Remaining: 0\r\nPoly-RateLimit-Reset: 1\r\nPoly-RateLimit-Tier: Standard\r\n";
+            "Poly-RateLimit-Remaining: 0\r\nPoly-RateLimit-Reset: 1777400001\r\nPoly-RateLimit-Tier: Standard\r\n";
         Action::Reply(400, headers, r#"{"error":"invalid nonce"}"#.to_owned())
     })
     .await;

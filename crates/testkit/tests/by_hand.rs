@@ -138,7 +138,7 @@ impl Rules {
 
 #[async_trait]
 impl MarketData for Rules {
-    async fn market(&self, token: TokenId) -> Result<Option<Market>, VenueError> {
+    async fn market(&self, token: TokenId, lane: Lane) -> Result<Option<Market>, VenueError> {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         let unavailable =
             || VenueError::Unavailable { what: "market".to_owned(), reason: "silent".to_owned() };
@@ -159,15 +159,15 @@ impl MarketData for Rules {
                 }
             }
         }
-        self.venue.market(token).await
+        self.venue.market(token, lane).await
     }
 
     async fn tokens(&self, condition: ConditionId) -> Result<Vec<TokenId>, VenueError> {
         self.venue.tokens(condition).await
     }
 
-    async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError> {
-        self.venue.book(token).await
+    async fn book(&self, token: TokenId, lane: Lane) -> Result<Option<Book>, VenueError> {
+        self.venue.book(token, lane).await
     }
 }
 
@@ -449,7 +449,7 @@ fn rules_that_cannot_be_read_are_not_asked_for_with_each_order() {
     let scene = Scene::new(1, &[7], |_| true);
     let rules = Rules::new(&scene.world, Answers::Times(1));
     let cache = cache(&scene.world, rules.clone());
-    let known = || block_on(cache.get(token(7))).unwrap().is_some();
+    let known = || block_on(cache.get(token(7), Lane::Entries)).unwrap().is_some();
     assert!(known());
     let after = |seconds| {
         scene.world.clock.advance(Duration::from_secs(seconds));

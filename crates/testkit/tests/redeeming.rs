@@ -15,6 +15,7 @@ use domain::{
 use engine::{
     limits,
     ports::{
+        detection::Lane,
         following::{AccountMode, Following as _, NewAccount},
         reports::Reports as _,
         store::{EventKind, Store},
@@ -56,7 +57,7 @@ struct NoMarkets;
 
 #[async_trait]
 impl MarketData for NoMarkets {
-    async fn market(&self, token: TokenId) -> Result<Option<Market>, VenueError> {
+    async fn market(&self, token: TokenId, _: Lane) -> Result<Option<Market>, VenueError> {
         panic!("asked for {token}");
     }
 
@@ -64,7 +65,7 @@ impl MarketData for NoMarkets {
         panic!("asked for {condition}");
     }
 
-    async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError> {
+    async fn book(&self, token: TokenId, _: Lane) -> Result<Option<Book>, VenueError> {
         panic!("asked for {token}");
     }
 }

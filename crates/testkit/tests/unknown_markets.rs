@@ -18,6 +18,7 @@ use domain::{
 use engine::{
     market_cache::MarketCache,
     ports::{
+        detection::Lane,
         following::RelationshipStatus,
         store::{InstanceId, Store},
         venue::{MarketData, VenueError},
@@ -52,9 +53,9 @@ struct Rules {
 
 #[async_trait]
 impl MarketData for Rules {
-    async fn market(&self, asked: TokenId) -> Result<Option<Market>, VenueError> {
+    async fn market(&self, asked: TokenId, lane: Lane) -> Result<Option<Market>, VenueError> {
         if asked != token(7) {
-            return self.venue.market(asked).await;
+            return self.venue.market(asked, lane).await;
         }
         self.asked.fetch_add(1, Ordering::Relaxed);
         let word = *self.word.lock().unwrap();
@@ -63,7 +64,7 @@ impl MarketData for Rules {
                 Err(VenueError::Unavailable { what: "market".to_owned(), reason: "silent".to_owned() })
             }
             Word::NoSuchToken => Ok(None),
-            Word::Known => self.venue.market(asked).await,
+            Word::Known => self.venue.market(asked, lane).await,
         }
     }
 
@@ -71,8 +72,8 @@ impl MarketData for Rules {
         self.venue.tokens(condition).await
     }
 
-    async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError> {
-        self.venue.book(token).await
+    async fn book(&self, token: TokenId, lane: Lane) -> Result<Option<Book>, VenueError> {
+        self.venue.book(token, lane).await
     }
 }
 

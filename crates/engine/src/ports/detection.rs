@@ -6,7 +6,7 @@ use domain::{
     decide::{EntryInputs, ExitInputs, TradeSnapshot, Verdict},
     exits::{CopiedBuy, ExitFactor},
     ids::{AccountId, IntentId, LeaderId, OwnerId, RelationshipId},
-    trade::{GroupKey, Part, TradeGroup},
+    trade::{Action, GroupKey, Part, TradeGroup},
 };
 use serde::{Deserialize, Serialize};
 
@@ -212,6 +212,17 @@ pub enum Lane {
     Exits,
     /// Buys.
     Entries,
+}
+
+impl Lane {
+    /// The lane of what copies such an action.
+    #[must_use]
+    pub const fn of(action: Action) -> Self {
+        match action.side() {
+            Side::Sell => Self::Exits,
+            Side::Buy => Self::Entries,
+        }
+    }
 }
 
 /// What followers of a leader hold of a token, for deciding an exit.

@@ -120,6 +120,8 @@ pub struct OrderQuery {
     pub token: TokenId,
     /// When it was signed; no trade of it is older.
     pub signed_at: Timestamp,
+    /// What waits for the answer: an exit's next attempt does.
+    pub lane: Lane,
 }
 
 /// What a post came to. The strict acceptance rule and the texts are the adapter's business.

@@ -14,7 +14,10 @@ pub use super::gateway::{
     VenueTrade,
 };
 
-use super::witness::{ExitClaim, Testimony};
+use super::{
+    detection::Lane,
+    witness::{ExitClaim, Testimony},
+};
 
 /// A call to the venue, the chain or the signer that brought no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -330,12 +333,13 @@ pub enum HistoryKind {
 /// Rules and books of markets.
 #[async_trait]
 pub trait MarketData: Send + Sync {
-    /// The market of a token; `None` when the venue does not know the token.
-    async fn market(&self, token: TokenId) -> Result<Option<Market>, VenueError>;
+    /// The market of a token; `None` when the venue does not know the token. The lane says whose turn it is when
+    /// calls wait for the venue's limits.
+    async fn market(&self, token: TokenId, lane: Lane) -> Result<Option<Market>, VenueError>;
 
     /// The outcome tokens of a market; none when the venue does not know it.
     async fn tokens(&self, condition: ConditionId) -> Result<Vec<TokenId>, VenueError>;
 
     /// The token's book; `None` when there is none.
-    async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError>;
+    async fn book(&self, token: TokenId, lane: Lane) -> Result<Option<Book>, VenueError>;
 }

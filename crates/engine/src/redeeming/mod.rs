@@ -25,6 +25,7 @@ use crate::{
     deadline::venue_call,
     limits,
     ports::{
+        detection::Lane,
         store::{Store, StoreResult},
         venue::{MarketData, VenueError},
         wallets::{NewTransaction, Redeemer},
@@ -198,7 +199,7 @@ impl Redeeming {
         let clock = self.clock.as_ref();
         let mut markets = Vec::with_capacity(tokens.len());
         for token in tokens {
-            let market = self.markets.market(token);
+            let market = self.markets.market(token, Lane::Entries);
             match venue_call(clock, "market", limits::READ_DEADLINE, market).await? {
                 Some(market) if market.payout.is_some() => markets.push(market),
                 _ => return Ok(None),

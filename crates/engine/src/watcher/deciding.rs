@@ -24,7 +24,7 @@ use crate::{
     market_cache::Rules,
     ports::{
         detection::{
-            DecisionInputs, DetectionCommit, DetectionOutcome, ExitNote, IntentFacts, NewDecision,
+            DecisionInputs, DetectionCommit, DetectionOutcome, ExitNote, IntentFacts, Lane, NewDecision,
             QueuedIntent, StoredPart,
         },
         following::Relationship,
@@ -91,7 +91,7 @@ impl Watcher {
         later: bool,
     ) -> Result<(Pending, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
         let now = self.clock.now();
-        let (rules, top) = self.rules_and_top(part.key.token).await?;
+        let (rules, top) = self.rules_and_top(part.key.token, Lane::of(part.key.action)).await?;
         let unanswered = matches!(rules, Rules::Unanswered);
         let market = rules.known();
         let stored = StoredPart {

@@ -25,7 +25,10 @@ use super::{Watcher, WatcherError, deciding::Basis};
 use crate::{
     limits,
     market_cache::Rules,
-    ports::{detection::StoredPart, store::StoreResult},
+    ports::{
+        detection::{Lane, StoredPart},
+        store::StoreResult,
+    },
 };
 
 /// Rules and book of a token, once told.
@@ -97,11 +100,15 @@ pub(super) fn needs_market(stored: &StoredPart) -> bool {
 impl Watcher {
     /// What is known of a market and its best offers now. A token that is asked for again already is not asked for
     /// here: a silent venue would hold up each part for a deadline.
-    pub(super) async fn rules_and_top(&self, token: TokenId) -> StoreResult<(Rules, Option<TopOfBook>)> {
+    pub(super) async fn rules_and_top(
+        &self,
+        token: TokenId,
+        lane: Lane,
+    ) -> StoreResult<(Rules, Option<TopOfBook>)> {
         if self.unknown.asks.contains_key(&token) {
             return Ok((Rules::Unanswered, None));
         }
-        let (rules, book) = join(self.markets.ask(token), self.markets.book(token)).await;
+        let (rules, book) = join(self.markets.ask(token, lane), self.markets.book(token, lane)).await;
         Ok((rules?, book.map(|book| book.top())))
     }
 
@@ -109,8 +116,9 @@ impl Watcher {
     pub(super) async fn market_and_top(
         &self,
         token: TokenId,
+        lane: Lane,
     ) -> Result<(Option<Market>, Option<TopOfBook>), WatcherError> {
-        let (rules, top) = self.rules_and_top(token).await?;
+        let (rules, top) = self.rules_and_top(token, lane).await?;
         Ok((rules.known(), top))
     }
 
@@ -131,21 +139,21 @@ impl Watcher {
             self.take_market(answer);
         }
         self.let_the_too_old_go().await?;
-        let wanted: HashSet<TokenId> = self
-            .pending
-            .iter()
-            .filter(|pending| matches!(pending.basis, Basis::Market))
-            .map(|pending| pending.stored.part.key.token)
-            .collect();
+        let mut wanted: HashMap<TokenId, Lane> = HashMap::new();
+        for pending in self.pending.iter().filter(|pending| matches!(pending.basis, Basis::Market)) {
+            let key = &pending.stored.part.key;
+            let lane = wanted.entry(key.token).or_insert(Lane::Entries);
+            *lane = Lane::of(key.action).min(*lane);
+        }
         let now = self.clock.uptime();
-        self.unknown.asks.retain(|token, _| wanted.contains(token));
-        for token in wanted {
-            self.ask_for_market(token, now);
+        self.unknown.asks.retain(|token, _| wanted.contains_key(token));
+        for (token, lane) in wanted {
+            self.ask_for_market(token, lane, now);
         }
         Ok(())
     }
 
-    fn ask_for_market(&mut self, token: TokenId, now: Duration) {
+    fn ask_for_market(&mut self, token: TokenId, lane: Lane, now: Duration) {
         let UnknownMarkets { asks, answers, .. } = &mut self.unknown;
         let answers = answers.get_mut().unwrap_or_else(PoisonError::into_inner);
         let first = now.saturating_add(limits::MARKET_FIRST);
@@ -156,7 +164,7 @@ impl Watcher {
         ask.asking = true;
         let markets = self.markets.clone();
         answers.push(Box::pin(async move {
-            let (rules, book) = join(markets.ask(token), markets.book(token)).await;
+            let (rules, book) = join(markets.ask(token, lane), markets.book(token, lane)).await;
             (token, rules, book.map(|book| book.top()))
         }));
     }

@@ -14,7 +14,10 @@ use domain::{
 };
 
 use super::{Watcher, WatcherError, groups::Observed};
-use crate::ports::venue::{ChainEvent, ChainEventKind, Counterparty};
+use crate::ports::{
+    detection::Lane,
+    venue::{ChainEvent, ChainEventKind, Counterparty},
+};
 
 /// Flows of one token to (positive) and from one wallet in one transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,7 +135,7 @@ impl Watcher {
         if redeemed.is_empty() {
             return Ok(Action::Merge);
         }
-        let market = self.markets.get(token).await?;
+        let market = self.markets.get(token, Lane::Exits).await?;
         let other_market = market.is_some_and(|market| !redeemed.contains(&market.condition));
         Ok(if other_market { Action::Merge } else { Action::Redeem })
     }

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     limits,
     ports::{
-        detection::{DetectionCommit, DetectionOutcome, ExitNote, ExitRevisit, NextLook, StoredPart},
+        detection::{DetectionCommit, DetectionOutcome, ExitNote, ExitRevisit, Lane, NextLook, StoredPart},
         following::{Relationship, RelationshipStatus},
         venue::VenueError,
     },
@@ -261,7 +261,7 @@ impl Watcher {
         sale: &TradeGroup,
         now: Timestamp,
     ) -> Result<StoredPart, WatcherError> {
-        let (market, top) = self.market_and_top(part.key.token).await?;
+        let (market, top) = self.market_and_top(part.key.token, Lane::of(part.key.action)).await?;
         let whole = sale.copied_quantity()?;
         Ok(StoredPart {
             part,

@@ -9,7 +9,7 @@ pub mod reply;
 mod sending;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -164,8 +164,12 @@ impl Worker {
 
     /// Reads what planning needs to know: the rules of each market once, the rest for each intent.
     async fn read_all(&self, waiting: Vec<WaitingIntent>) -> StoreResult<Vec<Reading>> {
-        let tokens: BTreeSet<TokenId> = waiting.iter().map(|item| item.intent.token).collect();
-        let rules = |token| async move { Ok((token, self.markets.get(token).await?)) };
+        let mut tokens = BTreeMap::new();
+        for WaitingIntent { intent, .. } in &waiting {
+            let lane = tokens.entry(intent.token).or_insert(intent.lane);
+            *lane = intent.lane.min(*lane);
+        }
+        let rules = |(token, lane)| async move { Ok((token, self.markets.get(token, lane).await?)) };
         let markets: HashMap<TokenId, Option<Market>> =
             stream::iter(tokens).map(rules).buffer_unordered(limits::IN_FLIGHT).try_collect().await?;
         let read = |item: WaitingIntent| {

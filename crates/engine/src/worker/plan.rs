@@ -115,7 +115,7 @@ impl Worker {
         if intent.side == Side::Sell && market.is_some() {
             held = self.store.position(intent.account.id, intent.relationship, intent.token).await?.shares;
             if waiting.attempts > 0 {
-                let book = self.markets.book(intent.token).await;
+                let book = self.markets.book(intent.token, intent.lane).await;
                 best_bid = book.and_then(|book| book.best_for(Side::Sell));
             }
         }

@@ -116,6 +116,18 @@ impl Venue {
         }
     }
 
+    /// Lets time pass until something is done.
+    pub async fn while_time_passes<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = self.pulse() => self.clock.advance(Duration::from_millis(50)),
+            }
+        }
+    }
+
     /// Lets pauses pass until a socket is open.
     pub async fn until_open(&self, books: &Books) {
         while books.feed.health().open == 0 {
@@ -220,12 +232,18 @@ pub async fn account(venue: &Venue, signer: &LocalSigner, name: &str, id: i64) -
 
 /// The venue's adapter with a signer.
 pub fn clob(venue: &Venue) -> (Arc<Clob>, Arc<LocalSigner>) {
+    let (clob, signer) = adapter(venue);
+    (Arc::new(clob), signer)
+}
+
+/// The same, to be set up further.
+pub fn adapter(venue: &Venue) -> (Clob, Arc<LocalSigner>) {
     let signer =
         Arc::new(LocalSigner::new(Chain::Polygon, Box::new(DerivedKeys::new(Zeroizing::new([7; 32])))));
     let clock = Arc::clone(&venue.clock) as Arc<dyn Clock>;
     let client = polymarket::client().unwrap();
     let port = Arc::clone(&signer) as Arc<dyn Signer>;
-    (Arc::new(Clob::new(client, &venue.running.clob_url, Chain::Polygon, port, clock)), signer)
+    (Clob::new(client, &venue.running.clob_url, Chain::Polygon, port, clock), signer)
 }
 
 /// The user channel.

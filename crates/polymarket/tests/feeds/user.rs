@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{OrderAmounts, OrderId, OrderPlan, Shares, Side, Timestamp, TradingAccount, money::ONE};
 use engine::ports::{
+    detection::Lane,
     feeds::{AccountEvent, AccountFeed, AccountNews},
     venue::{OrderGateway, OrderLookup, OrderQuery, PostReply, SettlementStatus, VenueOrderStatus},
 };
@@ -109,7 +110,7 @@ fn an_order_from_match_to_finality_as_a_look_up_tells_it() {
             );
             let order = seen.iter().find_map(|facts| facts.order).unwrap();
             assert_eq!(order.status, VenueOrderStatus::Matched);
-            let query = OrderQuery { id, token: TOKEN, signed_at: scene.now() };
+            let query = OrderQuery { id, token: TOKEN, signed_at: scene.now(), lane: Lane::Entries };
             let looked_up = scene.clob.look_up(&scene.account, &query).await.unwrap();
             assert_eq!(looked_up.trades, seen.last().unwrap().trades, "shares, dollars, fee and hash");
             assert_eq!(looked_up.order, Some(order));

@@ -16,7 +16,10 @@ use domain::{
 };
 use engine::{
     deadline::within,
-    ports::venue::{MarketData as _, OrderGateway as _, PostReply, PreparedOrder},
+    ports::{
+        detection::Lane,
+        venue::{MarketData as _, OrderGateway as _, PostReply, PreparedOrder},
+    },
 };
 use polymarket::{Clob, read_replies, read_reply};
 use reqwest::{Client, Method, Request};
@@ -135,9 +138,9 @@ impl Place {
         client: Client,
         (clock, transcript, salt): (Arc<dyn Clock>, Transcript, u64),
     ) -> anyhow::Result<Self> {
-        let market = clob.market(terms.token).await.context("the market cannot be read")?;
+        let market = clob.market(terms.token, Lane::Entries).await.context("the market cannot be read")?;
         let market = market.context("the venue knows no such token; name one with --token")?;
-        let book = clob.book(terms.token).await.context("the book cannot be read")?;
+        let book = clob.book(terms.token, Lane::Entries).await.context("the book cannot be read")?;
         let offered = book.and_then(|book| book.best_for(Side::Buy));
         let price = market.tick.size();
         if let Some(offered) = offered {

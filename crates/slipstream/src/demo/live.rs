@@ -21,7 +21,10 @@ use domain::{
 };
 use engine::{
     deadline::{venue_call, within},
-    ports::venue::{HistoryKind, HistoryResponse, HistoryRow, MarketData, TradeHistory, VenueError},
+    ports::{
+        detection::Lane,
+        venue::{HistoryKind, HistoryResponse, HistoryRow, MarketData, TradeHistory, VenueError},
+    },
 };
 use futures_util::{StreamExt, future::join, stream};
 use serde::Serialize;
@@ -218,11 +221,12 @@ impl MirroredHistory {
         let Trade { token, side, price, shares, .. } = trade;
         let (clock, book_at) = (self.clock.as_ref(), self.clock.now());
         let known = lock(&self.ready).get(&token).map(|ready| ready.tick);
-        let book = venue_call(clock, "book", MARKET_DEADLINE, self.markets.book(token));
+        let book = venue_call(clock, "book", MARKET_DEADLINE, self.markets.book(token, Lane::Entries));
         let (tick, added, book) = if let Some(tick) = known {
             (tick, Ok(()), book.await)
         } else {
-            let market = venue_call(clock, "market", MARKET_DEADLINE, self.markets.market(token));
+            let market =
+                venue_call(clock, "market", MARKET_DEADLINE, self.markets.market(token, Lane::Entries));
             let (market, book) = join(market, book).await;
             let market = market?.context("the venue does not know the token")?;
             (market.tick, self.control.add_market(&spec(token, &market)?).await, book)

@@ -9,6 +9,7 @@ use domain::{
     skip::SkipReason,
 };
 use eip712::Chain;
+use engine::ports::detection::Lane;
 use engine::ports::store::EventKind;
 use engine::ports::venue::{ChainReader, MarketData, TradeHistory, VenueError};
 use polymarket::{Clob, DataApi, Rpc};
@@ -78,8 +79,8 @@ async fn answers_become_typed_errors() {
         bad(name, rpc.head().await.expect_err(name));
         bad(name, rpc.finalized().await.expect_err(name));
         bad(name, data.positions(LEADER).await.expect_err(name));
-        bad(name, clob.market(TOKEN).await.expect_err(name));
-        bad(name, clob.book(TOKEN).await.expect_err(name));
+        bad(name, clob.market(TOKEN, Lane::Entries).await.expect_err(name));
+        bad(name, clob.book(TOKEN, Lane::Entries).await.expect_err(name));
     }
 }
 

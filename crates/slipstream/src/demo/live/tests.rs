@@ -93,7 +93,7 @@ impl TradeHistory for Services {
 
 #[async_trait]
 impl MarketData for Services {
-    async fn market(&self, token: TokenId) -> Result<Option<Market>, VenueError> {
+    async fn market(&self, token: TokenId, _: Lane) -> Result<Option<Market>, VenueError> {
         self.markets.fetch_add(1, SeqCst);
         SystemClock.sleep(CALL).await;
         if self.dead == Some(token) {
@@ -120,7 +120,7 @@ impl MarketData for Services {
         Ok(Vec::new())
     }
 
-    async fn book(&self, _: TokenId) -> Result<Option<Book>, VenueError> {
+    async fn book(&self, _: TokenId, _: Lane) -> Result<Option<Book>, VenueError> {
         self.books.fetch_add(1, SeqCst);
         SystemClock.sleep(CALL).await;
         let level = |cents: i64| vec![Level { price: Price(cents * 10_000), size: Shares(900 * ONE) }];

@@ -206,9 +206,9 @@ impl TradeHistory for FaultyVenue {
 
 #[async_trait]
 impl MarketData for FaultyVenue {
-    async fn market(&self, token: TokenId) -> Result<Option<Market>, VenueError> {
+    async fn market(&self, token: TokenId, lane: Lane) -> Result<Option<Market>, VenueError> {
         self.ask("market").await?;
-        self.venue.market(token).await
+        self.venue.market(token, lane).await
     }
 
     async fn tokens(&self, condition: ConditionId) -> Result<Vec<TokenId>, VenueError> {
@@ -216,9 +216,9 @@ impl MarketData for FaultyVenue {
         self.venue.tokens(condition).await
     }
 
-    async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError> {
+    async fn book(&self, token: TokenId, lane: Lane) -> Result<Option<Book>, VenueError> {
         self.ask("book").await?;
-        self.venue.book(token).await
+        self.venue.book(token, lane).await
     }
 }
 

@@ -283,7 +283,7 @@ impl ChainReader for Venue {
 
 #[async_trait]
 impl MarketData for Venue {
-    async fn market(&self, token: TokenId) -> Result<Option<Market>, VenueError> {
+    async fn market(&self, token: TokenId, _: Lane) -> Result<Option<Market>, VenueError> {
         Ok(self.now().markets.get(&token).cloned())
     }
 
@@ -293,7 +293,7 @@ impl MarketData for Venue {
         Ok(own.map(|market| market.token).collect())
     }
 
-    async fn book(&self, token: TokenId) -> Result<Option<Book>, VenueError> {
+    async fn book(&self, token: TokenId, _: Lane) -> Result<Option<Book>, VenueError> {
         Ok(self.now().books.get(&token).and_then(super::matching::VenueBook::shown))
     }
 }
