@@ -130,8 +130,9 @@ impl std::fmt::Debug for ClockHandle {
 impl Shared {
     /// Brings the world up to now and does something with it.
     fn with<T>(&self, work: impl FnOnce(&mut World, Timestamp) -> T) -> T {
-        let now = self.clock.0.now();
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock: whoever comes later must not come with an earlier time, or it would have to wait.
+        let now = self.clock.0.now();
         world.tick(now);
         let result = work(&mut world, now);
         let newest = world.events().newest();

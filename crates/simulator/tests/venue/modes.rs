@@ -1,16 +1,23 @@
 //! What the venue refuses as a whole: modes, regions, standings, texts that are set; and rate limits.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
-use domain::{Side, TokenId};
+use domain::{Clock, Side, Timestamp, TokenId, clock::Sleep};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use simulator::{
+    Simulator, SimulatorConfig,
     contracts::Exchange,
     world::registry::{Standing, Wallet},
 };
 
-use super::harness::{Trader, Venue, json_reply, market_v2};
+use super::harness::{START, Trader, Venue, json_reply, market_v2};
 
 fn yes() -> TokenId {
     market_v2(false).tokens[0]
@@ -230,4 +237,42 @@ async fn signers_have_buckets_of_their_own() {
     let (_, traffic) = venue.get(format!("{}/traffic", venue.running.control_url)).await;
     assert_eq!(traffic["endpoints"]["post_orders"]["throttled_signer"], 2);
     venue.running.shutdown().await;
+}
+
+/// Time that passes whenever somebody looks.
+#[derive(Default)]
+struct Passing(AtomicI64);
+
+impl Clock for Passing {
+    fn now(&self) -> Timestamp {
+        START.plus(Duration::from_micros(u64::try_from(self.0.fetch_add(1, Ordering::SeqCst)).unwrap()))
+    }
+
+    fn uptime(&self) -> Duration {
+        self.now().since(Timestamp(0))
+    }
+
+    fn sleep(&self, _: Duration) -> Sleep {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// Or the rate limits would hold back a request that came a moment before the one that was counted last.
+#[tokio::test]
+async fn of_requests_at_the_same_time_the_later_one_comes_with_the_later_time() {
+    let running = Simulator::start(SimulatorConfig::default(), Arc::new(Passing::default())).await.unwrap();
+    let (world, seen) = (running.world(), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..5_000 {
+                    world.with(|_, now| seen.lock().unwrap().push(now));
+                }
+            });
+        }
+    });
+    let seen = seen.into_inner().unwrap();
+    assert_eq!(seen.len(), 20_000);
+    assert!(seen.is_sorted());
+    running.shutdown().await;
 }
