@@ -31,18 +31,9 @@ fn parse_hex(text: &str) -> Result<Vec<u8>, IdError> {
     if digits.len() % 2 != 0 || !digits.is_ascii() {
         return Err(not_hex());
     }
-    digits
-        .as_bytes()
-        .chunks_exact(2)
-        .map(|pair| {
-            let pair = std::str::from_utf8(pair).map_err(|_| not_hex())?;
-            // `from_str_radix` would accept a sign.
-            if pair.starts_with('+') {
-                return Err(not_hex());
-            }
-            u8::from_str_radix(pair, 16).map_err(|_| not_hex())
-        })
-        .collect()
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let byte = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
+    digits.as_bytes().as_chunks().0.iter().map(byte).collect::<Option<_>>().ok_or_else(not_hex)
 }
 
 fn shorten(text: &str) -> String {
@@ -50,8 +41,17 @@ fn shorten(text: &str) -> String {
 }
 
 fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    let digit =
+        |number: u8| if number < 10 { b'0'.saturating_add(number) } else { b'W'.saturating_add(number) };
+    // At most 32 bytes, written at once: writing each by itself takes many times as long.
+    let mut text = [0; 64];
+    for (pair, byte) in text.as_chunks_mut().0.iter_mut().zip(bytes) {
+        *pair = [digit(byte >> 4), digit(byte & 0x0f)];
+    }
+    let digits =
+        text.get(..bytes.len().saturating_mul(2)).and_then(|digits| std::str::from_utf8(digits).ok());
     f.write_str("0x")?;
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    f.write_str(digits.unwrap_or_default())
 }
 
 macro_rules! fixed_bytes {
@@ -159,51 +159,84 @@ impl TokenId {
     }
 }
 
+/// Digits that are read or written at once: the most that fit into a limb.
+const DIGITS: usize = 9;
+/// 10 to the power of [`DIGITS`].
+const RADIX: u64 = 1_000_000_000;
+
+impl TokenId {
+    /// The number in limbs of 32 bits, the greatest first.
+    fn limbs(&self) -> [u32; 8] {
+        let mut limbs = [0; 8];
+        for (limb, bytes) in limbs.iter_mut().zip(self.0.as_chunks().0) {
+            *limb = u32::from_be_bytes(*bytes);
+        }
+        limbs
+    }
+
+    fn of_limbs(limbs: [u32; 8]) -> Self {
+        let mut id = [0; 32];
+        for (bytes, limb) in id.as_chunks_mut().0.iter_mut().zip(limbs) {
+            *bytes = limb.to_be_bytes();
+        }
+        Self(id)
+    }
+}
+
 impl FromStr for TokenId {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
         let bad = || IdError::NotDecimal(shorten(text));
-        if text.is_empty() || text.len() > 78 {
+        if text.is_empty() || text.len() > 78 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(bad());
         }
-        let mut value = [0_u8; 32];
-        for digit in text.bytes() {
-            if !digit.is_ascii_digit() {
-                return Err(bad());
-            }
-            let mut carry = u16::from(digit.wrapping_sub(b'0'));
-            for byte in value.iter_mut().rev() {
-                let next = u16::from(*byte).saturating_mul(10).saturating_add(carry);
-                let [high, low] = next.to_be_bytes();
-                *byte = low;
-                carry = u16::from(high);
+        let mut limbs = [0_u32; 8];
+        // The first group is the odd one, so that the others are full.
+        for group in text.as_bytes().rchunks(DIGITS).rev() {
+            let add = |sum: u64, digit: &u8| {
+                sum.saturating_mul(10).saturating_add(u64::from(digit.wrapping_sub(b'0')))
+            };
+            let mut carry = group.iter().fold(0, add);
+            for limb in limbs.iter_mut().rev() {
+                let next = u64::from(*limb).saturating_mul(RADIX).saturating_add(carry);
+                *limb = low_half(next);
+                carry = next >> 32;
             }
             if carry != 0 {
                 return Err(bad());
             }
         }
-        Ok(Self(value))
+        Ok(Self::of_limbs(limbs))
     }
 }
 
 impl fmt::Display for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut value = self.0;
-        let mut digits = Vec::with_capacity(78);
-        while value.iter().any(|byte| *byte != 0) {
-            let mut remainder = 0_u16;
-            for byte in &mut value {
-                let current = remainder.saturating_mul(256).saturating_add(u16::from(*byte));
-                *byte = u8::try_from(current.div_euclid(10)).unwrap_or(u8::MAX);
-                remainder = current.rem_euclid(10);
+        let mut limbs = self.limbs();
+        let mut text = [b'0'; 81];
+        for group in text.as_chunks_mut::<DIGITS>().0.iter_mut().rev() {
+            if limbs.iter().all(|limb| *limb == 0) {
+                break;
             }
-            digits.push(char::from_digit(u32::from(remainder), 10).unwrap_or('0'));
+            let mut rest = 0;
+            for limb in &mut limbs {
+                let current = rest << 32 | u64::from(*limb);
+                *limb = low_half(current.div_euclid(RADIX));
+                rest = current.rem_euclid(RADIX);
+            }
+            for digit in group.iter_mut().rev() {
+                *digit = b'0'.saturating_add(u8::try_from(rest.rem_euclid(10)).unwrap_or_default());
+                rest = rest.div_euclid(10);
+            }
         }
-        if digits.is_empty() {
-            return f.write_str("0");
-        }
-        f.write_str(&digits.iter().rev().collect::<String>())
+        let first = text.iter().position(|digit| *digit != b'0').unwrap_or(text.len().saturating_sub(1));
+        let digits = text.get(first..).and_then(|digits| std::str::from_utf8(digits).ok());
+        f.write_str(digits.unwrap_or_default())
     }
+}
+
+fn low_half(number: u64) -> u32 {
+    u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX)
 }
 
 text_impls!(TokenId);
