@@ -7,6 +7,7 @@ use axum::{
     extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
     response::Response,
 };
+use futures_util::SinkExt as _;
 use tokio::sync::watch;
 
 use super::{Outage, Shared};
@@ -83,6 +84,7 @@ async fn run<S: Session, N: Send + Sync, W: Send + Sync>(
             () = begins(&mut watched, outage_of) => break,
             () = stop(&mut stopped) => return Err(Gone),
         }
+        line.flush().await?;
     }
     // Silent: neither reads nor writes until it is over.
     let _ = watched.wait_for(|watched| outage_of(watched) != Outage::Silent).await;
@@ -120,7 +122,7 @@ impl Line {
                 self.stalled = true;
                 Ok(())
             }
-            Some(FaultKind::Disconnect) => Err(Gone),
+            Some(FaultKind::Disconnect) => self.flush().await.and(Err(Gone)),
             Some(FaultKind::SlowReader) => self.close(TRY_AGAIN, "reads too slowly").await,
             Some(FaultKind::Malformed) => self.send(text.chars().take(text.len() / 2).collect()).await,
             Some(FaultKind::Oversized) => self.send(" ".repeat(OVERSIZED_FRAME) + &text).await,
@@ -157,9 +159,13 @@ impl Line {
         }
     }
 
-    /// Sends a text as it is.
+    /// Sends a text as it is, with what else is said in this turn.
     pub(super) async fn send(&mut self, text: String) -> Result<(), Gone> {
-        self.socket.send(Message::text(text)).await.map_err(|_| Gone)
+        self.socket.feed(Message::text(text)).await.map_err(|_| Gone)
+    }
+
+    async fn flush(&mut self) -> Result<(), Gone> {
+        self.socket.flush().await.map_err(|_| Gone)
     }
 
     /// Closes the socket for a client that is too slow.

@@ -86,22 +86,17 @@ impl line::Session for Session {
 
     async fn tell(&mut self, line: &mut Line) -> Result<(), Gone> {
         let shared = Arc::clone(&line.shared);
-        let (lost, frames) = shared.with(|world, _| self.frames(world));
+        let (lists, (lost, frames)) =
+            shared.with(|world, _| (world.knobs.frames_in_lists, self.frames(world)));
         if lost {
             return line.close_slow().await;
         }
         for frame in frames {
-            push(line, frame).await?;
+            let frame = if lists { Value::Array(vec![frame]) } else { frame };
+            line.push(frame.to_string()).await?;
         }
         Ok(())
     }
-}
-
-/// Sends an event, in a list where they all come in lists.
-async fn push(line: &mut Line, frame: Value) -> Result<(), Gone> {
-    let lists = line.shared.with(|world, _| world.knobs.frames_in_lists);
-    let frame = if lists && frame.is_object() { Value::Array(vec![frame]) } else { frame };
-    line.push(frame.to_string()).await
 }
 
 impl Session {
@@ -128,7 +123,7 @@ impl Session {
         });
         self.tokens.extend(said.assets_ids);
         // All books of a subscription come as one list.
-        if books.is_empty() { Ok(()) } else { push(line, Value::Array(books)).await }
+        if books.is_empty() { Ok(()) } else { line.push(Value::Array(books).to_string()).await }
     }
 
     async fn listen(&mut self, line: &mut Line, said: Said) -> Result<(), Gone> {
@@ -182,13 +177,12 @@ impl Session {
         for stretch in entries.chunk_by(|_, next| !matches!(next.event, Event::Tick { .. })) {
             let ticks = stretch.iter().flat_map(|entry| world.tick_frames(entry));
             frames.extend(ticks.filter(|(token, _)| self.tokens.contains(token)).map(|(_, frame)| frame));
-            let told = world.market_frames(stretch.iter().copied());
-            let for_us = told.into_iter().filter(|(audience, _)| match audience {
-                Audience::Market(condition) => watched(condition),
-                Audience::Custom(condition) => self.custom && watched(condition),
+            let for_us = |audience| match audience {
+                Audience::Market(condition) => watched(&condition),
+                Audience::Custom(condition) => self.custom && watched(&condition),
                 Audience::Everybody => self.custom,
-            });
-            frames.extend(for_us.map(|(_, frame)| frame));
+            };
+            frames.extend(world.market_frames(stretch.iter().copied(), for_us));
         }
         frames
     }

@@ -54,71 +54,76 @@ impl World {
         }))
     }
 
-    /// The frames of some events, in their order, and whom they are for. Changes of both books of a market at
-    /// one moment are one frame.
+    /// The frames of some events, in their order, for whoever wants those of some audiences. Changes of both books
+    /// of a market at one moment are one frame.
     #[must_use]
-    pub fn market_frames<'a>(&self, entries: impl Iterator<Item = &'a Entry>) -> Vec<(Audience, Value)> {
-        let mut frames: Vec<(Audience, Value)> = Vec::new();
+    pub fn market_frames<'a>(
+        &self,
+        entries: impl Iterator<Item = &'a Entry>,
+        wanted: impl Fn(Audience) -> bool,
+    ) -> Vec<Value> {
+        let mut frames: Vec<Value> = Vec::new();
         let mut last_book = None;
         for entry in entries {
-            let place = self.condition_of(&entry.event).zip(Some(entry.at));
-            let is_book = matches!(entry.event, Event::Book { .. });
-            if is_book
-                && place.is_some()
-                && place == last_book
-                && let Some((_, frame)) = frames.iter_mut().rev().find(|(_, frame)| is_changes(frame))
+            let audience = self.audience(&entry.event).filter(|audience| wanted(*audience));
+            let book = match (&entry.event, audience) {
+                (Event::Book { .. }, Some(Audience::Market(condition))) => Some((condition, entry.at)),
+                _ => None,
+            };
+            if book.is_some()
+                && book == last_book
+                && let Some(frame) = frames.iter_mut().rev().find(|frame| is_changes(frame))
                 && let Some(changes) = frame.get_mut("price_changes").and_then(Value::as_array_mut)
             {
                 changes.extend(changes_of(&entry.event));
-            } else if let Some(frame) = self.market_frame(entry) {
-                frames.push(frame);
+            } else if audience.is_some() {
+                frames.extend(self.market_frame(entry));
             }
-            last_book = place.filter(|_| is_book);
-            frames.extend(self.best_frame(entry));
+            if book.is_some_and(|(condition, _)| wanted(Audience::Custom(condition))) {
+                frames.extend(self.best_frame(entry));
+            }
+            last_book = book;
         }
         frames
     }
 
-    fn condition_of(&self, event: &Event) -> Option<ConditionId> {
+    fn audience(&self, event: &Event) -> Option<Audience> {
         match event {
-            Event::Book { token, .. } => Some(self.registry.market_of(token)?.spec.condition),
-            _ => None,
+            Event::Book { token, .. } | Event::LastTrade { token, .. } => {
+                Some(Audience::Market(self.registry.market_of(token)?.spec.condition))
+            }
+            Event::Market { .. } => Some(Audience::Everybody),
+            Event::Resolved { condition, .. } => Some(Audience::Custom(*condition)),
+            Event::Tick { .. } | Event::Order { .. } | Event::Trade { .. } | Event::Activity { .. } => None,
         }
     }
 
-    fn market_frame(&self, entry: &Entry) -> Option<(Audience, Value)> {
+    fn market_frame(&self, entry: &Entry) -> Option<Value> {
         let at = entry.at.millis().to_string();
         let market = |token: &TokenId| self.registry.market_of(token).map(|market| market.spec.condition);
         match &entry.event {
-            Event::Book { token, .. } => {
-                let condition = market(token)?;
-                let frame = json!({
-                    "market": condition,
-                    "price_changes": changes_of(&entry.event),
-                    "timestamp": at,
-                    "event_type": "price_change",
-                });
-                Some((Audience::Market(condition), frame))
-            }
+            Event::Book { token, .. } => Some(json!({
+                "market": market(token)?,
+                "price_changes": changes_of(&entry.event),
+                "timestamp": at,
+                "event_type": "price_change",
+            })),
             Event::LastTrade { token, side, price, shares, trade } => {
-                let condition = market(token)?;
                 let tx = self.journal.trades.get(*trade).and_then(|trade| trade.tx);
-                let frame = json!({
+                Some(json!({
                     "asset_id": token,
                     "event_type": "last_trade_price",
                     "fee_rate_bps": "0",
-                    "market": condition,
+                    "market": market(token)?,
                     "price": price.to_string(),
                     "side": side.to_string(),
                     "size": shares.to_string(),
                     "timestamp": at,
                     "transaction_hash": tx.map_or_else(String::new, |tx| tx.to_string()),
-                });
-                Some((Audience::Market(condition), frame))
+                }))
             }
             Event::Market { condition } => {
-                let frame = self.lifecycle_frame(condition, "new_market", at)?;
-                Some((Audience::Everybody, Value::Object(frame)))
+                self.lifecycle_frame(condition, "new_market", at).map(Value::Object)
             }
             Event::Resolved { condition, payouts } => {
                 let mut frame = self.lifecycle_frame(condition, "market_resolved", at)?;
@@ -128,7 +133,7 @@ impl World {
                 let name = |token| self.registry.market(condition).map(|market| market.outcome(token));
                 frame.insert("winning_asset_id".to_owned(), json!(winner));
                 frame.insert("winning_outcome".to_owned(), json!(winner.and_then(name)));
-                Some((Audience::Custom(*condition), Value::Object(frame)))
+                Some(Value::Object(frame))
             }
             Event::Tick { .. } | Event::Order { .. } | Event::Trade { .. } | Event::Activity { .. } => None,
         }
@@ -172,21 +177,19 @@ impl World {
         }
     }
 
-    fn best_frame(&self, entry: &Entry) -> Option<(Audience, Value)> {
+    fn best_frame(&self, entry: &Entry) -> Option<Value> {
         let Event::Book { token, best_bid, best_ask, .. } = &entry.event else { return None };
-        let condition = self.condition_of(&entry.event)?;
         let (bid, ask) = best_texts(*best_bid, *best_ask);
         let spread = best_ask.unwrap_or(Price(ONE)).0.saturating_sub(best_bid.unwrap_or_default().0);
-        let frame = json!({
+        Some(json!({
             "event_type": "best_bid_ask",
-            "market": condition,
+            "market": self.registry.market_of(token)?.spec.condition,
             "asset_id": token,
             "best_bid": bid,
             "best_ask": ask,
             "spread": Price(spread).to_string(),
             "timestamp": entry.at.millis().to_string(),
-        });
-        Some((Audience::Custom(condition), frame))
+        }))
     }
 
     /// What the holder of an API key is told of an event, if anything; `markets` limits it to some.
