@@ -9,7 +9,9 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use simulator::Simulator;
 
 use super::{
-    channels, disk, fan_out, http,
+    channels, disk,
+    failover::{self, Failure},
+    fan_out, http,
     installation::{MOST_TRADES, quiet},
     live,
     memory::{self, IdleOrder},
@@ -22,6 +24,8 @@ use crate::clock::SystemClock;
 const CORES: usize = 2;
 /// Relationships of the large idle process.
 const MANY: usize = 10_000;
+/// Failures of a provider of the chain, of each kind.
+const FAILURES: usize = 5;
 /// Orders that the venue tells of.
 const TOLD: usize = 1_000;
 
@@ -102,6 +106,9 @@ async fn measure(arguments: &BenchArgs, machine: Machine) -> anyhow::Result<Repo
     progress("what the venue tells by itself");
     report.irrelevant(&live::measure().await?);
     report.told(TOLD, channels::booked(&directory.0, TOLD, &clock).await?, parts);
+    for failure in [Failure::Hangs, Failure::Refuses] {
+        report.failover(failure, failover::measure(failure, FAILURES, &clock).await?);
+    }
     report.back(channels::back(&clock, &channels::AWAY_MS).await?);
     for followers in [0, MANY] {
         progress(&format!("an idle process with {followers} relationships"));

@@ -6,6 +6,7 @@
 mod channels;
 pub mod command;
 mod disk;
+mod failover;
 mod fan_out;
 mod http;
 mod installation;

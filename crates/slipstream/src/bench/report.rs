@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{
-    channels, fan_out::FanOut, http::IN_FLIGHT, live::EventCost, memory::Idle, order_cost::OrderCost,
-    pace::Paced, sample,
+    channels, failover::Failure, fan_out::FanOut, http::IN_FLIGHT, live::EventCost, memory::Idle,
+    order_cost::OrderCost, pace::Paced, sample,
 };
 
 /// Targets of the project, in the unit of their line.
@@ -17,6 +17,7 @@ const LARGE_IDLE_TARGET_MB: f64 = 300.0;
 /// 1,000 orders a second.
 const TOLD_TARGET_US: f64 = 1_000.0;
 const BACK_TARGET_MS: f64 = 2_000.0;
+const FAILOVER_TARGET_MS: f64 = 3_000.0;
 /// What one follower may take beyond two syncs.
 const ONE_BEYOND_SYNCS_MS: f64 = 5.0;
 
@@ -154,6 +155,22 @@ impl Report {
             Some(BACK_TARGET_MS),
         );
         self.line("the longest of five", millis(longest), Some(BACK_TARGET_MS));
+    }
+
+    /// The next block after a provider of the chain failed.
+    pub(super) fn failover(
+        &mut self,
+        failure: Failure,
+        (usual, longest): (std::time::Duration, std::time::Duration),
+    ) {
+        let what = match failure {
+            Failure::Hangs => "hangs",
+            Failure::Refuses => "refuses",
+        };
+        let millis = |time| (sample::millis(time), "ms");
+        let figure = format!("first RPC provider {what}: next block mined to read through the second");
+        self.line(figure, millis(usual), Some(FAILOVER_TARGET_MS));
+        self.line("the longest of five", millis(longest), Some(FAILOVER_TARGET_MS));
     }
 
     /// An event of the live trade feed that concerns nobody who is followed.
@@ -318,6 +335,7 @@ mod tests {
         report.fan_out(fan_out(10_000, 3_000.0), parts);
         report.growth();
         report.told(1_000, micros(400), parts);
+        report.failover(Failure::Hangs, (micros(300_000), micros(500_000)));
         report.back((micros(700_000), micros(1_100_000)));
         report.idle(0, Idle { resident_kb: 30 * 1_024, cpu_percent: 0.5 });
         let text = report.text();
@@ -332,6 +350,7 @@ mod tests {
             "200 µs (with 100 followers)   1.50",
             // Beside a sync of 4 ms.
             "4000 µs (a sync for each order)   0.10",
+            "500 ms  3000 ms",
             "1100 ms  2000 ms",
             "30.0 MB  60.0 MB",
         ] {
