@@ -1,6 +1,10 @@
 //! Reading the venue's public history: fills gaps, and is the only source without a chain.
 
-use std::{sync::PoisonError, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::PoisonError,
+    time::Duration,
+};
 
 use domain::{
     ConditionId, TokenId,
@@ -22,6 +26,34 @@ use crate::{
     },
     sources::SourceName,
 };
+
+/// Tokens that leaders traded of each market, as their histories name it; of the newest
+/// [`limits::MARKETS_REMEMBERED`] markets.
+#[derive(Default)]
+pub(super) struct Traded {
+    tokens: HashMap<ConditionId, BTreeSet<TokenId>>,
+    /// In the order in which they were heard of.
+    markets: VecDeque<ConditionId>,
+}
+
+impl Traded {
+    fn note(&mut self, condition: ConditionId, token: TokenId) {
+        let tokens = self.tokens.entry(condition).or_default();
+        if tokens.is_empty() {
+            self.markets.push_back(condition);
+        }
+        tokens.insert(token);
+        if self.markets.len() > limits::MARKETS_REMEMBERED
+            && let Some(oldest) = self.markets.pop_front()
+        {
+            self.tokens.remove(&oldest);
+        }
+    }
+
+    fn of(&self, condition: ConditionId) -> Vec<TokenId> {
+        self.tokens.get(&condition).into_iter().flatten().copied().collect()
+    }
+}
 
 impl Watcher {
     /// Asks for every leader whose turn has come, and takes what was answered. A source that is slow or silent
@@ -132,7 +164,10 @@ impl Watcher {
             for row in &response.rows {
                 match row.kind {
                     HistoryKind::Trade { token, .. } => {
-                        self.traded.entry(row.condition).or_default().insert(token);
+                        // With a chain nobody asks.
+                        if self.chain.is_none() {
+                            self.traded.note(row.condition, token);
+                        }
                         rows.push(row.clone());
                     }
                     HistoryKind::Moved { .. } if self.chain.is_some() => {}
@@ -156,7 +191,7 @@ impl Watcher {
         if !told.is_empty() {
             return told;
         }
-        let traded: Vec<TokenId> = self.traded.get(&condition).into_iter().flatten().copied().collect();
+        let traded = self.traded.of(condition);
         if traded.is_empty() {
             warn!(%condition, "a leader split, merged or redeemed shares of a market nobody knows");
         }
@@ -172,4 +207,33 @@ fn may_be_known(group: &TradeGroup, related: &[TradeGroup]) -> bool {
     let unshown =
         |other: &TradeGroup| other.chain.is_some_and(|chain| chain.shares.less(other.history.shares) >= LOT);
     group.chain.is_none() && related.iter().any(|other| waits(other) || unshown(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_markets_are_remembered_with_all_their_tokens() {
+        let condition = |number: usize| {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&number.to_be_bytes());
+            ConditionId::from(bytes)
+        };
+        let [yes, no] = [TokenId([1; 32]), TokenId([2; 32])];
+        let mut traded = Traded::default();
+        for number in 0..=limits::MARKETS_REMEMBERED {
+            for token in [yes, no, yes] {
+                traded.note(condition(number), token);
+            }
+        }
+        assert_eq!(
+            (traded.tokens.len(), traded.markets.len()),
+            (limits::MARKETS_REMEMBERED, limits::MARKETS_REMEMBERED)
+        );
+        assert_eq!(traded.of(condition(0)), []);
+        for number in [1, limits::MARKETS_REMEMBERED] {
+            assert_eq!(traded.of(condition(number)), [yes, no]);
+        }
+    }
 }

@@ -26,7 +26,7 @@ use std::{
 };
 
 use domain::{
-    Address, Clock, ConditionId, Timestamp, TokenId,
+    Address, Clock, Timestamp,
     ids::{LeaderId, RelationshipId},
     money::MoneyError,
     policy::PhantomRule,
@@ -53,6 +53,7 @@ use self::{
     deciding::{Basis, Pending, builds_on},
     following::Following,
     groups::GroupSet,
+    history::Traded,
     live::Live,
     markets::{UnknownMarkets, needs_market},
     witness::Witnesses,
@@ -148,8 +149,8 @@ pub struct Watcher {
     answered: Vec<HistoryRows>,
     /// Markets that parts wait for.
     unknown: UnknownMarkets,
-    /// Tokens that leaders traded of each market, as their histories name it.
-    traded: HashMap<ConditionId, BTreeSet<TokenId>>,
+    /// Tokens that leaders traded; noted without a chain.
+    traded: Traded,
     /// Uptime at which exits were looked at again last.
     revisited: Option<Duration>,
 }
@@ -197,7 +198,7 @@ impl Watcher {
             answers: Mutex::default(),
             answered: Vec::new(),
             unknown: UnknownMarkets::default(),
-            traded: HashMap::new(),
+            traded: Traded::default(),
             revisited: None,
         }
     }
