@@ -135,9 +135,9 @@ pub fn decide_entry(
     };
     let Some(market) = &trade.market else { return Ok(Verdict::Skip(SkipReason::MarketUnknown)) };
     let room = EntryRoom::of(policy, inputs, market, limit)?;
-    let (target, target_binding) = whole_target(trade, policy, market, limit.price, &room)?;
+    let (target, target_binding) = whole_target(trade, policy, market, limit, &room)?;
     if !target.is_positive() {
-        let minimum = market.minimum_buy(limit.price)?;
+        let minimum = market.minimum_buy(limit)?;
         return Ok(Verdict::Skip(SkipReason::BelowMinimum { wanted: target, minimum }));
     }
     let wanted = target.less(inputs.decided_before);
@@ -146,18 +146,18 @@ pub fn decide_entry(
     }
     let (amount, cap_binding) = room.bound(wanted)?;
     let amount = amount.floor_to(CENT);
-    let minimum = market.minimum_buy(limit.price)?;
+    let minimum = market.minimum_buy(limit)?;
     if amount < minimum {
         return Ok(Verdict::Skip(match cap_binding {
             Some(cap) => SkipReason::CapReached { cap, room: amount, needed: minimum },
             None => SkipReason::BelowMinimum { wanted: amount, minimum },
         }));
     }
-    let fee = market.fee.worst_buy_fee(amount, limit.price, limit.best)?;
+    let fee = market.fee.worst_buy_fee(amount, limit, market.tick.size())?;
     Ok(Verdict::Copy(CopyOrder {
         side: Side::Buy,
         amount: amount.0,
-        limit: limit.price,
+        limit,
         reserve: amount.plus(fee)?,
         binding: cap_binding.or(target_binding),
     }))
@@ -211,14 +211,8 @@ pub fn decide_exit(
     }))
 }
 
-/// The worst price to pay and the best on offer.
-#[derive(Clone, Copy)]
-struct Limit {
-    price: Price,
-    best: Price,
-}
-
-fn entry_limit(trade: &TradeSnapshot, policy: &Policy) -> Result<Result<Limit, SkipReason>, MoneyError> {
+/// The worst price to pay.
+fn entry_limit(trade: &TradeSnapshot, policy: &Policy) -> Result<Result<Price, SkipReason>, MoneyError> {
     let Some(market) = &trade.market else { return Ok(Err(SkipReason::MarketUnknown)) };
     if !market.accepting_orders {
         return Ok(Err(SkipReason::MarketClosed));
@@ -241,7 +235,7 @@ fn entry_limit(trade: &TradeSnapshot, policy: &Policy) -> Result<Result<Limit, S
     if best > price || price > ceiling {
         return Ok(Err(SkipReason::PriceMoved { leader, best, limit: ceiling }));
     }
-    Ok(Ok(Limit { price, best }))
+    Ok(Ok(price))
 }
 
 /// The copy of the whole group in cents, before the caps on accumulated money, which depend on the
@@ -277,7 +271,7 @@ struct EntryRoom {
 }
 
 impl EntryRoom {
-    fn of(policy: &Policy, inputs: &EntryInputs, market: &Market, limit: Limit) -> Result<Self, MoneyError> {
+    fn of(policy: &Policy, inputs: &EntryInputs, market: &Market, limit: Price) -> Result<Self, MoneyError> {
         let left = |cap: Option<Usd>, used: Usd| cap.map(|cap| cap.less(used));
         let free = amount_with_fee(inputs.free, market, limit)?;
         Ok(Self {
@@ -303,16 +297,16 @@ impl EntryRoom {
 }
 
 /// The largest amount in cents whose worst fee still fits into `free`.
-fn amount_with_fee(free: Usd, market: &Market, limit: Limit) -> Result<Usd, MoneyError> {
+fn amount_with_fee(free: Usd, market: &Market, limit: Price) -> Result<Usd, MoneyError> {
     if !free.is_positive() {
         return Ok(Usd::ZERO);
     }
-    let fee = market.fee.worst_buy_fee(free, limit.price, limit.best)?;
+    let fee = market.fee.worst_buy_fee(free, limit, market.tick.size())?;
     let whole = free.plus(fee)?;
     // The fee is proportional to the amount, so this is right up to the rounding of the fee; one cent
     // and one fee step cover it.
     let amount = free.times(free.0, whole.0, Rounding::Down)?.floor_to(CENT);
-    let needed = amount.plus(market.fee.worst_buy_fee(amount, limit.price, limit.best)?)?;
+    let needed = amount.plus(market.fee.worst_buy_fee(amount, limit, market.tick.size())?)?;
     Ok(if needed > free { amount.less(CENT) } else { amount })
 }
 

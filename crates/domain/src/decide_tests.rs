@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     ids::{ConditionId, TokenId},
-    market::{FeeSchedule, Level, MarketProvenance},
+    market::{FEE_STEP, FeeSchedule, Level},
     money::TickSize,
     policy::Caps,
 };
@@ -35,7 +35,6 @@ fn snapshot(shares: i64, leader_price: &str, ask: &str, bid: &str) -> TradeSnaps
             title: String::new(),
             slug: String::new(),
             outcome: String::new(),
-            provenance: MarketProvenance::Venue,
         }),
         top: Some(TopOfBook { bid: level(bid), ask: level(ask) }),
         own_order: false,
@@ -200,13 +199,15 @@ prop_compose! {
         minimum in 0_i64..20_000_000,
         tick in prop::sample::select(TickSize::ALL.to_vec()),
         rate in 0_i64..100_000,
+        exponent in 1_u32..4,
+        builder_bps in 0_u16..100,
     ) -> TradeSnapshot {
         let mut trade = snapshot(1, "0.5", "0.5", "0.4");
         let shares = Shares(shares);
         trade.whole = Quantity { shares, usd: Price(leader).cost(shares, Rounding::Down).unwrap() };
         let market = trade.market.as_mut().unwrap();
         (market.tick, market.minimum_size) = (tick, Shares(minimum));
-        market.fee = FeeSchedule { rate, exponent: 1, ..FeeSchedule::default() };
+        market.fee = FeeSchedule { rate, exponent, builder_bps, ..FeeSchedule::default() };
         let best = tick.floor(Price(ask * 10_000));
         trade.top.as_mut().unwrap().ask = Some(Level { price: best, size: Shares(ONE) });
         trade
@@ -214,10 +215,12 @@ prop_compose! {
 }
 
 proptest! {
-    /// Caps only ever reduce, the reserve covers amount and fee, and the order is one the venue takes.
+    /// Caps only ever reduce, the reserve covers amount and fee of any fills the venue may make, and the order is one
+    /// the venue takes.
     #[test]
     fn copies_obey_every_bound(
         trade in any_trade(),
+        fills in prop::collection::vec((0_i64..=1_000_000, 1_i64..100), 1..5),
         policy in any_policy(),
         free in 0_i64..1_000_000_000,
         used in 0_i64..300_000_000,
@@ -240,6 +243,19 @@ proptest! {
                 prop_assert!(cap.is_none_or(|cap| amount <= cap));
             }
             prop_assert!(order.reserve <= Usd(free) && order.reserve >= amount);
+            let (mut spent, mut fees) = (Usd::ZERO, Usd::ZERO);
+            for (down, part) in &fills {
+                let below = Price(order.limit.0 * down / 1_000_000);
+                let price = market.tick.floor(below).max(market.tick.size());
+                let usd = amount.less(spent).times(*part, 100, Rounding::Down).unwrap();
+                let shares = price.shares_for(usd, Rounding::Down).unwrap();
+                spent = spent.plus(usd).unwrap();
+                fees = fees.plus(market.fee.taker_fee(shares, price).unwrap()).unwrap();
+            }
+            // The fee of each fill, and the builder's, is rounded up by itself.
+            let rounding = Usd(FEE_STEP.0 * 2 * i64::try_from(fills.len() - 1).unwrap());
+            prop_assert!(spent.plus(fees).unwrap() <= order.reserve.plus(rounding).unwrap(),
+                "{spent} and {fees} of {}, {:?}", order.reserve, market.fee);
             prop_assert!(market.tick.allows(order.limit) && order.amount % CENT.0 == 0);
             prop_assert!(order.limit <= policy.band.to);
             let amounts = crate::money::OrderAmounts::market_buy(amount, order.limit, market.tick).unwrap();

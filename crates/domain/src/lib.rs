@@ -25,7 +25,7 @@ pub mod wallet_action;
 
 pub use clock::{Clock, Timestamp};
 pub use ids::{Address, ConditionId, Hash, OrderId, TokenId, TxHash};
-pub use market::{Book, FeeSchedule, Level, Market, MarketProvenance, TopOfBook};
+pub use market::{Book, FeeSchedule, Level, Market, TopOfBook};
 pub use money::{OrderAmounts, Price, Rounding, Shares, Side, TickSize, Usd};
 pub use order::{KeyRef, MarketOrderType, OrderPlan, OrderType, TradingAccount, WalletKind};
 pub use wallet_action::{Redemption, RelayPlan, TransactionPlan, WalletAction};

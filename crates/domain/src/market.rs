@@ -37,18 +37,6 @@ pub struct Market {
     pub slug: String,
     /// Label of this token's outcome ("Yes", "Up").
     pub outcome: String,
-    /// Whether tick and minimum are the venue's word or our assumption.
-    pub provenance: MarketProvenance,
-}
-
-/// Where the rules of a market come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MarketProvenance {
-    /// The venue said so.
-    Venue,
-    /// Assumed, because a recording does not contain it.
-    Assumed,
 }
 
 /// What a fill costs. The venue's fee: dollars = shares × rate × (price × (1 − price))^exponent, rounded to 5
@@ -88,16 +76,14 @@ impl FeeSchedule {
     /// # Errors
     /// [`MoneyError::Overflow`].
     pub fn taker_fee(self, shares: Shares, price: Price) -> Result<Usd, MoneyError> {
-        let builder = match self.builder_bps {
-            0 => Usd::ZERO,
-            bps => to_fee_step(mul_div(
-                price.cost(shares, Rounding::Up)?.0,
-                i64::from(bps),
-                BASIS_POINTS,
-                Rounding::Up,
-            )?)?,
-        };
-        self.venue_fee(shares, price)?.plus(builder)
+        self.venue_fee(shares, price)?.plus(self.builder_fee(price.cost(shares, Rounding::Up)?)?)
+    }
+
+    fn builder_fee(self, usd: Usd) -> Result<Usd, MoneyError> {
+        match self.builder_bps {
+            0 => Ok(Usd::ZERO),
+            bps => to_fee_step(mul_div(usd.0, i64::from(bps), BASIS_POINTS, Rounding::Up)?),
+        }
     }
 
     /// The fee of a maker fill.
@@ -112,7 +98,7 @@ impl FeeSchedule {
         if self.rate == 0 {
             return Ok(Usd::ZERO);
         }
-        let spread = mul_div(price.0, price.complement().0, ONE, Rounding::Up)?;
+        let spread = spread(price)?;
         let mut amount = mul_div(shares.0, self.rate, ONE, Rounding::Up)?;
         for _ in 0..self.exponent {
             amount = mul_div(amount, spread, ONE, Rounding::Up)?;
@@ -120,17 +106,33 @@ impl FeeSchedule {
         to_fee_step(amount)
     }
 
-    /// The largest fee that a buy of `usd` at most at `limit` can cost. A better price means more
-    /// shares and another `p(1-p)`, so both ends of the reachable range are looked at.
+    /// A bound of the fee of a buy of `usd` that pays at most `limit`. It may be filled far below what was on offer, and
+    /// the fee of the same dollars rises as the price falls: `shares × rate × (p(1−p))^e` with `shares = usd / p` is at
+    /// most `usd × rate × s^(e−1)`, where `s` is the largest p(1−p) up to the limit. (With e = 0 the lowest price,
+    /// `tick`, costs most.) One step covers the rounding of one fill's fee.
     ///
     /// # Errors
     /// [`MoneyError::Overflow`].
-    pub fn worst_buy_fee(self, usd: Usd, limit: Price, best: Price) -> Result<Usd, MoneyError> {
-        let at = |price: Price| -> Result<Usd, MoneyError> {
-            self.taker_fee(price.shares_for(usd, Rounding::Up)?, price)
-        };
-        Ok(at(limit)?.max(at(best.min(limit))?))
+    pub fn worst_buy_fee(self, usd: Usd, limit: Price, tick: Price) -> Result<Usd, MoneyError> {
+        if self.exponent == 0 {
+            return self.taker_fee(tick.shares_for(usd, Rounding::Up)?, tick);
+        }
+        let builder = self.builder_fee(usd)?;
+        if self.rate == 0 {
+            return Ok(builder);
+        }
+        let widest = spread(Price(limit.0.min(ONE / 2)))?;
+        let mut amount = mul_div(usd.0, self.rate, ONE, Rounding::Up)?;
+        for _ in 1..self.exponent {
+            amount = mul_div(amount, widest, ONE, Rounding::Up)?;
+        }
+        to_fee_step(amount)?.plus(FEE_STEP)?.plus(builder)
     }
+}
+
+/// p(1−p) in millionths, rounded up.
+fn spread(price: Price) -> Result<i64, MoneyError> {
+    mul_div(price.0, price.complement().0, ONE, Rounding::Up)
 }
 
 /// Millionths of dollars, rounded up to the fee step.
@@ -244,6 +246,23 @@ mod tests {
     }
 
     /// Of a book of any depth two levels are kept, and they are what an order meets first.
+    /// 10 $ at 7 %: what was set aside for the best offer of 0.50 (0.35 $) is less than what a fill at 0.30 costs.
+    #[test]
+    fn lower_prices_cost_more() {
+        let fee = FeeSchedule { rate: 70_000, exponent: 1, ..FeeSchedule::default() };
+        let (usd, tick) = (Usd(10 * ONE), Price(10_000));
+        let at = |cents: i64| {
+            let price = Price(cents * 10_000);
+            fee.taker_fee(price.shares_for(usd, Rounding::Down).unwrap(), price).unwrap()
+        };
+        assert!(at(50) <= Usd(350_010) && at(30) > Usd(480_000) && at(1) > Usd(690_000));
+        assert_eq!(fee.worst_buy_fee(usd, Price(510_000), tick), Ok(Usd(700_010)));
+        assert_eq!(FeeSchedule::default().worst_buy_fee(usd, Price(510_000), tick), Ok(Usd::ZERO));
+        // A fee for each share, whatever its price: 1,000 shares at the lowest price.
+        let each = FeeSchedule { exponent: 0, ..fee };
+        assert_eq!(each.worst_buy_fee(usd, Price(510_000), tick), Ok(Usd(70 * ONE)));
+    }
+
     #[test]
     fn the_top_is_what_an_order_meets_first() {
         let level = |cents: i64| Level { price: Price(cents * 10_000), size: Shares(ONE) };

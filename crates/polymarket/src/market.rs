@@ -1,10 +1,7 @@
 //! Rules and books of markets.
 
 use async_trait::async_trait;
-use domain::{
-    Book, ConditionId, FeeSchedule, Level, Market, MarketProvenance, Price, Shares, TickSize, TokenId,
-    money::ONE,
-};
+use domain::{Book, ConditionId, FeeSchedule, Level, Market, Price, Shares, TickSize, TokenId, money::ONE};
 use engine::ports::{
     detection::Lane,
     venue::{MarketData, VenueError},
@@ -225,7 +222,6 @@ fn join(
         title: shorten(&words.question),
         slug: shorten(&words.market_slug),
         outcome: shorten(&outcome),
-        provenance: MarketProvenance::Venue,
     })
 }
 

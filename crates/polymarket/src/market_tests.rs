@@ -62,7 +62,7 @@ async fn a_market_is_joined_from_its_three_records() {
         ("Will it?", "will-it", "Yes")
     );
     assert!(market.negative_risk && market.accepting_orders);
-    assert_eq!((market.payout, market.provenance), (None, MarketProvenance::Venue));
+    assert_eq!(market.payout, None);
     assert_eq!(clob.market(OTHER.parse().unwrap(), Lane::Entries).await, Ok(None));
     let tokens = clob.tokens(market.condition).await.unwrap();
     assert!(tokens.len() == 2 && tokens.contains(&token()), "{tokens:?}");

@@ -103,7 +103,7 @@ async fn an_order_that_was_confirmed() {
       market      BUY Yes · Will it rain in Lisbon on 1 March?
       for         ann's paper; relationship 1 with leader 0xaaaa…aaaa
       because     trade 0xb1b1b1b1 part 0 (intent 1, attempt 0)
-      order       gives at most 10.00 $ at 0.520 or better; 10.34 $ were set aside
+      order       gives at most 10.00 $ at 0.520 or better; 10.70 $ were set aside
       filled      19.60 shares for 10.00 $ at 0.510, fee 0.34 $
       copying     cost +0.54 $: price +0.20 (leader 0.500), fees +0.34
 
@@ -145,7 +145,7 @@ async fn an_order_whose_outcome_is_open() {
       market      BUY Yes · Will it rain in Lisbon on 1 March?
       for         ann's paper; relationship 1 with leader 0xaaaa…aaaa
       because     trade 0xb1b1b1b1 part 0 (intent 1, attempt 0)
-      order       gives at most 10.00 $ at 0.520 or better; 10.34 $ were set aside
+      order       gives at most 10.00 $ at 0.520 or better; 10.70 $ were set aside
       filled      nothing
 
       stage      at                after

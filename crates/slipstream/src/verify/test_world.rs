@@ -4,9 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    Address, Clock, ConditionId, FeeSchedule, Hash, KeyRef, Level, Market, MarketProvenance, OrderAmounts,
-    OrderId, OrderPlan, Price, Shares, Side, TickSize, Timestamp, TokenId, TopOfBook, TxHash, Usd,
-    WalletKind,
+    Address, Clock, ConditionId, FeeSchedule, Hash, KeyRef, Level, Market, OrderAmounts, OrderId, OrderPlan,
+    Price, Shares, Side, TickSize, Timestamp, TokenId, TopOfBook, TxHash, Usd, WalletKind,
     decide::{EntryInputs, ExitInputs, TradeSnapshot, Verdict, decide_entry, decide_exit},
     exits::{ExitFactor, exit_target, mark_of_basis},
     ids::{AccountId, IntentId, LeaderId, OwnerId, RelationshipId},
@@ -80,7 +79,6 @@ pub(crate) fn market() -> Market {
         title: "Will it rain in Lisbon on 1 March?".to_owned(),
         slug: "rain-lisbon-march-1".to_owned(),
         outcome: "Yes".to_owned(),
-        provenance: MarketProvenance::Venue,
     }
 }
 

@@ -111,7 +111,7 @@ async fn a_verdict_that_does_not_follow() {
     decision.verdict = Verdict::Skip(SkipReason::MarketClosed);
     decision.intent = None;
     world.commit(&trade, vec![decision]).await;
-    insta::assert_snapshot!(only(&verified(&world).await, &[Check::Decisions]), @"decision 1 of relationship 1 on part 0 of leader 1's BUY in 0xb1b1..: verdict is skip: market closed; its inputs give copy: BUY 10 $ at 0.52, reserving 10.34301 $");
+    insta::assert_snapshot!(only(&verified(&world).await, &[Check::Decisions]), @"decision 1 of relationship 1 on part 0 of leader 1's BUY in 0xb1b1..: verdict is skip: market closed; its inputs give copy: BUY 10 $ at 0.52, reserving 10.70001 $");
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn inputs_of_the_wrong_kind() {
     let mut decision = world.decision(&trade, World::entry());
     decision.inputs = DecisionInputs::Exit(Default::default(), Default::default());
     world.commit(&trade, vec![decision]).await;
-    insta::assert_snapshot!(only(&verified(&world).await, &[Check::Decisions]), @"decision 1 of relationship 1 on part 0 of leader 1's BUY in 0xb1b1..: verdict is copy: BUY 10 $ at 0.52, reserving 10.34301 $; its inputs give nothing that a decision could say");
+    insta::assert_snapshot!(only(&verified(&world).await, &[Check::Decisions]), @"decision 1 of relationship 1 on part 0 of leader 1's BUY in 0xb1b1..: verdict is copy: BUY 10 $ at 0.52, reserving 10.70001 $; its inputs give nothing that a decision could say");
 }
 
 #[tokio::test]
@@ -417,13 +417,13 @@ async fn reservations_that_are_not_right() {
     let world = World::new().await;
     let intent = world.copied_buy().await;
     for (reservations, text) in [
-        (vec![], "intent 1 of relationship 1: its reservation is none; it should be 10.34301"),
+        (vec![], "intent 1 of relationship 1: its reservation is none; it should be 10.70001"),
         (
             vec![(intent, Usd(1))],
-            "intent 1 of relationship 1: its reservation is 0.000001; it should be 10.34301",
+            "intent 1 of relationship 1: its reservation is 0.000001; it should be 10.70001",
         ),
         (
-            vec![(intent, Usd(10_343_010)), (IntentId(66), Usd(2))],
+            vec![(intent, Usd(10_700_010)), (IntentId(66), Usd(2))],
             "reservation of 0.000002 $: its intent is 66; it should be stored",
         ),
     ] {
@@ -449,7 +449,7 @@ async fn a_reservation_that_was_never_given_back() {
         Rows::Accounts(rows) => rows.iter_mut().for_each(|row| row.reserved = killed.intent.reserve),
         _ => {}
     });
-    insta::assert_snapshot!(only(&report.await, &[Check::Reservations]), @"intent 1 of relationship 1: its reservation is 10.34301; it should be given back: nothing of it is open");
+    insta::assert_snapshot!(only(&report.await, &[Check::Reservations]), @"intent 1 of relationship 1: its reservation is 10.70001; it should be given back: nothing of it is open");
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    Address, Book, ConditionId, FeeSchedule, KeyRef, Level, Market, MarketOrderType, MarketProvenance, Price,
-    Shares, Side, TickSize, Timestamp, TokenId, Usd, WalletKind,
+    Address, Book, ConditionId, FeeSchedule, KeyRef, Level, Market, MarketOrderType, Price, Shares, Side,
+    TickSize, Timestamp, TokenId, Usd, WalletKind,
     ids::{OwnerId, RelationshipId},
     money::ONE,
     policy::{MinimumRule, Policy, Sizing},
@@ -125,7 +125,6 @@ pub fn market(number: u8) -> Option<Market> {
         title: format!("Question {number}"),
         slug: format!("question-{number}"),
         outcome: "Yes".to_owned(),
-        provenance: MarketProvenance::Venue,
     })
 }
 

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    Address, Clock, ConditionId, FeeSchedule, Hash, KeyRef, Market, MarketProvenance, OrderAmounts, OrderId,
-    Price, Shares, Side, TickSize, Timestamp, TokenId, TxHash, Usd, WalletKind,
+    Address, Clock, ConditionId, FeeSchedule, Hash, KeyRef, Market, OrderAmounts, OrderId, Price, Shares,
+    Side, TickSize, Timestamp, TokenId, TxHash, Usd, WalletKind,
     decide::{CopyOrder, EntryInputs, ExitInputs, TradeSnapshot, Verdict},
     ids::{AccountId, AttemptId, IntentId, LeaderId, OwnerId, RelationshipId},
     lifecycle::{BookingDelta, OrderState},
@@ -109,7 +109,6 @@ pub(crate) fn market(token: TokenId) -> CaseResult<Market> {
         title: "Will it?".to_owned(),
         slug: "will-it".to_owned(),
         outcome: "Yes".to_owned(),
-        provenance: MarketProvenance::Venue,
     })
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
 };
 
-use domain::{Level, clock::Sleep, market::MarketProvenance, money::ONE};
+use domain::{Level, clock::Sleep, money::ONE};
 
 use super::*;
 use crate::{clock::SystemClock, demo::urls::start_simulator};
@@ -112,7 +112,6 @@ impl MarketData for Services {
             title: "Will it hold?".to_owned(),
             slug: String::new(),
             outcome: "Yes".to_owned(),
-            provenance: MarketProvenance::Venue,
         }))
     }
 
