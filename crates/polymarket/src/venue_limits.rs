@@ -111,7 +111,9 @@ impl Tier {
         Some(Self { per_second, burst })
     }
 
-    pub(crate) const fn of_cancels(self) -> Self {
+    /// Its bucket for cancels.
+    #[must_use]
+    pub const fn of_cancels(self) -> Self {
         Self { per_second: self.per_second.saturating_mul(2), burst: self.burst.saturating_mul(2) }
     }
 }

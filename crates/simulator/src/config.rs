@@ -198,6 +198,9 @@ pub struct Knobs {
     pub geo: Geo,
     /// A refusal of every order. Default none.
     pub refuse_orders_with: Option<RefuseWith>,
+    /// Whether an order that may take, finds nobody and rests is answered `unmatched`: what that status means is an open
+    /// question. Default false: `live`.
+    pub resting_is_unmatched: bool,
     /// Rows per page of the order book's look-ups of orders and trades. Default 500.
     pub clob_page: usize,
     /// Rate limits. Default off.
@@ -236,6 +239,7 @@ impl Default for Knobs {
             refused_in_batch_is_success: true,
             geo: Geo::default(),
             refuse_orders_with: None,
+            resting_is_unmatched: false,
             clob_page: 500,
             rates: Rates::default(),
         }

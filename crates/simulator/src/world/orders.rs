@@ -44,6 +44,8 @@ pub enum Answer {
     Matched,
     /// It takes, and is matched later.
     Delayed,
+    /// It rests and might have taken; see `Knobs::resting_is_unmatched`.
+    Unmatched,
 }
 
 impl Answer {
@@ -54,6 +56,7 @@ impl Answer {
             Self::Live => "live",
             Self::Matched => "matched",
             Self::Delayed => "delayed",
+            Self::Unmatched => "unmatched",
         }
     }
 }
@@ -257,7 +260,8 @@ impl World {
         record.place = Some(book.rest(order.fields.side, checked.limit, self.arrivals, resting));
         record.state = OrderState::Live;
         if placed.trade.is_none() {
-            placed.answer = Answer::Live;
+            let unmatched = self.knobs.resting_is_unmatched && !order.post_only;
+            placed.answer = if unmatched { Answer::Unmatched } else { Answer::Live };
         }
         self.journal.note_live(&order.owner, order.id);
         self.reserve_rest(order.id);

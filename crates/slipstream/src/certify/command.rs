@@ -14,6 +14,8 @@ use eip712::Chain;
 use engine::ports::venue::Signer;
 use polymarket::{Clob, Geoblock, VenueLimits};
 use signer::{Binding, FileKey, LocalSigner};
+use simulator::Running;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     finding::{Finding, differs, table},
@@ -51,8 +53,8 @@ pub struct CertifyArgs {
     /// The most dollars in all orders together; about one is needed.
     #[arg(long, value_name = "DOLLARS", requires = "live")]
     cap: Option<Usd>,
-    /// The longest wait of one question, in seconds: 10 tells how long ids are remembered, 135 what becomes of
-    /// expired orders.
+    /// The longest wait of one question, in seconds: from 5 on it is seen how long ids are remembered, from 135 on
+    /// what becomes of expired orders.
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=600))]
     patience: u64,
     /// Where to write the transcript [default: certify-SECONDS.json here]
@@ -64,6 +66,15 @@ pub struct CertifyArgs {
     /// The order book service that is asked with --live.
     #[arg(long, hide = true, default_value = "https://clob.polymarket.com")]
     pub(super) clob_url: String,
+    /// Its websockets.
+    #[arg(long, hide = true, default_value = "wss://ws-subscriptions-clob.polymarket.com")]
+    pub(super) channels_url: String,
+    /// The live trade feed.
+    #[arg(long, hide = true, default_value = "wss://ws-live-data.polymarket.com")]
+    pub(super) live_url: String,
+    /// The Data API.
+    #[arg(long, hide = true, default_value = "https://data-api.polymarket.com")]
+    pub(super) data_url: String,
     /// Where it is asked whether the venue trades with this place.
     #[arg(long, hide = true, default_value = "https://polymarket.com")]
     pub(super) geoblock_url: String,
@@ -95,7 +106,7 @@ pub async fn run(arguments: &CertifyArgs) -> anyhow::Result<ExitCode> {
         .clone()
         .unwrap_or_else(|| Path::new(&format!("certify-{}.json", clock.now().seconds())).to_owned());
     ensure!(!out.exists(), "{} is there already; name another file with --out", out.display());
-    let outcome = certify(arguments, &clock, &out).await?;
+    let outcome = certify_until(arguments, &clock, &out, interrupted()?).await?;
     if arguments.json {
         say(&outcome.document);
     } else {
@@ -104,11 +115,25 @@ pub async fn run(arguments: &CertifyArgs) -> anyhow::Result<ExitCode> {
     Ok(if differs(&outcome.findings) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Asks the venue that is meant, and writes the transcript.
-pub(super) async fn certify(
+/// Ends when somebody wants this to end.
+fn interrupted() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut asked = signal(SignalKind::interrupt()).context("no signal handler")?;
+    let mut told = signal(SignalKind::terminate()).context("no signal handler")?;
+    Ok(async move {
+        tokio::select! {
+            _ = asked.recv() => {}
+            _ = told.recv() => {}
+        }
+    })
+}
+
+/// Asks the venue that is meant, and writes the transcript. When `stop` ends, nothing more is asked; what was placed is
+/// ended in any case.
+pub(super) async fn certify_until(
     arguments: &CertifyArgs,
     clock: &Arc<dyn Clock>,
     out: &Path,
+    stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Outcome> {
     let client = if arguments.live { polymarket::client()? } else { polymarket::local_client()? };
     let patience = Duration::from_secs(arguments.patience);
@@ -118,24 +143,40 @@ pub(super) async fn certify(
         (None, signer, terms)
     } else {
         let stage = Stage::set(clock).await?;
-        let (origin, account) = (stage.running.clob_url.clone(), stage.account.clone());
-        let terms = Terms { origin, account, token: TOKEN, cap: MOST, patience };
-        (Some(stage.running), stage.signer, terms)
+        let Running { clob_url, live_url, data_url, .. } = &stage.running;
+        let terms = Terms {
+            origin: clob_url.clone(),
+            channels: clob_url.replacen("http", "ws", 1),
+            live: live_url.clone(),
+            data: data_url.clone(),
+            account: stage.account.clone(),
+            token: TOKEN,
+            cap: MOST,
+            patience,
+        };
+        let signer = Arc::clone(&stage.signer);
+        (Some(stage), signer, terms)
     };
     let clob = Clob::new(client.clone(), &terms.origin, Chain::Polygon, signer, Arc::clone(clock))
         .paced(VenueLimits::default());
-    let transcript = Transcript::new(arguments.live, clock.now());
-    let place = Place::open(terms, clob, client, (Arc::clone(clock), transcript, random_salt()?)).await?;
-    let findings = ask_all(&place).await;
+    let transcript = Arc::new(Transcript::new(arguments.live, clock.now()));
+    let with = (Arc::clone(clock), transcript, random_salt()?);
+    let place = Place::open(terms, Arc::new(clob), client, with).await?;
+    let mut findings = Vec::new();
+    let broken_off = tokio::select! {
+        () = ask_all(&place, &mut findings) => false,
+        () = stop => true,
+    };
     // Nothing of it may rest when it is over, whatever else went wrong.
     let tidied = place.tidy().await;
     let document = place.transcript.document(&findings)?;
     let written = transcript::write(out, &document);
-    if let Some(simulator) = stage {
-        simulator.shutdown().await;
+    if let Some(stage) = stage {
+        stage.end().await;
     }
     tidied.context("orders of this run may still rest: look at them and cancel them")?;
     written?;
+    ensure!(!broken_off, "broken off; no order of this run rests, and {} tells what was seen", out.display());
     Ok(Outcome { findings, document })
 }
 
@@ -166,8 +207,17 @@ async fn live_terms(
     };
     signer.bind(key.clone(), Binding { wallet, kind })?;
     let account = TradingAccount { id: AccountId(1), wallet, signer: own, kind, key };
-    let origin = arguments.clob_url.clone();
-    Ok((signer, Terms { origin, account, token, cap, patience }))
+    let terms = Terms {
+        origin: arguments.clob_url.clone(),
+        channels: arguments.channels_url.clone(),
+        live: arguments.live_url.clone(),
+        data: arguments.data_url.clone(),
+        account,
+        token,
+        cap,
+        patience,
+    };
+    Ok((signer, terms))
 }
 
 #[expect(clippy::print_stdout, reason = "the findings are this command's output")]

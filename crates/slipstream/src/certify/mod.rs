@@ -9,6 +9,7 @@ pub mod command;
 mod finding;
 mod place;
 mod questions;
+mod recorder;
 mod redaction;
 mod stage;
 #[cfg(test)]

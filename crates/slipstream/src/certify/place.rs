@@ -1,7 +1,8 @@
-//! The venue as the questions meet it: every order is within the cap, and what is sent of the questions' own is recorded
-//! (not what the adapter asks by itself: market, book, time, login, its look-ups).
+//! The venue as the questions meet it: every order is within the cap, and what is sent of the questions' own is recorded,
+//! as is what websockets begin with (not what the adapter asks by itself: market, book, time, login, its look-ups).
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -18,15 +19,25 @@ use engine::{
     deadline::within,
     ports::{
         detection::Lane,
-        venue::{MarketData as _, OrderGateway as _, PostReply, PreparedOrder},
+        venue::{
+            MarketData as _, OrderGateway as _, OrderLookup, OrderQuery, PostReply, PreparedOrder,
+            VenueError, VenueOrderStatus,
+        },
     },
 };
-use polymarket::{Clob, read_replies, read_reply};
+use polymarket::{Clob, read_replies, read_reply, socket::Connector};
 use reqwest::{Client, Method, Request};
 use serde_json::{Value, json};
+use tracing::warn;
 
-use super::transcript::{Raw, Transcript};
+use super::{
+    recorder::Recorder,
+    transcript::{Raw, Transcript},
+};
 
+/// How often it is tried to end all orders of a run, and after which pause.
+const TIDY_TRIES: u32 = 6;
+const TIDY_AGAIN: Duration = Duration::from_millis(500);
 /// One call takes at most this long.
 const CALL_DEADLINE: Duration = Duration::from_secs(15);
 /// Longest reply that is read.
@@ -47,6 +58,12 @@ const HEADERS: [&str; 6] = [
 pub(super) struct Terms {
     /// The order book service.
     pub(super) origin: String,
+    /// Its websockets.
+    pub(super) channels: String,
+    /// The live trade feed.
+    pub(super) live: String,
+    /// The Data API.
+    pub(super) data: String,
     /// Who asks.
     pub(super) account: TradingAccount,
     /// In which market.
@@ -60,9 +77,9 @@ pub(super) struct Terms {
 /// The venue.
 pub(super) struct Place {
     pub(super) terms: Terms,
-    pub(super) clob: Clob,
+    pub(super) clob: Arc<Clob>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) transcript: Transcript,
+    pub(super) transcript: Arc<Transcript>,
     client: Client,
     market: Market,
     /// Every order costs this at most.
@@ -70,7 +87,7 @@ pub(super) struct Place {
     asked: Mutex<Usd>,
     salt: AtomicU64,
     resting: Mutex<Vec<OrderId>>,
-    statuses: Mutex<Vec<String>>,
+    statuses: Mutex<Vec<(String, OrderId)>>,
 }
 
 /// A reply.
@@ -108,6 +125,14 @@ impl Reply {
     }
 }
 
+/// Of these orders those that a cancel's reply names as cancelled.
+fn named(reply: &Reply, ids: &[OrderId]) -> BTreeSet<OrderId> {
+    let reply = reply.json();
+    let told = reply.get("canceled").and_then(Value::as_array).into_iter().flatten();
+    let told: BTreeSet<OrderId> = told.filter_map(|id| id.as_str()?.parse().ok()).collect();
+    ids.iter().copied().filter(|id| told.contains(id)).collect()
+}
+
 /// What a reply is taken for, in a word.
 pub(super) const fn word(reply: &PostReply) -> &'static str {
     match reply {
@@ -134,9 +159,9 @@ impl Place {
     /// Reads the market and finds the price at which nobody sells.
     pub(super) async fn open(
         terms: Terms,
-        clob: Clob,
+        clob: Arc<Clob>,
         client: Client,
-        (clock, transcript, salt): (Arc<dyn Clock>, Transcript, u64),
+        (clock, transcript, salt): (Arc<dyn Clock>, Arc<Transcript>, u64),
     ) -> anyhow::Result<Self> {
         let market = clob.market(terms.token, Lane::Entries).await.context("the market cannot be read")?;
         let market = market.context("the venue knows no such token; name one with --token")?;
@@ -198,7 +223,7 @@ impl Place {
         let reply = self.call(Method::POST, "/order", "", order.body.clone()).await?;
         ensure!(!is_later(&reply.means(order.id)), "not now: {}", reply.words());
         if let Some(status) = reply.json().get("status").and_then(Value::as_str) {
-            self.statuses.lock().unwrap_or_else(PoisonError::into_inner).push(status.to_owned());
+            self.statuses.lock().unwrap_or_else(PoisonError::into_inner).push((status.to_owned(), order.id));
         }
         Ok(reply)
     }
@@ -236,24 +261,98 @@ impl Place {
         self.call(Method::DELETE, "/order", "", serde_json::to_vec(&json!({ "orderID": id }))?).await
     }
 
-    /// Cancels whatever may rest still.
+    /// Asks to cancel several, whoever's they are.
+    pub(super) async fn cancel_all_of(&self, ids: &[OrderId]) -> anyhow::Result<Reply> {
+        self.call(Method::DELETE, "/orders", "", serde_json::to_vec(ids)?).await
+    }
+
+    /// Ends whatever may rest still: cancels it, and looks up what the venue does not name as cancelled.
+    ///
+    /// # Errors
+    /// With the orders that may rest, after several tries.
     pub(super) async fn tidy(&self) -> anyhow::Result<()> {
-        let ids = self.resting.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if ids.is_empty() {
-            return Ok(());
+        for attempt in 0..TIDY_TRIES {
+            let ids = self.unended();
+            if ids.is_empty() {
+                return Ok(());
+            }
+            if attempt > 0 {
+                self.clock.sleep(TIDY_AGAIN).await;
+            }
+            match self.cancel_all_of(&ids).await {
+                Ok(reply) => self.over(&named(&reply, &ids)),
+                Err(error) => warn!(%error, "orders of this run are not cancelled yet"),
+            }
+            let mut ended = BTreeSet::new();
+            for id in self.unended() {
+                if self.has_ended(id).await {
+                    ended.insert(id);
+                }
+            }
+            self.over(&ended);
         }
-        let reply = self.call(Method::DELETE, "/orders", "", serde_json::to_vec(&ids)?).await?;
-        ensure!(reply.status == 200, "the cancel was answered {}", reply.words());
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner).retain(|id| !ids.contains(id));
+        let left = self.unended();
+        let ids: Vec<String> = left.iter().map(ToString::to_string).collect();
+        ensure!(
+            left.is_empty(),
+            "orders that the venue still shows, or cannot be asked for: {}",
+            ids.join(", ")
+        );
         Ok(())
     }
 
-    /// Statuses of orders that were seen so far.
-    pub(super) fn statuses(&self) -> Vec<String> {
-        let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        statuses.sort();
-        statuses.dedup();
-        statuses
+    /// Looks an order up as the engine does.
+    pub(super) async fn look_up(&self, id: OrderId) -> Result<OrderLookup, VenueError> {
+        let (token, signed_at) = (self.terms.token, self.clock.now());
+        let query = OrderQuery { id, token, signed_at, lane: Lane::Entries };
+        self.clob.look_up(&self.terms.account, &query).await
+    }
+
+    /// Whether a look-up shows that an order rests no more; one that the venue does not know does not rest.
+    async fn has_ended(&self, id: OrderId) -> bool {
+        match self.look_up(id).await {
+            Ok(found) => found.order.is_none_or(|order| {
+                matches!(order.status, VenueOrderStatus::Cancelled | VenueOrderStatus::Matched)
+            }),
+            Err(error) => {
+                warn!(%error, %id, "an order of this run cannot be looked up");
+                false
+            }
+        }
+    }
+
+    /// Statuses that orders were answered with so far, each with the newest order.
+    pub(super) fn statuses(&self) -> BTreeMap<String, OrderId> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// The price of every order.
+    pub(super) const fn price(&self) -> Price {
+        self.price
+    }
+
+    /// Listens on websockets, with counts of its own.
+    pub(super) fn recorder(&self) -> Arc<Recorder> {
+        Arc::new(Recorder::new(Arc::clone(&self.clock), Arc::clone(&self.transcript)))
+    }
+
+    /// The same for whoever needs no counts.
+    pub(super) fn sockets(&self) -> Arc<dyn Connector> {
+        self.recorder()
+    }
+
+    /// What spreads the pauses of a socket.
+    pub(super) fn seed(&self) -> u64 {
+        self.salt.load(Ordering::Relaxed)
+    }
+
+    /// What may rest still.
+    fn unended(&self) -> Vec<OrderId> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn over(&self, ids: &BTreeSet<OrderId>) {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).retain(|id| !ids.contains(id));
     }
 
     /// Waits if it may; `false` when that would take too long.
@@ -272,7 +371,16 @@ impl Place {
 
     /// A question of anybody.
     pub(super) async fn public(&self, path: &str) -> anyhow::Result<Reply> {
-        let request = self.client.get(format!("{}{path}", self.terms.origin)).build()?;
+        self.read(&self.terms.origin, path).await
+    }
+
+    /// A question of anybody to the Data API.
+    pub(super) async fn data(&self, path: &str) -> anyhow::Result<Reply> {
+        self.read(&self.terms.data, path).await
+    }
+
+    async fn read(&self, origin: &str, path: &str) -> anyhow::Result<Reply> {
+        let request = self.client.get(format!("{origin}{path}")).build()?;
         self.send(request, path, &[]).await
     }
 

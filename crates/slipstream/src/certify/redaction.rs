@@ -9,7 +9,7 @@ const LEFT_OUT: &str = "[left out]";
 const SHORTEST: usize = 8;
 
 /// Fields whose values are left out: credentials, signatures, and who it is.
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 22] = [
     "signature",
     "owner",
     "order_owner",
@@ -26,6 +26,12 @@ const FIELDS: [&str; 16] = [
     "address",
     "user",
     "ip",
+    "name",
+    "pseudonym",
+    "bio",
+    "profileImage",
+    "wallet",
+    "session_signer_address",
 ];
 
 /// Remembers what must not be written.

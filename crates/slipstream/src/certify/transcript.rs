@@ -36,6 +36,14 @@ struct Document<'a> {
     exchanges: &'a [Exchange],
 }
 
+impl Exchange {
+    /// One side of what goes over a websocket, which has no status and no headers.
+    fn spoken(at: Timestamp, method: &str, path: &str, (request, reply): (Value, Value)) -> Self {
+        let (method, path) = (method.to_owned(), path.to_owned());
+        Self { at, method, path, request, status: None, headers: Vec::new(), reply }
+    }
+}
+
 /// Everything said so far.
 pub(super) struct Transcript {
     live: bool,
@@ -92,6 +100,20 @@ impl Transcript {
         let path = state.redaction.text(raw.path);
         let method = raw.method.to_owned();
         state.exchanges.push(Exchange { at: raw.at, method, path, request, status, headers, reply });
+    }
+
+    /// Keeps what was said on a websocket.
+    pub(super) fn keep_said(&self, at: Timestamp, path: &str, text: &[u8]) {
+        let mut state = self.state();
+        let request = state.redaction.body(text);
+        state.exchanges.push(Exchange::spoken(at, "SAID", path, (request, Value::Null)));
+    }
+
+    /// Keeps what was heard on a websocket.
+    pub(super) fn keep_heard(&self, at: Timestamp, path: &str, text: &[u8]) {
+        let mut state = self.state();
+        let reply = state.redaction.body(text);
+        state.exchanges.push(Exchange::spoken(at, "HEARD", path, (Value::Null, reply)));
     }
 
     /// The whole of it. What was hidden late is left out of what was kept early, too.

@@ -6,12 +6,19 @@ use domain::{OrderId, OrderType, Timestamp};
 use engine::ports::venue::{PostReply, PreparedOrder};
 
 use super::super::{
-    finding::Seen,
+    finding::{Seen, Verdict},
     place::{Place, Reply, is_known, word},
 };
 
-/// The second look at whether an id is remembered.
-const LATER: Duration = Duration::from_secs(10);
+/// After which times an id's bytes are posted again, as far as the patience goes. The first is how long bytes are
+/// sent again.
+const LATER: [Duration; 5] = [
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+    Duration::from_secs(600),
+];
 /// The shortest life that the venue gives a dated order, and some. Source: docs (place orders).
 const LIFE: Duration = Duration::from_secs(190);
 /// It ends a minute before its date.
@@ -57,17 +64,26 @@ pub(super) async fn after_expiry(place: &Place) -> anyhow::Result<Seen> {
 
 /// Posts the bytes again at once, and later.
 async fn twice(place: &Place, order: &PreparedOrder, whose: &str) -> anyhow::Result<Seen> {
-    let mut replies = vec![("at once", place.post(order).await?)];
-    if place.wait(LATER).await {
-        replies.push(("10 s later", place.post(order).await?));
+    let mut replies = vec![(Duration::ZERO, place.post(order).await?)];
+    for after in LATER.into_iter().filter(|after| *after <= place.terms.patience) {
+        let waited = replies.last().map_or(Duration::ZERO, |(waited, _)| *waited);
+        place.wait(after.saturating_sub(waited)).await;
+        replies.push((after, place.post(order).await?));
     }
-    let told = |(when, reply): &(&str, Reply)| format!("{when}: {}", told(reply, order.id));
-    let seen: Vec<String> = replies.iter().map(told).collect();
-    let known = replies.iter().all(|(_, reply)| is_known(&reply.means(order.id)));
-    if replies.iter().any(|(_, reply)| matches!(reply.means(order.id), PostReply::Accepted(_))) {
+    let told = |(after, reply): &(Duration, Reply)| format!("after {after:?}: {}", told(reply, order.id));
+    let mut seen: Vec<String> = replies.iter().map(told).collect();
+    let means = |(_, reply): &(Duration, Reply)| reply.means(order.id);
+    let holds =
+        replies.iter().map(means).all(|means| is_known(&means) && !matches!(means, PostReply::Accepted(_)));
+    if !holds {
         place.cancel(order.id).await?;
     }
-    Ok(Seen::that(known, format!("posted {whose} bytes again"), seen.join("; ")))
+    let done = format!("posted {whose} bytes again");
+    if holds && place.terms.patience < LATER[0] {
+        seen.push("longer was not waited for: allow it with --patience".to_owned());
+        return Ok(Seen::new(Verdict::NotObservable, done, seen.join("; ")));
+    }
+    Ok(Seen::that(holds, done, seen.join("; ")))
 }
 
 fn told(reply: &Reply, id: OrderId) -> String {

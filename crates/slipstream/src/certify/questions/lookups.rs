@@ -1,10 +1,7 @@
 //! How orders are shown and cancelled.
 
 use domain::{OrderType, Shares};
-use engine::ports::detection::Lane;
-use engine::ports::venue::{
-    OrderGateway as _, OrderLookup, OrderQuery, PostReply, PreparedOrder, VenueOrderStatus,
-};
+use engine::ports::venue::{OrderLookup, PostReply, PreparedOrder, VenueOrderStatus};
 
 use super::super::{finding::Seen, place::Place};
 
@@ -12,9 +9,7 @@ use super::super::{finding::Seen, place::Place};
 async fn shown(place: &Place, order: &PreparedOrder) -> anyhow::Result<(String, OrderLookup)> {
     let one = place.get(&format!("/data/order/{}", order.id), "").await?;
     let listed = place.get("/data/orders", &format!("?id={}", order.id)).await?;
-    let (token, signed_at) = (place.terms.token, place.clock.now());
-    let query = OrderQuery { id: order.id, token, signed_at, lane: Lane::Entries };
-    let read = place.clob.look_up(&place.terms.account, &query).await;
+    let read = place.look_up(order.id).await;
     let words = format!("by id {}; in the list {}", one.words(), listed.words());
     let read = read.map_err(|error| anyhow::anyhow!("{error}; {words}"))?;
     Ok((words, read))

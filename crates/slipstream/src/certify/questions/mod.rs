@@ -1,6 +1,7 @@
 //! The questions, in the order in which they are asked. Source: the open questions of the protocol notes, and what
 //! the adapter relies on.
 
+mod channels;
 mod duplicates;
 mod lookups;
 mod orders;
@@ -82,21 +83,15 @@ const QUESTIONS: &[Question] = &[
     question(
         "duplicated_killed",
         "Is the second post of a killed order answered \"Duplicated\", and for how long?",
-        "any answer the table of texts knows; bytes are sent again for 5 s at most",
+        "it is never taken anew; bytes are sent again for 5 s at most",
         |place| Box::pin(duplicates::after_kill(place)),
     ),
-    question(
-        "duplicated_cancelled",
-        "And of a cancelled one?",
-        "any answer the table of texts knows",
-        |place| Box::pin(duplicates::after_cancel(place)),
-    ),
-    question(
-        "duplicated_expired",
-        "And of an expired one?",
-        "any answer the table of texts knows",
-        |place| Box::pin(duplicates::after_expiry(place)),
-    ),
+    question("duplicated_cancelled", "And of a cancelled one?", "it is never taken anew", |place| {
+        Box::pin(duplicates::after_cancel(place))
+    }),
+    question("duplicated_expired", "And of an expired one?", "it is never taken anew", |place| {
+        Box::pin(duplicates::after_expiry(place))
+    }),
     question(
         "look_up_killed",
         "Does a look-up show a killed order?",
@@ -117,9 +112,15 @@ const QUESTIONS: &[Question] = &[
     ),
     question(
         "signer_limit",
-        "Are the limits of signers enforced?",
-        "the headers, where there are any, name a tier we know; nothing is provoked",
+        "Do replies name the signer's tier?",
+        "the headers, where there are any, name a tier we know",
         |place| Box::pin(surroundings::signer_limit(place)),
+    ),
+    question(
+        "signer_limit_enforced",
+        "Is a request above the signer's limit refused?",
+        "either: limits are kept to, and a 429 is obeyed",
+        |place| Box::pin(surroundings::signer_limit_enforced(place)),
     ),
     question(
         "unmatched",
@@ -128,20 +129,42 @@ const QUESTIONS: &[Question] = &[
         |place| Box::pin(orders::unmatched(place)),
     ),
     question(
+        "market_channel",
+        "Does the market channel begin with a whole book, and tell an order's level?",
+        "it does, in frames that can be read; where it does not, the book is asked for",
+        |place| Box::pin(channels::market(place)),
+    ),
+    question(
+        "user_channel",
+        "Does the user channel tell of an order when it is placed, and when it is cancelled?",
+        "it does, in frames that can be read; where it does not, orders are looked up",
+        |place| Box::pin(channels::user(place)),
+    ),
+    question(
         "live_feed",
-        "Does the live feed still tell trades?",
-        "nothing: it only makes detection sooner",
-        |_| Box::pin(async { Ok(Seen::nothing("this script opens no websocket")) }),
+        "Does the live feed still tell trades, as `trades` and as `orders_matched`?",
+        "nothing but frames that can be read: it only makes detection sooner",
+        |place| Box::pin(channels::live(place)),
+    ),
+    question(
+        "approvals",
+        "Does the Data API tell a wallet's approvals?",
+        "nothing: approvals are read from the chain",
+        |place| Box::pin(surroundings::approvals(place)),
+    ),
+    question(
+        "session_signers",
+        "Does the venue tell the account's session signers?",
+        "nothing: orders are signed by the owner's key",
+        |place| Box::pin(surroundings::session_signers(place)),
     ),
 ];
 
-/// Asks all of them. A question that cannot be asked is not observable.
-pub(super) async fn ask_all(place: &Place) -> Vec<Finding> {
-    let mut findings = Vec::with_capacity(QUESTIONS.len());
+/// Asks all of them; answers are there one by one. A question that cannot be asked is not observable.
+pub(super) async fn ask_all(place: &Place, findings: &mut Vec<Finding>) {
     for Question { name, question, relies, ask } in QUESTIONS {
         let seen = ask(place).await.unwrap_or_else(|error| Seen::nothing(format!("{error:#}")));
         let shown = Seen { seen: place.transcript.shown(&seen.seen), ..seen };
         findings.push(Finding { name, question, relies, seen: shown });
     }
-    findings
 }
