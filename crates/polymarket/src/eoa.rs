@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use crate::{http::malformed, providers::JsonRpc};
 
 const SEND: &str = "eth_sendRawTransaction";
+const NONCE: &str = "eth_getTransactionCount";
+const RECEIPT: &str = "eth_getTransactionReceipt";
 
 /// Sends transactions of EOAs.
 #[derive(Clone)]
@@ -72,7 +74,7 @@ impl Eoa {
         account: &TradingAccount,
         action: WalletAction,
     ) -> Result<WalletTransaction, VenueError> {
-        let nonce = self.number("eth_getTransactionCount", json!([account.wallet, "pending"])).await?;
+        let nonce = self.number(NONCE, json!([account.wallet, "pending"])).await?;
         let fees = self.fees().await?;
         self.signed(account, action, nonce, fees).await
     }
@@ -161,32 +163,38 @@ impl Eoa {
         account: &TradingAccount,
         transaction: &WalletTransaction,
     ) -> Result<TransactionOutcome, VenueError> {
-        let what = "eth_getTransactionReceipt";
-        let hash = transaction.tx.ok_or_else(|| malformed(what, &"a transaction without a hash"))?;
-        // First the nonce, then the receipt: a transaction that became final in between has its receipt.
-        let used = self.number("eth_getTransactionCount", json!([account.wallet, "finalized"])).await?;
-        match self.rpc.ask(what, json!([hash])).await? {
+        let hash = transaction.tx.ok_or_else(|| malformed(RECEIPT, &"a transaction without a hash"))?;
+        let finalized = self.rpc.ask("eth_getBlockByNumber", json!(["finalized", false])).await?;
+        let finalized = finalized.get("number").cloned().unwrap_or(Value::Null);
+        // Both at one block and of one provider: the nonce of one that is ahead and the missing receipt of one that is
+        // behind would look like another transaction in its place. First the nonce, so that a transaction that became
+        // final in between has its receipt.
+        let calls = [(NONCE, json!([account.wallet, finalized])), (RECEIPT, json!([hash]))];
+        let answers = self.rpc.ask_one(&calls).await?;
+        let [used, receipt] = answers.as_slice() else {
+            return Err(malformed(RECEIPT, &"not one answer to each question"));
+        };
+        let used = quantity(used, NONCE)?;
+        match receipt {
             Value::Null if used > transaction.nonce => Ok(TransactionOutcome::Replaced),
             Value::Null => Ok(TransactionOutcome::Unseen),
-            receipt => self.judged(hash, &receipt).await,
+            receipt => judged(hash, receipt, quantity(&finalized, "eth_getBlockByNumber")?),
         }
     }
+}
 
-    async fn judged(&self, hash: TxHash, receipt: &Value) -> Result<TransactionOutcome, VenueError> {
-        let what = "eth_getTransactionReceipt";
-        let receipt = Receipt::deserialize(receipt).map_err(|error| malformed(what, &error))?;
-        let block = quantity(&json!(receipt.block_number), what)?;
-        let finalized = self.rpc.ask("eth_getBlockByNumber", json!(["finalized", false])).await?;
-        let number = finalized.get("number").unwrap_or(&Value::Null);
-        if quantity(number, "eth_getBlockByNumber")? < block {
-            return Ok(TransactionOutcome::Underway);
-        }
-        Ok(match receipt.status.as_str() {
-            "0x1" => TransactionOutcome::Confirmed(hash),
-            "0x0" => TransactionOutcome::Failed(format!("undone in block {block}, transaction {hash}")),
-            other => return Err(malformed(what, &format!("status {}", crate::http::shorten(other)))),
-        })
+/// What a receipt says, when blocks up to this one are final.
+fn judged(hash: TxHash, receipt: &Value, finalized: u64) -> Result<TransactionOutcome, VenueError> {
+    let receipt = Receipt::deserialize(receipt).map_err(|error| malformed(RECEIPT, &error))?;
+    let block = quantity(&json!(receipt.block_number), RECEIPT)?;
+    if finalized < block {
+        return Ok(TransactionOutcome::Underway);
     }
+    Ok(match receipt.status.as_str() {
+        "0x1" => TransactionOutcome::Confirmed(hash),
+        "0x0" => TransactionOutcome::Failed(format!("undone in block {block}, transaction {hash}")),
+        other => return Err(malformed(RECEIPT, &format!("status {}", crate::http::shorten(other)))),
+    })
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ impl Signer for Stamp {
 struct Node {
     answers: Vec<(&'static str, Result<Value, VenueError>)>,
     sent: Mutex<Vec<Value>>,
+    together: Mutex<Vec<(String, Value)>>,
 }
 
 #[async_trait]
@@ -35,6 +36,18 @@ impl JsonRpc for Node {
         }
         let told = self.answers.iter().find(|(name, _)| *name == method);
         told.unwrap_or_else(|| panic!("nobody should ask {method}")).1.clone()
+    }
+
+    async fn ask_one(&self, calls: &[(&str, Value)]) -> Result<Vec<Value>, VenueError> {
+        self.together
+            .lock()
+            .unwrap()
+            .extend(calls.iter().map(|(name, asked)| ((*name).to_owned(), asked.clone())));
+        let mut results = Vec::new();
+        for (method, params) in calls {
+            results.push(self.ask(method, params.clone()).await?);
+        }
+        Ok(results)
     }
 }
 
@@ -49,7 +62,8 @@ fn redeem() -> WalletAction {
 }
 
 fn eoa(answers: &[(&'static str, Result<Value, VenueError>)]) -> (Eoa, Arc<Node>) {
-    let node = Arc::new(Node { answers: answers.to_vec(), sent: Mutex::default() });
+    let node =
+        Arc::new(Node { answers: answers.to_vec(), sent: Mutex::default(), together: Mutex::default() });
     (Eoa::new(Arc::clone(&node) as _, Arc::new(Stamp), Chain::Polygon), node)
 }
 
@@ -145,7 +159,13 @@ async fn only_final_blocks_end_a_transaction() {
             ("eth_getTransactionReceipt", Ok(receipt)),
             ("eth_getBlockByNumber", Ok(json!({ "number": "0x64" }))),
         ];
-        eoa(&answers).0.outcome(&account(), &made).await
+        let (eoa, node) = eoa(&answers);
+        let outcome = eoa.outcome(&account(), &made).await;
+        // Nonce and receipt are of one provider and of one block.
+        let wallet = account().wallet;
+        let together = [(NONCE.to_owned(), json!([wallet, "0x64"])), (RECEIPT.to_owned(), json!([made.tx]))];
+        assert_eq!(*node.together.lock().unwrap(), together);
+        outcome
     };
     let mined = |block: &str, status: &str| json!({ "blockNumber": block, "status": status });
     assert_eq!(outcome("0x4", json!(null)).await, Ok(TransactionOutcome::Unseen));
@@ -160,4 +180,17 @@ async fn only_final_blocks_end_a_transaction() {
         let answer = outcome("0x5", receipt.clone()).await;
         assert!(matches!(answer, Err(VenueError::Malformed { .. })), "{receipt}: {answer:?}");
     }
+}
+
+/// Hostile sizes, depths and numbers.
+#[test]
+fn the_corpus_is_survived() {
+    let sample = r#"{"blockNumber":"0x64","status":"0x1"}"#;
+    crate::hostile::survives(sample, |bytes| {
+        serde_json::from_slice::<Value>(bytes)
+            .is_ok_and(|receipt| judged(TxHash([1; 32]), &receipt, 100).is_ok())
+    });
+    crate::hostile::survives(r#""0x64""#, |bytes| {
+        serde_json::from_slice::<Value>(bytes).is_ok_and(|value| quantity(&value, "x").is_ok())
+    });
 }

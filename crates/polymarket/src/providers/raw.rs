@@ -18,12 +18,23 @@ use crate::rpc::Rpc;
 pub trait JsonRpc: Send + Sync {
     /// The result of a method; [`Value::Null`] where there is none.
     async fn ask(&self, method: &str, params: Value) -> Result<Value, VenueError>;
+
+    /// Results of several methods, asked of one and the same provider, one after the other.
+    async fn ask_one(&self, calls: &[(&str, Value)]) -> Result<Vec<Value>, VenueError>;
 }
 
 #[async_trait]
 impl JsonRpc for Rpc {
     async fn ask(&self, method: &str, params: Value) -> Result<Value, VenueError> {
         Ok(self.call(method, params).await?.unwrap_or(Value::Null))
+    }
+
+    async fn ask_one(&self, calls: &[(&str, Value)]) -> Result<Vec<Value>, VenueError> {
+        let mut results = Vec::with_capacity(calls.len());
+        for (method, params) in calls {
+            results.push(JsonRpc::ask(self, method, params.clone()).await?);
+        }
+        Ok(results)
     }
 }
 
@@ -36,5 +47,23 @@ impl JsonRpc for Providers {
             async move { provider.json_rpc(&name, asked).await }.boxed()
         };
         Ok(Providers::ask(self, method, Need::default(), &call, &|_, _| Doubt::None).await?.1)
+    }
+
+    async fn ask_one(&self, calls: &[(&str, Value)]) -> Result<Vec<Value>, VenueError> {
+        let asked: Arc<[(String, Value)]> =
+            calls.iter().map(|(method, params)| ((*method).to_owned(), params.clone())).collect();
+        let what = calls.iter().map(|(method, _)| *method).collect::<Vec<_>>().join(", ");
+        let call = move |provider: Arc<dyn ChainProvider>| {
+            let asked = Arc::clone(&asked);
+            async move {
+                let mut results = Vec::with_capacity(asked.len());
+                for (method, params) in asked.iter() {
+                    results.push(provider.json_rpc(method, params.clone()).await?);
+                }
+                Ok(results)
+            }
+            .boxed()
+        };
+        Ok(Providers::ask(self, &what, Need::default(), &call, &|_, _| Doubt::None).await?.1)
     }
 }

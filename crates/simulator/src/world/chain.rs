@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Hash, Timestamp, TxHash};
+use domain::{Address, Hash, Timestamp, TxHash};
 
 use super::{
     contract_state::{ContractState, Write},
@@ -27,6 +27,19 @@ pub enum Fate {
     Wait(u64),
 }
 
+/// An EOA's place in the line, and what it offers for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bid {
+    /// Who.
+    pub from: Address,
+    /// Its nonce: one transaction with it is mined at most.
+    pub nonce: u64,
+    /// Most that is paid for a unit of gas, in wei.
+    pub fee: u128,
+    /// Of that to whoever makes the block.
+    pub tip: u128,
+}
+
 /// A transaction.
 #[derive(Clone, Debug)]
 pub struct Tx {
@@ -46,6 +59,8 @@ pub struct Tx {
     pub trade: Option<usize>,
     /// What becomes of it.
     pub fate: Fate,
+    /// Whose it is and what it offers, if an EOA sent it itself.
+    pub bid: Option<Bid>,
     /// Index of its first log in its block, set when it is mined.
     pub first_log: u64,
 }
@@ -63,6 +78,7 @@ impl Tx {
             reverted: false,
             trade: None,
             fate: Fate::Mine,
+            bid: None,
             first_log: 0,
         }
     }

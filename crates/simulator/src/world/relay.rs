@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long a transaction of the kind that is slow waits, in blocks, unless told.
-const SLOW_BLOCKS: u64 = 3;
+pub(super) const SLOW_BLOCKS: u64 = 3;
 
 /// Kinds of what can be relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

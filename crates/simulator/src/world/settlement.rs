@@ -130,7 +130,7 @@ impl World {
     }
 
     /// Gives back what a transaction moved.
-    fn undo(&mut self, tx: &Tx) {
+    pub(super) fn undo(&mut self, tx: &Tx) {
         self.ledger.reverse(&tx.transfers);
         if tx.trade.is_none() {
             let back: Vec<Transfer> = tx

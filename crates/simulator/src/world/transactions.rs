@@ -9,8 +9,11 @@ use domain::{Address, TxHash};
 use super::{
     World,
     calls::{Call, Effects, Revert, gas_of},
+    chain::{Bid, Fate},
     contract_state::Slot,
+    faults::{FaultKind, FaultTarget},
     ledger::{Asset, Transfer},
+    relay::SLOW_BLOCKS,
 };
 use crate::{
     contracts::{CHAIN_ID, RELAY},
@@ -23,6 +26,9 @@ pub const GAS_PRICE: u64 = 30_000_000_000;
 pub const WEI_PER_MICRO: u64 = 1_000_000_000_000;
 /// Most gas of one transaction.
 const MAX_GAS: u64 = 30_000_000;
+
+/// Percent by which a transaction must offer more than the one whose place it takes.
+const PRICE_BUMP: u128 = 10;
 
 /// Why a transaction is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +68,9 @@ pub enum TransactionError {
         /// What it may cost.
         cost: i64,
     },
+    /// Offers too little more than what waits with the same nonce.
+    #[error("replacement transaction underpriced")]
+    Underpriced,
     /// Offers less than the base fee, or more gas than a block has.
     #[error("{0}")]
     Gas(String),
@@ -78,6 +87,8 @@ pub struct Transaction {
     pub gas: u64,
     /// Most it pays for a unit, in wei.
     pub price: u128,
+    /// Of that to whoever makes the block.
+    pub tip: u128,
     /// The call.
     pub call: Call,
 }
@@ -155,7 +166,7 @@ fn fee_market(body: &[u8]) -> Result<Parsed, alloy_rlp::Error> {
     let signed_from = items.0;
     let chain: u64 = items.next()?;
     let nonce = items.next()?;
-    let _tip: u128 = items.next()?;
+    let tip = items.next()?;
     let price = items.next()?;
     let gas = items.next()?;
     let to = contract(items.bytes()?)?;
@@ -171,7 +182,7 @@ fn fee_market(body: &[u8]) -> Result<Parsed, alloy_rlp::Error> {
     Header { list: true, payload_length: signed.len() }.encode(&mut message);
     message.extend_from_slice(signed);
     let call = Call { to, data };
-    let transaction = Transaction { from: RELAY, nonce, gas, price, call };
+    let transaction = Transaction { from: RELAY, nonce, gas, price, tip, call };
     Ok((transaction, keccak256(message).0, signature(odd, r, s)))
 }
 
@@ -179,7 +190,7 @@ fn fee_market(body: &[u8]) -> Result<Parsed, alloy_rlp::Error> {
 fn legacy(raw: &[u8]) -> Result<Parsed, alloy_rlp::Error> {
     let mut items = Items::of(raw)?;
     let signed_from = items.0;
-    let (nonce, price, gas) = (items.next()?, items.next()?, items.next()?);
+    let (nonce, price, gas): (u64, u128, u64) = (items.next()?, items.next()?, items.next()?);
     let to = contract(items.bytes()?)?;
     without_value(items.word()?)?;
     let data = items.bytes()?.to_vec();
@@ -197,7 +208,7 @@ fn legacy(raw: &[u8]) -> Result<Parsed, alloy_rlp::Error> {
     Header { list: true, payload_length: payload.len() }.encode(&mut message);
     message.extend_from_slice(&payload);
     let call = Call { to, data };
-    let transaction = Transaction { from: RELAY, nonce, gas, price, call };
+    let transaction = Transaction { from: RELAY, nonce, gas, price, tip: price, call };
     Ok((transaction, keccak256(message).0, signature(odd, r, s)))
 }
 
@@ -219,14 +230,18 @@ impl World {
         if self.chain.knows(&hash) {
             return Err(TransactionError::Known);
         }
-        let Transaction { from, nonce, gas, price, ref call } = transaction;
+        let Transaction { from, nonce, gas, price, tip, ref call } = transaction;
         let next = self.next_nonce(from);
-        if nonce != next {
-            return Err(if nonce < next {
-                TransactionError::NonceTooLow { next, nonce }
-            } else {
-                TransactionError::NonceTooHigh { next, nonce }
-            });
+        let waiting = self
+            .chain
+            .pending
+            .iter()
+            .position(|tx| tx.bid.is_some_and(|bid| (bid.from, bid.nonce) == (from, nonce)));
+        if nonce > next {
+            return Err(TransactionError::NonceTooHigh { next, nonce });
+        }
+        if nonce < next && waiting.is_none() {
+            return Err(TransactionError::NonceTooLow { next, nonce });
         }
         if price < u128::from(GAS_PRICE) || gas > MAX_GAS {
             let text = format!("max fee per gas less than block base fee, or gas above {MAX_GAS}");
@@ -235,6 +250,9 @@ impl World {
         let (balance, cost) = (self.ledger.balance(from, Asset::Pol), micro_pol(gas, price));
         if balance < cost {
             return Err(TransactionError::Funds { balance, cost });
+        }
+        if let Some(place) = waiting {
+            self.make_way(place, price, tip)?;
         }
         let (mut effects, used, reverted) = match self.run_calls(from, std::slice::from_ref(call)) {
             Ok(effects) if gas_of(&effects) <= gas => {
@@ -246,10 +264,36 @@ impl World {
         };
         let amount = micro_pol(used, u128::from(GAS_PRICE));
         effects.transfers.push(Transfer { asset: Asset::Pol, from, to: RELAY, amount });
-        effects.writes.push((Slot::Nonce(from), U256::from(next.saturating_add(1))));
-        let tx = super::chain::Tx { reverted, ..effects.into_tx(hash) };
+        effects.writes.push((Slot::Nonce(from), U256::from(nonce.saturating_add(1))));
+        let fate = self.raw_fate();
+        let bid = Some(Bid { from, nonce, fee: price, tip });
+        let tx = super::chain::Tx { reverted, fate, bid, ..effects.into_tx(hash) };
         self.submit(tx);
         Ok(hash)
+    }
+
+    /// Drops the waiting transaction at this place for one that offers a tenth more of both. Source: go-ethereum
+    /// (`PriceBump`).
+    fn make_way(&mut self, place: usize, fee: u128, tip: u128) -> Result<(), TransactionError> {
+        let enough = |old: u128, new: u128| {
+            new.saturating_mul(100) >= old.saturating_mul(100_u128.saturating_add(PRICE_BUMP))
+        };
+        let bid = self.chain.pending.get(place).and_then(|tx| tx.bid);
+        if !bid.is_some_and(|bid| enough(bid.fee, fee) && enough(bid.tip, tip)) {
+            return Err(TransactionError::Underpriced);
+        }
+        let replaced = self.chain.pending.remove(place);
+        self.undo(&replaced);
+        Ok(())
+    }
+
+    /// Whether a transaction waits although it was taken, as one does that offers too little.
+    fn raw_fate(&mut self) -> Fate {
+        let slow = |kind: FaultKind| kind == FaultKind::SlowTransaction;
+        match self.faults.take(FaultTarget::Chain, slow) {
+            Some(fault) => Fate::Wait(if fault.depth == 0 { SLOW_BLOCKS } else { fault.depth }),
+            None => Fate::Mine,
+        }
     }
 
     /// The next nonce of an EOA, with what waits counted.
