@@ -18,7 +18,7 @@ use super::{
     auth::api_key,
     books, cancels, edge, extra_keys, lookups, markets,
     orders::{post_order, post_orders},
-    reply,
+    reads, reply,
 };
 use crate::world::{Refusal, registry::Market};
 
@@ -26,7 +26,8 @@ type App = State<Arc<Shared>>;
 
 pub(super) fn router(shared: &Arc<Shared>) -> Router {
     let limit = middleware::from_fn_with_state(Arc::clone(shared), edge::limit);
-    public().merge(private()).layer(limit).with_state(Arc::clone(shared))
+    let faults = middleware::from_fn_with_state(Arc::clone(shared), reads::with_clob_faults);
+    public().merge(private()).layer(faults).layer(limit).with_state(Arc::clone(shared))
 }
 
 /// What anybody may ask.

@@ -60,6 +60,17 @@ pub(super) fn open<S: Session, N: Send + Sync + 'static, W: Send + Sync + 'stati
     })
 }
 
+/// Whether this text asks for a `PONG`. The order book's channels know `PING` only (docs.polymarket.com
+/// market-data/websocket); on the live feed the official client says `ping`, where the documentation says `PING`; and
+/// JSON-RPC knows neither.
+fn is_ping(target: FaultTarget, text: &str) -> bool {
+    match target {
+        FaultTarget::LiveSocket => matches!(text, "PING" | "ping"),
+        FaultTarget::MarketSocket | FaultTarget::UserSocket => text == "PING",
+        _ => false,
+    }
+}
+
 async fn run<S: Session, N: Send + Sync, W: Send + Sync>(
     mut line: Line,
     mut session: S,
@@ -70,7 +81,7 @@ async fn run<S: Session, N: Send + Sync, W: Send + Sync>(
     loop {
         tokio::select! {
             message = line.socket.recv() => match message {
-                Some(Ok(Message::Text(text))) if text.eq_ignore_ascii_case("PING") => line.pong().await?,
+                Some(Ok(Message::Text(text))) if is_ping(line.target, &text) => line.pong().await?,
                 Some(Ok(Message::Text(text))) => session.hear(&mut line, &text).await?,
                 Some(Ok(_)) => {}
                 // Closed or broken.
@@ -179,5 +190,20 @@ impl Line {
         // Whether or not they hear it, they are closed.
         let _ = self.socket.send(Message::Close(Some(frame))).await;
         Err(Gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ping_is_what_the_venue_takes_for_one() {
+        for target in [FaultTarget::MarketSocket, FaultTarget::UserSocket] {
+            assert!(is_ping(target, "PING"));
+            assert!(!["ping", "Ping", " PING", "PING\n", ""].into_iter().any(|text| is_ping(target, text)));
+        }
+        assert!(is_ping(FaultTarget::LiveSocket, "PING") && is_ping(FaultTarget::LiveSocket, "ping"));
+        assert!(!is_ping(FaultTarget::LiveSocket, "Ping") && !is_ping(FaultTarget::HeadSocket, "PING"));
     }
 }

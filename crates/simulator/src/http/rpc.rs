@@ -209,7 +209,7 @@ fn fits(place: &OneOf, found: &[u8]) -> bool {
     place.as_ref().is_none_or(|wanted| wanted.iter().any(|one| one == found))
 }
 
-fn get_logs(world: &World, view: &RpcView, filter: &Value, head: u64) -> Answer {
+pub(super) fn get_logs(world: &World, view: &RpcView, filter: &Value, head: u64) -> Answer {
     let field = |name: &str| filter.get(name).unwrap_or(&Value::Null);
     let addresses = one_of(field("address"))?;
     let topics = match field("topics") {

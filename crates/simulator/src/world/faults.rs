@@ -10,6 +10,14 @@ use serde::{Deserialize, Serialize};
 pub enum FaultTarget {
     /// The next `POST /order`.
     Order,
+    /// The next cancel.
+    Cancel,
+    /// The next look-up of orders or trades.
+    LookUp,
+    /// The next login.
+    Login,
+    /// The next question for a balance, or update of one.
+    Balance,
     /// The settlement of the next match.
     Settlement,
     /// The next JSON-RPC request.
@@ -36,7 +44,7 @@ pub enum FaultTarget {
 pub enum FaultKind {
     /// Order, and services that are read: the connection is closed, nothing was read.
     DropBefore,
-    /// Order, relayer, and a transaction sent to the chain: processed, then the connection is closed without a
+    /// Order, cancel, relayer, and a transaction sent to the chain: processed, then the connection is closed without a
     /// reply.
     AcceptThenDrop,
     /// Order: processed at once, the reply comes after `delay_ms`. Services that are read: the same.
@@ -44,7 +52,7 @@ pub enum FaultKind {
     /// Order, and services that are read: status 500, not processed.
     #[serde(rename = "500_before")]
     Error500Before,
-    /// Order: processed, then status 500.
+    /// Order, cancel, relayer: processed, then status 500.
     #[serde(rename = "500_after")]
     Error500After,
     /// Order: status 500 `order timed out`, not processed.
@@ -73,7 +81,7 @@ pub enum FaultKind {
     HeadBack,
     /// Chain: `eth_getLogs` finds nothing.
     MissingLogs,
-    /// Relayer: the transaction waits `depth` blocks (default 3).
+    /// Relayer, and chain for what an EOA sends itself: the transaction waits `depth` blocks (default 3).
     SlowTransaction,
     /// Sockets: this socket says nothing more, stays open and answers pings.
     Stall,
@@ -128,13 +136,18 @@ impl FaultKind {
                 | Self::TruncateReply
         );
         match target {
-            FaultTarget::Data | FaultTarget::Gamma => reading,
+            FaultTarget::Data
+            | FaultTarget::Gamma
+            | FaultTarget::LookUp
+            | FaultTarget::Login
+            | FaultTarget::Balance => reading,
+            FaultTarget::Cancel => reading || matches!(self, Self::AcceptThenDrop | Self::Error500After),
             FaultTarget::Relayer => {
                 let known = [Self::AcceptThenDrop, Self::Error500After, Self::Failed, Self::SlowTransaction];
                 reading || known.contains(&self)
             }
             // A transaction that is sent to the chain.
-            FaultTarget::Chain if self == Self::AcceptThenDrop => true,
+            FaultTarget::Chain if matches!(self, Self::AcceptThenDrop | Self::SlowTransaction) => true,
             // All sockets fail in the same ways.
             FaultTarget::UserSocket | FaultTarget::LiveSocket | FaultTarget::HeadSocket => {
                 self.target() == FaultTarget::MarketSocket

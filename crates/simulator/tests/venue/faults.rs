@@ -213,3 +213,50 @@ async fn a_resting_order_can_be_cancelled_by_its_owner() {
     assert_eq!(order["status"], "CANCELED");
     venue.running.shutdown().await;
 }
+
+/// Status of a request's reply; nothing when there was none.
+async fn status(trader: &Trader, venue: &Venue, method: Method, path: &str, body: &str) -> Option<u16> {
+    let reply = trader.request(venue, method, path, body).send().await.ok()?;
+    let status = reply.status().as_u16();
+    reply.bytes().await.ok().map(|_| status)
+}
+
+#[tokio::test]
+async fn cancels_look_ups_logins_and_balances_fail_by_themselves() {
+    let venue = Venue::manual().await;
+    let trader = Trader::logged_in(&venue, 1, 0).await;
+    let resting = trader.order(market_v2(false).tokens[0], Side::Buy, 2_000_000, 20_000_000);
+    let (id, body) = trader.body(&resting, Exchange::V2, "GTC");
+    assert_eq!(trader.post(&venue, &body).await.1["status"], "live");
+    let fault = async |target: &str, kind: &str| {
+        let (status, reply) = venue.control("/faults", json!({ "target": target, "kind": kind })).await;
+        assert_eq!(status, 200, "{reply}");
+    };
+    let state =
+        async || venue.get(format!("{}/orders/{id}", venue.running.control_url)).await.1["state"].clone();
+    let cancel = json!({ "orderID": id }).to_string();
+    for (kind, expected) in [("drop_before", None), ("500_before", Some(500)), ("429", Some(429))] {
+        fault("cancel", kind).await;
+        assert_eq!(status(&trader, &venue, Method::DELETE, "/order", &cancel).await, expected, "{kind}");
+        assert_eq!(state().await, "live", "{kind}");
+    }
+    // Cancelled, and nobody is told.
+    fault("cancel", "accept_then_drop").await;
+    assert_eq!(status(&trader, &venue, Method::DELETE, "/cancel-all", "").await, None);
+    assert_eq!(state().await, "canceled");
+    let balance = "/balance-allowance?asset_type=COLLATERAL&signature_type=0";
+    for (target, path) in [("look_up", "/data/orders"), ("look_up", "/data/trades"), ("balance", balance)] {
+        for (kind, expected) in [("500_before", Some(500)), ("truncate_reply", None)] {
+            fault(target, kind).await;
+            assert_eq!(status(&trader, &venue, Method::GET, path, "").await, expected, "{kind} {path}");
+        }
+        assert_eq!(status(&trader, &venue, Method::GET, path, "").await, Some(200), "{path}");
+    }
+    fault("login", "429").await;
+    assert_eq!(trader.login(&venue, Method::GET, "/auth/derive-api-key").await.0.as_u16(), 429);
+    assert_eq!(trader.login(&venue, Method::GET, "/auth/derive-api-key").await.0.as_u16(), 200);
+    let (wrong, _) =
+        venue.control("/faults", json!({ "target": "look_up", "kind": "accept_then_drop" })).await;
+    assert_eq!(wrong.as_u16(), 400, "a look-up accepts nothing");
+    venue.running.shutdown().await;
+}

@@ -46,3 +46,37 @@ fn it_names_every_request() {
     }
     assert!(routes >= 25, "the routes of the control API were not found");
 }
+
+/// Names of an enum's variants on the wire, as its source has them.
+fn variants(source: &str, name: &str) -> Vec<String> {
+    let body = source.split(&format!("pub enum {name} {{")).nth(1).and_then(|rest| rest.split("\n}").next());
+    let (mut names, mut renamed) = (Vec::new(), None);
+    for line in body.unwrap_or_default().lines().map(str::trim) {
+        if let Some(rest) = line.strip_prefix("#[serde(rename = \"") {
+            renamed = rest.split('"').next().map(str::to_owned);
+        } else if let Some(variant) = line.strip_suffix(',') {
+            let snake = variant.chars().enumerate().flat_map(|(at, letter)| {
+                let apart = (letter.is_uppercase() && at > 0).then_some('_');
+                apart.into_iter().chain(letter.to_lowercase())
+            });
+            let snake: String = snake.collect();
+            if variant.chars().all(char::is_alphanumeric) {
+                names.push(renamed.take().unwrap_or(snake));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn it_names_every_fault_and_every_setting() {
+    let manual = text("../../docs/simulator.md");
+    let faults = text("src/world/faults.rs");
+    let (targets, kinds) = (variants(&faults, "FaultTarget"), variants(&faults, "FaultKind"));
+    assert!(targets.len() >= 14 && kinds.len() >= 27, "{targets:?} {kinds:?}");
+    let settings = serde_json::to_value(simulator::SimulatorConfig::default()).unwrap();
+    let settings: Vec<String> = settings.as_object().unwrap().keys().cloned().collect();
+    for name in targets.iter().chain(&kinds).chain(&settings) {
+        assert!(manual.contains(&format!("`{name}`")), "docs/simulator.md does not name `{name}`");
+    }
+}
