@@ -1,10 +1,12 @@
 //! Orders of every type: placed, looked up, cancelled, refused.
 
+use domain::Price;
 use serde_json::{Value, json};
+use simulator::world::registry::Terms;
 
 use crate::{
     client::{Client, Language},
-    venue::{Kind, Venue},
+    venue::{FUNDERS, Kind, Venue},
     witnessed,
 };
 
@@ -13,6 +15,8 @@ witnessed! {
     resting => typescript_rests_and_cancels, python_rests_and_cancels;
     batches => typescript_posts_and_cancels_batches, python_posts_and_cancels_batches;
     refusals => typescript_is_refused_as_documented, python_is_refused_as_documented;
+    wallets => typescript_trades_with_every_kind_of_wallet, python_trades_with_every_kind_of_wallet;
+    delays => typescript_meets_a_delayed_market, python_meets_a_delayed_market;
 }
 
 /// Signs a limit order under a name.
@@ -167,5 +171,67 @@ async fn refusals(language: Language) {
     client.ok("sign", order).await;
     let text = client.refused("post", json!({ "name": "soon", "orderType": "GTD" }), 400).await;
     assert!(text.contains("invalid expiration"), "{text}");
+
+    // Signed on a finer grid than the venue has when it is posted.
+    let grid = |tick: i64| {
+        let condition = Kind::NegativeRisk.condition();
+        venue.running.world().with(|world, _| world.set_tick(&condition, Price(tick)).unwrap());
+    };
+    grid(1_000);
+    sign(&mut client, "fine", Kind::NegativeRisk, "BUY", 0.455, 10.0).await;
+    grid(10_000);
+    let text = client.refused("post", json!({ "name": "fine", "orderType": "GTC" }), 400).await;
+    assert!(text.contains("breaks minimum tick size rule"), "{text}");
+    // Signed for a wallet of another kind.
+    let mut mistaken = venue.client_of(language, 2, Some(FUNDERS[2]), None).await;
+    mistaken.ok("login", json!({})).await;
+    sign(&mut mistaken, "mistaken", kind, "BUY", 0.45, 10.0).await;
+    let text = mistaken.refused("post", json!({ "name": "mistaken", "orderType": "GTC" }), 400).await;
+    assert!(text.contains("invalid signature"), "{text}");
+    venue.close().await;
+}
+
+/// Proxy wallets, Safes and deposit wallets (whose signature is nested) trade on every exchange; fills are theirs.
+async fn wallets(language: Language) {
+    let venue = Venue::open().await;
+    for wallet in 1..=3 {
+        let mut client = venue.stranger(language, wallet).await;
+        client.ok("login", json!({})).await;
+        for kind in Kind::ALL {
+            sign(&mut client, "taker", kind, "BUY", 0.56, 5.0).await;
+            let taken = post(&mut client, "taker", "FAK").await;
+            assert_eq!(taken["status"], "matched", "wallet type {wallet}: {taken}");
+            let order = client.ok("order", json!({ "id": id_of(&taken) })).await;
+            let funder = FUNDERS[usize::from(wallet) - 1];
+            assert_eq!(order["maker_address"].as_str().map(str::to_lowercase).as_deref(), Some(funder));
+            sign(&mut client, "maker", kind, "SELL", 0.60, 5.0).await;
+            let resting = post(&mut client, "maker", "GTC").await;
+            assert_eq!(resting["status"], "live", "wallet type {wallet}: {resting}");
+            let cancelled = client.ok("cancel", json!({ "id": id_of(&resting) })).await;
+            assert_eq!(cancelled["canceled"], json!([id_of(&resting)]));
+        }
+    }
+    venue.close().await;
+}
+
+/// In a market with a delay a taker is answered at once that it is delayed, and matched later.
+async fn delays(language: Language) {
+    let venue = Venue::open().await;
+    let mut client = venue.trader(language).await;
+    let kind = Kind::Plain;
+    let terms = Terms { seconds_delay: 1, ..Terms::default() };
+    venue.running.world().with(|world, _| world.set_terms(&kind.condition(), terms).unwrap());
+    sign(&mut client, "taker", kind, "BUY", 0.56, 5.0).await;
+    let delayed = post(&mut client, "taker", "FAK").await;
+    assert_eq!((&delayed["success"], &delayed["status"]), (&json!(true), &json!("delayed")), "{delayed}");
+    let mut news = venue.running.world().newest_event();
+    loop {
+        let order = client.ok("order", json!({ "id": id_of(&delayed) })).await;
+        if order["status"] == "MATCHED" {
+            break;
+        }
+        assert_eq!(order["status"], "DELAYED", "{order}");
+        news.changed().await.unwrap();
+    }
     venue.close().await;
 }

@@ -2,7 +2,7 @@
 
 use domain::{Price, Shares};
 use serde_json::{Value, json};
-use simulator::world::control::Level;
+use simulator::world::control::{Level, Redeemers};
 use slipstream::demo::SimulatorUrls;
 use tokio::process::Command;
 
@@ -62,6 +62,36 @@ async fn the_unified_client_reads_the_market_channel() {
         (&change["price"], &change["size"], &change["side"]),
         (&json!("0.47"), &json!("7"), &json!("BUY"))
     );
+    // The best price moves: told in a frame of its own.
+    venue.running.world().with(|world, _| {
+        world.set_levels(&crate::venue::levels(Kind::Plain.tokens()[0], &[(51, 10)], &[(55, 10)])).unwrap();
+    });
+    // The change before told the best prices as well.
+    let mut best = next(&mut client, "market", "MarketBestBidAskEvent").await;
+    if best["payload"]["best_bid"] == "0.5" {
+        best = next(&mut client, "market", "MarketBestBidAskEvent").await;
+    }
+    assert_eq!(
+        (&best["payload"]["best_bid"], &best["payload"]["best_ask"]),
+        (&json!("0.51"), &json!("0.55"))
+    );
+    let condition = Kind::Plain.condition();
+    venue.running.world().with(|world, _| world.set_tick(&condition, Price(1_000)).unwrap());
+    let tick = next(&mut client, "market", "MarketTickSizeChangeEvent").await;
+    let tick = &tick["payload"];
+    assert_eq!((&tick["old_tick_size"], &tick["new_tick_size"]), (&json!("0.01"), &json!("0.001")));
+    // Somebody takes what the house offers.
+    let mut taker = venue.trader(Language::Python).await;
+    crate::orders::sign(&mut taker, "taker", Kind::Plain, "BUY", 0.55, 5.0).await;
+    crate::orders::post(&mut taker, "taker", "FAK").await;
+    let last = next(&mut client, "market", "MarketLastTradePriceEvent").await;
+    assert_eq!((&last["payload"]["price"], &last["payload"]["side"]), (&json!("0.55"), &json!("BUY")));
+    let winner = Kind::Plain.tokens()[0].to_string();
+    venue.running.world().with(|world, _| {
+        world.resolve(&condition, [Price(1_000_000), Price(0)], &Redeemers::None).unwrap();
+    });
+    let resolved = next(&mut client, "market", "MarketResolvedEvent").await;
+    assert_eq!(resolved["payload"]["winning_asset_id"], json!(winner));
     venue.close().await;
 }
 
@@ -84,6 +114,16 @@ async fn the_unified_client_reads_its_user_channel() {
         (&told["payload"]["id"], &told["payload"]["order_event_type"]),
         (&placed["order_id"], &json!("CANCELLATION"))
     );
+    // One that is matched: its trade is told from match to finality.
+    let order = json!({ "token": Kind::Plain.token(), "side": "BUY", "price": "0.56", "size": "10" });
+    let placed = client.ok("place", order).await;
+    let mut statuses = Vec::new();
+    while statuses.last().is_none_or(|status| status != "CONFIRMED") {
+        let told = next(&mut client, "user", "UserTradeEvent").await;
+        assert_eq!(told["payload"]["taker_order_id"], placed["order_id"]);
+        statuses.push(told["payload"]["status"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(statuses, ["MATCHED", "MINED", "CONFIRMED"]);
     venue.close().await;
 }
 

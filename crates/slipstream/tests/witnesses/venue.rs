@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Address, ConditionId, Price, Shares, TokenId};
+use domain::{Address, ConditionId, Hash, Price, Shares, TokenId};
 use serde_json::json;
 use simulator::{
     Running, Simulator, SimulatorConfig,
@@ -10,7 +10,7 @@ use simulator::{
         control::{Level, Levels},
         fees::FeeSchedule,
         ledger::Asset,
-        registry::{MarketSpec, Standing, Wallet},
+        registry::{BuilderFees, MarketSpec, Standing, Wallet},
     },
 };
 use slipstream::clock::SystemClock;
@@ -112,6 +112,8 @@ impl Venue {
                 world.set_levels(&levels(yes, &[(50, 1_000)], &[(55, 10), (56, 1_000)])).unwrap();
                 world.set_levels(&levels(no, &[(44, 1_000)], &[(50, 1_000)])).unwrap();
             }
+            let fees = BuilderFees { maker_bps: 0, taker_bps: 50, receiver: Address([0xbb; 20]) };
+            world.set_builder([0xb1; 32], fees).unwrap();
             let funders = FUNDERS.map(|funder| funder.parse().unwrap());
             let wallets = [owner].into_iter().chain(funders);
             for (signature_type, address) in (0..=3).zip(wallets) {
@@ -130,13 +132,30 @@ impl Venue {
 
     /// A client that is connected for a wallet type and not logged in yet.
     pub async fn stranger(&self, language: Language, wallet: u8) -> Client {
+        self.client(language, wallet, None).await
+    }
+
+    /// The same, for a builder.
+    pub async fn client(&self, language: Language, wallet: u8, builder: Option<Hash>) -> Client {
+        let funder = FUNDERS.get(usize::from(wallet).wrapping_sub(1)).copied();
+        self.client_of(language, wallet, funder, builder).await
+    }
+
+    /// A client that says it trades with this wallet.
+    pub async fn client_of(
+        &self,
+        language: Language,
+        wallet: u8,
+        funder: Option<&str>,
+        builder: Option<Hash>,
+    ) -> Client {
         let mut client = Client::start(language);
-        let funder = FUNDERS.get(usize::from(wallet).wrapping_sub(1));
         client
             .ok(
                 "connect",
                 json!({
                     "host": self.running.clob_url, "chain": 137, "key": KEY, "signatureType": wallet, "funder": funder,
+                    "builder": builder,
                 }),
             )
             .await;
