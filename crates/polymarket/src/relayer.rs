@@ -297,32 +297,6 @@ impl Relayer {
         taken.ok_or_else(|| malformed(SUBMIT, &"no answer to what cannot be looked up"))
     }
 
-    /// Lets a wallet do something, unless something is under way already, which is then told instead.
-    ///
-    /// # Errors
-    /// [`VenueError`]; after [`VenueError::Timeout`] or [`VenueError::Unavailable`] the outcome may be open. Asking
-    /// again is safe: what is under way is found first, and one nonce executes once.
-    pub async fn submit(
-        &self,
-        account: &TradingAccount,
-        actions: &[WalletAction],
-    ) -> Result<Relayed, VenueError> {
-        relayed_kind(account)?;
-        if let Some(under_way) = self.under_way(account.wallet).await? {
-            return Ok(under_way);
-        }
-        let transaction = self.prepare(account, actions).await?;
-        match self.post(&transaction.body).await {
-            Ok(Some(relayed)) => Ok(relayed),
-            // The reply was lost: what we signed is found by its nonce and signature, or it never arrived.
-            Ok(None) => self.listed(&transaction).await?.ok_or_else(|| VenueError::Unavailable {
-                what: SUBMIT.to_owned(),
-                reason: format!("no reply, and nothing with nonce {} is listed", transaction.nonce),
-            }),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Signs what a wallet does, for its next nonce.
     ///
     /// # Errors

@@ -54,13 +54,21 @@ fn row(nonce: &str, state: &str, signature: &str) -> String {
     )
 }
 
+/// Signs what lets the wallet spend, and sends it.
+async fn send(venue: &TestServer, kind: WalletKind) -> Result<(WalletTransaction, Taken), VenueError> {
+    let relayer = relayer(venue);
+    let transaction = relayer.prepare(&account(kind), &allow()).await?;
+    let taken = relayer.send(&transaction).await?;
+    Ok((transaction, taken))
+}
+
 #[tokio::test]
 async fn a_submission_is_signed_for_the_next_nonce_and_sent_once() {
     let server =
         server(|| reply(200, r#"{"transactionID":"a-1","state":"STATE_NEW","transactionHash":null}"#), "[]")
             .await;
-    let relayed = relayer(&server).submit(&account(WalletKind::Deposit), &allow()).await.unwrap();
-    assert_eq!((relayed.id.as_str(), relayed.state, relayed.tx), ("a-1", RelayState::Underway, None));
+    let (transaction, taken) = send(&server, WalletKind::Deposit).await.unwrap();
+    assert_eq!((transaction.nonce, taken), (4, Taken::Yes(Some("a-1".to_owned()))));
     let seen = server.seen();
     let post = seen.iter().find(|request| request.path() == "/submit").unwrap();
     let body: Value = serde_json::from_slice(&post.body).unwrap();
@@ -75,26 +83,30 @@ async fn a_submission_is_signed_for_the_next_nonce_and_sent_once() {
 async fn a_lost_reply_is_looked_up_and_nothing_is_sent_again() {
     let signature = format!("0x{}", "1b".repeat(65));
     for submit in [|| Action::Drop, || reply(502, "bad gateway")] {
-        let ours: &'static str = Box::leak(row("4", "STATE_CONFIRMED", &signature).into_boxed_str());
-        let venue = server(submit, ours).await;
-        let relayed = relayer(&venue).submit(&account(WalletKind::Deposit), &allow()).await.unwrap();
-        assert_eq!((relayed.state, venue.count("/submit")), (RelayState::Confirmed, 1));
+        let outcome = async |row: String| {
+            let venue = server(submit, Box::leak(row.into_boxed_str())).await;
+            let relayer = relayer(&venue);
+            let transaction = relayer.prepare(&account(WalletKind::Deposit), &allow()).await.unwrap();
+            let lost = relayer.send(&transaction).await;
+            assert!(matches!(lost, Err(VenueError::Unavailable { .. })), "{lost:?}");
+            let outcome = relayer.outcome(&account(WalletKind::Deposit), &transaction, None).await.unwrap();
+            assert_eq!(venue.count("/submit"), 1);
+            outcome
+        };
+        assert_eq!(outcome(row("4", "STATE_MINED", &signature)).await, TransactionOutcome::Underway);
         // Another's transaction with our nonce is not ours.
-        let other: &'static str = Box::leak(row("4", "STATE_CONFIRMED", "0x00").into_boxed_str());
-        let venue = server(submit, other).await;
-        let lost = relayer(&venue).submit(&account(WalletKind::Deposit), &allow()).await;
-        assert!(matches!(lost, Err(VenueError::Unavailable { .. })), "{lost:?}");
-        assert_eq!(venue.count("/submit"), 1);
+        assert_eq!(outcome(row("4", "STATE_CONFIRMED", "0x00")).await, TransactionOutcome::Unseen);
     }
 }
 
 #[tokio::test]
-async fn what_is_under_way_is_told_instead_of_sending_more() {
+async fn what_is_under_way_is_told() {
     for state in ["STATE_NEW", "STATE_EXECUTED", "STATE_MINED"] {
         let listed: &'static str = Box::leak(row("3", state, "0x").into_boxed_str());
         let venue = server(|| reply(200, "{}"), listed).await;
-        let relayed = relayer(&venue).submit(&account(WalletKind::Safe), &allow()).await.unwrap();
-        assert_eq!((relayed.id.as_str(), venue.count("/submit")), ("a-1", 0));
+        let wallet = account(WalletKind::Safe).wallet;
+        let under_way = relayer(&venue).under_way(wallet).await.unwrap();
+        assert!(under_way.is_some_and(|one| one.id == "a-1"), "{state}");
     }
 }
 
@@ -102,9 +114,9 @@ async fn what_is_under_way_is_told_instead_of_sending_more() {
 async fn refusals_and_nonsense_are_typed() {
     let refused =
         server(|| reply(400, r#"{"error":"batch nonce 4 does not match on-chain nonce 5"}"#), "[]").await;
-    let answer = relayer(&refused).submit(&account(WalletKind::Proxy), &allow()).await;
+    let answer = send(&refused, WalletKind::Proxy).await;
     assert!(matches!(answer, Err(VenueError::Refused { .. })), "{answer:?}");
-    let eoa = relayer(&refused).submit(&account(WalletKind::Eoa), &allow()).await;
+    let eoa = send(&refused, WalletKind::Eoa).await;
     assert!(matches!(eoa, Err(VenueError::Refused { .. })), "{eoa:?}");
     let hostile: [&'static str; 9] = [
         "",
@@ -119,14 +131,13 @@ async fn refusals_and_nonsense_are_typed() {
     ];
     for text in hostile {
         let venue = server(move || reply(200, text), "[]").await;
-        let answer = relayer(&venue).submit(&account(WalletKind::Deposit), &allow()).await;
-        assert!(matches!(answer, Err(VenueError::Malformed { .. })), "{text}: {answer:?}");
+        let answer = send(&venue, WalletKind::Deposit).await;
+        assert!(answer.is_err(), "{text}: {answer:?}");
     }
     for listed in ["{}", "null", r#"[{"state":"STATE_NEW"}]"#, r#"[7]"#] {
         let venue = server(|| reply(200, "{}"), listed).await;
-        let answer = relayer(&venue).submit(&account(WalletKind::Deposit), &allow()).await;
+        let answer = relayer(&venue).under_way(account(WalletKind::Deposit).wallet).await;
         assert!(matches!(answer, Err(VenueError::Malformed { .. })), "{listed}: {answer:?}");
-        assert_eq!(venue.count("/submit"), 0, "nothing is sent while it is open what is under way");
     }
     for nonce in [
         r#"{"nonce":"4"}"#,
@@ -138,7 +149,7 @@ async fn refusals_and_nonsense_are_typed() {
             _ => reply(200, nonce),
         })
         .await;
-        assert!(relayer(&venue).submit(&account(WalletKind::Deposit), &allow()).await.is_err(), "{nonce}");
+        assert!(send(&venue, WalletKind::Deposit).await.is_err(), "{nonce}");
         assert_eq!(venue.count("/submit"), 0);
     }
     assert!(relayer(&refused).transaction("../../x").await.is_err());
@@ -212,4 +223,14 @@ async fn an_outcome_is_evidence() {
     }
     let bare = outcome(row("4", "STATE_CONFIRMED", &signature), "\"5\"", None).await;
     assert!(matches!(bare, Err(VenueError::Malformed { .. })), "{bare:?}");
+}
+
+/// Hostile sizes, depths and numbers.
+#[test]
+fn the_corpus_is_survived() {
+    let sample = row("4", "STATE_CONFIRMED", "0x1b");
+    crate::hostile::survives(&sample, |bytes| {
+        serde_json::from_slice::<Vec<Row>>(bytes)
+            .is_ok_and(|rows| rows.into_iter().all(|row| row.read().is_ok()))
+    });
 }

@@ -231,7 +231,7 @@ impl<'a> Wallets<'a> {
         let shares: Vec<_> = stream::iter(operators).buffered(CALLS_IN_FLIGHT).try_collect().await?;
         findings.extend(dollars.into_iter().chain(shares).flatten());
         if !used.dollars.is_positive() {
-            let unwrapped = self.dollars(USDC_E, wallet).await?;
+            let unwrapped = self.unwrapped(wallet).await?;
             findings.push(if unwrapped.is_positive() {
                 Finding::Unwrapped(unwrapped)
             } else {
@@ -239,6 +239,14 @@ impl<'a> Wallets<'a> {
             });
         }
         Ok(findings)
+    }
+
+    /// USDC.e in a wallet, of which pUSD can be made.
+    ///
+    /// # Errors
+    /// [`VenueError`] of the provider.
+    pub async fn unwrapped(&self, wallet: Address) -> Result<Usd, VenueError> {
+        self.dollars(USDC_E, wallet).await
     }
 
     async fn has_code(&self, address: Address) -> Result<bool, VenueError> {
@@ -342,5 +350,14 @@ mod tests {
         .await;
         let rpc = Rpc::new(crate::client().unwrap(), &server.origin, Chain::Polygon);
         assert!(Wallets::new(&rpc).detect(EOA.parse().unwrap()).await.is_err(), "nobody has 2^256 dollars");
+    }
+
+    /// Hostile sizes, depths and numbers.
+    #[test]
+    fn the_corpus_is_survived() {
+        let sample = serde_json::Value::from(format!("0x{}", "00".repeat(32))).to_string();
+        crate::hostile::survives(&sample, |bytes| {
+            serde_json::from_slice::<Value>(bytes).is_ok_and(|word| read_word(&word).is_ok())
+        });
     }
 }

@@ -11,7 +11,7 @@ mod local;
 pub mod measure;
 mod policy;
 
-pub use file::{FileKey, FileKeyError};
+pub use file::{FileKey, FileKeyError, PrivateFileError, read_private};
 pub use keys::{DerivedKeys, KeySource};
 pub use local::LocalSigner;
 pub use policy::Binding;

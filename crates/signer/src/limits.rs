@@ -27,3 +27,6 @@ pub const MAX_GAS: u64 = 2_000_000;
 /// Most wei for a unit of gas, tip included: ten times what Polygon asks for on a bad day. With [`MAX_GAS`] a
 /// transaction costs at most 20 POL.
 pub const MAX_FEE: u64 = 10_000_000_000_000;
+
+/// Bytes of a file with a secret: a key, or the credentials of a relayer.
+pub const LONGEST_PRIVATE_FILE: u64 = 4_096;

@@ -4,15 +4,16 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use engine::salt::{SALT_MASK, Salts};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use signer::{PrivateFileError, read_private};
 
 /// Name of the file in the data directory.
 pub const FILE: &str = "installation.secret";
@@ -27,31 +28,21 @@ impl InstallationSecret {
     /// When it cannot be read or made, has another length, or others may read it.
     pub fn open(directory: &Path) -> anyhow::Result<Self> {
         let path = directory.join(FILE);
-        match OpenOptions::new().read(true).open(&path) {
-            Ok(mut file) => {
-                let mode = file.metadata()?.permissions().mode();
-                ensure!(
-                    mode & 0o077 == 0,
-                    "{} is readable by others (mode {:o}); run `chmod 600 {}`",
-                    path.display(),
-                    mode & 0o777,
-                    path.display()
-                );
-                let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes)?;
-                let Ok(bytes) = <[u8; 32]>::try_from(bytes) else {
+        match read_private(&path) {
+            Ok(bytes) => {
+                let Ok(bytes) = <[u8; 32]>::try_from(bytes.as_slice()) else {
                     bail!("{} is damaged: it must hold 32 bytes; restore it from a backup", path.display());
                 };
                 Ok(Self(bytes))
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(PrivateFileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
                 let mut bytes = [0; 32];
                 rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
                     .context("the system gives no random bytes")?;
                 Self::write(&path, &bytes)?;
                 Ok(Self(bytes))
             }
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+            Err(error) => Err(error).with_context(|| format!("the secret in {}", path.display())),
         }
     }
 
@@ -105,6 +96,8 @@ impl Salts for InstallationSecret {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -117,7 +110,7 @@ mod tests {
         assert!(first.salt(b"x") < 1 << 53);
         let path = directory.path().join(FILE);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let refused = InstallationSecret::open(directory.path()).err().unwrap().to_string();
+        let refused = format!("{:#}", InstallationSecret::open(directory.path()).err().unwrap());
         assert!(refused.contains("chmod 600"), "{refused}");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, b"short").unwrap();

@@ -100,6 +100,12 @@ async fn a_newcomer_gets_a_deposit_wallet_with_everything() {
     assert!(answer.text.contains("nothing is missing"), "{}", answer.text);
     let world = place.simulator.world();
     assert_eq!(world.with(|world, _| world.balance(wallet, Asset::Collateral)), 5 * ONE);
+    // More arrives while there is pUSD already: it is wrapped as well.
+    place.credit(wallet, Asset::Usdce, 2 * ONE);
+    assert!(place.check(true, &["--wrap"]).await.unwrap().ok);
+    let left =
+        world.with(|world, _| [Asset::Collateral, Asset::Usdce].map(|asset| world.balance(wallet, asset)));
+    assert_eq!(left, [7 * ONE, 0]);
     // Once more: nothing is left to do, and nothing is done.
     let relayed = || world.with(|world, _| world.relayer().records().len());
     let before = relayed();

@@ -1,19 +1,22 @@
 //! Getting what a wallet lacks: through the relayer, or as transactions of an EOA. Each is done only if the chain says
 //! that it is missing, so whoever breaks off runs the command again.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use domain::{Address, Clock, TradingAccount, WalletAction, WalletKind};
 use eip712::Chain;
-use engine::ports::wallets::{Taken, TransactionOutcome};
+use engine::ports::{
+    venue::VenueError,
+    wallets::{Taken, TransactionOutcome},
+};
 use polymarket::{
     Eoa, JsonRpc,
-    relayer::{BuilderKey, RelayState, Relayed, Relayer, RelayerKey},
+    relayer::{BuilderKey, Relayer, RelayerKey},
     wallets::{Finding, Fix, WalletReport, Wallets},
 };
 use serde::Deserialize;
-use signer::LocalSigner;
+use signer::{LocalSigner, read_private};
 use zeroize::Zeroizing;
 
 use super::CheckArgs;
@@ -43,11 +46,9 @@ enum KeyFile {
 
 fn relayer_key(path: &Path) -> anyhow::Result<RelayerKey> {
     let shown = path.display();
-    let mode = fs::metadata(path).with_context(|| format!("cannot read {shown}"))?.permissions().mode();
-    ensure!(mode & 0o077 == 0, "{shown} is readable by others; run `chmod 600 {shown}`");
-    let text = Zeroizing::new(fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?);
+    let text = read_private(path).with_context(|| format!("the key in {shown}"))?;
     // What serde says could quote the file.
-    let read = serde_json::from_str(&text).ok();
+    let read = serde_json::from_slice(&text).ok();
     let read = read.with_context(|| {
         format!("{shown} must be JSON with `key` and `address`, or `builder_key`, `secret` and `passphrase`")
     })?;
@@ -77,14 +78,15 @@ impl Fixer<'_> {
             self.act(&approvals).await.context("approvals")?;
             report = self.look().await?;
         }
-        let unwrapped = report.missing.iter().find_map(|finding| match finding.fix() {
-            Fix::Wrap(usd) => Some(usd),
-            _ => None,
-        });
-        if let Some(usd) = unwrapped.filter(|_| self.arguments.wrap) {
-            let actions = [WalletAction::AllowOnramp(usd), WalletAction::Wrap(usd)];
-            self.act(&actions).await.context("wrapping")?;
-            report = self.look().await?;
+        if self.arguments.wrap {
+            // Whatever there is, also beside pUSD.
+            let wallets = Wallets::new(self.rpc.as_ref());
+            let usd = wallets.unwrapped(self.account.wallet).await.context("the chain cannot be read")?;
+            if usd.is_positive() {
+                let actions = [WalletAction::AllowOnramp(usd), WalletAction::Wrap(usd)];
+                self.act(&actions).await.context("wrapping")?;
+                report = self.look().await?;
+            }
         }
         Ok(report)
     }
@@ -124,14 +126,31 @@ impl Fixer<'_> {
         while let Some(before) = relayer.under_way(self.account.wallet).await? {
             self.wait(until, &format!("relayed transaction {}", before.id)).await?;
         }
-        let sent = relayer.submit(&self.account, actions).await?;
-        let mut now: Relayed = sent;
-        while now.state == RelayState::Underway {
-            self.wait(until, &format!("relayed transaction {}", now.id)).await?;
-            now = relayer.transaction(&now.id).await?;
+        let transaction = relayer.prepare(&self.account, actions).await?;
+        let nonce = transaction.nonce;
+        let id = match relayer.send(&transaction).await {
+            Ok(Taken::Yes(id)) => id,
+            Ok(Taken::NotNow(reason)) => {
+                bail!("transaction {nonce} of the wallet is not taken: {reason}; run this again")
+            }
+            // Whether it was taken is open; the look-ups say so.
+            Err(VenueError::Timeout { .. } | VenueError::Unavailable { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        loop {
+            match relayer.outcome(&self.account, &transaction, id.as_deref()).await? {
+                TransactionOutcome::Confirmed(_) => return Ok(()),
+                TransactionOutcome::Underway | TransactionOutcome::Unseen => {
+                    self.wait(until, &format!("transaction {nonce} of the wallet")).await?;
+                }
+                TransactionOutcome::Failed(reason) => {
+                    bail!("transaction {nonce} of the wallet failed: {reason}")
+                }
+                TransactionOutcome::Replaced => {
+                    bail!("another transaction {nonce} of the wallet was carried out")
+                }
+            }
         }
-        ensure!(now.state != RelayState::Failed, "transaction {} failed: {}", now.id, now.reason);
-        Ok(())
     }
 
     /// One transaction after the other, each in a block before the next is signed.
