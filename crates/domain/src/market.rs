@@ -275,6 +275,31 @@ mod tests {
         assert_eq!(TopOfBook::default().best_for(Side::Buy), None);
     }
 
+    /// Two rules of the venue: the least shares of every order, and the least dollars of one that takes at once.
+    #[test]
+    fn a_buy_has_the_least_shares_and_the_least_dollars() {
+        let least = |shares: i64, cents: i64| {
+            let market = Market {
+                token: TokenId([1; 32]),
+                condition: ConditionId::from_slice(&[2; 32]).unwrap(),
+                negative_risk: false,
+                tick: TickSize::from_price(Price(10_000)).unwrap(),
+                minimum_size: Shares(shares * ONE),
+                fee: FeeSchedule::default(),
+                taker_delay_ms: 0,
+                accepting_orders: true,
+                payout: None,
+                title: String::new(),
+                slug: String::new(),
+                outcome: String::new(),
+            };
+            market.minimum_buy(Price(cents * 10_000)).unwrap()
+        };
+        // Five shares at a cent are five cents: the dollar binds. At half a dollar the shares do.
+        assert_eq!((least(5, 1), least(5, 20), least(5, 50)), (Usd(ONE), Usd(ONE), Usd(2_500_000)));
+        assert_eq!((least(15, 7), least(0, 50)), (Usd(1_050_000), Usd(ONE)));
+    }
+
     #[test]
     fn schedules_stored_before_read_as_taker_only() {
         let stored: FeeSchedule = serde_json::from_str(r#"{"rate":70000,"exponent":1}"#).unwrap();
