@@ -126,3 +126,12 @@ proptest! {
         }
     }
 }
+
+/// Hostile sizes, depths and numbers.
+#[test]
+fn the_corpus_is_survived() {
+    let sample = login("00000000-0000-0000-0000-000000000001", "c2VjcmV0c2VjcmV0", "0123456789abcdef");
+    crate::hostile::survives(&sample, |bytes| {
+        Credentials::of_answer(SIGNER, &answer(200, bytes), "API login").is_ok()
+    });
+}

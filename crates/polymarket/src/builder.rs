@@ -134,6 +134,13 @@ mod tests {
         }
     }
 
+    /// Hostile sizes, depths and numbers.
+    #[test]
+    fn the_corpus_is_survived() {
+        let sample = r#"{"builder_maker_fee_rate_bps":0,"builder_taker_fee_rate_bps":50}"#;
+        crate::hostile::survives(sample, |bytes| read(&Answer::of(200, bytes)).is_ok());
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(

@@ -222,6 +222,14 @@ mod tests {
         assert!(matches!(refused, Err(VenueError::Unavailable { .. })), "{refused:?}");
     }
 
+    /// Hostile sizes, depths and numbers.
+    #[test]
+    fn the_corpus_is_survived() {
+        let sample = r#"{"canceled":["0xID"],"not_canceled":{"0xID":"order can't be found - already canceled or matched"}}"#;
+        let sample = sample.replace("ID", &"ab".repeat(32));
+        crate::hostile::survives(&sample, |bytes| read(&Answer::of(200, bytes), "x").is_ok());
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(

@@ -322,3 +322,12 @@ proptest! {
         let _ = (read_v1::<ActivityRow>(&bytes).is_ok(), read_v2::<PositionRow>(&bytes).is_ok());
     }
 }
+
+/// Hostile sizes, depths and numbers.
+#[test]
+fn the_corpus_is_survived() {
+    crate::hostile::survives(&json!([trade(5, 1)]).to_string(), |bytes| {
+        let wallet = wallet();
+        read_v1::<ActivityRow>(bytes).is_ok_and(|page| page.rows.iter().all(|row| row.read(wallet).is_ok()))
+    });
+}

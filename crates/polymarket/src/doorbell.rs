@@ -206,4 +206,20 @@ mod tests {
             assert!(matches!(rings(odd), (Taken::Refused(_), false)), "{odd}");
         }
     }
+
+    /// Hostile sizes, depths and numbers.
+    #[test]
+    fn the_corpus_is_survived() {
+        let mut heads = Heads {
+            bell: Arc::new(Bell { rung: Notify::new(), newest: AtomicU64::new(NEVER) }),
+            clock: VirtualClock::new(Timestamp::from_seconds(1_790_000_000)),
+        };
+        let heads = std::cell::RefCell::new(&mut heads);
+        let sample = r#"{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"0x1","result":{"number":"0x64"}}}"#;
+        crate::hostile::survives(sample, |bytes| {
+            let taken =
+                heads.borrow_mut().take(bytes).now_or_never().expect("taking a frame waits for nobody");
+            matches!(taken, Taken::Understood { .. })
+        });
+    }
 }

@@ -122,6 +122,13 @@ mod tests {
         assert!(read(&Answer::of(403, r#"{"blocked":false}"#)).is_err());
     }
 
+    /// Hostile sizes, depths and numbers.
+    #[test]
+    fn the_corpus_is_survived() {
+        let sample = r#"{"blocked":true,"ip":"203.0.113.7","country":"US","region":"NY"}"#;
+        crate::hostile::survives(sample, |bytes| read(&Answer::of(200, bytes)).is_ok());
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(

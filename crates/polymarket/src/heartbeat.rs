@@ -168,6 +168,12 @@ mod tests {
         assert!(matches!(read(&Answer::of(400, "Invalid Heartbeat ID")), Err(VenueError::Malformed { .. })));
     }
 
+    /// Hostile sizes, depths and numbers.
+    #[test]
+    fn the_corpus_is_survived() {
+        crate::hostile::survives(r#"{"heartbeat_id":"a-1"}"#, |bytes| read(&Answer::of(200, bytes)).is_ok());
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(

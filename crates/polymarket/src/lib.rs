@@ -65,4 +65,6 @@ pub use texts::markdown as venue_errors;
 pub use venue_limits::{Endpoint, Tier, VenueLimits};
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod test_server;

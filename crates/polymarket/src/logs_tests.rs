@@ -243,3 +243,17 @@ proptest! {
         }
     }
 }
+
+/// Hostile sizes, depths and numbers.
+#[test]
+fn the_corpus_is_survived() {
+    let log = recorded("order_filled");
+    let sample = serde_json::json!({
+        "address": log.address, "topics": log.topics, "data": log.data, "blockNumber": log.block_number,
+        "blockHash": log.block_hash, "transactionHash": log.transaction_hash, "logIndex": log.log_index,
+        "removed": false,
+    });
+    crate::hostile::survives(&sample.to_string(), |bytes| {
+        serde_json::from_slice::<RawLog>(bytes).is_ok_and(|log| decode(&log, Chain::Polygon).is_ok())
+    });
+}

@@ -258,3 +258,16 @@ proptest! {
         let _ = order_state(&serde_json::from_str(&order).unwrap());
     }
 }
+
+/// Hostile sizes, depths and numbers.
+#[test]
+fn the_corpus_is_survived() {
+    let trade = trade_json("t-1", "MATCHED").to_string();
+    crate::hostile::survives(&trade, |bytes| {
+        serde_json::from_slice::<TradeRow>(bytes).is_ok_and(|row| trade_of(&row, ID).is_ok())
+    });
+    let order = r#"{"id":"0x01","status":"LIVE","owner":"o","maker_address":"0x70","asset_id":"1","side":"BUY","original_size":"10","size_matched":"0","price":"0.5","associate_trades":["t-1"],"created_at":1777400001,"expiration":"0"}"#;
+    crate::hostile::survives(order, |bytes| {
+        serde_json::from_slice::<OrderRow>(bytes).is_ok_and(|row| order_state(&row).is_ok())
+    });
+}

@@ -210,3 +210,13 @@ proptest! {
         let _ = serde_json::from_slice::<MarketRow>(&bytes);
     }
 }
+
+/// Hostile sizes, depths and numbers.
+#[test]
+fn the_corpus_is_survived() {
+    let level = json!([{"price": "0.5", "size": "10"}]);
+    let sample = json!({"market": "0x01", "asset_id": TOKEN, "timestamp": "1", "bids": level, "asks": []});
+    crate::hostile::survives(&sample.to_string(), |bytes| {
+        serde_json::from_slice::<BookRow>(bytes).is_ok_and(|row| read_book(row, token()).is_ok())
+    });
+}

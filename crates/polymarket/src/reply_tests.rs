@@ -280,3 +280,18 @@ proptest! {
         prop_assert!(!matches!(reply, PostReply::Accepted(_)));
     }
 }
+
+/// Hostile sizes, depths and numbers.
+#[test]
+fn the_corpus_is_survived() {
+    let id = ID;
+    let one = format!(
+        r#"{{"success":true,"orderID":"{id}","status":"matched","makingAmount":"5","takingAmount":"10.5","transactionsHashes":["0x01"],"tradeIDs":["t-1"],"errorMsg":""}}"#
+    );
+    crate::hostile::survives(&one, |bytes| !is_unknown(&classify(&Answer::of(200, bytes), ID)));
+    let refused = r#"{"error":"invalid signature","code":"x","retry_after_seconds":7}"#;
+    crate::hostile::survives(refused, |bytes| !is_unknown(&classify(&Answer::of(400, bytes), ID)));
+    crate::hostile::survives(&format!("[{one}]"), |bytes| {
+        !classify_batch(&Answer::of(200, bytes), &[ID]).iter().any(is_unknown)
+    });
+}

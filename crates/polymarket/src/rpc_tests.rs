@@ -365,3 +365,13 @@ proptest! {
         let _ = serde_json::from_slice::<RawHeader>(&bytes);
     }
 }
+
+/// Hostile sizes, depths and numbers.
+#[test]
+fn the_corpus_is_survived() {
+    let hash = format!("0x{}", "ab".repeat(32));
+    let sample = json!({ "number": "0x64", "hash": hash, "parentHash": hash, "timestamp": "0x65000000" });
+    crate::hostile::survives(&sample.to_string(), |bytes| {
+        serde_json::from_slice::<RawHeader>(bytes).is_ok_and(|raw| read_header(&raw).is_ok())
+    });
+}

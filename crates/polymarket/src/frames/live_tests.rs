@@ -112,3 +112,11 @@ proptest! {
         let _ = decode(&altered, &wallets());
     }
 }
+
+/// Hostile sizes, depths and numbers.
+#[test]
+fn the_corpus_is_survived() {
+    crate::hostile::survives(&recorded(), |bytes| {
+        decode(bytes, &wallets()).is_ok_and(|told| told.is_some_and(|told| told.events.len() == 1))
+    });
+}

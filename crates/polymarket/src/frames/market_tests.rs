@@ -143,3 +143,12 @@ proptest! {
         }
     }
 }
+
+/// Hostile sizes, depths and numbers.
+#[test]
+fn the_corpus_is_survived() {
+    for sample in ["market/tick.json", "market/resolved.json", "market/best.json"] {
+        let sample = String::from_utf8(one(sample)).unwrap();
+        crate::hostile::survives(&sample, |bytes| all(bytes).is_ok());
+    }
+}

@@ -130,3 +130,19 @@ proptest! {
         }
     }
 }
+
+/// Hostile sizes, depths and numbers.
+#[test]
+fn the_corpus_is_survived() {
+    for sample in ["user/placement.json", "user/killed.json", "user/trade_as_maker.json"] {
+        let sample = String::from_utf8(one(sample)).unwrap();
+        crate::hostile::survives(&sample, |bytes| {
+            decode(bytes).is_ok_and(|decoded| {
+                decoded.events.iter().all(|event| match event {
+                    UserEvent::Order(_) => true,
+                    UserEvent::Trade(trade) => trade.parts_of(KEY, wallet()).is_ok(),
+                })
+            })
+        });
+    }
+}
