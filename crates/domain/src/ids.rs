@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// Not `0x` and an even number of hex digits.
-    #[error("`{0}` is not 0x-prefixed hex")]
+    #[error("`{0}` is not `0x` and an even number of hex digits")]
     NotHex(String),
     /// Hex of the wrong length.
     #[error("`{text}` has {found} bytes where {expected} are needed")]

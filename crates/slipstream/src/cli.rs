@@ -18,6 +18,7 @@ use crate::{
     commands::{self, Answer, Request, Thing},
     configuration::{ConfigFile, Mistakes, command::ConfigCommand, keys},
     demo::{SimulatorUrls, paint::Paint},
+    output::print,
     rpc_command::RpcCommand,
 };
 
@@ -153,7 +154,7 @@ pub struct DemoArgs {
     #[arg(long, value_parser = clap::value_parser!(u16).range(range(&keys::FOLLOWERS)))]
     pub followers: Option<u16>,
     /// Seed of keys and of the simulated venue; the same seed gives the same answers [default: 1].
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Break something every few seconds.
     #[arg(
@@ -215,7 +216,7 @@ pub struct SimulatorArgs {
     #[arg(long, value_name = "FILE")]
     pub settings: Option<PathBuf>,
     /// Seed of its answers [default: 1]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Milliseconds between blocks, 0 = only when told [default: 2000]
     #[arg(long)]
@@ -290,16 +291,11 @@ async fn ask(at: &Installation, request: &Request) -> anyhow::Result<ExitCode> {
 
 fn told(answer: &Answer, json: bool) -> anyhow::Result<ExitCode> {
     if json {
-        print(&serde_json::to_string_pretty(&answer.json)?)
+        print(&serde_json::to_string_pretty(&answer.json)?)?;
     } else {
-        print(answer.text.trim_end())
+        print(answer.text.trim_end())?;
     }
     Ok(if answer.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-#[expect(clippy::print_stdout, reason = "answers are what these commands print")]
-fn print(text: &str) {
-    println!("{text}");
 }
 
 #[expect(clippy::print_stderr, reason = "this is where the program speaks to people")]

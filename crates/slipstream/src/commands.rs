@@ -2,22 +2,27 @@
 
 use std::{path::Path, sync::Arc};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use domain::{
     Clock,
     ids::{HoldId, RelationshipId},
 };
 use eip712::Chain;
 use engine::{
-    ports::{following::RelationshipStatus, store::Store, venue::ChainReader},
+    ports::{
+        following::RelationshipStatus,
+        store::Store,
+        venue::{ChainReader, MarketData},
+    },
     salt::Salts,
 };
 use serde::{Deserialize, Serialize};
-use store::SqliteStore;
+use store::{OpenError, SqliteStore};
 
 use crate::{
     chain::ChainProviders,
     clock::SystemClock,
+    prices,
     rpc_command::{self, RpcList},
     socket,
     sources_command::{self, Sources},
@@ -112,6 +117,8 @@ pub struct Witnesses {
     pub sources: Option<Sources>,
     /// The chain's providers.
     pub providers: Option<ChainProviders>,
+    /// Today's books, to value what is held.
+    pub markets: Option<Arc<dyn MarketData>>,
 }
 
 impl Witnesses {
@@ -119,6 +126,14 @@ impl Witnesses {
         let none =
             "no running process has providers here; `slipstream rpc check` asks those of the configuration";
         self.providers.as_ref().context(none)
+    }
+
+    /// What held shares would bring now; nothing without a running process.
+    async fn prices(&self, store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<story::Prices> {
+        match &self.markets {
+            Some(markets) => prices::of_held(store, markets.as_ref(), clock).await,
+            None => Ok(story::Prices::new()),
+        }
     }
 
     fn options(&self) -> VerifyOptions<'_> {
@@ -146,10 +161,18 @@ pub async fn answer(
         Request::Pause(id) => set_status(store, clock, *id, RelationshipStatus::Paused, "paused").await,
         Request::Resume(id) => set_status(store, clock, *id, RelationshipStatus::Active, "active").await,
         Request::Stop(id) => set_status(store, clock, *id, RelationshipStatus::Stopped, "stopped").await,
-        Request::Inspect { thing, id, colour } => inspect(store, clock, *thing, id, style(*colour)).await,
+        Request::Inspect { thing, id, colour } => {
+            inspect(store, clock, witnesses, *thing, id, style(*colour)).await
+        }
         Request::Positions { colour } => {
-            let lines = story::positions(store, None, &story::Prices::new()).await?;
-            Ok(said(&story::render_positions(&lines, style(*colour)), serde_json::to_value(&lines)?))
+            let lines = story::positions(store, None, &witnesses.prices(store, clock).await?).await?;
+            let basis = if witnesses.markets.is_some() {
+                "now: the best bid at this moment; – where nobody bids or nobody answered"
+            } else {
+                "now and unrealised are told while the process runs"
+            };
+            let text = format!("{}\n  {basis}", story::render_positions(&lines, style(*colour)).trim_end());
+            Ok(said(&text, serde_json::to_value(&lines)?))
         }
         Request::Activity { limit, colour } => {
             let activity = story::activity(store, None, *limit).await?;
@@ -184,7 +207,14 @@ pub async fn ask(data_dir: &Path, request: &Request) -> anyhow::Result<Answer> {
         data_dir.display()
     );
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = SqliteStore::open(&path, Arc::clone(&clock)).await?;
+    let store = match SqliteStore::open(&path, Arc::clone(&clock)).await {
+        Err(OpenError::InUse { directory, pid }) => bail!(
+            "the process that works on {} ({}) does not answer commands yet: it is starting or ending; try again in a moment",
+            directory.display(),
+            pid.map_or_else(|| "its number is not known".to_owned(), |pid| format!("process {pid}"))
+        ),
+        opened => opened?,
+    };
     answer(&store, clock.as_ref(), &Witnesses::default(), request).await
 }
 
@@ -228,6 +258,7 @@ async fn lift(store: &dyn Store, clock: &dyn Clock, id: HoldId) -> anyhow::Resul
 async fn inspect(
     store: &dyn Store,
     clock: &dyn Clock,
+    witnesses: &Witnesses,
     thing: Thing,
     id: &str,
     style: Style,
@@ -245,7 +276,7 @@ async fn inspect(
         }
         Thing::Relationship => {
             let number = id.parse().with_context(|| format!("`{id}` is not the number of a relationship"))?;
-            let prices = story::Prices::new();
+            let prices = witnesses.prices(store, clock).await?;
             let story =
                 story::relationship_story(store, None, RelationshipId(number), &prices, clock.now()).await?;
             Ok(said(&story.render(style), serde_json::to_value(&story)?))

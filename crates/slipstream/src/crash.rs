@@ -15,7 +15,13 @@ pub const VARIABLE: &str = "SLIPSTREAM_CRASH";
 /// # Errors
 /// When a live account exists, or the variable names no known point and what to do there.
 pub async fn arm_from_environment(store: &dyn Store) -> anyhow::Result<()> {
-    let Ok(wanted) = std::env::var(VARIABLE) else { return Ok(()) };
+    match std::env::var(VARIABLE) {
+        Ok(wanted) => arm(store, &wanted).await,
+        Err(_) => Ok(()),
+    }
+}
+
+async fn arm(store: &dyn Store, wanted: &str) -> anyhow::Result<()> {
     let live = store.accounts(None).await?.iter().any(|account| account.mode == AccountMode::Live);
     ensure!(!live, "{VARIABLE} is set, but this installation has a live account; unset it");
     let Some((point, rest)) = wanted.split_once(':') else {
@@ -41,4 +47,33 @@ fn die() {
     // If the signal cannot be sent, aborting is as sudden.
     let _ = kill_process(getpid(), Signal::KILL);
     std::process::abort();
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Address, KeyRef, Timestamp, WalletKind};
+    use engine::ports::following::{Following as _, NewAccount};
+    use testkit::{memory_store::MemoryStore, virtual_clock::VirtualClock};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_armed_where_an_account_is_live() {
+        let start = Timestamp::from_seconds(0);
+        let store = MemoryStore::new(VirtualClock::new(start));
+        let owner = store.add_owner("ann", start).await.unwrap();
+        let account = NewAccount {
+            label: "ann's".to_owned(),
+            mode: AccountMode::Live,
+            wallet: Address([1; 20]),
+            signer: Address([2; 20]),
+            kind: WalletKind::Eoa,
+            key: KeyRef("ann".to_owned()),
+            cap: None,
+        };
+        store.add_account(owner, &account, start).await.unwrap();
+        // The point does not exist: had it got so far, it would say so.
+        let refused = arm(&store, "no.such.point:1").await.unwrap_err().to_string();
+        assert!(refused.contains("has a live account"), "{refused}");
+    }
 }

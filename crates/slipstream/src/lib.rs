@@ -15,6 +15,8 @@ pub mod crash;
 pub mod demo;
 pub mod instance;
 pub mod logging;
+pub mod output;
+pub mod prices;
 pub mod rpc_command;
 pub mod runtime;
 pub mod secrets;

@@ -5,7 +5,7 @@ use std::{fs, process::ExitCode, sync::Arc};
 use anyhow::Context;
 use simulator::{Profile, Simulator, SimulatorConfig};
 
-use crate::{cli::SimulatorArgs, clock::SystemClock, demo::SimulatorUrls};
+use crate::{cli::SimulatorArgs, clock::SystemClock, demo::SimulatorUrls, output::print};
 
 /// Providers of the JSON-RPC, so that one may fail.
 const PROVIDERS: usize = 2;
@@ -18,7 +18,7 @@ pub async fn run(arguments: &SimulatorArgs) -> anyhow::Result<ExitCode> {
     let config = settings(arguments)?;
     let running =
         Simulator::start(config, Arc::new(SystemClock)).await.context("the simulator cannot listen")?;
-    announce(&serde_json::to_string(&SimulatorUrls::of(&running))?);
+    print(&serde_json::to_string(&SimulatorUrls::of(&running))?)?;
     tokio::signal::ctrl_c().await.context("no signal handler")?;
     running.shutdown().await;
     Ok(ExitCode::SUCCESS)
@@ -43,11 +43,6 @@ fn settings(arguments: &SimulatorArgs) -> anyhow::Result<SimulatorConfig> {
         config.profile = Profile::Stub;
     }
     Ok(config)
-}
-
-#[expect(clippy::print_stdout, reason = "the addresses are this command's output")]
-fn announce(line: &str) {
-    println!("{line}");
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use domain::Clock;
 use engine::{deadline::within, ports::store::Store};
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,8 @@ use crate::{
 
 /// Name of the socket in the data directory.
 pub const FILE: &str = "control.sock";
+/// Longest path of a socket, in bytes: what the kernel has room for, less the closing zero.
+const LONGEST_PATH: usize = 107;
 /// Longest request.
 const LONGEST_REQUEST: u64 = 64 * 1024;
 /// Longest answer.
@@ -52,6 +54,21 @@ enum Reply {
 #[must_use]
 pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join(FILE)
+}
+
+/// Refuses a data directory in which no socket can be made, before anything is made there.
+///
+/// # Errors
+/// When its path is too long.
+pub fn check_path(data_dir: &Path) -> anyhow::Result<()> {
+    let length = path(data_dir).as_os_str().len();
+    let too_long = length.saturating_sub(LONGEST_PATH);
+    ensure!(
+        too_long == 0,
+        "the path of {} is {too_long} bytes too long for a control socket in it; use a directory with a shorter path, or a relative one",
+        data_dir.display()
+    );
+    Ok(())
 }
 
 /// Listens until aborted. Call it only while holding the data directory's lock: a socket file that is

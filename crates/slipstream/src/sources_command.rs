@@ -31,8 +31,7 @@ pub fn answer(witnesses: &Witnesses, clock: &dyn Clock) -> anyhow::Result<Answer
     let sources = witnesses.sources.as_ref().ok_or_else(|| anyhow::anyhow!(none))?;
     let health = sources.watch.health(clock.now());
     let providers = witnesses.providers.as_ref().map(|providers| providers.health()).unwrap_or_default();
-    let best = providers.iter().filter_map(|one| one.head).max();
-    let behind = |one: &ProviderHealth| Some(best?.saturating_sub(one.head?));
+    let behind = |one: &ProviderHealth| one.head.map(|_| one.behind);
     let mut text = format!(
         "  {:8}  {:>7}  {:>7}  {:>9}  {:>12}  {:>10}  differs from the chain\n",
         "source", "trades", "first", "lag", "behind first", "silent for"

@@ -4,7 +4,7 @@ use domain::Hash;
 use engine::ports::store::{StoreError, StoreResult};
 use sqlx::{
     SqlSafeStr as _,
-    migrate::{Migration, MigrationType, Migrator},
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 
 use crate::{
@@ -44,8 +44,11 @@ pub(crate) async fn migrate(connection: &mut Connection) -> Result<(), OpenError
             software: SOFTWARE,
         });
     }
-    migrations().run(&mut *connection).await.map_err(|error| {
-        StoreError::Unavailable(format!("the schema cannot be brought up to date: {error}"))
+    migrations().run(&mut *connection).await.map_err(|error| match error {
+        MigrateError::VersionMismatch(_) | MigrateError::VersionMissing(_) => {
+            StoreError::Corrupt(format!("its schema is that of an unreleased build: {error}"))
+        }
+        error => StoreError::Unavailable(format!("the schema cannot be brought up to date: {error}")),
     })?;
     let current = stored.is_some_and(|(version, software)| version == SCHEMA_VERSION && software == SOFTWARE);
     if !current {

@@ -64,6 +64,14 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
+    /// The file is no database, or was made by an unreleased build.
+    #[error("{path} cannot be read as a database of this program; use another data directory")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
     /// The database refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -126,8 +134,16 @@ impl SqliteStore {
             .open(file)
             .map_err(|source| OpenError::Io { path: file.to_owned(), source })?;
         let options = writer_options(file, synchronous);
-        let mut connection = options.connect().await.map_err(error::of)?;
-        installation::migrate(&mut connection).await?;
+        let opened = async {
+            let mut connection = options.connect().await.map_err(error::of)?;
+            installation::migrate(&mut connection).await.map(|()| connection)
+        };
+        let connection = opened.await.map_err(|error| match error {
+            OpenError::Store(source @ StoreError::Corrupt(_)) => {
+                OpenError::Foreign { path: file.to_owned(), source }
+            }
+            other => other,
+        })?;
         let readers = SqlitePoolOptions::new()
             .min_connections(limits::READERS)
             .max_connections(limits::READERS)
@@ -139,6 +155,21 @@ impl SqliteStore {
             .map_err(error::of)?;
         let writer = Mutex::new(Writer { connection, options, open: false });
         Ok(Self { writer, readers, clock, _lock: lock })
+    }
+
+    /// Ends all reading and puts what was committed into the one file, so that a copy of it is whole. Call it last; a
+    /// store that was not closed has lost nothing, its newest commits are in a second file beside the first.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn close(&self) -> StoreResult<()> {
+        self.readers.close().await;
+        let mut writer = self.writer.lock().await;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&mut writer.connection)
+            .await
+            .map_err(error::of)?;
+        Ok(())
     }
 
     /// Time of the store's own clock.

@@ -98,6 +98,10 @@ impl Health {
         self.latency
     }
 
+    pub(super) const fn behind(&self) -> i64 {
+        self.behind
+    }
+
     pub(super) const fn pruned(&self) -> Option<i64> {
         self.pruned
     }

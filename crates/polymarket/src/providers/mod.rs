@@ -115,6 +115,8 @@ pub struct ProviderHealth {
     pub latency_ms: u64,
     /// Newest block it told lately.
     pub head: Option<i64>,
+    /// How many blocks that was behind the best head known at that moment.
+    pub behind: i64,
     /// State of this block and below is gone, as far as it was asked for.
     pub pruned: Option<i64>,
     /// Calls made today (UTC).
@@ -237,6 +239,7 @@ impl Providers {
                 trouble,
                 latency_ms: u64::try_from(health.latency().as_millis()).unwrap_or(u64::MAX),
                 head: health.head(now),
+                behind: health.behind(),
                 pruned: health.pruned(),
                 calls_today: member.calls_today(second),
                 calls: member.provider.reader.calls(),

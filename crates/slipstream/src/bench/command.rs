@@ -18,7 +18,7 @@ use super::{
     order_cost, pace,
     report::{Machine, Report},
 };
-use crate::clock::SystemClock;
+use crate::{clock::SystemClock, output::print};
 
 /// Cores to measure on, whatever the machine has.
 const CORES: usize = 2;
@@ -57,14 +57,14 @@ pub struct BenchArgs {
 pub async fn run(arguments: &BenchArgs) -> anyhow::Result<ExitCode> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     if let Some(order) = &arguments.idle {
-        say(&serde_json::to_string(&memory::idle(order, &clock).await?)?);
+        print(&serde_json::to_string(&memory::idle(order, &clock).await?)?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let machine = machine();
     let arguments = arguments.clone();
     let measuring = tokio::task::spawn_blocking(move || on_two_cores(&arguments, machine));
     let (report, json) = measuring.await.context("the measuring thread died")??;
-    say(&if json { serde_json::to_string_pretty(&report)? } else { report.text() });
+    print(&if json { serde_json::to_string_pretty(&report)? } else { report.text() })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -149,11 +149,6 @@ impl Drop for Directory {
         // Nothing to do about a directory that cannot be removed.
         let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-#[expect(clippy::print_stdout, reason = "the figures are this command's output")]
-fn say(text: &str) {
-    println!("{text}");
 }
 
 #[expect(clippy::print_stderr, reason = "it takes minutes; people want to know that it goes on")]

@@ -24,7 +24,7 @@ use super::{
     stage::{Stage, TOKEN},
     transcript::{self, Transcript},
 };
-use crate::{clock::SystemClock, secrets::random_salt};
+use crate::{clock::SystemClock, output::print, secrets::random_salt};
 
 /// The most that a run may be allowed to ask for.
 const MOST: Usd = Usd(100 * ONE);
@@ -108,9 +108,9 @@ pub async fn run(arguments: &CertifyArgs) -> anyhow::Result<ExitCode> {
     ensure!(!out.exists(), "{} is there already; name another file with --out", out.display());
     let outcome = certify_until(arguments, &clock, &out, interrupted()?).await?;
     if arguments.json {
-        say(&outcome.document);
+        print(&outcome.document)?;
     } else {
-        say(&format!("{}transcript: {}", table(&outcome.findings), out.display()));
+        print(&format!("{}transcript: {}", table(&outcome.findings), out.display()))?;
     }
     Ok(if differs(&outcome.findings) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -218,9 +218,4 @@ async fn live_terms(
         patience,
     };
     Ok((signer, terms))
-}
-
-#[expect(clippy::print_stdout, reason = "the findings are this command's output")]
-fn say(text: &str) {
-    println!("{text}");
 }

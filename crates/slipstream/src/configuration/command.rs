@@ -1,16 +1,15 @@
 //! `slipstream config`: checks a file, prints the reference.
 
 use std::{
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::Context;
 use clap::Subcommand;
 
 use super::{Configuration, FILE, FILE_VARIABLE, markdown, toml};
-use crate::demo::paint::Paint;
+use crate::{demo::paint::Paint, output::print};
 
 /// Commands on configurations.
 #[derive(Debug, Subcommand)]
@@ -39,8 +38,7 @@ pub fn run(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
         ConfigCommand::Reference { markdown: true } => markdown(),
         ConfigCommand::Reference { markdown: false } => toml(),
     };
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write")?;
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
@@ -15,14 +16,16 @@ use tokio::{
 };
 
 use super::{
-    Break, Demo, Options, data_directory, headless,
+    Break, Demo, Options,
+    directory::DataDirectory,
+    headless,
     paint::Paint,
     picture::Picture,
     report::Report,
     setup,
     view::{Controls, Screen},
 };
-use crate::{cli::DemoArgs, clock::SystemClock, configuration::Configuration, logging};
+use crate::{cli::DemoArgs, clock::SystemClock, configuration::Configuration, logging, output};
 
 /// Time between faults with `--faults`.
 const FAULT_EVERY: Duration = Duration::from_secs(4);
@@ -62,26 +65,27 @@ pub async fn run(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
     let configuration = Configuration::load(arguments.config.path.as_deref(), std::env::vars_os())?;
     let options = setup::options(arguments, configuration)?;
     let show = Show::of(arguments);
-    let (data_dir, temporary) = data_directory(options.data_dir.as_deref())?;
+    let mut directory = DataDirectory::make(options.data_dir.as_deref())?;
     match show {
-        Show::View => logging::to_file(&data_dir.join(LOG))?,
+        Show::View => logging::to_file(&directory.path.join(LOG))?,
         Show::Lines | Show::Json => logging::to_stderr()?,
     }
-    let options = Options { data_dir: Some(data_dir.clone()), ..options };
-    let Some(report) = run_shown(&options, show).await? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    let Some(report) = run_shown(&options, &directory.path, show).await? else {
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
     print(&report, show)?;
     if report.holds {
         return Ok(ExitCode::SUCCESS);
     }
     // What went wrong can be looked at only if it is still there.
-    std::mem::forget(temporary);
-    let place = data_dir.display();
+    directory.keep();
+    let place = directory.path.display();
     let _ = writeln!(io::stderr(), "its data is kept in {place}; remove it when it has been looked at");
     Ok(ExitCode::FAILURE)
 }
 
 /// The report; `None` when somebody could not wait for it.
-async fn run_shown(options: &Options, show: Show) -> anyhow::Result<Option<Report>> {
+async fn run_shown(options: &Options, data_dir: &Path, show: Show) -> anyhow::Result<Option<Report>> {
     let (pictures, seen) = watch::channel(Picture::default());
     let (breaks, wanted) = mpsc::unbounded_channel();
     let (interrupts, mut interrupted) = mpsc::unbounded_channel();
@@ -92,7 +96,7 @@ async fn run_shown(options: &Options, show: Show) -> anyhow::Result<Option<Repor
     let controls = Controls { breaks, interrupts, stopped: stopped.clone() };
     let shown = start_showing(show, seen, controls, options.speed);
     let result = tokio::select! {
-        report = run_demo(options, pictures, wanted, stopped) => report.map(Some),
+        report = run_demo(options, data_dir, pictures, wanted, stopped) => report.map(Some),
         () = twice(&mut interrupted, &stop) => {
             shown.abort();
             Ok(None)
@@ -109,11 +113,12 @@ async fn run_shown(options: &Options, show: Show) -> anyhow::Result<Option<Repor
 
 async fn run_demo(
     options: &Options,
+    data_dir: &Path,
     pictures: watch::Sender<Picture>,
     mut wanted: mpsc::UnboundedReceiver<Break>,
     mut stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<Report> {
-    let mut demo = Demo::start(options).await?;
+    let mut demo = Demo::start(options, data_dir).await?;
     let settled = demo.run(&pictures, &mut wanted, &mut stopped).await;
     let report = match settled {
         Ok(settled) => Report::gather(&demo, settled, options).await,
@@ -146,13 +151,12 @@ fn start_showing(
 }
 
 fn print(report: &Report, show: Show) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
     let text = match show {
-        Show::Json => format!("{}\n", serde_json::to_string_pretty(report)?),
+        Show::Json => serde_json::to_string_pretty(report)?,
         Show::View => report.text(Paint::of(&io::stdout())),
         Show::Lines => format!("\n{}", report.text(Paint::of(&io::stdout()))),
     };
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write the report")
+    output::print(&text)
 }
 
 /// Stops at the first interrupt, ends at the second.

@@ -37,7 +37,7 @@ use tracing::warn;
 
 use super::{
     control::Control,
-    player::{Played, book_around},
+    player::{Played, book_around, token_of_era},
 };
 use crate::secrets::InstallationSecret;
 
@@ -229,7 +229,9 @@ impl MirroredHistory {
                 venue_call(clock, "market", MARKET_DEADLINE, self.markets.market(token, Lane::Entries));
             let (market, book) = join(market, book).await;
             let market = market?.context("the venue does not know the token")?;
-            (market.tick, self.control.add_market(&spec(token, &market)?).await, book)
+            let asked = venue_call(clock, "tokens", MARKET_DEADLINE, self.markets.tokens(market.condition));
+            let pair = asked.await.unwrap_or_default();
+            (market.tick, self.control.add_market(&spec(&market, &pair)?).await, book)
         };
         let levels = book
             .ok()
@@ -315,22 +317,23 @@ fn trades(responses: &[HistoryResponse]) -> BTreeSet<Trade> {
     rows.filter_map(trade).collect()
 }
 
-/// The market of one token. Its condition and opposite token are made up, because a trade does not name
-/// the opposite token and two trades may come in either order. Both are of the token's era.
-fn spec(token: TokenId, market: &Market) -> Result<MarketSpec, IdError> {
-    let secret = InstallationSecret::of_seed(0);
-    let condition = secret.derive(&[b"live condition", &token.0]);
-    let mut opposite = secret.derive(&[b"live opposite", &token.0]);
-    let (mut condition, v3) = (condition.as_slice(), token.is_v3());
-    if v3 {
-        condition = condition.get(1..).unwrap_or_default();
-        // The hole by which such ids are told: see `TokenId::is_v3`.
-        opposite.iter_mut().skip(19).take(8).for_each(|byte| *byte = 0);
-    }
+/// The market of one token, with the other token of its condition as the venue tells the `pair`, so that a cap per
+/// market counts both. Where it does not tell, condition and opposite token are made up, of the token's era.
+fn spec(market: &Market, pair: &[TokenId]) -> Result<MarketSpec, IdError> {
+    let (token, v3) = (market.token, market.token.is_v3());
+    let (condition, opposite) = match pair {
+        [first, second] if *first == token => (market.condition, *second),
+        [first, second] if *second == token => (market.condition, *first),
+        _ => made_up(token)?,
+    };
+    let first = pair.first().is_none_or(|first| *first != opposite);
+    let ours = (token, market.outcome.clone());
+    let other = (opposite, "opposite".to_owned());
+    let [left, right] = if first { [ours, other] } else { [other, ours] };
     Ok(MarketSpec {
-        condition: ConditionId::from_slice(condition)?,
-        tokens: [token, TokenId(opposite)],
-        outcomes: [market.outcome.clone(), "opposite".to_owned()],
+        condition,
+        tokens: [left.0, right.0],
+        outcomes: [left.1, right.1],
         tick: market.tick.size(),
         min_size: market.minimum_size,
         neg_risk: market.negative_risk && !v3,
@@ -340,6 +343,14 @@ fn spec(token: TokenId, market: &Market) -> Result<MarketSpec, IdError> {
         event_slug: String::new(),
         end_date: String::new(),
     })
+}
+
+fn made_up(token: TokenId) -> Result<(ConditionId, TokenId), IdError> {
+    let secret = InstallationSecret::of_seed(0);
+    let condition = secret.derive(&[b"live condition", &token.0]);
+    let opposite = token_of_era(secret.derive(&[b"live opposite", &token.0]), token.is_v3());
+    let condition = if token.is_v3() { &condition[1..] } else { &condition[..] };
+    Ok((ConditionId::from_slice(condition)?, opposite))
 }
 
 /// The real book, if it has both sides; otherwise one is made around the leader's price.

@@ -4,6 +4,7 @@
 pub mod books;
 pub mod command;
 pub mod control;
+mod directory;
 mod feeds;
 pub mod figures;
 pub mod headless;
@@ -123,6 +124,7 @@ pub struct Demo {
     control: Control,
     clock: Arc<dyn Clock>,
     store: Arc<dyn Store>,
+    file: Arc<SqliteStore>,
     chain: Arc<dyn ChainReader>,
     venue_down: bool,
     /// Whether it was said that the clock is off.
@@ -133,10 +135,7 @@ pub struct Demo {
     played: Arc<Mutex<Played>>,
     play: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
     socket: tokio::task::JoinHandle<()>,
-    /// Where its data is.
-    pub data_dir: PathBuf,
-    /// Kept so that a temporary directory lives as long as the demo.
-    temporary: Option<TemporaryDirectory>,
+    data_dir: PathBuf,
 }
 
 /// What a demo has gathered, and whom it can be held against.
@@ -154,24 +153,13 @@ pub struct DemoParts<'a> {
     pub played: &'a Mutex<Played>,
 }
 
-/// A directory that is removed when dropped.
-struct TemporaryDirectory(PathBuf);
-
-impl Drop for TemporaryDirectory {
-    fn drop(&mut self) {
-        // Nothing to do about a directory that cannot be removed.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 impl Demo {
-    /// Starts simulator, followers, engine and tape.
+    /// Starts simulator, followers, engine and tape. The data is kept in `data_dir`, which exists.
     ///
     /// # Errors
     /// In words, with what to do.
-    pub async fn start(options: &Options) -> anyhow::Result<Self> {
+    pub async fn start(options: &Options, data_dir: &Path) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let (data_dir, temporary) = data_directory(options.data_dir.as_deref())?;
         let (urls, simulator) = match &options.simulator {
             Some(urls) => (urls.clone(), None),
             None => urls::start_simulator(options.seed, &clock).await?,
@@ -183,7 +171,8 @@ impl Demo {
         let signer = Arc::new(LocalSigner::new(Chain::Polygon, Box::new(keys)));
         let followers = setup::followers(options.followers, options.seed, &secret, &signer).await?;
         let opened = SqliteStore::open(&data_dir.join(crate::commands::DATABASE), Arc::clone(&clock)).await?;
-        let store: Arc<dyn Store> = Arc::new(opened);
+        let file = Arc::new(opened);
+        let store = Arc::clone(&file) as Arc<dyn Store>;
         let player = player_of(options, &control, &clock)?;
         let mirror = |leader: &LiveLeader| {
             let (client, signer, clock) = (client.clone(), Arc::clone(&signer), Arc::clone(&clock));
@@ -255,6 +244,7 @@ impl Demo {
             salts: Some(Arc::clone(&secret) as Arc<dyn Salts>),
             providers: Some(providers),
             sources: None,
+            markets: Some(Arc::clone(&clob) as Arc<dyn MarketData>),
         };
         let ports = Ports {
             store: Arc::clone(&store),
@@ -290,7 +280,7 @@ impl Demo {
         }
         witnesses.sources = Some(runtime.sources());
         let (served, watch) = (Arc::clone(&store), runtime.clock_watch());
-        let socket = crate::socket::serve(&data_dir, served, Arc::clone(&clock), witnesses, watch)?;
+        let socket = crate::socket::serve(data_dir, served, Arc::clone(&clock), witnesses, watch)?;
         let play =
             (simulator.is_some() && !is_live).then(|| tokio::spawn(async move { player.play().await }));
         Ok(Self {
@@ -299,6 +289,7 @@ impl Demo {
             control,
             clock,
             store,
+            file,
             chain,
             venue_down: false,
             clock_told: false,
@@ -307,8 +298,7 @@ impl Demo {
             played,
             play,
             socket,
-            data_dir,
-            temporary,
+            data_dir: data_dir.to_owned(),
         })
     }
 
@@ -441,6 +431,8 @@ impl Demo {
     /// When a task of the engine had panicked.
     pub async fn shutdown(self) -> Result<(), TaskPanicked> {
         self.socket.abort();
+        // Nobody listens on it any more.
+        let _ = std::fs::remove_file(crate::socket::path(&self.data_dir));
         let sound = self.runtime.shutdown().await;
         if let Some(play) = self.play {
             play.abort();
@@ -448,21 +440,11 @@ impl Demo {
         if let Some(simulator) = self.simulator {
             simulator.shutdown().await;
         }
-        drop(self.temporary);
+        if let Err(error) = self.file.close().await {
+            tracing::warn!(%error, "the newest commits stay in a file of their own beside the database");
+        }
         sound
     }
-}
-
-fn data_directory(wanted: Option<&Path>) -> anyhow::Result<(PathBuf, Option<TemporaryDirectory>)> {
-    if let Some(path) = wanted {
-        std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
-        return Ok((path.to_owned(), None));
-    }
-    let mut mark = [0; 4];
-    let _ = rustix::rand::getrandom(&mut mark, rustix::rand::GetRandomFlags::empty());
-    let path = std::env::temp_dir().join(format!("slipstream-demo-{}", hex::encode(mark)));
-    std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
-    Ok((path.clone(), Some(TemporaryDirectory(path))))
 }
 
 /// Without a leader to follow nothing leaves this machine, so no root certificate is needed.

@@ -10,12 +10,14 @@ use domain::{Clock, Price, Shares, Side, TickSize, TokenId, TxHash, money::ONE};
 use simulator::world::{
     control::{ForeignFill, ForeignTrade, Level, Levels},
     fees::FeeSchedule,
+    foreign_moves::ForeignMove,
     registry::MarketSpec,
 };
 
 use super::{
     control::Control,
-    tape::{Event, EventKind, Header, Provenance, Tape, TapeMarket},
+    recording::is_v3,
+    tape::{Event, EventKind, Header, LeftOut, Provenance, Tape, TapeMarket},
 };
 use crate::secrets::InstallationSecret;
 
@@ -38,6 +40,8 @@ pub struct Played {
     pub length: u64,
     /// Events played, by provenance.
     pub events: BTreeMap<Provenance, u64>,
+    /// Rows of the file that cannot be played, by reason.
+    pub left_out: BTreeMap<LeftOut, u64>,
     /// Transactions of leaders that were played, or told of a leader who is followed now: all are to be answered.
     pub transactions: BTreeSet<TxHash>,
     /// Fills of leaders played, with their transactions.
@@ -69,7 +73,8 @@ impl Player {
             .enumerate()
             .map(|(index, market)| spec(&tape, index, market))
             .collect();
-        let progress = Arc::new(Mutex::new(Played { length: tape.length(), ..Played::default() }));
+        let (length, left_out) = (tape.length(), tape.left_out.clone());
+        let progress = Arc::new(Mutex::new(Played { length, left_out, ..Played::default() }));
         Self { control, clock, tape, specs, speed: speed.max(1), progress }
     }
 
@@ -151,28 +156,46 @@ impl Player {
                 resolutions.redeemed(first.m, *winner, self.clock.uptime());
                 Ok(())
             }
-            EventKind::Trade { tx, .. } => {
+            EventKind::Trade { tx, .. } | EventKind::Split { tx, .. } | EventKind::Merge { tx, .. } => {
                 for event in batch {
                     resolutions.traded(event.m, self.clock.uptime());
                 }
-                self.play_trades(*tx, batch).await
+                self.play_transaction(*tx, batch).await
             }
         }
     }
 
-    async fn play_trades(&self, tx: TxHash, batch: &[Event]) -> anyhow::Result<()> {
-        let mut fills = Vec::with_capacity(batch.len());
+    async fn play_transaction(&self, tx: TxHash, batch: &[Event]) -> anyhow::Result<()> {
+        let mut trade = ForeignTrade { tx_hash: tx, fills: Vec::new(), moves: Vec::new() };
         for event in batch {
-            let EventKind::Trade { o, side, px, qty, .. } = event.kind else { continue };
-            let (Some(wallet), Some(token), Some(spec)) =
-                (self.tape.header.wallets.get(event.w), self.token(event.m, o), self.specs.get(event.m))
+            let (Some(wallet), Some(spec)) =
+                (self.tape.header.wallets.get(event.w).copied(), self.specs.get(event.m))
             else {
                 continue;
             };
-            self.control.set_levels(&book_around(token, px, side, qty, spec.tick)).await?;
-            fills.push(ForeignFill { wallet: *wallet, token, side, price: px, shares: qty, maker: false });
+            let condition = spec.condition;
+            match event.kind {
+                EventKind::Trade { o, side, px, qty, .. } => {
+                    let Some(token) = self.token(event.m, o) else { continue };
+                    self.control.set_levels(&book_around(token, px, side, qty, spec.tick)).await?;
+                    trade.fills.push(ForeignFill {
+                        wallet,
+                        token,
+                        side,
+                        price: px,
+                        shares: qty,
+                        maker: false,
+                    });
+                }
+                EventKind::Split { qty, .. } => {
+                    trade.moves.push(ForeignMove::Split { wallet, condition, shares: qty });
+                }
+                EventKind::Merge { qty, .. } => {
+                    trade.moves.push(ForeignMove::Merge { wallet, condition, shares: qty });
+                }
+                EventKind::Redeem { .. } | EventKind::Open { .. } => {}
+            }
         }
-        let trade = ForeignTrade { tx_hash: tx, fills, moves: Vec::new() };
         self.control.trade(&trade).await?;
         let mut played = self.lock();
         played.transactions.insert(tx);
@@ -224,11 +247,11 @@ impl Resolutions {
     }
 }
 
-/// The event at `index` and, for a trade, the following rows of its transaction.
+/// The event at `index` and, where it is of a transaction, the following rows of its transaction.
 fn same_transaction(events: &[Event], index: usize) -> &[Event] {
     let tx_of = |event: &Event| match event.kind {
-        EventKind::Trade { tx, .. } => Some(tx),
-        _ => None,
+        EventKind::Trade { tx, .. } | EventKind::Split { tx, .. } | EventKind::Merge { tx, .. } => Some(tx),
+        EventKind::Redeem { .. } | EventKind::Open { .. } => None,
     };
     let rest = events.get(index..).unwrap_or_default();
     let first = rest.first().and_then(tx_of);
@@ -245,7 +268,8 @@ fn spec(tape: &Tape, index: usize, market: &TapeMarket) -> MarketSpec {
     let named = |outcome: usize| market.tokens.get(outcome).copied().flatten();
     let made_up = |outcome: u8| {
         let secret = InstallationSecret::of_seed(0);
-        TokenId(secret.derive(&[b"unnamed token", market.condition.as_slice(), &[outcome]]))
+        let id = secret.derive(&[b"unnamed token", market.condition.as_slice(), &[outcome]]);
+        token_of_era(id, is_v3(&market.condition))
     };
     let label = |outcome: usize, fallback: &str| {
         market.outcomes.get(outcome).cloned().flatten().unwrap_or_else(|| fallback.to_owned())
@@ -264,6 +288,15 @@ fn spec(tape: &Tape, index: usize, market: &TapeMarket) -> MarketSpec {
         event_slug: String::new(),
         end_date: String::new(),
     }
+}
+
+/// A made-up token id that is, or is not, of the V3 era.
+pub(super) fn token_of_era(mut id: [u8; 32], v3: bool) -> TokenId {
+    if v3 {
+        // The hole by which such ids are told: see `TokenId::is_v3`.
+        id.iter_mut().skip(19).take(8).for_each(|byte| *byte = 0);
+    }
+    TokenId(id)
 }
 
 /// A hundredth if every recorded price of the market is one, else a thousandth: averages of several fills

@@ -18,8 +18,10 @@ pub const RECORDED: &[u8] = include_bytes!("../../tape/recorded.jsonl.gz");
 const EXIT_EVERY: u64 = 2_000;
 /// How a packed file begins.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// Largest tape that is read, unpacked.
+/// Largest file that is read, unpacked.
 const LARGEST: u64 = 256 * 1024 * 1024;
+/// Longest silence between two events of a tape, in milliseconds: a day. Longer ones are a mistake.
+const LONGEST_SILENCE: u64 = 86_400_000;
 
 /// A whole tape.
 #[derive(Clone, Debug)]
@@ -28,6 +30,44 @@ pub struct Tape {
     pub header: Header,
     /// Events, ascending in time.
     pub events: Vec<Event>,
+    /// Rows of a Data API file that cannot be played, by reason.
+    pub left_out: BTreeMap<LeftOut, u64>,
+}
+
+/// Why a row of a Data API file is not played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftOut {
+    /// It lacks wallet, time, condition, size or hash.
+    Unreadable,
+    /// Its wallet is none of those with the most rows.
+    Wallet,
+    /// It is a kind of activity that is not played, such as a reward or a conversion.
+    Kind,
+    /// Its price, size, side or outcome cannot be.
+    Values,
+    /// Another row says otherwise about the token of the outcome, or about the time of the transaction.
+    Contradicted,
+    /// The market was redeemed before.
+    Resolved,
+    /// It redeems, and what was held does not tell which outcome won.
+    Winner,
+}
+
+impl LeftOut {
+    /// What such rows are called.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Wallet => "of wallets with fewer trades",
+            Self::Kind => "of a kind that is not played",
+            Self::Values => "without a possible price, size, side or outcome",
+            Self::Contradicted => "contradicted by other rows",
+            Self::Resolved => "after their market was redeemed",
+            Self::Winner => "redeeming an unknown winner",
+        }
+    }
 }
 
 /// First line of a tape.
@@ -112,6 +152,22 @@ pub enum EventKind {
         #[serde(deserialize_with = "text")]
         usd: Usd,
     },
+    /// Dollars became shares of both outcomes.
+    Split {
+        /// Shares of each.
+        #[serde(deserialize_with = "text")]
+        qty: Shares,
+        /// Transaction.
+        tx: TxHash,
+    },
+    /// Shares of both outcomes became dollars.
+    Merge {
+        /// Shares of each.
+        #[serde(deserialize_with = "text")]
+        qty: Shares,
+        /// Transaction.
+        tx: TxHash,
+    },
     /// An opening balance.
     Open {
         /// Outcome index.
@@ -147,32 +203,39 @@ impl Tape {
         Self::read(RECORDED).context("the tape built into this program")
     }
 
-    /// Reads a packed tape, or a trades or activity file of the Data API.
+    /// Reads a tape, or a trades or activity file of the Data API; packed or not.
     ///
     /// # Errors
-    /// In words, with the line, when it is neither.
+    /// In words, with the line, when it is neither or holds no trade.
     pub fn read(bytes: &[u8]) -> anyhow::Result<Self> {
-        if bytes.starts_with(&GZIP) { Self::unpack(bytes) } else { super::recording::read(bytes) }
+        let text = unpack(bytes)?;
+        let first = text.lines().next().unwrap_or_default();
+        let tape = match serde_json::from_str::<Version>(first) {
+            Ok(version) => Self::of_lines(&text, &version)?,
+            Err(_) => super::recording::read(&text)?,
+        };
+        let trades = |event: &Event| matches!(event.kind, EventKind::Trade { .. });
+        ensure!(tape.events.iter().any(trades), "holds no trade that can be played");
+        Ok(tape)
     }
 
-    fn unpack(packed: &[u8]) -> anyhow::Result<Self> {
-        let mut unpacked = String::new();
-        GzDecoder::new(packed).take(LARGEST).read_to_string(&mut unpacked).context("cannot be unpacked")?;
-        let mut lines = unpacked.lines();
+    fn of_lines(text: &str, version: &Version) -> anyhow::Result<Self> {
+        ensure!(version.tape == 1, "is a tape of version {}; this program reads version 1", version.tape);
+        let mut lines = text.lines();
         let header: Header =
             serde_json::from_str(lines.next().unwrap_or("")).context("line 1: no tape header")?;
-        ensure!(header.tape == 1, "is a tape of version {}; this program reads version 1", header.tape);
         let mut events = Vec::new();
+        let mut before = 0;
         for (index, line) in lines.enumerate() {
             let number = index + 2;
             let event: Event = serde_json::from_str(line).with_context(|| format!("line {number}"))?;
             header.check(&event).with_context(|| format!("line {number}"))?;
-            if events.last().is_some_and(|last: &Event| last.at > event.at) {
-                bail!("line {number}: time goes back");
-            }
+            let Some(silence) = event.at.checked_sub(before) else { bail!("line {number}: time goes back") };
+            ensure!(silence <= LONGEST_SILENCE, "line {number}: a silence of more than a day");
+            before = event.at;
             events.push(event);
         }
-        Ok(Self { header, events })
+        Ok(Self { header, events, left_out: BTreeMap::new() })
     }
 
     /// The same, and after its end each leader sells whatever it still holds in a market that was not
@@ -183,19 +246,22 @@ impl Tape {
         let mut last_price = BTreeMap::new();
         let mut resolved = BTreeSet::new();
         for event in &self.events {
-            let (o, shares) = match event.kind {
+            let mut moved = |o: usize, shares: i64| {
+                let balance = held.entry((event.w, event.m, o)).or_default();
+                *balance = balance.saturating_add(shares);
+            };
+            match event.kind {
                 EventKind::Trade { o, side, px, qty, .. } => {
                     last_price.insert((event.m, o), px);
-                    (o, if side == Side::Buy { qty.0 } else { -qty.0 })
+                    moved(o, if side == Side::Buy { qty.0 } else { -qty.0 });
                 }
-                EventKind::Open { o, qty } => (o, qty.0),
+                EventKind::Split { qty, .. } => (0..2).for_each(|o| moved(o, qty.0)),
+                EventKind::Merge { qty, .. } => (0..2).for_each(|o| moved(o, -qty.0)),
+                EventKind::Open { o, qty } => moved(o, qty.0),
                 EventKind::Redeem { .. } => {
                     resolved.insert(event.m);
-                    continue;
                 }
-            };
-            let balance = held.entry((event.w, event.m, o)).or_default();
-            *balance = balance.saturating_add(shares);
+            }
         }
         let secret = InstallationSecret::of_seed(0);
         let mut at = self.length();
@@ -219,6 +285,23 @@ impl Tape {
     }
 }
 
+/// What tells a tape from everything else.
+#[derive(Deserialize)]
+struct Version {
+    tape: u32,
+}
+
+fn unpack(bytes: &[u8]) -> anyhow::Result<String> {
+    let (mut text, limit) = (String::new(), LARGEST + 1);
+    if bytes.starts_with(&GZIP) {
+        GzDecoder::new(bytes).take(limit).read_to_string(&mut text).context("cannot be unpacked")?;
+    } else {
+        bytes.take(limit).read_to_string(&mut text).context("is neither packed nor text")?;
+    }
+    ensure!(u64::try_from(text.len())? <= LARGEST, "is larger than {LARGEST} bytes");
+    Ok(text)
+}
+
 impl Header {
     fn check(&self, event: &Event) -> anyhow::Result<()> {
         ensure!(event.w < self.wallets.len(), "wallet {} does not exist", event.w);
@@ -232,6 +315,9 @@ impl Header {
             EventKind::Open { o, qty } => {
                 ensure!(market.tokens.get(o).is_some_and(Option::is_some), "outcome {o} has no token");
                 ensure!(qty.is_positive(), "an opening balance of {qty}");
+            }
+            EventKind::Split { qty, .. } | EventKind::Merge { qty, .. } => {
+                ensure!(qty.is_positive(), "a split or merge of {qty}");
             }
             EventKind::Redeem { winner, usd } => {
                 ensure!(winner < 2 && usd >= Usd::ZERO, "winner {winner}, {usd} $")
@@ -267,6 +353,9 @@ mod tests {
             line(r#""k":"open","at":0,"m":0,"o":0,"qty":"3""#),
             trade(1, 0, "BUY", "0.4", "10"),
             trade(2, 0, "SELL", "0.6", "4.5"),
+            // Half of what was split is merged again: as much is left of the other outcome, which has no price.
+            line(&format!(r#""k":"split","at":2,"m":0,"qty":"2","tx":"{}""#, TxHash([9; 32]))),
+            line(&format!(r#""k":"merge","at":2,"m":0,"qty":"1","tx":"{}""#, TxHash([8; 32]))),
             // Sold again to the last share.
             trade(3, 1, "BUY", "0.4", "10"),
             trade(4, 1, "SELL", "0.5", "10"),
@@ -277,11 +366,11 @@ mod tests {
         let events: Vec<Event> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         let recorded = events.len();
         let header = Header { tape: 1, wallets: vec![], markets: vec![] };
-        let tape = Tape { header, events }.with_synthetic_exits();
+        let tape = Tape { header, events, left_out: BTreeMap::new() }.with_synthetic_exits();
         let [sale] = &tape.events[recorded..] else { panic!("{:?}", &tape.events[recorded..]) };
         assert_eq!((sale.at, sale.m, sale.prov), (6_000 + EXIT_EVERY, 0, Provenance::Synthetic));
         let EventKind::Trade { side, px, qty, .. } = sale.kind else { panic!("{sale:?}") };
-        assert_eq!((side, px, qty), (Side::Sell, Price(600_000), Shares(8_500_000)));
+        assert_eq!((side, px, qty), (Side::Sell, Price(600_000), Shares(9_500_000)));
     }
 
     #[test]
@@ -311,7 +400,13 @@ mod tests {
         };
         let header = r#"{"tape":1,"wallets":["0x0000000000000000000000000000000000000001"],"markets":[]}"#;
         for (text, words) in [
-            (String::new(), "line 1"),
+            (String::new(), "neither a tape nor JSON"),
+            (header.to_owned(), "no trade"),
+            (r#"{"tape":1,"wallets":3}"#.to_owned(), "line 1"),
+            (
+                format!("{header}\n{}", r#"{"k":"split","at":1e12,"w":0,"m":3,"qty":"1","prov":"recorded"}"#),
+                "line 2",
+            ),
             (r#"{"tape":2,"wallets":[],"markets":[]}"#.to_owned(), "version 2"),
             (format!("{header}\n{{"), "line 2"),
             (

@@ -74,6 +74,16 @@ impl Check {
         Self::Strangers,
     ];
 
+    /// What the check needs besides the store.
+    const fn needs(self) -> &'static str {
+        match self {
+            Self::Salts => "needs the secret, which the running process has",
+            Self::Venue | Self::Strangers => "needs the venue of the running process",
+            Self::Chain => "needs the chain of the running process",
+            _ => "",
+        }
+    }
+
     /// A line for people.
     #[must_use]
     pub const fn title(self) -> &'static str {
@@ -222,7 +232,13 @@ impl Display for CheckResult {
             Outcome::NotAsked => '–',
         };
         if self.outcome == Outcome::NotAsked {
-            return write!(f, "{mark} {:<42} {:>10}", self.check.title(), "not asked");
+            return write!(
+                f,
+                "{mark} {:<42} {:>10}  {}",
+                self.check.title(),
+                "not asked",
+                self.check.needs()
+            );
         }
         write!(f, "{mark} {:<42} {:>10}", self.check.title(), grouped(self.compared))?;
         if self.differences > 0 {

@@ -85,9 +85,9 @@ async fn a_sound_installation_has_no_difference() {
     ✓ positions equal the ledger                          1
     ✓ cash equals the ledger                              1
     ✓ reservations equal their intents                    2
-    – fills equal the venue's books               not asked
-    – fills equal the chain's logs                not asked
-    – no unknown order was executed               not asked
+    – fills equal the venue's books               not asked  needs the venue of the running process
+    – fills equal the chain's logs                not asked  needs the chain of the running process
+    – no unknown order was executed               not asked  needs the venue of the running process
     0 differences in 28 comparisons.
     "#);
 }

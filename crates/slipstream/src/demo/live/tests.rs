@@ -277,3 +277,34 @@ async fn tokens_of_the_third_exchange_have_markets_too() {
     assert_eq!(world.ask(PATIENCE).await, Ok(2));
     assert!(world.has_book(token).await);
 }
+
+#[test]
+fn both_outcomes_are_of_one_market_where_the_venue_tells() {
+    let id = |mark: u8| TokenId([mark; 32]);
+    let market = Market {
+        token: id(2),
+        condition: ConditionId::from([0xc0; 32]),
+        tick: TickSize::Hundredth,
+        minimum_size: Shares(5 * ONE),
+        negative_risk: false,
+        fee: domain::market::FeeSchedule::default(),
+        taker_delay_ms: 0,
+        accepting_orders: true,
+        payout: None,
+        title: String::new(),
+        slug: String::new(),
+        outcome: "No".to_owned(),
+        provenance: MarketProvenance::Venue,
+    };
+    let told = spec(&market, &[id(1), id(2)]).unwrap();
+    assert_eq!((told.condition, told.tokens), (market.condition, [id(1), id(2)]));
+    assert_eq!(told.outcomes, ["opposite", "No"]);
+    let first = spec(&Market { token: id(1), ..market.clone() }, &[id(1), id(2)]).unwrap();
+    assert_eq!((first.tokens, &*first.outcomes[0]), ([id(1), id(2)], "No"));
+    // Not told, or told of another market: made up.
+    for pair in [&[][..], &[id(3), id(4)]] {
+        let alone = spec(&market, pair).unwrap();
+        assert_eq!(alone.tokens[0], market.token);
+        assert_ne!(alone.condition, market.condition);
+    }
+}

@@ -107,7 +107,13 @@ pub(super) fn of_picture(picture: &Picture, settled: bool) -> Vec<CheckLine> {
             "everything is settled",
             wording::count(orders, "order"),
             usize::from(!settled),
-            || format!("{} of {orders} orders are not; see inspect order", picture.unsettled),
+            || {
+                if picture.unsettled > 0 {
+                    format!("{} of {orders} orders are not; see inspect order", picture.unsettled)
+                } else {
+                    "what was played was not all read and decided in time; see `slipstream sources` and the log".to_owned()
+                }
+            },
         ),
         CheckLine::new("0 lost", wording::count(picture.played_trades, "transaction"), picture.lost, || {
             "no decision for a leader's transaction".to_owned()

@@ -19,7 +19,7 @@ use super::{
     figures::{self, FollowerLine, StageLatency},
     picture::{Broken, Picture},
     player::Played,
-    tape::Provenance,
+    tape::{LeftOut, Provenance},
 };
 use crate::{
     copying_cost::{self, CopyingCost},
@@ -70,7 +70,7 @@ pub struct Report {
 }
 
 /// What was played, by provenance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TapeLine {
     /// Events that happened.
     pub recorded: u64,
@@ -78,6 +78,8 @@ pub struct TapeLine {
     pub derived: u64,
     /// Events that were made up.
     pub synthetic: u64,
+    /// Rows of a Data API file that cannot be played, by reason.
+    pub left_out: BTreeMap<LeftOut, u64>,
     /// Milliseconds of tape played.
     pub position_ms: u64,
     /// Milliseconds of tape in all.
@@ -137,6 +139,7 @@ impl Report {
                 recorded: events(Provenance::Recorded),
                 derived: events(Provenance::Derived),
                 synthetic: events(Provenance::Synthetic),
+                left_out: played.left_out.clone(),
                 position_ms: played.position,
                 length_ms: played.length,
             },

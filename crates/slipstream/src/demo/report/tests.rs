@@ -56,6 +56,7 @@ fn report() -> Report {
             recorded: 566,
             derived: 14,
             synthetic: 0,
+            left_out: BTreeMap::new(),
             position_ms: 1_700_000,
             length_ms: 1_800_000,
         },

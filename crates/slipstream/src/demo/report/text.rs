@@ -70,6 +70,13 @@ impl Report {
             grouped(tape.derived),
             percent(tape.derived, events),
         ));
+        if !tape.left_out.is_empty() {
+            let rows = usize::try_from(tape.left_out.values().sum::<u64>()).unwrap_or(usize::MAX);
+            page.line(&page.paint.notable(&format!("left out: {} of the file", wording::count(rows, "row"))));
+            for (reason, rows) in &tape.left_out {
+                page.line(&page.paint.notable(&format!("{:>8} {}", grouped(*rows), reason.words())));
+            }
+        }
         if tape.synthetic > 0 {
             let all = percent(tape.synthetic, events.saturating_add(tape.synthetic));
             let made_up = wording::count(usize::try_from(tape.synthetic).unwrap_or(usize::MAX), "exit");
