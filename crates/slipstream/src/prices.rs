@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use domain::{Clock, TokenId};
 use engine::{
     deadline::within,
-    ports::{store::Store, venue::MarketData},
+    ports::{detection::Lane, store::Store, venue::MarketData},
 };
 use futures_util::{StreamExt, stream};
 
@@ -36,7 +36,7 @@ pub async fn of_held(
     let mut prices = Prices::new();
     {
         let mut books = stream::iter(tokens.into_iter().take(TOKENS))
-            .map(async |token| (token, markets.book(token).await))
+            .map(async |token| (token, markets.book(token, Lane::Entries).await))
             .buffer_unordered(PARALLEL);
         let read = async {
             while let Some((token, book)) = books.next().await {
