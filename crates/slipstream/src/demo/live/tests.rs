@@ -294,7 +294,6 @@ fn both_outcomes_are_of_one_market_where_the_venue_tells() {
         title: String::new(),
         slug: String::new(),
         outcome: "No".to_owned(),
-        provenance: MarketProvenance::Venue,
     };
     let told = spec(&market, &[id(1), id(2)]).unwrap();
     assert_eq!((told.condition, told.tokens), (market.condition, [id(1), id(2)]));
