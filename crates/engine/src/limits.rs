@@ -66,6 +66,8 @@ pub const WATCHER_RENEWAL: Duration = Duration::from_millis(1_500);
 pub const FOLLOWING_REFRESH: Duration = Duration::from_secs(1);
 /// It waits at least this many times as long as reading took, which grows with the number of relationships.
 pub const FOLLOWING_REFRESH_SHARE: u32 = 20;
+/// While a trade is being decided it is remembered this long before that is interrupted.
+pub const FOLLOWING_LAG: Duration = Duration::from_secs(10);
 /// An order whose outcome is known is looked up no sooner than this: a block takes two seconds, and the
 /// chain's own logs tell first. Sooner, the look-ups of a large trade's first orders delay its last ones.
 pub const KNOWN_OUTCOME_LOOK: Duration = Duration::from_secs(5);

@@ -2,18 +2,27 @@
 
 #![cfg(test)]
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use domain::{
     Address, Clock, Shares, Side, Timestamp, TokenId, decide::Verdict, ids::RelationshipId, money::ONE,
 };
 use engine::{
-    limits::DECISION_CHUNK,
+    limits::{DECISION_CHUNK, FOLLOWING_REFRESH},
     market_cache::MarketCache,
     ports::{
+        detection::Lane,
+        execution::EndReason,
         reports::DecisionRecord,
-        store::{InstanceId, Store},
+        store::{InstanceId, Store, StoreResult},
         venue::{HistoryKind, HistoryResponse, TradeHistory, VenueError},
     },
     watcher::{Watcher, WatcherPorts},
@@ -23,6 +32,7 @@ use testkit::{
     memory_store::MemoryStore,
     simulation::{
         explorer::run,
+        faulty::{Layer, Layered},
         scenario::{Follower, Scenario, at, book, fill, leader_wallet, token},
         tampering::Honest,
         venue::{BookChange, LeaderTrade, Venue, VenueModel},
@@ -124,8 +134,8 @@ impl TradeHistory for Half {
     }
 }
 
-fn watcher(world: &World) -> Watcher {
-    let (store, clock): (Arc<dyn Store>, Arc<dyn Clock>) = (world.store.clone(), world.clock.clone());
+fn watcher(world: &World, store: Arc<dyn Store>) -> Watcher {
+    let clock: Arc<dyn Clock> = world.clock.clone();
     Watcher::new(WatcherPorts {
         queue: world.doorbell.clone(),
         chain: Some(world.venue.clone()),
@@ -139,13 +149,11 @@ fn watcher(world: &World) -> Watcher {
     })
 }
 
-/// The chain shows the rest of a buy whose first half is decided for the first thousand followers: everybody
-/// ends with a copy of the whole, nobody with a copy of the whole on top of the half.
-#[test]
-fn the_second_part_of_a_buy_while_the_first_is_still_being_decided() {
-    let mut scenario = crowd("half a buy, then the rest", MANY);
+/// A world in which nothing runs by itself, and a buy of the leader's that many copy.
+fn large_buy(name: &str, shown_at: Option<Timestamp>) -> World {
+    let mut scenario = crowd(name, MANY);
     scenario.processes = Vec::new();
-    scenario.trades = vec![LeaderTrade { shown_at: Some(at(4)), ..trade(4, Side::Buy, 400) }];
+    scenario.trades = vec![LeaderTrade { shown_at, ..trade(4, Side::Buy, 400) }];
     let store: &StoreFactory = &|clock| Arc::new(MemoryStore::new(clock));
     let (model, tampering) = (VenueModel::PLAIN, &Honest);
     let world = World::new(&Experiment {
@@ -157,8 +165,15 @@ fn the_second_part_of_a_buy_while_the_first_is_still_being_decided() {
         digests: false,
         stage: None,
     });
-    let world = world.unwrap();
-    let mut watcher = watcher(&world);
+    world.unwrap()
+}
+
+/// The chain shows the rest of a buy whose first half is decided for the first thousand followers: everybody
+/// ends with a copy of the whole, nobody with a copy of the whole on top of the half.
+#[test]
+fn the_second_part_of_a_buy_while_the_first_is_still_being_decided() {
+    let world = large_buy("half a buy, then the rest", Some(at(4)));
+    let mut watcher = watcher(&world, world.store.clone());
     let step = |watcher: &mut Watcher| block_on(watcher.step()).unwrap();
     step(&mut watcher);
     world.clock.advance(Duration::from_secs(5));
@@ -176,4 +191,50 @@ fn the_second_part_of_a_buy_while_the_first_is_still_being_decided() {
     assert_eq!(bought.len(), MANY);
     let wrong: Vec<_> = bought.iter().filter(|(_, amount)| **amount != 20 * ONE).collect();
     assert!(wrong.is_empty(), "{} of {MANY} followers do not buy for 20 $: {:?}", wrong.len(), wrong.first());
+}
+
+/// Counts how often the following is read.
+struct Counting {
+    store: Arc<dyn Store>,
+    followings: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Layer for Counting {
+    fn inner(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    async fn reads(&self, method: &'static str) -> StoreResult<()> {
+        self.followings.fetch_add(usize::from(method == "following"), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_given_back_while_a_large_trade_is_decided_is_read_after_its_last_chunk() {
+    let world = large_buy("money given back between two chunks", None);
+    let followings = Arc::new(AtomicUsize::new(0));
+    let counting = Counting { store: world.store.clone(), followings: followings.clone() };
+    let mut watcher = watcher(&world, Arc::new(Layered(counting)));
+    let step = |watcher: &mut Watcher| block_on(watcher.step()).unwrap();
+    let read = || followings.load(Ordering::Relaxed);
+    step(&mut watcher);
+    world.clock.advance(Duration::from_secs(6));
+    step(&mut watcher);
+    let before = read();
+    for chunks in 1..=2 {
+        assert_eq!(decisions(world.store.as_ref()).len(), chunks * DECISION_CHUNK);
+        let waiting = block_on(world.store.waiting(Lane::Entries, world.clock.now(), 1)).unwrap();
+        let ends = [(waiting[0], EndReason::TooOld)];
+        assert_eq!(block_on(world.store.end_intents(&ends, world.clock.now())).unwrap(), 1);
+        world.clock.advance(FOLLOWING_REFRESH);
+        assert!(step(&mut watcher).busy);
+        assert_eq!(read(), before, "read again with {chunks} chunks decided");
+    }
+    while step(&mut watcher).busy {}
+    assert_eq!(decisions(world.store.as_ref()).len(), MANY);
+    world.clock.advance(FOLLOWING_REFRESH);
+    step(&mut watcher);
+    assert_eq!(read(), before + 1);
 }

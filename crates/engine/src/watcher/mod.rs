@@ -280,12 +280,14 @@ impl Watcher {
     }
 
     /// Reads the following again: at once when it was changed, and from time to time when money was booked
-    /// or given back since.
+    /// or given back since; if possible not while a trade is decided for many, who would all wait for it.
     async fn refresh_following(&mut self) -> Result<(), WatcherError> {
         if let Some(known) = self.following.as_ref().filter(|_| !self.following_stale) {
             let (config, booked) = (known.config_version, known.booked_version);
             let (at, took) = self.following_read;
             let pause = limits::FOLLOWING_REFRESH.max(took.saturating_mul(limits::FOLLOWING_REFRESH_SHARE));
+            let deciding = self.pending.iter().any(|pending| pending.orders > 0);
+            let pause = if deciding { pause.max(limits::FOLLOWING_LAG) } else { pause };
             let old = self.clock.uptime().saturating_sub(at) >= pause;
             let changed = self.store.config_version().await? != config;
             if changed || (old && self.store.booked_version().await? != booked) {
