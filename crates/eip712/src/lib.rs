@@ -19,7 +19,7 @@ mod word;
 pub use actions::{ActionError, COLLATERAL, Call, DOLLAR_SPENDERS, ONRAMP, SHARE_OPERATORS, USDC_E, call_of};
 pub use clob_auth::{CLOB_AUTH_MESSAGE, ClobAuth, clob_auth_digest};
 pub use exchange::{Chain, Exchange, ExchangeError};
-pub use order::{OrderToSign, PlanError, order_id, signing_digest, wrap_signature};
+pub use order::{OrderToSign, PlanError, id_and_signature, order_id, signing_digest};
 pub use relay::{
     DEPOSIT_WALLET_FACTORY, PROXY_FACTORY, RELAY_HUB, Relay, RelayError, SAFE_FACTORY, session_envelope,
 };

@@ -123,7 +123,11 @@ impl OrderToSign {
 /// For every signature type it is the hash of the plain order.
 #[must_use]
 pub fn order_id(order: &OrderToSign, exchange: Exchange, chain: Chain) -> OrderId {
-    OrderId(digest(&exchange.domain_separator(chain), &order.struct_hash()))
+    id_of(&order.struct_hash(), exchange, chain)
+}
+
+fn id_of(contents: &Word, exchange: Exchange, chain: Chain) -> OrderId {
+    OrderId(digest(&exchange.domain_separator(chain), contents))
 }
 
 /// What the key signs: the order's id, and for deposit wallets the order nested in `TypedDataSign`
@@ -147,26 +151,29 @@ pub fn signing_digest(order: &OrderToSign, exchange: Exchange, chain: Chain) -> 
     Hash(digest(&separator, &signed))
 }
 
-/// The signature as the venue and the contract take it: the 65 bytes `r ‖ s ‖ v` themselves, and for
-/// deposit wallets those followed by domain separator, contents hash, order type and its length.
+/// The order's id, and its signature as the venue and the contract take it: the 65 bytes `r ‖ s ‖ v`
+/// themselves, and for deposit wallets those followed by domain separator, contents hash, order type and its
+/// length. The order is hashed once for both.
 #[must_use]
-pub fn wrap_signature(
+pub fn id_and_signature(
     order: &OrderToSign,
     exchange: Exchange,
     chain: Chain,
     signature: &[u8; 65],
-) -> Vec<u8> {
-    match order.wallet_kind {
+) -> (OrderId, Vec<u8>) {
+    let contents = order.struct_hash();
+    let wrapped = match order.wallet_kind {
         WalletKind::Deposit => [
             signature.as_slice(),
             &exchange.domain_separator(chain),
-            &order.struct_hash(),
+            &contents,
             ORDER_TYPE.as_bytes(),
             &ORDER_TYPE_LENGTH,
         ]
         .concat(),
         WalletKind::Eoa | WalletKind::Proxy | WalletKind::Safe => signature.to_vec(),
-    }
+    };
+    (id_of(&contents, exchange, chain), wrapped)
 }
 
 #[cfg(test)]

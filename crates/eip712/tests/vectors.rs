@@ -6,7 +6,7 @@
 #![cfg(test)]
 
 use domain::{Hash, Side, WalletKind};
-use eip712::{Chain, Exchange, ExchangeError, OrderToSign, order_id, wrap_signature};
+use eip712::{Chain, Exchange, ExchangeError, OrderToSign, id_and_signature, order_id};
 use serde_json::Value;
 
 fn load(text: &str) -> Value {
@@ -55,8 +55,9 @@ fn orders_hash_and_wrap_as_the_official_clients_do() {
             assert_eq!(order_id(&order, exchange, chain), id.parse().unwrap());
         }
         let signature = hex::decode(&text(vector, "signature")[2..]).unwrap();
-        let inner = signature.first_chunk::<65>().unwrap();
-        assert_eq!(wrap_signature(&order, exchange, chain, inner), signature);
+        let inner = *signature.first_chunk::<65>().unwrap();
+        let expected = (order_id(&order, exchange, chain), signature);
+        assert_eq!(id_and_signature(&order, exchange, chain, &inner), expected);
         seen.push((exchange, order.wallet_kind.signature_type()));
     }
     for exchange in Exchange::ALL {
@@ -86,7 +87,7 @@ fn the_inner_part_of_a_session_key_envelope_is_ours() {
     let length = usize::from(u16::from_be_bytes(*envelope[..128].last_chunk::<2>().unwrap()));
     let wrapped = &envelope[128..128 + length];
     let inner = wrapped.first_chunk::<65>().unwrap();
-    assert_eq!(wrap_signature(&order(&file["order"]), exchange.unwrap(), chain, inner), wrapped);
+    assert_eq!(id_and_signature(&order(&file["order"]), exchange.unwrap(), chain, inner).1, wrapped);
 }
 
 #[test]

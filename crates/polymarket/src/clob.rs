@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{Address, Clock, FeeSchedule, Hash, OrderPlan, Timestamp, TokenId, TradingAccount};
-use eip712::{Chain, Exchange, OrderToSign, order_id, wrap_signature};
+use eip712::{Chain, Exchange, OrderToSign, id_and_signature};
 use engine::ports::{
     detection::Lane,
     venue::{
@@ -30,7 +30,7 @@ use crate::{
     http::{Answer, Failure, Service, malformed, send},
     json::Scalar,
     limits::{ACCOUNT_DEADLINE, LOGIN_PARALLEL, PAGE_BODY, SIGN_BATCH, SMALL_BODY},
-    order::{Terms, body},
+    order::{Addresses, Terms, body},
     pace::{Call, Told},
     pacer::{Endpoint, Pacer},
     venue_limits::VenueLimits,
@@ -51,6 +51,7 @@ pub struct Clob {
     logins: Mutex<HashMap<Address, Arc<OnceCell<Arc<Credentials>>>>>,
     /// What look-ups need to estimate fees.
     pub(crate) fees: Mutex<HashMap<TokenId, FeeSchedule>>,
+    addresses: Addresses,
     pub(crate) pacer: Pacer,
     /// Tells refused accounts where the venue sees them.
     pub(crate) geoblock: Option<Geoblock>,
@@ -71,8 +72,8 @@ impl Clob {
     ) -> Self {
         let service = Service::new(client, origin);
         let pacer = Pacer::new(Arc::clone(&clock), None);
-        let (logins, fees) = (Mutex::default(), Mutex::default());
-        Self { service, chain, signer, clock, logins, fees, pacer, geoblock: None, builder: None }
+        let (logins, fees, addresses) = (Mutex::default(), Mutex::default(), Addresses::default());
+        Self { service, chain, signer, clock, logins, fees, addresses, pacer, geoblock: None, builder: None }
     }
 
     /// Keeps the venue's limits.
@@ -272,7 +273,8 @@ impl Clob {
                 let draft = draft?;
                 let signature =
                     signatures.next().ok_or_else(|| malformed(PREPARE, &"a signature is missing"))?;
-                draft.finish(&signature.map_err(|error| signer_error(PREPARE, &error))?, self.chain)
+                let signature = signature.map_err(|error| signer_error(PREPARE, &error))?;
+                draft.finish(&signature, self.chain, &self.addresses)
             })
             .collect()
     }
@@ -319,10 +321,15 @@ impl Draft {
         Ok(Self { order, exchange, terms, credentials })
     }
 
-    fn finish(&self, Signature(signature): &Signature, chain: Chain) -> Result<PreparedOrder, VenueError> {
-        let id = order_id(&self.order, self.exchange, chain);
-        let signature = wrap_signature(&self.order, self.exchange, chain, signature);
-        let body = body(&self.order, self.terms, self.credentials.api_key(), &signature);
+    fn finish(
+        &self,
+        Signature(signature): &Signature,
+        chain: Chain,
+        written: &Addresses,
+    ) -> Result<PreparedOrder, VenueError> {
+        let (id, signature) = id_and_signature(&self.order, self.exchange, chain, signature);
+        let wallets = [self.order.maker, self.order.signer].map(|address| written.of(address));
+        let body = body(&self.order, self.terms, (self.credentials.api_key(), &wallets), &signature);
         Ok(PreparedOrder { id, body: body.map_err(|error| malformed(PREPARE, &error))? })
     }
 }

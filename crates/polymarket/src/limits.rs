@@ -109,6 +109,8 @@ pub const LOGIN_PARALLEL: usize = 8;
 pub const CANCEL_BATCH: usize = 1_000;
 /// Pages of `/data/orders` read in one look-up.
 pub const MAX_ORDER_PAGES: usize = 20;
+/// Addresses of accounts whose text is remembered.
+pub const ADDRESSES_WRITTEN: usize = 50_000;
 /// Fee schedules remembered for look-ups.
 pub const FEE_CACHE: usize = 10_000;
 /// Levels per side of a book.

@@ -3,29 +3,34 @@
 //!
 //! Field order, names and forms as clob-client-v2 sends them (captured from the client).
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use alloy_primitives::{U256, hex};
 use domain::{Address, Hash, OrderPlan, OrderType, Side, Timestamp};
 use eip712::OrderToSign;
 use serde::Serialize;
 
-use crate::limits::GTD_AHEAD;
+use crate::limits::{ADDRESSES_WRITTEN, GTD_AHEAD};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {
     defer_exec: bool,
     post_only: bool,
-    order: Order,
+    order: Order<'a>,
     owner: &'a str,
     order_type: &'static str,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Order {
+struct Order<'a> {
     salt: u64,
-    maker: String,
-    signer: String,
+    maker: &'a str,
+    signer: &'a str,
     token_id: String,
     maker_amount: String,
     taker_amount: String,
@@ -96,14 +101,15 @@ impl Terms {
     }
 }
 
-/// The bytes to post. `owner` is the API key of the account, `signature` the (wrapped) signature.
+/// The bytes to post. `owner` is the API key of the account, `maker` and `signer` are the order's as
+/// [`Addresses`] writes them, `signature` is the (wrapped) signature.
 ///
 /// # Errors
 /// Never for these types; the serialiser's error is passed on rather than hidden.
 pub(crate) fn body(
     order: &OrderToSign,
     terms: Terms,
-    owner: &str,
+    (owner, [maker, signer]): (&str, &[Arc<str>; 2]),
     signature: &[u8],
 ) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&Body {
@@ -111,8 +117,8 @@ pub(crate) fn body(
         post_only: terms.post_only(),
         order: Order {
             salt: order.salt,
-            maker: address(order.maker),
-            signer: address(order.signer),
+            maker,
+            signer,
             token_id: U256::from_be_bytes(order.token.0).to_string(),
             maker_amount: order.maker_amount.to_string(),
             taker_amount: order.taker_amount.to_string(),
@@ -142,9 +148,20 @@ pub(crate) fn batch_body<'a>(bodies: impl IntoIterator<Item = &'a [u8]>) -> Vec<
     whole
 }
 
-/// With the checksum of EIP-55 in the case of its letters, as the official clients write it.
-fn address(address: Address) -> String {
-    alloy_primitives::Address::from(address.0).to_checksum(None)
+/// Addresses with the checksum of EIP-55 in the case of their letters, as the official clients write them. Those
+/// written before are remembered: the checksum takes a hash, and the accounts are always the same.
+#[derive(Default)]
+pub(crate) struct Addresses(Mutex<HashMap<Address, Arc<str>>>);
+
+impl Addresses {
+    pub(crate) fn of(&self, address: Address) -> Arc<str> {
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.len() >= ADDRESSES_WRITTEN && !written.contains_key(&address) {
+            written.clear();
+        }
+        let write = || alloy_primitives::Address::from(address.0).to_checksum(None).into();
+        Arc::clone(written.entry(address).or_insert_with(write))
+    }
 }
 
 fn word(hash: Hash) -> String {
@@ -186,7 +203,10 @@ mod tests {
     fn written(plan: &OrderPlan) -> String {
         let (order, _) = OrderToSign::from_plan(plan).unwrap();
         let terms = Terms::of(plan, NOW).unwrap();
-        let body = body(&order, terms, "00000000-0000-0000-0000-000000000001", &[0xab; 65]).unwrap();
+        let addresses = Addresses::default();
+        let wallets = [order.maker, order.signer].map(|address| addresses.of(address));
+        let owner = "00000000-0000-0000-0000-000000000001";
+        let body = body(&order, terms, (owner, &wallets), &[0xab; 65]).unwrap();
         String::from_utf8(body).unwrap()
     }
 
@@ -249,5 +269,19 @@ mod tests {
     fn a_batch_is_the_stored_bytes_and_nothing_else() {
         assert_eq!(batch_body([&b"{\"a\":1}"[..], b"{\"b\": 2}"]), b"[{\"a\":1},{\"b\": 2}]");
         assert_eq!(batch_body([&b"{}"[..]]), b"[{}]");
+    }
+
+    #[test]
+    fn addresses_are_written_alike_every_time_and_not_remembered_without_end() {
+        let addresses = Addresses::default();
+        let maker = MAKER.parse().unwrap();
+        assert_eq!([addresses.of(maker), addresses.of(maker)], [MAKER.into(), MAKER.into()]);
+        for number in 0..ADDRESSES_WRITTEN {
+            let mut bytes = [0; 20];
+            bytes[..8].copy_from_slice(&number.to_be_bytes());
+            addresses.of(Address(bytes));
+            assert!(addresses.0.lock().unwrap().len() <= ADDRESSES_WRITTEN);
+        }
+        assert_eq!(addresses.of(maker), MAKER.into());
     }
 }

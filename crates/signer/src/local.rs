@@ -154,7 +154,7 @@ mod tests {
         OrderAmounts, OrderPlan, RelayPlan, Side, Timestamp, TokenId, TradingAccount, WalletAction,
         WalletKind, ids::AccountId,
     };
-    use eip712::{Exchange, order_id, wrap_signature};
+    use eip712::{Exchange, id_and_signature, order_id};
     use secp256k1::{
         Message, SECP256K1,
         ecdsa::{RecoverableSignature, RecoveryId},
@@ -237,7 +237,7 @@ mod tests {
                 Exchange::at(vector["exchange"].as_str().unwrap().parse().unwrap(), chain).unwrap();
             let order = order(&vector["order"]);
             let signature = key.sign(&signing_digest(&order, exchange, chain));
-            let wrapped = wrap_signature(&order, exchange, chain, &signature);
+            let (_, wrapped) = id_and_signature(&order, exchange, chain, &signature);
             assert_eq!(format!("0x{}", hex::encode(wrapped)), vector["signature"], "{vector}");
         }
     }
