@@ -28,6 +28,12 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
+    /// Whole days since 1970-01-01 UTC, rounded down.
+    #[must_use]
+    pub const fn day(self) -> i64 {
+        self.0.div_euclid(86_400_000_000)
+    }
+
     /// Whole Unix milliseconds, rounded down.
     #[must_use]
     pub const fn millis(self) -> i64 {

@@ -189,6 +189,12 @@ impl SkipReason {
         })
     }
 
+    /// The label of the reason with this code; `None` for a code of a newer version.
+    #[must_use]
+    pub fn label_of(code: i64) -> Option<&'static str> {
+        Self::decode(code, [0; 3]).map(|reason| reason.label())
+    }
+
     /// A few words, the same for all numbers, to count by.
     #[must_use]
     pub const fn label(&self) -> &'static str {

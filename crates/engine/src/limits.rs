@@ -201,6 +201,12 @@ pub const PRUNE_EVENTS_EVERY: Duration = Duration::from_secs(3_600);
 pub const EVENTS_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Events looked at and removed in one transaction.
 pub const PRUNE_BATCH: usize = 1_000;
+/// Old skips are looked for this often.
+pub const SUM_SKIPS_EVERY: Duration = Duration::from_secs(3_600);
+/// Skips are kept one by one for this long, then as sums.
+pub const SKIPS_KEPT: Duration = Duration::from_secs(90 * 24 * 3_600);
+/// Decisions looked at, and old skips among them removed, in one transaction.
+pub const SUM_BATCH: usize = 1_000;
 /// Groups judged for finality in one step.
 pub const FINALITY_BATCH: usize = 500;
 /// A book put together from a feed is answered when it was heard of within this time; else the venue is asked.

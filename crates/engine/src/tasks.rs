@@ -19,21 +19,25 @@ use crate::{
 enum Task {
     /// Removes old events.
     PruneEvents,
+    /// Sums old skips.
+    SumSkips,
 }
 
 impl Task {
-    const ALL: [Self; 1] = [Self::PruneEvents];
+    const ALL: [Self; 2] = [Self::PruneEvents, Self::SumSkips];
 
     /// Its name in the store, for ever.
     const fn name(self) -> &'static str {
         match self {
             Self::PruneEvents => "prune events",
+            Self::SumSkips => "sum skips",
         }
     }
 
     const fn every(self) -> Duration {
         match self {
             Self::PruneEvents => limits::PRUNE_EVENTS_EVERY,
+            Self::SumSkips => limits::SUM_SKIPS_EVERY,
         }
     }
 }
@@ -92,6 +96,11 @@ impl TaskRunner {
                     info!("{gone} events from before {before} removed");
                 }
                 Ok(gone == limits::PRUNE_BATCH)
+            }
+            Task::SumSkips => {
+                let before = self.clock.now().minus(limits::SKIPS_KEPT);
+                let looked_at = self.store.sum_skips(claim, before, limits::SUM_BATCH).await?;
+                Ok(looked_at == limits::SUM_BATCH)
             }
         }
     }

@@ -40,6 +40,7 @@ mod relationships;
 mod reports;
 mod revisits;
 mod signing;
+mod skips;
 mod sqlite;
 mod tasks;
 mod wallet_transactions;

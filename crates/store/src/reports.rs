@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use domain::{
     Hash, Market, Usd,
-    ids::{IntentId, OwnerId, RelationshipId},
+    ids::{IntentId, LeaderId, OwnerId, RelationshipId},
     policy::Policy,
     trade::{GroupKey, TradeGroup},
 };
@@ -11,13 +11,13 @@ use engine::ports::{
     detection::{StoredFill, StoredPart},
     execution::{Intent, OrderRecord},
     following::{Account, Leader, Relationship},
-    reports::{DecisionRecord, IntentEnd, LedgerRecord, PositionRecord, Reports},
+    reports::{DecisionRecord, IntentEnd, LedgerRecord, PositionRecord, Reports, SkipSum, SkipSumKey},
     store::{Event, StoreResult},
 };
 
 use crate::{
     SqliteStore, accounts, chain, decisions, events, groups, installation, intents, ledger, markets, orders,
-    parts, relationships, work,
+    parts, relationships, skips, work,
 };
 
 #[async_trait]
@@ -41,6 +41,23 @@ impl Reports for SqliteStore {
 
     async fn decisions_of(&self, owner: Option<OwnerId>, key: GroupKey) -> StoreResult<Vec<DecisionRecord>> {
         decisions::of_group(&mut *self.snapshot().await?, owner, key).await
+    }
+
+    async fn skip_sums_after(
+        &self,
+        owner: Option<OwnerId>,
+        after: SkipSumKey,
+        limit: usize,
+    ) -> StoreResult<Vec<SkipSum>> {
+        skips::after(&mut *self.read().await?, owner, after, limit).await
+    }
+
+    async fn summed_skips_of(&self, key: GroupKey) -> StoreResult<Vec<(u32, i64)>> {
+        skips::of_group(&mut *self.snapshot().await?, key).await
+    }
+
+    async fn summed_skips(&self) -> StoreResult<Vec<(LeaderId, i64)>> {
+        skips::by_leader(&mut *self.read().await?).await
     }
 
     async fn part(&self, key: GroupKey, part: u32) -> StoreResult<Option<StoredPart>> {

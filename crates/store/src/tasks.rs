@@ -13,7 +13,7 @@ use crate::{
     SqliteStore,
     column::Fields,
     dialect::Connection,
-    events,
+    events, skips,
     sql::{self, values},
 };
 
@@ -68,6 +68,14 @@ impl Tasks for SqliteStore {
         let gone = events::prune(write.connection(), before, limit).await?;
         write.commit().await?;
         Ok(gone)
+    }
+
+    async fn sum_skips(&self, claim: &TaskClaim, before: Timestamp, limit: usize) -> StoreResult<usize> {
+        let mut write = self.write().await?;
+        check(write.connection(), claim).await?;
+        let looked_at = skips::sum(write.connection(), before, limit).await?;
+        write.commit().await?;
+        Ok(looked_at)
     }
 }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use domain::{
     Hash, Market, Timestamp, TokenId, Usd,
     decide::Verdict,
-    ids::{AccountId, IntentId, OwnerId, RelationshipId},
+    ids::{AccountId, IntentId, LeaderId, OwnerId, RelationshipId},
     policy::Policy,
     position::{Entry, Position},
     trade::{GroupKey, TradeGroup},
@@ -91,6 +91,28 @@ pub struct IntentEnd {
     pub at: Timestamp,
 }
 
+/// What old skips are summed by. The default comes before all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SkipSumKey {
+    /// Number of the relationship.
+    pub relationship: i64,
+    /// The day they were decided ([`Timestamp::day`]).
+    pub day: i64,
+    /// Code of the reason ([`domain::skip::SkipReason::encode`]); its numbers are gone.
+    pub reason: i64,
+}
+
+/// Skips that are not kept one by one any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SkipSum {
+    /// Which.
+    pub key: SkipSumKey,
+    /// Whose.
+    pub owner: OwnerId,
+    /// How many.
+    pub skips: i64,
+}
+
 /// Read models. `owner: None` is the installation's own view (operator, checks); a user's command
 /// passes its owner.
 #[async_trait]
@@ -112,6 +134,20 @@ pub trait Reports: Send + Sync {
 
     /// Decisions of a group, by part and relationship.
     async fn decisions_of(&self, owner: Option<OwnerId>, key: GroupKey) -> StoreResult<Vec<DecisionRecord>>;
+
+    /// Sums of old skips after a key, ascending.
+    async fn skip_sums_after(
+        &self,
+        owner: Option<OwnerId>,
+        after: SkipSumKey,
+        limit: usize,
+    ) -> StoreResult<Vec<SkipSum>>;
+
+    /// How many skips each part of a group gave up to the sums; parts that gave up none are absent.
+    async fn summed_skips_of(&self, key: GroupKey) -> StoreResult<Vec<(u32, i64)>>;
+
+    /// How many skips the parts of each leader's groups gave up to the sums, by leader.
+    async fn summed_skips(&self) -> StoreResult<Vec<(LeaderId, i64)>>;
 
     /// A part as stored.
     async fn part(&self, key: GroupKey, part: u32) -> StoreResult<Option<StoredPart>>;

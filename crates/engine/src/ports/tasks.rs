@@ -39,4 +39,10 @@ pub trait Tasks: Send + Sync {
     /// Removes events from before `before` that every subscriber has read, of the oldest `limit` events. Returns
     /// how many; the same error.
     async fn prune_events(&self, claim: &TaskClaim, before: Timestamp, limit: usize) -> StoreResult<usize>;
+
+    /// Of the next `limit` decisions, in the order of their numbers, adds the skips to the sums of their relationship,
+    /// day and reason, and to what their parts gave up, and removes them; copies stay. It ends before the first one from
+    /// `before` or later, and before the newest of all, so that numbers grow. Returns how many were looked at; the
+    /// same error.
+    async fn sum_skips(&self, claim: &TaskClaim, before: Timestamp, limit: usize) -> StoreResult<usize>;
 }

@@ -1,13 +1,15 @@
 //! A relationship's story: its policy, what holds it, what it holds, and its last decisions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::{
     Address, Price, Timestamp, TokenId,
     ids::{AccountId, OwnerId, RelationshipId},
+    skip::SkipReason,
 };
 use engine::ports::{
     following::{AccountMode, Hold, HoldScope, Relationship, RelationshipStatus},
+    reports::SkipSumKey,
     store::Store,
 };
 use serde::Serialize;
@@ -16,11 +18,15 @@ use super::{
     AnswerLine, PositionLine, StoryError, Style, answers, policy_words, relationship_text,
     tables::{market_names, position_lines},
 };
+use crate::wording::NONE;
 
 /// Decisions shown.
 const SHOWN: usize = 10;
 /// Decisions of the owner that are looked through for them.
 const LOOKED_THROUGH: usize = 2_000;
+
+/// Sums of old skips read at once.
+const SUMS: usize = 500;
 
 /// Prices of tokens, where they are known.
 pub type Prices = HashMap<TokenId, Price>;
@@ -54,6 +60,8 @@ pub struct RelationshipStory {
     pub positions: Vec<PositionLine>,
     /// Its newest decisions, newest first.
     pub decisions: Vec<AnswerLine>,
+    /// Its old skips, which are kept as sums only, by reason.
+    pub summed: BTreeMap<&'static str, i64>,
     /// How many of the owner's newest decisions those were looked for in; there may be older ones.
     pub looked_through: usize,
 }
@@ -99,8 +107,28 @@ pub async fn relationship_story(
         holds: holds.iter().filter(|hold| concerns(hold, &relationship)).map(hold_words).collect(),
         positions: position_lines(&records, &markets, prices)?,
         decisions: answers(store, &decisions).await?,
+        summed: summed(store, id).await?,
         looked_through,
     })
+}
+
+/// Old skips by reason, of all days.
+async fn summed(store: &dyn Store, id: RelationshipId) -> Result<BTreeMap<&'static str, i64>, StoryError> {
+    let mut summed: BTreeMap<&'static str, i64> = BTreeMap::new();
+    let mut after = SkipSumKey { relationship: id.0, day: i64::MIN, reason: i64::MIN };
+    loop {
+        let mut page = store.skip_sums_after(None, after, SUMS).await?;
+        let whole = page.len();
+        page.retain(|sum| sum.key.relationship == id.0);
+        for sum in &page {
+            let skips = summed.entry(SkipReason::label_of(sum.key.reason).unwrap_or(NONE)).or_default();
+            *skips = skips.saturating_add(sum.skips);
+            after = sum.key;
+        }
+        if page.len() < whole || whole < SUMS {
+            return Ok(summed);
+        }
+    }
 }
 
 impl RelationshipStory {

@@ -31,6 +31,11 @@ pub(super) fn render(story: &RelationshipStory, style: Style) -> String {
     position_table(&mut screen, &story.positions);
     screen.blank();
     decisions(&mut screen, story);
+    if !story.summed.is_empty() {
+        let reasons = story.summed.iter().map(|(reason, skips)| format!("{reason} {skips}"));
+        let text = format!("  older skips, summed: {}", reasons.collect::<Vec<_>>().join(", "));
+        screen.painted(Paint::Dim, &text);
+    }
     screen.finish()
 }
 

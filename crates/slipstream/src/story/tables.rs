@@ -8,7 +8,7 @@ use domain::{
     money::MoneyError,
 };
 use engine::ports::{
-    reports::{PositionRecord, Reports},
+    reports::{PositionRecord, Reports, SkipSumKey},
     store::Store,
 };
 use serde::Serialize;
@@ -180,6 +180,8 @@ pub struct Activity {
     pub lines: Vec<AnswerLine>,
     /// Markets of their tokens.
     pub markets: HashMap<TokenId, MarketName>,
+    /// There are older skips, of which only sums are kept.
+    pub summed: bool,
 }
 
 /// The newest decisions that `owner` may see, newest first.
@@ -195,7 +197,9 @@ pub async fn activity(
     let decisions = reports.newest_decisions(owner, limit).await?;
     let markets = market_names(store, decisions.iter().map(|decision| decision.key.token)).await?;
     let names = markets.iter().map(|(token, market)| (*token, MarketName::of(market)));
-    Ok(Activity { lines: answers(reports, &decisions).await?, markets: names.collect() })
+    let older = decisions.len() < limit;
+    let summed = older && !reports.skip_sums_after(owner, SkipSumKey::default(), 1).await?.is_empty();
+    Ok(Activity { lines: answers(reports, &decisions).await?, markets: names.collect(), summed })
 }
 
 impl Activity {
@@ -222,6 +226,9 @@ impl Activity {
         };
         let rows: Vec<Row> = self.lines.iter().map(row).collect();
         screen.table(&["decided", ">rel", "trade", "action", "~market", "answer", "what"], &rows);
+        if self.summed {
+            screen.painted(Paint::Dim, "  older skips are summed: slipstream inspect relationship ID");
+        }
         screen.finish()
     }
 }

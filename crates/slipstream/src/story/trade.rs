@@ -39,6 +39,8 @@ pub struct GroupStory {
     pub copied: usize,
     /// Decisions that do not, by reason.
     pub skipped: BTreeMap<&'static str, usize>,
+    /// Old skips of all followers, which are kept as sums only; none for an owner, who sees his own decisions.
+    pub summed: i64,
     /// Every decision with what came of it.
     pub answers: Vec<AnswerLine>,
 }
@@ -107,6 +109,10 @@ async fn group_story(
             Answer::Copied { .. } => copied += 1,
         }
     }
+    let summed = match owner {
+        None => reports.summed_skips_of(group.key).await?.into_iter().map(|(_, skips)| skips).sum(),
+        Some(_) => 0,
+    };
     Ok(GroupStory {
         leader: leaders.iter().find(|leader| leader.id == group.key.leader).map(|leader| leader.wallet),
         group,
@@ -115,6 +121,7 @@ async fn group_story(
         parts,
         copied,
         skipped,
+        summed,
         answers,
     })
 }

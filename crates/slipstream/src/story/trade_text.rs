@@ -162,6 +162,9 @@ fn tally(story: &GroupStory) -> String {
         let reasons = story.skipped.iter().map(|(reason, number)| format!("{reason} {number}"));
         text.push_str(&format!(" ({})", reasons.collect::<Vec<_>>().join(", ")));
     }
+    if story.summed > 0 {
+        text.push_str(&format!(", {} older skips summed", story.summed));
+    }
     text
 }
 

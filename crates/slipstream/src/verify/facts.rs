@@ -8,7 +8,7 @@ use std::{
 
 use domain::{
     OrderId, TokenId, Usd,
-    ids::{AccountId, IntentId, OwnerId, RelationshipId},
+    ids::{AccountId, IntentId, LeaderId, OwnerId, RelationshipId},
 };
 use engine::ports::{execution::Execution, reports::Reports, store::StoreResult};
 
@@ -19,7 +19,7 @@ const UNBOOKED: usize = 10_000;
 
 /// Facts of the whole installation.
 pub(super) struct Facts {
-    owners: HashMap<RelationshipId, OwnerId>,
+    followers: HashMap<RelationshipId, (OwnerId, LeaderId)>,
     negative_risk: HashMap<TokenId, bool>,
     /// Open reservations that no intent has claimed yet.
     pub(super) unclaimed: BTreeMap<IntentId, Usd>,
@@ -34,7 +34,7 @@ impl Facts {
         let relationships = reports.relationships(None).await?;
         let markets = reports.all_markets().await?;
         Ok(Self {
-            owners: relationships.into_iter().map(|row| (row.id, row.owner)).collect(),
+            followers: relationships.into_iter().map(|row| (row.id, (row.owner, row.leader))).collect(),
             negative_risk: markets.into_iter().map(|market| (market.token, market.negative_risk)).collect(),
             unclaimed: reports.reservations(None).await?.into_iter().collect(),
             reserved: HashMap::new(),
@@ -43,7 +43,11 @@ impl Facts {
     }
 
     pub(super) fn owner_of(&self, relationship: RelationshipId) -> Option<OwnerId> {
-        self.owners.get(&relationship).copied()
+        self.followers.get(&relationship).map(|(owner, _)| *owner)
+    }
+
+    pub(super) fn leader_of(&self, relationship: RelationshipId) -> Option<LeaderId> {
+        self.followers.get(&relationship).map(|(_, leader)| *leader)
     }
 
     pub(super) fn negative_risk(&self, token: &TokenId) -> Option<bool> {

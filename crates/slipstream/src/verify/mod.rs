@@ -17,6 +17,7 @@ mod intents;
 mod order_ids;
 mod orders;
 mod report;
+mod skips;
 mod targets;
 mod venue;
 mod words;
@@ -174,6 +175,7 @@ async fn pass(sources: &Sources<'_>) -> StoreResult<Findings> {
         orders::check(sources, &window, chain.as_ref(), &mut facts, &mut findings).await?;
     }
     decisions::check(sources, &facts, window.last(), &mut findings).await?;
+    skips::check(sources.reports, &facts, &mut findings).await?;
     books::check(sources.reports, &facts, window.last(), &mut findings).await?;
     venue::check_strangers(sources, &mut findings).await?;
     if let Some(chain) = &chain {

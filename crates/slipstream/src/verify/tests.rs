@@ -3,6 +3,7 @@
 mod against_chain;
 mod against_venue;
 mod moving;
+mod skips;
 mod tamper;
 mod targets;
 

@@ -237,6 +237,8 @@ CREATE TABLE trade_parts (
     snapshot         TEXT    NOT NULL,
     decided_through  INTEGER NOT NULL,
     complete         INTEGER NOT NULL,
+    -- Skips that are in skip_sums instead of decisions.
+    summed           INTEGER NOT NULL DEFAULT 0,
     UNIQUE (group_id, part)
 ) STRICT;
 CREATE INDEX trade_parts_incomplete ON trade_parts (id) WHERE complete = 0;
@@ -291,6 +293,23 @@ CREATE TABLE decisions (
     UNIQUE (group_id, part, relationship_id)
 ) STRICT;
 CREATE INDEX decisions_by_owner ON decisions (owner_id);
+
+-- Old skips, which are decisions no longer: how many on a day (since 1970) for a reason (decisions.answer).
+CREATE TABLE skip_sums (
+    relationship_id  INTEGER NOT NULL REFERENCES relationships (id),
+    day              INTEGER NOT NULL,
+    reason           INTEGER NOT NULL,
+    owner_id         INTEGER NOT NULL,
+    skips            INTEGER NOT NULL,
+    PRIMARY KEY (relationship_id, day, reason)
+) STRICT, WITHOUT ROWID;
+
+-- Skips among the decisions up to this one are summed.
+CREATE TABLE skips_summed (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    through  INTEGER NOT NULL
+) STRICT;
+INSERT INTO skips_summed (id, through) VALUES (1, 0);
 
 -- Insert-only.
 CREATE TABLE intents (

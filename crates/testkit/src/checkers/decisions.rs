@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     decide::{CopyOrder, Verdict},
-    ids::RelationshipId,
-    trade::GroupKey,
+    ids::{LeaderId, RelationshipId},
+    trade::{GroupKey, Part},
 };
 use engine::ports::{
     detection::StoredPart,
@@ -23,6 +23,7 @@ pub(super) fn always(facts: &Facts, findings: &mut Findings) {
     one_intent(facts, findings);
     no_lost_intent(facts, findings);
     every_follower_answered(facts, &answered, findings);
+    skips_are_summed(facts, findings);
 }
 
 pub(super) fn at_rest(facts: &Facts, findings: &mut Findings) {
@@ -91,14 +92,39 @@ fn no_lost_intent(facts: &Facts, findings: &mut Findings) {
     }
 }
 
+/// A part may lack as many answers as it gave up to the sums.
 fn every_follower_answered(facts: &Facts, answered: &Answered, findings: &mut Findings) {
     for part in facts.parts.iter().filter(|part| part.complete && part.part.kind.asks_everybody()) {
-        for relationship in facts.relationships.iter().filter(|known| was_there(known, part)) {
-            let key = (part.part.key, part.part.number, relationship.id);
-            findings.check(Rule::EveryFollowerAnswered, answered.contains(&key), || {
-                format!("relationship {} has no decision on part {} of {:?}", relationship.id, key.1, key.0)
-            });
+        let Part { key, number, .. } = part.part;
+        let followers = facts.relationships.iter().filter(|known| was_there(known, part));
+        let missing: Vec<RelationshipId> =
+            followers.map(|known| known.id).filter(|id| !answered.contains(&(key, number, *id))).collect();
+        let given_up = facts.given_up.get(&(key, number)).copied().unwrap_or_default();
+        let fits = usize::try_from(given_up).is_ok_and(|given_up| missing.len() <= given_up);
+        findings.check(Rule::EveryFollowerAnswered, fits, || {
+            format!("part {number} of {key:?} lacks decisions of {missing:?}; it gave up {given_up} skips")
+        });
+    }
+}
+
+/// What parts gave up is in the sums of their leaders' followers.
+fn skips_are_summed(facts: &Facts, findings: &mut Findings) {
+    let mut sums: BTreeMap<LeaderId, i64> = BTreeMap::new();
+    for ((key, _), skips) in &facts.given_up {
+        *sums.entry(key.leader).or_default() += skips;
+    }
+    for sum in &facts.skip_sums {
+        let of = facts.relationships.iter().find(|known| known.id.0 == sum.key.relationship);
+        let known = of.is_some_and(|of| of.owner == sum.owner) && sum.skips > 0;
+        findings.check(Rule::SkipsAreSummed, known, || format!("{sum:?} is nobody's"));
+        if let Some(of) = of {
+            *sums.entry(of.leader).or_default() -= sum.skips;
         }
+    }
+    for (leader, rest) in sums {
+        findings.check(Rule::SkipsAreSummed, rest == 0, || {
+            format!("parts of leader {leader} gave up {rest} skips more than were summed")
+        });
     }
 }
 

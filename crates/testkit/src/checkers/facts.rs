@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{OrderId, Timestamp, Usd, ids::IntentId};
+use domain::{OrderId, Timestamp, Usd, ids::IntentId, trade::GroupKey};
 use engine::ports::{
     detection::StoredPart,
     execution::{Intent, OrderRecord},
     following::{Account, Exposure, Relationship},
-    reports::{DecisionRecord, LedgerRecord, PositionRecord},
+    reports::{DecisionRecord, LedgerRecord, PositionRecord, SkipSum, SkipSumKey},
     store::{EventKind, Store, StoreResult},
 };
 
@@ -24,6 +24,9 @@ pub(super) struct Facts {
     pub(super) waiting: BTreeSet<IntentId>,
     pub(super) ended: BTreeSet<IntentId>,
     pub(super) parts: Vec<StoredPart>,
+    /// Skips that parts gave up to the sums.
+    pub(super) given_up: BTreeMap<(GroupKey, u32), i64>,
+    pub(super) skip_sums: Vec<SkipSum>,
     pub(super) relationships: Vec<Relationship>,
     pub(super) accounts: Vec<Account>,
     pub(super) ledger: Vec<LedgerRecord>,
@@ -56,6 +59,8 @@ impl Facts {
             waiting,
             ended,
             parts: parts(store).await?,
+            given_up: given_up(store).await?,
+            skip_sums: store.skip_sums_after(None, SkipSumKey::default(), ALL).await?,
             relationships: store.relationships(None).await?,
             accounts: store.accounts(None).await?,
             ledger: ledger(store).await?,
@@ -116,6 +121,15 @@ async fn parts(store: &dyn Store) -> StoreResult<Vec<StoredPart>> {
         }
     }
     Ok(parts)
+}
+
+async fn given_up(store: &dyn Store) -> StoreResult<BTreeMap<(GroupKey, u32), i64>> {
+    let mut given_up = BTreeMap::new();
+    for group in store.newest_groups(ALL).await? {
+        let parts = store.summed_skips_of(group.key).await?;
+        given_up.extend(parts.into_iter().map(|(part, skips)| ((group.key, part), skips)));
+    }
+    Ok(given_up)
 }
 
 async fn left_open(store: &dyn Store) -> StoreResult<BTreeSet<OrderId>> {

@@ -24,8 +24,11 @@ pub enum Rule {
     OneIntent,
     /// Every intent waits, has an attempt, or has ended; none waits after its end.
     NoLostIntent,
-    /// A complete part has a decision for every relationship that was there before it.
+    /// A complete part has a decision for every relationship that was there before it, but for as many as it gave up
+    /// to the sums of old skips.
     EveryFollowerAnswered,
+    /// What parts gave up is in the sums.
+    SkipsAreSummed,
     /// Attempts of an intent are numbered 0, 1, 2 … and every order id exists once.
     AttemptsInOrder,
     /// At most one order of an intent is open.

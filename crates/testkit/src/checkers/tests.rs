@@ -11,7 +11,7 @@ use domain::{
 };
 use engine::ports::{
     execution::{EndReason, OrderUpdate, WorkChange},
-    reports::LedgerRecord,
+    reports::{LedgerRecord, SkipSum, SkipSumKey},
 };
 
 use super::*;
@@ -71,6 +71,7 @@ fn spoil_decisions(rule: Rule, facts: &mut Facts) {
         Rule::OneIntent => facts.intents.get_mut(&FIRST).unwrap().amount += 1,
         Rule::NoLostIntent => drop(facts.waiting.remove(&WAITING)),
         Rule::EveryFollowerAnswered => drop(facts.decisions.pop()),
+        Rule::SkipsAreSummed => drop(facts.given_up.insert((facts.parts[0].part.key, 0), 1)),
         _ => unreachable!("{rule:?}"),
     }
 }
@@ -112,10 +113,10 @@ fn each_rule_notices_what_breaks_it() {
     use Rule::{
         AttemptsInOrder, EveryFollowerAnswered, ExposureIsRisk, LedgerIsCash, LedgerIsOrders,
         LedgerIsPositions, NoLostIntent, OneDecision, OneEntryAttempt, OneIntent, OneOpenOrder, Reserved,
-        WithinIntent,
+        SkipsAreSummed, WithinIntent,
     };
     let groups: [(Spoil, &[Rule]); 3] = [
-        (spoil_decisions, &[OneDecision, OneIntent, NoLostIntent, EveryFollowerAnswered]),
+        (spoil_decisions, &[OneDecision, OneIntent, NoLostIntent, EveryFollowerAnswered, SkipsAreSummed]),
         (spoil_orders, &[AttemptsInOrder, OneOpenOrder, WithinIntent, OneEntryAttempt]),
         (spoil_books, &[LedgerIsPositions, LedgerIsCash, LedgerIsOrders, ExposureIsRisk, Reserved]),
     ];
@@ -148,6 +149,29 @@ fn decisions_and_intents_belong_together() {
         facts.relationships.push(third);
     });
     assert_eq!(third, [Rule::EveryFollowerAnswered].into());
+}
+
+/// A skip that was summed is missed by nobody; one that was not, or a sum of nobody's, is.
+#[test]
+fn a_part_may_lack_what_it_gave_up() {
+    let given_up = |facts: &mut Facts| {
+        let skip = facts.decisions.iter().position(|row| matches!(row.verdict, Verdict::Skip(_))).unwrap();
+        let row = facts.decisions.remove(skip);
+        facts.given_up.insert((row.key, row.part), 1);
+        let key = SkipSumKey { relationship: row.relationship.0, day: 5, reason: 15 };
+        facts.skip_sums.push(SkipSum { key, owner: row.owner, skips: 1 });
+    };
+    assert!(broken(given_up).is_empty());
+    let lost = broken(|facts| {
+        given_up(facts);
+        facts.given_up.clear();
+    });
+    assert_eq!(lost, [Rule::EveryFollowerAnswered, Rule::SkipsAreSummed].into());
+    let another = broken(|facts| {
+        given_up(facts);
+        facts.skip_sums[0].owner = OwnerId(9);
+    });
+    assert_eq!(another, [Rule::SkipsAreSummed].into());
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Read models.
 
+use std::{collections::BTreeMap, ops::Bound};
+
 use async_trait::async_trait;
 use domain::{
     Hash, Market, OrderId, TxHash, Usd,
-    ids::{AccountId, AttemptId, IntentId, OwnerId, RelationshipId},
+    ids::{AccountId, AttemptId, IntentId, LeaderId, OwnerId, RelationshipId},
     policy::Policy,
     trade::{GroupKey, TradeGroup},
 };
@@ -11,7 +13,7 @@ use engine::ports::{
     detection::{StoredFill, StoredPart},
     execution::{Intent, OrderRecord},
     following::{Account, Leader, Relationship},
-    reports::{DecisionRecord, IntentEnd, LedgerRecord, PositionRecord, Reports},
+    reports::{DecisionRecord, IntentEnd, LedgerRecord, PositionRecord, Reports, SkipSum, SkipSumKey},
     store::{Event, StoreResult},
 };
 
@@ -51,6 +53,32 @@ impl Reports for MemoryStore {
         let last = (key, u32::MAX, RelationshipId(i64::MAX));
         let rows = state.decision_keys.range(first..=last).filter_map(|(_, id)| state.decisions.get(*id));
         Ok(rows.filter(|row| visible(owner, row.owner)).cloned().collect())
+    }
+
+    async fn skip_sums_after(
+        &self,
+        owner: Option<OwnerId>,
+        after: SkipSumKey,
+        limit: usize,
+    ) -> StoreResult<Vec<SkipSum>> {
+        let state = self.read();
+        let rows = state.skip_sums.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, row)| *row);
+        Ok(rows.filter(|row| visible(owner, row.owner)).take(limit).collect())
+    }
+
+    async fn summed_skips_of(&self, key: GroupKey) -> StoreResult<Vec<(u32, i64)>> {
+        let state = self.read();
+        let rows = state.summed_of_parts.range((key, 0)..=(key, u32::MAX));
+        Ok(rows.map(|((_, part), skips)| (*part, *skips)).collect())
+    }
+
+    async fn summed_skips(&self) -> StoreResult<Vec<(LeaderId, i64)>> {
+        let state = self.read();
+        let mut sums: BTreeMap<LeaderId, i64> = BTreeMap::new();
+        for ((key, _), skips) in &state.summed_of_parts {
+            *sums.entry(key.leader).or_default() += skips;
+        }
+        Ok(sums.into_iter().collect())
     }
 
     async fn part(&self, key: GroupKey, part: u32) -> StoreResult<Option<StoredPart>> {

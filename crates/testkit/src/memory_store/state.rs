@@ -15,7 +15,7 @@ use engine::ports::{
     detection::{ExitRevisit, Lane, Source, StoredFill, StoredPart, StoredRedemption},
     execution::{Intent, OrderRecord, SignedAttempt, StageTimes},
     following::{Account, AccountMode, Hold, HoldScope, Leader, Relationship, RelationshipStatus},
-    reports::{DecisionRecord, IntentEnd, LedgerRecord},
+    reports::{DecisionRecord, IntentEnd, LedgerRecord, SkipSum, SkipSumKey},
     store::{Event, EventKind, InstanceId, StoreError, StoreResult},
     venue::{BlockHeader, SettlementStatus, VenueTrade},
     wallets::TransactionRecord,
@@ -48,6 +48,11 @@ pub(super) struct State {
     pub(super) part_keys: BTreeMap<(GroupKey, u32), i64>,
     pub(super) decisions: Table<DecisionRecord>,
     pub(super) decision_keys: BTreeMap<(GroupKey, u32, RelationshipId), i64>,
+    /// Skips among the decisions up to this one are summed.
+    pub(super) skips_summed: i64,
+    pub(super) skip_sums: BTreeMap<SkipSumKey, SkipSum>,
+    /// What parts gave up to the sums.
+    pub(super) summed_of_parts: BTreeMap<(GroupKey, u32), i64>,
     pub(super) intents: Table<Intent>,
     pub(super) ends: BTreeMap<IntentId, IntentEnd>,
     pub(super) reservations: BTreeMap<IntentId, Usd>,

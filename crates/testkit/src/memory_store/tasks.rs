@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::Timestamp;
+use domain::{Timestamp, decide::Verdict};
 use engine::ports::{
+    reports::{DecisionRecord, SkipSum, SkipSumKey},
     store::{EventKind, InstanceId, StoreError, StoreResult},
     tasks::{TaskClaim, Tasks},
 };
@@ -67,6 +68,31 @@ impl Tasks for MemoryStore {
             oldest.filter(|(id, event)| *id <= read && event.at < before).map(|(id, _)| id).collect();
         for id in &old {
             state.events.remove(*id);
+        }
+        state.committed();
+        Ok(old.len())
+    }
+
+    async fn sum_skips(&self, claim: &TaskClaim, before: Timestamp, limit: usize) -> StoreResult<usize> {
+        let mut state = self.write();
+        state.claimed(claim)?;
+        let newest = state.decisions.rows().next_back().map_or(0, |row| row.id);
+        let next = state.decisions.after(state.skips_summed).map(|(_, row)| row).take(limit);
+        let old: Vec<DecisionRecord> =
+            next.take_while(|row| row.id < newest && row.decided_at < before).cloned().collect();
+        for row in &old {
+            state.skips_summed = row.id;
+            let Verdict::Skip(reason) = row.verdict else { continue };
+            let key = SkipSumKey {
+                relationship: row.relationship.0,
+                day: row.decided_at.day(),
+                reason: reason.encode().0,
+            };
+            let new = SkipSum { key, owner: row.owner, skips: 0 };
+            state.skip_sums.entry(key).or_insert(new).skips += 1;
+            *state.summed_of_parts.entry((row.key, row.part)).or_default() += 1;
+            state.decisions.remove(row.id);
+            state.decision_keys.remove(&(row.key, row.part, row.relationship));
         }
         state.committed();
         Ok(old.len())

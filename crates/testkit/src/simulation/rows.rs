@@ -7,6 +7,7 @@ use domain::ids::{AttemptId, IntentId};
 use engine::ports::{
     detection::{Lane, Source},
     execution::Intent,
+    reports::SkipSumKey,
     store::{Store, StoreResult},
 };
 
@@ -74,6 +75,9 @@ async fn decided(store: &dyn Store, intents: &[Intent]) -> StoreResult<Vec<Strin
         let intent = decision.intent.take().and_then(|id| names.get(&id));
         decision.id = 0;
         rows.push(format!("decision {decision:?} {intent:?}"));
+    }
+    for sum in store.skip_sums_after(None, SkipSumKey::default(), ALL).await? {
+        rows.push(format!("skips {sum:?}"));
     }
     for intent in intents {
         rows.push(format!("intent {:?}", Intent { id: IntentId(0), ..intent.clone() }));

@@ -190,6 +190,8 @@ macro_rules! store_suite_cases {
                 a_failure_is_counted_and_told,
                 who_was_seen_to_end_runs_no_task,
                 old_events_go_once_everybody_has_read_them,
+                old_skips_are_summed_and_copies_stay,
+                the_newest_decision_keeps_its_number,
             ];
             reports: [
                 lists_are_read_page_by_page,

@@ -5,16 +5,17 @@ use std::{
     time::Duration,
 };
 
-use domain::{Clock as _, Shares, Side};
+use domain::{Clock as _, Shares, Side, decide::Verdict, skip::SkipReason};
 use engine::ports::{
     detection::DetectionCommit,
+    reports::{SkipSum, SkipSumKey},
     store::{Event, EventKind, StoreError},
     tasks::TaskClaim,
 };
 
 use super::{
     bench::{Bench, CaseResult, holds, same, some},
-    world::{LEASE, World, worker},
+    world::{Follower, LEASE, World, worker},
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -127,5 +128,97 @@ pub(crate) async fn old_events_go_once_everybody_has_read_them(bench: Bench) -> 
     store.move_event_cursor("pages", ids[5]).await?;
     same!(store.prune_events(&claim, start.plus(HOUR * 4), 10).await?, 1, "what is old and read");
     same!(left().await?, ids[4..], "young and unread events");
+    Ok(())
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// A trade of the day: the first follower copies it if `copied`, everybody else skips it.
+async fn day(world: &World, tx: u8, copied: bool) -> CaseResult {
+    world.pass(DAY);
+    let key = world.key(tx, Side::Buy);
+    let copying = if copied { &world.followers[..1] } else { &[] };
+    let mut commit = world.trade_of(key, copying)?;
+    let rest = world.followers.iter().skip(copying.len());
+    commit.decisions.extend(rest.map(|follower| world.skip(*follower, key, 0)));
+    if let Some(last) = commit.decisions.last_mut().filter(|_| tx == 1) {
+        last.verdict = Verdict::Skip(SkipReason::Held);
+    }
+    world.commit(&commit).await.map(|_| ())
+}
+
+pub(crate) async fn old_skips_are_summed_and_copies_stay(bench: Bench) -> CaseResult {
+    let mut world = World::new(bench, 2).await?;
+    let other = world.store.add_owner("other", world.now()).await?;
+    world.add_follower(other).await?;
+    // On three days: one copy and two skips, three skips, one copy and two skips.
+    for (tx, copied) in [(1, true), (2, false), (3, true)] {
+        day(&world, tx, copied).await?;
+    }
+    let (store, third) = (&world.store, world.now());
+    let ids: Vec<i64> = store.decisions_after(None, 0, 100).await?.iter().map(|row| row.id).collect();
+    let left = async || -> CaseResult<Vec<i64>> {
+        Ok(store.decisions_after(None, 0, 100).await?.iter().map(|row| row.id).collect())
+    };
+    let claim = some(store.claim_task("sum", &worker("a"), LEASE).await?, "a claim")?;
+    same!(store.sum_skips(&claim, third.minus(DAY * 2), 100).await?, 0, "nothing is old");
+    same!((left().await?, store.summed_skips().await?), (ids.clone(), vec![]), "nothing is summed");
+    same!(store.sum_skips(&claim, third.minus(DAY), 2).await?, 2, "of the first day, two");
+    same!(left().await?, [&ids[..1], &ids[2..]].concat(), "the copy and all but one skip");
+    same!(store.sum_skips(&claim, third, 2).await?, 2, "the next two, of two days");
+    same!(store.sum_skips(&claim, third, 100).await?, 2, "the rest of the second day");
+    same!(store.sum_skips(&claim, third, 100).await?, 0, "nothing more is old");
+    same!(left().await?, [&ids[..1], &ids[6..]].concat(), "copies, and the third day");
+    let [first, second, last] = [0, 1, 2].map(|index| world.followers[index]);
+    let days = [2, 1].map(|days| third.minus(DAY * days).day());
+    let (small, held) =
+        (SkipReason::SellBelowMinimum { shares: Shares(1), minimum: Shares(5) }, SkipReason::Held);
+    let sum = |of: Follower, day, reason: SkipReason, skips| SkipSum {
+        key: SkipSumKey { relationship: of.relationship.0, day, reason: reason.encode().0 },
+        owner: of.owner,
+        skips,
+    };
+    let sums = [
+        sum(first, days[1], small, 1),
+        sum(second, days[0], small, 1),
+        sum(second, days[1], small, 1),
+        sum(last, days[0], held, 1),
+        sum(last, days[1], small, 1),
+    ];
+    same!(store.skip_sums_after(None, SkipSumKey::default(), 100).await?, sums, "the sums");
+    same!(store.skip_sums_after(None, sums[1].key, 2).await?, sums[2..4], "a page of them");
+    same!(store.skip_sums_after(Some(other), SkipSumKey::default(), 9).await?, sums[3..], "an owner's own");
+    let of = async |tx| store.summed_skips_of(world.key(tx, Side::Buy)).await;
+    same!((of(1).await?, of(2).await?, of(3).await?), (vec![(0, 2)], vec![(0, 3)], vec![]), "by part");
+    same!(store.summed_skips().await?, [(world.leader, 5)], "by leader");
+    let before = store.decided_before(world.key(1, Side::Buy), 1).await?;
+    same!(before.len(), 1, "what was copied counts as decided before");
+    Ok(())
+}
+
+pub(crate) async fn the_newest_decision_keeps_its_number(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let store = &world.store;
+    for tx in [1, 2] {
+        day(&world, tx, false).await?;
+    }
+    let newest = store.newest_decisions(None, 1).await?;
+    let claim = some(store.claim_task("sum", &worker("a"), LEASE).await?, "a claim")?;
+    world.pass(DAY);
+    same!(store.sum_skips(&claim, world.now(), 100).await?, 1, "all but the newest");
+    same!(store.sum_skips(&claim, world.now(), 100).await?, 0, "never the newest");
+    same!(store.decisions_after(None, 0, 9).await?, newest, "what is left");
+    day(&world, 3, false).await?;
+    let added = store.newest_decisions(None, 1).await?;
+    holds!(added[0].id > newest[0].id, "numbers must grow: {added:?} after {newest:?}");
+    // The same skip on the same day is counted on.
+    world.pass(DAY);
+    same!(store.sum_skips(&claim, world.now(), 100).await?, 1, "the one that was the newest");
+    same!(store.summed_skips().await?, [(world.leader, 2)], "by leader");
+    let late = some(store.claim_task("late", &worker("b"), LEASE).await?, "another claim")?;
+    world.pass(LEASE);
+    some(store.claim_task("late", &worker("c"), LEASE).await?, "the claim after it ran out")?;
+    let lost = Err(StoreError::LeaseLost("late".to_owned()));
+    same!(store.sum_skips(&late, world.now(), 100).await, lost, "work under a claim that was taken over");
     Ok(())
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use domain::{
     Hash, Market, Usd,
-    ids::{IntentId, OwnerId, RelationshipId},
+    ids::{IntentId, LeaderId, OwnerId, RelationshipId},
     policy::Policy,
     trade::{GroupKey, TradeGroup},
 };
@@ -11,7 +11,7 @@ use engine::ports::{
     detection::{StoredFill, StoredPart},
     execution::{Intent, OrderRecord},
     following::{Account, Leader, Relationship},
-    reports::{DecisionRecord, IntentEnd, LedgerRecord, PositionRecord, Reports},
+    reports::{DecisionRecord, IntentEnd, LedgerRecord, PositionRecord, Reports, SkipSum, SkipSumKey},
     store::{Event, StoreResult},
 };
 use testkit::memory_store::MemoryStore;
@@ -19,6 +19,7 @@ use testkit::memory_store::MemoryStore;
 /// Rows that were just read.
 pub(super) enum Rows<'a> {
     Decisions(&'a mut Vec<DecisionRecord>),
+    SkipSums(&'a mut Vec<SkipSum>),
     Part(&'a mut Option<StoredPart>),
     Policy(&'a mut Option<Policy>),
     Intents(&'a mut Vec<Intent>),
@@ -67,6 +68,24 @@ impl<F: Fn(Rows<'_>) + Send + Sync> Reports for Tampered<'_, F> {
     async fn decisions_of(&self, owner: Option<OwnerId>, key: GroupKey) -> StoreResult<Vec<DecisionRecord>> {
         let rows = self.inner.decisions_of(owner, key).await?;
         Ok(self.changed(rows, |rows| Rows::Decisions(rows)))
+    }
+
+    async fn skip_sums_after(
+        &self,
+        owner: Option<OwnerId>,
+        after: SkipSumKey,
+        limit: usize,
+    ) -> StoreResult<Vec<SkipSum>> {
+        let rows = self.inner.skip_sums_after(owner, after, limit).await?;
+        Ok(self.changed(rows, |rows| Rows::SkipSums(rows)))
+    }
+
+    async fn summed_skips_of(&self, key: GroupKey) -> StoreResult<Vec<(u32, i64)>> {
+        self.inner.summed_skips_of(key).await
+    }
+
+    async fn summed_skips(&self) -> StoreResult<Vec<(LeaderId, i64)>> {
+        self.inner.summed_skips().await
     }
 
     async fn part(&self, key: GroupKey, part: u32) -> StoreResult<Option<StoredPart>> {

@@ -23,7 +23,7 @@ use engine::ports::{
         Account, Following, FollowingSnapshot, Leader, NewAccount, NewHold, NewRelationship, Relationship,
         RelationshipStatus,
     },
-    reports::{DecisionRecord, IntentEnd, LedgerRecord, PositionRecord, Reports},
+    reports::{DecisionRecord, IntentEnd, LedgerRecord, PositionRecord, Reports, SkipSum, SkipSumKey},
     store::{Event, InstanceId, Lease, Leases, Store, StoreResult},
     tasks::{TaskClaim, Tasks},
     venue::BlockHeader,
@@ -316,6 +316,9 @@ through! { Reports,
         decisions_after(owner: Option<OwnerId>, after: i64, limit: usize) -> Vec<DecisionRecord>;
         newest_decisions(owner: Option<OwnerId>, limit: usize) -> Vec<DecisionRecord>;
         decisions_of(owner: Option<OwnerId>, key: GroupKey) -> Vec<DecisionRecord>;
+        skip_sums_after(owner: Option<OwnerId>, after: SkipSumKey, limit: usize) -> Vec<SkipSum>;
+        summed_skips_of(key: GroupKey) -> Vec<(u32, i64)>;
+        summed_skips() -> Vec<(LeaderId, i64)>;
         part(key: GroupKey, part: u32) -> Option<StoredPart>;
         group_with_fills(key: GroupKey) -> Option<(TradeGroup, Vec<StoredFill>)>;
         find_groups(tx_prefix: &[u8], limit: usize) -> Vec<TradeGroup>;
@@ -346,6 +349,7 @@ through! { Tasks,
         claim_task(name: &str, holder: &InstanceId, lease: Duration) -> Option<TaskClaim>;
         finish_task(claim: &TaskClaim, next: Duration, failed: Option<&str>) -> ();
         prune_events(claim: &TaskClaim, before: Timestamp, limit: usize) -> usize;
+        sum_skips(claim: &TaskClaim, before: Timestamp, limit: usize) -> usize;
     }
     layer {}
 }
