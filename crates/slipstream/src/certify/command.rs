@@ -57,6 +57,9 @@ pub struct CertifyArgs {
     /// what becomes of expired orders.
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=600))]
     patience: u64,
+    /// Buy the least there is and sell it again, within the cap: what that costs is lost.
+    #[arg(long, requires = "live")]
+    fill: bool,
     /// Where to write the transcript [default: certify-SECONDS.json here]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -153,6 +156,7 @@ pub(super) async fn certify_until(
             token: TOKEN,
             cap: MOST,
             patience,
+            fill: true,
         };
         let signer = Arc::clone(&stage.signer);
         (Some(stage), signer, terms)
@@ -216,6 +220,7 @@ async fn live_terms(
         token,
         cap,
         patience,
+        fill: arguments.fill,
     };
     Ok((signer, terms))
 }

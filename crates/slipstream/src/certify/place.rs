@@ -12,8 +12,8 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use domain::{
-    Clock, Hash, Market, OrderAmounts, OrderId, OrderPlan, OrderType, Price, Side, Timestamp, TokenId,
-    TradingAccount, Usd,
+    Clock, Hash, Market, OrderAmounts, OrderId, OrderPlan, OrderType, Price, Shares, Side, Timestamp,
+    TokenId, TradingAccount, Usd,
 };
 use engine::{
     deadline::within,
@@ -72,6 +72,8 @@ pub(super) struct Terms {
     pub(super) cap: Usd,
     /// The longest wait of one question.
     pub(super) patience: Duration,
+    /// Whether something may be bought and sold again.
+    pub(super) fill: bool,
 }
 
 /// The venue.
@@ -82,7 +84,7 @@ pub(super) struct Place {
     pub(super) transcript: Arc<Transcript>,
     client: Client,
     market: Market,
-    /// Every order costs this at most.
+    /// Of every order that shall not be filled.
     price: Price,
     asked: Mutex<Usd>,
     salt: AtomicU64,
@@ -189,11 +191,60 @@ impl Place {
     pub(super) async fn order_dated(&self, kind: OrderType, at: Timestamp) -> anyhow::Result<PreparedOrder> {
         let amounts = OrderAmounts::limit(Side::Buy, self.market.minimum_size, self.price, self.market.tick)?;
         self.afford(Usd(amounts.maker))?;
+        self.prepared(kind, Side::Buy, amounts, at).await
+    }
+
+    /// The least there is to buy at once: the order, and its limit.
+    pub(super) async fn buy(&self) -> anyhow::Result<(PreparedOrder, Price)> {
+        let limit = self.best(Side::Buy).await?.context("nobody sells")?;
+        let usd = self.market.minimum_buy(limit)?;
+        // With room for the fee, which comes on top.
+        self.afford(usd.plus(self.market.fee.worst_buy_fee(usd, limit, limit)?)?)?;
+        let amounts = OrderAmounts::market_buy(usd, limit, self.market.tick)?;
+        Ok((self.prepared(OrderType::FillAndKill, Side::Buy, amounts, self.clock.now()).await?, limit))
+    }
+
+    /// The sale of what was bought, at what is bid now.
+    pub(super) async fn sale(&self, shares: Shares) -> anyhow::Result<PreparedOrder> {
+        let limit = self.best(Side::Sell).await?.context("nobody buys")?;
+        let amounts = OrderAmounts::market_sell(shares, limit, self.market.tick)?;
+        self.prepared(OrderType::FillAndKill, Side::Sell, amounts, self.clock.now()).await
+    }
+
+    async fn best(&self, side: Side) -> anyhow::Result<Option<Price>> {
+        let book =
+            self.clob.book(self.terms.token, Lane::Entries).await.context("the book cannot be read")?;
+        Ok(book.and_then(|book| book.best_for(side)))
+    }
+
+    /// Dollars of the account as the venue has them, after it was asked to look.
+    pub(super) async fn dollars(&self) -> anyhow::Result<Usd> {
+        let kind = self.terms.account.kind.signature_type();
+        let query = format!("?asset_type=COLLATERAL&signature_type={kind}");
+        let asked = self.get("/balance-allowance/update", &query).await?;
+        ensure!(asked.status == 200, "{}", asked.words());
+        let reply = self.get("/balance-allowance", &query).await?;
+        let balance = reply.json().get("balance").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        balance.map(Usd).with_context(|| format!("the balance cannot be read: {}", reply.words()))
+    }
+
+    /// What the market's fee is.
+    pub(super) const fn market(&self) -> &Market {
+        &self.market
+    }
+
+    async fn prepared(
+        &self,
+        kind: OrderType,
+        side: Side,
+        amounts: OrderAmounts,
+        at: Timestamp,
+    ) -> anyhow::Result<PreparedOrder> {
         let plan = OrderPlan {
             salt: self.salt.fetch_add(1, Ordering::Relaxed),
             account: self.terms.account.clone(),
             token: self.terms.token,
-            side: Side::Buy,
+            side,
             amounts,
             timestamp: at,
             negative_risk: self.market.negative_risk,

@@ -54,7 +54,7 @@ pub(super) struct Stage {
 impl Stage {
     /// Sets it up; its signers have limits, as the real ones have.
     pub(super) async fn set(clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let mut config = SimulatorConfig::default();
+        let mut config = SimulatorConfig { block_interval_ms: 250, ..SimulatorConfig::default() };
         config.knobs.rates.signers = Signers::Enforce;
         let running =
             Simulator::start(config, Arc::clone(clock)).await.context("the simulator cannot listen")?;
@@ -101,7 +101,7 @@ fn furnish(running: &Running, owner: Address) -> anyhow::Result<()> {
         tick: Price(ONE / 100),
         min_size: Shares(5 * ONE),
         neg_risk: false,
-        fee: FeeSchedule::default(),
+        fee: FeeSchedule { rate: Price(ONE / 20), exponent: 1 },
         title: "Will the script pass?".to_owned(),
         slug: "certify".to_owned(),
         event_slug: String::new(),

@@ -99,10 +99,12 @@ async fn a_transcript_holds_no_secret_and_nothing_is_left_behind() {
         world.credit(wallet.address, simulator::world::ledger::Asset::Collateral, 50_000_000);
     });
     let (key, token) = (key_file(directory.path(), 0o600), TOKEN.to_string());
-    let line = live_line(&stage, "2", &key, &token);
+    let mut line = live_line(&stage, "5", &key, &token);
+    line.push("--fill".to_owned());
     let out = directory.path().join("transcript.json");
     let outcome = certify(&arguments(&line).unwrap(), &system_clock(), &out).await.unwrap();
     assert!(!differs(&outcome.findings), "{}", table(&outcome.findings));
+    assert_eq!(verdict(&outcome.findings, "fill"), Verdict::Confirmed, "{}", table(&outcome.findings));
     let text = outcome.document.to_ascii_lowercase();
     let (api, resting) = world.with(|world, _| {
         let name = world.registry().keys_of(wallet.address).next().unwrap().to_owned();

@@ -3,6 +3,7 @@
 
 mod channels;
 mod duplicates;
+mod fills;
 mod lookups;
 mod orders;
 mod surroundings;
@@ -127,6 +128,12 @@ const QUESTIONS: &[Question] = &[
         "What does the status \"unmatched\" mean?",
         "nothing: an order with it is looked up",
         |place| Box::pin(orders::unmatched(place)),
+    ),
+    question(
+        "fill",
+        "What do a buy and its sale come to?",
+        "trades are listed by the order's id and end confirmed; the fee is the schedule's, on top of a buy, out of a sale",
+        |place| Box::pin(fills::fill(place)),
     ),
     question(
         "market_channel",
