@@ -28,10 +28,11 @@ use crate::{
     limits,
     orders::Learned,
     ports::{
+        detection::Source,
         execution::OrderRecord,
         feeds::AccountFeed,
         store::{InstanceId, Store, StoreResult},
-        venue::{ChainReader, OrderGateway, OrderQuery, SettlementStatus, VenueTrade},
+        venue::{ChainReader, OrderGateway, OrderQuery, SettlementStatus, VenueError, VenueTrade},
     },
     steady_time::SteadyTime,
     trades,
@@ -61,6 +62,9 @@ pub struct Settlement {
     /// Who we are.
     pub instance: InstanceId,
 }
+
+/// How many orders could not be looked up, and why the last one could not: told once for all.
+type Unanswered = Mutex<Option<(usize, VenueError)>>;
 
 /// A way through all orders with news, page by page and again from the start. Some stay for long: those at
 /// the front keep nobody behind them from being seen.
@@ -159,43 +163,60 @@ impl Settlement {
 
     async fn look_up_all(&self, records: Vec<OrderRecord>) -> Vec<(OrderRecord, Learned)> {
         let head_moves = self.head_advances().await;
+        let unanswered = Unanswered::default();
         let resolved = stream::iter(records).map(async |record| {
-            let (record, learned) = self.resolve(record, head_moves).await;
+            let (record, learned) = self.resolve(record, head_moves, &unanswered).await;
             let account = record.intent.account.id;
             let listening = self.feed.as_ref().is_some_and(|feed| feed.hears(account));
             (record, Learned { listening, ..learned })
         });
-        resolved.buffer_unordered(limits::IN_FLIGHT).collect().await
+        let resolved = resolved.buffer_unordered(limits::IN_FLIGHT).collect().await;
+        if let Some((orders, error)) = unanswered.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            warn!(orders, "{orders} orders cannot be looked up; the last one: {error}");
+        }
+        resolved
     }
 
-    /// Negative look-ups count only while the chain's head advances: an order could otherwise settle
-    /// unseen. Without a chain the venue's answers are all there is.
+    /// Negative look-ups count only while the chain's head advances and the watcher reads its blocks: an order could
+    /// otherwise settle unseen. Without a chain the venue's answers are all there is.
     async fn head_advances(&self) -> bool {
         let Some(chain) = &self.chain else { return true };
-        match venue_call(self.clock.as_ref(), "head", limits::LOOK_UP_DEADLINE, chain.head()).await {
-            Ok(head) => self.head.advances(head.number, self.clock.uptime()),
+        let head = match venue_call(self.clock.as_ref(), "head", limits::LOOK_UP_DEADLINE, chain.head()).await
+        {
+            Ok(head) => head.number,
             Err(error) => {
                 warn!(%error, "head of the chain cannot be read; look-ups do not count");
-                false
+                return false;
             }
-        }
+        };
+        let read_to = self.store.cursor(Source::Chain).await.unwrap_or_else(|error| {
+            warn!(%error, "how far blocks are read cannot be read; look-ups do not count");
+            None
+        });
+        self.head.advances(head, read_to, self.clock.uptime())
     }
 
-    async fn resolve(&self, record: OrderRecord, head_moves: bool) -> (OrderRecord, Learned) {
+    async fn resolve(
+        &self,
+        record: OrderRecord,
+        head_moves: bool,
+        unanswered: &Unanswered,
+    ) -> (OrderRecord, Learned) {
         let (id, token, lane) = (record.order.id, record.intent.token, record.intent.lane);
         let query = OrderQuery { id, token, signed_at: record.signed_at, lane };
         let ask = self.gateway.look_up(&record.intent.account, &query);
-        let lookup = match venue_call(self.clock.as_ref(), "order look-up", limits::LOOK_UP_DEADLINE, ask)
-            .await
-        {
+        let answer = venue_call(self.clock.as_ref(), "order look-up", limits::LOOK_UP_DEADLINE, ask).await;
+        let lookup = match answer {
             Ok(lookup) => lookup,
             Err(error) => {
-                warn!(order.id = %record.order.id, %error, "order {} cannot be looked up", record.order.id);
+                let mut failed = unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+                let orders = failed.as_ref().map_or(0, |(orders, _)| *orders);
+                *failed = Some((orders.saturating_add(1), error));
+                drop(failed);
                 return (record, Learned::default());
             }
         };
-        let found = lookup.order.is_some() || !lookup.trades.is_empty();
-        if found {
+        if lookup.order.is_some() || !lookup.trades.is_empty() {
             let learned = self.shown(&record, facts::asked(&record, lookup), head_moves);
             return (record, learned);
         }

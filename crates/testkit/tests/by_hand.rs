@@ -288,11 +288,11 @@ fn cache(world: &World, rules: Arc<dyn MarketData>) -> Arc<MarketCache> {
 /// The head's block time was compared with our clock: with one that is a minute ahead, look-ups never counted.
 #[test]
 fn an_order_nobody_has_seen_is_given_up_also_by_a_clock_that_is_ahead() {
-    let scene = Scene::new(1, &[7], |_| false);
+    let mut scene = Scene::new(1, &[7], |_| false);
     assert_eq!(scene.work(scene.world.venue.clone()), 1);
     let settlement = scene.settlement(scene.world.clock.skewed(90_000_000));
     for _ in 0..60 {
-        scene.world.clock.advance(Duration::from_secs(5));
+        scene.watch(Duration::from_secs(5));
         block_on(settlement.run_once()).unwrap();
     }
     assert_eq!(scene.orders()[0].state, OrderState::ExpiredUnseen);
@@ -406,7 +406,7 @@ fn orders_nothing_can_be_said_about_keep_no_fill_behind_them_from_being_booked()
 /// The work row belongs to the newest attempt: an open earlier one was never due and stayed unknown for ever.
 #[test]
 fn an_open_earlier_attempt_is_looked_up_until_it_is_given_up() {
-    let scene = Scene::new(1, &[7], |_| false);
+    let mut scene = Scene::new(1, &[7], |_| false);
     assert_eq!(scene.work(scene.world.venue.clone()), 1);
     let now = scene.world.clock.now();
     let again = OrderUpdate {
@@ -418,7 +418,7 @@ fn an_open_earlier_attempt_is_looked_up_until_it_is_given_up() {
     assert_eq!(scene.work(scene.world.venue.clone()), 1);
     let settlement = scene.settlement(scene.world.clock.clone());
     for _ in 0..60 {
-        scene.world.clock.advance(Duration::from_secs(5));
+        scene.watch(Duration::from_secs(5));
         block_on(settlement.book_chain_fills()).unwrap();
     }
     let states: Vec<OrderState> = scene.orders().iter().map(|order| order.state).collect();
