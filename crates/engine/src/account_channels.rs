@@ -90,9 +90,9 @@ impl AccountChannels {
 
     async fn look_up_missed(&self) -> StoreResult<()> {
         let missed: Vec<AccountId> = self.missed().iter().copied().collect();
-        for account in missed {
-            self.store.hurry(account, self.clock.now()).await?;
-            self.missed().remove(&account);
+        if !missed.is_empty() {
+            self.store.hurry(&missed, self.clock.now()).await?;
+            self.missed().retain(|account| !missed.contains(account));
         }
         Ok(())
     }
@@ -114,9 +114,15 @@ impl AccountChannels {
         }
         let mut changed = self.book_orders(told).await?;
         // Last, because booking says anew when to look.
-        for account in gaps {
-            let hurried = self.store.hurry(account, self.clock.now()).await?;
-            debug!(%account, hurried, "orders of account {account} may have moved unheard; looking them up");
+        if !gaps.is_empty() {
+            let gaps: Vec<AccountId> = gaps.into_iter().collect();
+            let hurried = self.store.hurry(&gaps, self.clock.now()).await?;
+            debug!(
+                ?gaps,
+                hurried,
+                "orders of {} accounts may have moved unheard; looking them up",
+                gaps.len()
+            );
             changed = changed.saturating_add(hurried);
         }
         Ok(changed)

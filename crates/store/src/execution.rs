@@ -167,9 +167,9 @@ impl Execution for SqliteStore {
         accounts::open(&mut *self.read().await?, limit).await
     }
 
-    async fn hurry(&self, account: AccountId, now: Timestamp) -> StoreResult<usize> {
+    async fn hurry(&self, accounts: &[AccountId], now: Timestamp) -> StoreResult<usize> {
         let mut write = self.write().await?;
-        let hurried = work::hurry(write.connection(), account, now).await?;
+        let hurried = work::hurry(write.connection(), accounts, now).await?;
         if hurried == 0 {
             return write.undo().await.map(|()| 0);
         }
@@ -199,12 +199,10 @@ impl Execution for SqliteStore {
         ledger::held_tokens(&mut *self.read().await?, account, condition).await
     }
 
-    async fn position(
+    async fn positions_of(
         &self,
-        account: AccountId,
-        relationship: RelationshipId,
-        token: TokenId,
-    ) -> StoreResult<Position> {
-        ledger::position(&mut *self.read().await?, account, relationship, token).await
+        holdings: &[(AccountId, RelationshipId, TokenId)],
+    ) -> StoreResult<Vec<Position>> {
+        ledger::positions_of(&mut *self.read().await?, holdings).await
     }
 }

@@ -140,28 +140,54 @@ async fn write_positions(connection: &mut Connection, lines: &[Line]) -> StoreRe
     Ok(())
 }
 
-/// Positions of these holdings, locked where the database has row locks; absent ones are empty.
+macro_rules! by_holding {
+    () => {
+        concat!(
+            "SELECT relationship_id, token, shares, cost, realised, fees FROM positions WHERE relationship_id",
+            in_ids!("$1"),
+            " AND token",
+            in_blobs!("$2")
+        )
+    };
+}
+
+/// Positions of these holdings; absent ones are empty.
+pub(crate) async fn read_positions(
+    connection: &mut Connection,
+    holdings: impl Iterator<Item = (RelationshipId, TokenId)>,
+) -> StoreResult<HashMap<(RelationshipId, TokenId), Position>> {
+    by_holding(connection, by_holding!(), holdings).await
+}
+
+/// The same, locked where the database has row locks.
 pub(crate) async fn stored_positions(
     connection: &mut Connection,
-    holdings: impl Iterator<Item = Holding> + Clone,
+    holdings: impl Iterator<Item = Holding>,
 ) -> StoreResult<HashMap<(RelationshipId, TokenId), Position>> {
-    const STORED: &str = concat!(
-        "SELECT relationship_id, token, shares, cost, realised, fees FROM positions WHERE relationship_id",
-        in_ids!("$1"),
-        " AND token",
-        in_blobs!("$2"),
-        for_update!()
-    );
-    let relationships = id_list(holdings.clone().map(|holding| holding.relationship.0));
-    let tokens: Vec<TokenId> = holdings.map(|holding| holding.token).collect();
-    let tokens = blob_list(tokens.iter().map(|token| &token.0[..]));
-    let rows = sql::rows(connection, STORED, values![relationships, tokens]).await?;
+    let holdings = holdings.map(|holding| (holding.relationship, holding.token));
+    by_holding(connection, concat!(by_holding!(), for_update!()), holdings).await
+}
+
+async fn by_holding(
+    connection: &mut Connection,
+    text: &'static str,
+    holdings: impl Iterator<Item = (RelationshipId, TokenId)>,
+) -> StoreResult<HashMap<(RelationshipId, TokenId), Position>> {
+    let (relationships, tokens) = key_lists(holdings);
+    let rows = sql::rows(connection, text, values![relationships, tokens]).await?;
     rows.iter()
         .map(|row| {
             let mut fields = Fields::of(row);
             Ok(((fields.get()?, fields.get()?), fields.get()?))
         })
         .collect()
+}
+
+/// Lists of the relationships and of the tokens, for statements that look at their pairs.
+fn key_lists(holdings: impl Iterator<Item = (RelationshipId, TokenId)>) -> (String, String) {
+    let (relationships, tokens): (Vec<_>, Vec<_>) = holdings.unzip();
+    let relationships = id_list(relationships.iter().map(|relationship: &RelationshipId| relationship.0));
+    (relationships, blob_list(tokens.iter().map(|token: &TokenId| &token.0[..])))
 }
 
 async fn write_cash(connection: &mut Connection, lines: &[Line]) -> StoreResult<()> {
@@ -290,18 +316,25 @@ pub(crate) async fn booked(
         .collect()
 }
 
-/// Position of a relationship in a token.
-pub(crate) async fn position(
+/// Positions in the given order; an empty one where there is none of that account.
+pub(crate) async fn positions_of(
     connection: &mut Connection,
-    account: AccountId,
-    relationship: RelationshipId,
-    token: TokenId,
-) -> StoreResult<Position> {
-    const POSITION: &str = "SELECT shares, cost, realised, fees FROM positions \
-        WHERE relationship_id = $1 AND token = $2 AND account_id = $3";
-    sql::row(connection, POSITION, values![relationship, token, account])
-        .await?
-        .map_or(Ok(Position::default()), |row| Fields::of(&row).get())
+    holdings: &[(AccountId, RelationshipId, TokenId)],
+) -> StoreResult<Vec<Position>> {
+    const OF: &str = concat!(
+        "SELECT account_id, relationship_id, token, shares, cost, realised, fees FROM positions ",
+        "WHERE relationship_id",
+        in_ids!("$1"),
+        " AND token",
+        in_blobs!("$2")
+    );
+    let lists = key_lists(holdings.iter().map(|(_, relationship, token)| (*relationship, *token)));
+    let mut found: HashMap<_, Position> = HashMap::new();
+    for row in sql::rows(connection, OF, values![lists.0, lists.1]).await? {
+        let mut fields = Fields::of(&row);
+        found.insert((fields.get()?, fields.get()?, fields.get()?), fields.get()?);
+    }
+    Ok(holdings.iter().map(|holding| found.get(holding).copied().unwrap_or_default()).collect())
 }
 
 /// Tokens of which anybody holds shares.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use domain::{
-    OrderAmounts, OrderId, Shares, Timestamp,
+    OrderAmounts, OrderId, Timestamp,
     ids::{AttemptId, IntentId, OwnerId},
     lifecycle::{Evidence, OrderState},
     trade::Quantity,
@@ -310,25 +310,6 @@ pub(crate) async fn note_fills(connection: &mut Connection, ids: &HashSet<OrderI
     let list = blob_list(ids.iter().map(|id| &id.0[..]));
     sql::execute(connection, NOTE, values![list]).await?;
     Ok(())
-}
-
-/// Shares that the attempts of exits have sold: the larger of what is booked and what evidence says, so
-/// that a fill whose booking is on its way is not sold again.
-pub(crate) async fn sold(
-    connection: &mut Connection,
-    intents: &[IntentId],
-) -> StoreResult<HashMap<IntentId, Shares>> {
-    let mut sold: HashMap<IntentId, Shares> = HashMap::new();
-    if intents.is_empty() {
-        return Ok(sold);
-    }
-    for record in of_intents(connection, intents).await? {
-        let booked = Shares::ZERO.minus(record.booked.shares).map_err(error::of_money)?;
-        let evident = record.evidence.booked().map_err(error::of_money)?.quantity.shares;
-        let total = sold.entry(record.intent.id).or_default();
-        *total = total.plus(booked.max(evident)).map_err(error::of_money)?;
-    }
-    Ok(sold)
 }
 
 fn order_list(ids: &[OrderId]) -> String {

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    MarketOrderType, Side, Timestamp,
+    MarketOrderType, Shares, Side, Timestamp,
     ids::{AccountId, IntentId, OwnerId},
 };
 use engine::ports::{
@@ -23,7 +23,9 @@ use crate::{
     config,
     decisions::DecisionKey,
     dialect::{Connection, id_list},
-    intents, orders, promised, revisits,
+    intents, ledger,
+    promised::ExitOrders,
+    revisits,
     sql::{self, Value, values},
 };
 
@@ -112,12 +114,10 @@ pub(crate) async fn load_waiting(
         waiting.insert(fields.get()?, (fields.number()?, fields.get()?, entry_type(&mut fields)?));
     }
     let mut intents = intents::by_ids(connection, waiting.keys().map(|id| id.0)).await?;
-    let again: Vec<IntentId> =
-        waiting.iter().filter(|(_, (attempts, ..))| *attempts > 0).map(|(id, _)| *id).collect();
-    let filled = orders::sold(connection, &again).await?;
     let exits = intents.values().filter(|intent| intent.side == Side::Sell);
     let exits: Vec<_> = exits.map(|intent| (intent.id, (intent.relationship, intent.token))).collect();
-    let promised = promised::of(connection, &exits, now).await?;
+    let orders = ExitOrders::read(connection, &exits).await?;
+    let held = ledger::read_positions(connection, exits.iter().map(|(_, held)| *held)).await?;
     let mut loaded = Vec::with_capacity(waiting.len());
     for id in ids {
         let (Some((attempts, slippage_to_book_bps, entry_type)), Some(intent)) =
@@ -125,11 +125,19 @@ pub(crate) async fn load_waiting(
         else {
             continue;
         };
+        let key = (intent.relationship, intent.token);
+        let (held, filled, promised) = if intent.side == Side::Sell {
+            let held = held.get(&key).map_or(Shares::ZERO, |position| position.shares);
+            (held, orders.sold(*id, key)?, orders.promised(*id, key, now)?)
+        } else {
+            Default::default()
+        };
         loaded.push(WaitingIntent {
             intent,
             attempts,
-            filled: filled.get(id).copied().unwrap_or_default(),
-            promised: promised.get(id).copied().unwrap_or_default(),
+            held,
+            filled,
+            promised,
             slippage_to_book_bps,
             entry_type,
         });
@@ -236,15 +244,18 @@ pub(crate) async fn leave(
     Ok(())
 }
 
-/// Makes what is to be settled of an account due, where nobody holds it; how many.
+/// Makes what is to be settled of these accounts due, where nobody holds it; how many.
 pub(crate) async fn hurry(
     connection: &mut Connection,
-    account: AccountId,
+    accounts: &[AccountId],
     now: Timestamp,
 ) -> StoreResult<u64> {
-    const HURRY: &str = "UPDATE work SET due = $2 WHERE state = 1 AND lane IN (0, 1) AND due > $2 \
-        AND holder IS NULL AND (SELECT i.account_id FROM intents i WHERE i.id = work.intent_id) = $1";
-    sql::execute(connection, HURRY, values![account, now]).await
+    const HURRY: &str = concat!(
+        "UPDATE work SET due = $2 WHERE state = 1 AND lane IN (0, 1) AND due > $2 AND holder IS NULL ",
+        "AND (SELECT i.account_id FROM intents i WHERE i.id = work.intent_id)",
+        in_ids!("$1")
+    );
+    sql::execute(connection, HURRY, values![id_list(accounts.iter().map(|account| account.0)), now]).await
 }
 
 /// Whether work whose newest attempt is to be settled is due, leased or not.

@@ -83,8 +83,9 @@ pub struct WaitingIntent {
     /// Of a sell: shares of earlier attempts that were filled: what is booked or what the evidence says,
     /// whichever is more, so that a fill whose booking is on its way is not sold again.
     pub filled: Shares,
-    /// Of a sell: shares that are booked as held and that it must leave
-    /// ([`promised`](crate::open_exits::promised)).
+    /// Of a sell: shares that are booked as held …
+    pub held: Shares,
+    /// … and those of them that it must leave ([`promised`](crate::open_exits::promised)).
     pub promised: Shares,
     /// How far below the best bid the relationship's policy in force lets an exit go, in basis points.
     pub slippage_to_book_bps: i64,
@@ -405,9 +406,9 @@ pub trait Execution: Send + Sync {
     /// most `limit`.
     async fn open_accounts(&self, limit: usize) -> StoreResult<Vec<TradingAccount>>;
 
-    /// Makes what is to be settled of an account's orders due at `now`, where nobody holds it and it is not due
+    /// Makes what is to be settled of these accounts' orders due at `now`, where nobody holds it and it is not due
     /// sooner. Returns how many.
-    async fn hurry(&self, account: AccountId, now: Timestamp) -> StoreResult<usize>;
+    async fn hurry(&self, accounts: &[AccountId], now: Timestamp) -> StoreResult<usize>;
 
     /// Notes orders of an account that are not ours, each once for ever, with an event of the account's owner
     /// ([`super::store::EventKind::ForeignOrder`]). Returns how many are new.
@@ -423,11 +424,21 @@ pub trait Execution: Send + Sync {
     /// Tokens of a condition of which an account holds shares.
     async fn held_tokens(&self, account: AccountId, condition: ConditionId) -> StoreResult<Vec<TokenId>>;
 
-    /// Position of a relationship in a token, for computing a ledger entry; empty when there is none.
+    /// Positions of relationships in tokens, in the given order, for computing ledger entries; an empty one where there
+    /// is none.
+    async fn positions_of(
+        &self,
+        holdings: &[(AccountId, RelationshipId, TokenId)],
+    ) -> StoreResult<Vec<Position>>;
+
+    /// [`positions_of`](Self::positions_of) one.
     async fn position(
         &self,
         account: AccountId,
         relationship: RelationshipId,
         token: TokenId,
-    ) -> StoreResult<Position>;
+    ) -> StoreResult<Position> {
+        let found = self.positions_of(&[(account, relationship, token)]).await?;
+        Ok(found.first().copied().unwrap_or_default())
+    }
 }

@@ -176,7 +176,7 @@ impl Worker {
             let market = markets.get(&item.intent.token).cloned().flatten();
             self.read(item, market)
         };
-        stream::iter(waiting).map(read).buffered(limits::IN_FLIGHT).try_collect().await
+        Ok(stream::iter(waiting).map(read).buffered(limits::IN_FLIGHT).collect().await)
     }
 
     /// Takes a rate token for each, before anything is signed. Whoever gets none in time goes back to where it
@@ -359,8 +359,9 @@ pub(crate) async fn apply(
     while !learned.is_empty() {
         let (mut updates, mut computed) =
             (Vec::with_capacity(learned.len()), Vec::with_capacity(learned.len()));
-        for (record, what) in learned {
-            let Some(mut update) = compute(store, &record, &what, now).await? else { continue };
+        let positions = positions(store, &learned).await?;
+        for ((record, what), position) in learned.into_iter().zip(positions) {
+            let Some(mut update) = compute(&record, &what, &position, now) else { continue };
             update.alarms.extend(failures.and_then(|failures| failures.note(update.attempt, update.state)));
             if !orders::says_nothing(&record, &what, &update) {
                 updates.push(update);
@@ -380,25 +381,33 @@ pub(crate) async fn apply(
     Ok(changed)
 }
 
+/// The position of each order's relationship, read for all sales together: a buy's entry does not depend on it.
+async fn positions(store: &dyn Store, learned: &[(OrderRecord, Learned)]) -> StoreResult<Vec<Position>> {
+    let sells = |record: &OrderRecord| record.intent.side == Side::Sell;
+    let holding = |(record, _): &(OrderRecord, Learned)| {
+        let intent = &record.intent;
+        (intent.account.id, intent.relationship, intent.token)
+    };
+    let holdings: Vec<_> = learned.iter().filter(|(record, _)| sells(record)).map(holding).collect();
+    let read = if holdings.is_empty() { Vec::new() } else { store.positions_of(&holdings).await? };
+    let mut read = read.into_iter();
+    let of = |(record, _): &(OrderRecord, Learned)| {
+        read.by_ref().take(usize::from(sells(record))).next().unwrap_or_default()
+    };
+    Ok(learned.iter().map(of).collect())
+}
+
 /// `None` while an order of which nothing can be computed is put off.
-async fn compute(
-    store: &dyn Store,
+fn compute(
     record: &OrderRecord,
     learned: &Learned,
+    position: &Position,
     now: Timestamp,
-) -> StoreResult<Option<OrderUpdate>> {
-    // Only a sale's cost depends on the position; a buy's entry does not.
-    let position = match record.intent.side {
-        Side::Buy => Position::default(),
-        Side::Sell => {
-            let intent = &record.intent;
-            store.position(intent.account.id, intent.relationship, intent.token).await?
-        }
-    };
-    Ok(match orders::update(record, learned, &position, now) {
+) -> Option<OrderUpdate> {
+    match orders::update(record, learned, position, now) {
         Ok(update) => Some(update),
         Err(error) => apart::cannot(record, learned, now, &error),
-    })
+    }
 }
 
 #[cfg(test)]

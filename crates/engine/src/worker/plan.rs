@@ -16,7 +16,7 @@ use crate::{
     limits,
     ports::{
         execution::{EndReason, OrderRecord, SignedAttempt, StageTimes, WaitingIntent},
-        store::{InstanceId, StoreResult},
+        store::InstanceId,
         venue::PreparedOrder,
     },
     salt::natural_key,
@@ -27,8 +27,6 @@ pub(super) struct Reading {
     pub waiting: WaitingIntent,
     /// Rules of its market; `None` when nobody knows them.
     market: Option<Market>,
-    /// What its relationship holds of the token; read for sales.
-    held: Shares,
     /// The best bid now; read for further attempts of an exit.
     best_bid: Option<Price>,
 }
@@ -109,17 +107,14 @@ impl Planned {
 impl Worker {
     /// Reads what depends on the intent. A further attempt of an exit takes the book of now, because the
     /// price that was right at the decision is why the last attempt found nobody.
-    pub(super) async fn read(&self, waiting: WaitingIntent, market: Option<Market>) -> StoreResult<Reading> {
+    pub(super) async fn read(&self, waiting: WaitingIntent, market: Option<Market>) -> Reading {
         let intent = &waiting.intent;
-        let (mut held, mut best_bid) = (Shares::ZERO, None);
-        if intent.side == Side::Sell && market.is_some() {
-            held = self.store.position(intent.account.id, intent.relationship, intent.token).await?.shares;
-            if waiting.attempts > 0 {
-                let book = self.markets.book(intent.token, intent.lane).await;
-                best_bid = book.and_then(|book| book.best_for(Side::Sell));
-            }
+        let mut best_bid = None;
+        if intent.side == Side::Sell && market.is_some() && waiting.attempts > 0 {
+            let book = self.markets.book(intent.token, intent.lane).await;
+            best_bid = book.and_then(|book| book.best_for(Side::Sell));
         }
-        Ok(Reading { waiting, market, held, best_bid })
+        Reading { waiting, market, best_bid }
     }
 
     pub(super) fn plan(&self, reading: Reading, now: Timestamp) -> Plan {
@@ -170,7 +165,7 @@ impl Worker {
 
 fn sell(reading: &Reading, market: &Market) -> Option<(OrderAmounts, Price)> {
     let waiting = &reading.waiting;
-    let free = reading.held.less(waiting.promised);
+    let free = waiting.held.less(waiting.promised);
     let left = Shares(waiting.intent.amount).less(waiting.filled).min(free).floor_to(LOT);
     if left < market.minimum_size.max(LOT) {
         return None;

@@ -222,10 +222,10 @@ impl Execution for MemoryStore {
         Ok(accounts.into_values().take(limit).collect())
     }
 
-    async fn hurry(&self, account: AccountId, now: Timestamp) -> StoreResult<usize> {
+    async fn hurry(&self, accounts: &[AccountId], now: Timestamp) -> StoreResult<usize> {
         let mut state = self.write();
         let of_account = |intent: &IntentId| {
-            state.intents.get(intent.0).is_some_and(|intent| intent.account.id == account)
+            state.intents.get(intent.0).is_some_and(|intent| accounts.contains(&intent.account.id))
         };
         let late = |work: &Work| work.state == WorkState::Signed && work.holder.is_none() && work.due > now;
         let late: Vec<IntentId> =
@@ -278,17 +278,12 @@ impl Execution for MemoryStore {
         Ok(tokens.into_iter().collect())
     }
 
-    async fn position(
+    async fn positions_of(
         &self,
-        account: AccountId,
-        relationship: RelationshipId,
-        token: TokenId,
-    ) -> StoreResult<Position> {
+        holdings: &[(AccountId, RelationshipId, TokenId)],
+    ) -> StoreResult<Vec<Position>> {
         let state = self.read();
-        Ok(state
-            .positions
-            .get(&(account, relationship, token))
-            .map_or_else(Position::default, |row| row.position))
+        Ok(holdings.iter().map(|holding| state.position(holding)).collect())
     }
 }
 
@@ -310,6 +305,10 @@ impl State {
         self.work.iter().filter(move |(_, work)| waits(work)).map(|(id, work)| (work.due, *id))
     }
 
+    fn position(&self, holding: &(AccountId, RelationshipId, TokenId)) -> Position {
+        self.positions.get(holding).map_or_else(Position::default, |row| row.position)
+    }
+
     fn waiting_intent(&self, id: IntentId, now: Timestamp) -> StoreResult<WaitingIntent> {
         let intent = self.intents.row("intent", id.0)?.clone();
         let relationship = &self.relationships.row("relationship", intent.relationship.0)?.relationship;
@@ -317,6 +316,10 @@ impl State {
             attempts: u32::try_from(self.attempts_of(id).len()).unwrap_or(u32::MAX),
             filled: match intent.lane {
                 Lane::Exits => self.sold(id)?,
+                Lane::Entries => Shares::ZERO,
+            },
+            held: match intent.lane {
+                Lane::Exits => self.position(&(intent.account.id, intent.relationship, intent.token)).shares,
                 Lane::Entries => Shares::ZERO,
             },
             promised: match intent.lane {
@@ -360,8 +363,7 @@ impl State {
         else {
             return Ok(false);
         };
-        let key = (intent.account.id, intent.relationship, intent.token);
-        let held = self.positions.get(&key).map_or(Shares::ZERO, |row| row.position.shares);
+        let held = self.position(&(intent.account.id, intent.relationship, intent.token)).shares;
         Ok(Shares(attempt.amounts.maker) > held.less(self.promised(intent, now)?))
     }
 

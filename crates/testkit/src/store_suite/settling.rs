@@ -425,18 +425,22 @@ pub(crate) async fn an_account_is_hurried_where_nobody_holds_its_work(bench: Ben
         world.sign("a", *intent, 0).await?;
     }
     let (first, second) = (world.follower(0)?.account, world.follower(1)?.account);
-    same!(world.store.hurry(first, world.now()).await?, 0, "hurried work that is held");
+    same!(world.store.hurry(&[first], world.now()).await?, 0, "hurried work that is held");
     let due = world.now().plus(Duration::from_secs(9));
     for intent in &intents {
         let order = world.order(*intent, 0).await?;
         world.change(OrderUpdate { work: WorkChange::Due(due), ..world.unchanged(&order) }).await?;
     }
     same!(world.store.claim_due(&worker("b"), LEASE, world.now(), 9).await?, [], "work before its time");
-    same!(world.store.hurry(first, world.now()).await?, 1, "hurried work");
-    same!(world.store.hurry(first, world.now()).await?, 0, "hurried work that is due already");
+    same!(world.store.hurry(&[first], world.now()).await?, 1, "hurried work");
+    same!(world.store.hurry(&[first], world.now()).await?, 0, "hurried work that is due already");
     let claimed = only(world.store.claim_due(&worker("b"), LEASE, world.now(), 9).await?, "hurried order")?;
     same!(claimed.intent.account.id, first, "whose work is due");
-    same!(world.store.hurry(second, world.now()).await?, 1, "hurried work of the other account");
+    same!(
+        world.store.hurry(&[first, second], world.now()).await?,
+        1,
+        "hurried work of both accounts, one of them held"
+    );
     Ok(())
 }
 

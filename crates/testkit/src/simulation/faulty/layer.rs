@@ -107,8 +107,8 @@ pub trait Layer: Send + Sync {
     }
 
     /// See the port.
-    async fn hurry(&self, account: AccountId, now: Timestamp) -> StoreResult<usize> {
-        self.inner().hurry(account, now).await
+    async fn hurry(&self, accounts: &[AccountId], now: Timestamp) -> StoreResult<usize> {
+        self.inner().hurry(accounts, now).await
     }
 
     /// See the port.
@@ -262,7 +262,7 @@ through! { Execution,
         open_accounts(limit: usize) -> Vec<TradingAccount>;
         tokens_held(limit: usize) -> Vec<TokenId>;
         held_tokens(account: AccountId, condition: ConditionId) -> Vec<TokenId>;
-        position(account: AccountId, relationship: RelationshipId, token: TokenId) -> Position;
+        positions_of(holdings: &[(AccountId, RelationshipId, TokenId)]) -> Vec<Position>;
     }
     free {}
     layer {
@@ -274,7 +274,7 @@ through! { Execution,
         update_orders(updates: &[OrderUpdate]) -> Vec<bool>;
         book_redemption(block_hash: Hash, log_index: i64, payouts: &[RedemptionPayout], now: Timestamp) -> bool;
         orders_of(attempts: &[(IntentId, u32)]) -> Vec<OrderRecord>;
-        hurry(account: AccountId, now: Timestamp) -> usize;
+        hurry(accounts: &[AccountId], now: Timestamp) -> usize;
         note_foreign_orders(orders: &[(AccountId, OrderId)], now: Timestamp) -> usize;
     }
 }

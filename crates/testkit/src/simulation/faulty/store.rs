@@ -164,8 +164,8 @@ impl Layer for FaultyStore {
         .await
     }
 
-    async fn hurry(&self, account: AccountId, now: Timestamp) -> StoreResult<usize> {
-        self.write("hurry", self.store.hurry(account, now), |_| self.probe.changed()).await
+    async fn hurry(&self, accounts: &[AccountId], now: Timestamp) -> StoreResult<usize> {
+        self.write("hurry", self.store.hurry(accounts, now), |_| self.probe.changed()).await
     }
 
     async fn note_foreign_orders(
