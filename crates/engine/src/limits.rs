@@ -54,7 +54,10 @@ pub const FAILURES_ALARM: usize = 20;
 pub const FAILURES_OVER: usize = 10;
 /// Deadline of a read at decision time (market, book).
 pub const READ_DEADLINE: Duration = Duration::from_secs(2);
-/// Deadline of a look-up, a block, a history page.
+/// All pages of a leader's history together, each of which has its own deadline in the adapter: whoever does not come
+/// to an end within this is given up with all it had.
+pub const HISTORY_DEADLINE: Duration = Duration::from_secs(300);
+/// Deadline of a look-up, a block, a list of positions.
 pub const LOOK_UP_DEADLINE: Duration = Duration::from_secs(10);
 /// A worker's lease on an order it signed or resolves.
 pub const WORK_LEASE: Duration = Duration::from_secs(30);
@@ -156,6 +159,10 @@ pub const LIVE_MESSAGES: usize = 1_000;
 pub const LIVE_ASK_PAUSE: Duration = Duration::from_secs(1);
 /// … for this long: its rows come later than the trades.
 pub const LIVE_HURRY: Duration = Duration::from_secs(5);
+/// Others who do not say the same of an exit are asked again after this, then after twice as long …
+pub const WITNESS_FIRST: Duration = Duration::from_millis(500);
+/// … and at last this often, until they do.
+pub const WITNESS_LAST: Duration = Duration::from_secs(30);
 /// An exit whose balances cannot be read is decided as unknown after this long.
 pub const BALANCE_PATIENCE: Duration = Duration::from_secs(600);
 /// Sales of a token whose balances could not be read when they were decided, read again in one look.

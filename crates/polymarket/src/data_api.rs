@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use domain::{Address, Shares, Timestamp, TokenId};
-use engine::ports::venue::{HistoryResponse, TradeHistory, VenueError};
+use engine::ports::venue::{History, HistoryResponse, TradeHistory, VenueError};
 use reqwest::Client;
 use serde::de::DeserializeOwned;
 
@@ -125,22 +125,29 @@ impl DataApi {
         Err(VenueError::Refused { what, reason: "served by neither version of the Data API".to_owned() })
     }
 
-    async fn rows_since(
+    async fn rows_since(&self, feed: &Feed, wallet: Address, since: Timestamp) -> History {
+        let mut responses = Vec::new();
+        let read = self.read_pages(feed, wallet, since, &mut responses).await;
+        History { responses, gap: read.err() }
+    }
+
+    /// Page by page, newest first; those before an error are kept.
+    async fn read_pages(
         &self,
         feed: &Feed,
         wallet: Address,
         since: Timestamp,
-    ) -> Result<Vec<HistoryResponse>, VenueError> {
+        responses: &mut Vec<HistoryResponse>,
+    ) -> Result<(), VenueError> {
         // Whether the first second is part of the answer is not documented: ask for one more.
         let start = Some(since.seconds().saturating_sub(1).max(0));
         let (version, mut page) = self.first_page::<ActivityRow>(feed, wallet, start).await?;
         let mut position = Position::default();
-        let mut responses = Vec::new();
         for _ in 0..MAX_HISTORY_PAGES {
             let bad = |reason: String| malformed(feed.path, &reason);
             responses.push(read_rows(&page.rows, wallet, since).map_err(bad)?);
             match next(version, &page, &position).map_err(bad)? {
-                None => return Ok(responses),
+                None => return Ok(()),
                 Some(following) => position = following,
             }
             let following = self.page(version, feed, wallet, start, &position).await?;
@@ -194,14 +201,15 @@ fn escape(text: &str) -> String {
 
 #[async_trait]
 impl TradeHistory for DataApi {
-    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<Vec<HistoryResponse>, VenueError> {
+    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<History, VenueError> {
         // Two views of the same fills; each response counts for itself.
-        let (mut activity, trades) = tokio::try_join!(
-            self.rows_since(&ACTIVITY, wallet, since),
-            self.rows_since(&TRADES, wallet, since)
-        )?;
-        activity.extend(trades);
-        Ok(activity)
+        let (activity, trades) =
+            tokio::join!(self.rows_since(&ACTIVITY, wallet, since), self.rows_since(&TRADES, wallet, since));
+        let responses: Vec<_> = activity.responses.into_iter().chain(trades.responses).collect();
+        match activity.gap.or(trades.gap) {
+            Some(error) if responses.is_empty() => Err(error),
+            gap => Ok(History { responses, gap }),
+        }
     }
 
     async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {

@@ -59,6 +59,13 @@ fn kinds(responses: &[HistoryResponse]) -> Vec<HistoryKind> {
     responses.iter().flat_map(|response| &response.rows).map(|row| row.kind).collect()
 }
 
+/// The whole history, without a gap.
+async fn all_of(api: &DataApi) -> Vec<HistoryResponse> {
+    let history = api.activity(wallet(), Timestamp::from_seconds(0)).await.unwrap();
+    assert_eq!(history.gap, None);
+    history.responses
+}
+
 #[tokio::test]
 async fn both_versions_tell_the_same() {
     let (_v1_server, v1_api) = history(|request| match request.path() {
@@ -77,8 +84,8 @@ async fn both_versions_tell_the_same() {
     })
     .await;
     let since = Timestamp::from_seconds(1_779_000_000);
-    let one = v1_api.activity(wallet(), since).await.unwrap();
-    let two = v2_api.activity(wallet(), since).await.unwrap();
+    let one = v1_api.activity(wallet(), since).await.unwrap().responses;
+    let two = v2_api.activity(wallet(), since).await.unwrap().responses;
     assert_eq!(one, two);
     // Activity and trades are separate responses.
     assert_eq!(one.iter().map(|response| response.rows.len()).collect::<Vec<_>>(), [3, 1]);
@@ -129,7 +136,7 @@ async fn what_moves_shares_without_an_order() {
         _ => reply(404, ""),
     })
     .await;
-    let responses = api.activity(wallet(), Timestamp::from_seconds(99)).await.unwrap();
+    let responses = api.activity(wallet(), Timestamp::from_seconds(99)).await.unwrap().responses;
     let moved = |action, token: Option<&str>, shares: i64| HistoryKind::Moved {
         action,
         token: token.map(|token| token.parse().unwrap()),
@@ -155,7 +162,7 @@ async fn equal_rows_stay_separate_and_old_rows_are_left_out() {
         _ => reply(404, ""),
     })
     .await;
-    let responses = api.activity(wallet(), Timestamp::from_seconds(99)).await.unwrap();
+    let responses = api.activity(wallet(), Timestamp::from_seconds(99)).await.unwrap().responses;
     assert_eq!(responses[0].rows.len(), 3);
     assert_eq!(responses[0].rows[0], responses[0].rows[1]);
 }
@@ -183,7 +190,7 @@ async fn the_second_in_which_a_page_ends_is_read_again_whole() {
         _ => reply(404, ""),
     })
     .await;
-    let responses = api.activity(wallet(), Timestamp::from_seconds(0)).await.unwrap();
+    let responses = all_of(&api).await;
     let of_second = |response: &HistoryResponse, second| {
         response.rows.iter().filter(|row| row.traded_at.seconds() == second).count()
     };
@@ -202,7 +209,7 @@ async fn v1_pages_are_read_to_the_end() {
         _ => reply(404, ""),
     })
     .await;
-    let responses = api.activity(wallet(), Timestamp::from_seconds(0)).await.unwrap();
+    let responses = all_of(&api).await;
     let distinct: std::collections::BTreeSet<_> =
         responses.iter().flat_map(|response| &response.rows).map(|row| row.tx).collect();
     assert_eq!(distinct.len(), 1_203);
@@ -212,6 +219,37 @@ async fn v1_pages_are_read_to_the_end() {
     assert_eq!(trades.query("takerOnly"), Some("false"));
 }
 
+/// One page of one list was slow, and nothing of either list was taken.
+#[tokio::test]
+async fn a_page_that_does_not_come_takes_no_other_with_it() {
+    let fills: Vec<_> = [60, 50, 40, 30, 20, 10].into_iter().zip(0..).collect();
+    let (_server, api) = history(move |request| match request.path() {
+        "/v2/activity" if request.query("end").is_some_and(|end| end < "31") => reply(503, ""),
+        "/v2/activity" | "/v2/trades" => reply(200, serve(&fills, request, 3)),
+        _ => reply(404, ""),
+    })
+    .await;
+    let history = api.activity(wallet(), Timestamp::from_seconds(0)).await.unwrap();
+    assert!(history.gap.is_some());
+    let seconds = |response: &HistoryResponse| -> Vec<i64> {
+        response.rows.iter().map(|row| row.traded_at.seconds()).collect()
+    };
+    let pages: Vec<_> = history.responses.iter().map(seconds).collect();
+    let all = [vec![60, 50, 40], vec![40, 30, 20], vec![20, 10]];
+    assert_eq!(pages, [&all[..2], &all[..]].concat());
+    let (_server, api) = history_without_trades().await;
+    assert_eq!(api.activity(wallet(), Timestamp::from_seconds(0)).await.unwrap().responses.len(), 1);
+}
+
+async fn history_without_trades() -> (TestServer, DataApi) {
+    history(|request| match request.path() {
+        "/v2/activity" => reply(200, v2(&[trade(50, 1)], None)),
+        "/v2/trades" => reply(500, ""),
+        _ => reply(404, ""),
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_server_that_never_ends_is_left() {
     let (server, api) = history(|request| match request.path() {
@@ -219,8 +257,8 @@ async fn a_server_that_never_ends_is_left() {
         _ => reply(404, ""),
     })
     .await;
-    let answer = api.activity(wallet(), Timestamp::from_seconds(0)).await;
-    assert!(matches!(answer, Err(VenueError::Malformed { .. })), "{answer:?}");
+    let history = api.activity(wallet(), Timestamp::from_seconds(0)).await.unwrap();
+    assert!(matches!(history.gap, Some(VenueError::Malformed { .. })), "{:?}", history.gap);
     assert!(server.seen().iter().any(|request| request.query("cursor") == Some("again%20%26%20again")));
 }
 

@@ -302,7 +302,7 @@ async fn judge_payouts(store: &dyn Store, control: &Control, urls: &SimulatorUrl
         let wallet = account.trading.wallet;
         let rows = history.activity(wallet, Timestamp::from_seconds(0)).await.expect("a history");
         let mut redeemed: BTreeMap<ConditionId, usize> = BTreeMap::new();
-        for row in rows.into_iter().flat_map(|response| response.rows) {
+        for row in rows.responses.into_iter().flat_map(|response| response.rows) {
             if matches!(row.kind, HistoryKind::Moved { action: Action::Redeem, .. }) {
                 *redeemed.entry(row.condition).or_default() += 1;
             }

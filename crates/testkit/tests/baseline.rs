@@ -21,7 +21,7 @@ use engine::{
         following::{AccountMode, Following as _, NewAccount, NewRelationship},
         reports::Reports as _,
         store::InstanceId,
-        venue::{BlockHeader, ChainEvent, ChainReader, HistoryResponse, TradeHistory, VenueError},
+        venue::{BlockHeader, ChainEvent, ChainReader, History, TradeHistory, VenueError},
         witness::{ExitClaim, Testimony},
     },
     watcher::{Watcher, WatcherPorts},
@@ -304,7 +304,7 @@ struct Silent;
 
 #[async_trait]
 impl TradeHistory for Silent {
-    async fn activity(&self, _: Address, _: Timestamp) -> Result<Vec<HistoryResponse>, VenueError> {
+    async fn activity(&self, _: Address, _: Timestamp) -> Result<History, VenueError> {
         std::future::pending().await
     }
 

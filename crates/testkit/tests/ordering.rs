@@ -23,7 +23,7 @@ use engine::{
         execution::EndReason,
         reports::DecisionRecord,
         store::{InstanceId, Store, StoreResult},
-        venue::{HistoryKind, HistoryResponse, TradeHistory, VenueError},
+        venue::{History, HistoryKind, TradeHistory, VenueError},
     },
     watcher::{Watcher, WatcherPorts},
 };
@@ -119,14 +119,14 @@ struct Half(Arc<Venue>);
 
 #[async_trait]
 impl TradeHistory for Half {
-    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<Vec<HistoryResponse>, VenueError> {
-        let mut responses = self.0.activity(wallet, since).await?;
-        for row in responses.iter_mut().flat_map(|response| &mut response.rows) {
+    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<History, VenueError> {
+        let mut history = self.0.activity(wallet, since).await?;
+        for row in history.responses.iter_mut().flat_map(|response| &mut response.rows) {
             if let HistoryKind::Trade { shares, .. } = &mut row.kind {
                 *shares = Shares(shares.0 / 2);
             }
         }
-        Ok(responses)
+        Ok(history)
     }
 
     async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {

@@ -275,12 +275,30 @@ pub struct ChainFill {
 /// The venue's public history of wallets (Data API).
 #[async_trait]
 pub trait TradeHistory: Send + Sync {
-    /// What a wallet did since `since`, as separate responses: rows are counted inside one response
-    /// and never across responses, because pages overlap.
-    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<Vec<HistoryResponse>, VenueError>;
+    /// What a wallet did since `since`. Each page has a deadline of its own: what came before one that did not come
+    /// is told, with the gap. An error says that nothing came.
+    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<History, VenueError>;
 
     /// What a wallet holds now, for a baseline.
     async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError>;
+}
+
+/// What was read of a wallet's history, as separate responses: rows are counted inside one response and never across
+/// responses, because pages overlap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// What came, the newest rows of each list first.
+    pub responses: Vec<HistoryResponse>,
+    /// Why older rows did not come; `None` when all are there.
+    pub gap: Option<VenueError>,
+}
+
+impl History {
+    /// All of a history.
+    #[must_use]
+    pub const fn whole(responses: Vec<HistoryResponse>) -> Self {
+        Self { responses, gap: None }
+    }
 }
 
 /// The rows of one HTTP response, as they came: equal rows are separate fills.

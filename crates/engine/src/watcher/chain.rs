@@ -8,6 +8,7 @@ use domain::{
     ids::LeaderId,
     trade::{GroupKey, Part, PartKind, SURPLUS_WINDOW, TradeGroup},
 };
+use futures_util::future::join_all;
 use tracing::{info, warn};
 
 use super::{
@@ -242,18 +243,22 @@ impl Watcher {
         groups: &GroupSet,
         moved: &mut BTreeSet<(LeaderId, TokenId)>,
     ) -> Vec<(LeaderId, TokenId, ExitFactor)> {
-        let mut factors = Vec::new();
         let decided_now =
             |key: &GroupKey| parts.iter().any(|part| part.key == *key && part.kind == PartKind::Trade);
         let changed = groups.changed();
-        for group in changed.iter().copied() {
+        let sales = changed.iter().filter_map(|group| {
             let sold = group.key.action.is_exit() && group.quantity().shares.is_positive();
-            let Some(block) = group.block.filter(|_| sold && group.parts > 0 && !decided_now(&group.key))
-            else {
-                continue;
-            };
-            moved.insert((group.key.leader, group.key.token));
-            match self.leader_factor(&group, block, &changed).await {
+            let block = group.block.filter(|_| sold && group.parts > 0 && !decided_now(&group.key))?;
+            Some((group, block))
+        });
+        let sales: Vec<_> = sales.collect();
+        moved.extend(sales.iter().map(|(group, _)| (group.key.leader, group.key.token)));
+        // Side by side: many blocks may have been replaced, and the next ones wait.
+        let read = sales.iter().map(|(group, block)| self.leader_factor(group, *block, &changed));
+        let read = join_all(read).await;
+        let mut factors = Vec::new();
+        for ((group, _), factor) in sales.iter().zip(read) {
+            match factor {
                 Ok(factor) => {
                     factors.extend(factor.map(|factor| (group.key.leader, group.key.token, factor)))
                 }

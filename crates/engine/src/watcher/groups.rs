@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     Price, Rounding, Timestamp,
-    money::MoneyError,
+    money::{LOT, MoneyError},
     trade::{GroupKey, Part, Quantity, TradeGroup},
 };
 
@@ -88,7 +88,8 @@ impl GroupSet {
             for (key, (sum, traded_at)) in sums_of(leader, response, baseline)? {
                 let group = self.groups.entry(key).or_insert_with(|| TradeGroup::new(key, traded_at, now));
                 let larger = group.history.larger(sum);
-                if larger == group.history && group.parts > 0 {
+                let answered = group.parts > 0 && group.quantity().shares.less(group.decided) < LOT;
+                if larger == group.history && answered {
                     continue;
                 }
                 group.history = larger;

@@ -22,7 +22,7 @@ use crate::{
     ports::{
         detection::{DetectionCommit, Source},
         following::Leader,
-        venue::{HistoryKind, HistoryResponse, HistoryRow},
+        venue::{History, HistoryKind, HistoryResponse, HistoryRow},
     },
     sources::SourceName,
 };
@@ -57,7 +57,8 @@ impl Traded {
 
 impl Watcher {
     /// Asks for every leader whose turn has come, and takes what was answered. A source that is slow or silent
-    /// holds nothing else up: its answer is taken in a later step. Returns whether anything new was found.
+    /// holds nothing else up: its answer is taken in a later step. What an answer with a gap tells is taken too, and the
+    /// leader is asked again from where it was. Returns whether anything new was found.
     pub(super) async fn history_step(&mut self) -> Result<bool, WatcherError> {
         let Some(history) = self.history.clone() else { return Ok(false) };
         let uptime = self.clock.uptime();
@@ -78,16 +79,23 @@ impl Watcher {
             self.asking.insert(leader.id);
             self.answers().push(Box::pin(async move {
                 let ask = history.activity(leader.wallet, since);
-                let answer = venue_call(clock.as_ref(), "history", limits::LOOK_UP_DEADLINE, ask).await;
+                let answer = venue_call(clock.as_ref(), "history", limits::HISTORY_DEADLINE, ask).await;
                 (leader, position, answer)
             }));
         }
-        let mut found = false;
+        let (mut found, mut failed) = (false, None);
         while let Some((leader, position, answer)) = self.next_rows() {
             self.asking.remove(&leader.id);
-            found |= self.take_history(&leader, position, &answer?).await?;
+            let gap = match answer {
+                Ok(history) => {
+                    found |= self.take_history(&leader, position, &history).await?;
+                    history.gap
+                }
+                Err(error) => Some(error),
+            };
+            failed = failed.or(gap);
         }
-        Ok(found)
+        failed.map_or(Ok(found), |error| Err(error.into()))
     }
 
     /// The next answer that came.
@@ -116,13 +124,13 @@ impl Watcher {
         &mut self,
         leader: &Leader,
         position: Option<i64>,
-        responses: &[HistoryResponse],
+        history: &History,
     ) -> Result<bool, WatcherError> {
-        let now = self.clock.now();
-        let newest =
-            responses.iter().flat_map(|response| &response.rows).map(|row| row.traded_at.seconds()).max();
+        let (now, whole) = (self.clock.now(), history.gap.is_none());
+        let rows = history.responses.iter().flat_map(|response| &response.rows);
+        let newest = rows.map(|row| row.traded_at.seconds()).max();
         let cursor = newest.max(position).unwrap_or_else(|| leader.baseline.seconds());
-        let responses = self.with_tokens(responses).await;
+        let responses = self.with_tokens(&history.responses).await;
         let mut set = self.stored_groups(&groups::keys_of(leader.id, &responses)).await?;
         let alone = self.chain.is_none();
         set.apply_history(leader.id, &responses, leader.baseline, alone, now)?;
@@ -134,15 +142,17 @@ impl Watcher {
         // decided from chain logs alone, because only they name the order.
         let parts = set.take_parts(|group, related| {
             let known = oldest.is_none_or(|oldest| group.traded_at >= oldest);
-            let hinted = known && group.key.action == Action::Buy && !may_be_known(group, related);
-            !managed && (alone || hinted)
+            let hinted = !alone && known && group.key.action == Action::Buy && !may_be_known(group, related);
+            // Without one, an exit counts the buys before it, which may be in the gap.
+            let told = alone && (whole || !group.key.action.is_exit());
+            !managed && (told || hinted)
         })?;
         let changed = set.changed();
-        if changed.is_empty() && position == Some(cursor) {
+        if changed.is_empty() && (!whole || position == Some(cursor)) {
             return Ok(false);
         }
         let mut commit = DetectionCommit {
-            cursors: vec![(Source::History(leader.id), cursor)],
+            cursors: whole.then_some((Source::History(leader.id), cursor)).into_iter().collect(),
             groups: changed,
             ..DetectionCommit::default()
         };

@@ -44,7 +44,7 @@ use crate::{
         live::LiveFeed,
         queue::Queue,
         store::{InstanceId, Lease, Store, StoreError},
-        venue::{BlockHeader, ChainReader, HistoryResponse, TradeHistory, VenueError},
+        venue::{BlockHeader, ChainReader, History, TradeHistory, VenueError},
     },
     sources::SourceWatch,
 };
@@ -105,7 +105,7 @@ pub struct WatcherPorts {
 }
 
 /// A leader, how far its history was read, and the answer about the rest.
-type HistoryRows = (Leader, Option<i64>, Result<Vec<HistoryResponse>, VenueError>);
+type HistoryRows = (Leader, Option<i64>, Result<History, VenueError>);
 type HistoryAnswer = Pin<Box<dyn Future<Output = HistoryRows> + Send>>;
 
 /// A watcher; active while it holds the lease.

@@ -9,6 +9,7 @@ use std::{
     collections::HashMap,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use domain::{
@@ -17,7 +18,7 @@ use domain::{
     trade::{Dispute, GroupKey, TradeGroup},
 };
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::{Watcher, WatcherError};
 use crate::{
@@ -40,27 +41,61 @@ pub(super) struct Witnesses(Mutex<Asked>);
 
 #[derive(Default)]
 struct Asked {
-    /// The newest claim about each group, with what was said to it, if anybody has answered.
-    claims: HashMap<GroupKey, (ExitClaim, Option<Result<Testimony, VenueError>>)>,
+    /// The newest claim about each group.
+    claims: HashMap<GroupKey, Claim>,
     hearings: FuturesUnordered<Hearing>,
 }
 
+/// What is claimed of a group, and what others say to it.
+struct Claim {
+    claim: ExitClaim,
+    /// What was said last, if anybody has answered.
+    said: Option<Result<Testimony, VenueError>>,
+    /// Uptime at which others were asked last, and whether they have not answered yet.
+    asked: (Duration, bool),
+    /// How often they were asked again.
+    again: u32,
+    /// Whether people were told that they differ.
+    told: bool,
+}
+
+impl Claim {
+    fn of(claim: ExitClaim, now: Duration) -> Self {
+        Self { claim, said: None, asked: (now, true), again: 0, told: false }
+    }
+
+    /// Whether others are asked again: those who do not agree, less and less often.
+    fn is_due(&self, now: Duration) -> bool {
+        let pause = limits::WITNESS_FIRST.saturating_mul(1 << self.again.min(16)).min(limits::WITNESS_LAST);
+        let (at, waits) = self.asked;
+        !waits && now.saturating_sub(at) >= pause
+    }
+}
+
 impl Witnesses {
-    /// What others say to a claim; `None` while they are being asked, which this may begin.
+    /// What others say to a claim, or said when they were asked last; `None` while they are being asked first. It may
+    /// begin to ask them. Who agrees is asked no more.
     fn testimony(
         &self,
         key: GroupKey,
         claim: ExitClaim,
+        now: Duration,
         ask: impl FnOnce() -> Hearing,
     ) -> Option<Result<Testimony, VenueError>> {
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match asked.claims.remove(&key) {
-            Some((known, Some(said))) if known == claim => return Some(said),
-            Some((known, None)) if known == claim => {}
-            _ => asked.hearings.push(ask()),
+        let Some(known) = asked.claims.get_mut(&key).filter(|known| known.claim == claim) else {
+            asked.hearings.push(ask());
+            asked.claims.insert(key, Claim::of(claim, now));
+            return None;
+        };
+        let said = known.said.clone()?;
+        if matches!(said, Ok(Testimony::Agreed)) {
+            asked.claims.remove(&key);
+        } else if known.is_due(now) {
+            (known.asked, known.again) = ((now, true), known.again.saturating_add(1));
+            asked.hearings.push(ask());
         }
-        asked.claims.insert(key, (claim, None));
-        None
+        Some(said)
     }
 
     fn get_mut(&mut self) -> &mut Asked {
@@ -86,9 +121,25 @@ impl Witnesses {
 
 impl Asked {
     fn note(&mut self, (key, claim, said): Heard) {
-        if let Some((_, slot)) = self.claims.get_mut(&key).filter(|(known, _)| *known == claim) {
-            *slot = Some(said);
+        if let Some(known) = self.claims.get_mut(&key).filter(|known| known.claim == claim) {
+            (known.said, known.asked.1) = (Some(said), false);
         }
+    }
+
+    /// Forgets claims that nobody makes any more.
+    fn forget_old(&mut self, now: Duration) {
+        self.claims.retain(|_, known| now.saturating_sub(known.asked.0) < limits::BALANCE_PATIENCE);
+    }
+
+    /// Claims that others say otherwise, of which nobody was told yet.
+    fn untold(&self) -> Vec<(GroupKey, Dispute, String)> {
+        let disputed = |(key, known): (&GroupKey, &Claim)| match &known.said {
+            Some(Ok(Testimony::Disputed { about, words })) if !known.told => {
+                Some((*key, *about, words.clone()))
+            }
+            _ => None,
+        };
+        self.claims.iter().filter_map(disputed).collect()
     }
 }
 
@@ -110,7 +161,8 @@ impl Watcher {
             let said = venue_call(clock.as_ref(), "witness", limits::LOOK_UP_DEADLINE, asked).await;
             (key, claim, said)
         };
-        let testimony = match self.witnesses.testimony(key, claim, || ask().boxed()) {
+        let now = self.clock.uptime();
+        let testimony = match self.witnesses.testimony(key, claim, now, || ask().boxed()) {
             None => return Ok(false),
             Some(said) => said?,
         };
@@ -147,40 +199,35 @@ impl Watcher {
 
     /// Takes what others have said meanwhile. That they differ is told once for each group.
     pub(super) async fn hear_witnesses(&mut self) -> Result<(), WatcherError> {
+        let uptime = self.clock.uptime();
         let asked = self.witnesses.get_mut();
         while let Some(heard) = asked.hearings.next().now_or_never().flatten() {
             asked.note(heard);
         }
-        let disputed = |(key, (_, said)): (&GroupKey, &(_, Option<Result<Testimony, VenueError>>))| match said
-        {
-            Some(Ok(Testimony::Disputed { about, words })) => Some((*key, *about, words.clone())),
-            _ => None,
-        };
-        let disputes: Vec<(GroupKey, Dispute, String)> = asked.claims.iter().filter_map(disputed).collect();
-        let keys: Vec<GroupKey> = disputes.iter().map(|(key, ..)| *key).collect();
-        if keys.is_empty() {
+        asked.forget_old(uptime);
+        let disputes = asked.untold();
+        if disputes.is_empty() {
             return Ok(());
         }
+        let keys: Vec<GroupKey> = disputes.iter().map(|(key, ..)| *key).collect();
         let now = self.clock.now();
         let mut commit = DetectionCommit::default();
         for mut group in self.store.groups(&keys, now).await? {
-            let Some((key, about, words)) = disputes.iter().find(|(key, ..)| *key == group.key) else {
-                continue;
-            };
-            if group.disputed.is_some() {
-                debug!(trade.tx = %key.tx, "providers still differ: {words}");
-                continue;
-            }
+            let known = disputes.iter().find(|(key, ..)| *key == group.key && group.disputed.is_none());
+            let Some((key, about, words)) = known else { continue };
             warn!(trade.tx = %key.tx, "providers of the chain differ in {}: {words}", key.tx);
             group.disputed = Some(*about);
             commit.groups.push(group);
             let kind = EventKind::Disputed { key: *key, about: *about, words: words.clone() };
             commit.events.push(Event { owner: None, at: now, kind });
         }
-        if commit.groups.is_empty() {
-            return Ok(());
+        if !commit.groups.is_empty() {
+            self.commit_parts(commit, Vec::new()).await?;
         }
-        self.commit_parts(commit, Vec::new()).await
+        for (key, ..) in disputes {
+            self.witnesses.get_mut().claims.entry(key).and_modify(|known| known.told = true);
+        }
+        Ok(())
     }
 }
 
@@ -201,5 +248,69 @@ pub(super) fn claim(
         before,
         after,
         filled: group.chain.filter(|_| own).map(|chain| (key.tx, key.action.side(), chain.shares)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Hash, TokenId, TxHash, ids::LeaderId, trade::Action};
+
+    use super::*;
+
+    fn claim(block: i64) -> (GroupKey, ExitClaim) {
+        let token = TokenId([7; 32]);
+        let key = GroupKey { leader: LeaderId(1), tx: TxHash([1; 32]), token, action: Action::Sell };
+        let (wallet, hash) = (Address([1; 20]), Hash([9; 32]));
+        let (before, after) = (Some(Shares(2)), Shares(1));
+        (key, ExitClaim { block, hash, wallet, token, before, after, filled: None })
+    }
+
+    /// How often others are asked about a claim in ten minutes, at every quarter of a second, if they always say the
+    /// same at once.
+    fn times(said: &Result<Testimony, VenueError>) -> usize {
+        let (mut witnesses, mut asked) = (Witnesses::default(), 0);
+        let (key, claim) = claim(5);
+        for quarter in 0..2_400 {
+            let now = Duration::from_millis(250) * quarter;
+            witnesses.testimony(key, claim, now, || {
+                asked += 1;
+                std::future::ready((key, claim, said.clone())).boxed()
+            });
+            while let Some(heard) = witnesses.get_mut().hearings.next().now_or_never().flatten() {
+                witnesses.get_mut().note(heard);
+            }
+            witnesses.get_mut().forget_old(now);
+        }
+        asked
+    }
+
+    /// Every step asked again.
+    #[test]
+    fn who_does_not_agree_is_asked_less_and_less_often() {
+        let about = Dispute::Balances;
+        let disputed = Ok(Testimony::Disputed { about, words: String::new() });
+        let silent = Err(VenueError::Timeout { what: String::new(), after: Duration::ZERO });
+        for said in [disputed, Ok(Testimony::Nobody), silent] {
+            let asked = times(&said);
+            assert!((20..60).contains(&asked), "{asked} times: {said:?}");
+        }
+    }
+
+    #[test]
+    fn another_claim_is_asked_about_at_once_and_agreement_is_told_once() {
+        let mut witnesses = Witnesses::default();
+        for block in [5, 6] {
+            let (key, claim) = claim(block);
+            let agreed = || std::future::ready((key, claim, Ok(Testimony::Agreed))).boxed();
+            assert_eq!(witnesses.testimony(key, claim, Duration::ZERO, agreed), None);
+        }
+        let asked = witnesses.get_mut();
+        while let Some(heard) = asked.hearings.next().now_or_never().flatten() {
+            asked.note(heard);
+        }
+        let (key, claim) = claim(6);
+        let never = || unreachable!("others have agreed");
+        assert_eq!(witnesses.testimony(key, claim, Duration::ZERO, never), Some(Ok(Testimony::Agreed)));
+        assert!(witnesses.get_mut().claims.is_empty());
     }
 }

@@ -23,7 +23,7 @@ use engine::{
     deadline::{venue_call, within},
     ports::{
         detection::Lane,
-        venue::{HistoryKind, HistoryResponse, HistoryRow, MarketData, TradeHistory, VenueError},
+        venue::{History, HistoryKind, HistoryResponse, HistoryRow, MarketData, TradeHistory, VenueError},
     },
 };
 use futures_util::{StreamExt, future::join, stream};
@@ -290,14 +290,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[async_trait]
 impl TradeHistory for MirroredHistory {
-    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<Vec<HistoryResponse>, VenueError> {
+    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<History, VenueError> {
         let (at, trouble) = (self.clock.uptime(), Some("no answer in time".to_owned()));
         let mut asked = Asked { history: self, at, trouble };
         let answer = self.real.activity(wallet, since).await;
-        if let Ok(responses) = &answer {
-            self.make_all_ready(responses, at + ANSWER_WITHIN).await;
+        if let Ok(history) = &answer {
+            self.make_all_ready(&history.responses, at + ANSWER_WITHIN).await;
         }
-        asked.trouble = answer.as_ref().err().map(ToString::to_string);
+        let gap = answer.as_ref().map_or_else(Some, |history| history.gap.as_ref());
+        asked.trouble = gap.map(ToString::to_string);
         answer
     }
 

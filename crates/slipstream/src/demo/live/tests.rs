@@ -77,13 +77,13 @@ impl Services {
 
 #[async_trait]
 impl TradeHistory for Services {
-    async fn activity(&self, _: Address, _: Timestamp) -> Result<Vec<HistoryResponse>, VenueError> {
+    async fn activity(&self, _: Address, _: Timestamp) -> Result<History, VenueError> {
         self.histories.fetch_add(1, SeqCst);
         SystemClock.sleep(CALL).await;
         self.clock.go(self.slow);
         let rows = lock(&self.rows).clone();
         // Two views of the same fills, as the Data API has them.
-        Ok(vec![HistoryResponse { rows: rows.clone() }, HistoryResponse { rows }])
+        Ok(History::whole(vec![HistoryResponse { rows: rows.clone() }, HistoryResponse { rows }]))
     }
 
     async fn positions(&self, _: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
@@ -150,7 +150,7 @@ impl World {
     async fn ask(&self, patience: Duration) -> Result<usize, VenueError> {
         let ask = self.mirror.activity(LEADER, Timestamp(0));
         let answer = venue_call(&SystemClock, "history", patience, ask).await;
-        answer.map(|responses| responses.iter().map(|response| response.rows.len()).sum())
+        answer.map(|history| history.responses.iter().map(|response| response.rows.len()).sum())
     }
 
     /// Whether the venue on which followers trade has a book of this token.

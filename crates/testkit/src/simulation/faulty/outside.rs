@@ -11,7 +11,7 @@ use engine::ports::{
     queue::{End, Queue, QueueError},
     store::{InstanceId, Store},
     venue::{
-        BlockHeader, Cancel, Cancelled, ChainEvent, ChainReader, HistoryResponse, MarketData, OrderGateway,
+        BlockHeader, Cancel, Cancelled, ChainEvent, ChainReader, History, MarketData, OrderGateway,
         OrderLookup, OrderQuery, PostReply, PreparedOrder, TradeHistory, VenueError,
     },
     witness::{ExitClaim, Testimony},
@@ -193,7 +193,7 @@ impl ChainReader for FaultyVenue {
 
 #[async_trait]
 impl TradeHistory for FaultyVenue {
-    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<Vec<HistoryResponse>, VenueError> {
+    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<History, VenueError> {
         self.ask("activity").await?;
         self.venue.activity(wallet, since).await
     }

@@ -13,8 +13,8 @@ use engine::ports::{
     queue::{End, Queue, QueueError},
     venue::{
         BlockHeader, Cancel, Cancelled, ChainEvent, ChainEventKind, ChainFill, ChainMove, ChainReader,
-        Counterparty, HistoryResponse, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder,
-        SettlementStatus, TradeHistory, VenueError,
+        Counterparty, History, HistoryResponse, OrderGateway, OrderLookup, OrderQuery, PostReply,
+        PreparedOrder, SettlementStatus, TradeHistory, VenueError,
     },
     witness::{ExitClaim, Testimony},
 };
@@ -149,9 +149,10 @@ struct WrongHistory {
 
 #[async_trait]
 impl TradeHistory for WrongHistory {
-    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<Vec<HistoryResponse>, VenueError> {
-        let pages = self.inner.activity(wallet, since).await?;
-        Ok(vec![HistoryResponse { rows: pages.into_iter().flat_map(|page| page.rows).collect() }])
+    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<History, VenueError> {
+        let History { responses, gap } = self.inner.activity(wallet, since).await?;
+        let rows = responses.into_iter().flat_map(|page| page.rows).collect();
+        Ok(History { responses: vec![HistoryResponse { rows }], gap })
     }
 
     async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {

@@ -10,7 +10,7 @@ use domain::{
 use engine::ports::{
     detection::Lane,
     venue::{
-        BlockHeader, Cancel, Cancelled, ChainEvent, ChainEventKind, ChainReader, HistoryKind,
+        BlockHeader, Cancel, Cancelled, ChainEvent, ChainEventKind, ChainReader, History, HistoryKind,
         HistoryResponse, HistoryRow, MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply,
         PreparedOrder, SettlementStatus, TradeHistory, VenueError, VenueOrder, VenueOrderStatus, VenueTrade,
     },
@@ -210,13 +210,13 @@ fn no_condition() -> ConditionId {
 
 #[async_trait]
 impl TradeHistory for Venue {
-    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<Vec<HistoryResponse>, VenueError> {
+    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<History, VenueError> {
         let now = self.clock.now();
         let rows = self.now().history_rows(wallet, since, now);
         // A second page that repeats the end of the first.
         let overlap = rows.len().saturating_sub(OVERLAP);
         let second = rows.get(overlap..).map(<[HistoryRow]>::to_vec).unwrap_or_default();
-        Ok(vec![HistoryResponse { rows }, HistoryResponse { rows: second }])
+        Ok(History::whole(vec![HistoryResponse { rows }, HistoryResponse { rows: second }]))
     }
 
     async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {

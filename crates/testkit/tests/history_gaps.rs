@@ -1,0 +1,180 @@
+//! A history of which a page does not come: what came is taken, and the rest stays asked for.
+
+#![cfg(test)]
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use domain::{Address, Clock, Shares, Side, Timestamp, TokenId, decide::Verdict};
+use engine::{
+    market_cache::MarketCache,
+    ports::{
+        detection::Source,
+        store::{InstanceId, Store},
+        venue::{ChainReader, History, TradeHistory, VenueError},
+    },
+    watcher::{Watcher, WatcherError, WatcherPorts},
+};
+use testkit::{
+    executor::block_on,
+    memory_store::MemoryStore,
+    simulation::{
+        scenario::{Scenario, at, book, fill, leader_wallet, token},
+        tampering::Honest,
+        venue::{BookChange, LeaderTrade, Venue, VenueModel},
+        world::{Experiment, START, World},
+    },
+};
+
+/// The venue's history, of which only the newest rows come while there is a gap.
+struct Gappy {
+    venue: Arc<Venue>,
+    /// How many rows come.
+    comes: Mutex<Option<usize>>,
+    since: Mutex<Vec<Timestamp>>,
+}
+
+#[async_trait]
+impl TradeHistory for Gappy {
+    async fn activity(&self, wallet: Address, since: Timestamp) -> Result<History, VenueError> {
+        self.since.lock().unwrap().push(since);
+        let mut history = self.venue.activity(wallet, since).await?;
+        if let Some(comes) = *self.comes.lock().unwrap() {
+            history.responses.truncate(1);
+            let rows = &mut history.responses[0].rows;
+            rows.reverse();
+            rows.truncate(comes);
+            history.gap = Some(VenueError::Timeout { what: "a page".to_owned(), after: Duration::ZERO });
+        }
+        Ok(history)
+    }
+
+    async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
+        self.venue.positions(wallet).await
+    }
+}
+
+struct Scene {
+    world: World,
+    watcher: Watcher,
+    history: Arc<Gappy>,
+}
+
+impl Scene {
+    /// The leader buys a token, sells half of it and buys another one, with so many milliseconds in between; then the
+    /// history shows it, of which only the newest row comes.
+    fn new(reads_chain: bool, pause: u64) -> Self {
+        let mut scenario = Scenario::one_follower("a gap");
+        (scenario.tokens, scenario.processes) = (vec![7, 8], Vec::new());
+        let deep = book((49, 100_000), (50, 100_000));
+        let opens =
+            |number| BookChange { at: START, token: token(number), book: deep.clone(), hollow: false };
+        scenario.books = vec![opens(7), opens(8)];
+        let after = |times| at(4).plus(Duration::from_millis(pause * times));
+        let trade = |times, number, side, shares| LeaderTrade {
+            at: after(times),
+            wallet: leader_wallet(1),
+            token: token(number),
+            side,
+            moved: None,
+            fills: vec![fill(shares, 50)],
+            shown_at: Some(after(4)),
+            dropped: false,
+        };
+        scenario.trades =
+            vec![trade(1, 7, Side::Buy, 400), trade(2, 7, Side::Sell, 200), trade(3, 8, Side::Buy, 400)];
+        let world = World::new(&Experiment {
+            scenario: &scenario,
+            model: VenueModel::PLAIN,
+            faults: &[],
+            tampering: &Honest,
+            store: &|clock| Arc::new(MemoryStore::new(clock)),
+            digests: false,
+            stage: None,
+        });
+        let world = world.unwrap();
+        let (store, clock): (Arc<dyn Store>, Arc<dyn Clock>) = (world.store.clone(), world.clock.clone());
+        let comes = Mutex::new(Some(1));
+        let history = Arc::new(Gappy { venue: world.venue.clone(), comes, since: Mutex::default() });
+        let watcher = Watcher::new(WatcherPorts {
+            queue: world.doorbell.clone(),
+            chain: reads_chain.then(|| world.venue.clone() as Arc<dyn ChainReader>),
+            history: Some(history.clone()),
+            live: None,
+            markets: Arc::new(MarketCache::new(world.venue.clone(), store.clone(), clock.clone())),
+            instance: InstanceId("the watcher".to_owned()),
+            history_every: Duration::from_secs(1),
+            store,
+            clock,
+        });
+        Self { world, watcher, history }
+    }
+
+    /// Lets so many milliseconds pass, step by step; how often a step told of the gap.
+    fn watch(&mut self, milliseconds: u64) -> usize {
+        let mut told = 0;
+        for _ in 0..milliseconds / 100 {
+            self.world.clock.advance(Duration::from_millis(100));
+            loop {
+                match block_on(self.watcher.step()) {
+                    Ok(report) if report.busy => {}
+                    Ok(_) => break,
+                    Err(WatcherError::Venue(VenueError::Timeout { .. })) => told += 1,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+        told
+    }
+
+    /// What was copied, in the order of the decisions.
+    fn copied(&self) -> Vec<(Side, TokenId)> {
+        let decisions = block_on(self.world.store.decisions_after(None, 0, 100)).unwrap();
+        let copies = decisions.iter().filter(|one| matches!(one.verdict, Verdict::Copy(_)));
+        copies.map(|one| (one.key.action.side(), one.key.token)).collect()
+    }
+
+    fn cursor(&self) -> Option<i64> {
+        let leader = block_on(self.world.store.leaders()).unwrap()[0].id;
+        block_on(self.world.store.cursor(Source::History(leader))).unwrap()
+    }
+}
+
+/// One page that did not come in time took the others with it.
+#[test]
+fn what_came_is_copied_and_the_gap_stays_asked_for() {
+    let mut scene = Scene::new(true, 100);
+    assert!(scene.watch(3_000) > 0, "the gap is told");
+    assert_eq!(scene.copied(), []);
+    // The second buy is the newest row; its block is not there yet.
+    scene.watch(2_900);
+    assert_eq!(scene.copied(), [(Side::Buy, token(8))]);
+    assert_eq!(scene.cursor(), None, "nothing in the gap counts as read");
+    *scene.history.comes.lock().unwrap() = None;
+    assert_eq!(scene.watch(2_000), 0);
+    assert_eq!(scene.cursor(), Some(at(4).seconds()));
+    let since = scene.history.since.lock().unwrap().clone();
+    assert!(since.windows(2).all(|two| two[0] == two[1]), "asked from where it was: {since:?}");
+    assert_eq!(scene.copied().len(), 2, "the chain has told the rest");
+}
+
+/// Without a chain the buy that an exit counts may be in the gap.
+#[test]
+fn without_a_chain_exits_wait_for_the_whole_history() {
+    let mut scene = Scene::new(false, 2_000);
+    assert!(scene.watch(14_000) > 0);
+    let decided = |scene: &Scene| {
+        let decisions = block_on(scene.world.store.decisions_after(None, 0, 100)).unwrap();
+        decisions.iter().map(|one| (one.key.action.side(), one.key.token)).collect::<Vec<_>>()
+    };
+    assert_eq!(decided(&scene), [(Side::Buy, token(8))], "the newest rows");
+    *scene.history.comes.lock().unwrap() = Some(2);
+    scene.watch(1_500);
+    assert_eq!(decided(&scene).len(), 1, "an exit was decided before its buy was known");
+    *scene.history.comes.lock().unwrap() = None;
+    assert_eq!(scene.watch(2_000), 0);
+    assert_eq!(decided(&scene)[1..], [(Side::Buy, token(7)), (Side::Sell, token(7))]);
+}
