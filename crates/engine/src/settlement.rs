@@ -162,7 +162,9 @@ impl Settlement {
     }
 
     async fn look_up_all(&self, records: Vec<OrderRecord>) -> Vec<(OrderRecord, Learned)> {
-        let head_moves = self.head_advances().await;
+        // What is known whole is not waited for.
+        let waits = |record: &OrderRecord| record.state.is_open() || record.evidence.unlisted() >= LOT;
+        let head_moves = records.iter().any(waits) && self.head_advances().await;
         let unanswered = Unanswered::default();
         let resolved = stream::iter(records).map(async |record| {
             let (record, learned) = self.resolve(record, head_moves, &unanswered).await;

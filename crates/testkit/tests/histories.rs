@@ -21,10 +21,23 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[test]
 fn random_histories_keep_every_rule() {
+    keep_every_rule(History::of, seeds());
+}
+
+/// A third as many, with the live feed and workers for exits.
+#[test]
+fn random_histories_with_feeds_keep_every_rule() {
+    let seeds = seeds();
+    let third = if number("SLIPSTREAM_SEED").is_some() { seeds } else { 0..seeds.end.div_ceil(3) };
+    keep_every_rule(History::with_feeds, third);
+}
+
+#[expect(clippy::print_stdout, reason = "how much happened is part of the result")]
+fn keep_every_rule(history: fn(u64) -> History, seeds: std::ops::Range<u64>) {
     let (mut copies, mut bought, mut sold) = (0, 0, 0);
     let mut broken = Vec::new();
-    for seed in seeds() {
-        let (run, _) = History::of(seed).play(&|clock| Arc::new(MemoryStore::new(clock)));
+    for seed in seeds.clone() {
+        let (run, _) = history(seed).play(&|clock| Arc::new(MemoryStore::new(clock)));
         copies += run.judgement.copies;
         bought += run.judgement.bought;
         sold += run.judgement.sold;
@@ -34,7 +47,7 @@ fn random_histories_keep_every_rule() {
     }
     println!(
         "{} histories: {copies} copies, {} shares bought, {} sold",
-        seeds().count(),
+        seeds.count(),
         bought / 1_000_000,
         sold / 1_000_000
     );

@@ -64,11 +64,23 @@ impl History {
     #[must_use]
     pub fn of(seed: u64) -> Self {
         let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
-        let models = VenueModel::all();
+        let models = VenueModel::most();
         let model = dice.pick(&models).unwrap_or(VenueModel::PLAIN);
         let scenario = scenario(seed, &mut dice);
         let faults = (0..dice.roll(5)).filter_map(|_| planned(&mut dice)).collect();
         Self { seed, scenario, model, faults }
+    }
+
+    /// The history of a seed in an installation that also hears the live feed, which falls silent for a while, and that
+    /// keeps workers for exits. Now and then the leaders are wallets of ours.
+    #[must_use]
+    pub fn with_feeds(seed: u64) -> Self {
+        let mut history = Self::of(seed);
+        let mut dice = Dice(ChaCha8Rng::seed_from_u64(!seed));
+        let from = at(4 + dice.roll(60));
+        history.scenario = history.scenario.hearing((from, from.plus(Duration::from_secs(dice.roll(40)))));
+        history.scenario.managed = dice.one_in(4);
+        history
     }
 
     /// Plays it on a store.

@@ -10,6 +10,7 @@ pub mod explorer;
 pub mod faulty;
 pub mod histories;
 pub mod judge;
+pub mod live_trades;
 mod look;
 mod merging;
 pub mod monitor;

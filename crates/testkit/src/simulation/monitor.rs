@@ -10,18 +10,24 @@ use domain::{
     Clock, Side, Timestamp,
     ids::{IntentId, RelationshipId},
     lifecycle::OrderState,
+    trade::{GroupKey, PartKind},
 };
 use engine::{
     limits::UNSEEN_AFTER,
     orders::{booked_so_far, given},
     ports::{
+        detection::DetectionCommit,
         execution::{Intent, OrderRecord, SignedAttempt, SignedOutcome},
+        following::Leader,
         store::{InstanceId, Store, StoreResult},
         venue::PreparedOrder,
     },
 };
 
-use super::venue::Venue;
+use super::{
+    probe::{Actor, Role},
+    venue::Venue,
+};
 use crate::virtual_clock::VirtualClock;
 
 /// Collects what was broken.
@@ -90,14 +96,46 @@ impl Monitor {
         Ok(())
     }
 
+    /// Commit 1 has taken effect. What nobody has seen on the chain decides no exit, and nothing of a wallet of ours.
+    ///
+    /// # Errors
+    /// Store errors.
+    pub async fn detected(&self, store: &dyn Store, commit: &DetectionCommit) -> StoreResult<()> {
+        let hinted: Vec<GroupKey> = commit
+            .parts
+            .iter()
+            .filter(|stored| stored.part.kind == PartKind::Trade)
+            .filter_map(|stored| commit.groups.iter().find(|group| group.key == stored.part.key))
+            .filter(|group| group.chain.is_none())
+            .map(|group| group.key)
+            .collect();
+        if hinted.is_empty() {
+            return Ok(());
+        }
+        let (leaders, accounts) = (store.leaders().await?, store.accounts(None).await?);
+        for key in hinted {
+            let own = |leader: &Leader| {
+                let ours = accounts.iter().any(|account| account.trading.wallet == leader.wallet);
+                leader.id == key.leader && ours
+            };
+            if key.action.is_exit() || leaders.iter().any(own) {
+                self.lock().broken.push(format!("{} {} is decided from a hint", key.action, key.tx));
+            }
+        }
+        Ok(())
+    }
+
     /// Bytes are about to be sent.
-    pub async fn sends(&self, store: &dyn Store, order: &PreparedOrder, by: &InstanceId) {
+    pub async fn sends(&self, store: &dyn Store, order: &PreparedOrder, (by, actor): (&InstanceId, Actor)) {
         let known = store.orders(&[order.id]).await.unwrap_or_default().pop();
         let mut state = self.lock();
         let Some(record) = known.filter(|record| record.order == *order) else {
             state.broken.push(format!("{by} sends order {}, which nobody committed", order.id));
             return;
         };
+        if actor.role == Role::ExitWorker && record.intent.side == Side::Buy {
+            state.broken.push(format!("{by} sends entry {}, and is kept for exits", order.id));
+        }
         if !record.permits_out.contains(by) {
             state.broken.push(format!("{by} sends order {} without a permit", order.id));
         }

@@ -33,6 +33,8 @@ pub enum Role {
     Watcher,
     /// Signs and sends.
     Worker,
+    /// The same, kept for exits.
+    ExitWorker,
     /// Resolves and books.
     Settlement,
     /// Keeps the doorbell true.

@@ -13,7 +13,7 @@ use engine::{
     settlement::{Round, Settlement},
     steady_time::SteadyTime,
     watcher::{Watcher, WatcherPorts},
-    worker::Worker,
+    worker::{Batches, Worker},
 };
 
 use super::{tampering::Bench, venue::digest};
@@ -31,15 +31,23 @@ impl Salts for DigestSalts {
     }
 }
 
-pub(super) async fn watch(ports: Bench, reads_chain: bool, reads_history: bool) {
+/// What a watcher reads.
+#[derive(Clone, Copy)]
+pub(super) struct Sources {
+    pub chain: bool,
+    pub history: bool,
+    pub live: bool,
+}
+
+pub(super) async fn watch(ports: Bench, reads: Sources) {
     let clock = ports.clock.clone();
     let markets = Arc::new(MarketCache::new(ports.markets.clone(), ports.store.clone(), clock.clone()));
     let mut watcher = Watcher::new(WatcherPorts {
         store: ports.store,
         queue: ports.queue,
-        chain: reads_chain.then(|| ports.chain.clone()),
-        history: reads_history.then(|| ports.history.clone()),
-        live: None,
+        chain: reads.chain.then(|| ports.chain.clone()),
+        history: reads.history.then(|| ports.history.clone()),
+        live: reads.live.then(|| ports.live.clone()),
         markets,
         clock: clock.clone(),
         instance: ports.instance,
@@ -52,7 +60,7 @@ pub(super) async fn watch(ports: Bench, reads_chain: bool, reads_history: bool) 
     }
 }
 
-pub(super) async fn work(ports: Bench) {
+pub(super) async fn work(ports: Bench, batches: Batches) {
     let clock = ports.clock.clone();
     let worker = Worker {
         markets: Arc::new(MarketCache::new(ports.markets.clone(), ports.store.clone(), clock.clone())),
@@ -62,7 +70,7 @@ pub(super) async fn work(ports: Bench) {
         clock: clock.clone(),
         salts: Arc::new(DigestSalts),
         instance: ports.instance,
-        batches: Default::default(),
+        batches,
     };
     loop {
         if worker.run_once(TICK.saturating_mul(5)).await.is_err() {

@@ -16,6 +16,7 @@ use engine::ports::{
 };
 
 use super::{
+    live_trades::Silence,
     probe::Role,
     venue::{BookChange, LeaderTrade, Venue},
     world::START,
@@ -66,6 +67,10 @@ pub struct Scenario {
     pub reads_chain: bool,
     /// Whether the watcher reads the history.
     pub reads_history: bool,
+    /// When the live feed says nothing; `None` where nobody hears it.
+    pub live: Option<Silence>,
+    /// Whether the leaders' wallets are accounts of ours, too.
+    pub managed: bool,
     /// What runs in which process.
     pub processes: Vec<Vec<Role>>,
     /// Whether all roles of a process have one instance id.
@@ -168,6 +173,8 @@ impl Scenario {
             actions: Vec::new(),
             reads_chain: true,
             reads_history: true,
+            live: None,
+            managed: false,
             processes: vec![
                 vec![Role::Watcher, Role::Worker, Role::Settlement, Role::Rescuer],
                 vec![Role::Worker, Role::Settlement],
@@ -325,6 +332,17 @@ impl Scenario {
         self
     }
 
+    /// The same, with the live feed, silent for that long, and a worker in each process that is kept for exits.
+    #[must_use]
+    pub fn hearing(mut self, silence: Silence) -> Self {
+        self.name.push_str(", with the live feed");
+        self.live = Some(silence);
+        for process in &mut self.processes {
+            process.push(Role::ExitWorker);
+        }
+        self
+    }
+
     /// When the last planned thing happens.
     #[must_use]
     pub fn ends(&self) -> Timestamp {
@@ -357,6 +375,11 @@ impl Scenario {
                 venue.endow(wallet, token(*token_number), *opening);
             }
             leaders.push((*number, store.add_leader(wallet, START).await?));
+            if self.managed {
+                let owner = store.add_owner(&format!("leader {number}"), START).await?;
+                let own = NewAccount { wallet, signer: wallet, ..account(usize::from(*number) + LEADERS) };
+                store.add_account(owner, &own, START).await?;
+            }
         }
         let mut relationships = Vec::new();
         for (number, follower) in self.followers.iter().enumerate() {
@@ -371,6 +394,9 @@ impl Scenario {
         Ok(relationships)
     }
 }
+
+/// Accounts of leaders are numbered from here.
+const LEADERS: usize = 1_000;
 
 fn account(number: usize) -> NewAccount {
     NewAccount {

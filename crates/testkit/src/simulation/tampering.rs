@@ -11,6 +11,7 @@ use std::{
 use domain::{Clock, Timestamp, clock::Sleep};
 use engine::ports::{
     feeds::AccountFeed,
+    live::LiveFeed,
     queue::Queue,
     store::{InstanceId, Store},
     venue::{ChainReader, MarketData, OrderGateway, TradeHistory},
@@ -33,6 +34,8 @@ pub struct Bench {
     pub markets: Arc<dyn MarketData>,
     /// What the venue tells by itself.
     pub feed: Arc<dyn AccountFeed>,
+    /// Everybody's trades, as they are told.
+    pub live: Arc<dyn LiveFeed>,
     /// The queue.
     pub queue: Arc<dyn Queue>,
     /// The actor's clock.

@@ -6,19 +6,23 @@ use domain::{
     Clock, Timestamp,
     ids::{OwnerId, RelationshipId},
 };
-use engine::ports::{
-    detection::{Lane, Source},
-    following::RelationshipStatus,
-    store::{InstanceId, Store, StoreError, StoreResult},
+use engine::{
+    ports::{
+        detection::{Lane, Source},
+        following::RelationshipStatus,
+        store::{InstanceId, Store, StoreError, StoreResult},
+    },
+    worker::Batches,
 };
 
 use super::{
     doorbell::Doorbell,
     faulty::{FaultyQueue, FaultyStore, FaultyVenue, Layered},
+    live_trades::{LiveTrades, TOLD_LAST},
     look::look,
     monitor::Monitor,
     probe::{Actor, Planned, Probe, Role},
-    roles::{TICK, listen, rescue, settle, watch, work},
+    roles::{Sources, TICK, listen, rescue, settle, watch, work},
     scenario::{Action, Scenario},
     stage::Stage,
     tampering::{Bench, StoreClock, Tampering},
@@ -83,6 +87,8 @@ pub struct World {
     lives: Vec<u32>,
     shared_instances: bool,
     reads_chain: bool,
+    /// The live feed tells of trades until then.
+    told_until: Timestamp,
     ends: Timestamp,
 }
 
@@ -155,6 +161,10 @@ impl World {
             lives,
             shared_instances: experiment.scenario.shared_instances,
             reads_chain: experiment.scenario.reads_chain,
+            told_until: match experiment.scenario.live {
+                Some(_) => experiment.scenario.ends().plus(TOLD_LAST),
+                None => START,
+            },
         };
         for process in 0..world.lives.len() {
             world.start(process, experiment)?;
@@ -229,6 +239,9 @@ impl World {
         }
         if !self.venue.is_quiet() {
             return waits("the venue is not quiet");
+        }
+        if self.clock.now() <= self.told_until {
+            return waits("the live feed has not told everything");
         }
         if !self.channel.is_quiet() {
             return waits("there are frames on their way");
@@ -321,6 +334,7 @@ impl World {
 
     fn ports(&self, actor: Actor, experiment: &Experiment<'_>) -> StoreResult<Bench> {
         let (probe, venue) = (&self.probe, &self.venue);
+        let silence = experiment.scenario.live.unwrap_or((START, START));
         let instance = self.instance(actor);
         block_on(self.store.begin_instance(&instance, self.clock.now()))?;
         let outside = Arc::new(FaultyVenue {
@@ -336,6 +350,7 @@ impl World {
             probe: probe.clone(),
             monitor: self.monitor.clone(),
             actor,
+            reads_chain: self.reads_chain,
         }));
         Ok(experiment.tampering.tamper(Bench {
             store,
@@ -344,6 +359,7 @@ impl World {
             history: outside.clone(),
             markets: outside,
             feed: self.channel.clone(),
+            live: LiveTrades::new(venue.clone(), self.clock.clone(), silence),
             queue: Arc::new(FaultyQueue { queue: self.doorbell.clone(), probe: probe.clone(), actor }),
             clock: self.clock.clone(),
             actor,
@@ -361,9 +377,12 @@ impl World {
             let scenario = experiment.scenario;
             let task = match role {
                 Role::Watcher => {
-                    self.executor.spawn(watch(ports, scenario.reads_chain, scenario.reads_history))
+                    let (chain, history) = (scenario.reads_chain, scenario.reads_history);
+                    let reads = Sources { chain, history, live: scenario.live.is_some() };
+                    self.executor.spawn(watch(ports, reads))
                 }
-                Role::Worker => self.executor.spawn(work(ports)),
+                Role::Worker => self.executor.spawn(work(ports, Batches::default())),
+                Role::ExitWorker => self.executor.spawn(work(ports, Batches::of_exits())),
                 Role::Settlement => self.executor.spawn(settle(ports, scenario.reads_chain)),
                 Role::Rescuer => self.executor.spawn(rescue(ports)),
                 Role::Listener => self.executor.spawn(listen(ports)),

@@ -153,6 +153,12 @@ pub trait Layer: Send + Sync {
     }
 
     /// See the port.
+    async fn accounts_of_wallets(&self, wallets: &[Address]) -> StoreResult<Vec<Account>> {
+        self.reads("accounts_of_wallets").await?;
+        answer(self.is_lowest(), self.inner().accounts_of_wallets(wallets)).await
+    }
+
+    /// See the port.
     async fn decided_before(&self, key: GroupKey, part: u32) -> StoreResult<Vec<DecidedBefore>> {
         self.reads("decided_before").await?;
         answer(self.is_lowest(), self.inner().decided_before(key, part)).await
@@ -210,7 +216,6 @@ through! { Following,
         following(now: Timestamp) -> FollowingSnapshot;
         config_version() -> i64;
         booked_version() -> i64;
-        accounts_of_wallets(wallets: &[Address]) -> Vec<Account>;
         conditions_of(tokens: &[TokenId]) -> Vec<(TokenId, ConditionId)>;
     }
     free {
@@ -225,7 +230,9 @@ through! { Following,
         lift_hold(owner: Option<OwnerId>, hold: HoldId, now: Timestamp) -> bool;
         book_deposit(owner: OwnerId, account: AccountId, usd: Usd, now: Timestamp) -> ();
     }
-    layer {}
+    layer {
+        accounts_of_wallets(wallets: &[Address]) -> Vec<Account>;
+    }
 }
 
 through! { Detection,

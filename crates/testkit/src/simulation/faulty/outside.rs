@@ -67,7 +67,7 @@ impl OrderGateway for FaultyVenue {
     }
 
     async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
-        block_on(self.monitor.sends(self.store.as_ref(), order, &self.instance));
+        block_on(self.monitor.sends(self.store.as_ref(), order, (&self.instance, self.actor)));
         match self.probe.pass(self.actor, "post", Kind::Post).await {
             None => self.venue.post(account, order, deadline).await,
             Some(Fault::FailAfter) => {
@@ -104,7 +104,7 @@ impl OrderGateway for FaultyVenue {
         deadline: Duration,
     ) -> Vec<PostReply> {
         for order in orders {
-            block_on(self.monitor.sends(self.store.as_ref(), order, &self.instance));
+            block_on(self.monitor.sends(self.store.as_ref(), order, (&self.instance, self.actor)));
         }
         let lost = || orders.iter().map(|_| unknown()).collect();
         match self.probe.pass(self.actor, "post_batch", Kind::PostTogether).await {

@@ -34,6 +34,8 @@ pub struct FaultyStore {
     pub monitor: Arc<Monitor>,
     /// Who calls.
     pub actor: Actor,
+    /// Whether the chain is read, so that hints are no more than that.
+    pub reads_chain: bool,
 }
 
 impl FaultyStore {
@@ -83,7 +85,13 @@ impl Layer for FaultyStore {
         config_version: i64,
         commit: &DetectionCommit,
     ) -> StoreResult<DetectionOutcome> {
-        let call = self.store.commit_detection(lease, config_version, commit);
+        let call = async {
+            let outcome = self.store.commit_detection(lease, config_version, commit).await?;
+            if self.reads_chain && matches!(outcome, DetectionOutcome::Committed(_)) {
+                self.monitor.detected(self.store.as_ref(), commit).await?;
+            }
+            Ok(outcome)
+        };
         let says = !(commit.fills.is_empty()
             && commit.orphaned.is_empty()
             && commit.groups.is_empty()

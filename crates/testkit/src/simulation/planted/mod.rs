@@ -12,11 +12,11 @@ use super::{
     explorer::{Exploration, Report},
     faulty::Layered,
     probe::{CallSite, Role},
-    scenario::{Action, ENTRY_IS_FINAL, Scenario, at},
+    scenario::{Action, ENTRY_IS_FINAL, Scenario, at, fill},
     stage::Stage,
     tampering::{Bench, Tampering},
     venue::{Reorganisation, VenueModel, Witnesses},
-    world::StoreFactory,
+    world::{START, StoreFactory},
 };
 use crate::memory_store::MemoryStore;
 
@@ -97,6 +97,7 @@ pub fn all() -> Vec<Planted> {
     let mut bugs = sending();
     bugs.extend(detecting());
     bugs.extend(booking());
+    bugs.extend(hearing());
     bugs.push(late_bytes());
     bugs
 }
@@ -298,6 +299,57 @@ fn booking() -> Vec<Planted> {
             0,
         ),
         planted("what is booked is forgotten", store(StoreBug::ForgetsBookings), Scenario::entry(), plain, 0),
+    ]
+}
+
+fn hearing() -> Vec<Planted> {
+    let plain = VenueModel::PLAIN;
+    // Half a second after a block, so that the feed tells of a trade before the next one.
+    let hearing = |mut scenario: Scenario| {
+        let half = std::time::Duration::from_millis(500);
+        scenario.trades.iter_mut().for_each(|trade| trade.at = trade.at.plus(half));
+        scenario.hearing((START, START))
+    };
+    let mut retold = hearing(Scenario::entry());
+    // One fill, so that the sum of what is told is the whole.
+    retold.trades.iter_mut().for_each(|trade| trade.fills = vec![fill(400, 50)]);
+    let mut kept = hearing(Scenario::entry());
+    kept.processes = vec![
+        vec![Role::Watcher, Role::Settlement, Role::Rescuer, Role::ExitWorker],
+        vec![Role::Worker, Role::Settlement],
+    ];
+    let mut unheard_of = hearing(half_exit());
+    unheard_of.trades.iter_mut().skip(1).for_each(|trade| trade.dropped = true);
+    let managed = Scenario { managed: true, ..hearing(Scenario::entry()) };
+    vec![
+        planted(
+            "a message of the live feed is counted each time it comes",
+            Bug::Outside(OutsideBug::CountsMessagesTwice),
+            retold,
+            plain,
+            0,
+        ),
+        planted(
+            "what the live feed tells of is taken for mined",
+            Bug::Outside(OutsideBug::MinesHints),
+            unheard_of,
+            plain,
+            0,
+        ),
+        planted(
+            "a leader's hints count although its wallet is ours",
+            Bug::Store(StoreBug::ForgetsOwnWallets),
+            managed,
+            plain,
+            0,
+        ),
+        planted(
+            "who is kept for exits takes entries",
+            Bug::Outside(OutsideBug::TakesEntries),
+            kept,
+            plain,
+            0,
+        ),
     ]
 }
 

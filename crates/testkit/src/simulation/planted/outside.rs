@@ -1,20 +1,28 @@
 //! Wrong gateways, chains, histories and queues.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use domain::{
-    Address, OrderPlan, Shares, Timestamp, TokenId, TradingAccount, Usd,
+    Address, OrderId, OrderPlan, Rounding, Shares, Timestamp, TokenId, TradingAccount, TxHash, Usd,
     ids::{AccountId, IntentId},
 };
 use engine::ports::{
     detection::{Lane, QueuedIntent},
     feeds::{AccountEvent, AccountFeed, AccountNews, FeedHealth},
+    live::{LiveChannel, LiveFeed, LiveNews, LiveTrade},
     queue::{End, Queue, QueueError},
     venue::{
         BlockHeader, Cancel, Cancelled, ChainEvent, ChainEventKind, ChainFill, ChainMove, ChainReader,
-        Counterparty, History, HistoryResponse, OrderGateway, OrderLookup, OrderQuery, PostReply,
-        PreparedOrder, SettlementStatus, TradeHistory, VenueError,
+        Counterparty, History, HistoryKind, HistoryResponse, OrderGateway, OrderLookup, OrderQuery,
+        PostReply, PreparedOrder, SettlementStatus, TradeHistory, VenueError,
     },
     witness::{ExitClaim, Testimony},
 };
@@ -46,6 +54,12 @@ pub(super) enum OutsideBug {
     BelievesOneProvider,
     /// Adds to the queue, which it believes to be empty.
     FloodsQueue,
+    /// Takes each message of the live feed for another one.
+    CountsMessagesTwice,
+    /// Finds what was announced in the next block.
+    MinesHints,
+    /// Takes from both lanes where exits alone are asked for.
+    TakesEntries,
     /// Takes a frame that tells of a match for another trade than the one it knows.
     RenamesMatches,
 }
@@ -70,7 +84,18 @@ pub(super) fn tamper(bug: OutsideBug, bench: Bench) -> Bench {
             Bench { chain: Arc::new(WrongChain { bug, inner: bench.chain }), ..bench }
         }
         OutsideBug::RenamesMatches => Bench { feed: Arc::new(WrongFeed { inner: bench.feed }), ..bench },
-        OutsideBug::FloodsQueue => Bench { queue: Arc::new(WrongQueue { inner: bench.queue }), ..bench },
+        OutsideBug::FloodsQueue | OutsideBug::TakesEntries => {
+            Bench { queue: Arc::new(WrongQueue { bug, inner: bench.queue }), ..bench }
+        }
+        OutsideBug::CountsMessagesTwice => {
+            let live = WrongLive { inner: bench.live, messages: AtomicI64::new(0) };
+            Bench { live: Arc::new(live), ..bench }
+        }
+        OutsideBug::MinesHints => {
+            let (live, heard) = (bench.live, Arc::<Mutex<Vec<LiveTrade>>>::default());
+            let chain = HintedChain { inner: bench.chain, heard: heard.clone() };
+            Bench { live: Arc::new(Overheard { inner: live, heard }), chain: Arc::new(chain), ..bench }
+        }
     }
 }
 
@@ -280,8 +305,127 @@ impl AccountFeed for WrongFeed {
     }
 }
 
+/// A live feed whose messages never look the same.
+struct WrongLive {
+    inner: Arc<dyn LiveFeed>,
+    messages: AtomicI64,
+}
+
+#[async_trait]
+impl LiveFeed for WrongLive {
+    fn follow(&self, wallets: &BTreeSet<Address>) {
+        self.inner.follow(wallets);
+    }
+
+    async fn next(&self, limit: usize) -> Vec<LiveNews> {
+        let mut news = self.inner.next(limit).await;
+        for one in &mut news {
+            if let LiveNews::Trade(trade) = one
+                && let HistoryKind::Trade { price, .. } = &mut trade.row.kind
+            {
+                price.0 -= self.messages.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        news
+    }
+
+    fn health(&self) -> FeedHealth {
+        self.inner.health()
+    }
+}
+
+/// A live feed that somebody else listens to.
+struct Overheard {
+    inner: Arc<dyn LiveFeed>,
+    heard: Arc<Mutex<Vec<LiveTrade>>>,
+}
+
+#[async_trait]
+impl LiveFeed for Overheard {
+    fn follow(&self, wallets: &BTreeSet<Address>) {
+        self.inner.follow(wallets);
+    }
+
+    async fn next(&self, limit: usize) -> Vec<LiveNews> {
+        let news = self.inner.next(limit).await;
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        for one in &news {
+            if let LiveNews::Trade(trade) = one
+                && !heard.contains(trade)
+                && trade.channel == LiveChannel::Trades
+            {
+                heard.push(trade.clone());
+            }
+        }
+        news
+    }
+
+    fn health(&self) -> FeedHealth {
+        self.inner.health()
+    }
+}
+
+/// A chain in whose next block is what the feed told.
+struct HintedChain {
+    inner: Arc<dyn ChainReader>,
+    heard: Arc<Mutex<Vec<LiveTrade>>>,
+}
+
+#[async_trait]
+impl ChainReader for HintedChain {
+    async fn head(&self) -> Result<BlockHeader, VenueError> {
+        self.inner.head().await
+    }
+
+    async fn finalized(&self) -> Result<BlockHeader, VenueError> {
+        self.inner.finalized().await
+    }
+
+    async fn header(&self, number: i64) -> Result<Option<BlockHeader>, VenueError> {
+        self.inner.header(number).await
+    }
+
+    async fn block_events(
+        &self,
+        block: &BlockHeader,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
+        let mut events = self.inner.block_events(block, wallets).await?;
+        let known: BTreeSet<TxHash> = events.iter().map(|event| event.tx).collect();
+        let heard = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
+        let told = heard.into_iter().filter(|trade| !known.contains(&trade.row.tx)).zip(1_000..);
+        events.extend(told.filter_map(|(trade, log_index)| {
+            let HistoryKind::Trade { token, side, shares, price } = trade.row.kind else { return None };
+            let (order, wallet, tx) = (OrderId(trade.row.tx.0), trade.row.wallet, trade.row.tx);
+            let usd = price.cost(shares, Rounding::Down).ok()?;
+            let fill = ChainFill { order, wallet, maker: false, token, side, shares, usd, fee: Usd::ZERO };
+            let kind = ChainEventKind::Fill(fill);
+            Some(ChainEvent { block: block.number, block_hash: block.hash, log_index, tx, kind })
+        }));
+        Ok(events)
+    }
+
+    async fn range_events(
+        &self,
+        from: i64,
+        to: i64,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
+        self.inner.range_events(from, to, wallets).await
+    }
+
+    async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
+        self.inner.balances(queries, block).await
+    }
+
+    async fn witness(&self, claim: &ExitClaim) -> Result<Testimony, VenueError> {
+        self.inner.witness(claim).await
+    }
+}
+
 /// A queue with a bug.
 struct WrongQueue {
+    bug: OutsideBug,
     inner: Arc<dyn Queue>,
 }
 
@@ -296,14 +440,20 @@ impl Queue for WrongQueue {
     }
 
     async fn pop_exits(&self, limit: usize, wait: Duration) -> Result<Vec<QueuedIntent>, QueueError> {
+        if self.bug == OutsideBug::TakesEntries {
+            return self.inner.pop(limit, End::Serving, wait).await;
+        }
         self.inner.pop_exits(limit, wait).await
     }
 
-    async fn depth(&self, _: Lane) -> Result<usize, QueueError> {
-        Ok(0)
+    async fn depth(&self, lane: Lane) -> Result<usize, QueueError> {
+        if self.bug == OutsideBug::FloodsQueue { Ok(0) } else { self.inner.depth(lane).await }
     }
 
     async fn replace(&self, lane: Lane, ids: &[IntentId]) -> Result<(), QueueError> {
+        if self.bug != OutsideBug::FloodsQueue {
+            return self.inner.replace(lane, ids).await;
+        }
         let queued: Vec<_> = ids.iter().map(|id| QueuedIntent { id: *id, lane }).collect();
         self.inner.push(&queued, End::Far).await
     }

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Clock, Shares, Timestamp, TokenId, TxHash,
+    Address, Clock, Shares, Timestamp, TokenId, TxHash,
     ids::{AttemptId, IntentId, LeaderId, RelationshipId},
     lifecycle::OrderState,
     position::Entry,
@@ -17,7 +17,7 @@ use domain::{
 use engine::ports::{
     detection::{DecidedBefore, DetectionCommit, DetectionOutcome, ExitBasis},
     execution::{OrderRecord, OrderUpdate, SignedAttempt, SignedOutcome, WorkChange},
-    following::RelationshipStatus,
+    following::{Account, RelationshipStatus},
     store::{InstanceId, Lease, Store, StoreError, StoreResult},
 };
 
@@ -52,6 +52,7 @@ pub(super) enum StoreBug {
     ReleasesTwice,
     CountsHeldTwice,
     ForgetsBookings,
+    ForgetsOwnWallets,
 }
 
 /// A store with a bug.
@@ -186,6 +187,13 @@ impl Layer for WrongStore {
             return Ok(Vec::new());
         }
         self.inner.decided_before(key, part).await
+    }
+
+    async fn accounts_of_wallets(&self, wallets: &[Address]) -> StoreResult<Vec<Account>> {
+        if self.is(StoreBug::ForgetsOwnWallets) {
+            return Ok(Vec::new());
+        }
+        self.inner.accounts_of_wallets(wallets).await
     }
 
     async fn exit_basis(

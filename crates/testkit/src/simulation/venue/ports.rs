@@ -204,6 +204,29 @@ impl State {
     }
 }
 
+impl Venue {
+    /// Fills of leaders' trades as they were announced, also of those that never reach the chain, and when.
+    pub(crate) fn announced(&self) -> Vec<(Timestamp, HistoryRow)> {
+        let state = self.now();
+        let mut rows = Vec::new();
+        for (trade, announced, _) in &state.happened {
+            let condition = state.markets.get(&trade.token).map(|market| market.condition);
+            rows.extend(trade.fills.iter().map(|fill| {
+                let (token, side) = (trade.token, trade.side);
+                let row = HistoryRow {
+                    wallet: trade.wallet,
+                    tx: *announced,
+                    condition: condition.unwrap_or_else(no_condition),
+                    traded_at: Timestamp::from_seconds(trade.at.seconds()),
+                    kind: HistoryKind::Trade { token, side, shares: fill.shares, price: row_price(*fill) },
+                };
+                (trade.at, row)
+            }));
+        }
+        rows
+    }
+}
+
 fn no_condition() -> ConditionId {
     ConditionId::from_slice(&[0; 32]).unwrap_or_else(|_| unreachable!("32 bytes are a condition"))
 }
