@@ -65,6 +65,8 @@ pub struct OrderStory {
     pub looked_up_at: Option<Timestamp>,
     /// How long look-ups have been answered "no", in microseconds.
     pub unseen_for_us: u64,
+    /// How often what was told of it was not believed, or could not be computed or booked.
+    pub doubts: u32,
     /// Whether settlement still works on it.
     pub open_work: bool,
     /// Other attempts of the same intent.
@@ -146,6 +148,7 @@ pub async fn order_story(
         permits_out: record.permits_out.iter().map(ToString::to_string).collect(),
         looked_up_at: record.looked_up_at,
         unseen_for_us: u64::try_from(record.unseen_for.as_micros()).unwrap_or(u64::MAX),
+        doubts: record.doubts,
         open_work: record.open_work,
         siblings: siblings(&attempts, record),
     })

@@ -171,10 +171,20 @@ fn sending(screen: &mut Screen, story: &OrderStory) {
     let looked_up = match story.looked_up_at {
         None => "never looked up".to_owned(),
         Some(at) if unseen == 0 => format!("looked up last at {}", clock(at)),
-        Some(at) => format!("looked up last at {}, not found for {}", clock(at), span(unseen)),
+        Some(at) => {
+            let missing = if story.order.price.is_some() { "the rest not shown" } else { "not found" };
+            format!("looked up last at {}, {missing} for {}", clock(at), span(unseen))
+        }
     };
     let work = if story.open_work { "settlement works on it" } else { "nothing more to be done" };
     screen.field("settling", &format!("{work}; {looked_up}"));
+    if story.doubts > 0 {
+        let times = if story.doubts == 1 { "once".to_owned() } else { format!("{} times", story.doubts) };
+        screen.field(
+            "doubted",
+            &format!("told {times} of what cannot be, or cannot be booked; the log says what"),
+        );
+    }
     for other in &story.siblings {
         let state: OrderState = other.state;
         let id = short_order(other.order);

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use domain::{
-    Address, KeyRef, Price, TxHash, Usd, WalletKind,
+    Address, KeyRef, Price, Shares, TxHash, Usd, WalletKind,
     decide::{EntryInputs, Verdict},
     ids::{OwnerId, RelationshipId},
     lifecycle::OrderEvent,
     policy::{Caps, MinimumRule, Policy, PriceBand},
     skip::SkipReason,
+    trade::Quantity,
 };
 use engine::{
     orders::Learned,
@@ -171,6 +172,21 @@ async fn an_order_whose_outcome_is_open() {
       sending     may still be sent by test-1; same bytes until 12:00:06.004
       settling    settlement works on it; looked up last at 12:00:12.000
     "#);
+}
+
+/// Only the log said so, and one event.
+#[tokio::test]
+async fn what_was_not_believed_of_an_order_is_shown() {
+    let world = World::new().await;
+    let record = world.sign(world.attempt(world.copied_buy().await).await).await;
+    assert!(!order_text(&world, &record).await.contains("doubted"));
+    let absurd = Quantity { shares: Shares(i64::MAX), usd: Usd(i64::MAX) };
+    for (times, told) in ["told once of", "told 2 times of"].into_iter().enumerate() {
+        let learned = Learned { reply: Some(absurd), ..Learned::default() };
+        world.learn(record.order.id, learned, at(12_000 + u64::try_from(times).unwrap())).await;
+        let text = order_text(&world, &record).await;
+        assert!(text.contains("doubted") && text.contains(told), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -409,7 +409,8 @@ CREATE INDEX order_status_unbooked ON order_status (attempt_id) WHERE unbooked =
 -- States 1 to 3 are unknown, live and delayed: posted, with an open outcome.
 CREATE INDEX order_status_open ON order_status (attempt_id) WHERE state IN (1, 2, 3);
 
--- Orders at the venue that this installation did not place, each told once.
+-- Orders at the venue that this installation did not place, each told once. Kept for ever: whoever forgot one would tell
+-- of it again, and they are few, because a wallet is meant for one installation.
 CREATE TABLE foreign_orders (
     order_id    BLOB    PRIMARY KEY,
     owner_id    INTEGER NOT NULL,
@@ -441,7 +442,8 @@ CREATE TABLE send_permits (
 
 -- ---------------------------------------------------------------- what wallets do beside trading
 
--- Bytes are here before the first of them is sent. State 0 is signed, 1 taken: open.
+-- Bytes are here before the first of them is sent. State 0 is signed, 1 taken: open. Kept for ever, as signed orders are:
+-- what was signed with a key is evidence, and a redemption is one row for each condition.
 CREATE TABLE wallet_transactions (
     id          INTEGER PRIMARY KEY,
     owner_id    INTEGER NOT NULL,
