@@ -223,9 +223,13 @@ async fn nothing_is_lost_or_doubled_whatever_is_killed() {
         Tape::recorded().expect("the tape").header.wallets.into_iter().take(2).collect();
 
     // The first process enrols the followers and takes the baseline; it is killed as well.
+    let began = SystemClock.uptime();
     let first = start_engine(&urls, data.path(), None);
     wait_until_ready(data.path()).await;
     drop(first);
+    // Half of the lives at least are to last longer than a start takes here.
+    let longest = u64::try_from((SystemClock.uptime() - began).as_millis()).expect("milliseconds") * 2;
+    let longest = longest.clamp(700, 2_000);
 
     let stop = Arc::new(AtomicBool::new(false));
     let open: Open = Arc::new(Mutex::new((0..MARKETS).collect()));
@@ -245,10 +249,13 @@ async fn nothing_is_lost_or_doubled_whatever_is_killed() {
         let status = wait(&mut child, point).await;
         assert_eq!(status.signal(), Some(9), "{point}: ended with {status} instead of crashing");
     }
+    let mut lives = Vec::new();
     for _ in 0..kills {
+        let began = SystemClock.now();
         let child = start_engine(&urls, data.path(), None);
-        SystemClock.sleep(Duration::from_millis(30 + random.next(700))).await;
+        SystemClock.sleep(Duration::from_millis(30 + random.next(longest))).await;
         drop(child);
+        lives.push((began, SystemClock.now()));
     }
     stop.store(true, Ordering::SeqCst);
     let trades = trading.await.expect("the leaders");
@@ -268,12 +275,37 @@ async fn nothing_is_lost_or_doubled_whatever_is_killed() {
         .expect("the store");
     judge(&store, &control, &trades).await;
     judge_payouts(&store, &control, &urls).await;
+    let idle = idle_lives(&store, &lives).await;
+    assert!(
+        idle * 4 <= lives.len() * 3,
+        "{idle} of {} random lives were killed before they decided or signed anything: that proves little",
+        lives.len()
+    );
     assert!(status.success(), "the report is not green:\n{report}");
     println!(
-        "{} trades, {} crash points, {kills} random kills: 0 lost, 0 doubled",
+        "{} trades, {} crash points, {kills} random kills, {idle} of them before anything was done: 0 lost, 0 doubled",
         trades.len(),
         crash_points::ALL.len()
     );
+}
+
+/// How many lives left no decision and no signature behind.
+async fn idle_lives(store: &dyn Store, lives: &[(Timestamp, Timestamp)]) -> usize {
+    let mut done = BTreeSet::new();
+    let mut intents = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = store.decisions_after(None, after, 1_000).await.expect("decisions");
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        done.extend(page.iter().map(|decision| decision.decided_at));
+        intents.extend(page.iter().filter_map(|decision| decision.intent));
+    }
+    for some in intents.chunks(500) {
+        let orders = store.attempts_of(some).await.expect("orders");
+        done.extend(orders.iter().map(|order| order.signed_at));
+    }
+    lives.iter().filter(|(began, ended)| done.range(*began..=*ended).next().is_none()).count()
 }
 
 /// Resolves the market that has been open longest, of which followers hold shares, and opens another one.

@@ -89,6 +89,9 @@ impl Report {
             let length = wording::clock_span(tape.length_ms / 1_000);
             page.line(&page.paint.notable(&format!("stopped early, at {played} of {length}")));
         }
+        page.line(&page.paint.faint(
+            "assumed: each market's tick, smallest order and fee, and the books around the recorded prices",
+        ));
     }
 
     fn decisions(&self, page: &mut Page) {
