@@ -235,6 +235,8 @@ pub enum OrderAlarm {
     /// Somebody tells of far more than the order allows, or of amounts beyond computing: not believed. Said once
     /// for each order.
     NotBelieved,
+    /// The venue's contracts may not move the account's money or shares.
+    ApprovalMissing,
     /// The venue has banned the account's address.
     Banned,
     /// The venue lets the account's address only sell what it holds.

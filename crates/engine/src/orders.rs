@@ -329,7 +329,7 @@ mod tests {
             |refused| refused_for_good(&Learned { refused, ..Learned::default() }, OrderState::Rejected);
         assert!(!for_good(Some(RejectReason::Tick)) && !for_good(Some(RejectReason::Amounts)));
         let others =
-            [None, Some(RejectReason::Balance), Some(RejectReason::Banned), Some(RejectReason::Minimum)];
+            [None, Some(RejectReason::Money), Some(RejectReason::Banned), Some(RejectReason::Minimum)];
         assert!(others.into_iter().all(for_good));
         assert!(!refused_for_good(&Learned::default(), OrderState::Killed));
     }

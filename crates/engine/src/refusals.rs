@@ -58,7 +58,10 @@ fn hold_for(record: &OrderRecord, refused: RejectReason, now: Timestamp) -> Opti
 
 const fn scope(refused: RejectReason, account: HoldScope) -> Option<HoldScope> {
     match refused {
-        RejectReason::Banned | RejectReason::ClosedOnly | RejectReason::WalletKind => Some(account),
+        RejectReason::Approval
+        | RejectReason::Banned
+        | RejectReason::ClosedOnly
+        | RejectReason::WalletKind => Some(account),
         // Wherever it runs, every account is there.
         RejectReason::Region => Some(HoldScope::Installation),
         _ => None,

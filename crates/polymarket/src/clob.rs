@@ -381,6 +381,10 @@ impl OrderGateway for Clob {
         self.find(account, order).await
     }
 
+    async fn look_again(&self, account: &TradingAccount, token: Option<TokenId>) -> Result<(), VenueError> {
+        Self::look_again(self, account, token).await
+    }
+
     async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError> {
         self.cancel_what(account, what).await
     }

@@ -4,10 +4,10 @@
 //! fills, and rows are never counted across responses. So that fills of one second are not torn apart,
 //! the second in which a page ends is read again, whole, by the next request.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use domain::{Address, Shares, Timestamp, TokenId};
+use domain::{Address, Clock, Shares, Timestamp, TokenId};
 use engine::ports::venue::{History, HistoryResponse, TradeHistory, VenueError};
 use reqwest::Client;
 use serde::de::DeserializeOwned;
@@ -15,12 +15,15 @@ use serde::de::DeserializeOwned;
 use crate::{
     data_rows::{ActivityRow, Page, PositionRow, read_v1, read_v2},
     http::{Service, malformed},
-    limits::{HISTORY_DEADLINE, MAX_HISTORY_PAGES, PAGE_BODY, V1_PAGE, V2_PAGE},
+    limits::{HISTORY_DEADLINE, MAX_HISTORY_PAGES, PAGE_BODY, V1_LAST_OFFSET, V1_PAGE, V2_PAGE},
+    pacer::{Endpoint, Pacer},
+    venue_limits::VenueLimits,
 };
 
 /// The Data API.
 pub struct DataApi {
     service: Service,
+    pacer: Option<Pacer>,
 }
 
 /// Which version answers.
@@ -33,6 +36,10 @@ enum Version {
 /// What is read: a path of both versions and what narrows it.
 struct Feed {
     path: &'static str,
+    endpoint: Endpoint,
+    /// v1: whether it can be asked for a span of time. `/trades` cannot (docs list no `start` and `end` there): it is
+    /// read by offset, newest first.
+    v1_spans: bool,
     v1_filter: &'static str,
     v2_filter: &'static str,
 }
@@ -40,16 +47,29 @@ struct Feed {
 /// Fills, and what moves shares without one.
 const ACTIVITY: Feed = Feed {
     path: "/activity",
+    endpoint: Endpoint::History,
+    v1_spans: true,
     v1_filter: "&type=TRADE,REDEEM,SPLIT,MERGE,CONVERSION&sortBy=TIMESTAMP&sortDirection=DESC",
     v2_filter: "&type=TRADE,REDEEM,SPLIT,MERGE,CONVERSION&sort_direction=DESC",
 };
 
 /// Fills in both roles: the default of v1 leaves out what the wallet did as maker.
-const TRADES: Feed = Feed { path: "/trades", v1_filter: "&takerOnly=false", v2_filter: "&taker_only=false" };
+const TRADES: Feed = Feed {
+    path: "/trades",
+    endpoint: Endpoint::HistoryTrades,
+    v1_spans: false,
+    v1_filter: "&takerOnly=false",
+    v2_filter: "&taker_only=false",
+};
 
 /// Everything held, however small.
-const POSITIONS: Feed =
-    Feed { path: "/positions", v1_filter: "&sizeThreshold=0", v2_filter: "&size_threshold=0" };
+const POSITIONS: Feed = Feed {
+    path: "/positions",
+    endpoint: Endpoint::HistoryPositions,
+    v1_spans: false,
+    v1_filter: "&sizeThreshold=0",
+    v2_filter: "&size_threshold=0",
+};
 
 /// Where the next page begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,7 +86,13 @@ impl DataApi {
     /// The service at `origin` (scheme and host).
     #[must_use]
     pub fn new(client: Client, origin: &str) -> Self {
-        Self { service: Service::new(client, origin) }
+        Self { service: Service::new(client, origin), pacer: None }
+    }
+
+    /// Keeps the venue's limits, and waits as long as it is told to.
+    #[must_use]
+    pub fn paced(self, clock: Arc<dyn Clock>, limits: VenueLimits) -> Self {
+        Self { pacer: Some(Pacer::new(clock, Some(limits))), ..self }
     }
 
     /// One page; `None` when this version does not serve the path.
@@ -88,12 +114,17 @@ impl DataApi {
                 query.push_str(&format!("&{name}={value}"));
             }
         };
+        let start = start.filter(|_| version == Version::V2 || feed.v1_spans);
         add("start", start.map(|second| second.to_string()));
         add("end", position.end.map(|second| second.to_string()));
         add("offset", (position.offset > 0).then(|| position.offset.to_string()));
         add("cursor", position.cursor.as_deref().map(escape));
         let what = format!("GET {prefix}{}", feed.path);
-        let answer = self.service.get(&query, HISTORY_DEADLINE, PAGE_BODY).await;
+        let ask = self.service.get(&query, HISTORY_DEADLINE, PAGE_BODY);
+        let answer = match &self.pacer {
+            Some(pacer) => pacer.paced((&what, feed.endpoint), HISTORY_DEADLINE, ask).await?,
+            None => ask.await,
+        };
         let answer = answer.map_err(|failure| failure.into_error(&what))?;
         if answer.status == 404 {
             return Ok(None);
@@ -146,7 +177,11 @@ impl DataApi {
         for _ in 0..MAX_HISTORY_PAGES {
             let bad = |reason: String| malformed(feed.path, &reason);
             responses.push(read_rows(&page.rows, wallet, since).map_err(bad)?);
-            match next(version, &page, &position).map_err(bad)? {
+            let following = match version {
+                Version::V1 if !feed.v1_spans => next_by_offset(&page, &position, since),
+                _ => next(version, &page, &position),
+            };
+            match following.map_err(bad)? {
                 None => return Ok(()),
                 Some(following) => position = following,
             }
@@ -164,6 +199,22 @@ fn read_rows(rows: &[ActivityRow], wallet: Address, since: Timestamp) -> Result<
         response.rows.extend(row);
     }
     Ok(response)
+}
+
+/// Where to go on after a page of v1 that knows no span of time: by offset until its rows are older than what is
+/// asked for. Beyond the last offset there is nothing to be had; the other feed tells the same fills.
+fn next_by_offset(
+    page: &Page<ActivityRow>,
+    at: &Position,
+    since: Timestamp,
+) -> Result<Option<Position>, String> {
+    let mut old = false;
+    for row in &page.rows {
+        old |= row.seconds()? < since.seconds();
+    }
+    let offset = at.offset.saturating_add(page.rows.len());
+    let more = page.rows.len() >= V1_PAGE && !old && offset <= V1_LAST_OFFSET;
+    Ok(more.then(|| Position { offset, ..Position::default() }))
 }
 
 /// Where to go on after `page`, newest first; `None` at the end.

@@ -169,7 +169,11 @@ async fn equal_rows_stay_separate_and_old_rows_are_left_out() {
 
 /// Fills: number and second, newest first. Serves `limit` of those not younger than `end`.
 fn serve(fills: &[(i64, usize)], request: &Request, limit: usize) -> String {
-    let ask = |name: &str| request.query(name).map(|text| text.parse::<i64>().unwrap());
+    // v1 of `/trades` knows no span of time.
+    let spans = request.path() != "/trades";
+    let ask = |name: &str| {
+        request.query(name).filter(|_| spans || name != "end").map(|text| text.parse::<i64>().unwrap())
+    };
     let window: Vec<_> =
         fills.iter().filter(|(second, _)| ask("end").is_none_or(|end| *second <= end)).collect();
     let skip = ask("cursor").or(ask("offset")).unwrap_or(0) as usize;
@@ -217,6 +221,53 @@ async fn v1_pages_are_read_to_the_end() {
     let asked = server.seen();
     let trades = asked.iter().find(|request| request.path() == "/trades").unwrap();
     assert_eq!(trades.query("takerOnly"), Some("false"));
+    assert_eq!((trades.query("start"), trades.query("end")), (None, None));
+    // Rows come newest first: whoever asks for the newest reads no further than these.
+    let responses = api.activity(wallet(), Timestamp::from_seconds(8_990)).await.unwrap().responses;
+    assert!(responses.iter().flat_map(|response| &response.rows).all(|row| row.traded_at.seconds() >= 8_990));
+    assert_eq!(server.count("/trades"), 4);
+}
+
+/// A history longer than v1 can be asked for costs neither feed.
+#[tokio::test]
+async fn v1_trades_end_at_the_last_offset() {
+    let (server, api) = history(|request| match request.path() {
+        "/activity" => reply(200, json!([trade(50, 1)]).to_string()),
+        "/trades" => reply(200, json!(vec![trade(50, 1); V1_PAGE]).to_string()),
+        _ => reply(404, ""),
+    })
+    .await;
+    let responses = api.activity(wallet(), Timestamp::from_seconds(0)).await.unwrap().responses;
+    assert_eq!(responses[0].rows.len(), 1);
+    assert_eq!(server.count("/trades"), V1_LAST_OFFSET / V1_PAGE + 1);
+}
+
+/// One that asks to slow down is not asked again before it said, by whatever wallet.
+#[tokio::test]
+async fn the_data_api_is_asked_at_its_pace_and_not_before_it_said() {
+    let (server, api) = history(|request| match (request.path(), request.query("user")) {
+        ("/v2/activity", Some(WALLET)) => {
+            crate::test_server::Action::Reply(429, "retry-after: 20\r\n", String::new())
+        }
+        _ => reply(200, v2(&[], None)),
+    })
+    .await;
+    let clock = Arc::new(crate::test_server::StoppedClock(Timestamp::from_seconds(1_777_400_000)));
+    let api = api.paced(clock, VenueLimits::default());
+    let other = Address([7; 20]);
+    // 135 are nine tenths of 150, and a tenth of these is left to the other lane.
+    for _ in 0..122 {
+        assert_eq!(api.positions(other).await, Ok(Vec::new()));
+    }
+    let limited = api.positions(other).await;
+    assert!(matches!(limited, Err(VenueError::RateLimited { retry_after: Some(_), .. })), "{limited:?}");
+    assert_eq!(server.seen().len(), 122);
+    let none = Timestamp::from_seconds(0);
+    let half = api.activity(wallet(), none).await.unwrap();
+    assert!(matches!(half.gap, Some(VenueError::RateLimited { .. })), "{half:?}");
+    let seen = server.seen().len();
+    assert!(matches!(api.activity(other, none).await, Err(VenueError::RateLimited { .. })));
+    assert_eq!(server.seen().len(), seen, "both feeds are closed for 20 s");
 }
 
 /// One page of one list was slow, and nothing of either list was taken.

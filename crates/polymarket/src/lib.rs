@@ -11,6 +11,7 @@
 
 mod account_feed;
 mod auth;
+mod balances;
 mod builder;
 mod cancel;
 mod clob;
@@ -19,6 +20,7 @@ mod data_api;
 mod data_rows;
 mod doorbell;
 mod eoa;
+mod explain;
 pub mod frames;
 mod geoblock;
 mod heartbeat;
@@ -38,6 +40,7 @@ mod post;
 mod providers;
 mod redeemer;
 pub mod relayer;
+mod relayer_body;
 mod reply;
 mod rpc;
 pub mod socket;

@@ -10,6 +10,8 @@ pub const GTD_AHEAD: Duration = Duration::from_secs(180);
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// A look-up, cancellation or login.
 pub const ACCOUNT_DEADLINE: Duration = Duration::from_secs(5);
+/// What is asked about a refused order before the refusal is told: long enough for two calls.
+pub const EXPLAIN_DEADLINE: Duration = Duration::from_secs(3);
 /// Market metadata and books.
 pub const MARKET_DEADLINE: Duration = Duration::from_secs(4);
 /// One page of the Data API.
@@ -72,6 +74,8 @@ pub const KEPT_FOR_EXITS: u64 = 20;
 pub const KEPT_FOR_ENTRIES: u64 = 10;
 /// The venue's two windows.
 pub const SHORT_WINDOW: Duration = Duration::from_secs(10);
+/// The relayer's window. Source: crate polyoxide-core 0.26.1, `src/rate_limit.rs`.
+pub const RELAYER_WINDOW: Duration = Duration::from_secs(60);
 /// The longer one.
 pub const LONG_WINDOW: Duration = Duration::from_secs(600);
 /// Slots in which the calls of a window are counted. A window is at most one slot too long.
@@ -96,6 +100,8 @@ pub const RPC_BODY: usize = 32 * 1024 * 1024;
 pub const MAX_TEXT: usize = 300;
 /// Bytes of an API key, passphrase or secret.
 pub const MAX_CREDENTIAL: usize = 256;
+/// Digits of an allowance: 2^256 has 78.
+pub const MAX_ALLOWANCE: usize = 78;
 /// Bytes of a number written as text.
 pub const MAX_NUMBER: usize = 64;
 
@@ -131,6 +137,8 @@ pub const MAX_TRADE_PAGES: usize = 20;
 pub const V2_PAGE: usize = 1_000;
 /// Rows asked per page of v1 `/activity` and `/positions` (their maximum).
 pub const V1_PAGE: usize = 500;
+/// The last offset that v1 takes.
+pub const V1_LAST_OFFSET: usize = 10_000;
 /// Pages read in one history call.
 pub const MAX_HISTORY_PAGES: usize = 200;
 /// Blocks asked in one `eth_getLogs`.
@@ -212,6 +220,8 @@ pub const WITNESS_DEADLINE: Duration = Duration::from_secs(5);
 
 /// One call of the relayer, which simulates before it answers.
 pub const RELAYER_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a question to the relayer waits for its turn, and for the relayer to take it.
+pub const RELAYER_PATIENCE: Duration = Duration::from_secs(90);
 /// How long a deposit wallet may execute what was signed. Source: the official clients.
 pub const BATCH_DEADLINE: Duration = Duration::from_secs(600);
 /// Gas of a proxy wallet's calls. Redeeming and all approvals at once take less.

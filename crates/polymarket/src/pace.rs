@@ -17,8 +17,7 @@ use engine::ports::detection::Lane;
 use crate::{
     http::Limit,
     limits::{
-        IDLE_BUCKETS, KEPT_FOR_ENTRIES, LIMITED_WITHOUT_TIME, LONG_WINDOW, MAX_RETRY_AFTER, SHORT_WINDOW,
-        WINDOW_SLOTS,
+        IDLE_BUCKETS, KEPT_FOR_ENTRIES, LIMITED_WITHOUT_TIME, LONG_WINDOW, MAX_RETRY_AFTER, WINDOW_SLOTS,
     },
     venue_limits::{Endpoint, Tier, VenueLimits},
 };
@@ -218,7 +217,7 @@ impl Pace {
         let windows = Endpoint::ALL.into_iter().map(|endpoint| {
             let (short, long) = limits.of(endpoint);
             let long = long.map(|limit| window(LONG_WINDOW, limit));
-            (endpoint, std::iter::once(window(SHORT_WINDOW, short)).chain(long).collect())
+            (endpoint, std::iter::once(window(endpoint.short_window(), short)).chain(long).collect())
         });
         Self {
             windows: windows.collect(),
@@ -236,12 +235,12 @@ impl Pace {
     /// The moment before which it is of no use to ask again.
     pub(crate) fn take(&mut self, call: Call, now: Duration) -> Result<(), Duration> {
         let mut at = now;
-        for endpoint in [call.endpoint, Endpoint::Other] {
+        for endpoint in [call.endpoint, call.endpoint.service()] {
             at = at.max(self.closed.get(&endpoint).copied().unwrap_or_default());
             for window in self.windows.get_mut(&endpoint).into_iter().flatten() {
                 at = at.max(window.ready(call.lane, now));
             }
-            if call.endpoint == Endpoint::Other {
+            if call.endpoint == call.endpoint.service() {
                 break;
             }
         }
@@ -251,11 +250,11 @@ impl Pace {
         if at > now {
             return Err(at);
         }
-        for endpoint in [call.endpoint, Endpoint::Other] {
+        for endpoint in [call.endpoint, call.endpoint.service()] {
             for window in self.windows.get_mut(&endpoint).into_iter().flatten() {
                 window.count(call.lane, now);
             }
-            if call.endpoint == Endpoint::Other {
+            if call.endpoint == call.endpoint.service() {
                 break;
             }
         }

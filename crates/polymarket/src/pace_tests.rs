@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits::SHORT_WINDOW;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 /// The same moment of the day.

@@ -10,11 +10,12 @@ use std::{
 use domain::{Address, Clock};
 use engine::ports::{
     detection::Lane,
-    venue::{Admission, Ask},
+    venue::{Admission, Ask, VenueError},
 };
 
 pub(crate) use crate::venue_limits::Endpoint;
 use crate::{
+    http::Answer,
     pace::{Call, Pace, Told},
     venue_limits::VenueLimits,
 };
@@ -90,6 +91,27 @@ impl Pacer {
             let now = (self.clock.uptime(), self.clock.now());
             pace.lock().unwrap_or_else(PoisonError::into_inner).learn(call, told, now);
         }
+    }
+
+    /// A call of a service without signers: waits for its turn, and notes what the answer says about the pace.
+    ///
+    /// # Errors
+    /// [`VenueError::RateLimited`] when the turn would come later than `patience` from now.
+    pub(crate) async fn paced<E>(
+        &self,
+        (what, endpoint): (&str, Endpoint),
+        patience: Duration,
+        answer: impl Future<Output = Result<Answer, E>>,
+    ) -> Result<Result<Answer, E>, VenueError> {
+        // Nothing of these services can be told apart by lane.
+        let call = Call { endpoint, lane: Lane::Exits, tokens: None };
+        let turn = self.wait(call, patience).await;
+        turn.map_err(|wait| VenueError::RateLimited { what: what.to_owned(), retry_after: Some(wait) })?;
+        let answer = answer.await;
+        if let Ok(Answer { status: 429, limit, retry_after, .. }) = &answer {
+            self.learn(call, &Told { limit, limited: true, closed: false, retry_after: *retry_after });
+        }
+        Ok(answer)
     }
 
     /// The most orders that one request may cancel for this signer.

@@ -5,14 +5,15 @@ use std::time::Duration;
 use domain::{OrderId, TradingAccount};
 use engine::ports::{
     detection::Lane,
-    venue::{PostReply, PreparedOrder, RejectReason, VenueError},
+    venue::{PostReply, PreparedOrder, VenueError},
 };
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde::Deserialize;
 
 use crate::{
-    clob::{Clob, clock_hint},
+    clob::Clob,
+    explain::Explaining,
     http::{Answer, Failure},
     json::Scalar,
     limits::{ACCOUNT_DEADLINE, SMALL_BODY},
@@ -51,7 +52,8 @@ impl Clob {
         if let Ok(answer) = &sent {
             self.learn_from(call, answer, &reply);
         }
-        self.explained(account, reply).await
+        let mut explaining = Explaining::of(self, account, sent.as_ref().ok());
+        explaining.explained(order, reply).await
     }
 
     /// Sends several orders in one request. Their tokens were taken before they were signed; the request takes
@@ -80,9 +82,10 @@ impl Clob {
         if let (Ok(answer), Some(first)) = (&sent, replies.first()) {
             self.learn_from(call, answer, first);
         }
+        let mut explaining = Explaining::of(self, account, sent.as_ref().ok());
         let mut explained = Vec::with_capacity(replies.len());
-        for reply in replies {
-            explained.push(self.explained(account, reply).await);
+        for (order, reply) in orders.iter().zip(replies) {
+            explained.push(explaining.explained(order, reply).await);
         }
         explained
     }
@@ -119,7 +122,7 @@ impl Clob {
             Err(failure @ Failure::NotSent(_)) => {
                 Err(PostReply::NotAccepted { retry_after: None, text: failure.text() })
             }
-            Err(failure) => Err(PostReply::Unknown { text: failure.text() }),
+            Err(failure) => Err(PostReply::Unknown { text: failure.text(), blocked: false }),
         }
     }
 
@@ -134,33 +137,8 @@ impl Clob {
         self.pacer.learn(call, &Told { limit: &answer.limit, limited, closed, retry_after });
     }
 
-    /// A refusal with what is known about its cause beside the order.
-    async fn explained(&self, account: &TradingAccount, reply: PostReply) -> PostReply {
-        let PostReply::Rejected { reason, text } = reply else { return reply };
-        let hint = match reason {
-            // The venue refuses a wrong date in the words of wrong credentials.
-            RejectReason::Credentials => clock_hint(self.clock.now()),
-            RejectReason::OrderVersion => format!(" ({})", self.version_hint().await),
-            RejectReason::WalletKind => {
-                format!(
-                    " (the account's wallet is a {:?} wallet; the venue wants deposit wallets)",
-                    account.kind
-                )
-            }
-            RejectReason::Region => match &self.geoblock {
-                Some(geoblock) => match geoblock.region().await {
-                    Ok(region) => format!(" ({region})"),
-                    Err(error) => format!(" ({error})"),
-                },
-                None => String::new(),
-            },
-            _ => String::new(),
-        };
-        PostReply::Rejected { reason, text: text + &hint }
-    }
-
     /// What the venue's order version is, beside ours.
-    async fn version_hint(&self) -> String {
+    pub(crate) async fn version_hint(&self) -> String {
         match self.order_version().await {
             Ok(ORDER_VERSION) => {
                 format!("the venue says it takes version {ORDER_VERSION}, which was sent: try again later")

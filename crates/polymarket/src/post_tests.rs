@@ -5,6 +5,8 @@ use std::sync::Arc;
 use domain::WalletKind;
 use engine::ports::venue::OrderGateway;
 
+use engine::ports::venue::RejectReason;
+
 use super::*;
 use crate::{
     auth::Credentials,
@@ -110,7 +112,7 @@ async fn several_orders_go_out_as_their_stored_bytes_in_one_request() {
     let replies = clob.post_batch(&account(1), Lane::Exits, &orders, DEADLINE).await;
     let body = server.seen().pop().unwrap().body;
     assert_eq!(body, batch_body(orders.iter().map(|order| order.body.as_slice())));
-    assert!(matches!(replies[1], PostReply::Rejected { reason: RejectReason::Balance, .. }), "{replies:?}");
+    assert!(matches!(replies[1], PostReply::Rejected { reason: RejectReason::Money, .. }), "{replies:?}");
     for at in [0, 2] {
         assert!(matches!(replies[at], PostReply::Killed { .. }), "{replies:?}");
     }
@@ -205,6 +207,70 @@ async fn a_blocked_region_is_told_and_nothing_goes_around_it() {
     )
     .await;
     assert!(text.contains("does not trade with US") && text.contains("no way around it"), "{text}");
+}
+
+/// Cloudflare's 403 says nothing about the order, whatever the place: it stays unknown, and the place is asked for.
+#[tokio::test]
+async fn a_403_that_is_no_text_of_the_venue_asks_for_the_place() {
+    for (place, blocked) in [
+        (r#"{"blocked":true,"country":"US","region":"NY"}"#, true),
+        (r#"{"blocked":false,"country":"IE","region":"L"}"#, false),
+        ("Forbidden", false),
+    ] {
+        let server = server(move |request| match request.path() {
+            "/api/geoblock" => reply(200, place),
+            _ => reply(403, "<html>Forbidden</html>"),
+        })
+        .await;
+        let clob = clob(&server).with_geoblock(Geoblock::new(crate::client().unwrap(), &server.origin));
+        let orders = [prepared(&clob).await, prepared(&clob).await];
+        let mut replies = clob.post_batch(&account(1), Lane::Exits, &orders, DEADLINE).await;
+        assert_eq!(server.count("/api/geoblock"), 1, "asked once for a request");
+        replies.push(clob.post(&account(1), &orders[0], DEADLINE).await);
+        for reply in replies {
+            let PostReply::Unknown { text, blocked: told } = reply else { panic!("{reply:?}") };
+            assert_eq!((told, text.contains("US-NY")), (blocked, blocked), "{place}: {text}");
+        }
+    }
+}
+
+/// Missing money, a missing approval and an old copy of the balance sound alike; the venue is made to look again, and
+/// then its own record of approvals decides.
+#[tokio::test]
+async fn a_refusal_for_money_makes_the_venue_look_again() {
+    let (bare, money) =
+        ("not enough balance / allowance", "not enough balance / allowance: the balance is not enough");
+    let approval = "not enough balance / allowance: the allowance is not enough -> spender: 0xe1";
+    for (text, allowance, expected) in [
+        (bare, r#"{"allowances":{"0xe1":"7"}}"#, RejectReason::Money),
+        (bare, r#"{"allowances":{"0xe1":"0"}}"#, RejectReason::Approval),
+        (money, r#"{"allowances":{"0xe1":"7"}}"#, RejectReason::Money),
+        (approval, r#"{"allowances":{"0xe1":"0"}}"#, RejectReason::Approval),
+        (approval, r#"{"allowances":{"0xe1":"7"}}"#, RejectReason::Money),
+        (approval, "", RejectReason::Approval),
+        (money, "", RejectReason::Money),
+    ] {
+        let server = server(move |request| match request.path() {
+            "/balance-allowance/update" => reply(200, ""),
+            "/balance-allowance" => reply(200, allowance),
+            "/orders" => {
+                let one =
+                    serde_json::json!({ "errorMsg": text, "orderID": "", "status": "", "success": true });
+                reply(200, serde_json::json!([one.clone(), one]).to_string())
+            }
+            _ => error(400, text),
+        })
+        .await;
+        let clob = clob(&server);
+        let orders = [prepared(&clob).await, prepared(&clob).await];
+        let mut replies = clob.post_batch(&account(1), Lane::Entries, &orders, DEADLINE).await;
+        assert_eq!(server.count("/balance-allowance/update"), 1, "asked once for a request");
+        replies.push(clob.post(&account(1), &orders[0], DEADLINE).await);
+        for reply in replies {
+            let PostReply::Rejected { reason, .. } = reply else { panic!("{reply:?}") };
+            assert_eq!(reason, expected, "{text} {allowance}");
+        }
+    }
 }
 
 #[tokio::test]

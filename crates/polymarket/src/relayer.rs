@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use alloy_primitives::hex;
 use domain::{Address, Clock, RelayPlan, TradingAccount, TxHash, WalletAction, WalletKind};
-use eip712::{Call, DEPOSIT_WALLET_FACTORY, PROXY_FACTORY, RELAY_HUB, Relay};
+use eip712::{DEPOSIT_WALLET_FACTORY, Relay};
 use engine::ports::{
     venue::{SignRequest, Signer, VenueError},
     wallets::{Taken, TransactionOutcome, WalletTransaction},
@@ -16,7 +16,7 @@ use engine::ports::{
 use hmac::Hmac;
 use reqwest::{Client, Method, RequestBuilder, header::CONTENT_TYPE};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -24,7 +24,10 @@ use crate::{
     auth::{keyed_mac, l2_signature},
     http::{Answer, Service, malformed, send, shorten},
     json::null_as_default,
-    limits::{BATCH_DEADLINE, PROXY_GAS_LIMIT, RELAYER_DEADLINE, SMALL_BODY},
+    limits::{BATCH_DEADLINE, PROXY_GAS_LIMIT, RELAYER_DEADLINE, RELAYER_PATIENCE, SMALL_BODY},
+    pacer::{Endpoint, Pacer},
+    relayer_body::body,
+    venue_limits::VenueLimits,
 };
 
 /// Who asks the relayer. Has no `Debug`.
@@ -87,6 +90,7 @@ pub struct Relayer {
     key: RelayerKey,
     signer: Arc<dyn Signer>,
     clock: Arc<dyn Clock>,
+    pacer: Pacer,
 }
 
 #[derive(Deserialize)]
@@ -195,7 +199,8 @@ impl Relayer {
         signer: Arc<dyn Signer>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { service: Service::new(client, origin), key, signer, clock }
+        let pacer = Pacer::new(Arc::clone(&clock), Some(VenueLimits::default()));
+        Self { service: Service::new(client, origin), key, signer, clock, pacer }
     }
 
     /// An authenticated request; a builder signs the path without its query.
@@ -218,9 +223,18 @@ impl Relayer {
         }
     }
 
+    /// Asks in turn, and again when the relayer took it for too many calls, as long as told.
     async fn get(&self, path: &str, what: &str) -> Result<Answer, VenueError> {
-        let sent = send(self.request(Method::GET, path, b""), RELAYER_DEADLINE, SMALL_BODY).await;
-        sent.map_err(|failure| failure.into_error(what))
+        let give_up = self.clock.uptime().saturating_add(RELAYER_PATIENCE);
+        loop {
+            let ask = send(self.request(Method::GET, path, b""), RELAYER_DEADLINE, SMALL_BODY);
+            let patience = give_up.saturating_sub(self.clock.uptime());
+            let sent = self.pacer.paced((what, Endpoint::Relayer), patience, ask).await?;
+            let answer = sent.map_err(|failure| failure.into_error(what))?;
+            if answer.status != 429 {
+                return Ok(answer);
+            }
+        }
     }
 
     /// Whether a wallet contract is deployed.
@@ -293,7 +307,7 @@ impl Relayer {
             "type": "WALLET-CREATE", "from": account.signer, "to": DEPOSIT_WALLET_FACTORY, "metadata": "",
         });
         // Asking twice is refused: a wallet is deployed once.
-        let taken = self.post(body.to_string().as_bytes()).await?;
+        let taken = self.post_in_turn(body.to_string().as_bytes()).await?;
         taken.ok_or_else(|| malformed(SUBMIT, &"no answer to what cannot be looked up"))
     }
 
@@ -411,11 +425,23 @@ impl Relayer {
         row.map(|row| row.read().map_err(|reason| malformed(what, &reason))).transpose()
     }
 
+    /// Posts until the relayer has room for it: what it refuses for too many calls it has not taken.
+    async fn post_in_turn(&self, body: &[u8]) -> Result<Option<Relayed>, VenueError> {
+        let give_up = self.clock.uptime().saturating_add(RELAYER_PATIENCE);
+        loop {
+            match self.post(body).await {
+                Err(VenueError::RateLimited { .. }) if self.clock.uptime() < give_up => {}
+                posted => return posted,
+            }
+        }
+    }
+
     /// Posts once. `None` when it is open whether it was taken.
     async fn post(&self, body: &[u8]) -> Result<Option<Relayed>, VenueError> {
         let request = self.request(Method::POST, "/submit", body);
         let request = request.header(CONTENT_TYPE, "application/json").body(body.to_vec());
-        let answer = match send(request, RELAYER_DEADLINE, SMALL_BODY).await {
+        let ask = send(request, RELAYER_DEADLINE, SMALL_BODY);
+        let answer = match self.pacer.paced((SUBMIT, Endpoint::Relayer), RELAYER_DEADLINE, ask).await? {
             Ok(answer) => answer,
             Err(failure @ crate::http::Failure::NotSent(_)) => return Err(failure.into_error(SUBMIT)),
             Err(_) => return Ok(None),
@@ -425,42 +451,6 @@ impl Relayer {
         }
         let taken: Submitted = answer.json(SUBMIT)?;
         read(taken.id, &taken.state, &taken.hash, "").map(Some).map_err(|reason| malformed(SUBMIT, &reason))
-    }
-}
-
-/// The request of a signed transaction.
-fn body(account: &TradingAccount, kind: &str, form: &Relay, signature: &str) -> Value {
-    let data = |call: &Call| hex::encode_prefixed(&call.data);
-    let zero = Address([0; 20]);
-    match form {
-        Relay::Deposit { wallet, nonce, deadline, calls } => json!({
-            "type": kind, "from": account.signer, "to": DEPOSIT_WALLET_FACTORY, "nonce": nonce.to_string(),
-            "signature": signature, "metadata": "",
-            "depositWalletParams": {
-                "depositWallet": wallet,
-                "deadline": deadline.to_string(),
-                "calls": calls
-                    .iter()
-                    .map(|call| json!({ "target": call.to, "value": "0", "data": data(call) }))
-                    .collect::<Vec<_>>(),
-            },
-        }),
-        Relay::Safe { safe, nonce, call, delegate } => json!({
-            "type": kind, "from": account.signer, "to": call.to, "proxyWallet": safe, "data": data(call),
-            "nonce": nonce.to_string(), "signature": signature, "metadata": "",
-            "signatureParams": {
-                "baseGas": "0", "gasPrice": "0", "gasToken": zero,
-                "operation": if *delegate { "1" } else { "0" }, "refundReceiver": zero, "safeTxnGas": "0",
-            },
-        }),
-        Relay::Proxy { from, nonce, call, gas_limit, relay } => json!({
-            "type": kind, "from": from, "to": PROXY_FACTORY, "proxyWallet": account.wallet, "data": data(call),
-            "nonce": nonce.to_string(), "signature": signature, "metadata": "",
-            "signatureParams": {
-                "gasLimit": gas_limit.to_string(), "gasPrice": "0", "relay": relay, "relayHub": RELAY_HUB,
-                "relayerFee": "0",
-            },
-        }),
     }
 }
 

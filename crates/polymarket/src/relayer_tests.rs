@@ -4,6 +4,8 @@ use async_trait::async_trait;
 use domain::{KeyRef, Timestamp, ids::AccountId};
 use engine::ports::venue::{Signature, SignerError};
 
+use serde_json::Value;
+
 use super::*;
 use crate::test_server::{Action, Request, StoppedClock, TestServer, reply};
 
@@ -184,6 +186,59 @@ async fn signed_bytes_are_sent_as_they_are_until_they_are_taken() {
     let venue = server(|| reply(200, "{}"), "[]").await;
     let signed = relayer(&venue).prepare(&account(WalletKind::Safe), &allow()).await.unwrap();
     assert_eq!(signed.expires_at, None, "a Safe looks at no deadline");
+}
+
+/// A clock whose waits are over at once.
+#[derive(Default)]
+struct Hasty(std::sync::atomic::AtomicU64);
+
+impl Clock for Hasty {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_seconds(1_795_449_790).plus(self.uptime())
+    }
+
+    fn uptime(&self) -> std::time::Duration {
+        std::time::Duration::from_micros(self.0.load(std::sync::atomic::Ordering::SeqCst))
+    }
+
+    fn sleep(&self, duration: std::time::Duration) -> domain::clock::Sleep {
+        let micros = u64::try_from(duration.as_micros()).unwrap();
+        self.0.fetch_add(micros, std::sync::atomic::Ordering::SeqCst);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// The relayer takes 25 calls a minute. More wait for their turn, and one that it refuses is made again when it said.
+#[tokio::test]
+async fn a_relayer_that_is_asked_too_often_is_waited_for() {
+    let refusals = std::sync::atomic::AtomicU32::new(2);
+    let venue = TestServer::start(move |request: &Request| match request.path() {
+        "/deployed" => {
+            use std::sync::atomic::Ordering::SeqCst;
+            match refusals.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
+                Ok(_) => Action::Reply(429, "retry-after: 7\r\n", String::new()),
+                Err(_) => reply(200, r#"{"deployed":true}"#),
+            }
+        }
+        _ => reply(404, ""),
+    })
+    .await;
+    let clock = Arc::new(Hasty::default());
+    let relayer = Relayer {
+        clock: clock.clone(),
+        pacer: Pacer::new(clock.clone(), Some(VenueLimits::default())),
+        ..relayer(&venue)
+    };
+    let deployed = async || relayer.is_deployed(Address([5; 20]), WalletKind::Deposit).await;
+    assert_eq!(deployed().await, Ok(true));
+    assert_eq!((clock.uptime().as_secs(), venue.count("/deployed")), (14, 3));
+    // Nine tenths of 25, of these nine tenths for this lane: 20 in a minute.
+    for _ in 3..20 {
+        assert_eq!(deployed().await, Ok(true));
+    }
+    assert_eq!(clock.uptime().as_secs(), 14);
+    assert_eq!(deployed().await, Ok(true));
+    assert!((60..62).contains(&clock.uptime().as_secs()), "{:?}", clock.uptime());
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ pub fn read_replies(status: u16, body: &[u8], ids: &[OrderId]) -> Vec<PostReply>
 /// Reads the answer to a post of the order `id`.
 pub(crate) fn classify(answer: &Answer, id: OrderId) -> PostReply {
     let body = serde_json::from_slice::<Body>(&answer.body).ok();
-    let unknown = || PostReply::Unknown { text: format!("status {}: {}", answer.status, answer.text()) };
+    let unknown = || unread(answer);
     let retry_after = wait(answer, body.as_ref());
     if matches!(answer.status, 425 | 429) {
         return PostReply::NotAccepted { retry_after, text: answer.text() };
@@ -86,7 +86,7 @@ pub(crate) fn classify(answer: &Answer, id: OrderId) -> PostReply {
 /// not stand in the order of the orders says nothing of any.
 pub(crate) fn classify_batch(answer: &Answer, ids: &[OrderId]) -> Vec<PostReply> {
     let all = |reply: PostReply| ids.iter().map(|_| reply.clone()).collect();
-    let unknown = || PostReply::Unknown { text: format!("status {}: {}", answer.status, answer.text()) };
+    let unknown = || unread(answer);
     if !answer.is_success() {
         let reply = match ids.first().map(|id| classify(answer, *id)) {
             Some(reply) if about_the_request(&reply) => reply,
@@ -115,6 +115,11 @@ pub(crate) fn classify_batch(answer: &Answer, ids: &[OrderId]) -> Vec<PostReply>
         by_place.iter_mut().for_each(|reply| **reply = unknown());
     }
     replies
+}
+
+/// An answer that says nothing anybody knows.
+fn unread(answer: &Answer) -> PostReply {
+    PostReply::Unknown { text: format!("status {}: {}", answer.status, answer.text()), blocked: false }
 }
 
 /// What an entry that names no order says. Such entries are told apart by their place alone, and two that had
@@ -203,7 +208,7 @@ fn known_text(body: &Body, retry_after: Option<Duration>) -> Option<PostReply> {
         Meaning::Refused(reason) => PostReply::Rejected { reason, text },
         Meaning::Duplicated => PostReply::Duplicated,
         Meaning::NotNow(_) => PostReply::NotAccepted { retry_after, text },
-        Meaning::Open => PostReply::Unknown { text },
+        Meaning::Open => PostReply::Unknown { text, blocked: false },
     })
 }
 

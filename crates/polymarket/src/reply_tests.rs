@@ -80,7 +80,7 @@ fn a_refusal_inside_a_200_is_a_refusal() {
     assert!(matches!(reply, PostReply::NotAccepted { .. }));
     let reply =
         classify(&answer(200, r#"{"success":false,"orderID":null,"errorMsg":"Insufficient balance"}"#), ID);
-    assert!(matches!(reply, PostReply::Rejected { reason: RejectReason::Balance, .. }));
+    assert!(matches!(reply, PostReply::Rejected { reason: RejectReason::Money, .. }));
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_batch_is_read_order_by_order() {
     assert!(matches!(replies[0], PostReply::NotAccepted { .. }), "{replies:?}");
     assert!(matches!(replies[1], PostReply::Accepted(_)), "{replies:?}");
     let replies = entries(|body| body[1]["errorMsg"] = "not enough balance / allowance".into());
-    assert!(matches!(replies[1], PostReply::Rejected { reason: RejectReason::Balance, .. }), "{replies:?}");
+    assert!(matches!(replies[1], PostReply::Rejected { reason: RejectReason::Money, .. }), "{replies:?}");
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn refusals_that_name_no_order_count_only_if_all_of_them_say_the_same() {
     };
     let over = both(killed, poor);
     assert!(matches!(over[0], PostReply::Killed { .. }), "{over:?}");
-    assert!(matches!(over[1], PostReply::Rejected { reason: RejectReason::Balance, .. }), "{over:?}");
+    assert!(matches!(over[1], PostReply::Rejected { reason: RejectReason::Money, .. }), "{over:?}");
     let mode = "post-only mode: only post-only orders and cancels are allowed";
     assert!(both(mode, mode).iter().all(|reply| matches!(reply, PostReply::NotAccepted { .. })));
     for (first, second) in
@@ -248,7 +248,7 @@ fn a_refused_batch_is_refused_only_for_reasons_of_the_request() {
 
 #[test]
 fn a_long_text_is_cut() {
-    let PostReply::Unknown { text } = error(400, &"x".repeat(100_000)) else { panic!("known") };
+    let PostReply::Unknown { text, .. } = error(400, &"x".repeat(100_000)) else { panic!("known") };
     assert!(text.len() < 1_000);
 }
 

@@ -131,10 +131,21 @@ pub(crate) const TEXTS: &[Text] = &[
         "post-only mode: only post-only orders and cancels are allowed",
         NotNow(Closed::PostOnly),
     ),
-    text("not enough balance", 400, "not enough balance / allowance", Refused(Why::Balance)),
-    text("balance is not enough", 400, "the balance is not enough -> balance: 0", Refused(Why::Balance)),
-    text("allowance is not enough", 400, "the allowance is not enough", Refused(Why::Balance)),
-    text("insufficient balance", 200, "Insufficient balance", Refused(Why::Balance)),
+    // The longer texts begin with the shorter one.
+    text(
+        "allowance is not enough",
+        400,
+        "not enough balance / allowance: the allowance is not enough -> spender: 0xe111, allowance: 0",
+        Refused(Why::Approval),
+    ),
+    text(
+        "balance is not enough",
+        400,
+        "not enough balance / allowance: the balance is not enough -> balance: 0",
+        Refused(Why::Money),
+    ),
+    text("not enough balance", 400, "not enough balance / allowance", Refused(Why::Money)),
+    text("insufficient balance", 200, "Insufficient balance", Refused(Why::Money)),
     text(
         "breaks minimum tick size rule",
         400,
@@ -145,6 +156,13 @@ pub(crate) const TEXTS: &[Text] = &[
         "lower than the minimum",
         400,
         "order 0xab is invalid. Size (1) lower than the minimum: 5",
+        Refused(Why::Minimum),
+    ),
+    // Reported of the live venue, not documented.
+    text(
+        "invalid amount for a marketable buy order",
+        400,
+        "invalid amount for a marketable BUY order ($0.98), min size: $1",
         Refused(Why::Minimum),
     ),
     text(

@@ -53,7 +53,7 @@ fn a_known_text_under_a_server_error_is_unknown() {
 fn recorded_answers_are_understood() {
     for (status, body, expected) in [
         // abdul6603/polymarket-bot data/bot.log; thevalerka/PolyMarket_15MIN_Bot_Collection.
-        (400, "{'error': 'not enough balance / allowance'}", Refused(Why::Balance)),
+        (400, "{'error': 'not enough balance / allowance'}", Refused(Why::Money)),
         // ckoyuncu/polymarket_research.
         (404, "{'error': 'No orderbook exists for the requested token id'}", Refused(Why::MarketUnknown)),
         // thesaddestlandscape/polymarket-research data/live/trades.csv.

@@ -2,7 +2,9 @@
 //!
 //! Sources: docs.polymarket.com/api-reference/rate-limits and trading-rate-limits, as of 2026-08.
 
-use crate::limits::{KEPT_FOR_EXITS, PACED_SHARE};
+use std::time::Duration;
+
+use crate::limits::{KEPT_FOR_EXITS, PACED_SHARE, RELAYER_WINDOW, SHORT_WINDOW};
 
 /// What is called: the venue counts each by itself, and all together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,13 +35,21 @@ pub enum Endpoint {
     Book,
     /// `/auth/…`.
     Login,
-    /// Everything else, and all of the above together.
+    /// Everything else of the order book service, and all of the above together.
     Other,
+    /// `GET /trades` of the Data API.
+    HistoryTrades,
+    /// `GET /positions` of the Data API.
+    HistoryPositions,
+    /// Everything else of the Data API, and all of it together.
+    History,
+    /// All of the relayer.
+    Relayer,
 }
 
 impl Endpoint {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::Post,
         Self::PostBatch,
         Self::Cancel,
@@ -54,7 +64,28 @@ impl Endpoint {
         Self::Book,
         Self::Login,
         Self::Other,
+        Self::HistoryTrades,
+        Self::HistoryPositions,
+        Self::History,
+        Self::Relayer,
     ];
+
+    /// What counts every call of its service.
+    pub(crate) const fn service(self) -> Self {
+        match self {
+            Self::HistoryTrades | Self::HistoryPositions | Self::History => Self::History,
+            Self::Relayer => Self::Relayer,
+            _ => Self::Other,
+        }
+    }
+
+    /// How long its short window is.
+    pub(crate) const fn short_window(self) -> Duration {
+        match self {
+            Self::Relayer => RELAYER_WINDOW,
+            _ => SHORT_WINDOW,
+        }
+    }
 
     /// Whether it takes from the signer's bucket for cancels.
     #[must_use]
@@ -62,7 +93,7 @@ impl Endpoint {
         matches!(self, Self::Cancel | Self::CancelBatch | Self::CancelAll | Self::CancelMarket)
     }
 
-    /// The published limits: calls in 10 seconds, and in 10 minutes where there is one.
+    /// The published limits: calls in 10 seconds (the relayer's in a minute), and in 10 minutes where there is one.
     const fn published(self) -> (u32, Option<u32>) {
         match self {
             Self::Post | Self::Cancel => (5_000, Some(120_000)),
@@ -77,6 +108,10 @@ impl Endpoint {
             Self::Book => (1_500, None),
             Self::Login => (100, None),
             Self::Other => (9_000, None),
+            Self::HistoryTrades => (200, None),
+            Self::HistoryPositions => (150, None),
+            Self::History => (1_000, None),
+            Self::Relayer => (25, None),
         }
     }
 }

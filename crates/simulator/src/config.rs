@@ -83,6 +83,8 @@ pub enum GeoRefusal {
     Buys,
     /// All orders are refused.
     All,
+    /// All orders are refused before they reach the venue, with a page of HTML, as Cloudflare does.
+    Edge,
 }
 
 /// A refusal of every order while it is set, for the texts that nothing else here brings about.

@@ -360,7 +360,8 @@ async fn redeem_loop(shared: Arc<Shared>, _: InstanceId) {
 async fn payout_loop(shared: Arc<Shared>, redeemer: Arc<dyn Redeemer>) {
     let ports = &shared.ports;
     let (store, markets) = (Arc::clone(&ports.store), Arc::clone(&ports.markets));
-    let mut redeeming = Redeeming::new(store, markets, redeemer, Arc::clone(&ports.clock));
+    let mut redeeming = Redeeming::new(store, markets, redeemer, Arc::clone(&ports.clock))
+        .telling(Arc::clone(&ports.gateway));
     while !shared.supervisor.is_stopped() {
         match redeeming.round().await {
             Ok(0) => shared.supervisor.pause(REDEEM_PAUSE).await,

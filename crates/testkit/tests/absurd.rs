@@ -88,7 +88,7 @@ impl OrderGateway for AbsurdVenue {
         }
         if self.is_about(Source::Record, account) || self.is_about(Source::Trades, account) {
             // So that it is looked up before the chain tells.
-            return PostReply::Unknown { text: "the reply was lost".to_owned() };
+            return PostReply::Unknown { text: "the reply was lost".to_owned(), blocked: false };
         }
         reply
     }

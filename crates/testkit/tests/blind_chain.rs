@@ -115,7 +115,11 @@ impl OrderGateway for Dark<dyn OrderGateway> {
 
     async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
         let reply = self.inner.post(account, order, deadline).await;
-        if self.is_dark() { PostReply::Unknown { text: "the reply was lost".to_owned() } } else { reply }
+        if self.is_dark() {
+            PostReply::Unknown { text: "the reply was lost".to_owned(), blocked: false }
+        } else {
+            reply
+        }
     }
 
     async fn post_batch(

@@ -84,7 +84,7 @@ impl OrderGateway for Silent {
         if (self.delivers)(number) {
             self.venue.post(account, order, deadline).await;
         }
-        PostReply::Unknown { text: "no reply".to_owned() }
+        PostReply::Unknown { text: "no reply".to_owned(), blocked: false }
     }
 
     async fn look_up(&self, _: &TradingAccount, _: &OrderQuery) -> Result<OrderLookup, VenueError> {

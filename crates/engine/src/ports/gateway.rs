@@ -50,6 +50,12 @@ pub trait OrderGateway: Send + Sync {
     /// What the venue knows of an order. Answers `Ok` only when every question was answered.
     async fn look_up(&self, account: &TradingAccount, order: &OrderQuery) -> Result<OrderLookup, VenueError>;
 
+    /// Has the venue look again at what a wallet holds and allows: its dollars, or its shares of a token. Its copy is
+    /// old after a deposit, an approval or a payout. A venue without a copy has nothing to do.
+    async fn look_again(&self, _: &TradingAccount, _token: Option<TokenId>) -> Result<(), VenueError> {
+        Ok(())
+    }
+
     /// Asks for cancellation. What the venue says of each order is advice; the outcome is learned by looking
     /// up.
     async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError>;
@@ -155,6 +161,9 @@ pub enum PostReply {
     Unknown {
         /// What was seen.
         text: String,
+        /// Whether the venue says that it trades with nobody where this program runs: the next orders will fare the
+        /// same.
+        blocked: bool,
     },
 }
 
@@ -185,8 +194,10 @@ pub enum AcceptedStatus {
 /// Why the venue refused an order for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RejectReason {
-    /// Money, shares or approvals are missing.
-    Balance,
+    /// Money or shares are missing, or the venue has not noticed them yet.
+    Money,
+    /// The venue's contracts may not move the wallet's money or shares.
+    Approval,
     /// The price does not fit the market's tick.
     Tick,
     /// The amounts have more decimals than the tick allows.
@@ -226,7 +237,8 @@ impl RejectReason {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Balance => "money, shares or approval missing",
+            Self::Money => "money or shares missing",
+            Self::Approval => "approval missing",
             Self::Tick => "price off the tick",
             Self::Amounts => "amounts too fine",
             Self::Minimum => "below the minimum",
@@ -272,7 +284,16 @@ impl RejectReason {
                 "The order is over. The venue's version is asked for and told; an alarm says that this program is \
                  too old for the venue."
             }
-            Self::Balance | Self::Expiration | Self::Crosses | Self::CancelledOnChain => {
+            Self::Money => {
+                "The order is over. The venue is asked to look at the wallet again, in case its copy of the balance is \
+                 old; an exit is decided again."
+            }
+            Self::Approval => {
+                "The order is over. The venue is asked to look at the wallet again. If the approval is missing still: \
+                 one alarm, and one hold on the account, which ends by itself; `slipstream account check` names the \
+                 approval and gives it. If it is there, as if money were missing."
+            }
+            Self::Expiration | Self::Crosses | Self::CancelledOnChain => {
                 "The order is over; an exit is decided again."
             }
         }
@@ -296,6 +317,7 @@ impl RejectReason {
     #[must_use]
     pub const fn alarm(self) -> Option<OrderAlarm> {
         match self {
+            Self::Approval => Some(OrderAlarm::ApprovalMissing),
             Self::Banned => Some(OrderAlarm::Banned),
             Self::ClosedOnly => Some(OrderAlarm::ClosedOnly),
             Self::WalletKind => Some(OrderAlarm::WalletKindRefused),

@@ -27,7 +27,7 @@ use crate::{
     ports::{
         detection::Lane,
         store::{Store, StoreResult},
-        venue::{MarketData, VenueError},
+        venue::{MarketData, OrderGateway, VenueError},
         wallets::{NewTransaction, Redeemer},
     },
     waits::Waits,
@@ -39,6 +39,8 @@ pub struct Redeeming {
     markets: Arc<dyn MarketData>,
     redeemer: Arc<dyn Redeemer>,
     clock: Arc<dyn Clock>,
+    /// Who is told of payouts.
+    gateway: Option<Arc<dyn OrderGateway>>,
     /// What was held when it was read last, and the uptime then; read anew when something was done.
     held: Holdings,
     held_at: Option<Duration>,
@@ -97,6 +99,7 @@ impl Redeeming {
             markets,
             redeemer,
             clock,
+            gateway: None,
             held: Holdings::new(),
             held_at: None,
             unresolved: Waits::new(),
@@ -105,6 +108,12 @@ impl Redeeming {
             looked: Waits::new(),
             told: HashSet::new(),
         }
+    }
+
+    /// Has this venue look at a wallet again when it was paid.
+    #[must_use]
+    pub fn telling(self, gateway: Arc<dyn OrderGateway>) -> Self {
+        Self { gateway: Some(gateway), ..self }
     }
 
     /// Follows what is under way, looks whether conditions are resolved, and begins what is due: at most

@@ -11,7 +11,7 @@ use domain::{
     ids::{AccountId, TransactionId},
 };
 use futures_util::future::join_all;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::Redeeming;
 use crate::{
@@ -78,7 +78,9 @@ impl Redeeming {
         match self.outcome_of(job).await {
             Ok((one, TransactionOutcome::Confirmed(tx))) => {
                 info!(account = %one.account.id, %tx, "a redemption is final");
-                self.end(one, TransactionState::Confirmed, &tx.to_string()).await
+                let ended = self.end(one, TransactionState::Confirmed, &tx.to_string()).await?;
+                self.tell_of_payout(&one.account).await;
+                Ok(ended)
             }
             Ok((one, TransactionOutcome::Failed(reason))) => {
                 self.end(one, TransactionState::Failed, &reason).await
@@ -117,6 +119,16 @@ impl Redeeming {
             what: "outcome".to_owned(),
             reason: "no transaction".to_owned(),
         })
+    }
+
+    /// The venue does not notice by itself what came. Whoever does not learn it now learns it with the first order
+    /// that is refused.
+    async fn tell_of_payout(&self, account: &TradingAccount) {
+        let Some(gateway) = &self.gateway else { return };
+        let ask = gateway.look_again(account, None);
+        if let Err(error) = venue_call(self.clock.as_ref(), "look again", limits::READ_DEADLINE, ask).await {
+            debug!(account = %account.id, "the venue has not looked at a wallet again: {error}");
+        }
     }
 
     async fn end(

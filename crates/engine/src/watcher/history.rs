@@ -62,8 +62,13 @@ impl Watcher {
     pub(super) async fn history_step(&mut self) -> Result<bool, WatcherError> {
         let Some(history) = self.history.clone() else { return Ok(false) };
         let uptime = self.clock.uptime();
-        let leaders: Vec<Leader> = self.following().await?.leaders().cloned().collect();
+        let mut leaders: Vec<Leader> = self.following().await?.leaders().cloned().collect();
+        // Who was asked for longest ago first: those that find no room now are not passed over for ever.
+        leaders.sort_by_key(|leader| self.asked_history.get(&leader.id).copied());
         for leader in leaders {
+            if self.asking.len() >= limits::IN_FLIGHT {
+                break;
+            }
             let asked = self.asked_history.get(&leader.id);
             let every = self.live.pace(leader.id, self.history_every, uptime);
             if asked.is_some_and(|asked| uptime.saturating_sub(*asked) < every)
@@ -106,6 +111,10 @@ impl Watcher {
     /// How long until a leader is to be asked for again.
     pub(super) fn history_rests(&self) -> Option<Duration> {
         self.history.as_ref()?;
+        if self.asking.len() >= limits::IN_FLIGHT {
+            // The next answer makes room.
+            return None;
+        }
         let now = self.clock.uptime();
         let leaders = self.following.as_ref()?.leaders().filter(|leader| !self.asking.contains(&leader.id));
         let due = leaders.map(|leader| {

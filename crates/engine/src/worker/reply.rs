@@ -8,7 +8,7 @@ use crate::{
     ports::{
         execution::OrderRecord,
         store::InstanceId,
-        venue::{Acceptance, AcceptedStatus, PostReply},
+        venue::{Acceptance, AcceptedStatus, PostReply, RejectReason},
     },
 };
 
@@ -38,9 +38,10 @@ pub fn learned(record: &OrderRecord, sender: &InstanceId, reply: Option<&PostRep
         Some(PostReply::Duplicated) => {
             Learned { event: Some(OrderEvent::OutcomeOpen), permit_returned: returned, ..Learned::default() }
         }
-        Some(PostReply::Unknown { .. }) => {
+        Some(PostReply::Unknown { blocked, .. }) => {
             // The bytes may still be on their way: the permit stays out.
-            Learned { event: Some(OrderEvent::OutcomeOpen), ..Learned::default() }
+            let refused = blocked.then_some(RejectReason::Region);
+            Learned { event: Some(OrderEvent::OutcomeOpen), refused, ..Learned::default() }
         }
         Some(PostReply::Accepted(acceptance)) => accepted(record, acceptance, returned),
     }

@@ -102,7 +102,8 @@ impl Worker {
         let orders: Vec<PreparedOrder> = batch.iter().map(|won| won.record.order.clone()).collect();
         let intent = &first.record.intent;
         let post = self.gateway.post_batch(&intent.account, intent.lane, &orders, reply_within);
-        let unknown = || PostReply::Unknown { text: format!("no reply within {reply_within:?}") };
+        let unknown =
+            || PostReply::Unknown { text: format!("no reply within {reply_within:?}"), blocked: false };
         let mut replies = within(self.clock.as_ref(), reply_within, post).await.unwrap_or_default();
         replies.resize_with(batch.len(), unknown);
         replies.into_iter().map(Some).collect()
@@ -199,9 +200,10 @@ pub(crate) async fn post_until(
         }
         admitted = false;
         let post = gateway.post(&record.intent.account, &record.order, reply_within);
-        let reply = within(clock, reply_within, post)
-            .await
-            .unwrap_or_else(|_| PostReply::Unknown { text: format!("no reply within {reply_within:?}") });
+        let reply = within(clock, reply_within, post).await.unwrap_or_else(|_| PostReply::Unknown {
+            text: format!("no reply within {reply_within:?}"),
+            blocked: false,
+        });
         let PostReply::NotAccepted { .. } = &reply else { return Some(reply) };
         last = Some(reply);
     }

@@ -123,7 +123,7 @@ impl Venue {
             tokio::select! {
                 biased;
                 done = &mut work => return done,
-                () = self.pulse() => self.clock.advance(Duration::from_millis(50)),
+                () = self.pulse() => self.clock.advance(Duration::from_millis(250)),
             }
         }
     }

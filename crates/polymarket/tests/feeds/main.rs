@@ -7,6 +7,7 @@
 mod books;
 mod cancels;
 mod harness;
+mod history;
 mod live;
 mod market;
 mod user;

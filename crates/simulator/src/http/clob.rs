@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Shared, account,
+    Service, Shared, account,
     auth::api_key,
     books, cancels, edge, extra_keys, lookups, markets,
     orders::{post_order, post_orders},
@@ -25,7 +25,7 @@ use crate::world::{Refusal, registry::Market};
 type App = State<Arc<Shared>>;
 
 pub(super) fn router(shared: &Arc<Shared>) -> Router {
-    let limit = middleware::from_fn_with_state(Arc::clone(shared), edge::limit);
+    let limit = middleware::from_fn_with_state((Arc::clone(shared), Service::Clob), edge::limit);
     let faults = middleware::from_fn_with_state(Arc::clone(shared), reads::with_clob_faults);
     public().merge(private()).layer(faults).layer(limit).with_state(Arc::clone(shared))
 }

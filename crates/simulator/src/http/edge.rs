@@ -1,30 +1,46 @@
-//! In front of the CLOB: counts requests, delays and refuses those of addresses that send too many, and puts
+//! In front of the services: counts requests, delays and refuses those of addresses that send too many, and puts
 //! a signer's tokens into the headers of replies.
 
 use std::sync::Arc;
 
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderValue},
+    http::{HeaderMap, HeaderValue, StatusCode},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::{Html, IntoResponse, Response},
 };
 use domain::Address;
 
-use super::{Shared, connection::Connection, cut};
+use super::{Service, Shared, connection::Connection, cut};
+use crate::config::GeoRefusal;
 use crate::world::{
     Refusal,
     endpoints::Group,
     rates::{Admission, Bucket, Spent},
 };
 
+/// What the edge says to places that it lets nobody trade from.
+const FORBIDDEN: &str =
+    "<!DOCTYPE html><html><head><title>Forbidden</title></head><body>Access denied</body></html>";
+
 pub(super) async fn limit(
-    State(shared): State<Arc<Shared>>,
+    State((shared, service)): State<(Arc<Shared>, Service)>,
     ConnectInfo(connection): ConnectInfo<Connection>,
     request: Request,
     next: Next,
 ) -> Response {
-    let group = Group::of(request.method().as_str(), request.uri().path());
+    let path = request.uri().path();
+    let group = match service {
+        Service::Data => Group::of_data_api(path),
+        Service::Gamma => Group::of_gamma(path),
+        Service::Relayer => Group::Relayer,
+        _ => Group::of(request.method().as_str(), path),
+    };
+    if matches!(group, Group::PostOrder | Group::PostOrders)
+        && shared.with(|world, _| world.knobs.geo.refuses == GeoRefusal::Edge)
+    {
+        return (StatusCode::FORBIDDEN, Html(FORBIDDEN)).into_response();
+    }
     let admission = shared.with(|world, now| world.admit(now, connection.peer(), group));
     match admission {
         Admission::After(delay) if delay.is_zero() => next.run(request).await,

@@ -214,10 +214,11 @@ impl Simulator {
         let mut tasks = Vec::new();
         let clob = with_outage(clob::router(&shared), &shared, Service::Clob);
         let data = with_faults(data::router(&shared), &shared, FaultTarget::Data);
-        let data = with_outage(data, &shared, Service::Data);
+        let data = with_outage(with_limits(data, &shared, Service::Data), &shared, Service::Data);
         let gamma = with_faults(gamma::router(&shared), &shared, FaultTarget::Gamma);
-        let gamma = with_outage(gamma, &shared, Service::Gamma);
-        let relayer = with_outage(relayer::router(&shared), &shared, Service::Relayer);
+        let gamma = with_outage(with_limits(gamma, &shared, Service::Gamma), &shared, Service::Gamma);
+        let relayer = with_limits(relayer::router(&shared), &shared, Service::Relayer);
+        let relayer = with_outage(relayer, &shared, Service::Relayer);
         let clob_url = serve(clob, config.clob_port, &stopped, &mut tasks).await?;
         let data_url = serve(data, config.data_port, &stopped, &mut tasks).await?;
         let mut rpc_urls = Vec::new();
@@ -335,6 +336,11 @@ async fn make_blocks(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
             _ = stopped.wait_for(|stop| *stop) => return,
         }
     }
+}
+
+fn with_limits(router: Router, shared: &Arc<Shared>, service: Service) -> Router {
+    let state = (Arc::clone(shared), service);
+    router.layer(middleware::from_fn_with_state(state, edge::limit))
 }
 
 fn with_faults(router: Router, shared: &Arc<Shared>, target: FaultTarget) -> Router {

@@ -231,7 +231,7 @@ fn prepare(shared: &Shared, form: Form, headers: &HeaderMap, body: &[u8]) -> Res
 fn region_allows_any(world: &World) -> Result<(), Refusal> {
     match world.knobs.geo.refuses {
         GeoRefusal::All => Err(Refusal::new(403, RESTRICTED)),
-        GeoRefusal::None | GeoRefusal::Buys => Ok(()),
+        GeoRefusal::None | GeoRefusal::Buys | GeoRefusal::Edge => Ok(()),
     }
 }
 

@@ -1,6 +1,8 @@
-//! The CLOB's endpoints as its rate limits group them.
+//! The services' endpoints as their rate limits group them.
 //!
 //! Source: docs.polymarket.com api-reference/rate-limits.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +46,24 @@ pub enum Group {
     Auth,
     /// Everything else.
     Other,
+    /// All of the Data API together.
+    DataApi,
+    /// `GET /trades` of the Data API, both versions.
+    DataApiTrades,
+    /// `GET /positions` of the Data API.
+    DataApiPositions,
+    /// `GET /closed-positions` of the Data API.
+    DataApiClosed,
+    /// All of Gamma together.
+    Gamma,
+    /// Its events.
+    GammaEvents,
+    /// Its markets.
+    GammaMarkets,
+    /// Its search.
+    GammaSearch,
+    /// All of the relayer together.
+    Relayer,
 }
 
 /// What a request is for.
@@ -86,6 +106,51 @@ impl Group {
         }
     }
 
+    /// The group of a request to the Data API.
+    #[must_use]
+    pub fn of_data_api(path: &str) -> Self {
+        match path.strip_prefix("/v2").unwrap_or(path) {
+            "/trades" => Self::DataApiTrades,
+            "/positions" => Self::DataApiPositions,
+            "/closed-positions" => Self::DataApiClosed,
+            _ => Self::DataApi,
+        }
+    }
+
+    /// The group of a request to Gamma.
+    #[must_use]
+    pub fn of_gamma(path: &str) -> Self {
+        if path.starts_with("/events") {
+            Self::GammaEvents
+        } else if path.starts_with("/markets") {
+            Self::GammaMarkets
+        } else if path == "/public-search" {
+            Self::GammaSearch
+        } else {
+            Self::Gamma
+        }
+    }
+
+    /// The group of all requests to its service.
+    #[must_use]
+    pub const fn service(self) -> Self {
+        match self {
+            Self::DataApi | Self::DataApiTrades | Self::DataApiPositions | Self::DataApiClosed => {
+                Self::DataApi
+            }
+            Self::Gamma | Self::GammaEvents | Self::GammaMarkets | Self::GammaSearch => Self::Gamma,
+            Self::Relayer => Self::Relayer,
+            _ => Self::General,
+        }
+    }
+
+    /// How long its windows are: 10 s and 10 min, the relayer's first one a minute.
+    #[must_use]
+    pub const fn windows(self) -> [Duration; 2] {
+        let short = if matches!(self, Self::Relayer) { 60 } else { 10 };
+        [Duration::from_secs(short), Duration::from_secs(600)]
+    }
+
     /// What its requests are for.
     #[must_use]
     pub const fn class(self) -> Class {
@@ -99,7 +164,7 @@ impl Group {
         }
     }
 
-    /// Published limits: requests in 10 s, and in 10 min where there is such a limit.
+    /// Published limits: requests in the short window, and in 10 min where there is such a limit.
     pub(super) const fn published(self) -> [Option<u32>; 2] {
         match self {
             Self::General => [Some(9_000), None],
@@ -116,6 +181,15 @@ impl Group {
             Self::PricesHistory => [Some(1_000), None],
             Self::Auth => [Some(100), None],
             Self::Other => [None, None],
+            Self::DataApi => [Some(1_000), None],
+            Self::DataApiTrades => [Some(200), None],
+            Self::DataApiPositions | Self::DataApiClosed => [Some(150), None],
+            Self::Gamma => [Some(4_000), None],
+            Self::GammaEvents => [Some(500), None],
+            Self::GammaMarkets => [Some(300), None],
+            Self::GammaSearch => [Some(350), None],
+            // Source: crate polyoxide-core 0.26.1.
+            Self::Relayer => [Some(25), None],
         }
     }
 }

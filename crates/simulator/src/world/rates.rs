@@ -18,8 +18,6 @@ use super::{
     endpoints::{Class, Group, Quota},
 };
 
-/// Short and long window.
-const WINDOWS: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(600)];
 /// Parts of a token.
 const TOKEN: i64 = 1_000_000;
 
@@ -193,8 +191,10 @@ impl Traffic {
         if !rates.per_ip {
             return Admission::After(Duration::ZERO);
         }
-        let limits: Vec<(Group, usize, usize)> = [Group::General, group]
+        let service = Some(group.service()).filter(|service| *service != group);
+        let limits: Vec<(Group, usize, usize)> = service
             .into_iter()
+            .chain([group])
             .flat_map(|group| {
                 let quota = rates
                     .quotas
@@ -226,7 +226,7 @@ impl Traffic {
         from: IpAddr,
         (group, window, limit): (Group, usize, usize),
     ) -> Timestamp {
-        let length = WINDOWS.get(window).copied().unwrap_or_default();
+        let length = group.windows().get(window).copied().unwrap_or_default();
         let admitted = self.windows.entry((from, group, window)).or_default();
         while admitted.front().is_some_and(|at| at.plus(length) <= now) {
             admitted.pop_front();
@@ -419,7 +419,7 @@ mod tests {
             }
         }
         assert_eq!(admitted.len(), 5);
-        assert!(admitted.windows(4).all(|times| times[3].since(times[0]) >= WINDOWS[0]));
+        assert!(admitted.windows(4).all(|times| times[3].since(times[0]) >= Group::PostOrder.windows()[0]));
         assert!(admitted.is_sorted());
     }
 

@@ -164,7 +164,7 @@ impl Demo {
             Some(urls) => (urls.clone(), None),
             None => urls::start_simulator(options.seed, &clock).await?,
         };
-        let client = http_client(options)?;
+        let (client, limits) = (http_client(options)?, &options.venue.limits);
         let control = Control::new(client.clone(), &urls.control);
         let secret = Arc::new(InstallationSecret::of_seed(options.seed));
         let keys = DerivedKeys::new(Zeroizing::new(secret.derive(&[b"keys"])));
@@ -177,9 +177,9 @@ impl Demo {
         let mirror = |leader: &LiveLeader| {
             let (client, signer, clock) = (client.clone(), Arc::clone(&signer), Arc::clone(&clock));
             let played = player.progress();
-            let real = Arc::new(DataApi::new(client.clone(), &leader.data_url));
+            let real = DataApi::new(client.clone(), &leader.data_url).paced(clock.clone(), limits.clone());
             let venue = Clob::new(client, &leader.clob_url, Chain::Polygon, signer, Arc::clone(&clock));
-            let markets = Arc::new(venue.paced(options.venue.limits.clone()));
+            let (real, markets) = (Arc::new(real), Arc::new(venue.paced(limits.clone())));
             MirroredHistory::new(leader.wallet, real, markets, control.clone(), clock, played)
         };
         let (live, notice) = reachable(options.leader.as_ref().map(mirror)).await;
@@ -210,7 +210,7 @@ impl Demo {
         }
         crate::crash::arm_from_environment(store.as_ref()).await?;
         let clob = Clob::new(client.clone(), &urls.clob, Chain::Polygon, signer.clone(), Arc::clone(&clock))
-            .paced(options.venue.limits.clone())
+            .paced(limits.clone())
             .with_geoblock(Geoblock::new(client.clone(), &urls.clob));
         let clob = Arc::new(match options.venue.builder {
             Some(code) => clob.with_builder(code),
@@ -234,7 +234,7 @@ impl Demo {
         let redeemer = if is_live { None } else { Some(wallets::redeemer(&parts).await?) };
         let history: Arc<dyn TradeHistory> = match live {
             Some(mirror) => Arc::new(mirror),
-            None => Arc::new(DataApi::new(client, &urls.data)),
+            None => Arc::new(DataApi::new(client, &urls.data).paced(clock.clone(), limits.clone())),
         };
         let books = Books::new(control.clone());
         let books = if is_live { books.without_fees() } else { books };

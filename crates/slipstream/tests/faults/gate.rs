@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::{OrderPlan, TradingAccount};
+use domain::{OrderPlan, TokenId, TradingAccount};
 use engine::ports::{
     detection::Lane,
     venue::{
@@ -109,6 +109,10 @@ impl OrderGateway for Gate {
     ) -> Vec<PostReply> {
         self.committed.pass().await;
         self.inner.post_batch(account, lane, orders, deadline).await
+    }
+
+    async fn look_again(&self, account: &TradingAccount, token: Option<TokenId>) -> Result<(), VenueError> {
+        self.inner.look_again(account, token).await
     }
 
     async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError> {

@@ -12,6 +12,7 @@ use engine::ports::{
     store::EventKind,
 };
 use simulator::{
+    Knobs,
     config::{Geo, GeoRefusal},
     world::{
         Mode,
@@ -222,5 +223,81 @@ async fn a_restart_and_the_window_after_it_miss_a_buy() {
     assert_eq!(scene.states().await, [OrderState::Missed]);
     assert!(scene.seen().iter().all(|order| order.posts.accepted == 0), "no post was taken");
     assert_eq!(scene.has(0).await, Has::untouched());
+    scene.finish().await;
+}
+
+/// Complaint 23: the front end refuses with a page that is no text of the venue. What became of the order is not
+/// known, but everybody is held and told once; when it is over the same bytes are sent, or the order is given up.
+#[tokio::test]
+async fn a_region_that_the_front_end_refuses_holds_everybody_too() {
+    let geo =
+        Geo { blocked: true, refuses: GeoRefusal::Edge, country: "US".to_owned(), region: "NY".to_owned() };
+    let scene = Scene::set(Setup { followers: 2, ..Setup::default() }).await;
+    scene.world.with(|world, _| world.knobs.geo = geo);
+    scene.leader_buys();
+    scene.decided(2).await;
+    until("everybody is held", async || !scene.holds().await.is_empty()).await;
+    scene.leader_buys();
+    scene.decided(4).await;
+    let held = Some(SkipReason::Held);
+    assert_eq!(scene.skips().await[2..], [held, held]);
+    let holds = scene.holds().await;
+    assert_eq!((holds.len(), holds[0].scope), (1, HoldScope::Installation), "{holds:?}");
+    scene.world.with(|world, _| world.knobs.geo = Geo::default());
+    scene.settled().await;
+    assert_eq!(scene.alarms().await, [OrderAlarm::RegionBlocked]);
+    assert!(!scene.states().await.contains(&OrderState::Rejected), "nobody knows that it was refused");
+    scene.finish().await;
+}
+
+/// Complaint 17: money and shares that the venue does not notice by itself. The first order that is refused for them
+/// makes it look; the next one is taken.
+#[tokio::test]
+async fn what_the_venue_has_not_noticed_is_missed_once() {
+    let knobs = Knobs { balances_lag: true, data_lag_ms: 0, ..Knobs::default() };
+    let scene = Scene::set(Setup { knobs, ..Setup::default() }).await;
+    scene.leader_buys();
+    scene.decided(1).await;
+    scene.settled().await;
+    assert_eq!(scene.states().await, [OrderState::Rejected]);
+    scene.leader_buys();
+    scene.decided(2).await;
+    scene.settled().await;
+    assert_eq!(scene.states().await, [OrderState::Rejected, OrderState::Confirmed]);
+    // The shares are new to the venue too. A refused exit is decided again.
+    scene.leader_trades(&[(Side::Sell, 200, 49)]);
+    until("the shares are sold", async || scene.has(0).await.shares == Shares::ZERO).await;
+    scene.settled().await;
+    assert_eq!(scene.alarms().await, [], "nothing is wrong with the account");
+    assert_eq!(scene.holds().await, []);
+    scene.finish().await;
+}
+
+/// An approval that is missing is told and held once; one that the venue has only not noticed is not.
+#[tokio::test]
+async fn a_missing_approval_is_told_once_and_held() {
+    let scene = Scene::usual().await;
+    let wallet = scene.followers[0].wallet;
+    scene.world.with(|world, _| world.approve(wallet, false)).expect("a wallet");
+    scene.leader_buys();
+    scene.decided(1).await;
+    scene.settled().await;
+    assert_eq!(scene.states().await, [OrderState::Rejected]);
+    assert_eq!(scene.alarms().await, [OrderAlarm::ApprovalMissing]);
+    scene
+        .world
+        .with(|world, _| {
+            world.knobs.balances_lag = true;
+            world.approve(wallet, true)
+        })
+        .expect("a wallet");
+    scene.lift().await;
+    for (trades, last) in [(2, OrderState::Rejected), (3, OrderState::Confirmed)] {
+        scene.leader_buys();
+        scene.decided(trades).await;
+        scene.settled().await;
+        assert_eq!(scene.states().await.last(), Some(&last));
+    }
+    assert_eq!(scene.alarms().await, [OrderAlarm::ApprovalMissing], "one alarm");
     scene.finish().await;
 }

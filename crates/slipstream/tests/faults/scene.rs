@@ -28,7 +28,7 @@ use engine::{
         venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
     },
 };
-use polymarket::{Clob, DataApi, LiveSocket, Rpc, VenueLimits, socket::WebSockets};
+use polymarket::{Clob, DataApi, Geoblock, LiveSocket, Rpc, VenueLimits, socket::WebSockets};
 use signer::{DerivedKeys, LocalSigner};
 use simulator::{
     Knobs, RpcView, Running, Simulator, SimulatorConfig, World, WorldHandle,
@@ -244,6 +244,7 @@ impl Scene {
         let [clob, data, rpc] = urls;
         let for_clob = Arc::clone(&signer);
         let clob = Clob::new(client.clone(), &clob, Chain::Polygon, for_clob, Arc::clone(&clock));
+        let clob = clob.with_geoblock(Geoblock::new(client.clone(), &simulator.clob_url));
         let clob = Arc::new(match setup.limits {
             Some(limits) => clob.paced(limits),
             None => clob,

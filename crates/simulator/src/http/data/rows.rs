@@ -171,7 +171,11 @@ pub(super) async fn activity_v2(State(shared): App, params: Params) -> Response 
 
 fn v1(shared: &Arc<Shared>, params: &Params, trades: bool, limits: (usize, usize)) -> Response {
     ask(shared, |world, now| {
-        let filter = Filter::of(params, trades)?;
+        let mut filter = Filter::of(params, trades)?;
+        if trades {
+            // v1 of `/trades` knows no span of time.
+            (filter.start, filter.end) = (None, None);
+        }
         let (offset, limit) = offset_v1(params, limits)?;
         let mut rows = filter.rows(world, now);
         match params.text(&["sortBy"]) {

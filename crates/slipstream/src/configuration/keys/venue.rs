@@ -153,4 +153,22 @@ pub const VENUE: &[Key<VenueSettings>] = &[
         Kind::Calls(|venue, short, long| limit(venue, Endpoint::Other, (short, long))),
         "Its limit of all calls together.",
     ),
+    key(
+        "limit_history_trades",
+        Or("200/10s"),
+        Kind::Calls(|venue, short, long| limit(venue, Endpoint::HistoryTrades, (short, long))),
+        "The Data API's limit of pages of trades.",
+    ),
+    key(
+        "limit_history_positions",
+        Or("150/10s"),
+        Kind::Calls(|venue, short, long| limit(venue, Endpoint::HistoryPositions, (short, long))),
+        "The Data API's limit of pages of positions.",
+    ),
+    key(
+        "limit_history",
+        Or("1000/10s"),
+        Kind::Calls(|venue, short, long| limit(venue, Endpoint::History, (short, long))),
+        "The Data API's limit of all calls together.",
+    ),
 ];

@@ -50,7 +50,7 @@ impl FaultyVenue {
 }
 
 fn unknown() -> PostReply {
-    PostReply::Unknown { text: "connection reset".to_owned() }
+    PostReply::Unknown { text: "connection reset".to_owned(), blocked: false }
 }
 
 fn not_now() -> PostReply {

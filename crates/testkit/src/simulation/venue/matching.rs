@@ -138,7 +138,7 @@ impl State {
             return self.arrive(id, now);
         }
         self.arrivals.push((now.plus(self.model.acceptance_delay), id));
-        PostReply::Unknown { text: "order timed out".to_owned() }
+        PostReply::Unknown { text: "order timed out".to_owned(), blocked: false }
     }
 
     /// Bytes reach the matching engine.

@@ -1,0 +1,125 @@
+//! What is known about the cause of a refusal beside the order: the venue's copy of the balances, its version, the
+//! place where it sees this program. Asks; changes nothing of an order, and never makes an outcome certain.
+
+use domain::{Side, TokenId, TradingAccount};
+use engine::{
+    deadline::within,
+    ports::venue::{PostReply, PreparedOrder, RejectReason},
+};
+use serde::Deserialize;
+
+use crate::{
+    clob::{Clob, clock_hint},
+    http::Answer,
+    limits::EXPLAIN_DEADLINE,
+};
+
+/// The answer to one request, in which each thing is asked once however many orders were refused.
+pub(crate) struct Explaining<'a> {
+    clob: &'a Clob,
+    account: &'a TradingAccount,
+    /// Whether the answer's status is 403: by the venue, or by the front end before it.
+    forbidden: bool,
+    /// Whether the venue trades with this place, and what it says of it.
+    region: Option<(bool, String)>,
+    /// By asset: whether the exchanges may move it, once the venue has looked again.
+    allowed: Vec<(Option<TokenId>, Option<bool>)>,
+}
+
+/// The part of a request's body that tells what an order pays with.
+#[derive(Deserialize)]
+struct Body {
+    order: Order,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Order {
+    token_id: TokenId,
+    side: Side,
+}
+
+impl<'a> Explaining<'a> {
+    pub(crate) fn of(clob: &'a Clob, account: &'a TradingAccount, answer: Option<&Answer>) -> Self {
+        let forbidden = answer.is_some_and(|answer| answer.status == 403);
+        Self { clob, account, forbidden, region: None, allowed: Vec::new() }
+    }
+
+    pub(crate) async fn explained(&mut self, order: &PreparedOrder, reply: PostReply) -> PostReply {
+        match reply {
+            PostReply::Rejected { reason, text } => self.refusal(order, reason, text).await,
+            // Cloudflare refuses blocked places with a page of its own, which says nothing about the order.
+            PostReply::Unknown { text, .. } if self.forbidden => {
+                let (blocked, region) = self.region().await;
+                PostReply::Unknown { text: format!("{text} ({region})"), blocked }
+            }
+            reply => reply,
+        }
+    }
+
+    async fn refusal(&mut self, order: &PreparedOrder, reason: RejectReason, text: String) -> PostReply {
+        let clob = self.clob;
+        let (reason, hint) = match reason {
+            RejectReason::Money | RejectReason::Approval => match self.allowed(order).await {
+                Some(false) => (
+                    RejectReason::Approval,
+                    "an approval is missing; `slipstream account check` names it".to_owned(),
+                ),
+                Some(true) => (RejectReason::Money, "the venue has looked at the wallet again".to_owned()),
+                None => (reason, "the venue could not be asked to look at the wallet again".to_owned()),
+            },
+            // The venue refuses a wrong date in the words of wrong credentials.
+            RejectReason::Credentials => {
+                return PostReply::Rejected { reason, text: text + &clock_hint(clob.clock.now()) };
+            }
+            RejectReason::OrderVersion => (reason, clob.version_hint().await),
+            RejectReason::WalletKind => {
+                let kind = self.account.kind;
+                (
+                    reason,
+                    format!("the account's wallet is a {kind:?} wallet; the venue wants deposit wallets"),
+                )
+            }
+            RejectReason::Region => (reason, self.region().await.1),
+            _ => return PostReply::Rejected { reason, text },
+        };
+        PostReply::Rejected { reason, text: format!("{text} ({hint})") }
+    }
+
+    async fn region(&mut self) -> (bool, String) {
+        if self.region.is_none() {
+            self.region = Some(match &self.clob.geoblock {
+                Some(geoblock) => match geoblock.region().await {
+                    Ok(region) => (region.blocked, region.to_string()),
+                    Err(error) => (false, error.to_string()),
+                },
+                None => (false, "where the venue sees this program is not asked".to_owned()),
+            });
+        }
+        self.region.clone().unwrap_or_default()
+    }
+
+    /// Has the venue look again at what an order pays with, and reads whether it may be moved; `None` if that cannot
+    /// be known soon.
+    async fn allowed(&mut self, order: &PreparedOrder) -> Option<bool> {
+        let Body { order } = serde_json::from_slice(&order.body).ok()?;
+        let asset = (order.side == Side::Sell).then_some(order.token_id);
+        if let Some((_, known)) = self.allowed.iter().find(|(known, _)| *known == asset) {
+            return *known;
+        }
+        let ask = async {
+            self.clob.look_again(self.account, asset).await?;
+            self.clob.is_allowed(self.account, asset).await
+        };
+        let allowed = match within(self.clob.clock.as_ref(), EXPLAIN_DEADLINE, ask).await {
+            Ok(Ok(allowed)) => Some(allowed),
+            Ok(Err(error)) => {
+                tracing::warn!(account = %self.account.id, %error, "the venue's copy of a wallet is not read anew");
+                None
+            }
+            Err(_) => None,
+        };
+        self.allowed.push((asset, allowed));
+        allowed
+    }
+}
