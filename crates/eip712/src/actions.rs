@@ -1,7 +1,7 @@
 //! What a wallet's action is as a call of a contract. Only contracts of the venue can be named.
 //!
-//! Sources: docs.polymarket.com/resources/contracts; calls and the list of approvals as the official clients have
-//! them (PyPI `polymarket-client` 0.14.0).
+//! Sources: docs.polymarket.com/resources/contracts; calls and the approvals of trading and redeeming as the official
+//! clients have them (PyPI `polymarket-client` 0.14.0). Those clients ask for more: see [`DOLLAR_SPENDERS`].
 
 use alloy_primitives::hex;
 use domain::{Address, Redemption, Usd, WalletAction};
@@ -26,6 +26,10 @@ const NEG_RISK_ADAPTER: Address = Address(hex!("ada2005600dec949baf300f4c6120000
 const ROUTER: Address = Address(hex!("12121212006e4cd160d18e3f00711da5c3372600"));
 
 /// What trading and redeeming need, on Polygon: who may take pUSD.
+///
+/// An approval is without limit, so nothing is approved that this program does not use: not the deposit contract of
+/// perpetuals, nor, for shares, the AutoRedeemer (it would pay out beside our own redemptions) and the two modules that
+/// move shares to the V3 era. The official clients ask for these too and call a wallet without them not fully approved.
 pub const DOLLAR_SPENDERS: [Address; 6] =
     [EXCHANGE_V2, EXCHANGE_NEG_RISK, ADAPTER, NEG_RISK_ADAPTER, ROUTER, EXCHANGE_V3];
 /// What trading and redeeming need, on Polygon: who may move shares, by the contract that holds them.

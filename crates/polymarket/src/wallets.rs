@@ -92,8 +92,8 @@ pub struct Candidate {
 /// Something that is missing, with its remedy in [`Finding::fix`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// The wallet contract is not deployed.
-    NotDeployed,
+    /// The wallet contract, of this kind, is not deployed.
+    NotDeployed(WalletKind),
     /// A contract may not take pUSD.
     Dollars {
         /// Which.
@@ -119,6 +119,9 @@ pub enum Finding {
 pub enum Fix {
     /// The relayer deploys the wallet.
     Deploy,
+    /// The venue's site deploys the wallet. New users of the API get deposit wallets; the other kinds are made only
+    /// there.
+    Site,
     /// The wallet does this, through the relayer or as a transaction of the EOA.
     Act(WalletAction),
     /// Make pUSD of USDC.e at the venue's onramp.
@@ -134,7 +137,8 @@ impl Finding {
     #[must_use]
     pub const fn fix(self) -> Fix {
         match self {
-            Self::NotDeployed => Fix::Deploy,
+            Self::NotDeployed(WalletKind::Deposit) => Fix::Deploy,
+            Self::NotDeployed(_) => Fix::Site,
             Self::Dollars { spender } => Fix::Act(WalletAction::AllowDollars { spender }),
             Self::Shares { token, operator } => Fix::Act(WalletAction::AllowShares { token, operator }),
             Self::Unwrapped(usd) => Fix::Wrap(usd),
@@ -167,8 +171,9 @@ impl<'a> Wallets<'a> {
         Self { rpc }
     }
 
-    /// Which wallet an EOA uses, and what it needs. Of several the one with the most pUSD counts, else the first that
-    /// is deployed, newer kinds first; an EOA without any is a new user, who gets a deposit wallet.
+    /// Which wallet an EOA uses, and what it needs. Of several the one with the most pUSD counts, those last that are
+    /// not deployed and that nothing here can deploy; else the first that is deployed, newer kinds first; an EOA
+    /// without any is a new user, who gets a deposit wallet.
     ///
     /// # Errors
     /// [`VenueError`] of the provider.
@@ -183,12 +188,11 @@ impl<'a> Wallets<'a> {
         ];
         let read = places.map(|(kind, wallet)| self.candidate(kind, wallet));
         let candidates: Vec<Candidate> = stream::iter(read).buffered(CALLS_IN_FLIGHT).try_collect().await?;
-        let richest = candidates.iter().rev().max_by_key(|candidate| candidate.dollars.0);
+        let within_reach = |one: &Candidate| one.deployed || one.kind == WalletKind::Deposit;
+        let with_money = candidates.iter().rev().filter(|candidate| candidate.dollars.is_positive());
+        let richest = with_money.max_by_key(|candidate| (within_reach(candidate), candidate.dollars.0));
         let there = |candidate: &&Candidate| candidate.deployed && candidate.kind != WalletKind::Eoa;
-        let used = richest
-            .filter(|candidate| candidate.dollars.is_positive())
-            .or_else(|| candidates.iter().find(there))
-            .or(candidates.first());
+        let used = richest.or_else(|| candidates.iter().find(there)).or(candidates.first());
         let used = *used.ok_or_else(|| malformed("wallets", &"no candidate"))?;
         let missing = self.missing(used).await?;
         Ok(WalletReport { used, candidates, missing })
@@ -208,7 +212,7 @@ impl<'a> Wallets<'a> {
         let wallet = used.wallet;
         let mut findings = Vec::new();
         if !used.deployed {
-            findings.push(Finding::NotDeployed);
+            findings.push(Finding::NotDeployed(used.kind));
         }
         if used.kind == WalletKind::Eoa {
             let what = "eth_getBalance";
@@ -314,6 +318,28 @@ mod tests {
             texts("0x0000000000000000000000000000000000000001".parse().unwrap()),
             ["0x94bf330955a0b957662feaf878de77bf25f76cd9", "0x57ffbc34de23124faeb8387fcd689d314e57accd"]
         );
+    }
+
+    /// Nothing is approved that is not used; of what the official clients ask for only this is left out.
+    #[test]
+    fn approvals_are_those_of_the_official_clients_but_for_what_nothing_here_uses() {
+        use simulator::contracts;
+        let left_out: Vec<Address> =
+            contracts::PUSD_SPENDERS.into_iter().filter(|one| !DOLLAR_SPENDERS.contains(one)).collect();
+        assert_eq!(left_out, [contracts::PERPS_DEPOSIT]);
+        assert!(DOLLAR_SPENDERS.iter().all(|one| contracts::PUSD_SPENDERS.contains(one)));
+        let left_out: Vec<(Address, Address)> =
+            contracts::SHARE_OPERATORS.into_iter().filter(|one| !SHARE_OPERATORS.contains(one)).collect();
+        assert_eq!(
+            left_out,
+            [
+                (contracts::CONDITIONAL_TOKENS, contracts::AUTO_REDEEMER),
+                (contracts::CONDITIONAL_TOKENS, contracts::BINARY_MODULE),
+                (contracts::CONDITIONAL_TOKENS, contracts::NEG_RISK_MODULE),
+                (contracts::POSITION_MANAGER, contracts::AUTO_REDEEMER),
+            ]
+        );
+        assert!(SHARE_OPERATORS.iter().all(|one| contracts::SHARE_OPERATORS.contains(one)));
     }
 
     #[test]

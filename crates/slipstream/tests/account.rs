@@ -8,7 +8,10 @@ use clap::Parser;
 use domain::{Address, money::ONE};
 use polymarket::wallets::{deposit_wallets, safe};
 use serde_json::Value;
-use simulator::{Running, Simulator, SimulatorConfig, world::ledger::Asset};
+use simulator::{
+    Running, Simulator, SimulatorConfig,
+    world::{World, ledger::Asset},
+};
 use slipstream::{
     account,
     cli::{Cli, Command},
@@ -53,8 +56,9 @@ impl Place {
     async fn check(&self, with_key: bool, flags: &[&str]) -> anyhow::Result<Answer> {
         let (config, key, relayer) =
             (self.path("slipstream.toml"), self.path("key"), self.path("relayer.json"));
-        let url = self.simulator.relayer_url.clone();
+        let (url, clob) = (self.simulator.relayer_url.clone(), self.simulator.clob_url.clone());
         let mut line = vec!["slipstream", "account", "check", "--config", &config, "--relayer-url", &url];
+        line.extend(["--clob-url", &clob]);
         line.extend(if with_key { ["--key-file", &key] } else { ["--json", EOA] });
         line.extend(["--relayer-key", &relayer]);
         line.extend(flags);
@@ -92,6 +96,8 @@ async fn a_newcomer_gets_a_deposit_wallet_with_everything() {
     // Without a key nothing is done, and none of the flags is taken.
     assert!(place.check(false, &["--deploy"]).await.is_err());
 
+    // The venue notices nothing by itself.
+    place.simulator.world().with(|world, _| world.knobs.balances_lag = true);
     place.credit(wallet, Asset::Usdce, 5 * ONE);
     let answer = place.check(true, &["--deploy"]).await.unwrap();
     assert_eq!(missing(&answer).len(), 13, "{}", answer.text);
@@ -106,6 +112,9 @@ async fn a_newcomer_gets_a_deposit_wallet_with_everything() {
     let left =
         world.with(|world, _| [Asset::Collateral, Asset::Usdce].map(|asset| world.balance(wallet, asset)));
     assert_eq!(left, [7 * ONE, 0]);
+    let noticed =
+        |world: &World| (world.seen_balance(wallet, Asset::Collateral), world.seen_approval(wallet));
+    assert_eq!(world.with(|world, _| noticed(world)), (7 * ONE, true), "the venue was told");
     // Once more: nothing is left to do, and nothing is done.
     let relayed = || world.with(|world, _| world.relayer().records().len());
     let before = relayed();
@@ -129,8 +138,17 @@ async fn an_eoa_with_money_sends_its_own_transactions() {
     let answer = place.check(true, &["--approve"]).await.unwrap();
     assert!(answer.ok, "{}", answer.text);
     assert_eq!(place.simulator.world().with(|world, _| world.next_nonce(eoa)), 12);
-    // The Safe of the same key is shown as well.
+    // The Safe of the same key is shown as well, and used only when nothing within reach has money: it is not there,
+    // and only the venue's site makes it.
     assert!(answer.text.contains(&safe(eoa).to_string()), "{}", answer.text);
+    place.credit(safe(eoa), Asset::Collateral, 90 * ONE);
+    assert_eq!(place.check(true, &[]).await.unwrap().json["signature_type"].as_u64(), Some(0));
+    place.credit(eoa, Asset::Collateral, -20 * ONE);
+    let answer = place.check(true, &["--deploy"]).await.unwrap();
+    assert_eq!(answer.json["signature_type"].as_u64(), Some(2));
+    assert!(missing(&answer)[0].contains("polymarket.com"), "{}", answer.text);
+    let refused = format!("{:#}", place.check(true, &["--approve"]).await.unwrap_err());
+    assert!(refused.contains("enable trading"), "{refused}");
     place.simulator.shutdown().await;
 }
 

@@ -7,24 +7,27 @@ use anyhow::{Context, bail, ensure};
 use domain::{Address, Clock, TradingAccount, WalletAction, WalletKind};
 use eip712::Chain;
 use engine::ports::{
-    venue::VenueError,
+    venue::{OrderGateway, VenueError},
     wallets::{Taken, TransactionOutcome},
 };
 use polymarket::{
-    Eoa, JsonRpc,
+    Clob, Eoa, JsonRpc,
     relayer::{BuilderKey, Relayer, RelayerKey},
     wallets::{Finding, Fix, WalletReport, Wallets},
 };
 use serde::Deserialize;
 use signer::{LocalSigner, read_private};
+use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use super::CheckArgs;
 
 /// How long a transaction may take to be in a block.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks, at first; then a quarter of what was waited so far …
+const LOOK_FIRST: Duration = Duration::from_millis(500);
+/// … up to this: the relayer takes 25 calls a minute.
+const LOOK_LAST: Duration = Duration::from_secs(5);
 
 /// Gets what is missing.
 pub(super) struct Fixer<'a> {
@@ -34,6 +37,7 @@ pub(super) struct Fixer<'a> {
     pub(super) client: reqwest::Client,
     pub(super) rpc: Arc<dyn JsonRpc>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) relayer: OnceCell<Relayer>,
 }
 
 /// Who asks the relayer, as the file has it.
@@ -69,13 +73,22 @@ impl Fixer<'_> {
     /// # Errors
     /// In words, with what to do.
     pub(super) async fn fix(&self, mut report: WalletReport) -> anyhow::Result<WalletReport> {
-        if self.arguments.deploy && report.missing.contains(&Finding::NotDeployed) {
+        let (wallet, mut acted) = (self.account.wallet, false);
+        if self.arguments.deploy && report.missing.iter().any(|finding| finding.fix() == Fix::Deploy) {
             self.deploy().await?;
             report = self.look().await?;
         }
+        let acts = self.arguments.approve || self.arguments.wrap;
+        let by_site = report.missing.iter().any(|finding| finding.fix() == Fix::Site);
+        ensure!(
+            !(acts && by_site),
+            "wallet {wallet} is not there: log in at polymarket.com with this address and enable trading, then run \
+             this again"
+        );
         let approvals: Vec<WalletAction> = report.missing.iter().filter_map(|one| act(*one)).collect();
         if self.arguments.approve && !approvals.is_empty() {
             self.act(&approvals).await.context("approvals")?;
+            acted = true;
             report = self.look().await?;
         }
         if self.arguments.wrap {
@@ -85,27 +98,48 @@ impl Fixer<'_> {
             if usd.is_positive() {
                 let actions = [WalletAction::AllowOnramp(usd), WalletAction::Wrap(usd)];
                 self.act(&actions).await.context("wrapping")?;
+                acted = true;
                 report = self.look().await?;
             }
         }
+        if acted {
+            self.tell_the_venue().await;
+        }
         Ok(report)
+    }
+
+    /// The venue does not notice by itself what a wallet now has and allows. An order that is refused for it makes it
+    /// look as well.
+    async fn tell_the_venue(&self) {
+        let (client, url) = (self.client.clone(), &self.arguments.clob_url);
+        let signer = Arc::clone(&self.signer) as _;
+        let clob = Clob::new(client, url, Chain::Polygon, signer, Arc::clone(&self.clock));
+        if let Err(error) = OrderGateway::look_again(&clob, &self.account, None).await {
+            tracing::warn!(
+                "the venue has not looked at the wallet again ({error}); it does so when an order is refused"
+            );
+        }
     }
 
     async fn look(&self) -> anyhow::Result<WalletReport> {
         Wallets::new(self.rpc.as_ref()).detect(self.account.signer).await.context("the chain cannot be read")
     }
 
-    fn relayer(&self) -> anyhow::Result<Relayer> {
-        let path = self.arguments.relayer_key.as_deref();
-        let path = path.context("this wallet acts through the relayer; give --relayer-key")?;
-        let signer = Arc::clone(&self.signer) as _;
-        let (client, url) = (self.client.clone(), &self.arguments.relayer_url);
-        Ok(Relayer::new(client, url, relayer_key(path)?, signer, Arc::clone(&self.clock)))
+    /// One for the whole command, because it keeps the relayer's pace.
+    async fn relayer(&self) -> anyhow::Result<&Relayer> {
+        let made = self.relayer.get_or_try_init(async || {
+            let path = self.arguments.relayer_key.as_deref();
+            let path = path.context("this wallet acts through the relayer; give --relayer-key")?;
+            let signer = Arc::clone(&self.signer) as _;
+            let (client, url) = (self.client.clone(), &self.arguments.relayer_url);
+            Ok(Relayer::new(client, url, relayer_key(path)?, signer, Arc::clone(&self.clock)))
+        });
+        made.await
     }
 
     async fn deploy(&self) -> anyhow::Result<()> {
         let (wallet, kind) = (self.account.wallet, self.account.kind);
-        let relayer = self.relayer()?;
+        let relayer = self.relayer().await?;
         // Run again while an earlier run's wallet is being made, it only waits.
         if !relayer.is_deployed(wallet, kind).await? && relayer.under_way(wallet).await?.is_none() {
             relayer.deploy(&self.account).await.context("the wallet is not made")?;
@@ -121,21 +155,23 @@ impl Fixer<'_> {
         if self.account.kind == WalletKind::Eoa {
             return self.send(actions).await;
         }
-        let relayer = self.relayer()?;
+        let relayer = self.relayer().await?;
         let until = self.clock.uptime() + PATIENCE;
         while let Some(before) = relayer.under_way(self.account.wallet).await? {
             self.wait(until, &format!("relayed transaction {}", before.id)).await?;
         }
         let transaction = relayer.prepare(&self.account, actions).await?;
         let nonce = transaction.nonce;
-        let id = match relayer.send(&transaction).await {
-            Ok(Taken::Yes(id)) => id,
-            Ok(Taken::NotNow(reason)) => {
-                bail!("transaction {nonce} of the wallet is not taken: {reason}; run this again")
+        let id = loop {
+            match relayer.send(&transaction).await {
+                Ok(Taken::Yes(id)) => break id,
+                Ok(Taken::NotNow(reason)) => {
+                    self.wait(until, &format!("transaction {nonce} of the wallet ({reason})")).await?;
+                }
+                // Whether it was taken is open; the look-ups say so.
+                Err(VenueError::Timeout { .. } | VenueError::Unavailable { .. }) => break None,
+                Err(error) => return Err(error.into()),
             }
-            // Whether it was taken is open; the look-ups say so.
-            Err(VenueError::Timeout { .. } | VenueError::Unavailable { .. }) => None,
-            Err(error) => return Err(error.into()),
         };
         loop {
             match relayer.outcome(&self.account, &transaction, id.as_deref()).await? {
@@ -183,7 +219,8 @@ impl Fixer<'_> {
             self.clock.uptime() < until,
             "{what} is in no block after {PATIENCE:?}; run this again, it does only what is still missing"
         );
-        self.clock.sleep(LOOK_EVERY).await;
+        let waited = PATIENCE.saturating_sub(until.saturating_sub(self.clock.uptime()));
+        self.clock.sleep((waited / 4).clamp(LOOK_FIRST, LOOK_LAST)).await;
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use eip712::Chain;
 use polymarket::wallets::{Finding, Fix, WalletReport, Wallets};
 use serde_json::{Value, json};
 use signer::{Binding, FileKey, LocalSigner};
+use tokio::sync::OnceCell;
 
 use crate::{
     chain::ChainProviders, clock::SystemClock, commands::Answer, configuration::ConfigFile,
@@ -46,6 +47,9 @@ pub struct CheckArgs {
     /// The relayer.
     #[arg(long, default_value = "https://relayer-v2.polymarket.com")]
     pub relayer_url: String,
+    /// The venue, which is told of new approvals and money.
+    #[arg(long, default_value = "https://clob.polymarket.com")]
+    pub clob_url: String,
     /// Who asks the relayer: JSON with `key` and `address`, or with `builder_key`, `secret` and `passphrase`, in a
     /// file that only you can read.
     #[arg(long, value_name = "FILE")]
@@ -82,8 +86,15 @@ pub async fn run(command: &AccountCommand) -> anyhow::Result<(Answer, bool)> {
         let account = account(eoa, &report);
         let (wallet, kind) = (account.wallet, account.kind);
         signer.bind(account.key.clone(), Binding { wallet, kind })?;
-        let fixer =
-            fix::Fixer { arguments, account, signer: Arc::new(signer), client, rpc: rpc.clone(), clock };
+        let fixer = fix::Fixer {
+            arguments,
+            account,
+            signer: Arc::new(signer),
+            client,
+            rpc: rpc.clone(),
+            clock,
+            relayer: OnceCell::new(),
+        };
         report = fixer.fix(report).await?;
     }
     Ok((answer(eoa, &report), arguments.json))
@@ -118,7 +129,7 @@ const fn kind_name(kind: WalletKind) -> &'static str {
 
 fn words(finding: Finding, wallet: Address) -> (String, String) {
     let what = match finding {
-        Finding::NotDeployed => "the wallet contract is not there yet".to_owned(),
+        Finding::NotDeployed(_) => "the wallet contract is not there yet".to_owned(),
         Finding::Dollars { spender } => format!("{spender} may not take pUSD"),
         Finding::Shares { token, operator } => format!("{operator} may not move shares of {token}"),
         Finding::Unwrapped(usd) => format!("there is no pUSD, but {usd} USDC.e"),
@@ -127,6 +138,9 @@ fn words(finding: Finding, wallet: Address) -> (String, String) {
     };
     let remedy = match finding.fix() {
         Fix::Deploy => "--deploy".to_owned(),
+        Fix::Site => {
+            "log in at polymarket.com with this address and enable trading, which makes it".to_owned()
+        }
         Fix::Act(_) => "--approve".to_owned(),
         Fix::Wrap(_) => "--wrap".to_owned(),
         Fix::Gas => format!("send POL to {wallet}"),
