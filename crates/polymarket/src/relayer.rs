@@ -199,8 +199,16 @@ impl Relayer {
         signer: Arc<dyn Signer>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let pacer = Pacer::new(Arc::clone(&clock), Some(VenueLimits::default()));
+        let any = VenueLimits { other: vec![(Endpoint::Relayer, u32::MAX, None)], ..VenueLimits::default() };
+        let pacer = Pacer::new(Arc::clone(&clock), Some(any));
         Self { service: Service::new(client, origin), key, signer, clock, pacer }
+    }
+
+    /// Keeps the published limit (25 calls a minute), too; without it the relayer's own word is obeyed alone.
+    #[must_use]
+    pub fn paced(self) -> Self {
+        let pacer = Pacer::new(Arc::clone(&self.clock), Some(VenueLimits::default()));
+        Self { pacer, ..self }
     }
 
     /// An authenticated request; a builder signs the path without its query.

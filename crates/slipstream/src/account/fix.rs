@@ -132,7 +132,7 @@ impl Fixer<'_> {
             let path = path.context("this wallet acts through the relayer; give --relayer-key")?;
             let signer = Arc::clone(&self.signer) as _;
             let (client, url) = (self.client.clone(), &self.arguments.relayer_url);
-            Ok(Relayer::new(client, url, relayer_key(path)?, signer, Arc::clone(&self.clock)))
+            Ok(Relayer::new(client, url, relayer_key(path)?, signer, Arc::clone(&self.clock)).paced())
         });
         made.await
     }
