@@ -8,7 +8,7 @@
 //!   fault it is a failure.
 //! - Two runs in which from a call on the same callers make the same calls, each on the same stored orders,
 //!   permits and decisions and the same books of the venue, and which end the same, are continued once: a second
-//!   fault there is placed in one of them only ([`super::merging`]).
+//!   fault there is placed in one of them only (see `merging.rs`).
 //! - While somebody waits and nothing changes but leases, a second fault is placed at the first and the last of the
 //!   calls that a caller repeats, unless [`Exploration::every_call`] is wanted.
 
