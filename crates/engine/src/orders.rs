@@ -57,7 +57,7 @@ pub struct Learned {
 /// position has changed since is not applied; it is computed again.
 ///
 /// # Errors
-/// [`OrderError`]: then [`put_off`] it.
+/// [`OrderError`]: then `put_off` it.
 pub fn update(
     record: &OrderRecord,
     learned: &Learned,

@@ -2,7 +2,7 @@
 //!
 //! What is to be redeemed is what the ledger holds. A redemption is signed when venue and chain say the same about a
 //! condition and the chain shows the shares; its bytes are stored before the first of them is sent, and until it is
-//! known what became of them nothing else is signed for that wallet ([`under_way`]). What was paid is booked from the
+//! known what became of them nothing else is signed for that wallet (`under_way.rs`). What was paid is booked from the
 //! chain's logs, whoever redeemed ([`crate::redemptions::Redemptions`]); what pays nothing is booked here.
 
 mod under_way;
