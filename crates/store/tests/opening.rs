@@ -104,6 +104,6 @@ async fn a_file_that_is_no_database_is_an_error() {
     let file = directory.path().join("slipstream.db");
     std::fs::write(&file, [0x55; 8_192]).unwrap();
     let refused = open(&file).await.err().unwrap();
-    assert!(matches!(refused, OpenError::Store(_)), "{refused}");
+    assert!(matches!(&refused, OpenError::Foreign { path, .. } if *path == file), "{refused}");
     assert_eq!(std::fs::read(&file).unwrap(), [0x55; 8_192]);
 }
