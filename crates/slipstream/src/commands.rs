@@ -129,9 +129,14 @@ impl Witnesses {
     }
 
     /// What held shares would bring now; nothing without a running process.
-    async fn prices(&self, store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<story::Prices> {
+    async fn prices(
+        &self,
+        store: &dyn Store,
+        clock: &dyn Clock,
+        relationship: Option<RelationshipId>,
+    ) -> anyhow::Result<story::Prices> {
         match &self.markets {
-            Some(markets) => prices::of_held(store, markets.as_ref(), clock).await,
+            Some(markets) => prices::of_held(store, markets.as_ref(), clock, relationship).await,
             None => Ok(story::Prices::new()),
         }
     }
@@ -165,7 +170,7 @@ pub async fn answer(
             inspect(store, clock, witnesses, *thing, id, style(*colour)).await
         }
         Request::Positions { colour } => {
-            let lines = story::positions(store, None, &witnesses.prices(store, clock).await?).await?;
+            let lines = story::positions(store, None, &witnesses.prices(store, clock, None).await?).await?;
             let basis = if witnesses.markets.is_some() {
                 "now: the best bid at this moment; – where nobody bids or nobody answered"
             } else {
@@ -276,9 +281,9 @@ async fn inspect(
         }
         Thing::Relationship => {
             let number = id.parse().with_context(|| format!("`{id}` is not the number of a relationship"))?;
-            let prices = witnesses.prices(store, clock).await?;
-            let story =
-                story::relationship_story(store, None, RelationshipId(number), &prices, clock.now()).await?;
+            let id = RelationshipId(number);
+            let prices = witnesses.prices(store, clock, Some(id)).await?;
+            let story = story::relationship_story(store, None, id, &prices, clock.now()).await?;
             Ok(said(&story.render(style), serde_json::to_value(&story)?))
         }
     }

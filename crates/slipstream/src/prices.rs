@@ -1,8 +1,8 @@
 //! What held shares would bring now: the venue's best bids.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
-use domain::{Clock, TokenId};
+use domain::{Clock, TokenId, ids::RelationshipId};
 use engine::{
     deadline::within,
     ports::{detection::Lane, store::Store, venue::MarketData},
@@ -16,9 +16,10 @@ const PARALLEL: usize = 16;
 /// Tokens asked for, a bound on what the venue is asked for one command. The others have no price.
 const TOKENS: usize = 300;
 /// Everything is answered by then, or has no price: whoever asked waits.
-const WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(10);
 
-/// Best bids of all tokens that anybody holds; a token without a bid or an answer has none.
+/// Best bids of the tokens that are held, through one relationship or through any; a token without a bid or an answer
+/// has none.
 ///
 /// # Errors
 /// Store errors.
@@ -26,11 +27,13 @@ pub async fn of_held(
     store: &dyn Store,
     markets: &dyn MarketData,
     clock: &dyn Clock,
+    relationship: Option<RelationshipId>,
 ) -> anyhow::Result<Prices> {
     let held = store.positions(None).await?;
     let tokens: BTreeSet<TokenId> = held
         .iter()
         .filter(|record| record.position.shares.is_positive())
+        .filter(|record| relationship.is_none_or(|wanted| record.relationship == wanted))
         .map(|record| record.token)
         .collect();
     let mut prices = Prices::new();

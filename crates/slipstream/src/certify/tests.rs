@@ -52,6 +52,26 @@ fn verdict(findings: &[Finding], name: &str) -> Verdict {
 /// Key 1 of local Ethereum nodes, public.
 const KEY: &str = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 
+/// Address of the key that [`key_file`] writes.
+const OWNER: &str = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8";
+
+/// Makes the key's owner a trader of the stage, with 50 dollars.
+fn fund_owner(stage: &Stage) -> domain::Address {
+    let owner: domain::Address = OWNER.parse().unwrap();
+    let wallet = simulator::world::registry::Wallet {
+        address: owner,
+        owner,
+        signature_type: 0,
+        approved: true,
+        standing: Default::default(),
+    };
+    stage.running.world().with(|world, _| {
+        world.add_wallet(wallet).unwrap();
+        world.credit(owner, simulator::world::ledger::Asset::Collateral, 50_000_000);
+    });
+    owner
+}
+
 fn key_file(directory: &Path, mode: u32) -> String {
     let path = directory.join("key");
     fs::write(&path, format!("0x{KEY}\n")).unwrap();
@@ -86,18 +106,7 @@ async fn the_simulator_does_what_is_relied_on() {
 async fn a_transcript_holds_no_secret_and_nothing_is_left_behind() {
     let (stage, directory) = (Stage::set(&system_clock()).await.unwrap(), tempfile::tempdir().unwrap());
     let world = stage.running.world();
-    let owner = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8";
-    let wallet = simulator::world::registry::Wallet {
-        address: owner.parse().unwrap(),
-        owner: owner.parse().unwrap(),
-        signature_type: 0,
-        approved: true,
-        standing: Default::default(),
-    };
-    world.with(|world, _| {
-        world.add_wallet(wallet).unwrap();
-        world.credit(wallet.address, simulator::world::ledger::Asset::Collateral, 50_000_000);
-    });
+    let owner = fund_owner(&stage);
     let (key, token) = (key_file(directory.path(), 0o600), TOKEN.to_string());
     let mut line = live_line(&stage, "5", &key, &token);
     line.push("--fill".to_owned());
@@ -107,14 +116,14 @@ async fn a_transcript_holds_no_secret_and_nothing_is_left_behind() {
     assert_eq!(verdict(&outcome.findings, "fill"), Verdict::Confirmed, "{}", table(&outcome.findings));
     let text = outcome.document.to_ascii_lowercase();
     let (api, resting) = world.with(|world, _| {
-        let name = world.registry().keys_of(wallet.address).next().unwrap().to_owned();
+        let name = world.registry().keys_of(owner).next().unwrap().to_owned();
         let live = |order: &&simulator::world::verdict::OrderReport| {
             order.state == simulator::world::journal::OrderState::Live
         };
         (world.registry().key(&name).unwrap().clone(), world.order_reports().iter().filter(live).count())
     });
     assert_eq!(resting, 0);
-    for secret in [KEY, owner, &api.key, &api.secret, &api.passphrase, "poly_signature", "poly_api_key"] {
+    for secret in [KEY, OWNER, &api.key, &api.secret, &api.passphrase, "poly_signature", "poly_api_key"] {
         assert!(!text.contains(&secret.to_ascii_lowercase()), "{secret} is in the transcript");
     }
     // No signature: nothing hexadecimal is longer than an order id.
@@ -187,19 +196,8 @@ async fn a_venue_that_does_something_else_is_found_out() {
         let out = directory.path().join(name);
         certify(&arguments(&line).unwrap(), &system_clock(), &out).await
     };
-    let owner: domain::Address = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8".parse().unwrap();
-    let wallet = simulator::world::registry::Wallet {
-        address: owner,
-        owner,
-        signature_type: 0,
-        approved: true,
-        standing: Default::default(),
-    };
-    world.with(|world, _| {
-        world.add_wallet(wallet).unwrap();
-        world.credit(owner, simulator::world::ledger::Asset::Collateral, 50_000_000);
-        world.knobs.max_timestamp_age_s = Some(120);
-    });
+    fund_owner(&stage);
+    world.with(|world, _| world.knobs.max_timestamp_age_s = Some(120));
     let dated = run("dated").await.unwrap().findings;
     assert_eq!(verdict(&dated, "timestamp"), Verdict::Differs, "{}", table(&dated));
     world.with(|world, _| {
@@ -250,18 +248,7 @@ async fn a_venue_that_does_something_else_is_found_out() {
 async fn whoever_breaks_it_off_leaves_nothing_behind() {
     let (stage, directory) = (Stage::set(&system_clock()).await.unwrap(), tempfile::tempdir().unwrap());
     let world = stage.running.world();
-    let owner: domain::Address = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8".parse().unwrap();
-    let wallet = simulator::world::registry::Wallet {
-        address: owner,
-        owner,
-        signature_type: 0,
-        approved: true,
-        standing: Default::default(),
-    };
-    world.with(|world, _| {
-        world.add_wallet(wallet).unwrap();
-        world.credit(owner, simulator::world::ledger::Asset::Collateral, 50_000_000);
-    });
+    fund_owner(&stage);
     let (key, token) = (key_file(directory.path(), 0o600), TOKEN.to_string());
     let line = live_line(&stage, "5", &key, &token);
     let out = directory.path().join("broken.json");
