@@ -2,6 +2,7 @@
 //! Says nothing itself and never decides what is worth saying; `RUST_LOG` does.
 
 use std::{
+    env,
     fs::{File, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
@@ -10,7 +11,12 @@ use std::{
 };
 
 use anyhow::Context;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt};
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::demo::paint::Paint;
 
@@ -23,9 +29,8 @@ const MODE: u32 = 0o600;
 /// When `RUST_LOG` cannot be read, or a log is installed already.
 pub fn to_stderr() -> anyhow::Result<()> {
     let filter = filter(LevelFilter::WARN)?;
-    let subscriber =
-        fmt().with_env_filter(filter).with_ansi(Paint::of(&io::stderr()).is_on()).with_writer(io::stderr);
-    subscriber.try_init().map_err(anyhow::Error::from_boxed).context("no log")
+    let lines = fmt::layer().with_ansi(Paint::of(&io::stderr()).is_on()).with_writer(io::stderr);
+    tracing_subscriber::registry().with(filter).with(lines).try_init().context("no log")
 }
 
 /// Everything that is worth telling in a file, which is added to.
@@ -40,11 +45,18 @@ pub fn to_file(path: &Path) -> anyhow::Result<()> {
         .open(path)
         .with_context(|| format!("cannot write the log {}", path.display()))?;
     let filter = filter(LevelFilter::INFO)?;
-    let subscriber = fmt().with_env_filter(filter).with_ansi(false).with_writer(Arc::new(file));
-    subscriber.try_init().map_err(anyhow::Error::from_boxed).context("no log")
+    let lines = fmt::layer().with_ansi(false).with_writer(Arc::new(file));
+    tracing_subscriber::registry().with(filter).with(lines).try_init().context("no log")
 }
 
-/// `RUST_LOG`, or `level` where it says nothing.
-fn filter(level: LevelFilter) -> anyhow::Result<EnvFilter> {
-    EnvFilter::builder().with_default_directive(level.into()).from_env().context("RUST_LOG makes no sense")
+/// `RUST_LOG` (`LEVEL`, or `TARGET=LEVEL` separated by commas), or `level` where it says nothing.
+fn filter(level: LevelFilter) -> anyhow::Result<Targets> {
+    match env::var("RUST_LOG") {
+        Ok(wish) if !wish.is_empty() => {
+            let targets: Targets = wish.parse().with_context(|| format!("RUST_LOG={wish} makes no sense"))?;
+            Ok(targets)
+        }
+        Ok(_) | Err(env::VarError::NotPresent) => Ok(Targets::new().with_default(level)),
+        Err(error) => Err(error).context("RUST_LOG makes no sense"),
+    }
 }

@@ -185,6 +185,33 @@ fn manifests_take_everything_from_the_workspace() {
     );
 }
 
+/// Libraries with their features, as cargo would build them for these arguments.
+fn built_for(arguments: &[&str]) -> BTreeSet<String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = std::process::Command::new(cargo)
+        .current_dir(root())
+        .args(["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p} with {f}"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+}
+
+#[test]
+fn the_program_and_the_tests_share_every_library() {
+    let program = built_for(&["--edges", "normal,build"]);
+    let tests = built_for(&["--edges", "normal,build,dev", "--workspace"]);
+    assert!(program.len() > 100, "{} libraries", program.len());
+    let wrong: Vec<String> = program.difference(&tests).cloned().collect();
+    nothing_wrong(
+        &wrong,
+        "a library that tests want with more features is built twice, and with it all that stand on it: give \
+         it the same features in [workspace.dependencies], or do without.",
+    );
+}
+
 #[test]
 fn files_are_short_and_say_what_they_own() {
     let sources = sources();
