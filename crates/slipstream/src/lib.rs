@@ -9,6 +9,7 @@ pub mod channels;
 pub mod cli;
 pub mod clock;
 pub mod commands;
+pub mod composition;
 pub mod configuration;
 pub mod copying_cost;
 pub mod crash;

@@ -8,14 +8,12 @@ use domain::{
     money::ONE,
     policy::{Policy, Sizing},
 };
-use eip712::Chain;
 use engine::ports::{
     detection::Source,
     following::{AccountMode, Following as _, NewAccount, NewRelationship},
     store::Store,
 };
-use polymarket::{Clob, DataApi, Rpc};
-use signer::{DerivedKeys, LocalSigner};
+use signer::LocalSigner;
 use simulator::{
     Knobs, SimulatorConfig, WorldHandle,
     world::{
@@ -26,16 +24,15 @@ use simulator::{
     },
 };
 use store::SqliteStore;
-use zeroize::Zeroizing;
 
 use crate::{
-    channels::Channels,
+    composition::{Composed, Foundation, Hosts, Pace, derived_signer},
     demo::{
         SimulatorUrls,
         setup::{Follower, followers},
     },
     instance::this_process,
-    runtime::{Ports, Runtime, Settings},
+    runtime::{Runtime, Settings},
     secrets::InstallationSecret,
 };
 
@@ -72,8 +69,8 @@ impl Keys {
     /// The keys of a seed.
     pub(super) fn of_seed(seed: u64) -> Self {
         let secret = Arc::new(InstallationSecret::of_seed(seed));
-        let keys = DerivedKeys::new(Zeroizing::new(secret.derive(&[b"keys"])));
-        Self { seed, secret, signer: Arc::new(LocalSigner::new(Chain::Polygon, Box::new(keys))) }
+        let signer = derived_signer(&secret);
+        Self { seed, secret, signer }
     }
 
     /// The first `count` followers, opened and bound in the signer.
@@ -192,24 +189,23 @@ impl Running {
         keys: &Keys,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        let client = polymarket::local_client()?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(file, Arc::clone(clock)).await?);
-        let signer = Arc::clone(&keys.signer);
-        let clob = Arc::new(Clob::new(client.clone(), &urls.clob, Chain::Polygon, signer, Arc::clone(clock)));
-        let ports = Ports {
-            store: Arc::clone(&store),
-            queue: Arc::new(queue::InProcessQueue::new(Arc::clone(clock))),
-            gateway: Arc::clone(&clob) as _,
-            venue_clock: Arc::clone(&clob) as _,
-            channels: Some(Channels::new(&urls.clob, &clob, clock, 1)),
-            markets: clob,
-            chain: Some(Arc::new(Rpc::new(client.clone(), &urls.rpc, Chain::Polygon))),
-            history: Some(Arc::new(DataApi::new(client, &urls.data))),
-            live: None,
+        let foundation = Foundation {
+            client: polymarket::local_client()?,
             clock: Arc::clone(clock),
+            store: Arc::clone(&store),
+            signer: Arc::clone(&keys.signer) as _,
             salts: Arc::clone(&keys.secret) as _,
-            redeemer: None,
+            seed: 1,
         };
+        let hosts = Hosts {
+            clob: urls.clob.clone(),
+            channels: Some(urls.clob.clone()),
+            data: Some(urls.data.clone()),
+            rpc: Some(urls.rpc.clone()),
+            ..Hosts::default()
+        };
+        let Composed { ports, .. } = foundation.at(&hosts, Pace::default(), None)?;
         let settings = Settings { workers: 2, history_every: Duration::from_secs(5) };
         let runtime = Runtime::start(ports, settings, this_process(clock.now())).await?;
         let running = Self { store, runtime };

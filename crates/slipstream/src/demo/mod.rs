@@ -5,7 +5,6 @@ pub mod books;
 pub mod command;
 pub mod control;
 mod directory;
-mod feeds;
 pub mod figures;
 pub mod headless;
 pub mod live;
@@ -30,18 +29,12 @@ use anyhow::{Context, bail};
 use domain::{Clock, Timestamp};
 use eip712::Chain;
 use engine::{
-    ports::{
-        detection::Source,
-        store::Store,
-        venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
-    },
+    ports::{detection::Source, store::Store, venue::ChainReader},
     salt::Salts,
 };
-use polymarket::{Clob, DataApi, Geoblock};
-use signer::{DerivedKeys, LocalSigner};
+use polymarket::{Clob, DataApi};
 use store::SqliteStore;
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
 pub use self::urls::SimulatorUrls;
 use self::{
@@ -53,13 +46,12 @@ use self::{
     tape::Tape,
 };
 use crate::{
-    chain::ChainProviders,
-    channels::Channels,
     clock::SystemClock,
     commands::Witnesses,
+    composition::{Composed, Foundation, Hosts, Pace, derived_signer},
     configuration::keys::{FollowerSettings, VenueSettings},
     instance::this_process,
-    runtime::{Ports, Runtime, Settings, TaskPanicked},
+    runtime::{Runtime, Settings, TaskPanicked},
     secrets::InstallationSecret,
 };
 
@@ -167,8 +159,7 @@ impl Demo {
         let (client, limits) = (http_client(options)?, &options.venue.limits);
         let control = Control::new(client.clone(), &urls.control);
         let secret = Arc::new(InstallationSecret::of_seed(options.seed));
-        let keys = DerivedKeys::new(Zeroizing::new(secret.derive(&[b"keys"])));
-        let signer = Arc::new(LocalSigner::new(Chain::Polygon, Box::new(keys)));
+        let signer = derived_signer(&secret);
         let followers = setup::followers(options.followers, options.seed, &secret, &signer).await?;
         let opened = SqliteStore::open(&data_dir.join(crate::commands::DATABASE), Arc::clone(&clock)).await?;
         let file = Arc::new(opened);
@@ -209,56 +200,45 @@ impl Demo {
             }
         }
         crate::crash::arm_from_environment(store.as_ref()).await?;
-        let clob = Clob::new(client.clone(), &urls.clob, Chain::Polygon, signer.clone(), Arc::clone(&clock))
-            .paced(limits.clone())
-            .with_geoblock(Geoblock::new(client.clone(), &urls.clob));
-        let clob = Arc::new(match options.venue.builder {
-            Some(code) => clob.with_builder(code),
-            None => clob,
-        });
-        let origin = options.channel_url.as_deref().unwrap_or(&urls.clob);
-        let channels = (!origin.is_empty()).then(|| Channels::new(origin, &clob, &clock, options.seed));
-        let providers = ChainProviders::start(client.clone(), &clock, &urls.rpc)?;
-        let chain = providers.reader();
-        let is_live = live.is_some();
-        let parts = wallets::Parts {
+        let foundation = Foundation {
             client: client.clone(),
-            control: &control,
-            urls: &urls,
-            secret: &secret,
-            signer: &signer,
-            providers: &providers,
-            clock: &clock,
+            clock: Arc::clone(&clock),
+            store: Arc::clone(&store),
+            signer: Arc::clone(&signer) as _,
+            salts: Arc::clone(&secret) as _,
+            seed: options.seed,
         };
-        // A real leader's markets are not resolved here.
-        let redeemer = if is_live { None } else { Some(wallets::redeemer(&parts).await?) };
-        let history: Arc<dyn TradeHistory> = match live {
-            Some(mirror) => Arc::new(mirror),
-            None => Arc::new(DataApi::new(client, &urls.data).paced(clock.clone(), limits.clone())),
-        };
+        let is_live = live.is_some();
+        let pace = Pace { clob: Some(limits.clone()), data: Some(limits.clone()) };
+        let hosts = hosts(options, &urls, is_live);
+        let Composed { mut ports, providers, .. } = foundation.at(&hosts, pace, options.venue.builder)?;
+        let providers = providers.context("the simulator has no chain")?;
+        let chain = providers.reader();
+        if let Some(mirror) = live {
+            // A real leader's markets are not resolved here, and its trades are on no chain of ours.
+            ports.history = Some(Arc::new(mirror));
+            ports.chain = None;
+        } else {
+            let parts = wallets::Parts {
+                client,
+                control: &control,
+                urls: &urls,
+                secret: &secret,
+                signer: &signer,
+                providers: &providers,
+                clock: &clock,
+            };
+            ports.redeemer = Some(wallets::redeemer(&parts).await?);
+        }
         let books = Books::new(control.clone());
         let books = if is_live { books.without_fees() } else { books };
         let mut witnesses = Witnesses {
             venue: Some(Arc::new(books)),
             chain: (!is_live).then(|| Arc::clone(&chain)),
-            salts: Some(Arc::clone(&secret) as Arc<dyn Salts>),
+            salts: Some(secret as Arc<dyn Salts>),
             providers: Some(providers),
             sources: None,
-            markets: Some(Arc::clone(&clob) as Arc<dyn MarketData>),
-        };
-        let ports = Ports {
-            store: Arc::clone(&store),
-            queue: Arc::new(queue::InProcessQueue::new(Arc::clone(&clock))),
-            gateway: Arc::clone(&clob) as Arc<dyn OrderGateway>,
-            venue_clock: Arc::clone(&clob) as Arc<dyn VenueClock>,
-            channels,
-            markets: clob as Arc<dyn MarketData>,
-            chain: (!is_live).then(|| Arc::clone(&chain)),
-            history: Some(history),
-            redeemer,
-            live: feeds::trades(options, &urls, is_live, &clock),
-            clock: Arc::clone(&clock),
-            salts: secret,
+            markets: Some(Arc::clone(&ports.markets)),
         };
         let usual = Duration::from_secs(if is_live { 2 } else { 5 });
         let settings =
@@ -451,6 +431,22 @@ impl Demo {
 fn http_client(options: &Options) -> anyhow::Result<reqwest::Client> {
     let made = if options.leader.is_some() { polymarket::client() } else { polymarket::local_client() };
     Ok(made?)
+}
+
+/// The real venue's feed of trades. Source: npm @polymarket/real-time-data-client 1.4.0.
+const LIVE_FEED: &str = "wss://ws-live-data.polymarket.com";
+
+/// Where a demo finds everything: the simulator, and for a real leader the real feed of trades.
+fn hosts(options: &Options, urls: &SimulatorUrls, is_live: bool) -> Hosts {
+    let some = |url: &str| Some(url.to_owned()).filter(|url| !url.is_empty());
+    Hosts {
+        clob: urls.clob.clone(),
+        geoblock: Some(urls.clob.clone()),
+        data: Some(urls.data.clone()),
+        channels: some(options.channel_url.as_deref().unwrap_or(&urls.clob)),
+        live: some(options.live_url.as_deref().unwrap_or(if is_live { LIVE_FEED } else { &urls.live })),
+        rpc: Some(urls.rpc.clone()),
+    }
 }
 
 fn player_of(options: &Options, control: &Control, clock: &Arc<dyn Clock>) -> anyhow::Result<Player> {

@@ -25,11 +25,10 @@ use engine::{
         live::LiveFeed,
         reports::DecisionRecord,
         store::{EventKind, Store},
-        venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
+        venue::{ChainReader, OrderGateway},
     },
 };
-use polymarket::{Clob, DataApi, Geoblock, LiveSocket, Rpc, VenueLimits, socket::WebSockets};
-use signer::{DerivedKeys, LocalSigner};
+use polymarket::{Rpc, VenueLimits};
 use simulator::{
     Knobs, RpcView, Running, Simulator, SimulatorConfig, World, WorldHandle,
     world::{
@@ -46,6 +45,7 @@ use slipstream::{
     channels::Channels,
     clock::SystemClock,
     commands::DATABASE,
+    composition::{Composed, Foundation, Hosts, Pace, derived_signer},
     demo::{
         SimulatorUrls,
         control::Control,
@@ -53,12 +53,11 @@ use slipstream::{
         wallets,
     },
     instance::this_process,
-    runtime::{Ports, Runtime, Settings},
+    runtime::{Runtime, Settings},
     secrets::InstallationSecret,
     venue_clock::ClockWatch,
 };
 use store::SqliteStore;
-use zeroize::Zeroizing;
 
 pub use crate::has::Has;
 
@@ -227,8 +226,7 @@ impl Scene {
         let client = polymarket::client().expect("a client");
         let control = Control::new(client.clone(), &simulator.control_url);
         let secret = Arc::new(InstallationSecret::of_seed(7));
-        let keys = DerivedKeys::new(Zeroizing::new(secret.derive(&[b"keys"])));
-        let signer = Arc::new(LocalSigner::new(Chain::Polygon, Box::new(keys)));
+        let signer = derived_signer(&secret);
         let followers = setup::followers(setup.followers, 7, &secret, &signer).await.expect("followers");
         let opened = SqliteStore::open(&directory.join(DATABASE), Arc::clone(&clock)).await.expect("a store");
         let store: Arc<dyn Store> = Arc::new(opened);
@@ -242,15 +240,26 @@ impl Scene {
             set.await.expect("a policy");
         }
         let [clob, data, rpc] = urls;
-        let for_clob = Arc::clone(&signer);
-        let clob = Clob::new(client.clone(), &clob, Chain::Polygon, for_clob, Arc::clone(&clock));
-        let clob = clob.with_geoblock(Geoblock::new(client.clone(), &simulator.clob_url));
-        let clob = Arc::new(match setup.limits {
-            Some(limits) => clob.paced(limits),
-            None => clob,
-        });
-        let channels = setup.channels.then(|| Channels::new(&simulator.clob_url, &clob, &clock, 7));
-        let providers = ChainProviders::start(client.clone(), &clock, &rpc).expect("providers");
+        let foundation = Foundation {
+            client: client.clone(),
+            clock: Arc::clone(&clock),
+            store: Arc::clone(&store),
+            signer: Arc::clone(&signer) as _,
+            salts: Arc::clone(&secret) as _,
+            seed: 7,
+        };
+        let hosts = Hosts {
+            clob,
+            geoblock: Some(simulator.clob_url.clone()),
+            data: setup.history.then_some(data),
+            channels: setup.channels.then(|| simulator.clob_url.clone()),
+            live: Some(simulator.live_url.clone()),
+            rpc: Some(rpc),
+        };
+        let pace = Pace { clob: setup.limits, data: None };
+        let Composed { mut ports, providers, .. } =
+            foundation.at(&hosts, pace, None).expect("an engine's ports");
+        let providers = providers.expect("providers");
         let parts = wallets::Parts {
             client: client.clone(),
             control: &control,
@@ -261,26 +270,14 @@ impl Scene {
             clock: &clock,
         };
         let redeemer = wallets::redeemer(&parts).await.expect("a redeemer");
-        let chain = providers.reader();
-        let straight = Arc::new(Rpc::new(client.clone(), &simulator.rpc_url, Chain::Polygon));
-        let history: Arc<dyn TradeHistory> = Arc::new(DataApi::new(client, &data));
-        let live = LiveSocket::new(Arc::new(WebSockets), &simulator.live_url, Arc::clone(&clock), 7);
-        let live: Arc<dyn LiveFeed> = Arc::new(live);
-        let gate = Arc::new(Gate::new(Arc::clone(&clob) as Arc<dyn OrderGateway>));
-        let ports = Ports {
-            store: Arc::clone(&store),
-            queue: Arc::new(queue::InProcessQueue::new(Arc::clone(&clock))),
-            gateway: Arc::clone(&gate) as Arc<dyn OrderGateway>,
-            venue_clock: Arc::clone(&clob) as Arc<dyn VenueClock>,
-            channels: channels.clone(),
-            markets: clob as Arc<dyn MarketData>,
-            chain: setup.chain.then_some(chain),
-            history: setup.history.then_some(history),
-            redeemer: setup.redeem.then_some(redeemer),
-            live: setup.live.then(|| Arc::clone(&live)),
-            clock: Arc::clone(&clock),
-            salts: secret,
-        };
+        let straight = Arc::new(Rpc::new(client, &simulator.rpc_url, Chain::Polygon));
+        let gate = Arc::new(Gate::new(Arc::clone(&ports.gateway)));
+        ports.gateway = Arc::clone(&gate) as Arc<dyn OrderGateway>;
+        ports.redeemer = setup.redeem.then_some(redeemer);
+        let live = ports.live.clone().expect("a live feed");
+        ports.live = ports.live.filter(|_| setup.live);
+        ports.chain = ports.chain.filter(|_| setup.chain);
+        let channels = ports.channels.clone();
         let settings = Settings { workers: setup.workers, history_every: setup.history_every };
         let runtime = Runtime::start(ports, settings, this_process(clock.now())).await.expect("an engine");
         let scene = Self {
