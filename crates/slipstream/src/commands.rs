@@ -24,6 +24,7 @@ use crate::{
     clock::SystemClock,
     prices,
     rpc_command::{self, RpcList},
+    secrets::InstallationSecret,
     socket,
     sources_command::{self, Sources},
     story::{self, Style},
@@ -104,7 +105,7 @@ pub struct Answer {
 }
 
 /// Whom a verification can hold the store against: what the running process has at hand. Without it the
-/// store is held against itself.
+/// store is held against itself and the secret that is kept beside it.
 #[derive(Clone, Default)]
 pub struct Witnesses {
     /// The venue's own books.
@@ -220,7 +221,12 @@ pub async fn ask(data_dir: &Path, request: &Request) -> anyhow::Result<Answer> {
         ),
         opened => opened?,
     };
-    answer(&store, clock.as_ref(), &Witnesses::default(), request).await
+    let salts = match request {
+        Request::Verify => InstallationSecret::read(data_dir)?,
+        _ => None,
+    };
+    let salts = salts.map(|secret| Arc::new(secret) as Arc<dyn Salts>);
+    answer(&store, clock.as_ref(), &Witnesses { salts, ..Witnesses::default() }, request).await
 }
 
 async fn set_status(

@@ -3,7 +3,7 @@
 //! A file of 32 random bytes, readable by its owner only. It is never printed.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -22,27 +22,52 @@ pub const FILE: &str = "installation.secret";
 pub struct InstallationSecret([u8; 32]);
 
 impl InstallationSecret {
-    /// Reads the file in `directory`, made if it does not exist.
+    /// The secret that `directory` holds; `None` when there is no file.
     ///
     /// # Errors
-    /// When it cannot be read or made, has another length, or others may read it.
-    pub fn open(directory: &Path) -> anyhow::Result<Self> {
+    /// When it cannot be read, has another length, or others may read it.
+    pub fn read(directory: &Path) -> anyhow::Result<Option<Self>> {
         let path = directory.join(FILE);
         match read_private(&path) {
             Ok(bytes) => {
                 let Ok(bytes) = <[u8; 32]>::try_from(bytes.as_slice()) else {
                     bail!("{} is damaged: it must hold 32 bytes; restore it from a backup", path.display());
                 };
-                Ok(Self(bytes))
+                Ok(Some(Self(bytes)))
             }
-            Err(PrivateFileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
-                let mut bytes = [0; 32];
-                rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-                    .context("the system gives no random bytes")?;
-                Self::write(&path, &bytes)?;
-                Ok(Self(bytes))
-            }
+            Err(PrivateFileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("the secret in {}", path.display())),
+        }
+    }
+
+    /// Reads the file in `directory`, made if it does not exist.
+    ///
+    /// # Errors
+    /// When it cannot be read or made, has another length, or others may read it.
+    pub fn open(directory: &Path) -> anyhow::Result<Self> {
+        if let Some(secret) = Self::read(directory)? {
+            return Ok(secret);
+        }
+        let mut bytes = [0; 32];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+            .context("the system gives no random bytes")?;
+        let secret = Self(bytes);
+        secret.write(directory)?;
+        Ok(secret)
+    }
+
+    /// Keeps this secret in `directory`, where what is signed with it can be verified later.
+    ///
+    /// # Errors
+    /// When it cannot be written, or the directory holds another one.
+    pub fn keep(&self, directory: &Path) -> anyhow::Result<()> {
+        match Self::read(directory)? {
+            None => self.write(directory),
+            Some(kept) if kept.0 == self.0 => Ok(()),
+            Some(_) => bail!(
+                "{} holds the secret of another seed or installation; give the seed it was made with, or another --data-dir",
+                directory.display()
+            ),
         }
     }
 
@@ -64,14 +89,19 @@ impl InstallationSecret {
         mac.finalize().into_bytes().into()
     }
 
-    fn write(path: &Path, bytes: &[u8; 32]) -> anyhow::Result<()> {
+    fn write(&self, directory: &Path) -> anyhow::Result<()> {
+        let path = directory.join(FILE);
         // Written under another name first, so that a crash leaves no half a secret.
         let temporary = path.with_extension("new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path).with_context(|| format!("cannot write {}", path.display()))
+        let written = || -> io::Result<()> {
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            file.write_all(&self.0)?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            File::open(directory)?.sync_all()
+        };
+        written().with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
@@ -115,5 +145,22 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, b"short").unwrap();
         assert!(InstallationSecret::open(directory.path()).is_err());
+    }
+
+    #[test]
+    fn a_kept_secret_is_read_again_and_never_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let read = || InstallationSecret::read(directory.path()).unwrap().map(|secret| secret.salt(b"x"));
+        assert_eq!(read(), None);
+        let secret = InstallationSecret::of_seed(7);
+        for _ in 0..2 {
+            secret.keep(directory.path()).unwrap();
+            assert_eq!(read(), Some(secret.salt(b"x")));
+        }
+        let mode = fs::metadata(directory.path().join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let refused = InstallationSecret::of_seed(8).keep(directory.path()).unwrap_err().to_string();
+        assert!(refused.contains("another seed"), "{refused}");
+        assert_eq!(read(), Some(secret.salt(b"x")));
     }
 }

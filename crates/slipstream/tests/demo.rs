@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use std::{path::Path, process::Command};
+use std::{os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use serde_json::Value;
 
@@ -39,14 +39,45 @@ fn broken_every_few_seconds_it_still_ends_green() {
     assert!(!data.join("control.sock").exists());
     let log = data.join("slipstream.db-wal");
     assert_eq!(log.metadata().map_or(0, |log| log.len()), 0);
+    let (sound, verdict) = verify(&data);
+    assert!(sound && verdict.contains("0 differences"), "{verdict}");
+    assert!(verdict.contains("needs the venue of the running process"), "{verdict}");
+}
+
+/// What `verify` says of data whose process has ended, and whether all is well.
+fn verify(data: &Path) -> (bool, String) {
     let verified = Command::new(env!("CARGO_BIN_EXE_slipstream"))
         .args(["verify", "--data-dir"])
-        .arg(&data)
+        .arg(data)
         .output()
         .unwrap();
-    let verdict = String::from_utf8_lossy(&verified.stdout);
-    assert!(verified.status.success() && verdict.contains("0 differences"), "{verdict}");
-    assert!(verdict.contains("needs the venue of the running process"), "{verdict}");
+    let said = [verified.stdout, verified.stderr].concat();
+    (verified.status.success(), String::from_utf8(said).unwrap())
+}
+
+/// The secret is kept beside the data: salts, and with them order ids, are computed again from the first input.
+fn salts_are_verified(data: &Path) {
+    let line = |verdict: &str| {
+        let found = verdict.lines().find(|line| line.contains("salts recomputed from the secret"));
+        found.unwrap_or_else(|| panic!("{verdict}")).to_owned()
+    };
+    let (sound, verdict) = verify(data);
+    let whole = line(&verdict);
+    assert!(sound && whole.starts_with('✓') && !whole.ends_with(" 0"), "{verdict}");
+    let (secret, kept) = (data.join("installation.secret"), data.join("kept"));
+    std::fs::rename(&secret, &kept).unwrap();
+    let (sound, verdict) = verify(data);
+    assert!(!sound && line(&verdict).contains("no installation.secret in the data directory"), "{verdict}");
+    // Another installation's.
+    std::fs::copy(&kept, &secret).unwrap();
+    std::fs::write(&secret, [7; 32]).unwrap();
+    let (sound, verdict) = verify(data);
+    assert!(!sound && verdict.contains("salt is") && verdict.contains("the secret gives"), "{verdict}");
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (sound, verdict) = verify(data);
+    assert!(!sound && verdict.contains("chmod 600"), "{verdict}");
+    std::fs::rename(&kept, &secret).unwrap();
+    assert!(verify(data).0);
 }
 
 /// Rows that cannot be played are counted, never passed over in silence.
@@ -72,9 +103,11 @@ fn a_file_of_the_data_api_is_played_and_what_is_left_out_is_told() {
     ];
     std::fs::write(&file, format!("[{}]", rows.join(","))).unwrap();
     let tape = file.to_str().unwrap();
-    let (status, report, said) = demo(&directory.path().join("data"), &["--speed", "2", "--tape", tape]);
+    let data = directory.path().join("data");
+    let (status, report, said) = demo(&data, &["--speed", "2", "--tape", tape]);
     assert_eq!(status, Some(0), "{said}");
     assert_eq!(report["tape"]["recorded"], 4, "{report}");
     assert_eq!(report["tape"]["left_out"], serde_json::json!({ "unreadable": 1, "kind": 1 }), "{report}");
     assert_eq!(report["transactions"], 4, "{report}");
+    salts_are_verified(&data);
 }

@@ -16,7 +16,7 @@ use domain::{
     Address, Clock, Shares, Side, Timestamp, TokenId, decide::Verdict, ids::RelationshipId, money::ONE,
 };
 use engine::{
-    limits::{DECISION_CHUNK, FOLLOWING_REFRESH},
+    limits::{DECISION_CHUNK, FOLLOWING_LAG, FOLLOWING_REFRESH},
     market_cache::MarketCache,
     ports::{
         detection::Lane,
@@ -211,30 +211,77 @@ impl Layer for Counting {
     }
 }
 
+/// A large buy of which one chunk is decided, and how often the following was read for it.
+struct Deciding {
+    world: World,
+    watcher: Watcher,
+    followings: Arc<AtomicUsize>,
+}
+
+impl Deciding {
+    fn begin(name: &str) -> Self {
+        let world = large_buy(name, None);
+        let followings = Arc::new(AtomicUsize::new(0));
+        let counting = Counting { store: world.store.clone(), followings: followings.clone() };
+        let watcher = watcher(&world, Arc::new(Layered(counting)));
+        let mut begun = Self { world, watcher, followings };
+        begun.step();
+        begun.world.clock.advance(Duration::from_secs(6));
+        begun.step();
+        assert_eq!(begun.decided(), DECISION_CHUNK);
+        begun
+    }
+
+    fn step(&mut self) -> bool {
+        block_on(self.watcher.step()).unwrap().busy
+    }
+
+    fn decided(&self) -> usize {
+        decisions(self.world.store.as_ref()).len()
+    }
+
+    fn read(&self) -> usize {
+        self.followings.load(Ordering::Relaxed)
+    }
+
+    /// An intent ends, and its money is free again.
+    fn give_back(&self) {
+        let (store, now) = (&self.world.store, self.world.clock.now());
+        let waiting = block_on(store.waiting(Lane::Entries, now, 1)).unwrap();
+        let ends = [(waiting[0], EndReason::TooOld)];
+        assert_eq!(block_on(store.end_intents(&ends, now)).unwrap(), 1);
+    }
+}
+
 #[test]
 fn what_is_given_back_while_a_large_trade_is_decided_is_read_after_its_last_chunk() {
-    let world = large_buy("money given back between two chunks", None);
-    let followings = Arc::new(AtomicUsize::new(0));
-    let counting = Counting { store: world.store.clone(), followings: followings.clone() };
-    let mut watcher = watcher(&world, Arc::new(Layered(counting)));
-    let step = |watcher: &mut Watcher| block_on(watcher.step()).unwrap();
-    let read = || followings.load(Ordering::Relaxed);
-    step(&mut watcher);
-    world.clock.advance(Duration::from_secs(6));
-    step(&mut watcher);
-    let before = read();
+    let mut deciding = Deciding::begin("money given back between two chunks");
+    let before = deciding.read();
     for chunks in 1..=2 {
-        assert_eq!(decisions(world.store.as_ref()).len(), chunks * DECISION_CHUNK);
-        let waiting = block_on(world.store.waiting(Lane::Entries, world.clock.now(), 1)).unwrap();
-        let ends = [(waiting[0], EndReason::TooOld)];
-        assert_eq!(block_on(world.store.end_intents(&ends, world.clock.now())).unwrap(), 1);
-        world.clock.advance(FOLLOWING_REFRESH);
-        assert!(step(&mut watcher).busy);
-        assert_eq!(read(), before, "read again with {chunks} chunks decided");
+        assert_eq!(deciding.decided(), chunks * DECISION_CHUNK);
+        deciding.give_back();
+        deciding.world.clock.advance(FOLLOWING_REFRESH);
+        assert!(deciding.step());
+        assert_eq!(deciding.read(), before, "read again with {chunks} chunks decided");
     }
-    while step(&mut watcher).busy {}
-    assert_eq!(decisions(world.store.as_ref()).len(), MANY);
-    world.clock.advance(FOLLOWING_REFRESH);
-    step(&mut watcher);
-    assert_eq!(read(), before + 1);
+    while deciding.step() {}
+    assert_eq!(deciding.decided(), MANY);
+    deciding.world.clock.advance(FOLLOWING_REFRESH);
+    deciding.step();
+    assert_eq!(deciding.read(), before + 1);
+}
+
+/// It was read at the very beginning, six seconds before the first chunk.
+#[test]
+fn a_trade_that_takes_long_to_decide_is_interrupted_for_what_was_given_back() {
+    let mut deciding = Deciding::begin("money given back long before the last chunk");
+    let before = deciding.read();
+    deciding.give_back();
+    let left = FOLLOWING_LAG - Duration::from_secs(6) - Duration::from_millis(1);
+    for (pause, read) in [(left, before), (Duration::from_millis(1), before + 1)] {
+        assert!(deciding.decided() < MANY);
+        deciding.world.clock.advance(pause);
+        assert!(deciding.step());
+        assert_eq!(deciding.read(), read);
+    }
 }

@@ -228,6 +228,7 @@ impl Reader<'_> {
             return Vec::new();
         };
         let mut followers = Vec::new();
+        let mut names = BTreeMap::new();
         let mut ends = list.iter().skip(1).map(|next| next.span().start);
         for entry in list.iter() {
             let whole = entry.span().start..ends.next().unwrap_or(self.text.len() + 1);
@@ -240,6 +241,14 @@ impl Reader<'_> {
             let (follower, given) = self.keys(HEADER, FOLLOWER, Some(table));
             if whole {
                 self.judge(HEADER, &follower, &given, entry.span().start);
+            }
+            if let Some(at) = given.get("name").map(|span| span.start).filter(|_| !follower.name.is_empty())
+                && let Some(first) = names.insert(follower.name.clone(), at)
+            {
+                let subject = format!("{HEADER} name = {}", Raw::Text(&follower.name).shown());
+                let text =
+                    format!("is the name of another one, in {}; give each its own", self.source(first));
+                self.mistake(at, subject, text);
             }
             followers.push(follower);
         }

@@ -186,6 +186,7 @@ impl Demo {
                 data_dir.display()
             );
         }
+        secret.keep(data_dir)?;
         if fresh {
             if simulator.is_some() && live.is_none() {
                 player.prepare().await?;

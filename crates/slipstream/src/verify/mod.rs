@@ -99,7 +99,7 @@ pub struct VerifyOptions<'a> {
     pub venue: Option<&'a dyn VenueBooks>,
     /// The chain, whose logs are read from the oldest intent on.
     pub chain: Option<&'a dyn ChainReader>,
-    /// The installation's secret, to recompute salts.
+    /// The installation's secret, to recompute salts. Without it they are unknown: every order has one.
     pub salts: Option<&'a dyn Salts>,
     /// Intents held in memory at once.
     pub window: usize,

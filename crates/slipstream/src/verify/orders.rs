@@ -26,6 +26,7 @@ use super::{
     report::{About, Check, Findings},
     venue, words,
 };
+use crate::secrets;
 
 /// Checks the orders of every intent of the window.
 pub(super) async fn check(
@@ -115,12 +116,14 @@ fn check_identity(sources: &Sources<'_>, record: &OrderRecord, facts: &Facts, fi
         }
         Err(error) => findings.wrong(&about, "body", &error, "fields to be compared"),
     }
-    if let Some(salts) = sources.options.salts {
-        findings.compared(Check::Salts, 1);
-        let about = About { check: Check::Salts, subject: &subject, basis: "the secret gives" };
-        let expected = salts.salt(&natural_key(&record.intent, record.number));
-        findings.same(&about, "salt", record.salt, expected);
-    }
+    let Some(salts) = sources.options.salts else {
+        let why = format!("needs the installation's secret: no {} in the data directory", secrets::FILE);
+        return findings.unknown(Check::Salts, why);
+    };
+    findings.compared(Check::Salts, 1);
+    let about = About { check: Check::Salts, subject: &subject, basis: "the secret gives" };
+    let expected = salts.salt(&natural_key(&record.intent, record.number));
+    findings.same(&about, "salt", record.salt, expected);
 }
 
 /// What is booked is what the evidence says, unless settlement has yet to book it.

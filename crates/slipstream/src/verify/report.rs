@@ -77,7 +77,7 @@ impl Check {
     /// What the check needs besides the store.
     const fn needs(self) -> &'static str {
         match self {
-            Self::Salts => "needs the secret, which the running process has",
+            Self::Salts => "needs the installation's secret",
             Self::Venue | Self::Strangers => "needs the venue of the running process",
             Self::Chain => "needs the chain of the running process",
             _ => "",

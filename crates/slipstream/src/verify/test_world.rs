@@ -23,6 +23,7 @@ use engine::{
         execution::{Execution, OrderRecord, SignedAttempt, SignedOutcome, StageTimes},
         following::{AccountMode, Following, NewAccount, NewRelationship},
         store::{InstanceId, Lease, Leases},
+        tasks::Tasks,
         venue::PreparedOrder,
     },
     salt::{SALT_MASK, Salts, natural_key},
@@ -360,6 +361,13 @@ impl World {
         let inputs = ExitInputs { held: stored.holders[0].held, target, open_exits: Shares::ZERO };
         let mark = mark_of_basis(&buys, &stored.factors);
         DecisionInputs::Exit(inputs, TargetBasis { ledger_through: stored.ledger_through, mark })
+    }
+
+    /// Sums every skip but the newest decision; how many decisions were looked at.
+    pub(crate) async fn sum_skips(&self) -> usize {
+        let me = InstanceId("sweeper".to_owned());
+        let claim = self.store.claim_task("sum skips", &me, Duration::from_secs(60)).await.unwrap().unwrap();
+        self.store.sum_skips(&claim, Timestamp(i64::MAX), 100).await.unwrap()
     }
 
     /// Stores what the leader kept of the token over a block.

@@ -32,14 +32,18 @@ use super::{
     verify, verify_sources,
 };
 
+/// With the secret, which every installation has.
+fn usual<'a>() -> VerifyOptions<'a> {
+    VerifyOptions { salts: Some(&TestSalts), ..VerifyOptions::default() }
+}
+
 async fn verified(world: &World) -> VerifyReport {
-    let options = VerifyOptions { salts: Some(&TestSalts), ..VerifyOptions::default() };
-    verify(&world.store, &IDS, options).await.unwrap()
+    verify(&world.store, &IDS, usual()).await.unwrap()
 }
 
 async fn tampered(world: &World, change: impl Fn(Rows<'_>) + Send + Sync) -> VerifyReport {
     let reports = Tampered { inner: &world.store, change };
-    let options = VerifyOptions { salts: Some(&TestSalts), ..VerifyOptions::default() };
+    let options = usual();
     let execution: &dyn Execution = &world.store;
     let sources = Sources { reports: &reports, execution, detection: &world.store, ids: &IDS, options };
     verify_sources(&sources).await.unwrap()
@@ -94,11 +98,24 @@ async fn a_sound_installation_has_no_difference() {
 }
 
 #[tokio::test]
+async fn without_the_secret_salts_are_unknown_and_not_green() {
+    let world = World::new().await;
+    let without = async || verify(&world.store, &IDS, VerifyOptions::default()).await.unwrap();
+    assert!(without().await.is_clean(), "nothing was signed");
+    world.confirmed_buy().await;
+    let report = without().await;
+    assert!(!report.is_clean() && report.differences() == 0, "{report}");
+    let line = report.checks.iter().find(|result| result.check == Check::Salts).unwrap().to_string();
+    let why = "needs the installation's secret: no installation.secret in the data directory";
+    assert!(line.starts_with('?') && line.ends_with(why), "{line}");
+}
+
+#[tokio::test]
 async fn more_intents_than_a_window_are_joined_too() {
     let world = World::new().await;
     world.confirmed_buy().await;
     world.confirmed_exit().await;
-    let options = VerifyOptions { window: 1, ..VerifyOptions::default() };
+    let options = VerifyOptions { window: 1, ..usual() };
     let report = verify(&world.store, &IDS, options).await.unwrap();
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.checks.iter().find(|result| result.check == Check::Intents).unwrap().compared, 2);

@@ -6,10 +6,11 @@ use eip712::Chain;
 use slipstream::{
     commands::{Request, Witnesses, answer},
     demo::books::Books,
+    secrets::InstallationSecret,
     verify::{Check, Eip712Ids, Outcome, VerifyOptions, VerifyReport, verify},
 };
 
-use crate::scene::Scene;
+use crate::scene::{SEED, Scene};
 
 impl Scene {
     /// Our rows against themselves, the venue's books and the chain's logs.
@@ -17,7 +18,13 @@ impl Scene {
         let ids = Eip712Ids { chain: Chain::Polygon };
         let books = Books::new(self.control.clone());
         let chain = self.chain.as_ref();
-        let options = VerifyOptions { venue: Some(&books), chain: Some(chain), ..VerifyOptions::default() };
+        let salts = InstallationSecret::of_seed(SEED);
+        let options = VerifyOptions {
+            venue: Some(&books),
+            chain: Some(chain),
+            salts: Some(&salts),
+            ..VerifyOptions::default()
+        };
         verify(self.store.as_ref(), &ids, options).await.expect("verify")
     }
 
@@ -58,8 +65,10 @@ async fn a_fill_that_the_chain_does_not_have_is_found_and_explained() {
     );
     assert!(first.starts_with(&begins), "{first}");
     // The command of a running process says so too, and without its witnesses it cannot.
-    let witnesses = Witnesses { chain: Some(Arc::clone(&scene.chain)), ..Witnesses::default() };
-    for (witnesses, ok) in [(witnesses, false), (Witnesses::default(), true)] {
+    let alone =
+        Witnesses { salts: Some(Arc::new(InstallationSecret::of_seed(SEED))), ..Witnesses::default() };
+    let witnesses = Witnesses { chain: Some(Arc::clone(&scene.chain)), ..alone.clone() };
+    for (witnesses, ok) in [(witnesses, false), (alone, true)] {
         let (store, clock) = (scene.store.as_ref(), scene.clock.as_ref());
         let answer = answer(store, clock, &witnesses, &Request::Verify).await.expect("an answer");
         assert_eq!((answer.ok, answer.text.contains(&first)), (ok, !ok), "{}", answer.text);

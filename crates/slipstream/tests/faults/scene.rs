@@ -67,6 +67,8 @@ use crate::gate::Gate;
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Seed of keys, salts and pauses.
+pub const SEED: u64 = 7;
 /// The token that is traded.
 pub const TOKEN: TokenId = TokenId([0x10; 32]);
 /// The other outcome.
@@ -225,9 +227,9 @@ impl Scene {
         let clock = setup.clock;
         let client = polymarket::client().expect("a client");
         let control = Control::new(client.clone(), &simulator.control_url);
-        let secret = Arc::new(InstallationSecret::of_seed(7));
+        let secret = Arc::new(InstallationSecret::of_seed(SEED));
         let signer = derived_signer(&secret);
-        let followers = setup::followers(setup.followers, 7, &secret, &signer).await.expect("followers");
+        let followers = setup::followers(setup.followers, SEED, &secret, &signer).await.expect("followers");
         let opened = SqliteStore::open(&directory.join(DATABASE), Arc::clone(&clock)).await.expect("a store");
         let store: Arc<dyn Store> = Arc::new(opened);
         let spec = MarketSpec { neg_risk: setup.neg_risk, ..market() };
@@ -246,7 +248,7 @@ impl Scene {
             store: Arc::clone(&store),
             signer: Arc::clone(&signer) as _,
             salts: Arc::clone(&secret) as _,
-            seed: 7,
+            seed: SEED,
         };
         let hosts = Hosts {
             clob,

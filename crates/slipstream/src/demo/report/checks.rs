@@ -145,7 +145,10 @@ async fn seen(store: &dyn Store) -> StoreResult<BTreeMap<GroupKey, Shares>> {
 }
 
 /// Every trade is stored with its whole quantity and has a decision of every follower.
-async fn answered(groups: BTreeMap<GroupKey, Shares>, store: &dyn Store) -> StoreResult<CheckLine> {
+pub(super) async fn answered(
+    groups: BTreeMap<GroupKey, Shares>,
+    store: &dyn Store,
+) -> StoreResult<CheckLine> {
     let mut followers: BTreeMap<LeaderId, BTreeSet<RelationshipId>> = BTreeMap::new();
     for relationship in store.relationships(None).await? {
         if relationship.status != RelationshipStatus::Stopped {
@@ -153,15 +156,18 @@ async fn answered(groups: BTreeMap<GroupKey, Shares>, store: &dyn Store) -> Stor
         }
     }
     let mut wrong = Vec::new();
-    let mut answers = 0;
+    let mut answers = 0_i64;
     for (key, shares) in &groups {
         let group = store.group_with_fills(*key).await?.map(|(group, _)| group);
         let decisions = store.decisions_of(None, *key).await?;
-        answers += decisions.len();
+        let summed: BTreeMap<u32, i64> = store.summed_skips_of(*key).await?.into_iter().collect();
+        answers += i64::try_from(decisions.len()).unwrap_or(i64::MAX) + summed.values().sum::<i64>();
         let expected = followers.get(&key.leader).cloned().unwrap_or_default();
         let asked = parts_for_all(store, group).await?;
-        wrong.extend(unanswered(group, *shares, &decisions, &expected, &asked).map(|what| (key, what)));
+        let answers = Answers { decisions: &decisions, summed: &summed };
+        wrong.extend(unanswered(group, *shares, &answers, &expected, &asked).map(|what| (key, what)));
     }
+    let answers = usize::try_from(answers).unwrap_or(usize::MAX);
     let basis = format!("{}, {}", wording::count(groups.len(), "trade"), wording::count(answers, "answer"));
     Ok(CheckLine::new("every leader's trade is answered for every follower", basis, wrong.len(), || {
         wrong.first().map_or_else(String::new, |(key, what)| {
@@ -181,11 +187,18 @@ async fn parts_for_all(store: &dyn Store, group: Option<TradeGroup>) -> StoreRes
     Ok(asked)
 }
 
+/// The answers to a group.
+pub(super) struct Answers<'a> {
+    pub(super) decisions: &'a [DecisionRecord],
+    /// Old skips by part, of which only their number is left.
+    pub(super) summed: &'a BTreeMap<u32, i64>,
+}
+
 /// What is wrong with the answers to a group, if anything.
 pub(super) fn unanswered(
     group: Option<TradeGroup>,
     played: Shares,
-    decisions: &[DecisionRecord],
+    answers: &Answers<'_>,
     expected: &BTreeSet<RelationshipId>,
     asked: &[u32],
 ) -> Option<String> {
@@ -195,17 +208,21 @@ pub(super) fn unanswered(
         return Some(format!("{seen} of {played} shares seen"));
     }
     for part in asked {
-        let answered: BTreeSet<_> = decisions
+        let answered: BTreeSet<_> = answers
+            .decisions
             .iter()
             .filter(|decision| decision.part == *part)
             .map(|decision| decision.relationship)
             .collect();
         let missing: Vec<_> = expected.difference(&answered).collect();
-        if let Some(first) = missing.first() {
-            return Some(format!(
-                "part {part} lacks {} answers, the first of relationship {first}",
-                missing.len()
-            ));
+        let summed = answers.summed.get(part).map_or(0, |skips| usize::try_from(*skips).unwrap_or(0));
+        let lacking = missing.len().saturating_sub(summed);
+        if let Some(first) = missing.first().filter(|_| lacking > 0) {
+            let first = match summed {
+                0 => format!("the first of relationship {first}"),
+                _ => format!("one of them perhaps of relationship {first}: {summed} old skips are summed"),
+            };
+            return Some(format!("part {part} lacks {lacking} answers, {first}"));
         }
     }
     None

@@ -10,11 +10,14 @@ use domain::{
     skip::SkipReason,
     trade::{Action, GroupKey, Quantity, TradeGroup},
 };
-use engine::ports::{detection::DecisionInputs, reports::DecisionRecord};
+use engine::ports::{
+    detection::DecisionInputs,
+    reports::{DecisionRecord, Reports as _},
+};
 
 use super::{
     CheckLine, Failed, Report, SkipLine, TapeLine,
-    checks::{of_picture, unanswered},
+    checks::{Answers, answered, of_picture, unanswered},
 };
 use crate::{
     copying_cost::CopyingCost,
@@ -25,6 +28,7 @@ use crate::{
         player::Played,
         tape::Provenance,
     },
+    verify::test_world::{Trade, World, buy},
 };
 
 fn follower(number: i64, style: &str, cents: i64) -> FollowerLine {
@@ -194,9 +198,17 @@ fn decision(part: u32, relationship: i64) -> DecisionRecord {
 fn every_part_needs_the_answer_of_every_follower() {
     let expected = BTreeSet::from([RelationshipId(1), RelationshipId(2)]);
     let both = [decision(0, 1), decision(0, 2)];
-    assert_eq!(unanswered(Some(group(5, 1)), Shares(5), &both, &expected, &[0]), None);
+    let judged = |group, decisions: &[DecisionRecord], summed: i64, asked: &[u32]| {
+        let summed = BTreeMap::from([(0, summed)]);
+        unanswered(group, Shares(5), &Answers { decisions, summed: &summed }, &expected, asked)
+    };
+    assert_eq!(judged(Some(group(5, 1)), &both, 0, &[0]), None);
     // A part that looks at a few exits again asks nobody else.
-    assert_eq!(unanswered(Some(group(5, 2)), Shares(5), &both, &expected, &[0]), None);
+    assert_eq!(judged(Some(group(5, 2)), &both, 0, &[0]), None);
+    // Old skips that were summed are answers, of whomever.
+    assert_eq!(judged(Some(group(5, 1)), &both[..1], 1, &[0]), None);
+    let one_short = "part 0 lacks 1 answers, one of them perhaps of relationship 1: 1 old skips are summed";
+    assert_eq!(judged(Some(group(5, 1)), &[], 1, &[0]).as_deref(), Some(one_short));
     for (group, decisions, words) in [
         (None, &both[..], "never seen"),
         (Some(group(4, 1)), &both[..], "0.000004 of 0.000005 shares seen"),
@@ -205,8 +217,25 @@ fn every_part_needs_the_answer_of_every_follower() {
         (Some(group(5, 0)), &[], "part 0 lacks 2 answers, the first of relationship 1"),
     ] {
         let asked: Vec<u32> = (0..group.map_or(1, |group| group.parts.max(1))).collect();
-        assert_eq!(unanswered(group, Shares(5), decisions, &expected, &asked).as_deref(), Some(words));
+        assert_eq!(judged(group, decisions, 0, &asked).as_deref(), Some(words));
     }
+}
+
+#[tokio::test]
+async fn skips_that_were_summed_are_answers() {
+    let world = World::new().await;
+    let trade = buy();
+    // The newest decision is never summed.
+    for trade in [trade, Trade { tx: 0xb7b7, ..trade }] {
+        world.commit(&trade, vec![world.decision(&trade, DecisionInputs::None)]).await;
+    }
+    let played = BTreeMap::from([(world.key(&trade), trade.quantity.shares)]);
+    let check = async || answered(played.clone(), &world.store).await.unwrap();
+    let before = check().await;
+    assert!(before.holds() && before.basis == "1 trade, 1 answer", "{before:?}");
+    assert_eq!(world.sum_skips().await, 1);
+    assert_eq!(world.store.decisions_of(None, world.key(&trade)).await.unwrap(), []);
+    assert_eq!(check().await, before);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::{
         test_world::{IDS, TOKEN, World, at, buy, filled_buy},
         verify,
     },
-    only,
+    only, usual,
 };
 
 /// A chain of blocks of two seconds; its first is older than everything, the provider's first is not.
@@ -83,7 +83,7 @@ fn fill(order: OrderId, wallet: Address, quantity: Quantity, fee: i64) -> ChainF
 }
 
 async fn against(world: &World, blocks: &Blocks) -> VerifyReport {
-    let options = VerifyOptions { chain: Some(blocks), ..VerifyOptions::default() };
+    let options = VerifyOptions { chain: Some(blocks), ..usual() };
     verify(&world.store, &IDS, options).await.unwrap()
 }
 

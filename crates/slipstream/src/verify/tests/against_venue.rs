@@ -10,7 +10,7 @@ use super::{
         test_world::{IDS, World, filled_buy},
         verify,
     },
-    only,
+    only, usual,
 };
 
 /// Books that say what they are told.
@@ -31,7 +31,7 @@ impl VenueBooks for Books {
 }
 
 async fn against(world: &World, books: &Books) -> VerifyReport {
-    let options = VerifyOptions { venue: Some(books), ..VerifyOptions::default() };
+    let options = VerifyOptions { venue: Some(books), ..usual() };
     verify(&world.store, &IDS, options).await.unwrap()
 }
 

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::{
     super::{
-        Check, Outcome, Sources, VerifyOptions,
+        Check, Outcome, Sources,
         test_world::{IDS, World},
         verify_sources,
     },
     only,
     tamper::{Rows, Tampered},
-    tampered,
+    tampered, usual,
 };
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn what_moves_while_it_is_read_is_unknown() {
         },
     };
     let (execution, detection) = (&world.store, &world.store);
-    let options = VerifyOptions::default();
+    let options = usual();
     let sources = Sources { reports: &reports, execution, detection, ids: &IDS, options };
     let report = verify_sources(&sources).await.unwrap();
     assert_eq!((report.passes, report.differences(), report.is_clean()), (3, 0, false), "{report}");

@@ -1,8 +1,6 @@
 //! Old skips, of which sums are left.
 
-use std::time::Duration;
-
-use engine::ports::{reports::Reports as _, store::InstanceId, tasks::Tasks as _};
+use engine::ports::reports::Reports as _;
 
 use super::*;
 
@@ -14,9 +12,7 @@ async fn summed() -> World {
         let trade = Trade { tx, ..buy() };
         world.commit(&trade, vec![world.decision(&trade, DecisionInputs::None)]).await;
     }
-    let me = InstanceId("sweeper".to_owned());
-    let claim = world.store.claim_task("sum skips", &me, Duration::from_secs(60)).await.unwrap().unwrap();
-    assert_eq!(world.store.sum_skips(&claim, Timestamp(i64::MAX), 100).await, Ok(2));
+    assert_eq!(world.sum_skips().await, 2);
     assert_eq!(world.store.decisions_after(None, 0, 9).await.unwrap().len(), 2);
     world
 }
