@@ -9,6 +9,8 @@ mod data;
 #[cfg(test)]
 mod delays;
 #[cfg(test)]
+mod determinism;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod harness;
