@@ -23,11 +23,14 @@ pub enum WalletKind {
     Safe,
     /// Deposit wallet, checked on chain by ERC-1271 (type 3).
     Deposit,
+    /// Deposit wallet for which another key than its owner's signs, as long as the owner lets it: a session key,
+    /// which trades and moves nothing (type 3). Source: docs.polymarket.com/trading/session-keys.
+    Session,
 }
 
 impl WalletKind {
-    /// All kinds in the order of their type numbers.
-    pub const ALL: [Self; 4] = [Self::Eoa, Self::Proxy, Self::Safe, Self::Deposit];
+    /// All kinds; the position is the number stored.
+    pub const ALL: [Self; 5] = [Self::Eoa, Self::Proxy, Self::Safe, Self::Deposit, Self::Session];
 
     /// The number in the order struct.
     #[must_use]
@@ -36,11 +39,11 @@ impl WalletKind {
             Self::Eoa => 0,
             Self::Proxy => 1,
             Self::Safe => 2,
-            Self::Deposit => 3,
+            Self::Deposit | Self::Session => 3,
         }
     }
 
-    /// The kind with this number.
+    /// The kind with this number; the owner's of the two that share one.
     #[must_use]
     pub fn from_signature_type(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.signature_type() == number)
@@ -156,12 +159,13 @@ pub struct OrderPlan {
 }
 
 impl OrderPlan {
-    /// The `signer` field of the order: the wallet itself for deposit wallets, else the key's address.
+    /// The `signer` field of the order: the wallet itself for deposit wallets (also with a session key), else the
+    /// key's address.
     /// Source: the official clients' order builders.
     #[must_use]
     pub fn signer_field(&self) -> Address {
         match self.account.kind {
-            WalletKind::Deposit => self.account.wallet,
+            WalletKind::Deposit | WalletKind::Session => self.account.wallet,
             _ => self.account.signer,
         }
     }

@@ -5,6 +5,7 @@ use domain::{Address, Hash, OrderId, OrderPlan, Side, Timestamp, TokenId, Wallet
 
 use crate::{
     exchange::{Chain, Exchange},
+    relay::session_envelope,
     word::{Word, address, digest, hash_struct, number},
 };
 
@@ -47,8 +48,10 @@ pub struct OrderToSign {
     pub salt: u64,
     /// The wallet that gives and gets.
     pub maker: Address,
-    /// The key's address, or the deposit wallet itself for [`WalletKind::Deposit`].
+    /// The key's address, or the deposit wallet itself for [`WalletKind::Deposit`] and [`WalletKind::Session`].
     pub signer: Address,
+    /// The session key that signs in the owner's place.
+    pub session: Option<Address>,
     /// The outcome token.
     pub token: TokenId,
     /// What the maker gives, in millionths: dollars for a buy, shares for a sell.
@@ -84,6 +87,7 @@ impl OrderToSign {
             salt: plan.salt,
             maker: plan.account.wallet,
             signer: plan.signer_field(),
+            session: (plan.account.kind == WalletKind::Session).then_some(plan.account.signer),
             token: plan.token,
             maker_amount: amount(plan.amounts.maker)?,
             taker_amount: amount(plan.amounts.taker)?,
@@ -137,7 +141,7 @@ pub fn signing_digest(order: &OrderToSign, exchange: Exchange, chain: Chain) -> 
     let separator = exchange.domain_separator(chain);
     let contents = order.struct_hash();
     let signed = match order.wallet_kind {
-        WalletKind::Deposit => hash_struct(&[
+        WalletKind::Deposit | WalletKind::Session => hash_struct(&[
             TYPED_DATA_SIGN_TYPE_HASH,
             contents,
             WALLET_NAME_HASH,
@@ -153,7 +157,7 @@ pub fn signing_digest(order: &OrderToSign, exchange: Exchange, chain: Chain) -> 
 
 /// The order's id, and its signature as the venue and the contract take it: the 65 bytes `r ‖ s ‖ v`
 /// themselves, and for deposit wallets those followed by domain separator, contents hash, order type and its
-/// length. The order is hashed once for both.
+/// length; that of a session key travels in its envelope. The order is hashed once for both.
 #[must_use]
 pub fn id_and_signature(
     order: &OrderToSign,
@@ -163,7 +167,7 @@ pub fn id_and_signature(
 ) -> (OrderId, Vec<u8>) {
     let contents = order.struct_hash();
     let wrapped = match order.wallet_kind {
-        WalletKind::Deposit => [
+        WalletKind::Deposit | WalletKind::Session => [
             signature.as_slice(),
             &exchange.domain_separator(chain),
             &contents,
@@ -172,6 +176,10 @@ pub fn id_and_signature(
         ]
         .concat(),
         WalletKind::Eoa | WalletKind::Proxy | WalletKind::Safe => signature.to_vec(),
+    };
+    let wrapped = match order.session {
+        Some(key) => session_envelope(key, &wrapped),
+        None => wrapped,
     };
     (id_of(&contents, exchange, chain), wrapped)
 }
@@ -226,6 +234,9 @@ mod tests {
         let mut deposit = plan();
         deposit.account.kind = WalletKind::Deposit;
         assert_eq!(OrderToSign::from_plan(&deposit).unwrap().0.signer, Address([2; 20]));
+        deposit.account.kind = WalletKind::Session;
+        let order = OrderToSign::from_plan(&deposit).unwrap().0;
+        assert_eq!((order.signer, order.session), (Address([2; 20]), Some(Address([3; 20]))));
     }
 
     #[test]

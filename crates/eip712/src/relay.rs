@@ -38,6 +38,9 @@ pub enum RelayError {
     /// An EOA has no wallet contract.
     #[error("an EOA relays nothing; it sends its own transactions")]
     Eoa,
+    /// A session key trades; what moves money or rights is the owner's.
+    #[error("a session key relays nothing: the wallet's owner does")]
+    Session,
     /// No actions.
     #[error("a relayed transaction without an action")]
     Empty,
@@ -98,6 +101,7 @@ impl Relay {
         let first = calls.first().ok_or(RelayError::Empty)?;
         Ok(match plan.account.kind {
             WalletKind::Eoa => return Err(RelayError::Eoa),
+            WalletKind::Session => return Err(RelayError::Session),
             WalletKind::Deposit => Self::Deposit { wallet, nonce, deadline: plan.deadline, calls },
             WalletKind::Safe if calls.len() == 1 => {
                 Self::Safe { safe: wallet, nonce, call: first.clone(), delegate: false }

@@ -5,7 +5,7 @@
 
 #![cfg(test)]
 
-use domain::{Hash, Side, WalletKind};
+use domain::{Address, Hash, Side, WalletKind};
 use eip712::{Chain, Exchange, ExchangeError, OrderToSign, id_and_signature, order_id};
 use serde_json::Value;
 
@@ -25,6 +25,7 @@ fn order(value: &Value) -> OrderToSign {
     OrderToSign {
         salt: number(value, "salt"),
         maker: text(value, "maker").parse().unwrap(),
+        session: None,
         signer: text(value, "signer").parse().unwrap(),
         token: text(value, "tokenId").parse().unwrap(),
         maker_amount: number(value, "makerAmount"),
@@ -78,16 +79,17 @@ fn orders_of_the_first_era_are_refused() {
     }
 }
 
+/// The whole of it, down to the last byte.
 #[test]
-fn the_inner_part_of_a_session_key_envelope_is_ours() {
+fn the_envelope_of_a_session_key_is_the_official_clients() {
     let file = load(include_str!("vectors/session_key_envelope.json"));
     let (exchange, chain) = place(&file);
     let envelope = hex::decode(&text(&file, "envelope")[2..]).unwrap();
     // Four ABI words (session key, one unused, offset, length), then the wrapped signature.
-    let length = usize::from(u16::from_be_bytes(*envelope[..128].last_chunk::<2>().unwrap()));
-    let wrapped = &envelope[128..128 + length];
-    let inner = wrapped.first_chunk::<65>().unwrap();
-    assert_eq!(id_and_signature(&order(&file["order"]), exchange.unwrap(), chain, inner).1, wrapped);
+    let inner = envelope[128..].first_chunk::<65>().unwrap();
+    let key = Address::from_slice(&envelope[12..32]).unwrap();
+    let order = OrderToSign { session: Some(key), wallet_kind: WalletKind::Session, ..order(&file["order"]) };
+    assert_eq!(id_and_signature(&order, exchange.unwrap(), chain, inner).1, envelope);
 }
 
 #[test]

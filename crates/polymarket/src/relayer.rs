@@ -172,7 +172,7 @@ impl Row {
 
 const fn kind_name(kind: WalletKind) -> Option<&'static str> {
     match kind {
-        WalletKind::Eoa => None,
+        WalletKind::Eoa | WalletKind::Session => None,
         WalletKind::Proxy => Some("PROXY"),
         WalletKind::Safe => Some("SAFE"),
         WalletKind::Deposit => Some("WALLET"),
@@ -183,7 +183,15 @@ const fn kind_name(kind: WalletKind) -> Option<&'static str> {
 fn relayed_kind(account: &TradingAccount) -> Result<&'static str, VenueError> {
     kind_name(account.kind).ok_or_else(|| VenueError::Refused {
         what: SUBMIT.to_owned(),
-        reason: format!("{} is an EOA, which sends its own transactions", account.wallet),
+        reason: match account.kind {
+            WalletKind::Session => {
+                format!(
+                    "wallet {} is traded with a session key; what moves money is its owner's",
+                    account.wallet
+                )
+            }
+            _ => format!("{} is an EOA, which sends its own transactions", account.wallet),
+        },
     })
 }
 

@@ -192,6 +192,7 @@ mod tests {
             side: if value["side"] == 0 { Side::Buy } else { Side::Sell },
             wallet_kind: WalletKind::from_signature_type(value["signatureType"].as_u64().unwrap() as u8)
                 .unwrap(),
+            session: None,
             timestamp_ms: text("timestamp").parse().unwrap(),
             metadata: text("metadata").parse().unwrap(),
             builder: text("builder").parse().unwrap(),
@@ -292,7 +293,7 @@ mod tests {
             let signer = LocalSigner::new(Chain::Polygon, Box::new(OneKey(key)));
             let plan = relay_plan(vector, address);
             let (wallet, kind) = (plan.account.wallet, plan.account.kind);
-            signer.bind(plan.account.key.clone(), Binding { wallet, kind }).unwrap();
+            signer.bind(plan.account.key.clone(), Binding { wallet, kind, until: None }).unwrap();
             let relay = Relay::from_plan(&plan).unwrap();
             if let (Relay::Safe { call, .. } | Relay::Proxy { call, .. }, Some(data)) =
                 (&relay, vector["data"].as_str())
@@ -351,7 +352,7 @@ mod tests {
         assert!(refused(sign_one(&signer, order(wallet, WalletKind::Eoa, wallet)).await));
         // Bound: that wallet only, and for good.
         let key = KeyRef("follower".to_owned());
-        let binding = Binding { wallet, kind: WalletKind::Safe };
+        let binding = Binding { wallet, kind: WalletKind::Safe, until: None };
         signer.bind(key.clone(), binding).unwrap();
         signer.bind(key.clone(), binding).unwrap();
         assert!(signer.bind(key, Binding { wallet: address, ..binding }).is_err());
@@ -361,12 +362,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_session_key_signs_orders_until_its_end_and_nothing_else() {
+        let signer = derived();
+        let key = KeyRef("follower".to_owned());
+        let address = signer.address(&key).await.unwrap();
+        let wallet = Address([5; 20]);
+        let order = plan(address, WalletKind::Session, wallet);
+        let refused = |answer| matches!(answer, Err(SignerError::Policy(_)));
+        let end = order.timestamp.plus(std::time::Duration::from_secs(1));
+        let binding = Binding { wallet, kind: WalletKind::Session, until: Some(end) };
+        signer.bind(key, binding).unwrap();
+        assert!(sign_one(&signer, SignRequest::Order(order.clone())).await.is_ok());
+        let late = OrderPlan { timestamp: end, ..order.clone() };
+        assert!(refused(sign_one(&signer, SignRequest::Order(late)).await));
+        let owner = plan(address, WalletKind::Deposit, wallet);
+        assert!(refused(sign_one(&signer, SignRequest::Order(owner)).await));
+        let actions = vec![WalletAction::AllowDollars { spender: eip712::DOLLAR_SPENDERS[0] }];
+        let (account, relay) = (order.account.clone(), Address([0; 20]));
+        let relayed = RelayPlan { account, actions, nonce: 0, deadline: 1, gas_limit: 0, relay };
+        assert!(refused(sign_one(&signer, SignRequest::Relay(relayed)).await));
+
+        let endless = derived();
+        endless.bind(order.account.key.clone(), Binding { until: None, ..binding }).unwrap();
+        assert!(refused(sign_one(&endless, SignRequest::Order(order)).await));
+    }
+
+    #[tokio::test]
     async fn only_named_actions_of_the_bound_wallet_are_signed() {
         let signer = derived();
         let key = KeyRef("follower".to_owned());
         let address = signer.address(&key).await.unwrap();
         let wallet = Address([5; 20]);
-        signer.bind(key, Binding { wallet, kind: WalletKind::Deposit }).unwrap();
+        signer.bind(key, Binding { wallet, kind: WalletKind::Deposit, until: None }).unwrap();
         let account = |wallet, kind| plan(address, kind, wallet).account;
         let good = WalletAction::AllowDollars { spender: eip712::DOLLAR_SPENDERS[0] };
         let relay = |account, actions| {

@@ -1,6 +1,6 @@
 //! What the signer refuses whatever it is asked: its own check, independent of the caller's.
 
-use domain::{Address, OrderPlan, RelayPlan, TradingAccount, TransactionPlan, WalletKind};
+use domain::{Address, OrderPlan, RelayPlan, Timestamp, TradingAccount, TransactionPlan, WalletKind};
 use engine::ports::venue::SignerError;
 
 use crate::limits::{MAX_ACTIONS, MAX_FEE, MAX_GAS};
@@ -12,19 +12,33 @@ pub struct Binding {
     pub wallet: Address,
     /// How that wallet checks signatures.
     pub kind: WalletKind,
+    /// Until when the wallet's owner lets a session key sign; nothing for other kinds.
+    pub until: Option<Timestamp>,
 }
 
 impl Binding {
     /// A key nobody has bound trades for its own address only.
     pub(crate) const fn own(address: Address) -> Self {
-        Self { wallet: address, kind: WalletKind::Eoa }
+        Self { wallet: address, kind: WalletKind::Eoa, until: None }
     }
 }
 
 /// Whether an order may be signed with the key of `address` bound as `binding`. Exchanges need no list:
-/// an order can name no other contract than those of the era.
+/// an order can name no other contract than those of the era. A session key signs no order of a time at which it is
+/// worth nothing.
 pub(crate) fn check_order(plan: &OrderPlan, address: Address, binding: Binding) -> Result<(), SignerError> {
-    check_account(&plan.account, address, binding)
+    check_account(&plan.account, address, binding)?;
+    match (binding.kind, binding.until) {
+        (WalletKind::Session, None) => Err(SignerError::Policy(format!(
+            "until when session key `{}` may sign is not known",
+            plan.account.key
+        ))),
+        (WalletKind::Session, Some(until)) if plan.timestamp >= until => Err(SignerError::Policy(format!(
+            "session key `{}` of wallet {} ended at {until}; its owner must authorise another",
+            plan.account.key, binding.wallet
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a relayed transaction may be signed: for the bound wallet only. What it may do is in its type: named
@@ -35,6 +49,10 @@ pub(crate) fn check_relay(plan: &RelayPlan, address: Address, binding: Binding) 
             "{} actions in one transaction, at most {MAX_ACTIONS} are signed",
             plan.actions.len()
         )));
+    }
+    if binding.kind == WalletKind::Session {
+        let text = format!("session key `{}` trades; what moves money is its owner's", plan.account.key);
+        return Err(SignerError::Policy(text));
     }
     check_account(&plan.account, address, binding)
 }

@@ -104,6 +104,15 @@ pub enum Exchange {
 }
 
 impl Exchange {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::V2, Self::V2NegRisk, Self::V3];
+
+    /// The exchange at an address.
+    #[must_use]
+    pub fn at(address: Address) -> Option<Self> {
+        Self::ALL.into_iter().find(|exchange| exchange.address() == address)
+    }
+
     /// The exchange of a token: V3 ids say so themselves, older ones follow their market's kind.
     #[must_use]
     pub fn of(token: &TokenId, neg_risk: bool) -> Self {
@@ -211,6 +220,8 @@ pub mod abi {
         interface DepositWallet {
             function authorizeSessionSigner(address signer, uint256 validUntil) external;
             function revokeSessionSigner(address signer) external;
+            function sessionSignerAuthorizedUntil(address signer) external view returns (uint256);
+            function owner() external view returns (address);
         }
 
         interface Factory {

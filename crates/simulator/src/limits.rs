@@ -63,3 +63,7 @@ pub const RECENT_TRANSACTIONS: usize = 100;
 pub const LONGEST_SUBSCRIPTION: usize = 1024 * 1024;
 /// Bytes by which an oversized frame is too long for every client that has a limit.
 pub const OVERSIZED_FRAME: usize = 8 * 1024 * 1024;
+/// How long a session key is authorised: 180 days, less the hour of a changed clock. Source: the official clients.
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(4_315 * 3_600);
+/// How far an authorisation's end may be from that. A guess: only that other values are refused is documented.
+pub const SESSION_TOLERANCE: Duration = Duration::from_secs(600);

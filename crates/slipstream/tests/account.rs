@@ -10,6 +10,7 @@ use polymarket::wallets::{deposit_wallets, safe};
 use serde_json::Value;
 use simulator::{
     Running, Simulator, SimulatorConfig,
+    contracts::Exchange,
     world::{World, ledger::Asset},
 };
 use slipstream::{
@@ -112,8 +113,10 @@ async fn a_newcomer_gets_a_deposit_wallet_with_everything() {
     let left =
         world.with(|world, _| [Asset::Collateral, Asset::Usdce].map(|asset| world.balance(wallet, asset)));
     assert_eq!(left, [7 * ONE, 0]);
-    let noticed =
-        |world: &World| (world.seen_balance(wallet, Asset::Collateral), world.seen_approval(wallet));
+    let noticed = |world: &World| {
+        let sees = |exchange| !world.seen_allowance(wallet, Asset::Collateral, exchange).is_zero();
+        (world.seen_balance(wallet, Asset::Collateral), Exchange::ALL.into_iter().all(sees))
+    };
     assert_eq!(world.with(|world, _| noticed(world)), (7 * ONE, true), "the venue was told");
     // Once more: nothing is left to do, and nothing is done.
     let relayed = || world.with(|world, _| world.relayer().records().len());

@@ -42,7 +42,7 @@ impl Scene {
         let key = KeyRef("eoa".to_owned());
         let wallet = signer.address(&key).await.unwrap();
         let kind = WalletKind::Eoa;
-        signer.bind(key.clone(), Binding { wallet, kind }).unwrap();
+        signer.bind(key.clone(), Binding { wallet, kind, until: None }).unwrap();
         let rpc = Arc::new(Rpc::new(local_client().unwrap(), &simulator.rpc_url, Chain::Polygon));
         let eoa = Eoa::new(rpc, signer, Chain::Polygon);
         let account = TradingAccount { id: AccountId(1), wallet, signer: wallet, kind, key };

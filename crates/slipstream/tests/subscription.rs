@@ -13,7 +13,7 @@ use simulator::{
         control::{ForeignFill, ForeignTrade},
         fees::FeeSchedule,
         registry::MarketSpec,
-        settlement::ReorgSpec,
+        settlement::{ReorgSpec, TxName},
     },
 };
 use slipstream::clock::SystemClock;
@@ -83,12 +83,23 @@ async fn logs_that_fit_the_filter_are_told_once_also_after_a_reorganisation() {
     );
     let log = &told["params"]["result"];
     assert_eq!((&log["transactionHash"], &log["topics"][2]), (&json!(hash), &json!(leader)));
-    // Its block is replaced by another one with the same transaction: told again, with the new block's hash.
+    assert_eq!(log["removed"], json!(false));
+    // Its block is replaced by another one with the same transaction: taken back, and told again with the new block's
+    // hash.
     let depth = ReorgSpec { depth: 1, ..ReorgSpec::default() };
     running.world().with(|world, now| world.reorganise(now, &depth).unwrap());
-    let again = next(connection.as_mut()).await;
-    let again = &again["params"]["result"];
-    assert_eq!(again["transactionHash"], log["transactionHash"]);
+    let gone = next(connection.as_mut()).await["params"]["result"].clone();
+    assert_eq!((&gone["removed"], &gone["blockHash"]), (&json!(true), &log["blockHash"]));
+    assert_eq!((&gone["transactionHash"], &gone["logIndex"]), (&log["transactionHash"], &log["logIndex"]));
+    let again = next(connection.as_mut()).await["params"]["result"].clone();
+    assert_eq!((&again["removed"], &again["transactionHash"]), (&json!(false), &log["transactionHash"]));
     assert_ne!(again["blockHash"], log["blockHash"]);
+    // And by one without it: taken back for good. What is told next is another transaction.
+    let drop = ReorgSpec { depth: 2, drop: vec![TxName::Hash(hash)], ..ReorgSpec::default() };
+    running.world().with(|world, now| world.reorganise(now, &drop).unwrap());
+    let gone = next(connection.as_mut()).await["params"]["result"].clone();
+    assert_eq!((&gone["removed"], &gone["blockHash"]), (&json!(true), &again["blockHash"]));
+    let other = trade(&running, 2, 4);
+    assert_eq!(next(connection.as_mut()).await["params"]["result"]["transactionHash"], json!(other));
     running.shutdown().await;
 }

@@ -51,14 +51,15 @@ pub(super) async fn balance_allowance(
 ) -> Result<Response, Refusal> {
     let key = authenticate(&shared, &headers, "GET", uri.path(), b"")?;
     let (asset, spenders) = query.asset()?;
-    let (balance, approved) = shared.with(|world, _| {
-        let wallet = world.registry().wallet_of(key.address, query.signature_type);
-        let balance = wallet.zip(asset).map_or(0, |(wallet, asset)| world.seen_balance(wallet, asset));
-        (balance, wallet.is_some_and(|wallet| world.seen_approval(wallet)))
+    let (balance, allowances) = shared.with(|world, _| {
+        let wallet = world.wallet_for(key.address, query.signature_type).zip(asset);
+        let balance = wallet.map_or(0, |(wallet, asset)| world.seen_balance(wallet, asset));
+        let allowed = |exchange: &Exchange| {
+            let allowed = wallet.map(|(wallet, asset)| world.seen_allowance(wallet, asset, *exchange));
+            (exchange.address().to_string(), json!(allowed.unwrap_or_default().to_string()))
+        };
+        (balance, spenders.iter().map(allowed).collect::<serde_json::Map<String, Value>>())
     });
-    let allowance = if approved { alloy_primitives::U256::MAX.to_string() } else { "0".to_owned() };
-    let allowances: serde_json::Map<String, Value> =
-        spenders.iter().map(|exchange| (exchange.address().to_string(), json!(allowance))).collect();
     Ok(Json(json!({ "balance": balance.to_string(), "allowances": allowances })).into_response())
 }
 
@@ -72,7 +73,7 @@ pub(super) async fn update_balance_allowance(
     let key = authenticate(&shared, &headers, "GET", uri.path(), b"")?;
     let (asset, _) = query.asset()?;
     shared.with(|world, _| {
-        let wallet = world.registry().wallet_of(key.address, query.signature_type);
+        let wallet = world.wallet_for(key.address, query.signature_type);
         if let Some((wallet, asset)) = wallet.zip(asset) {
             world.refresh_balance(wallet, asset);
         }
@@ -104,7 +105,10 @@ pub(super) async fn closed_only(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let key = authenticate(&shared, &headers, "GET", uri.path(), b"")?;
-    let closed_only = shared.with(|world, _| world.registry().is_closed_only(key.address));
+    let closed_only = shared.with(|world, now| {
+        let owner = world.session_owner(key.address, now).unwrap_or(key.address);
+        world.registry().is_closed_only(owner)
+    });
     Ok(Json(json!({ "closed_only": closed_only })).into_response())
 }
 

@@ -41,7 +41,6 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/coins", post(credit_coins))
         .route("/credit", post(credit))
         .route("/transfer", post(transfer))
-        .route("/approve", post(approve))
         .route("/markets", post(add_market))
         .route("/tick", post(set_tick))
         .route("/state", post(set_state))
@@ -242,18 +241,6 @@ async fn transfer(State(shared): App, Body(plain): Body<PlainTransfer>) -> Reply
         world.move_asset(Transfer { asset, from: plain.from, to: plain.to, amount: plain.shares.0 });
         Ok(())
     })?;
-    Ok(done())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Approval {
-    wallet: Address,
-    approved: bool,
-}
-
-async fn approve(State(shared): App, Body(approval): Body<Approval>) -> Reply {
-    change(&shared, |world, _| world.approve(approval.wallet, approval.approved))?;
     Ok(done())
 }
 

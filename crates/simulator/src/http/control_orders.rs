@@ -3,12 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use alloy_primitives::U256;
 use axum::{
     Json, Router,
     extract::{Query, State},
     routing::{get, post},
 };
-use domain::{ConditionId, Hash};
+use domain::{Address, ConditionId, Hash, Usd};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -17,20 +18,77 @@ use super::{
     control::{Body, Reply, change, done, print},
     cpu,
 };
-use crate::world::{
-    Mode,
-    registry::{BuilderFees, Terms},
+use crate::{
+    contracts::Exchange,
+    world::{
+        Mode, WorldError,
+        registry::{BuilderFees, Terms},
+    },
 };
 
 type App = State<Arc<Shared>>;
 
 pub(super) fn router() -> Router<Arc<Shared>> {
     Router::new()
+        .route("/approve", post(approve))
+        .route("/sessions", post(authorise_session))
         .route("/mode", post(mode))
         .route("/terms", post(terms))
         .route("/builders", post(builders))
         .route("/traffic", get(traffic).delete(reset_traffic))
         .route("/events", get(events))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Approval {
+    wallet: Address,
+    approved: bool,
+    /// Only this exchange.
+    spender: Option<Address>,
+    /// The most it may take of the dollars; none = without limit.
+    usd: Option<String>,
+}
+
+async fn approve(State(shared): App, Body(approval): Body<Approval>) -> Reply {
+    let Approval { wallet, approved, spender, usd } = approval;
+    let Some(spender) = spender else {
+        change(&shared, |world, _| world.approve(wallet, approved))?;
+        return Ok(done());
+    };
+    let exchange =
+        Exchange::at(spender).ok_or_else(|| WorldError::Invalid(format!("{spender} is no exchange")))?;
+    let dollars = match (approved, usd) {
+        (false, _) => U256::ZERO,
+        (true, None) => U256::MAX,
+        (true, Some(text)) => {
+            let usd: Usd = text.parse().map_err(|_| WorldError::Invalid(format!("`{text}` is no amount")))?;
+            U256::from(usd.0.max(0).unsigned_abs())
+        }
+    };
+    change(&shared, |world, _| world.allow(wallet, exchange, (dollars, approved)))?;
+    Ok(done())
+}
+
+/// Lets a session key trade for a deposit wallet.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewSession {
+    wallet: Address,
+    signer: Address,
+    /// Unix seconds.
+    valid_until: u64,
+    #[serde(default = "everywhere")]
+    scopes: Vec<String>,
+}
+
+fn everywhere() -> Vec<String> {
+    vec!["ALL".to_owned()]
+}
+
+async fn authorise_session(State(shared): App, Body(new): Body<NewSession>) -> Reply {
+    change(&shared, |world, _| world.authorise_session(new.wallet, new.signer, new.valid_until, new.scopes))?;
+    Ok(done())
 }
 
 #[derive(Deserialize)]

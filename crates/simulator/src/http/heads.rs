@@ -40,13 +40,21 @@ struct Session {
     logs: Option<Logs>,
 }
 
-/// A subscription to logs. Logs of blocks that are gone are not taken back.
+/// A subscription to logs.
 struct Logs {
     filter: Value,
-    told: BTreeMap<u64, Hash>,
+    /// Blocks with what was told of them.
+    told: BTreeMap<u64, (Hash, Vec<Value>)>,
 }
 
 impl Logs {
+    /// With this filter; what is there already is not told, unless it is taken back.
+    fn new(filter: Value, world: &World, view: &RpcView) -> Self {
+        let mut logs = Self { filter, told: BTreeMap::new() };
+        logs.take(world, view);
+        logs
+    }
+
     /// Hashes of the newest blocks that this provider has, less those that were told.
     fn news(&self, world: &World, view: &RpcView) -> BTreeMap<u64, Hash> {
         let chain = world.chain();
@@ -54,20 +62,29 @@ impl Logs {
         let newest = head.saturating_sub(BLOCKS_REMEMBERED).saturating_add(1)..=head;
         newest
             .filter_map(|number| Some((number, chain.block(number)?.hash)))
-            .filter(|(number, hash)| self.told.get(number) != Some(hash))
+            .filter(|(number, hash)| self.told.get(number).is_none_or(|(told, _)| told != hash))
             .collect()
     }
 
-    /// The logs that were not told yet.
+    /// The logs that were not told yet, after those of blocks that are gone, newest first: they are told once more as
+    /// removed. Source: geth's real-time events.
     fn take(&mut self, world: &World, view: &RpcView) -> Vec<Value> {
+        let news = self.news(world, view);
         let mut found = Vec::new();
-        for (number, hash) in self.news(world, view) {
+        for number in news.keys().rev() {
+            let gone = self.told.remove(number).map(|(_, logs)| logs).unwrap_or_default();
+            found.extend(gone.into_iter().rev().map(|mut log| {
+                log["removed"] = json!(true);
+                log
+            }));
+        }
+        for (number, hash) in news {
             let mut filter = self.filter.clone();
             filter["blockHash"] = json!(hash);
-            if let Ok(Value::Array(logs)) = get_logs(world, view, &filter, number) {
-                found.extend(logs);
-            }
-            self.told.insert(number, hash);
+            let told = get_logs(world, view, &filter, number).ok();
+            let logs = told.and_then(|told| told.as_array().cloned()).unwrap_or_default();
+            found.extend(logs.iter().cloned());
+            self.told.insert(number, (hash, logs));
         }
         while self.told.len() > usize::try_from(BLOCKS_REMEMBERED).unwrap_or(usize::MAX) {
             self.told.pop_first();
@@ -91,9 +108,7 @@ impl line::Session for Session {
                 "logs" => {
                     let filter = request.pointer("/params/1").filter(|filter| filter.is_object());
                     let filter = filter.cloned().unwrap_or_else(|| json!({}));
-                    let mut logs = Logs { filter, told: BTreeMap::new() };
-                    logs.told = line.shared.with(|world, _| logs.news(world, &view));
-                    self.logs = Some(logs);
+                    self.logs = Some(line.shared.with(|world, _| Logs::new(filter, world, &view)));
                     json!({ "jsonrpc": "2.0", "id": id, "result": LOGS })
                 }
                 _ => {

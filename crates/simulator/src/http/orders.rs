@@ -22,6 +22,7 @@ use super::{
 use crate::{
     config::GeoRefusal,
     limits::MAX_ORDERS,
+    relay_signing,
     wire::{self, ParsedOrder, WireError},
     world::{
         Mode, Refusal, World,
@@ -248,7 +249,7 @@ fn submission(shared: &Shared, key: &ApiKey, order: ParsedOrder) -> Result<Submi
     if post.post_only && post.order_type.is_immediate() {
         return Err(Refusal::bad("Invalid order payload"));
     }
-    let (exchange, owner, verify) = shared.with(|world, _| {
+    let (exchange, owner, by_session, verify) = shared.with(|world, now| {
         if fields.side == Side::Buy && world.knobs.geo.refuses == GeoRefusal::Buys {
             return Err(Refusal::new(403, RESTRICTED));
         }
@@ -261,10 +262,17 @@ fn submission(shared: &Shared, key: &ApiKey, order: ParsedOrder) -> Result<Submi
             market.ok_or_else(|| Refusal::new(404, "No orderbook exists for the requested token id"))?;
         // A maker nobody registered has no key that could have signed for it.
         let wallet = registry.wallet(&fields.maker).ok_or_else(|| Refusal::bad("invalid signature"))?;
-        wallet.allows(&fields, key.address)?;
-        Ok((market.exchange(), wallet.owner, world.verifies()))
+        let by_session = world.is_session_signer(wallet.address, key.address, now);
+        wallet.allows(&fields, key.address, by_session)?;
+        Ok((market.exchange(), wallet.owner, by_session, world.verifies()))
     })?;
-    if verify && !fields.is_signed_by(owner, exchange, &signature) {
+    let signed = || match relay_signing::session(&signature) {
+        Some((signer, inner)) if by_session => {
+            signer == key.address && fields.is_signed_by(signer, exchange, &inner)
+        }
+        _ => !by_session && fields.is_signed_by(owner, exchange, &signature),
+    };
+    if verify && !signed() {
         return Err(Refusal::bad("invalid signature"));
     }
     Ok(Submission {

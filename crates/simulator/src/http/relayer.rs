@@ -410,15 +410,15 @@ async fn authorize_session(State(shared): App, uri: Uri, headers: HeaderMap, bod
             return Err(Refusal::new(403, "session signers need an approved builder key"));
         }
         let request: SessionRequest = read_session(&body)?;
-        if request.scopes.is_empty() {
-            return Err(Refusal::bad("scopes missing"));
-        }
         let until = number(request.valid_until.as_ref(), "validUntil")?;
+        shared.with(|world, _| world.check_session(&request.scopes, until))?;
         let call = abi::DepositWallet::authorizeSessionSignerCall {
             signer: request.session_signer_address.0.into(),
             validUntil: alloy_primitives::U256::from(until),
         };
         let record = relay_session(&shared, &request, alloy_sol_types::SolCall::abi_encode(&call))?;
+        let (wallet, signer) = (request.wallet_address, request.session_signer_address);
+        shared.with(|world, _| world.register_session(wallet, signer, request.scopes));
         Ok(json!({ "status": "SUBMITTED", "transactionHash": "", "transactionId": record.id }))
     });
     shared.due_changed.notify_one();
@@ -431,6 +431,8 @@ async fn revoke_session(State(shared): App, uri: Uri, headers: HeaderMap, body: 
         let call =
             abi::DepositWallet::revokeSessionSignerCall { signer: request.session_signer_address.0.into() };
         let record = relay_session(&shared, &request, alloy_sol_types::SolCall::abi_encode(&call))?;
+        let (wallet, signer) = (request.wallet_address, request.session_signer_address);
+        shared.with(|world, _| world.fence_session(wallet, signer));
         Ok(json!({ "status": "PENDING", "fenced": true, "transactionId": record.id }))
     });
     shared.due_changed.notify_one();
@@ -463,9 +465,6 @@ fn relay_session(shared: &Shared, request: &SessionRequest, data: Vec<u8>) -> Re
 
 /// Session signers of a wallet that are valid now, as the CLOB lists them.
 pub(super) fn sessions_json(world: &World, wallet: Address, now: Timestamp) -> Value {
-    let valid = world.chain().state.sessions(wallet).filter_map(|(signer, until)| {
-        let until: i64 = until.try_into().ok()?;
-        (until > now.seconds()).then(|| json!({ "address": signer, "scopes": ["ALL"], "valid_until": until }))
-    });
-    json!({ "wallet": wallet, "signers": valid.collect::<Vec<_>>() })
+    let one = |(signer, scopes, until)| json!({ "address": signer, "scopes": scopes, "valid_until": until });
+    json!({ "wallet": wallet, "signers": world.sessions(wallet, now).map(one).collect::<Vec<_>>() })
 }

@@ -101,7 +101,7 @@ fn send_raw(world: &mut World, params: &[Value]) -> Answer {
     world.send_raw(&raw).map(|hash| json!(hash)).map_err(|error| (-32_000, error.to_string()))
 }
 
-/// `eth_call` of allowances, operators and the wallet factory; `None` for other calls.
+/// `eth_call` of allowances, operators, the wallet factory and deposit wallets; `None` for other calls.
 pub(super) fn view(world: &World, to: Address, data: &[u8], block: u64) -> Option<Value> {
     let word = |slot| Some(bytes(&world.word_at(&slot, block).to_be_bytes::<32>()));
     let plain = |address: alloy_primitives::Address| Address(address.0.0);
@@ -118,6 +118,13 @@ pub(super) fn view(world: &World, to: Address, data: &[u8], block: u64) -> Optio
             abi::Factory::beaconCall::abi_decode(data).ok()?;
             Some(bytes(alloy_primitives::Address::new(DEPOSIT_WALLET_BEACON.0).into_word().as_slice()))
         }
-        _ => None,
+        wallet => {
+            let known = world.registry().wallet(&wallet).filter(|known| known.signature_type == 3)?;
+            if abi::DepositWallet::ownerCall::abi_decode(data).is_ok() {
+                return Some(bytes(alloy_primitives::Address::new(known.owner.0).into_word().as_slice()));
+            }
+            let call = abi::DepositWallet::sessionSignerAuthorizedUntilCall::abi_decode(data).ok()?;
+            word(Slot::Session { wallet, signer: plain(call.signer) })
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use alloy_primitives::U256;
 use domain::{Address, Side, Usd};
 
 use super::{
@@ -32,7 +33,10 @@ impl Purse<'_> {
         };
         let spent = self.spent.entry((fill.maker, asset)).or_default();
         *spent = spent.saturating_add(amount);
+        let market = self.world.registry.market_of(&fill.token);
+        let allowed = market.map(|market| self.world.allowance(fill.maker, asset, market.exchange()));
         self.world.ledger.balance(fill.maker, asset) >= *spent
+            && allowed.is_some_and(|allowed| allowed >= U256::from(spent.unsigned_abs()))
     }
 }
 
@@ -48,28 +52,10 @@ impl World {
         self.ledger.balance(wallet, asset).saturating_sub(unseen)
     }
 
-    /// Whether the exchanges may move a wallet's assets, as the venue sees it.
-    #[must_use]
-    pub fn seen_approval(&self, wallet: Address) -> bool {
-        let known = self.registry.wallet(&wallet).is_some_and(|wallet| wallet.approved);
-        self.unseen_approvals.get(&wallet).copied().unwrap_or(known)
-    }
-
-    /// Notes what a wallet allows the exchanges, which the venue may learn only later; `false` if there is no
-    /// such wallet.
-    pub(super) fn set_approved(&mut self, wallet: Address, approved: bool) -> bool {
-        let Some(known) = self.registry.wallet_mut(&wallet) else { return false };
-        let before = std::mem::replace(&mut known.approved, approved);
-        if self.knobs.balances_lag {
-            self.unseen_approvals.entry(wallet).or_insert(before);
-        }
-        true
-    }
-
-    /// Makes the venue look at a wallet's balance and approval again.
+    /// Makes the venue look at a wallet's balance of an asset, and at what the exchanges may take of it, again.
     pub fn refresh_balance(&mut self, wallet: Address, asset: Asset) {
         self.unseen.remove(&(wallet, asset));
-        self.unseen_approvals.remove(&wallet);
+        self.refresh_allowances(wallet, asset);
     }
 
     /// Notes movements that the venue does not notice by itself while its balances lag.
@@ -95,12 +81,9 @@ impl World {
         moved.filter(|moved| moved.to == wallet && moved.asset == asset).map(|moved| moved.amount).sum()
     }
 
-    /// What a wallet can spend: its balance less what open orders hold back; nothing without approval.
+    /// What a wallet has to spend: its balance less what open orders hold back.
     #[must_use]
     pub fn available(&self, wallet: Address, asset: Asset) -> i64 {
-        if !self.is_approved(wallet) {
-            return 0;
-        }
         self.spendable(wallet, asset).saturating_sub(self.held_back(wallet, asset)).max(0)
     }
 
@@ -108,10 +91,6 @@ impl World {
     fn spendable(&self, wallet: Address, asset: Asset) -> i64 {
         let balance = self.ledger.balance(wallet, asset).min(self.seen_balance(wallet, asset));
         balance.saturating_sub(self.unmined(wallet, asset))
-    }
-
-    fn is_approved(&self, wallet: Address) -> bool {
-        self.seen_approval(wallet) && self.registry.wallet(&wallet).is_some_and(|wallet| wallet.approved)
     }
 
     fn held_back(&self, wallet: Address, asset: Asset) -> i64 {
@@ -125,10 +104,15 @@ impl World {
         let fee = if order.fields.side == Side::Buy { fees.0 } else { 0 };
         let needed = open.saturating_add(fee);
         let what = "not enough balance / allowance";
-        if !self.is_approved(wallet) {
-            let spender = order.exchange.address();
+        // What was taken back counts at once, what was given once it is noticed.
+        let exchange = order.exchange;
+        let allowed =
+            self.allowance(wallet, asset, exchange).min(self.seen_allowance(wallet, asset, exchange));
+        if allowed < U256::from(needed.unsigned_abs()) {
+            let spender = exchange.address();
             return Err(Refusal::bad(format!(
-                "{what}: the allowance is not enough -> spender: {spender}, allowance: 0, order amount: {needed}"
+                "{what}: the allowance is not enough -> spender: {spender}, allowance: {allowed}, order amount: \
+                 {needed}"
             )));
         }
         if self.available(wallet, asset) >= needed {

@@ -74,14 +74,6 @@ impl ContractState {
         let changes = self.0.get(slot)?;
         changes.iter().rev().find(|(number, _)| *number <= block).map(|(_, value)| *value)
     }
-
-    /// Session signers of a wallet, as of the newest block: who, and until when.
-    pub fn sessions(&self, of: Address) -> impl Iterator<Item = (Address, U256)> {
-        self.0.iter().filter_map(move |(slot, changes)| match slot {
-            Slot::Session { wallet, signer } if *wallet == of => Some((*signer, changes.last()?.1)),
-            _ => None,
-        })
-    }
 }
 
 #[cfg(test)]

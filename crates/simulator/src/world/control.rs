@@ -116,30 +116,9 @@ impl World {
         Ok(())
     }
 
-    /// Gives or takes every approval that the wallet does not set itself.
-    fn trust(&mut self, wallet: Address, approved: bool) {
-        if approved {
-            self.trusting.insert(wallet);
-        } else {
-            self.trusting.remove(&wallet);
-        }
-    }
-
     /// Counts a post that was no order of a known signer.
     pub fn note_strange_post(&mut self) {
         self.journal.strange_posts = self.journal.strange_posts.saturating_add(1);
-    }
-
-    /// Allows or forbids the exchanges to move a wallet's money and shares.
-    ///
-    /// # Errors
-    /// [`WorldError::UnknownWallet`].
-    pub fn approve(&mut self, wallet: Address, approved: bool) -> Result<(), WorldError> {
-        if !self.set_approved(wallet, approved) {
-            return Err(WorldError::UnknownWallet(wallet));
-        }
-        self.trust(wallet, approved);
-        Ok(())
     }
 
     /// Mints `amount` millionths to a wallet, on chain with the next block. A negative amount burns.

@@ -2,6 +2,7 @@
 //! every method takes `now`. The same seed and the same calls give the same answers.
 
 mod accounts;
+mod allowances;
 mod announcing;
 mod balances;
 pub mod book;
@@ -36,6 +37,7 @@ pub mod redemption_logs;
 pub mod registry;
 pub mod relay;
 pub mod rules;
+mod sessions;
 pub mod settlement;
 pub mod transactions;
 pub mod verdict;
@@ -184,8 +186,9 @@ pub struct World {
     heartbeats: Heartbeats,
     /// What moved without the venue noticing yet, while its balances lag.
     unseen: BTreeMap<(Address, Asset), i64>,
-    /// Approvals as the venue still sees them, while its balances lag.
-    unseen_approvals: BTreeMap<Address, bool>,
+    /// Allowances as the venue still sees them, while its balances lag.
+    unseen_allowances: BTreeMap<contract_state::Slot, alloy_primitives::U256>,
+    sessions: sessions::Sessions,
     prices: PriceHistory,
     /// Requests and limits.
     pub traffic: Traffic,
@@ -227,7 +230,8 @@ impl World {
             answers: BTreeMap::new(),
             heartbeats: Heartbeats::default(),
             unseen: BTreeMap::new(),
-            unseen_approvals: BTreeMap::new(),
+            unseen_allowances: BTreeMap::new(),
+            sessions: sessions::Sessions::default(),
             prices: PriceHistory::default(),
             traffic: Traffic::default(),
             profile: config.profile,

@@ -25,7 +25,7 @@ pub struct Wallet {
     pub owner: Address,
     /// 0 EOA, 1 proxy, 2 Safe, 3 deposit wallet.
     pub signature_type: u8,
-    /// Whether the exchanges may move its money and shares.
+    /// Whether it is added with every approval given. What the chain says counts afterwards.
     #[serde(default = "yes")]
     pub approved: bool,
     /// What the venue thinks of it.
@@ -53,16 +53,17 @@ pub enum Standing {
 }
 
 impl Wallet {
-    /// Whether an order of this wallet has the right maker and signer, and comes from its owner.
+    /// Whether an order of this wallet has the right maker and signer, and comes from its owner, or `by_session`: from a
+    /// key that its owner lets trade.
     ///
     /// # Errors
     /// [`Refusal`] with the venue's text.
-    pub fn allows(&self, order: &SignedFields, sender: Address) -> Result<(), Refusal> {
+    pub fn allows(&self, order: &SignedFields, sender: Address, by_session: bool) -> Result<(), Refusal> {
         let signer = if self.signature_type == 3 { self.address } else { self.owner };
         if order.signature_type != self.signature_type || order.signer != signer {
             return Err(Refusal::bad("invalid signature"));
         }
-        if self.owner != sender {
+        if self.owner != sender && !by_session {
             return Err(Refusal::bad("the order signer address has to be the address of the API KEY"));
         }
         let address = self.address;

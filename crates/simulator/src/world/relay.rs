@@ -317,7 +317,7 @@ impl World {
             |signature: &[u8]| relay_signing::batch_signer(wallet, *nonce, *deadline, calls, signature);
         let good = match relay_signing::session(signature) {
             // Session signers trade; what moves money or rights is the owner's.
-            Some((signer, _)) if self.is_session_signer(wallet, signer) => {
+            Some((signer, _)) if self.is_session_signer(wallet, signer, self.now) => {
                 return Err(Refusal::bad("session signers may not relay transactions"));
             }
             Some(_) => false,

@@ -1,14 +1,14 @@
 //! From a match to the chain: balances move at once at the venue, the transaction is mined with the
 //! next block, becomes final, is retried, fails, or is reorganised away.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use domain::{Address, OrderId, Price, Shares, Side, Timestamp, TxHash, Usd, money::Rounding};
 
 use super::{
     World, WorldError,
     chain::{Fate, Tx},
-    contract_state::Slot,
+    contract_state::Write,
     data::IndexedRow,
     events::{Event, OrderStep},
     faults::{FaultKind, FaultTarget},
@@ -156,22 +156,29 @@ impl World {
     /// what they move is not there, as when an earlier one failed.
     fn ready(&mut self, candidates: Vec<Tx>) -> Vec<Tx> {
         let mut txs = Vec::new();
-        let mut moved = BTreeMap::new();
+        let (mut moved, mut spent) = (BTreeMap::new(), BTreeMap::new());
         for mut tx in candidates {
-            match tx.fate {
-                Fate::Mine if self.is_covered(&tx, &mut moved) => txs.push(tx),
-                Fate::Mine if !self.chain.pending.is_empty() => self.chain.pending.push(tx),
-                Fate::Mine | Fate::Fail => {
+            let allowances = self.allowances_after(&tx, &spent);
+            match (tx.fate, allowances) {
+                (Fate::Mine, Some(left)) if self.is_covered(&tx, &mut moved) => {
+                    spent.extend(left.iter().copied());
+                    if tx.trade.is_some() {
+                        tx.writes = left;
+                    }
+                    txs.push(tx);
+                }
+                (Fate::Mine, _) if !self.chain.pending.is_empty() => self.chain.pending.push(tx),
+                (Fate::Mine | Fate::Fail, _) => {
                     self.note_trade(&tx, TradeStatus::Failed);
                     self.undo(&tx);
                 }
-                Fate::Retry => {
+                (Fate::Retry, _) => {
                     self.note_trade(&tx, TradeStatus::Retrying);
                     tx.hash = TxHash(self.random());
                     tx.fate = Fate::Mine;
                     self.chain.pending.push(tx);
                 }
-                Fate::Wait(blocks) => {
+                (Fate::Wait(blocks), _) => {
                     tx.fate = blocks.checked_sub(1).filter(|left| *left > 0).map_or(Fate::Mine, Fate::Wait);
                     self.chain.pending.push(tx);
                 }
@@ -211,22 +218,20 @@ impl World {
     }
 
     fn add_block(&mut self, timestamp: i64, txs: Vec<Tx>, now: Timestamp) -> u64 {
+        let writes: Vec<Write> = txs.iter().flat_map(|tx| tx.writes.iter().copied()).collect();
+        let seen = self.seen_of(&writes);
         let number = self.chain.push(timestamp, txs);
+        self.overlook_allowances(seen);
         let visible_at = now.plus(self.knobs.data_lag());
         let Some(block) = self.chain.block(number) else { return number };
-        let (mut settled, mut owners) = (Vec::new(), BTreeSet::new());
+        let mut settled = Vec::new();
         for tx in &block.txs {
             for row in &tx.rows {
                 let timestamp = block.timestamp;
                 self.data.push(IndexedRow { row: *row, block: number, tx: tx.hash, timestamp, visible_at });
             }
             settled.extend(tx.trade.map(|trade| (trade, tx.hash)));
-            owners.extend(tx.writes.iter().filter_map(|(slot, _)| match slot {
-                Slot::Allowance { owner, .. } | Slot::Operator { owner, .. } => Some(*owner),
-                _ => None,
-            }));
         }
-        self.note_approvals(owners);
         for (trade, tx) in settled {
             self.set_trade_status(trade, TradeStatus::Mined, Some(tx));
         }

@@ -7,10 +7,7 @@ use alloy_primitives::{Address as EvmAddress, B256, U256, hex, keccak256};
 use domain::Address;
 
 use super::{World, contract_state::Slot, logs::evm};
-use crate::contracts::{
-    COLLATERAL, CONDITIONAL_TOKENS, DEPOSIT_WALLET_BEACON, DEPOSIT_WALLET_FACTORY, Exchange,
-    POSITION_MANAGER, PROXY_FACTORY, SAFE_FACTORY,
-};
+use crate::contracts::{DEPOSIT_WALLET_BEACON, DEPOSIT_WALLET_FACTORY, PROXY_FACTORY, SAFE_FACTORY};
 
 /// Hash of the init code of a proxy wallet.
 const PROXY_INIT_CODE: B256 =
@@ -85,34 +82,6 @@ impl World {
     #[must_use]
     pub fn is_deployed(&self, wallet: Address) -> bool {
         !self.word_at(&Slot::Code(wallet), self.chain.head()).is_zero()
-    }
-
-    /// Whether this session signer may sign for a deposit wallet now.
-    #[must_use]
-    pub fn is_session_signer(&self, wallet: Address, signer: Address) -> bool {
-        let until = self.word_at(&Slot::Session { wallet, signer }, self.chain.head());
-        until > U256::from(self.now.seconds().unsigned_abs())
-    }
-
-    /// Whether the exchanges may move everything a wallet has.
-    fn lets_exchanges(&self, owner: Address) -> bool {
-        let head = self.chain.head();
-        let word = |slot| self.word_at(&slot, head);
-        [Exchange::V2, Exchange::V2NegRisk, Exchange::V3].into_iter().all(|exchange| {
-            let spender = exchange.address();
-            let token = if exchange == Exchange::V3 { POSITION_MANAGER } else { CONDITIONAL_TOKENS };
-            // The venue wants more than anybody will ever spend.
-            word(Slot::Allowance { token: COLLATERAL, owner, spender }) > U256::from(u64::MAX)
-                && !word(Slot::Operator { token, owner, operator: spender }).is_zero()
-        })
-    }
-
-    /// Lets the venue see what approvals of the newest block came to.
-    pub(super) fn note_approvals(&mut self, owners: impl IntoIterator<Item = Address>) {
-        for owner in owners {
-            let approved = self.lets_exchanges(owner);
-            self.set_approved(owner, approved);
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use alloy_primitives::{B256, U256, keccak256};
-use alloy_sol_types::{SolStruct, eip712_domain, sol};
+use alloy_sol_types::{SolStruct, SolValue, eip712_domain, sol};
 use domain::{Address, Clock, ConditionId, OrderId, Price, Shares, Side, Timestamp, TokenId, clock::Sleep};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use secp256k1::{Message, SECP256K1, SecretKey, ecdsa::RecoveryId};
@@ -368,6 +368,16 @@ impl Trader {
             blob.extend_from_slice(part);
         }
         blob
+    }
+
+    /// An order's body with its signature in the envelope of this trader's key.
+    pub fn in_envelope(&self, body: &str) -> String {
+        let mut order: Value = serde_json::from_str(body).unwrap();
+        let signature = hex::decode(&order["order"]["signature"].as_str().unwrap()[2..]).unwrap();
+        let key = B256::left_padding_from(&self.eoa.0);
+        let inside = (key, B256::ZERO, alloy_primitives::Bytes::from(signature)).abi_encode_params();
+        order["order"]["signature"] = json!(format!("0x{}{}", hex::encode(inside), "6492".repeat(16)));
+        order.to_string()
     }
 
     /// A request with L2 headers. `path` may have a query.

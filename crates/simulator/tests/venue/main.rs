@@ -1,6 +1,8 @@
 //! The simulator as its clients see it: over real sockets, and against vectors of official clients.
 
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod batches;
 #[cfg(test)]
 mod chain;
@@ -28,5 +30,7 @@ mod public;
 mod refusals;
 #[cfg(test)]
 mod relayer;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod vectors;

@@ -181,8 +181,7 @@ async fn a_deposit_wallet_is_made_approved_funded_used_and_paid_out() {
     assert_eq!(given().await, (0, 17));
     assert_eq!(owner.done(&venue, 0, &every_approval()).await["state"], "STATE_MINED");
     assert_eq!(given().await, (17, 17));
-    let allowed =
-        venue.running.world().with(|world, _| world.registry().wallet(&owner.wallet).unwrap().approved);
+    let allowed = venue.running.world().with(|world, _| world.seen_approval(owner.wallet));
     assert!(allowed, "the venue takes orders of it now");
 
     // 100 USDC.e become pUSD, 40 of them shares of both outcomes, 10 of those pUSD again.

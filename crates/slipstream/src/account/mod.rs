@@ -85,7 +85,7 @@ pub async fn run(command: &AccountCommand) -> anyhow::Result<(Answer, bool)> {
     if let Some((signer, _)) = key {
         let account = account(eoa, &report);
         let (wallet, kind) = (account.wallet, account.kind);
-        signer.bind(account.key.clone(), Binding { wallet, kind })?;
+        signer.bind(account.key.clone(), Binding { wallet, kind, until: None })?;
         let fixer = fix::Fixer {
             arguments,
             account,
@@ -124,6 +124,7 @@ const fn kind_name(kind: WalletKind) -> &'static str {
         WalletKind::Proxy => "proxy wallet",
         WalletKind::Safe => "Safe",
         WalletKind::Deposit => "deposit wallet",
+        WalletKind::Session => "deposit wallet, as its session key,",
     }
 }
 

@@ -209,7 +209,7 @@ async fn live_terms(
         (Some(wallet), Some(kind)) => (wallet, kind),
         _ => (own, WalletKind::Eoa),
     };
-    signer.bind(key.clone(), Binding { wallet, kind })?;
+    signer.bind(key.clone(), Binding { wallet, kind, until: None })?;
     let account = TradingAccount { id: AccountId(1), wallet, signer: own, kind, key };
     let terms = Terms {
         origin: arguments.clob_url.clone(),

@@ -64,7 +64,7 @@ impl Stage {
         let key = KeyRef("certify".to_owned());
         let owner = signer.address(&key).await.context("the signer gives no address")?;
         let kind = WalletKind::Deposit;
-        signer.bind(key.clone(), Binding { wallet: WALLET, kind })?;
+        signer.bind(key.clone(), Binding { wallet: WALLET, kind, until: None })?;
         furnish(&running, owner)?;
         let account = TradingAccount { id: AccountId(1), wallet: WALLET, signer: owner, kind, key };
         let stranger = tokio::spawn(trade(running.world(), Arc::clone(clock))).abort_handle();

@@ -141,7 +141,7 @@ pub async fn followers(
                 Address(wallet)
             }
         };
-        signer.bind(key.clone(), Binding { wallet, kind })?;
+        signer.bind(key.clone(), Binding { wallet, kind, until: None })?;
         followers.push(Follower { label: format!("follower {}", number + 1), wallet, owner, kind, key });
     }
     Ok(followers)

@@ -54,7 +54,9 @@ fn account(wallet: u8) -> TradingAccount {
 /// Our adapter, for an account.
 fn ours(venue: &Venue, account: &TradingAccount) -> Clob {
     let signer = LocalSigner::new(Chain::Polygon, Box::new(TestKey));
-    signer.bind(account.key.clone(), Binding { wallet: account.wallet, kind: account.kind }).unwrap();
+    signer
+        .bind(account.key.clone(), Binding { wallet: account.wallet, kind: account.kind, until: None })
+        .unwrap();
     let http = polymarket::client().unwrap();
     Clob::new(http, &venue.running.clob_url, Chain::Polygon, Arc::new(signer), Arc::new(SystemClock))
 }
