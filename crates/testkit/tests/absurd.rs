@@ -7,18 +7,17 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Address, OrderPlan, Shares, TokenId, TradingAccount, Usd,
+    Address, Shares, TradingAccount, Usd,
     ids::{AttemptId, IntentId},
     lifecycle::{OrderAlarm, OrderState},
     money::ONE,
 };
 use engine::ports::{
-    detection::Lane,
     execution::{OrderRecord, OrderUpdate},
     store::{EventKind, Store, StoreError, StoreResult},
     venue::{
-        BlockHeader, Cancel, Cancelled, ChainEvent, ChainEventKind, ChainReader, OrderGateway, OrderLookup,
-        OrderQuery, PostReply, PreparedOrder, SettlementStatus, VenueError,
+        BlockHeader, ChainEvent, ChainEventKind, ChainReader, OrderGateway, OrderLookup, OrderQuery,
+        PostReply, PreparedOrder, SettlementStatus, VenueError,
     },
 };
 use testkit::{
@@ -27,6 +26,7 @@ use testkit::{
     simulation::{
         explorer::run,
         faulty::{Layer, Layered},
+        over::{ChainLayer, GatewayLayer, Over},
         scenario::{Scenario, follower_wallet},
         tampering::{Bench, Tampering},
         venue::VenueModel,
@@ -51,9 +51,9 @@ enum Source {
 impl Tampering for Source {
     fn tamper(&self, bench: Bench) -> Bench {
         match self {
-            Self::Chain => Bench { chain: Arc::new(AbsurdChain(bench.chain)), ..bench },
+            Self::Chain => Bench { chain: Arc::new(Over(AbsurdChain(bench.chain))), ..bench },
             Self::Store => Bench { store: Arc::new(Layered(Refusing(bench.store))), ..bench },
-            _ => Bench { gateway: Arc::new(AbsurdVenue(*self, bench.gateway)), ..bench },
+            _ => Bench { gateway: Arc::new(Over(AbsurdVenue(*self, bench.gateway))), ..bench },
         }
     }
 }
@@ -72,9 +72,9 @@ impl AbsurdVenue {
 }
 
 #[async_trait]
-impl OrderGateway for AbsurdVenue {
-    async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
-        self.1.prepare(plans).await
+impl GatewayLayer for AbsurdVenue {
+    fn inner(&self) -> &dyn OrderGateway {
+        self.1.as_ref()
     }
 
     async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
@@ -91,16 +91,6 @@ impl OrderGateway for AbsurdVenue {
             return PostReply::Unknown { text: "the reply was lost".to_owned(), blocked: false };
         }
         reply
-    }
-
-    async fn post_batch(
-        &self,
-        account: &TradingAccount,
-        lane: Lane,
-        orders: &[PreparedOrder],
-        deadline: Duration,
-    ) -> Vec<PostReply> {
-        self.1.post_batch(account, lane, orders, deadline).await
     }
 
     async fn look_up(&self, account: &TradingAccount, query: &OrderQuery) -> Result<OrderLookup, VenueError> {
@@ -122,10 +112,6 @@ impl OrderGateway for AbsurdVenue {
             }
         }
         Ok(found)
-    }
-
-    async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError> {
-        self.1.cancel(account, what).await
     }
 }
 
@@ -221,17 +207,9 @@ impl AbsurdChain {
 }
 
 #[async_trait]
-impl ChainReader for AbsurdChain {
-    async fn head(&self) -> Result<BlockHeader, VenueError> {
-        self.0.head().await
-    }
-
-    async fn finalized(&self) -> Result<BlockHeader, VenueError> {
-        self.0.finalized().await
-    }
-
-    async fn header(&self, number: i64) -> Result<Option<BlockHeader>, VenueError> {
-        self.0.header(number).await
+impl ChainLayer for AbsurdChain {
+    fn inner(&self) -> &dyn ChainReader {
+        self.0.as_ref()
     }
 
     async fn block_events(
@@ -249,9 +227,5 @@ impl ChainReader for AbsurdChain {
         wallets: &[Address],
     ) -> Result<Vec<ChainEvent>, VenueError> {
         self.0.range_events(from, to, wallets).await.map(|events| self.wrong(events))
-    }
-
-    async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
-        self.0.balances(queries, block).await
     }
 }

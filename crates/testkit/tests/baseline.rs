@@ -21,8 +21,7 @@ use engine::{
         following::{AccountMode, Following as _, NewAccount, NewRelationship},
         reports::Reports as _,
         store::InstanceId,
-        venue::{BlockHeader, ChainEvent, ChainReader, History, TradeHistory, VenueError},
-        witness::{ExitClaim, Testimony},
+        venue::{BlockHeader, ChainReader, History, TradeHistory, VenueError},
     },
     watcher::{Watcher, WatcherPorts},
 };
@@ -31,8 +30,9 @@ use testkit::{
     memory_store::MemoryStore,
     simulation::{
         doorbell::Doorbell,
-        scenario::{Scenario, book, fill, follower_wallet, leader_wallet, market, token},
-        venue::{BookChange, LeaderTrade, Venue, VenueModel},
+        over::{ChainLayer, Over},
+        scenario::{Scenario, change, fill, follower_wallet, leader_wallet, market, token, trade},
+        venue::{LeaderTrade, Venue, VenueModel},
         world::START,
     },
     virtual_clock::VirtualClock,
@@ -56,7 +56,11 @@ fn whole(header: BlockHeader) -> BlockHeader {
 }
 
 #[async_trait]
-impl ChainReader for WholeSeconds {
+impl ChainLayer for WholeSeconds {
+    fn inner(&self) -> &dyn ChainReader {
+        self.0.as_ref()
+    }
+
     async fn head(&self) -> Result<BlockHeader, VenueError> {
         self.0.head().await.map(whole)
     }
@@ -67,31 +71,6 @@ impl ChainReader for WholeSeconds {
 
     async fn header(&self, number: i64) -> Result<Option<BlockHeader>, VenueError> {
         Ok(self.0.header(number).await?.map(whole))
-    }
-
-    async fn block_events(
-        &self,
-        block: &BlockHeader,
-        wallets: &[Address],
-    ) -> Result<Vec<ChainEvent>, VenueError> {
-        self.0.block_events(block, wallets).await
-    }
-
-    async fn range_events(
-        &self,
-        from: i64,
-        to: i64,
-        wallets: &[Address],
-    ) -> Result<Vec<ChainEvent>, VenueError> {
-        self.0.range_events(from, to, wallets).await
-    }
-
-    async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
-        self.0.balances(queries, block).await
-    }
-
-    async fn witness(&self, claim: &ExitClaim) -> Result<Testimony, VenueError> {
-        self.0.witness(claim).await
     }
 }
 
@@ -120,23 +99,14 @@ impl Scene {
         let clock = VirtualClock::new(start_plus(LATE));
         let venue = Venue::new(clock.clone(), VenueModel::PLAIN);
         venue.open(market(7).unwrap());
-        let deep = book((49, 100_000), (50, 100_000));
-        venue.plan_book(BookChange { at: START, token: token(7), book: deep, hollow: false });
+        venue.plan_book(change(7, START, (49, 100_000), (50, 100_000)));
         for block in 1..=10 {
             let at = start_plus(block * BLOCK + LATE - 1);
-            venue.plan_trade(LeaderTrade {
-                at,
-                wallet: leader_wallet(1),
-                token: token(7),
-                side: Side::Buy,
-                moved: None,
-                fills: vec![fill(400, 50)],
-                shown_at: Some(at),
-                dropped: false,
-            });
+            let buy = trade(at, 7, Side::Buy, &[fill(400, 50)]);
+            venue.plan_trade(LeaderTrade { shown_at: Some(at), ..buy });
         }
         let store = Arc::new(MemoryStore::new(clock.clone()));
-        let chain: Arc<dyn ChainReader> = Arc::new(WholeSeconds(venue.clone()));
+        let chain: Arc<dyn ChainReader> = Arc::new(Over(WholeSeconds(venue.clone())));
         let watcher = Watcher::new(WatcherPorts {
             store: store.clone(),
             queue: Doorbell::new(clock.clone()),
@@ -328,16 +298,9 @@ fn a_silent_history_holds_nothing_up() {
 fn two_sales_read_at_once_without_a_chain() {
     let mut scene = Scene::new(Sources::History);
     for second in [30, 32] {
-        scene.venue.plan_trade(LeaderTrade {
-            at: start_plus(second * SECOND),
-            wallet: leader_wallet(1),
-            token: token(7),
-            side: Side::Sell,
-            moved: None,
-            fills: vec![fill(1_600, 49)],
-            shown_at: Some(start_plus(34 * SECOND)),
-            dropped: false,
-        });
+        let sale = trade(start_plus(second * SECOND), 7, Side::Sell, &[fill(1_600, 49)]);
+        let shown_at = Some(start_plus(34 * SECOND));
+        scene.venue.plan_trade(LeaderTrade { shown_at, ..sale });
     }
     scene.enrol();
     scene.watch_until(start_plus(60 * SECOND));

@@ -6,20 +6,17 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Address, Clock, OrderPlan, Shares, Side, Timestamp, TokenId, TradingAccount, ids::IntentId,
-    lifecycle::OrderState, money::ONE,
+    Address, Clock, Shares, Side, Timestamp, TradingAccount, ids::IntentId, lifecycle::OrderState, money::ONE,
 };
 use engine::{
     limits::UNSEEN_AFTER,
     ports::{
-        detection::Lane,
         execution::OrderRecord,
         store::Store,
         venue::{
-            BlockHeader, Cancel, Cancelled, ChainEvent, ChainReader, OrderGateway, OrderLookup, OrderQuery,
-            PostReply, PreparedOrder, VenueError,
+            BlockHeader, ChainEvent, ChainReader, OrderGateway, OrderLookup, OrderQuery, PostReply,
+            PreparedOrder, VenueError,
         },
-        witness::{ExitClaim, Testimony},
     },
 };
 use testkit::{
@@ -27,6 +24,7 @@ use testkit::{
     memory_store::MemoryStore,
     simulation::{
         explorer::run,
+        over::{ChainLayer, GatewayLayer, Over},
         scenario::{Scenario, at},
         tampering::{Bench, Tampering},
         venue::VenueModel,
@@ -44,8 +42,8 @@ struct Blind;
 impl Tampering for Blind {
     fn tamper(&self, bench: Bench) -> Bench {
         let clock = bench.clock.clone();
-        let chain = Arc::new(Dark { inner: bench.chain, clock: clock.clone() });
-        Bench { chain, gateway: Arc::new(Dark { inner: bench.gateway, clock }), ..bench }
+        let chain = Arc::new(Over(Dark { inner: bench.chain, clock: clock.clone() }));
+        Bench { chain, gateway: Arc::new(Over(Dark { inner: bench.gateway, clock })), ..bench }
     }
 }
 
@@ -61,17 +59,9 @@ impl<P: ?Sized> Dark<P> {
 }
 
 #[async_trait]
-impl ChainReader for Dark<dyn ChainReader> {
-    async fn head(&self) -> Result<BlockHeader, VenueError> {
-        self.inner.head().await
-    }
-
-    async fn finalized(&self) -> Result<BlockHeader, VenueError> {
-        self.inner.finalized().await
-    }
-
-    async fn header(&self, number: i64) -> Result<Option<BlockHeader>, VenueError> {
-        self.inner.header(number).await
+impl ChainLayer for Dark<dyn ChainReader> {
+    fn inner(&self) -> &dyn ChainReader {
+        self.inner.as_ref()
     }
 
     async fn block_events(
@@ -97,20 +87,12 @@ impl ChainReader for Dark<dyn ChainReader> {
         }
         self.inner.range_events(from, to, wallets).await
     }
-
-    async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
-        self.inner.balances(queries, block).await
-    }
-
-    async fn witness(&self, claim: &ExitClaim) -> Result<Testimony, VenueError> {
-        self.inner.witness(claim).await
-    }
 }
 
 #[async_trait]
-impl OrderGateway for Dark<dyn OrderGateway> {
-    async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
-        self.inner.prepare(plans).await
+impl GatewayLayer for Dark<dyn OrderGateway> {
+    fn inner(&self) -> &dyn OrderGateway {
+        self.inner.as_ref()
     }
 
     async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
@@ -122,25 +104,11 @@ impl OrderGateway for Dark<dyn OrderGateway> {
         }
     }
 
-    async fn post_batch(
-        &self,
-        account: &TradingAccount,
-        lane: Lane,
-        orders: &[PreparedOrder],
-        deadline: Duration,
-    ) -> Vec<PostReply> {
-        self.inner.post_batch(account, lane, orders, deadline).await
-    }
-
     async fn look_up(&self, account: &TradingAccount, query: &OrderQuery) -> Result<OrderLookup, VenueError> {
         if self.is_dark() {
             return Ok(OrderLookup::default());
         }
         self.inner.look_up(account, query).await
-    }
-
-    async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError> {
-        self.inner.cancel(account, what).await
     }
 }
 

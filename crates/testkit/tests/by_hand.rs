@@ -21,12 +21,11 @@ use domain::{
 use engine::{
     head_watch::HeadWatch,
     limits::SETTLE_BATCH,
-    market_cache::MarketCache,
     orders::{self, Learned},
     ports::{
         detection::{DetectionCommit, Lane, StoredRedemption},
         execution::{OrderRecord, OrderUpdate, WorkChange},
-        store::{InstanceId, Store},
+        store::InstanceId,
         venue::{
             MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, SettlementStatus,
             VenueError, VenueOrder, VenueOrderStatus, VenueTrade,
@@ -36,17 +35,15 @@ use engine::{
     salt::Salts,
     settlement::{Round, Settlement},
     steady_time::SteadyTime,
-    watcher::{Watcher, WatcherPorts},
+    watcher::Watcher,
     worker::{Batches, Worker},
 };
 use testkit::{
     executor::block_on,
-    memory_store::MemoryStore,
     simulation::{
-        scenario::{Scenario, at, book, fill, leader_wallet, market, token},
-        tampering::Honest,
-        venue::{BookChange, LeaderTrade, Venue, VenueModel},
-        world::{Experiment, START, World},
+        scenario::{Scenario, at, change, fill, market, token, trade},
+        venue::{LeaderTrade, Venue},
+        world::{START, World},
     },
     virtual_clock::VirtualClock,
 };
@@ -183,44 +180,17 @@ impl Scene {
     fn new(followers: usize, tokens: &[u8], delivers: fn(usize) -> bool) -> Self {
         let mut scenario = Scenario::one_follower("by hand");
         let one = scenario.followers[0].clone();
-        (scenario.followers, scenario.processes) = (vec![one; followers], Vec::new());
+        scenario.followers = vec![one; followers];
         scenario.tokens = tokens.to_vec();
-        let deep = book((49, 1_000_000), (50, 1_000_000));
-        let opens =
-            |number: &u8| BookChange { at: START, token: token(*number), book: deep.clone(), hollow: false };
+        let opens = |number: &u8| change(*number, START, (49, 1_000_000), (50, 1_000_000));
         scenario.books = tokens.iter().map(opens).collect();
         let buys = |number: &u8| LeaderTrade {
-            at: at(4),
-            wallet: leader_wallet(1),
-            token: token(*number),
-            side: Side::Buy,
-            moved: None,
-            fills: vec![fill(400, 50)],
             shown_at: Some(at(4)),
-            dropped: false,
+            ..trade(at(4), *number, Side::Buy, &[fill(400, 50)])
         };
         scenario.trades = tokens.iter().map(buys).collect();
-        let world = World::new(&Experiment {
-            scenario: &scenario,
-            model: VenueModel::PLAIN,
-            faults: &[],
-            tampering: &Honest,
-            store: &|clock| Arc::new(MemoryStore::new(clock)),
-            digests: false,
-            stage: None,
-        });
-        let world = world.unwrap();
-        let watcher = Watcher::new(WatcherPorts {
-            store: world.store.clone(),
-            queue: world.doorbell.clone(),
-            chain: Some(world.venue.clone()),
-            history: Some(world.venue.clone()),
-            live: None,
-            markets: cache(&world, world.venue.clone()),
-            clock: world.clock.clone(),
-            instance: InstanceId("the watcher".to_owned()),
-            history_every: Duration::ZERO,
-        });
+        let world = World::by_hand(scenario).unwrap();
+        let watcher = Watcher::new(world.watcher_ports());
         let (posts, lookups) = Default::default();
         let gateway = Arc::new(Silent { venue: world.venue.clone(), delivers, posts, lookups });
         let mut scene = Self { world, watcher, gateway, salts: Arc::default() };
@@ -241,7 +211,7 @@ impl Scene {
         let worker = Worker {
             store: world.store.clone(),
             gateway: self.gateway.clone(),
-            markets: cache(world, rules),
+            markets: world.cache(rules),
             queue: world.doorbell.clone(),
             clock: world.clock.clone(),
             salts: self.salts.clone(),
@@ -278,11 +248,6 @@ impl Scene {
     fn orders(&self) -> Vec<OrderRecord> {
         block_on(self.world.store.orders(&self.gateway.posts.lock().unwrap())).unwrap()
     }
-}
-
-fn cache(world: &World, rules: Arc<dyn MarketData>) -> Arc<MarketCache> {
-    let store: Arc<dyn Store> = world.store.clone();
-    Arc::new(MarketCache::new(rules, store, world.clock.clone()))
 }
 
 /// The head's block time was compared with our clock: with one that is a minute ahead, look-ups never counted.
@@ -448,7 +413,7 @@ fn a_batch_asks_for_its_markets_together_and_for_each_once() {
 fn rules_that_cannot_be_read_are_not_asked_for_with_each_order() {
     let scene = Scene::new(1, &[7], |_| true);
     let rules = Rules::new(&scene.world, Answers::Times(1));
-    let cache = cache(&scene.world, rules.clone());
+    let cache = scene.world.cache(rules.clone());
     let known = || block_on(cache.get(token(7), Lane::Entries)).unwrap().is_some();
     assert!(known());
     let after = |seconds| {

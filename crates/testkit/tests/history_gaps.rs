@@ -8,24 +8,20 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::{Address, Clock, Shares, Side, Timestamp, TokenId, decide::Verdict};
+use domain::{Address, Shares, Side, Timestamp, TokenId, decide::Verdict};
 use engine::{
-    market_cache::MarketCache,
     ports::{
         detection::Source,
-        store::{InstanceId, Store},
         venue::{ChainReader, History, TradeHistory, VenueError},
     },
     watcher::{Watcher, WatcherError, WatcherPorts},
 };
 use testkit::{
     executor::block_on,
-    memory_store::MemoryStore,
     simulation::{
-        scenario::{Scenario, at, book, fill, leader_wallet, token},
-        tampering::Honest,
-        venue::{BookChange, LeaderTrade, Venue, VenueModel},
-        world::{Experiment, START, World},
+        scenario::{Scenario, at, change, fill, token, trade},
+        venue::{LeaderTrade, Venue},
+        world::{START, World},
     },
 };
 
@@ -68,47 +64,23 @@ impl Scene {
     /// history shows it, of which only the newest row comes.
     fn new(reads_chain: bool, pause: u64) -> Self {
         let mut scenario = Scenario::one_follower("a gap");
-        (scenario.tokens, scenario.processes) = (vec![7, 8], Vec::new());
-        let deep = book((49, 100_000), (50, 100_000));
-        let opens =
-            |number| BookChange { at: START, token: token(number), book: deep.clone(), hollow: false };
-        scenario.books = vec![opens(7), opens(8)];
+        scenario.tokens = vec![7, 8];
+        scenario.books = [7, 8].map(|number| change(number, START, (49, 100_000), (50, 100_000))).into();
         let after = |times| at(4).plus(Duration::from_millis(pause * times));
         let trade = |times, number, side, shares| LeaderTrade {
-            at: after(times),
-            wallet: leader_wallet(1),
-            token: token(number),
-            side,
-            moved: None,
-            fills: vec![fill(shares, 50)],
             shown_at: Some(after(4)),
-            dropped: false,
+            ..trade(after(times), number, side, &[fill(shares, 50)])
         };
         scenario.trades =
             vec![trade(1, 7, Side::Buy, 400), trade(2, 7, Side::Sell, 200), trade(3, 8, Side::Buy, 400)];
-        let world = World::new(&Experiment {
-            scenario: &scenario,
-            model: VenueModel::PLAIN,
-            faults: &[],
-            tampering: &Honest,
-            store: &|clock| Arc::new(MemoryStore::new(clock)),
-            digests: false,
-            stage: None,
-        });
-        let world = world.unwrap();
-        let (store, clock): (Arc<dyn Store>, Arc<dyn Clock>) = (world.store.clone(), world.clock.clone());
+        let world = World::by_hand(scenario).unwrap();
         let comes = Mutex::new(Some(1));
         let history = Arc::new(Gappy { venue: world.venue.clone(), comes, since: Mutex::default() });
         let watcher = Watcher::new(WatcherPorts {
-            queue: world.doorbell.clone(),
             chain: reads_chain.then(|| world.venue.clone() as Arc<dyn ChainReader>),
             history: Some(history.clone()),
-            live: None,
-            markets: Arc::new(MarketCache::new(world.venue.clone(), store.clone(), clock.clone())),
-            instance: InstanceId("the watcher".to_owned()),
             history_every: Duration::from_secs(1),
-            store,
-            clock,
+            ..world.watcher_ports()
         });
         Self { world, watcher, history }
     }

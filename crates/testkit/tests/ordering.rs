@@ -17,12 +17,11 @@ use domain::{
 };
 use engine::{
     limits::{DECISION_CHUNK, FOLLOWING_LAG, FOLLOWING_REFRESH},
-    market_cache::MarketCache,
     ports::{
         detection::Lane,
         execution::EndReason,
         reports::DecisionRecord,
-        store::{InstanceId, Store, StoreResult},
+        store::{Store, StoreResult},
         venue::{History, HistoryKind, TradeHistory, VenueError},
     },
     watcher::{Watcher, WatcherPorts},
@@ -33,10 +32,10 @@ use testkit::{
     simulation::{
         explorer::run,
         faulty::{Layer, Layered},
-        scenario::{Follower, Scenario, at, book, fill, leader_wallet, token},
+        scenario::{self, Follower, Scenario, at, change, fill},
         tampering::Honest,
-        venue::{BookChange, LeaderTrade, Venue, VenueModel},
-        world::{Experiment, START, StoreFactory, World},
+        venue::{LeaderTrade, Venue, VenueModel},
+        world::{START, World},
     },
 };
 
@@ -45,28 +44,14 @@ const MANY: usize = 2 * DECISION_CHUNK + 100;
 const ALL: usize = 100_000;
 
 fn trade(second: u64, side: Side, shares: i64) -> LeaderTrade {
-    LeaderTrade {
-        at: at(second),
-        wallet: leader_wallet(1),
-        token: token(7),
-        side,
-        moved: None,
-        fills: vec![fill(shares, 50)],
-        shown_at: None,
-        dropped: false,
-    }
+    scenario::trade(at(second), 7, side, &[fill(shares, 50)])
 }
 
 /// Many followers who copy a tenth, and a book that is deep enough for all of them.
 fn crowd(name: &str, followers: usize) -> Scenario {
     let usual = Scenario::one_follower(name);
     let one = usual.followers.first().cloned().unwrap();
-    let deep = BookChange {
-        at: START,
-        token: token(7),
-        book: book((50, 1_000_000), (50, 1_000_000)),
-        hollow: false,
-    };
+    let deep = change(7, START, (50, 1_000_000), (50, 1_000_000));
     Scenario { followers: vec![Follower { ..one }; followers], books: vec![deep], ..usual }
 }
 
@@ -135,37 +120,15 @@ impl TradeHistory for Half {
 }
 
 fn watcher(world: &World, store: Arc<dyn Store>) -> Watcher {
-    let clock: Arc<dyn Clock> = world.clock.clone();
-    Watcher::new(WatcherPorts {
-        queue: world.doorbell.clone(),
-        chain: Some(world.venue.clone()),
-        history: Some(Arc::new(Half(world.venue.clone()))),
-        live: None,
-        markets: Arc::new(MarketCache::new(world.venue.clone(), store.clone(), clock.clone())),
-        instance: InstanceId("the watcher".to_owned()),
-        history_every: Duration::ZERO,
-        store,
-        clock,
-    })
+    let history = Some(Arc::new(Half(world.venue.clone())) as _);
+    Watcher::new(WatcherPorts { history, store, ..world.watcher_ports() })
 }
 
-/// A world in which nothing runs by itself, and a buy of the leader's that many copy.
+/// A buy of the leader's that many copy, in a world in which nothing runs by itself.
 fn large_buy(name: &str, shown_at: Option<Timestamp>) -> World {
     let mut scenario = crowd(name, MANY);
-    scenario.processes = Vec::new();
     scenario.trades = vec![LeaderTrade { shown_at, ..trade(4, Side::Buy, 400) }];
-    let store: &StoreFactory = &|clock| Arc::new(MemoryStore::new(clock));
-    let (model, tampering) = (VenueModel::PLAIN, &Honest);
-    let world = World::new(&Experiment {
-        scenario: &scenario,
-        model,
-        faults: &[],
-        tampering,
-        store,
-        digests: false,
-        stage: None,
-    });
-    world.unwrap()
+    World::by_hand(scenario).unwrap()
 }
 
 /// The chain shows the rest of a buy whose first half is decided for the first thousand followers: everybody

@@ -6,16 +6,13 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{OrderPlan, Shares, TradingAccount, ids::IntentId, lifecycle::OrderState, money::ONE};
+use domain::{Shares, TradingAccount, ids::IntentId, lifecycle::OrderState, money::ONE};
 use engine::{
     limits::UNSEEN_AFTER,
     ports::{
-        detection::Lane,
         execution::{LedgerCause, OrderRecord},
         store::Store,
-        venue::{
-            Cancel, Cancelled, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, VenueError,
-        },
+        venue::{OrderGateway, PostReply, PreparedOrder},
     },
 };
 use testkit::{
@@ -23,6 +20,7 @@ use testkit::{
     memory_store::MemoryStore,
     simulation::{
         explorer::{Exploration, run},
+        over::{GatewayLayer, Over},
         probe::{CallSite, Role},
         scenario::Scenario,
         tampering::{Bench, Honest, Tampering},
@@ -83,16 +81,16 @@ struct Boasts;
 
 impl Tampering for Boasts {
     fn tamper(&self, bench: Bench) -> Bench {
-        Bench { gateway: Arc::new(Boasting(bench.gateway)), ..bench }
+        Bench { gateway: Arc::new(Over(Boasting(bench.gateway))), ..bench }
     }
 }
 
 struct Boasting(Arc<dyn OrderGateway>);
 
 #[async_trait]
-impl OrderGateway for Boasting {
-    async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
-        self.0.prepare(plans).await
+impl GatewayLayer for Boasting {
+    fn inner(&self) -> &dyn OrderGateway {
+        self.0.as_ref()
     }
 
     async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
@@ -101,24 +99,6 @@ impl OrderGateway for Boasting {
             acceptance.taking = acceptance.taking.map(|shares| shares + ONE);
         }
         reply
-    }
-
-    async fn post_batch(
-        &self,
-        account: &TradingAccount,
-        lane: Lane,
-        orders: &[PreparedOrder],
-        deadline: Duration,
-    ) -> Vec<PostReply> {
-        self.0.post_batch(account, lane, orders, deadline).await
-    }
-
-    async fn look_up(&self, account: &TradingAccount, query: &OrderQuery) -> Result<OrderLookup, VenueError> {
-        self.0.look_up(account, query).await
-    }
-
-    async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError> {
-        self.0.cancel(account, what).await
     }
 }
 

@@ -16,23 +16,20 @@ use domain::{
     policy::Policy, skip::SkipReason,
 };
 use engine::{
-    market_cache::MarketCache,
     ports::{
         detection::Lane,
         following::RelationshipStatus,
-        store::{InstanceId, Store},
+        store::InstanceId,
         venue::{MarketData, VenueError},
     },
     watcher::{Watcher, WatcherPorts},
 };
 use testkit::{
     executor::block_on,
-    memory_store::MemoryStore,
     simulation::{
-        scenario::{Follower, Scenario, at, book, fill, leader_wallet, token},
-        tampering::Honest,
-        venue::{BookChange, LeaderTrade, Venue, VenueModel},
-        world::{Experiment, START, World},
+        scenario::{Follower, Scenario, at, change, fill, token, trade},
+        venue::Venue,
+        world::{START, World},
     },
 };
 
@@ -99,34 +96,12 @@ impl Scene {
         let aged =
             |maximum_age| Follower { policy: Policy { maximum_age, ..one.policy.clone() }, ..one.clone() };
         scenario.followers = vec![aged(PATIENT), aged(IMPATIENT)];
-        (scenario.processes, scenario.tokens) = (Vec::new(), vec![7, 8]);
-        let deep = book((49, 1_000_000), (50, 1_000_000));
-        let opens =
-            |number| BookChange { at: START, token: token(number), book: deep.clone(), hollow: false };
-        scenario.books = [7, 8].map(opens).into();
-        let buys = |number| LeaderTrade {
-            at: at(4),
-            wallet: leader_wallet(1),
-            token: token(number),
-            side: Side::Buy,
-            fills: vec![fill(400, 50)],
-            moved: None,
-            shown_at: None,
-            dropped: false,
-        };
-        scenario.trades = [7, 8].map(buys).into();
-        let sells = |second: &u64| LeaderTrade { at: at(*second), side: Side::Sell, ..buys(7) };
-        scenario.trades.extend(sales.iter().map(sells));
-        let world = World::new(&Experiment {
-            scenario: &scenario,
-            model: VenueModel::PLAIN,
-            faults: &[],
-            tampering: &Honest,
-            store: &|clock| Arc::new(MemoryStore::new(clock)),
-            digests: false,
-            stage: None,
-        });
-        let world = world.unwrap();
+        scenario.tokens = vec![7, 8];
+        scenario.books = [7, 8].map(|number| change(number, START, (49, 1_000_000), (50, 1_000_000))).into();
+        let fills = [fill(400, 50)];
+        scenario.trades = [7, 8].map(|number| trade(at(4), number, Side::Buy, &fills)).into();
+        scenario.trades.extend(sales.iter().map(|second| trade(at(*second), 7, Side::Sell, &fills)));
+        let world = World::by_hand(scenario).unwrap();
         let rules = Arc::new(Rules {
             venue: world.venue.clone(),
             word: Mutex::new(word),
@@ -183,18 +158,8 @@ impl Scene {
 }
 
 fn watcher(world: &World, rules: &Arc<Rules>, name: &str) -> Watcher {
-    let store: Arc<dyn Store> = world.store.clone();
-    Watcher::new(WatcherPorts {
-        store: store.clone(),
-        queue: world.doorbell.clone(),
-        chain: Some(world.venue.clone()),
-        history: None,
-        live: None,
-        markets: Arc::new(MarketCache::new(rules.clone(), store, world.clock.clone())),
-        clock: world.clock.clone(),
-        instance: InstanceId(name.to_owned()),
-        history_every: Duration::ZERO,
-    })
+    let (markets, instance) = (world.cache(rules.clone()), InstanceId(name.to_owned()));
+    Watcher::new(WatcherPorts { history: None, markets, instance, ..world.watcher_ports() })
 }
 
 #[test]

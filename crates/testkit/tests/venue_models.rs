@@ -79,7 +79,7 @@ fn two_faults_by_seed_are_safe_on_every_venue() {
         let exploration = Exploration::of(scenario, model);
         let run = exploration.random_pair(seed);
         if !run.judgement.broken.is_empty() {
-            broken.push(format!("seed {seed} {model:?}: {}", run.story()));
+            broken.push(format!("seed {seed} {model:?}: {}", exploration.shrunk(&run).story()));
         }
     }
     println!("{seeds} executions with two random faults");

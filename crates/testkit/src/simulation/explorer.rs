@@ -26,6 +26,7 @@ use super::{
     merging::Merging,
     probe::{CallSite, Planned},
     scenario::Scenario,
+    shrinking::shrink,
     stage::Stage,
     tampering::{Honest, Tampering},
     venue::VenueModel,
@@ -199,6 +200,12 @@ impl<'a> Exploration<'a> {
             run = self.run(plan);
         }
         run
+    }
+
+    /// The run with those of its faults alone without which it would not be broken.
+    #[must_use]
+    pub fn shrunk(&self, run: &Run) -> Run {
+        self.run(&shrink(&run.faults, |faults| !self.run(faults).judgement.broken.is_empty()))
     }
 
     fn may_be_first(&self, run: &Run) -> bool {

@@ -1,10 +1,10 @@
 //! Random histories: several leaders and followers, parts, reorganisations, pauses, lost queues, failed
 //! settlements and faults, all of it a function of one seed.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use domain::{
-    Shares, Side, Usd,
+    Shares, Side, TokenId, Usd,
     money::ONE,
     policy::{MinimumRule, PhantomRule, Policy, Sizing},
     trade::Action as Did,
@@ -18,7 +18,7 @@ use super::{
     explorer::{Run, run},
     probe::{Fault, Planned},
     scenario::{Action, Follower, Scenario, at, book, fill, leader_wallet, token},
-    tampering::Honest,
+    tampering::{Honest, Tampering},
     venue::{BookChange, LeaderTrade, VenueModel},
     world::{START, StoreFactory, World},
 };
@@ -86,7 +86,13 @@ impl History {
     /// Plays it on a store.
     #[must_use]
     pub fn play(&self, store: &StoreFactory) -> (Run, Option<World>) {
-        run(&self.scenario, self.model, &self.faults, &Honest, store, false)
+        self.play_with(&Honest, store)
+    }
+
+    /// The same with an engine that may be wrong.
+    #[must_use]
+    pub fn play_with(&self, tampering: &dyn Tampering, store: &StoreFactory) -> (Run, Option<World>) {
+        run(&self.scenario, self.model, &self.faults, tampering, store, false)
     }
 }
 
@@ -127,12 +133,8 @@ fn scenario(seed: u64, dice: &mut Dice) -> Scenario {
             let second = 4 + dice.roll(60);
             scenario.books.push(book_change(dice, token_number, second));
         }
-        // A book that shows what nobody gives would keep exits trying for ever.
-        let own = scenario.books.iter_mut().filter(|change| change.token == token(token_number));
-        if let Some(last) = own.max_by_key(|change| change.at) {
-            last.hollow = false;
-        }
     }
+    end_with_true_books(&mut scenario.books);
     for _ in 0..3 + dice.roll(6) {
         let second = 4 + dice.roll(60);
         let trade = trade(dice, second);
@@ -142,6 +144,17 @@ fn scenario(seed: u64, dice: &mut Dice) -> Scenario {
     actions.sort_by_key(|(at, _)| *at);
     scenario.actions = actions;
     scenario
+}
+
+/// A book that shows what nobody gives would keep exits trying for ever.
+pub(super) fn end_with_true_books(books: &mut [BookChange]) {
+    let tokens: BTreeSet<TokenId> = books.iter().map(|change| change.token).collect();
+    for token in tokens {
+        let own = books.iter_mut().filter(|change| change.token == token);
+        if let Some(last) = own.max_by_key(|change| change.at) {
+            last.hollow = false;
+        }
+    }
 }
 
 fn follower(dice: &mut Dice) -> Follower {

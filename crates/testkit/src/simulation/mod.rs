@@ -4,6 +4,7 @@
 //! It owns the venue model, the faults, the explorer and the judge. It never changes the engine: what it
 //! breaks on purpose it breaks in wrappers around ports.
 
+mod by_hand;
 pub mod doorbell;
 mod exits;
 pub mod explorer;
@@ -14,11 +15,13 @@ pub mod live_trades;
 mod look;
 mod merging;
 pub mod monitor;
+pub mod over;
 pub mod planted;
 pub mod probe;
 mod roles;
 pub mod rows;
 pub mod scenario;
+pub mod shrinking;
 pub mod stage;
 pub mod tampering;
 pub mod user_channel;

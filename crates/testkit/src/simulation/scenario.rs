@@ -143,12 +143,9 @@ pub fn book(bid: (i64, i64), ask: (i64, i64)) -> Book {
     Book { bids: level(bid), asks: level(ask) }
 }
 
-/// A change of the first token's book.
-fn change(at: Timestamp, bid: (i64, i64), ask: (i64, i64)) -> BookChange {
-    change_of(7, at, bid, ask)
-}
-
-fn change_of(number: u8, at: Timestamp, bid: (i64, i64), ask: (i64, i64)) -> BookChange {
+/// A change of a token's book: cents and shares on each side.
+#[must_use]
+pub fn change(number: u8, at: Timestamp, bid: (i64, i64), ask: (i64, i64)) -> BookChange {
     BookChange { at, token: token(number), book: book(bid, ask), hollow: false }
 }
 
@@ -168,7 +165,7 @@ impl Scenario {
             tokens: vec![7],
             leaders: vec![(1, Shares::ZERO)],
             followers: vec![Follower { leader: 1, policy, deposit: Usd(1_000 * ONE) }],
-            books: vec![change(START, (49, 1_000), (50, 1_000))],
+            books: vec![change(7, START, (49, 1_000), (50, 1_000))],
             trades: Vec::new(),
             actions: Vec::new(),
             reads_chain: true,
@@ -193,7 +190,7 @@ impl Scenario {
     /// The same, but the book holds less than the copy.
     #[must_use]
     pub fn entry_part_filled() -> Self {
-        let books = vec![change(START, (49, 1_000), (50, 15))];
+        let books = vec![change(7, START, (49, 1_000), (50, 15))];
         Self { name: "entry, part filled".to_owned(), books, ..Self::entry() }
     }
 
@@ -224,8 +221,8 @@ impl Scenario {
     pub fn entry_killed() -> Self {
         let mut scenario = Self { name: "entry, killed".to_owned(), ..Self::entry() };
         scenario.books = vec![
-            BookChange { hollow: true, ..change(START, (49, 1_000), (50, 1_000)) },
-            change(at(12), (49, 1_000), (50, 1_000)),
+            BookChange { hollow: true, ..change(7, START, (49, 1_000), (50, 1_000)) },
+            change(7, at(12), (49, 1_000), (50, 1_000)),
         ];
         scenario
     }
@@ -241,9 +238,9 @@ impl Scenario {
     /// The same, but nobody buys until later: the exit is looked at again.
     #[must_use]
     pub fn exit_looked_at_again() -> Self {
-        let none = change(at(18), (49, 0), (50, 1_000));
+        let none = change(7, at(18), (49, 0), (50, 1_000));
         let mut scenario = Self { name: "exit, looked at again".to_owned(), ..Self::exit() };
-        scenario.books.extend([none, change(at(25), (49, 1_000), (50, 1_000))]);
+        scenario.books.extend([none, change(7, at(25), (49, 1_000), (50, 1_000))]);
         scenario
     }
 
@@ -263,7 +260,7 @@ impl Scenario {
     #[must_use]
     pub fn two_entries() -> Self {
         let mut scenario = Self { name: "two entries".to_owned(), tokens: vec![7, 8], ..Self::entry() };
-        let shown = change_of(8, START, (49, 1_000), (50, 1_000));
+        let shown = change(8, START, (49, 1_000), (50, 1_000));
         scenario.books.push(BookChange { hollow: true, ..shown });
         scenario.trades.push(LeaderTrade { token: token(8), ..buys(4) });
         scenario
@@ -274,7 +271,7 @@ impl Scenario {
     pub fn two_exits_at_once() -> Self {
         let mut scenario = Self { name: "two exits at once".to_owned(), ..Self::two_entries() };
         scenario.books =
-            [7, 8].map(|number| change_of(number, START, (49, 1_000), (50, 1_000))).into_iter().collect();
+            [7, 8].map(|number| change(number, START, (49, 1_000), (50, 1_000))).into_iter().collect();
         scenario.trades.extend([7, 8].map(|number| LeaderTrade { token: token(number), ..sells(20) }));
         scenario
     }
@@ -283,7 +280,8 @@ impl Scenario {
     #[must_use]
     pub fn exit_in_two_attempts() -> Self {
         let mut scenario = Self { name: "exit in two attempts".to_owned(), ..Self::entry() };
-        scenario.books = vec![change(START, (49, 15), (50, 1_000)), change(at(23), (49, 1_000), (50, 1_000))];
+        scenario.books =
+            vec![change(7, START, (49, 15), (50, 1_000)), change(7, at(23), (49, 1_000), (50, 1_000))];
         scenario.trades.push(sells(20));
         scenario
     }
@@ -293,8 +291,9 @@ impl Scenario {
     #[must_use]
     pub fn two_exits() -> Self {
         let mut scenario = Self { name: "two exits".to_owned(), ..Self::entry() };
-        scenario.books = vec![change(START, (0, 0), (50, 1_000)), change(at(30), (49, 1_000), (50, 1_000))];
-        scenario.books.insert(1, BookChange { hollow: true, ..change(at(7), (49, 1_000), (50, 1_000)) });
+        scenario.books =
+            vec![change(7, START, (0, 0), (50, 1_000)), change(7, at(30), (49, 1_000), (50, 1_000))];
+        scenario.books.insert(1, BookChange { hollow: true, ..change(7, at(7), (49, 1_000), (50, 1_000)) });
         let sells = |second| LeaderTrade { fills: vec![fill(500, 49)], ..sells(second) };
         let second = LeaderTrade { fills: vec![fill(600, 50)], ..buys(5) };
         scenario.trades.extend([second, sells(7), sells(8)]);
@@ -410,18 +409,25 @@ fn account(number: usize) -> NewAccount {
     }
 }
 
-/// The leader buys 400 shares at 50 cents.
-fn buys(second: u64) -> LeaderTrade {
+/// The first leader trades a token; the history does not show it.
+#[must_use]
+pub fn trade(at: Timestamp, number: u8, side: Side, fills: &[Quantity]) -> LeaderTrade {
     LeaderTrade {
-        at: at(second),
+        at,
         wallet: leader_wallet(1),
-        token: token(7),
-        side: Side::Buy,
-        fills: vec![fill(200, 50), fill(200, 50)],
+        token: token(number),
+        side,
+        fills: fills.to_vec(),
         moved: None,
-        shown_at: Some(at(second)),
+        shown_at: None,
         dropped: false,
     }
+}
+
+/// The leader buys 400 shares at 50 cents.
+fn buys(second: u64) -> LeaderTrade {
+    let buy = trade(at(second), 7, Side::Buy, &[fill(200, 50), fill(200, 50)]);
+    LeaderTrade { shown_at: Some(at(second)), ..buy }
 }
 
 /// The leader sells them at 49 cents.

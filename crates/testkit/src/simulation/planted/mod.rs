@@ -55,6 +55,12 @@ impl Tampering for Bug {
     }
 }
 
+impl Tampering for Planted {
+    fn tamper(&self, bench: Bench) -> Bench {
+        self.bug.tamper(bench)
+    }
+}
+
 impl Planted {
     /// Explores until the bug is caught. What caught it is the report's first broken execution.
     #[must_use]

@@ -20,14 +20,17 @@ use engine::ports::{
     live::{LiveChannel, LiveFeed, LiveNews, LiveTrade},
     queue::{End, Queue, QueueError},
     venue::{
-        BlockHeader, Cancel, Cancelled, ChainEvent, ChainEventKind, ChainFill, ChainMove, ChainReader,
-        Counterparty, History, HistoryKind, HistoryResponse, OrderGateway, OrderLookup, OrderQuery,
-        PostReply, PreparedOrder, SettlementStatus, TradeHistory, VenueError,
+        BlockHeader, ChainEvent, ChainEventKind, ChainFill, ChainMove, ChainReader, Counterparty, History,
+        HistoryKind, HistoryResponse, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder,
+        SettlementStatus, TradeHistory, VenueError,
     },
     witness::{ExitClaim, Testimony},
 };
 
-use super::super::tampering::Bench;
+use super::super::{
+    over::{ChainLayer, GatewayLayer, Over},
+    tampering::Bench,
+};
 
 /// Bugs outside the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +74,7 @@ pub(super) fn tamper(bug: OutsideBug, bench: Bench) -> Bench {
         | OutsideBug::NoFailure
         | OutsideBug::MixesAnswersUp
         | OutsideBug::OneAnswerForAll => {
-            Bench { gateway: Arc::new(WrongGateway { bug, inner: bench.gateway }), ..bench }
+            Bench { gateway: Arc::new(Over(WrongGateway { bug, inner: bench.gateway })), ..bench }
         }
         OutsideBug::CountsOverPages => {
             Bench { history: Arc::new(WrongHistory { inner: bench.history }), ..bench }
@@ -81,7 +84,7 @@ pub(super) fn tamper(bug: OutsideBug, bench: Bench) -> Bench {
         | OutsideBug::BelievesOneProvider
         | OutsideBug::CountsFillsAsMoves
         | OutsideBug::SellsTransfers => {
-            Bench { chain: Arc::new(WrongChain { bug, inner: bench.chain }), ..bench }
+            Bench { chain: Arc::new(Over(WrongChain { bug, inner: bench.chain })), ..bench }
         }
         OutsideBug::RenamesMatches => Bench { feed: Arc::new(WrongFeed { inner: bench.feed }), ..bench },
         OutsideBug::FloodsQueue | OutsideBug::TakesEntries => {
@@ -93,7 +96,7 @@ pub(super) fn tamper(bug: OutsideBug, bench: Bench) -> Bench {
         }
         OutsideBug::MinesHints => {
             let (live, heard) = (bench.live, Arc::<Mutex<Vec<LiveTrade>>>::default());
-            let chain = HintedChain { inner: bench.chain, heard: heard.clone() };
+            let chain = Over(HintedChain { inner: bench.chain, heard: heard.clone() });
             Bench { live: Arc::new(Overheard { inner: live, heard }), chain: Arc::new(chain), ..bench }
         }
     }
@@ -106,9 +109,9 @@ struct WrongGateway {
 }
 
 #[async_trait]
-impl OrderGateway for WrongGateway {
-    async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
-        self.inner.prepare(plans).await
+impl GatewayLayer for WrongGateway {
+    fn inner(&self) -> &dyn OrderGateway {
+        self.inner.as_ref()
     }
 
     async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
@@ -160,10 +163,6 @@ impl OrderGateway for WrongGateway {
             replies.push(self.post(account, order, deadline).await);
         }
         replies
-    }
-
-    async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError> {
-        self.inner.cancel(account, what).await
     }
 }
 
@@ -232,17 +231,9 @@ impl WrongChain {
 }
 
 #[async_trait]
-impl ChainReader for WrongChain {
-    async fn head(&self) -> Result<BlockHeader, VenueError> {
-        self.inner.head().await
-    }
-
-    async fn finalized(&self) -> Result<BlockHeader, VenueError> {
-        self.inner.finalized().await
-    }
-
-    async fn header(&self, number: i64) -> Result<Option<BlockHeader>, VenueError> {
-        self.inner.header(number).await
+impl ChainLayer for WrongChain {
+    fn inner(&self) -> &dyn ChainReader {
+        self.inner.as_ref()
     }
 
     async fn block_events(
@@ -260,10 +251,6 @@ impl ChainReader for WrongChain {
         wallets: &[Address],
     ) -> Result<Vec<ChainEvent>, VenueError> {
         self.inner.range_events(from, to, wallets).await.map(|events| self.wrong(events))
-    }
-
-    async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
-        self.inner.balances(queries, block).await
     }
 
     async fn witness(&self, claim: &ExitClaim) -> Result<Testimony, VenueError> {
@@ -372,17 +359,9 @@ struct HintedChain {
 }
 
 #[async_trait]
-impl ChainReader for HintedChain {
-    async fn head(&self) -> Result<BlockHeader, VenueError> {
-        self.inner.head().await
-    }
-
-    async fn finalized(&self) -> Result<BlockHeader, VenueError> {
-        self.inner.finalized().await
-    }
-
-    async fn header(&self, number: i64) -> Result<Option<BlockHeader>, VenueError> {
-        self.inner.header(number).await
+impl ChainLayer for HintedChain {
+    fn inner(&self) -> &dyn ChainReader {
+        self.inner.as_ref()
     }
 
     async fn block_events(
@@ -403,23 +382,6 @@ impl ChainReader for HintedChain {
             Some(ChainEvent { block: block.number, block_hash: block.hash, log_index, tx, kind })
         }));
         Ok(events)
-    }
-
-    async fn range_events(
-        &self,
-        from: i64,
-        to: i64,
-        wallets: &[Address],
-    ) -> Result<Vec<ChainEvent>, VenueError> {
-        self.inner.range_events(from, to, wallets).await
-    }
-
-    async fn balances(&self, queries: &[(Address, TokenId)], block: i64) -> Result<Vec<Shares>, VenueError> {
-        self.inner.balances(queries, block).await
-    }
-
-    async fn witness(&self, claim: &ExitClaim) -> Result<Testimony, VenueError> {
-        self.inner.witness(claim).await
     }
 }
 
