@@ -12,7 +12,7 @@ use engine::ports::venue::SignerError;
 use zeroize::Zeroizing;
 
 use crate::{
-    keys::{KeySource, OpenKey},
+    keys::{KeyFormat, KeySource, PrivateKey},
     limits::LONGEST_PRIVATE_FILE,
 };
 
@@ -53,7 +53,7 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError>
 }
 
 /// The one key of a file, under every reference. Has no `Debug`.
-pub struct FileKey(Zeroizing<[u8; 32]>);
+pub struct FileKey(PrivateKey);
 
 /// A file that gives no key. Says nothing of what is in it.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +62,8 @@ pub enum FileKeyError {
     #[error(transparent)]
     File(#[from] PrivateFileError),
     /// It holds no key.
-    #[error("it must hold one private key: 64 hex digits, with or without 0x")]
-    NoKey,
+    #[error("it must hold one private key: {0}")]
+    NoKey(#[from] KeyFormat),
 }
 
 impl FileKey {
@@ -72,18 +72,19 @@ impl FileKey {
     /// # Errors
     /// [`FileKeyError`].
     pub fn read(path: &Path) -> Result<Self, FileKeyError> {
-        let text = read_private(path)?;
-        let mut bytes = Zeroizing::new([0; 32]);
-        alloy_primitives::hex::decode_to_slice(text.trim_ascii(), bytes.as_mut_slice())
-            .map_err(|_| FileKeyError::NoKey)?;
-        OpenKey::new(&bytes).ok_or(FileKeyError::NoKey)?;
-        Ok(Self(bytes))
+        Ok(Self(PrivateKey::parse(&read_private(path)?)?))
+    }
+
+    /// The key, to be sealed.
+    #[must_use]
+    pub fn into_key(self) -> PrivateKey {
+        self.0
     }
 }
 
 impl KeySource for FileKey {
     fn open(&self, _: &KeyRef) -> Result<Zeroizing<[u8; 32]>, SignerError> {
-        Ok(self.0.clone())
+        Ok(self.0.bytes().clone())
     }
 }
 

@@ -8,7 +8,7 @@ use secp256k1::{Message, SECP256K1, SecretKey};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::limits::MAX_KEY_REF;
+use crate::{limits::MAX_KEY_REF, policy::Binding};
 
 /// Finds the secret of a key reference.
 pub trait KeySource: Send + Sync {
@@ -17,6 +17,94 @@ pub trait KeySource: Send + Sync {
     /// # Errors
     /// [`SignerError::UnknownKey`], or [`SignerError::Unavailable`] when the source is broken.
     fn open(&self, key: &KeyRef) -> Result<Zeroizing<[u8; 32]>, SignerError>;
+
+    /// The one wallet a key was sealed for. Such a key stands for real money: it signs orders only for an account that
+    /// is armed, within its caps. `None` for keys that nobody sealed.
+    fn sealed_for(&self, key: &KeyRef) -> Option<Binding> {
+        let _ = key;
+        None
+    }
+}
+
+impl<S: KeySource + ?Sized> KeySource for std::sync::Arc<S> {
+    fn open(&self, key: &KeyRef) -> Result<Zeroizing<[u8; 32]>, SignerError> {
+        (**self).open(key)
+    }
+
+    fn sealed_for(&self, key: &KeyRef) -> Option<Binding> {
+        (**self).sealed_for(key)
+    }
+}
+
+/// A private key on its way from a person into a vault. Has no `Debug`, and is erased when dropped.
+pub struct PrivateKey {
+    bytes: Zeroizing<[u8; 32]>,
+    address: Address,
+}
+
+/// A text that is no private key. Says what it is instead, and nothing of what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyFormat {
+    /// Nothing.
+    #[error("it is empty; a private key is 64 hex digits, with or without 0x")]
+    Empty,
+    /// Words.
+    #[error(
+        "it is a recovery phrase; export the private key of the one account that is to trade (64 hex digits)"
+    )]
+    Words,
+    /// 20 bytes.
+    #[error("it is an address, which everybody may know; the private key is 64 hex digits")]
+    Address,
+    /// JSON.
+    #[error("it is JSON, perhaps an encrypted keystore; export the private key itself (64 hex digits)")]
+    Json,
+    /// Another count of digits.
+    #[error("it has {0} characters; a private key is 64 hex digits, with or without 0x")]
+    Length(usize),
+    /// Something that is no hex digit.
+    #[error("it has characters that are no hex digits; a private key is 64 of them, with or without 0x")]
+    NotHex,
+    /// Zero, or beyond the curve's order.
+    #[error("it is 64 hex digits, but no key of secp256k1; was it mistyped?")]
+    OffCurve,
+}
+
+impl PrivateKey {
+    /// Reads 64 hex digits, with or without `0x`, among blanks.
+    ///
+    /// # Errors
+    /// [`KeyFormat`], with what it is instead.
+    pub fn parse(text: &[u8]) -> Result<Self, KeyFormat> {
+        let text = text.trim_ascii();
+        let digits = text.strip_prefix(b"0x").or_else(|| text.strip_prefix(b"0X")).unwrap_or(text);
+        if digits.len() != 64 {
+            return Err(match digits {
+                [] => KeyFormat::Empty,
+                [b'{', ..] => KeyFormat::Json,
+                _ if text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).count() >= 12 => {
+                    KeyFormat::Words
+                }
+                _ if digits.len() == 40 && digits.iter().all(u8::is_ascii_hexdigit) => KeyFormat::Address,
+                _ => KeyFormat::Length(text.len()),
+            });
+        }
+        let mut bytes = Zeroizing::new([0; 32]);
+        alloy_primitives::hex::decode_to_slice(digits, bytes.as_mut_slice())
+            .map_err(|_| KeyFormat::NotHex)?;
+        let address = OpenKey::new(&bytes).ok_or(KeyFormat::OffCurve)?.address;
+        Ok(Self { bytes, address })
+    }
+
+    /// Its address.
+    #[must_use]
+    pub const fn address(&self) -> Address {
+        self.address
+    }
+
+    pub(crate) const fn bytes(&self) -> &Zeroizing<[u8; 32]> {
+        &self.bytes
+    }
 }
 
 /// Keys derived from an installation's seed: throw-away keys for paper trading and the demo. The same
@@ -110,6 +198,31 @@ mod tests {
         assert_eq!(key.address.to_string(), "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266");
         assert!(OpenKey::new(&[0; 32]).is_none());
         assert!(OpenKey::new(&[0xff; 32]).is_none());
+    }
+
+    #[test]
+    fn what_is_no_private_key_is_told_what_it_is() {
+        for good in
+            [TEST_KEY.to_owned(), format!("0x{TEST_KEY}\n"), format!("  0X{} ", TEST_KEY.to_uppercase())]
+        {
+            let key = PrivateKey::parse(good.as_bytes()).ok().unwrap();
+            assert_eq!(key.address().to_string(), "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266");
+        }
+        let phrase = "test test test test test test test test test test test junk";
+        let bad = [
+            ("", KeyFormat::Empty),
+            ("0x", KeyFormat::Empty),
+            (phrase, KeyFormat::Words),
+            ("0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266", KeyFormat::Address),
+            (r#"{"crypto":{}}"#, KeyFormat::Json),
+            ("abc", KeyFormat::Length(3)),
+            (&"z".repeat(64), KeyFormat::NotHex),
+            (&"0".repeat(64), KeyFormat::OffCurve),
+            (&"f".repeat(64), KeyFormat::OffCurve),
+        ];
+        for (text, expected) in bad {
+            assert_eq!(PrivateKey::parse(text.as_bytes()).err(), Some(expected), "{text}");
+        }
     }
 
     #[test]

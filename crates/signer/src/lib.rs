@@ -4,14 +4,25 @@
 //! No secret leaves this crate: opened keys have no `Debug`, are erased when dropped, and appear in no
 //! error. It knows no network and no store; keys come from a [`KeySource`].
 
+mod age_file;
+mod cipher;
 mod file;
+mod harden;
 mod keys;
 pub mod limits;
 mod local;
 pub mod measure;
 mod policy;
+pub mod spending;
+mod unlock;
+mod vault;
 
+pub use age_file::AgeError;
 pub use file::{FileKey, FileKeyError, PrivateFileError, read_private};
-pub use keys::{DerivedKeys, KeySource};
+pub use harden::{Hardened, harden};
+pub use keys::{DerivedKeys, KeyFormat, KeySource, PrivateKey};
 pub use local::LocalSigner;
 pub use policy::Binding;
+pub use spending::{Caps, Spending, SpendingError, Standing};
+pub use unlock::{Unlock, UnlockError};
+pub use vault::{ImportError, KeyUse, Rewrapped, Vault, VaultError, encrypt_for};

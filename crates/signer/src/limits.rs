@@ -30,3 +30,39 @@ pub const MAX_FEE: u64 = 10_000_000_000_000;
 
 /// Bytes of a file with a secret: a key, or the credentials of a relayer.
 pub const LONGEST_PRIVATE_FILE: u64 = 4_096;
+
+/// Memory of a new passphrase's stretching, in KiB: three times the least that OWASP recommends, and a tenth of a second.
+pub const ARGON2_MEMORY_KIB: u32 = 64 * 1024;
+/// Passes over it.
+pub const ARGON2_PASSES: u32 = 3;
+/// Lanes.
+pub const ARGON2_LANES: u32 = 1;
+/// Least memory that a stored header may ask for. Source: OWASP Password Storage Cheat Sheet (19 MiB, 2 passes).
+pub const LEAST_ARGON2_MEMORY_KIB: u32 = 19 * 1024;
+/// Least passes.
+pub const LEAST_ARGON2_PASSES: u32 = 2;
+/// Most memory: a changed header must not take the machine's.
+pub const MOST_ARGON2_MEMORY_KIB: u32 = 1024 * 1024;
+/// Most passes.
+pub const MOST_ARGON2_PASSES: u32 = 16;
+/// Most lanes.
+pub const MOST_ARGON2_LANES: u32 = 16;
+
+/// Characters of a passphrase. Three words of a list make more; what is shorter is guessed.
+pub const SHORTEST_PASSPHRASE: usize = 12;
+
+/// Bytes of a file that age encrypted: a key of 66 bytes for a handful of recipients takes a kilobyte.
+pub const LONGEST_AGE_FILE: usize = 16 * 1024;
+
+/// A day's cap is taken out of the file in this many pieces: each costs a sync, and after a crash at most one
+/// piece of the day is lost, never spent twice.
+pub const PIECES_OF_A_DAY: i64 = 16;
+
+/// Orders counted lately: signing the same one again spends nothing again.
+pub const COUNTED_ORDERS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+
+/// Bytes of the file of caps: a record has about 200.
+pub const LONGEST_SPENDING_FILE: u64 = 64 * 1024 * 1024;
+
+/// The most that a cap may be, in dollars: far from where sums overflow.
+pub const MOST_DOLLARS: i64 = 1_000_000_000;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::{Address, Hash, KeyRef};
+use domain::{Address, Hash, KeyRef, OrderPlan, Side, Usd};
 use eip712::{Chain, ClobAuth, OrderToSign, Relay, Transaction, clob_auth_digest, signing_digest};
 use engine::ports::venue::{SignRequest, Signature, Signer, SignerError};
 use lru::LruCache;
@@ -15,6 +15,7 @@ use crate::{
     keys::{KeySource, OpenKey},
     limits::{CHUNK, INLINE_BATCH, MAX_BATCH, OPEN_KEYS},
     policy::{Binding, check_order, check_relay, check_transaction},
+    spending::Spending,
 };
 
 /// Signs with keys of a [`KeySource`] for one chain. Cheap to clone; clones share keys and bindings.
@@ -28,14 +29,30 @@ struct Inner {
     source: Box<dyn KeySource>,
     open: Mutex<LruCache<KeyRef, Arc<OpenKey>>>,
     bindings: Mutex<HashMap<KeyRef, Binding>>,
+    spending: Option<Spending>,
 }
 
 impl LocalSigner {
-    /// A signer for `chain`.
+    /// A signer for `chain` that signs no order with a sealed key.
     #[must_use]
     pub fn new(chain: Chain, source: Box<dyn KeySource>) -> Self {
+        Self::made(chain, source, None)
+    }
+
+    /// A signer for `chain` that signs orders with a sealed key as far as `spending` allows.
+    #[must_use]
+    pub fn live(chain: Chain, source: Box<dyn KeySource>, spending: Spending) -> Self {
+        Self::made(chain, source, Some(spending))
+    }
+
+    fn made(chain: Chain, source: Box<dyn KeySource>, spending: Option<Spending>) -> Self {
         let open = Mutex::new(LruCache::new(OPEN_KEYS));
-        Self { inner: Arc::new(Inner { chain, source, open, bindings: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { chain, source, open, bindings: Mutex::default(), spending }) }
+    }
+
+    /// Erases an opened key. Call it when its source knows it no longer.
+    pub fn forget(&self, key: &KeyRef) {
+        self.inner.open.lock().unwrap_or_else(PoisonError::into_inner).pop(key);
     }
 
     /// Binds a key to the wallet it trades for. A key that was never bound trades for its own address.
@@ -70,6 +87,10 @@ impl Inner {
     }
 
     fn binding(&self, key: &KeyRef, address: Address) -> Binding {
+        // What was sealed with the key is no matter of who asks.
+        if let Some(sealed) = self.source.sealed_for(key) {
+            return sealed;
+        }
         let bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
         bindings.get(key).copied().unwrap_or(Binding::own(address))
     }
@@ -81,7 +102,9 @@ impl Inner {
                 check_order(plan, key.address, self.binding(&plan.account.key, key.address))?;
                 let (order, exchange) =
                     OrderToSign::from_plan(plan).map_err(|error| SignerError::Policy(error.to_string()))?;
-                Ok((key, signing_digest(&order, exchange, self.chain)))
+                let digest = signing_digest(&order, exchange, self.chain);
+                self.spend(plan, digest)?;
+                Ok((key, digest))
             }
             SignRequest::Relay(plan) => {
                 let key = self.key(&plan.account.key)?;
@@ -104,6 +127,23 @@ impl Inner {
                 Ok((key, clob_auth_digest(&auth, self.chain)))
             }
         }
+    }
+
+    /// Counts what an order with a sealed key may give. A sale gives shares that were bought within the caps.
+    fn spend(&self, plan: &OrderPlan, digest: Hash) -> Result<(), SignerError> {
+        let key = &plan.account.key;
+        if self.source.sealed_for(key).is_none() {
+            return Ok(());
+        }
+        let Some(spending) = &self.spending else {
+            let text = "live trading is switched off; set `enabled = true` of [live] in the configuration";
+            return Err(SignerError::Policy(text.to_owned()));
+        };
+        let usd = match plan.side {
+            Side::Buy => Usd(plan.amounts.maker),
+            Side::Sell => Usd::ZERO,
+        };
+        spending.spend(key, digest, usd)
     }
 
     fn sign_all(&self, requests: &[SignRequest]) -> Vec<Result<Signature, SignerError>> {
@@ -151,8 +191,7 @@ impl Signer for LocalSigner {
 #[cfg(test)]
 mod tests {
     use domain::{
-        OrderAmounts, OrderPlan, RelayPlan, Side, Timestamp, TokenId, TradingAccount, WalletAction,
-        WalletKind, ids::AccountId,
+        OrderAmounts, RelayPlan, Timestamp, TokenId, TradingAccount, WalletAction, WalletKind, ids::AccountId,
     };
     use eip712::{Exchange, id_and_signature, order_id};
     use secp256k1::{

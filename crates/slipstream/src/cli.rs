@@ -20,6 +20,7 @@ use crate::{
     demo::{SimulatorUrls, paint::Paint},
     output::print,
     rpc_command::RpcCommand,
+    signer_command::SignerCommand,
 };
 
 /// Exit status of what cannot be understood, flags (as clap has it) and configurations alike.
@@ -81,11 +82,17 @@ pub enum Command {
         #[command(flatten)]
         at: Installation,
     },
-    /// Wallets: which one a key trades with, and what it still needs.
+    /// Accounts: with play money or your own, what they may spend, and what their wallets still need.
     Account {
         /// What to do.
         #[command(subcommand)]
         command: AccountCommand,
+    },
+    /// The signer: for whom to encrypt private keys, and what opens those that are there.
+    Signer {
+        /// What to do.
+        #[command(subcommand)]
+        command: SignerCommand,
     },
     /// How late each source of leaders' trades is, and how often it differs from the chain.
     Sources {
@@ -262,6 +269,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Lift { hold, at } => ask(&at, &Request::Lift(HoldId(hold))).await,
         Command::Rpc { command } => {
             crate::rpc_command::run(&command).await.and_then(|(answer, json)| told(&answer, json))
+        }
+        Command::Signer { command } => {
+            crate::signer_command::run(&command).await.and_then(|(answer, json)| told(&answer, json))
         }
         Command::Account { command } => {
             crate::account::run(&command).await.and_then(|(answer, json)| told(&answer, json))

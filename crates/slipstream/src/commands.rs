@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use store::{OpenError, SqliteStore};
 
 use crate::{
+    account::{self, AccountRequest, Keyring},
     chain::ChainProviders,
     clock::SystemClock,
     prices,
@@ -79,6 +80,8 @@ pub enum Request {
     RpcStatus,
     /// Put another list of providers in force.
     RpcReload(RpcList),
+    /// Something about accounts and their keys.
+    Account(AccountRequest),
 }
 
 /// A thing with a story.
@@ -120,6 +123,8 @@ pub struct Witnesses {
     pub providers: Option<ChainProviders>,
     /// Today's books, to value what is held.
     pub markets: Option<Arc<dyn MarketData>>,
+    /// The accounts' keys.
+    pub keyring: Option<Arc<Keyring>>,
 }
 
 impl Witnesses {
@@ -189,6 +194,11 @@ pub async fn answer(
         Request::Lift(id) => lift(store, clock, *id).await,
         Request::RpcStatus => rpc_command::status(witnesses.providers()?),
         Request::RpcReload(list) => rpc_command::reload(witnesses.providers()?, list),
+        Request::Account(request) => {
+            let none = "the process that runs here has accounts of its own making";
+            let keyring = witnesses.keyring.as_ref().context(none)?;
+            account::answer_request(keyring, store, clock, request).await
+        }
         Request::Verify => {
             let ids = Eip712Ids { chain: Chain::Polygon };
             let report = verify(store, &ids, witnesses.options()).await?;

@@ -43,7 +43,7 @@ macro_rules! select_accounts {
             "SELECT a.owner_id, ",
             trading_columns!(),
             ", a.label, a.mode, a.cap, c.cash, CAST(COALESCE((SELECT SUM(r.usd) FROM reservations r ",
-            "WHERE r.account_id = a.id), 0) AS BIGINT) ",
+            "WHERE r.account_id = a.id), 0) AS BIGINT), CASE WHEN a.removed_at IS NULL THEN 0 ELSE 1 END ",
             "FROM accounts a JOIN account_cash c ON c.account_id = a.id ",
             $filter,
             " ORDER BY a.id"
@@ -61,6 +61,7 @@ fn read_account(row: &Row) -> StoreResult<Account> {
         cap: fields.get()?,
         cash: fields.get()?,
         reserved: fields.get()?,
+        removed: fields.get()?,
     })
 }
 
@@ -149,13 +150,13 @@ pub(crate) async fn add(
     Ok(id)
 }
 
-/// The owner's account, or `NotFound`.
+/// The owner's account that was not removed, or `NotFound`.
 pub(crate) async fn check_owner(
     connection: &mut Connection,
     owner: OwnerId,
     account: AccountId,
 ) -> StoreResult<()> {
-    const CHECK: &str = "SELECT 1 FROM accounts WHERE id = $1 AND owner_id = $2";
+    const CHECK: &str = "SELECT 1 FROM accounts WHERE id = $1 AND owner_id = $2 AND removed_at IS NULL";
     match sql::row(connection, CHECK, values![account, owner]).await? {
         Some(_) => Ok(()),
         None => Err(StoreError::NotFound { what: "account", id: account.0 }),

@@ -187,14 +187,14 @@ impl Following for SqliteStore {
 
 impl SqliteStore {
     /// Begins a change of the configuration.
-    async fn change(&self) -> StoreResult<Write<'_>> {
+    pub(crate) async fn change(&self) -> StoreResult<Write<'_>> {
         let mut write = self.write().await?;
         config::raise(write.connection()).await?;
         Ok(write)
     }
 }
 
-async fn tell(
+pub(crate) async fn tell(
     connection: &mut Connection,
     owner: Option<OwnerId>,
     at: Timestamp,

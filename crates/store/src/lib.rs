@@ -39,6 +39,7 @@ mod promised;
 mod relationships;
 mod reports;
 mod revisits;
+mod sealed_keys;
 mod signing;
 mod skips;
 mod sqlite;

@@ -26,8 +26,9 @@ async fn make_bench() -> Bench {
     let directory = tempfile::tempdir().unwrap();
     let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
     let store = SqliteStore::open(&directory.path().join("slipstream.db"), clock.clone()).await.unwrap();
+    let store = Arc::new(store);
     DIRECTORIES.with_borrow_mut(|directories| directories.push(directory));
-    Bench { store: Arc::new(store), clock, spawn: beside }
+    Bench { store: store.clone(), keys: store, clock, spawn: beside }
 }
 
 testkit::store_suite_tests!(

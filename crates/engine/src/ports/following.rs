@@ -60,6 +60,8 @@ pub struct Account {
     pub cash: Usd,
     /// Sum of open reservations.
     pub reserved: Usd,
+    /// Whether its user removed it: it follows nobody, and only its books are left.
+    pub removed: bool,
 }
 
 /// A followed wallet, shared by all who follow it.
@@ -204,7 +206,7 @@ pub trait Following: Send + Sync {
     /// A new tenant.
     async fn add_owner(&self, name: &str, now: Timestamp) -> StoreResult<OwnerId>;
 
-    /// A new account. `Conflict` when the wallet has one already.
+    /// A new account. `Conflict` when the wallet has one already, or had one that was removed.
     async fn add_account(
         &self,
         owner: OwnerId,

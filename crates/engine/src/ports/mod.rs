@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod live;
 pub mod queue;
 pub mod reports;
+pub mod secrets;
 pub mod store;
 pub mod tasks;
 pub mod venue;

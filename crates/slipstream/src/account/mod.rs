@@ -1,6 +1,13 @@
-//! `slipstream account`: what the wallet of a key needs before it can trade, and how to get it.
+//! `slipstream account`: accounts with play money and with real money, their keys and what they may spend; what the
+//! wallet of a key needs before it can trade, and how to get it.
 
+mod add;
+mod arm;
+mod desk;
 mod fix;
+mod keyring;
+mod requests;
+mod unlock;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -14,16 +21,64 @@ use signer::{Binding, FileKey, LocalSigner};
 use tokio::sync::OnceCell;
 
 use crate::{
-    chain::ChainProviders, clock::SystemClock, commands::Answer, configuration::ConfigFile,
+    chain::ChainProviders,
+    cli::Installation,
+    clock::SystemClock,
+    commands::Answer,
+    configuration::{ConfigFile, Configuration},
     rpc_command::configured,
 };
+pub use add::{AddArgs, WalletType};
+pub use arm::ArmArgs;
+pub use desk::{Desk, Need};
+pub use keyring::{Keyring, Parts as KeyringParts, live_key};
+pub use requests::{AccountLine, AccountRequest, EncryptedKey, answer as answer_request};
+pub use unlock::{hardened, new_passphrase as unlock_passphrase, of_file as unlock_file};
 
 /// Commands on accounts.
 #[derive(Debug, Subcommand)]
 pub enum AccountCommand {
+    /// Add an account: with play money, or with a key of yours.
+    Add(AddArgs),
+    /// All accounts, and what each may spend.
+    List(ListArgs),
+    /// Let an account with real money trade, within caps. Asks for its name.
+    Arm(ArmArgs),
+    /// Sign nothing more for an account, from this moment on.
+    Disarm(OneArgs),
+    /// Remove an account and its key. Refused while it follows somebody or has open orders; its books stay.
+    Remove(OneArgs),
     /// Find the wallet that an address trades with, its money and what it still needs; fails while something is
     /// missing. With a key it gets what is asked for.
     Check(CheckArgs),
+}
+
+/// Arguments of `account list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Where the installation is.
+    #[command(flatten)]
+    pub at: Installation,
+    /// What opens the keys, to see what each may spend.
+    #[command(flatten)]
+    pub config: ConfigFile,
+}
+
+/// Arguments of the commands on one account.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  slipstream account disarm main --data-dir data
+
+Exit status: 0 done, 1 refused, 2 the flags cannot be understood.")]
+pub struct OneArgs {
+    /// Its name or number.
+    pub account: String,
+    /// Where the installation is.
+    #[command(flatten)]
+    pub at: Installation,
+    /// What opens the keys.
+    #[command(flatten)]
+    pub config: ConfigFile,
 }
 
 /// Arguments of `account check`.
@@ -67,7 +122,36 @@ pub struct CheckArgs {
 /// # Errors
 /// In words, with what to do.
 pub async fn run(command: &AccountCommand) -> anyhow::Result<(Answer, bool)> {
-    let AccountCommand::Check(arguments) = command;
+    match command {
+        AccountCommand::Add(arguments) => Ok((add::run(arguments).await?, arguments.at.json)),
+        AccountCommand::Arm(arguments) => Ok((arm::run(arguments).await?, arguments.at.json)),
+        AccountCommand::List(ListArgs { at, config }) => {
+            Ok((ask(at, config, Need::Nothing, AccountRequest::List).await?, at.json))
+        }
+        AccountCommand::Disarm(OneArgs { account, at, config }) => {
+            let request = AccountRequest::Disarm { account: account.clone() };
+            Ok((ask(at, config, Need::Keys, request).await?, at.json))
+        }
+        AccountCommand::Remove(OneArgs { account, at, config }) => {
+            let request = AccountRequest::Remove { account: account.clone() };
+            Ok((ask(at, config, Need::Keys, request).await?, at.json))
+        }
+        AccountCommand::Check(arguments) => check(arguments).await,
+    }
+}
+
+/// Asks one thing of the installation's accounts.
+pub(crate) async fn ask(
+    at: &Installation,
+    config: &ConfigFile,
+    need: Need,
+    request: AccountRequest,
+) -> anyhow::Result<Answer> {
+    let live = Configuration::load(config.path.as_deref(), std::env::vars_os())?.live;
+    Desk::open(&at.data_dir, &live, need).await?.ask(request).await
+}
+
+async fn check(arguments: &CheckArgs) -> anyhow::Result<(Answer, bool)> {
     let changes = arguments.deploy || arguments.approve || arguments.wrap;
     ensure!(arguments.key_file.is_some() || !changes, "--deploy, --approve and --wrap need --key-file");
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -102,6 +186,7 @@ pub async fn run(command: &AccountCommand) -> anyhow::Result<(Answer, bool)> {
 
 async fn key_of(path: &std::path::Path) -> anyhow::Result<(LocalSigner, Address)> {
     use engine::ports::venue::Signer as _;
+    unlock::hardened()?;
     let key = FileKey::read(path).with_context(|| format!("the key in {}", path.display()))?;
     let signer = LocalSigner::new(Chain::Polygon, Box::new(key));
     let address = signer.address(&key_ref()).await?;
@@ -150,6 +235,20 @@ fn words(finding: Finding, wallet: Address) -> (String, String) {
     (what, remedy)
 }
 
+/// What a wallet lacks, with what to do: as text and as data.
+fn missing_of(findings: &[Finding], wallet: Address) -> (String, Vec<Value>) {
+    if findings.is_empty() {
+        return ("nothing is missing\n".to_owned(), Vec::new());
+    }
+    let (mut text, mut missing) = ("missing:\n".to_owned(), Vec::new());
+    for finding in findings {
+        let (what, remedy) = words(*finding, wallet);
+        text.push_str(&format!("  {what}: {remedy}\n"));
+        missing.push(json!({ "missing": what, "fix": remedy }));
+    }
+    (text, missing)
+}
+
 fn answer(eoa: Address, report: &WalletReport) -> Answer {
     let used = report.used;
     let mut text = format!("address {eoa} trades with {} {}\n\n", kind_name(used.kind), used.wallet);
@@ -167,17 +266,8 @@ fn answer(eoa: Address, report: &WalletReport) -> Answer {
             "usd": candidate.dollars,
         }));
     }
-    let mut missing: Vec<Value> = Vec::new();
-    if report.missing.is_empty() {
-        text.push_str("\nnothing is missing\n");
-    } else {
-        text.push_str("\nmissing:\n");
-    }
-    for finding in &report.missing {
-        let (what, remedy) = words(*finding, used.wallet);
-        text.push_str(&format!("  {what}: {remedy}\n"));
-        missing.push(json!({ "missing": what, "fix": remedy }));
-    }
+    let (lines, missing) = missing_of(&report.missing, used.wallet);
+    text.push_str(&format!("\n{lines}"));
     let ok = report.missing.is_empty();
     let json = json!({
         "address": eoa, "funder": used.wallet, "kind": used.kind,

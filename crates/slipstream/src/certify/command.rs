@@ -202,6 +202,7 @@ async fn live_terms(
     };
     ensure!(cap.is_positive() && cap <= MOST, "--cap is above nothing and at most {MOST} dollars");
     let key = KeyRef("certify".to_owned());
+    crate::account::hardened()?;
     let source = FileKey::read(file).with_context(|| format!("the key in {}", file.display()))?;
     let signer = Arc::new(LocalSigner::new(Chain::Polygon, Box::new(source)));
     let own = signer.address(&key).await.context("the key cannot be used")?;

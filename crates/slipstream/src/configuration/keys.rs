@@ -12,9 +12,11 @@ use domain::{
 
 use polymarket::{RpcUrl, VenueLimits};
 
+mod live;
 mod venue;
 
 use super::kind::Kind;
+pub use live::{LIVE, LiveSettings};
 pub use venue::VENUE;
 
 /// How many times faster than recorded a tape may be played.

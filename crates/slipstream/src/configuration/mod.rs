@@ -23,7 +23,8 @@ use std::{
 };
 
 use self::keys::{
-    ChainSettings, DemoSettings, EngineSettings, FollowerSettings, NAMED_VARIABLES, VenueSettings,
+    ChainSettings, DemoSettings, EngineSettings, FollowerSettings, LiveSettings, NAMED_VARIABLES,
+    VenueSettings,
 };
 pub use self::{
     mistakes::{Mistake, Mistakes, Place},
@@ -50,6 +51,8 @@ pub struct Configuration {
     pub chain: ChainSettings,
     /// `[venue]`
     pub venue: VenueSettings,
+    /// `[live]`
+    pub live: LiveSettings,
     /// Every `[[follower]]`.
     pub followers: Vec<FollowerSettings>,
     /// The same, for people.

@@ -1,7 +1,7 @@
 //! The reference, written from the table of keys, so that it cannot say anything else than what is read.
 
 use super::{
-    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, Sample, VENUE},
+    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, LIVE, Sample, VENUE},
     read::variable,
 };
 
@@ -20,6 +20,7 @@ pub fn toml() -> String {
     let about = "The venue: how fast it may be called, and who is named to it. Its replies tell more, which counts \
                  from then on: the tier, what is left, how long to wait.";
     section(&mut out, "[venue]", about, Some("venue"), VENUE);
+    section(&mut out, "[live]", "Real money.", Some("live"), LIVE);
     let about = "A follower, who copies every leader. Repeat the section for each; they stand in place of the \
                  built-in ones.";
     section(&mut out, "[[follower]]", about, None, FOLLOWER);

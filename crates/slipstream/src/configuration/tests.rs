@@ -13,7 +13,7 @@ use domain::{
 use polymarket::{Endpoint, RpcUrl, Tier, VenueLimits};
 
 use super::{
-    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, Sample, VENUE},
+    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, LIVE, Sample, VENUE},
     kind::Raw,
     *,
 };
@@ -267,7 +267,8 @@ fn what_nobody_reads_is_refused_with_what_was_meant() {
     assert_eq!(only("[Demo]"), "1:2 Demo | no such section; did you mean `[demo]`?");
     assert_eq!(only("[[folower]]"), "1:3 folower | no such section; did you mean `[[follower]]`?");
     assert!(
-        only("[web]").contains("there are the sections [demo], [engine], [chain], [venue], [[follower]]")
+        only("[web]")
+            .contains("there are the sections [demo], [engine], [chain], [venue], [live], [[follower]]")
     );
     assert!(only("demo = 3").contains("is a section: write `[demo]`"));
     assert!(only("[[demo]]").contains("is a section: write `[demo]`"));
@@ -391,6 +392,7 @@ fn the_samples_of_every_key_are_good_and_the_default_policy_is_the_careful_one()
     check_samples(ENGINE);
     check_samples(CHAIN);
     check_samples(VENUE);
+    check_samples(LIVE);
     check_samples(FOLLOWER);
     // Start from something else, so that each default must have been applied.
     let mut follower = FollowerSettings::default();
@@ -418,11 +420,12 @@ fn the_reference_is_a_configuration() {
         .lines()
         .filter_map(|line| line.strip_prefix('#').filter(|line| !line.starts_with(' ')))
         .filter(|line| !line.starts_with("tape = ") && !line.starts_with("fixed = "))
+        .filter(|line| !line.starts_with("key_file = "))
         .collect();
     let all = good(&uncommented.join("\n"));
     assert_eq!(
         all.effective.len(),
-        5 + DEMO.len() + ENGINE.len() + CHAIN.len() + VENUE.len() + FOLLOWER.len() - 2
+        6 + DEMO.len() + ENGINE.len() + CHAIN.len() + VENUE.len() + LIVE.len() + FOLLOWER.len() - 3
     );
     assert!(reference.lines().all(|line| line.chars().count() <= 100));
 }

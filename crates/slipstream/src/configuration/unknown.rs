@@ -4,16 +4,17 @@
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, VENUE},
+    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, LIVE, VENUE},
     read::{PREFIX, Reader, key_shown, variable},
 };
 
 /// Sections as they are written.
-const SECTIONS: [(&str, &str); 5] = [
+const SECTIONS: [(&str, &str); 6] = [
     ("demo", "[demo]"),
     ("engine", "[engine]"),
     ("chain", "[chain]"),
     ("venue", "[venue]"),
+    ("live", "[live]"),
     ("follower", "[[follower]]"),
 ];
 
@@ -72,6 +73,7 @@ pub(super) fn variables(reader: &mut Reader<'_>) {
         .chain(ENGINE.iter().map(|key| variable("engine", key.name)))
         .chain(CHAIN.iter().map(|key| variable("chain", key.name)))
         .chain(VENUE.iter().map(|key| variable("venue", key.name)))
+        .chain(LIVE.iter().map(|key| variable("live", key.name)))
         .chain(OTHER_VARIABLES.map(str::to_owned))
         .collect();
     let variables = reader.variables;
@@ -106,7 +108,8 @@ fn section_of(name: &str) -> Option<&'static str> {
     let in_follower = FOLLOWER.iter().any(|key| key.name == name).then_some("[[follower]]");
     let in_chain = CHAIN.iter().any(|key| key.name == name).then_some("[chain]");
     let in_venue = VENUE.iter().any(|key| key.name == name).then_some("[venue]");
-    in_demo.or(in_engine).or(in_chain).or(in_venue).or(in_follower)
+    let in_live = LIVE.iter().any(|key| key.name == name).then_some("[live]");
+    in_demo.or(in_engine).or(in_chain).or(in_venue).or(in_live).or(in_follower)
 }
 
 /// The known name that is at most a third of its letters away.

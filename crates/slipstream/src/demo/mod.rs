@@ -240,6 +240,7 @@ impl Demo {
             providers: Some(providers),
             sources: None,
             markets: Some(Arc::clone(&ports.markets)),
+            keyring: None,
         };
         let usual = Duration::from_secs(if is_live { 2 } else { 5 });
         let settings =

@@ -82,7 +82,8 @@ CREATE TABLE accounts (
     kind        INTEGER NOT NULL,
     key_name    TEXT    NOT NULL,
     cap         INTEGER,
-    created_at  INTEGER NOT NULL
+    created_at  INTEGER NOT NULL,
+    removed_at  INTEGER
 ) STRICT;
 CREATE INDEX accounts_by_owner ON accounts (owner_id);
 
@@ -90,6 +91,24 @@ CREATE TABLE account_cash (
     account_id  INTEGER PRIMARY KEY REFERENCES accounts (id),
     owner_id    INTEGER NOT NULL,
     cash        INTEGER NOT NULL
+) STRICT;
+
+-- How the keys below are opened, in words of the signer's. No secret.
+CREATE TABLE key_header (
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    header  TEXT    NOT NULL
+) STRICT;
+
+-- Keys of accounts with real money, sealed: every other column is authenticated with the key, and nothing here opens it.
+CREATE TABLE sealed_keys (
+    name        TEXT    PRIMARY KEY,
+    owner_id    INTEGER NOT NULL REFERENCES owners (id),
+    wallet      BLOB    NOT NULL UNIQUE,
+    kind        INTEGER NOT NULL,
+    signer      BLOB    NOT NULL,
+    version     INTEGER NOT NULL,
+    wrapped     BLOB    NOT NULL,
+    sealed      BLOB    NOT NULL
 ) STRICT;
 
 CREATE TABLE leaders (

@@ -40,20 +40,7 @@ impl Following for MemoryStore {
         _now: Timestamp,
     ) -> StoreResult<AccountId> {
         let mut state = self.write();
-        state.owners.row("owner", owner.0)?;
-        if state.accounts.rows().any(|row| row.trading.wallet == account.wallet) {
-            return Err(StoreError::Conflict(format!("wallet {} has an account already", account.wallet)));
-        }
-        let id = AccountId(state.accounts.next_key());
-        let trading = TradingAccount {
-            id,
-            wallet: account.wallet,
-            signer: account.signer,
-            kind: account.kind,
-            key: account.key.clone(),
-        };
-        let (label, mode, cap) = (account.label.clone(), account.mode, account.cap);
-        state.accounts.insert(AccountRow { owner, trading, label, mode, cap });
+        let id = state.add_account(owner, account)?;
         state.raise_config();
         Ok(id)
     }
@@ -268,7 +255,25 @@ impl Following for MemoryStore {
 }
 
 impl State {
-    fn following_changed(&mut self, owner: Option<OwnerId>, at: Timestamp, what: String) {
+    pub(super) fn add_account(&mut self, owner: OwnerId, account: &NewAccount) -> StoreResult<AccountId> {
+        self.owners.row("owner", owner.0)?;
+        if self.accounts.rows().any(|row| row.trading.wallet == account.wallet) {
+            return Err(StoreError::Conflict(format!("wallet {} has an account already", account.wallet)));
+        }
+        let id = AccountId(self.accounts.next_key());
+        let trading = TradingAccount {
+            id,
+            wallet: account.wallet,
+            signer: account.signer,
+            kind: account.kind,
+            key: account.key.clone(),
+        };
+        let (label, mode, cap) = (account.label.clone(), account.mode, account.cap);
+        self.accounts.insert(AccountRow { owner, trading, label, mode, cap, removed: false });
+        Ok(id)
+    }
+
+    pub(super) fn following_changed(&mut self, owner: Option<OwnerId>, at: Timestamp, what: String) {
         self.event(owner, at, EventKind::FollowingChanged { what });
         self.raise_config();
     }

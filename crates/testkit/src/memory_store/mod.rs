@@ -10,6 +10,7 @@ mod execution;
 mod following;
 mod leases;
 mod reports;
+mod sealed_keys;
 mod state;
 mod table;
 mod tasks;

@@ -16,6 +16,7 @@ use engine::ports::{
     execution::{Intent, OrderRecord, SignedAttempt, StageTimes},
     following::{Account, AccountMode, Hold, HoldScope, Leader, Relationship, RelationshipStatus},
     reports::{DecisionRecord, IntentEnd, LedgerRecord, SkipSum, SkipSumKey},
+    secrets::SealedKey,
     store::{Event, EventKind, InstanceId, StoreError, StoreResult},
     venue::{BlockHeader, SettlementStatus, VenueTrade},
     wallets::TransactionRecord,
@@ -32,6 +33,8 @@ pub(super) struct State {
     pub(super) sells_twice: bool,
     pub(super) owners: Table<String>,
     pub(super) accounts: Table<AccountRow>,
+    pub(super) key_header: Option<String>,
+    pub(super) sealed_keys: BTreeMap<String, SealedKey>,
     pub(super) leaders: Table<Leader>,
     pub(super) relationships: Table<RelationshipRow>,
     pub(super) holds: Table<HoldRow>,
@@ -92,6 +95,7 @@ pub(super) struct AccountRow {
     pub(super) label: String,
     pub(super) mode: AccountMode,
     pub(super) cap: Option<Usd>,
+    pub(super) removed: bool,
 }
 
 #[derive(Clone)]
@@ -219,10 +223,10 @@ impl State {
         self.relationships.get(id.0).filter(|row| row.relationship.owner == owner).ok_or(not_found)
     }
 
-    /// The account, if it is the owner's.
+    /// The account, if it is the owner's and was not removed.
     pub(super) fn own_account(&self, owner: OwnerId, id: AccountId) -> StoreResult<&AccountRow> {
         let not_found = StoreError::NotFound { what: "account", id: id.0 };
-        self.accounts.get(id.0).filter(|row| row.owner == owner).ok_or(not_found)
+        self.accounts.get(id.0).filter(|row| row.owner == owner && !row.removed).ok_or(not_found)
     }
 
     pub(super) fn account(&self, id: AccountId, row: &AccountRow) -> Account {
@@ -239,6 +243,7 @@ impl State {
             cap: row.cap,
             cash,
             reserved,
+            removed: row.removed,
         }
     }
 

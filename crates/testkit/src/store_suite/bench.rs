@@ -2,7 +2,10 @@
 
 use std::{fmt, future::Future, panic::Location, pin::Pin, sync::Arc};
 
-use engine::ports::store::{Store, StoreError};
+use engine::ports::{
+    secrets::SealedKeys,
+    store::{Store, StoreError},
+};
 
 use crate::virtual_clock::VirtualClock;
 
@@ -18,6 +21,8 @@ pub type Spawn = fn(Job) -> Job;
 pub struct Bench {
     /// The store, empty.
     pub store: Arc<dyn Store>,
+    /// The same store, as it keeps sealed keys.
+    pub keys: Arc<dyn SealedKeys>,
     /// The clock the store was given as its own.
     pub clock: Arc<VirtualClock>,
     /// How to run things at once.

@@ -11,6 +11,7 @@ mod detection;
 mod exits;
 mod following;
 mod holds;
+mod keys;
 mod leases;
 mod ledger;
 mod permits;
@@ -67,6 +68,13 @@ macro_rules! store_suite_cases {
                 lifting_a_hold_resumes_nothing,
                 a_hold_names_something,
                 an_owner_holds_its_own,
+            ];
+            keys: [
+                sealed_keys_come_back_bit_by_bit,
+                an_account_and_its_key_are_added_both_or_neither,
+                keys_are_rewrapped_all_or_none,
+                a_removed_account_loses_its_key_and_keeps_its_books,
+                what_is_busy_is_not_removed,
             ];
             detection: [
                 cursors_move_where_they_are_put,

@@ -1,0 +1,245 @@
+//! `slipstream account add`: everything is checked, and every mistake told, before anything is stored.
+
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, ValueEnum};
+use domain::{Address, Clock, Usd, WalletKind};
+use polymarket::wallets::{Candidate, WalletReport, Wallets};
+use serde_json::json;
+use signer::{FileKey, PrivateKey, encrypt_for};
+
+use super::{
+    desk::{Desk, Need},
+    kind_name, missing_of,
+    requests::{AccountRequest, EncryptedKey},
+    unlock,
+};
+use crate::{
+    chain::ChainProviders,
+    cli::Installation,
+    clock::SystemClock,
+    commands::Answer,
+    configuration::{ConfigFile, Configuration},
+    rpc_command::configured,
+    terminal,
+};
+
+/// Polygon's number, as JSON-RPC has it.
+const POLYGON: &str = "0x89";
+
+/// Arguments of `account add`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  slipstream account add practice --cash 500 --data-dir data
+  slipstream account add main --live --key-file key.txt --config slipstream.toml --data-dir data
+  age -r \"$(slipstream signer public-key --data-dir data)\" key.txt > key.age   # on another machine, with its output
+  slipstream account add main --live --sealed key.age --config slipstream.toml --data-dir data
+
+Without --key-file or --sealed the private key is asked for and not shown. Nothing is stored unless all is well.
+Exit status: 0 added, 1 something is wrong (all of it is told), 2 the flags cannot be understood.")]
+pub struct AddArgs {
+    /// What it is called.
+    pub label: String,
+    /// With real money and a key of yours. Without it: play money and a throw-away key.
+    #[arg(long)]
+    pub live: bool,
+    /// Dollars of play money.
+    #[arg(long, value_name = "USD", default_value = "1000", conflicts_with = "live")]
+    pub cash: Usd,
+    /// The most dollars at risk in the account. Without it: no such cap.
+    #[arg(long, value_name = "USD")]
+    pub cap: Option<Usd>,
+    /// The private key: 64 hex digits in a file that only you can read (mode 600).
+    #[arg(long, value_name = "FILE", requires = "live", conflicts_with = "sealed")]
+    pub key_file: Option<PathBuf>,
+    /// The private key, encrypted by age for `slipstream signer public-key`.
+    #[arg(long, value_name = "FILE", requires = "live")]
+    pub sealed: Option<PathBuf>,
+    /// The wallet that holds the money. Without it: the one found on the chain.
+    #[arg(long, value_name = "ADDRESS", requires = "live")]
+    pub wallet: Option<Address>,
+    /// Its kind, as a check of what is found.
+    #[arg(long, requires = "live")]
+    pub wallet_type: Option<WalletType>,
+    /// Where the installation is.
+    #[command(flatten)]
+    pub at: Installation,
+    /// Where the chain's providers are, and what opens the keys.
+    #[command(flatten)]
+    pub config: ConfigFile,
+}
+
+/// Kinds of wallets by the venue's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WalletType {
+    /// The key's own address.
+    Eoa,
+    /// A proxy wallet (of a login by e-mail).
+    Proxy,
+    /// A Safe (of a login by browser wallet).
+    Safe,
+    /// A deposit wallet.
+    Deposit,
+}
+
+impl From<WalletType> for WalletKind {
+    fn from(kind: WalletType) -> Self {
+        match kind {
+            WalletType::Eoa => Self::Eoa,
+            WalletType::Proxy => Self::Proxy,
+            WalletType::Safe => Self::Safe,
+            WalletType::Deposit => Self::Deposit,
+        }
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// In words, with what to do.
+pub(super) async fn run(arguments: &AddArgs) -> anyhow::Result<Answer> {
+    let live = Configuration::load(arguments.config.path.as_deref(), std::env::vars_os())?.live;
+    if !arguments.live {
+        let desk = Desk::open(&arguments.at.data_dir, &live, Need::Nothing).await?;
+        let (label, cash, cap) = (arguments.label.clone(), arguments.cash, arguments.cap);
+        return desk.ask(AccountRequest::AddPaper { label, cash, cap }).await;
+    }
+    unlock::hardened()?;
+    // What is wrong with the key and with the providers is told at once: neither needs the other.
+    let (key, chain) = (key_of(arguments), chain_of(&arguments.config).await);
+    let mut wrong = Vec::new();
+    let key = key.map_err(|error| wrong.push(format!("{error:#}"))).ok();
+    let chain = chain.map_err(|error| wrong.push(format!("{error:#}"))).ok();
+    let (Some(key), Some(chain)) = (key, chain) else { return Err(all_wrong(&wrong)) };
+    let desk = Desk::open(&arguments.at.data_dir, &live, Need::FirstKeys).await?;
+    let key = match key {
+        Key::Encrypted(file) => EncryptedKey::of(&file),
+        Key::Open(key) => {
+            let answer = desk.ask(AccountRequest::PublicKey).await?;
+            let to = answer.json["public_key"].as_str().unwrap_or_default();
+            EncryptedKey::of(&encrypt_for(to, &key).context("the private key cannot be encrypted")?)
+        }
+    };
+    let answer = desk.ask(AccountRequest::AddressOf(key.clone())).await?;
+    let address: Address = answer.json["address"].as_str().unwrap_or_default().parse()?;
+    let rpc = chain.json_rpc();
+    let wallets = Wallets::new(rpc.as_ref());
+    let report = wallets.detect(address).await.context("the chain cannot be read, so nothing was stored")?;
+    let used = choose(&report, address, arguments)?;
+    let missing = wallets.missing(used).await.context("the chain cannot be read, so nothing was stored")?;
+    let (label, cap) = (arguments.label.clone(), arguments.cap);
+    let request = AccountRequest::AddLive { label, key, wallet: used.wallet, kind: used.kind, cap };
+    let mut answer = desk.ask(request).await?;
+    let (text, json) = missing_of(&missing, used.wallet);
+    answer.text.push_str(&format!(
+        "\n\naddress {address} trades with {} {}: {} pUSD\n{text}",
+        kind_name(used.kind),
+        used.wallet,
+        used.dollars
+    ));
+    if let Some(object) = answer.json.as_object_mut() {
+        object.insert("usd".to_owned(), json!(used.dollars));
+        object.insert("missing".to_owned(), json.into());
+    }
+    Ok(answer)
+}
+
+enum Key {
+    Open(PrivateKey),
+    Encrypted(Vec<u8>),
+}
+
+fn key_of(arguments: &AddArgs) -> anyhow::Result<Key> {
+    if let Some(path) = &arguments.key_file {
+        let key = FileKey::read(path).with_context(|| format!("the key in {}", path.display()))?;
+        return Ok(Key::Open(key.into_key()));
+    }
+    if let Some(path) = &arguments.sealed {
+        return encrypted(path).map(Key::Encrypted).with_context(|| format!("{}", path.display()));
+    }
+    let typed = terminal::ask_secret("Private key (64 hex digits, not shown): ")
+        .context("the private key is typed at a terminal, or comes by --key-file or --sealed")?;
+    Ok(Key::Open(PrivateKey::parse(typed.as_bytes()).context("what was typed")?))
+}
+
+/// Nobody but the signer can open it, so others may read it.
+fn encrypted(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let most = signer::limits::LONGEST_AGE_FILE;
+    let mut bytes = Vec::new();
+    let room = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(path)?.take(room).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() <= most, "it has more than {most} bytes, which no key encrypted by age has");
+    Ok(bytes)
+}
+
+async fn chain_of(config: &ConfigFile) -> anyhow::Result<ChainProviders> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let providers = ChainProviders::of(polymarket::client()?, &clock, &configured(config)?);
+    let number = providers.json_rpc().ask("eth_chainId", json!([])).await;
+    let number =
+        number.context("the chain cannot be read; check the providers with `slipstream rpc check`")?;
+    ensure!(
+        number.as_str() == Some(POLYGON),
+        "the RPC provider is of chain {number}, and the venue is on Polygon ({POLYGON}); correct `rpc_urls` of [chain]"
+    );
+    Ok(providers)
+}
+
+/// The wallet to trade with, or all that speaks against it.
+fn choose(report: &WalletReport, address: Address, arguments: &AddArgs) -> anyhow::Result<Candidate> {
+    let mut wrong = Vec::new();
+    let asked = match arguments.wallet {
+        None => Some(&report.used),
+        Some(wallet) => report.candidates.iter().find(|one| one.wallet == wallet),
+    };
+    if let (None, Some(wallet)) = (asked, arguments.wallet) {
+        let own: Vec<String> = report
+            .candidates
+            .iter()
+            .map(|one| format!("{} {} with {} pUSD", kind_name(one.kind), one.wallet, one.dollars))
+            .collect();
+        wrong.push(format!(
+            "{wallet} is no wallet of {address}, the address of this key. It has {}: leave --wallet out, or import the key \
+             that belongs to {wallet}",
+            own.join(", ")
+        ));
+    }
+    let kind = arguments.wallet_type.map(WalletKind::from);
+    if let (Some(found), Some(kind)) = (asked, kind)
+        && found.kind != kind
+    {
+        wrong.push(format!(
+            "--wallet-type says {}, and {} is a {}; leave it out, or name the wallet with --wallet",
+            kind_name(kind),
+            found.wallet,
+            kind_name(found.kind)
+        ));
+    }
+    match (asked, wrong.is_empty()) {
+        (Some(used), true) => Ok(*used),
+        _ => Err(all_wrong(&wrong)),
+    }
+}
+
+fn all_wrong(wrong: &[String]) -> anyhow::Error {
+    anyhow::anyhow!("nothing was stored:\n  {}", wrong.join("\n  "))
+}
+
+/// Whether a key's address owns a wallet of this kind: it is computed, never believed.
+pub(super) fn check_wallet(signer: Address, wallet: Address, kind: WalletKind) -> anyhow::Result<()> {
+    let own = match kind {
+        WalletKind::Eoa => wallet == signer,
+        WalletKind::Proxy => wallet == polymarket::wallets::proxy_wallet(signer),
+        WalletKind::Safe => wallet == polymarket::wallets::safe(signer),
+        WalletKind::Deposit => polymarket::wallets::deposit_wallets(signer).contains(&wallet),
+        // Its wallet is another key's, and until when it may sign is known to that one alone.
+        WalletKind::Session => false,
+    };
+    if own { Ok(()) } else { bail!("{wallet} is no {} of {signer}; nothing was stored", kind_name(kind)) }
+}

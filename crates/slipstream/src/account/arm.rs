@@ -1,0 +1,130 @@
+//! `slipstream account arm`: the second deliberate switch of real money. It shows what the account may spend, and
+//! takes a typed word for an answer.
+
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use domain::{Clock, Usd};
+use engine::ports::following::AccountMode;
+use polymarket::wallets::Wallets;
+use signer::Caps;
+
+use super::{
+    desk::{Desk, Need},
+    requests::{AccountLine, AccountRequest},
+};
+use crate::{
+    chain::ChainProviders,
+    cli::Installation,
+    clock::SystemClock,
+    commands::Answer,
+    configuration::{ConfigFile, Configuration},
+    rpc_command::configured,
+    terminal,
+    wording::dollars,
+};
+
+/// Arguments of `account arm`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  slipstream account arm main --per-order 20 --per-day 200 --data-dir data
+  slipstream account arm main --per-order 20 --per-day 200 --yes main --data-dir data   # in a script
+
+Arming again replaces the caps; what was spent today stays spent. The first switch is `enabled = true` of [live].
+Exit status: 0 armed, 1 not armed, 2 the flags cannot be understood.")]
+pub struct ArmArgs {
+    /// The account's name or number.
+    pub account: String,
+    /// The most dollars that one order may spend.
+    #[arg(long, value_name = "USD")]
+    pub per_order: Usd,
+    /// The most dollars that all orders of a day (UTC) may spend.
+    #[arg(long, value_name = "USD")]
+    pub per_day: Usd,
+    /// Do not ask; it must be the account's name.
+    #[arg(long, value_name = "NAME")]
+    pub yes: Option<String>,
+    /// Where the installation is.
+    #[command(flatten)]
+    pub at: Installation,
+    /// Where the chain's providers are, and what opens the keys.
+    #[command(flatten)]
+    pub config: ConfigFile,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// In words, with what to do.
+pub(super) async fn run(arguments: &ArmArgs) -> anyhow::Result<Answer> {
+    let caps = Caps { order: arguments.per_order, day: arguments.per_day };
+    if let Some(mistake) = caps.mistake() {
+        anyhow::bail!("{mistake}; nothing was changed");
+    }
+    let live = Configuration::load(arguments.config.path.as_deref(), std::env::vars_os())?.live;
+    let desk = Desk::open(&arguments.at.data_dir, &live, Need::Keys).await?;
+    let line = find(&desk, &arguments.account).await?;
+    ensure!(line.mode == AccountMode::Live, "account `{}` has play money and needs no arming", line.label);
+    let word = match &arguments.yes {
+        Some(word) => word.clone(),
+        None => {
+            let balance = balance(&arguments.config, &line).await;
+            let question = question(&line, &caps, &balance, live.enabled);
+            terminal::ask(&question).context("give --yes with the account's name")?
+        }
+    };
+    ensure!(word == line.label, "`{word}` is not the account's name `{}`; nothing was changed", line.label);
+    let mut answer = desk.ask(AccountRequest::Arm { account: line.id.0.to_string(), caps }).await?;
+    if !live.enabled {
+        answer
+            .text
+            .push_str("\nlive trading itself is off: set `enabled = true` of [live], and restart what runs");
+    }
+    Ok(answer)
+}
+
+/// The one account of this name or number.
+pub(super) async fn find(desk: &Desk<'_>, name: &str) -> anyhow::Result<AccountLine> {
+    let answer = desk.ask(AccountRequest::List).await?;
+    let lines: Vec<AccountLine> = serde_json::from_value(answer.json)?;
+    let mut called = lines.iter().filter(|line| line.label == name);
+    if let (Some(line), None) = (called.next(), called.next()) {
+        return Ok(line.clone());
+    }
+    let numbered = lines.into_iter().find(|line| line.id.0.to_string() == name);
+    numbered.with_context(|| {
+        format!("there is no account `{name}`, or several are called so; `slipstream account list` has their numbers")
+    })
+}
+
+fn question(line: &AccountLine, caps: &Caps, balance: &str, enabled: bool) -> String {
+    let at_risk = line.cap.map_or_else(|| "no limit".to_owned(), dollars);
+    let first = if enabled { "on" } else { "off, so nothing is signed yet" };
+    format!(
+        "account    {} ({})\nwallet     {} with {balance}\nat risk    {at_risk}, at most\nper order  {}\nper day    {} (UTC)\n\
+         live       {first}\n\nFrom now on this program may spend real money of this account by itself.\n\
+         Type the account's name to arm it: ",
+        line.label,
+        line.id,
+        line.wallet,
+        dollars(caps.order),
+        dollars(caps.day),
+    )
+}
+
+async fn balance(config: &ConfigFile, line: &AccountLine) -> String {
+    match read_balance(config, line).await {
+        Ok(usd) => format!("{} pUSD", dollars(usd)),
+        Err(error) => format!("an unknown balance ({error:#})"),
+    }
+}
+
+async fn read_balance(config: &ConfigFile, line: &AccountLine) -> anyhow::Result<Usd> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let providers = ChainProviders::of(polymarket::client()?, &clock, &configured(config)?);
+    let rpc = providers.json_rpc();
+    let report = Wallets::new(rpc.as_ref()).detect(line.signer).await?;
+    let found = report.candidates.iter().find(|one| one.wallet == line.wallet);
+    Ok(found.context("the wallet is not among those of its key")?.dollars)
+}

@@ -1,0 +1,397 @@
+//! What is asked of whoever holds the accounts: the running process, or the command itself when none runs. Private keys
+//! come encrypted for the installation's public key, whoever sent them.
+
+use std::fmt;
+
+use anyhow::{Context, bail, ensure};
+use domain::{
+    Address, Clock, KeyRef, Timestamp, Usd, WalletKind,
+    ids::{AccountId, OwnerId},
+};
+use engine::ports::{
+    following::{Account, AccountMode, NewAccount},
+    store::Store,
+    venue::Signer as _,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use signer::{Caps, KeyUse};
+
+use super::{
+    add::check_wallet,
+    keyring::{Keyring, live_key},
+};
+use crate::{commands::Answer, wording::dollars};
+
+/// Letters of a label.
+const LABEL_LETTERS: usize = 40;
+
+/// A private key that was encrypted with age.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EncryptedKey(String);
+
+impl EncryptedKey {
+    /// Of a file of age's.
+    #[must_use]
+    pub fn of(file: &[u8]) -> Self {
+        Self(hex::encode(file))
+    }
+}
+
+impl fmt::Debug for EncryptedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EncryptedKey(…)")
+    }
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountRequest {
+    /// All accounts.
+    List,
+    /// For whom to encrypt a private key.
+    PublicKey,
+    /// The address of an encrypted private key.
+    AddressOf(EncryptedKey),
+    /// Add one with play money.
+    AddPaper {
+        /// Its name.
+        label: String,
+        /// Its money.
+        cash: Usd,
+        /// The most at risk.
+        cap: Option<Usd>,
+    },
+    /// Add one with real money.
+    AddLive {
+        /// Its name.
+        label: String,
+        /// Its key.
+        key: EncryptedKey,
+        /// The wallet that holds the money.
+        wallet: Address,
+        /// How it checks signatures.
+        kind: WalletKind,
+        /// The most at risk.
+        cap: Option<Usd>,
+    },
+    /// Let one trade, within caps.
+    Arm {
+        /// Its name or number.
+        account: String,
+        /// What it may spend.
+        caps: Caps,
+    },
+    /// Let one trade no more.
+    Disarm {
+        /// Its name or number.
+        account: String,
+    },
+    /// Erase its key.
+    Remove {
+        /// Its name or number.
+        account: String,
+    },
+}
+
+/// An account as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountLine {
+    /// Its number.
+    pub id: AccountId,
+    /// Its name.
+    pub label: String,
+    /// Paper or live.
+    pub mode: AccountMode,
+    /// Whether it may trade: `paper`, `armed`, `not armed`, `sealed`.
+    pub state: String,
+    /// The wallet.
+    pub wallet: Address,
+    /// Its kind.
+    pub kind: WalletKind,
+    /// The key's address.
+    pub signer: Address,
+    /// What the books say it has.
+    pub cash: Usd,
+    /// The most at risk.
+    pub cap: Option<Usd>,
+    /// What it may spend.
+    pub caps: Option<Caps>,
+    /// What was signed for today.
+    pub spent: Option<Usd>,
+}
+
+impl AccountLine {
+    fn of(account: &Account, keyring: &Keyring) -> Self {
+        let standing = match account.mode {
+            AccountMode::Paper => None,
+            AccountMode::Live => keyring.standing(&account.trading.key),
+        };
+        let state = match (account.mode, standing) {
+            (AccountMode::Paper, _) => "paper",
+            (AccountMode::Live, None) => "sealed",
+            (AccountMode::Live, Some(standing)) if standing.caps.is_some() => "armed",
+            (AccountMode::Live, Some(_)) => "not armed",
+        };
+        Self {
+            id: account.trading.id,
+            label: account.label.clone(),
+            mode: account.mode,
+            state: state.to_owned(),
+            wallet: account.trading.wallet,
+            kind: account.trading.kind,
+            signer: account.trading.signer,
+            cash: account.cash,
+            cap: account.cap,
+            caps: standing.and_then(|standing| standing.caps),
+            spent: standing.map(|standing| standing.spent),
+        }
+    }
+
+    fn row(&self) -> String {
+        let may = match (&self.caps, self.spent) {
+            (Some(caps), Some(spent)) => {
+                format!("{} an order, {} of {} today", dollars(caps.order), dollars(spent), dollars(caps.day))
+            }
+            _ => String::new(),
+        };
+        let Self { id, label, state, wallet, cash, .. } = self;
+        format!("{:>4}  {label:20}  {state:9}  {wallet}  {:>12}  {may}", id.0, dollars(*cash))
+            .trim_end()
+            .to_owned()
+    }
+}
+
+/// Answers one.
+///
+/// # Errors
+/// In words, with what to do.
+pub async fn answer(
+    keyring: &Keyring,
+    store: &dyn Store,
+    clock: &dyn Clock,
+    request: &AccountRequest,
+) -> anyhow::Result<Answer> {
+    let desk = Desk { keyring, store, now: clock.now() };
+    match request {
+        AccountRequest::List => desk.list().await,
+        AccountRequest::PublicKey => {
+            let key = keyring.vault()?.public_key();
+            keyring.begin().await?;
+            Ok(said(key.clone(), json!({ "public_key": key })))
+        }
+        AccountRequest::AddressOf(key) => {
+            let address = desk.import(key)?.address();
+            Ok(said(address.to_string(), json!({ "address": address })))
+        }
+        AccountRequest::AddPaper { label, cash, cap } => desk.add_paper(label, *cash, *cap).await,
+        AccountRequest::AddLive { label, key, wallet, kind, cap } => {
+            desk.add_live(label, key, (*wallet, *kind), *cap).await
+        }
+        AccountRequest::Arm { account, caps } => desk.arm(account, *caps).await,
+        AccountRequest::Disarm { account } => desk.disarm(account).await,
+        AccountRequest::Remove { account } => desk.remove(account).await,
+    }
+}
+
+struct Desk<'a> {
+    keyring: &'a Keyring,
+    store: &'a dyn Store,
+    now: Timestamp,
+}
+
+impl Desk<'_> {
+    async fn accounts(&self) -> anyhow::Result<Vec<Account>> {
+        Ok(self.store.accounts(None).await?.into_iter().filter(|account| !account.removed).collect())
+    }
+
+    async fn find(&self, name: &str) -> anyhow::Result<Account> {
+        let accounts = self.accounts().await?;
+        let mut found = accounts.iter().filter(|account| account.label == name);
+        if let (Some(account), None) = (found.next(), found.next()) {
+            return Ok(account.clone());
+        }
+        let number = name.parse().map(AccountId).ok();
+        accounts.into_iter().find(|account| Some(account.trading.id) == number).with_context(|| {
+            format!("there is no account `{name}`, or several are called so; `slipstream account list` has their numbers")
+        })
+    }
+
+    async fn find_live(&self, name: &str) -> anyhow::Result<Account> {
+        let account = self.find(name).await?;
+        ensure!(
+            account.mode == AccountMode::Live,
+            "account `{}` has play money: it trades without being armed",
+            account.label
+        );
+        Ok(account)
+    }
+
+    async fn owner(&self) -> anyhow::Result<OwnerId> {
+        match self.store.accounts(None).await?.first() {
+            Some(account) => Ok(account.owner),
+            None => Ok(self.store.add_owner("owner", self.now).await?),
+        }
+    }
+
+    fn import(&self, key: &EncryptedKey) -> anyhow::Result<signer::PrivateKey> {
+        let file = hex::decode(&key.0).ok().context("the encrypted key is no hex")?;
+        self.keyring.vault()?.import(&file).context("the encrypted private key")
+    }
+
+    async fn list(&self) -> anyhow::Result<Answer> {
+        let accounts = self.accounts().await?;
+        let lines: Vec<_> = accounts.iter().map(|account| AccountLine::of(account, self.keyring)).collect();
+        let head = format!(
+            "{:>4}  {:20}  {:9}  {:42}  {:>12}  may spend",
+            "no", "account", "state", "wallet", "cash"
+        );
+        let rows: Vec<String> = std::iter::once(head).chain(lines.iter().map(AccountLine::row)).collect();
+        let text = match lines.is_empty() {
+            true => {
+                "there is no account; `slipstream account add LABEL` makes one with play money".to_owned()
+            }
+            false => rows.join("\n"),
+        };
+        Ok(said(text, serde_json::to_value(lines)?))
+    }
+
+    /// What is wrong with a new account, all of it.
+    async fn check_new(&self, label: &str, wallet: Option<Address>) -> anyhow::Result<()> {
+        let mut wrong = Vec::new();
+        let letters = label.chars().count();
+        if !(1..=LABEL_LETTERS).contains(&letters)
+            || label.chars().any(char::is_control)
+            || label.trim() != label
+        {
+            wrong.push(format!("a label has 1 to {LABEL_LETTERS} letters, without blanks around them"));
+        }
+        if label.parse::<i64>().is_ok() {
+            wrong.push("a label is no number: that is what accounts have besides".to_owned());
+        }
+        for account in self.accounts().await? {
+            if account.label == label {
+                wrong.push(format!(
+                    "account {} is called `{label}` already; take another label",
+                    account.trading.id
+                ));
+            }
+            if Some(account.trading.wallet) == wallet {
+                wrong.push(format!(
+                    "wallet {} is that of account `{}` already",
+                    account.trading.wallet, account.label
+                ));
+            }
+        }
+        if wrong.is_empty() { Ok(()) } else { bail!("nothing was stored:\n  {}", wrong.join("\n  ")) }
+    }
+
+    async fn add_paper(&self, label: &str, cash: Usd, cap: Option<Usd>) -> anyhow::Result<Answer> {
+        self.check_new(label, None).await?;
+        ensure!(cash.is_positive(), "an account with play money begins with some: --cash above 0");
+        // One more than there ever were: keys of removed accounts are not used again.
+        let number = self.store.accounts(None).await?.len() + 1;
+        let key = KeyRef(format!("paper:{label}:{number}"));
+        let address = self.keyring.signer().address(&key).await?;
+        let owner = self.owner().await?;
+        let account = NewAccount {
+            label: label.to_owned(),
+            mode: AccountMode::Paper,
+            wallet: address,
+            signer: address,
+            kind: WalletKind::Eoa,
+            key,
+            cap,
+        };
+        let id = self.store.add_account(owner, &account, self.now).await?;
+        self.store.book_deposit(owner, id, cash, self.now).await?;
+        let text = format!("account {id} `{label}` has {} dollars of play money", dollars(cash));
+        Ok(said(
+            text,
+            json!({ "account": id, "label": label, "mode": "paper", "wallet": address, "cash": cash }),
+        ))
+    }
+
+    async fn add_live(
+        &self,
+        label: &str,
+        key: &EncryptedKey,
+        (wallet, kind): (Address, WalletKind),
+        cap: Option<Usd>,
+    ) -> anyhow::Result<Answer> {
+        self.check_new(label, Some(wallet)).await?;
+        let key = self.import(key)?;
+        let signer = key.address();
+        check_wallet(signer, wallet, kind)?;
+        self.keyring.begin().await?;
+        let owner = self.owner().await?;
+        let (name, version) = (live_key(wallet), self.now.0);
+        let purpose = KeyUse { owner, name: name.clone(), wallet, kind, version };
+        let sealed = self.keyring.vault()?.seal(&key, &purpose)?;
+        let account = NewAccount {
+            label: label.to_owned(),
+            mode: AccountMode::Live,
+            wallet,
+            signer,
+            kind,
+            key: name,
+            cap,
+        };
+        let id = self.keyring.store().add_keyed_account(owner, &account, &sealed, self.now).await?;
+        self.keyring.take(sealed)?;
+        let text = format!(
+            "account {id} `{label}` is there, its key sealed. It trades once `enabled = true` stands in [live] and \
+             `slipstream account arm {label}` was confirmed"
+        );
+        let json = json!({
+            "account": id, "label": label, "mode": "live", "wallet": wallet, "kind": kind, "signer": signer,
+        });
+        Ok(said(text, json))
+    }
+
+    async fn arm(&self, name: &str, caps: Caps) -> anyhow::Result<Answer> {
+        let account = self.find_live(name).await?;
+        self.keyring.arm(&account.trading.key, caps)?;
+        let line = AccountLine::of(&account, self.keyring);
+        let text = format!(
+            "account `{}` is armed: at most {} dollars in an order and {} in a day (UTC); `slipstream account disarm {}` \
+             ends it at once",
+            account.label,
+            dollars(caps.order),
+            dollars(caps.day),
+            account.label
+        );
+        Ok(said(text, serde_json::to_value(line)?))
+    }
+
+    async fn disarm(&self, name: &str) -> anyhow::Result<Answer> {
+        let account = self.find_live(name).await?;
+        self.keyring.disarm(&account.trading.key)?;
+        let line = AccountLine::of(&account, self.keyring);
+        let text = format!("account `{}` is not armed: from now on nothing is signed for it", account.label);
+        Ok(said(text, serde_json::to_value(line)?))
+    }
+
+    async fn remove(&self, name: &str) -> anyhow::Result<Answer> {
+        let account = self.find(name).await?;
+        let key = &account.trading.key;
+        // Disarmed first: a key that is gone must not be armed if it comes back.
+        if account.mode == AccountMode::Live {
+            self.keyring.disarm(key)?;
+        }
+        self.store_remove(&account).await?;
+        self.keyring.forget(key);
+        let text = format!("account `{}` and its key are removed; its books stay", account.label);
+        Ok(said(text, json!({ "account": account.trading.id, "label": account.label, "removed": true })))
+    }
+
+    async fn store_remove(&self, account: &Account) -> anyhow::Result<()> {
+        Ok(self.keyring.store().remove_account(account.owner, account.trading.id, self.now).await?)
+    }
+}
+
+fn said(text: String, json: serde_json::Value) -> Answer {
+    Answer { text, json, ok: true }
+}

@@ -1,0 +1,75 @@
+//! `slipstream signer`: for whom to encrypt a private key, and another secret that opens the keys.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::{
+    account::{self, AccountRequest, Need, unlock_file, unlock_passphrase},
+    cli::Installation,
+    commands::Answer,
+    configuration::{ConfigFile, Configuration},
+    wording::count,
+};
+
+/// Commands on the signer.
+#[derive(Debug, Subcommand)]
+pub enum SignerCommand {
+    /// Print for whom to encrypt a private key: a recipient for `age -r`.
+    #[command(after_help = "Example, on the machine that has the key:
+  age -r age1… key.txt > key.age
+
+Then, here: slipstream account add main --live --sealed key.age")]
+    PublicKey {
+        /// Where the installation is.
+        #[command(flatten)]
+        at: Installation,
+        /// What opens the keys.
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Let another passphrase or age identity open the keys; the old one opens nothing afterwards. Stop what runs first.
+    Rotate {
+        /// A file with the new age identity or passphrase. Without it a new passphrase is asked for.
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+        /// Where the installation is.
+        #[command(flatten)]
+        at: Installation,
+        /// What opens the keys until now.
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+}
+
+/// Runs one.
+///
+/// # Errors
+/// In words, with what to do.
+pub async fn run(command: &SignerCommand) -> anyhow::Result<(Answer, bool)> {
+    match command {
+        SignerCommand::PublicKey { at, config } => {
+            let answer = account::ask(at, config, Need::FirstKeys, AccountRequest::PublicKey).await?;
+            Ok((answer, at.json))
+        }
+        SignerCommand::Rotate { to, at, config } => {
+            let live = Configuration::load(config.path.as_deref(), std::env::vars_os())?.live;
+            let keyring = account::Desk::open(&at.data_dir, &live, Need::Keys).await?.own()?;
+            let new = match to {
+                Some(file) => unlock_file(file)?,
+                None => unlock_passphrase()?,
+            };
+            let keys = keyring.rotate(&new).await?;
+            let text = format!(
+                "{} opened by the new secret alone. Backups made before are still opened by the old one: destroy them, or \
+                 keep it",
+                match keys {
+                    1 => "1 key is".to_owned(),
+                    keys => format!("{} are", count(keys, "key")),
+                }
+            );
+            Ok((Answer { text, json: json!({ "keys": keys }), ok: true }, at.json))
+        }
+    }
+}
