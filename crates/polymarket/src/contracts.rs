@@ -16,6 +16,10 @@ pub const PAYOUT_REDEMPTION: Hash =
 /// in `tests/vectors/logs.json`.
 pub const NEG_RISK_REDEMPTION: Hash =
     Hash(hex!("9140a6a270ef945260c03894b3c6b3b2695e9d5101feef0ff24fec960cfd3224"));
+/// `PositionRedeemed` of the modules of the V3 era. Source: Polymarket/polymarket-v2-external,
+/// `src/modules/abstract/BaseModule.sol`.
+pub const POSITION_REDEEMED: Hash =
+    Hash(hex!("4fd474b703f46b453536518b4cbc159dfbea6fd663233763d321a9bc8ccdf97f"));
 /// `TransferBatch` of ERC-1155.
 pub const TRANSFER_BATCH: Hash =
     Hash(hex!("4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8c0526c8f7fb"));
@@ -29,6 +33,10 @@ pub const BALANCE_OF_BATCH: [u8; 4] = hex!("4e1273f4");
 pub const PAYOUT_DENOMINATOR: [u8; 4] = hex!("dd34de67");
 /// `payoutNumerators(bytes32,uint256)` of ConditionalTokens.
 pub const PAYOUT_NUMERATORS: [u8; 4] = hex!("0504c814");
+
+/// `getResult(bytes31)` of the modules of the V3 era: what a share of each outcome pays, in millionths; an empty list while
+/// a condition is not resolved. Source: as of [`POSITION_REDEEMED`].
+pub const GET_RESULT: [u8; 4] = hex!("e4939c77");
 
 /// ConditionalTokens, the ERC-1155 of the V2 era.
 #[must_use]
@@ -68,15 +76,40 @@ const POSITION_MANAGER: Address = Address(hex!("006f54f7f9a22e0000cc2ab600310000
 /// `NO_TOKEN_BURN_ADDRESS`. Source: its contract (Polymarket/neg-risk-ctf-adapter).
 const CONVERTED: Address = Address(hex!("a5ef39c3d3e10d0b270233af41cac69796b12966"));
 
-/// Contracts of the V3 era that take and give shares: router, the binary, neg-risk and combinatorial modules,
-/// AutoRedeemer. Known for Polygon only.
-const V3_CONTRACTS: [Address; 5] = [
-    Address(hex!("12121212006e4cd160d18e3f00711da5c3372600")),
+/// The modules of the V3 era, in the order of the numbers with which their condition ids begin: binary, neg-risk,
+/// combinatorial. Known for Polygon only.
+const MODULES: [Address; 3] = [
     Address(hex!("1000008dd9001b968442c1000017eae6e0da00ba")),
     Address(hex!("200000900045e3b6259600682756002200028933")),
     Address(hex!("30000034706c7d8e12009dab006be20000c031a8")),
+];
+/// Who redeems at the modules for others, who get what it pays: the router and the AutoRedeemer. Known for Polygon only.
+const REDEEMERS: [Address; 2] = [
+    Address(hex!("12121212006e4cd160d18e3f00711da5c3372600")),
     Address(hex!("a1200000d0002264c9a1698e001292d00e1b00af")),
 ];
+
+/// The modules of the V3 era.
+#[must_use]
+pub const fn modules(chain: Chain) -> &'static [Address] {
+    match chain {
+        Chain::Polygon => &MODULES,
+        Chain::Amoy => &[],
+    }
+}
+
+/// The module of a condition of the V3 era, by the first byte of its id.
+#[must_use]
+pub fn module_of(condition: &[u8], chain: Chain) -> Option<Address> {
+    let number = usize::from(*condition.first()?);
+    modules(chain).get(number.checked_sub(1)?).copied()
+}
+
+/// Whether a contract redeems in the name of who gets the payout.
+#[must_use]
+pub fn redeems_for_others(address: Address, chain: Chain) -> bool {
+    chain == Chain::Polygon && REDEEMERS.contains(&address)
+}
 
 /// The ERC-1155 contracts whose transfers are read.
 #[must_use]
@@ -91,7 +124,8 @@ pub fn token_contracts(chain: Chain) -> Vec<Address> {
 /// or a contract of the venue for that.
 #[must_use]
 pub fn gives_and_takes(address: Address, chain: Chain) -> bool {
-    let polygon = [CONVERTED, POSITION_MANAGER].contains(&address) || V3_CONTRACTS.contains(&address);
+    let v3 = MODULES.contains(&address) || REDEEMERS.contains(&address);
+    let polygon = [CONVERTED, POSITION_MANAGER].contains(&address) || v3;
     address == Address([0; 20])
         || address == conditional_tokens(chain)
         || Some(address) == neg_risk_adapter(chain)
@@ -129,6 +163,9 @@ mod tests {
         assert_eq!(CONVERTED.0, keccak256("NO_TOKEN_BURN_ADDRESS")[..20]);
         let batch = "TransferBatch(address,address,address,uint256[],uint256[])";
         assert_eq!(TRANSFER_BATCH.0, keccak256(batch).0);
+        let redeemed = "PositionRedeemed(address,uint256,address,uint256,uint256)";
+        assert_eq!(POSITION_REDEEMED.0, keccak256(redeemed).0);
+        assert_eq!(GET_RESULT, keccak256("getResult(bytes31)")[..4]);
         assert_eq!(PAYOUT_DENOMINATOR, keccak256("payoutDenominator(bytes32)")[..4]);
         assert_eq!(PAYOUT_NUMERATORS, keccak256("payoutNumerators(bytes32,uint256)")[..4]);
         assert_eq!(BALANCE_OF_BATCH, keccak256("balanceOfBatch(address[],uint256[])")[..4]);

@@ -15,8 +15,8 @@ use serde::Deserialize;
 
 use crate::{
     contracts::{
-        NEG_RISK_REDEMPTION, ORDER_FILLED, PAYOUT_REDEMPTION, TRANSFER_BATCH, collateral_adapters,
-        conditional_tokens, neg_risk_adapter,
+        NEG_RISK_REDEMPTION, ORDER_FILLED, PAYOUT_REDEMPTION, POSITION_REDEEMED, TRANSFER_BATCH,
+        collateral_adapters, conditional_tokens, modules, neg_risk_adapter, redeems_for_others,
     },
     limits::MAX_AMOUNT,
 };
@@ -144,7 +144,10 @@ pub fn decode(log: &RawLog, chain: Chain) -> Result<Option<ChainEvent>, LogError
         NEG_RISK_REDEMPTION if Some(address) == neg_risk_adapter(chain) => {
             neg_risk_redemption(fields, words)?
         }
-        PAYOUT_REDEMPTION | NEG_RISK_REDEMPTION => return Err(LogError::ForeignContract(address)),
+        POSITION_REDEEMED if modules(chain).contains(&address) => position_redeemed(fields, words, chain)?,
+        PAYOUT_REDEMPTION | NEG_RISK_REDEMPTION | POSITION_REDEEMED => {
+            return Err(LogError::ForeignContract(address));
+        }
         other => return Err(LogError::ForeignEvent(other)),
     };
     Ok(kind.map(|kind| parts.place.event(kind)))
@@ -202,6 +205,30 @@ fn neg_risk_redemption(topics: &[Hash], words: &[[u8; 32]]) -> Result<Option<Cha
         return Err(LogError::Field("data length"));
     };
     paid(redeemer, &condition.0, payout)
+}
+
+/// Topics: who asked for it, position, who is paid. Words: shares, payout. Somebody who lets his own shares pay another one
+/// has redeemed nothing of the other's.
+fn position_redeemed(
+    topics: &[Hash],
+    words: &[[u8; 32]],
+    chain: Chain,
+) -> Result<Option<ChainEventKind>, LogError> {
+    let [initiator, position, recipient] = topics else {
+        return Err(LogError::Field("topic count"));
+    };
+    let [_shares, payout] = words else {
+        return Err(LogError::Field("data length"));
+    };
+    let asked = address_of(&initiator.0, "initiator")?;
+    if initiator != recipient && !redeems_for_others(asked, chain) {
+        return Ok(None);
+    }
+    let (_outcome, condition) = position.0.split_last().ok_or(LogError::Field("position"))?;
+    let wallet = address_of(&recipient.0, "recipient")?;
+    let condition = ConditionId::from_slice(condition)?;
+    let counted = number(payout, "payout").ok();
+    Ok(counted.map(|payout| ChainEventKind::Redemption { wallet, condition, payout: Usd(payout) }))
 }
 
 fn paid(

@@ -85,6 +85,33 @@ fn a_redemption() {
     assert_eq!(decode(&elsewhere, Chain::Polygon), Err(LogError::ForeignContract(Address([9; 20]))));
 }
 
+/// Of the V3 era, through the router or by the wallet itself; a stranger's gift is none. Source of the event's form:
+/// Polymarket/polymarket-v2-external, `BaseModule.sol`.
+#[test]
+fn a_redemption_at_a_module() {
+    let [module, ..] = modules(Chain::Polygon) else { panic!("modules") };
+    let (wallet, stranger) = (Address([0x77; 20]), Address([0x78; 20]));
+    let router: Address = "0x12121212006e4cd160d18e3f00711da5c3372600".parse().unwrap();
+    let mut position = [1; 32];
+    position[31] = 0;
+    let by = |initiator: Address, recipient: Address| {
+        let topics = [POSITION_REDEEMED.0, address_word(initiator), position, address_word(recipient)];
+        let log = raw(*module, &topics, &[word(10_000_000), word(7_000_000)]);
+        decode(&log, Chain::Polygon).unwrap().map(|event| event.kind)
+    };
+    let condition = ConditionId::from_slice(&[1; 31]).unwrap();
+    let expected = ChainEventKind::Redemption { wallet, condition, payout: Usd(7_000_000) };
+    assert_eq!(by(router, wallet), Some(expected.clone()));
+    assert_eq!(by(wallet, wallet), Some(expected));
+    assert_eq!(by(stranger, wallet), None);
+    let topics = [POSITION_REDEEMED.0, address_word(router), position, address_word(wallet)];
+    let elsewhere = raw(Address([9; 20]), &topics, &[word(1), word(1)]);
+    assert!(matches!(decode(&elsewhere, Chain::Polygon), Err(LogError::ForeignContract(_))));
+    for words in [&[word(1)][..], &[word(1), word(1), word(1)]] {
+        assert!(decode(&raw(*module, &topics, words), Chain::Polygon).is_err());
+    }
+}
+
 /// Anybody can redeem shares of a condition of his own making, in a token of his own.
 #[test]
 fn a_redemption_of_more_than_can_be_counted_holds_nothing_up() {

@@ -13,7 +13,7 @@ use engine::ports::{
 use serde_json::json;
 
 use crate::{
-    contracts::{PAYOUT_DENOMINATOR, PAYOUT_NUMERATORS, conditional_tokens},
+    contracts::{GET_RESULT, PAYOUT_DENOMINATOR, PAYOUT_NUMERATORS, conditional_tokens, module_of},
     eoa::Eoa,
     http::malformed,
     providers::JsonRpc,
@@ -59,6 +59,38 @@ impl WalletRedeemer {
     }
 }
 
+impl WalletRedeemer {
+    /// What a condition of the V3 era pays, as its module has it in final blocks.
+    async fn result(&self, condition: ConditionId) -> Result<Option<[Price; 2]>, VenueError> {
+        let what = "getResult";
+        let id = condition.as_slice();
+        let module = module_of(id, self.chain).ok_or_else(|| VenueError::Refused {
+            what: what.to_owned(),
+            reason: format!("condition {condition} is of no module that is known"),
+        })?;
+        let mut word = [0; 32];
+        word.iter_mut().zip(id).for_each(|(to, from)| *to = *from);
+        let data = hex::encode_prefixed([GET_RESULT.as_slice(), &word].concat());
+        let answer = self.rpc.ask("eth_call", json!([{ "to": module, "data": data }, "finalized"])).await?;
+        let bytes = answer.as_str().and_then(|text| hex::decode(text).ok());
+        read_result(&bytes.unwrap_or_default())
+            .ok_or_else(|| malformed(what, &"no list of two shares of a dollar"))
+    }
+}
+
+/// A list of two numbers that are millionths of one, after the place where it begins; `Some(None)` for an empty one.
+fn read_result(bytes: &[u8]) -> Option<Option<[Price; 2]>> {
+    let (words, []) = bytes.as_chunks::<32>() else { return None };
+    let numbers = words.iter().map(|word| i64::try_from(U256::from_be_bytes(*word)).ok());
+    match numbers.collect::<Option<Vec<_>>>()?.as_slice() {
+        [32, 0] => Some(None),
+        [32, 2, first, second] if first.checked_add(*second) == Some(ONE) => {
+            Some(Some([Price(*first), Price(*second)]))
+        }
+        _ => None,
+    }
+}
+
 /// A share of the whole, in millionths, rounded down.
 fn price(numerator: U256, denominator: U256) -> Option<Price> {
     let millionths = numerator.checked_mul(U256::from(ONE.unsigned_abs()))?.checked_div(denominator)?;
@@ -69,8 +101,7 @@ fn price(numerator: U256, denominator: U256) -> Option<Price> {
 impl Redeemer for WalletRedeemer {
     async fn payouts(&self, condition: ConditionId) -> Result<Option<[Price; 2]>, VenueError> {
         let Ok(id) = <[u8; 32]>::try_from(condition.as_slice()) else {
-            let reason = "what conditions of the V3 era pay is not read".to_owned();
-            return Err(VenueError::Refused { what: "payouts".to_owned(), reason });
+            return self.result(condition).await;
         };
         let denominator = self.word(PAYOUT_DENOMINATOR, &[id]).await?;
         if denominator.is_zero() {
@@ -98,6 +129,12 @@ impl Redeemer for WalletRedeemer {
         let held = self.reader.balances(&queries, head.number).await?;
         if !held.iter().any(|shares| shares.is_positive()) {
             return Ok(None);
+        }
+        if let (Redemption::V3 { shares, .. }, [there]) = (redemption, held.as_slice())
+            && *there < shares
+        {
+            let reason = format!("wallet {} holds {there} of {shares} shares", account.wallet);
+            return Err(VenueError::Refused { what: "redeem".to_owned(), reason });
         }
         let action = WalletAction::Redeem(redemption);
         let prepared = match account.kind {
@@ -152,5 +189,37 @@ impl Redeemer for WalletRedeemer {
             }
             _ => Ok(outcome),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(numbers: &[u64]) -> Vec<u8> {
+        numbers.iter().flat_map(|number| U256::from(*number).to_be_bytes::<32>()).collect()
+    }
+
+    #[test]
+    fn results_are_two_shares_of_a_dollar_or_none_yet() {
+        assert_eq!(read_result(&list(&[32, 0])), Some(None));
+        assert_eq!(
+            read_result(&list(&[32, 2, 300_000, 700_000])),
+            Some(Some([Price(300_000), Price(700_000)]))
+        );
+        let bad: [&[u64]; 7] = [
+            &[],
+            &[32],
+            &[0, 0],
+            &[32, 1, 1_000_000],
+            &[32, 2, 1_000_000],
+            &[32, 2, 500_000, 500_001],
+            &[32, 3, 500_000, 500_000, 0],
+        ];
+        for numbers in bad {
+            assert_eq!(read_result(&list(numbers)), None, "{numbers:?}");
+        }
+        assert_eq!(read_result(&[list(&[32, 2]), vec![0xff; 64]].concat()), None);
+        assert_eq!(read_result(&[0; 33]), None);
     }
 }

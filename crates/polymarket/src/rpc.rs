@@ -21,9 +21,9 @@ use tracing::debug;
 
 use crate::{
     contracts::{
-        BALANCE_OF_BATCH, NEG_RISK_REDEMPTION, ORDER_FILLED, PAYOUT_REDEMPTION, TRANSFER_BATCH,
-        TRANSFER_SINGLE, collateral_adapters, conditional_tokens, neg_risk_adapter, token_contract,
-        token_contracts,
+        BALANCE_OF_BATCH, NEG_RISK_REDEMPTION, ORDER_FILLED, PAYOUT_REDEMPTION, POSITION_REDEEMED,
+        TRANSFER_BATCH, TRANSFER_SINGLE, collateral_adapters, conditional_tokens, modules, neg_risk_adapter,
+        token_contract, token_contracts,
     },
     http::{Service, malformed, send, shorten},
     limits::{BALANCE_BATCH, LOG_RANGE, LOG_WALLETS, RPC_BODY, RPC_DEADLINE},
@@ -160,8 +160,9 @@ impl Rpc {
         let what = "eth_getLogs";
         let exchanges = Exchange::ALL.map(|exchange| exchange.address(self.chain));
         let others = [Some(conditional_tokens(self.chain)), neg_risk_adapter(self.chain)];
-        let addresses: Vec<_> = exchanges.into_iter().chain(others.into_iter().flatten()).collect();
-        let topics = json!([[ORDER_FILLED, PAYOUT_REDEMPTION, NEG_RISK_REDEMPTION]]);
+        let others = others.into_iter().flatten().chain(modules(self.chain).iter().copied());
+        let addresses: Vec<_> = exchanges.into_iter().chain(others).collect();
+        let topics = json!([[ORDER_FILLED, PAYOUT_REDEMPTION, NEG_RISK_REDEMPTION, POSITION_REDEEMED]]);
         let logs = self.logs(blocks, json!(addresses), topics).await?;
         let decoded = logs.iter().map(|log| decode(log, self.chain)).collect::<Result<Vec<_>, _>>();
         let mut events: Vec<ChainEvent> =

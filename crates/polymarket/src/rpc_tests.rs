@@ -93,8 +93,9 @@ async fn events_of_a_block_are_sorted_and_ours() {
     assert_eq!((fill.order, fill.side), (OrderId([0xaa; 32]), Side::Sell));
     let filter = read(server.seen().last().unwrap()).1;
     assert_eq!(filter[0]["blockHash"], json!(block.hash));
-    assert_eq!(filter[0]["address"].as_array().unwrap().len(), 5);
-    assert_eq!(filter[0]["topics"], json!([[ORDER_FILLED, PAYOUT_REDEMPTION, NEG_RISK_REDEMPTION]]));
+    assert_eq!(filter[0]["address"].as_array().unwrap().len(), 8);
+    let topics = [ORDER_FILLED, PAYOUT_REDEMPTION, NEG_RISK_REDEMPTION, POSITION_REDEEMED];
+    assert_eq!(filter[0]["topics"], json!([topics]));
     let other = BlockHeader { hash: Hash([1; 32]), ..block };
     assert!(matches!(rpc.block_events(&other, &[]).await, Err(VenueError::Malformed { .. })));
 }

@@ -36,6 +36,8 @@ pub const ROUTER: Address = known(address!("12121212006e4CD160D18e3f00711DA5c337
 pub const BINARY_MODULE: Address = known(address!("1000008dD9001B968442c1000017eaE6E0dA00Ba"));
 /// See [`BINARY_MODULE`].
 pub const NEG_RISK_MODULE: Address = known(address!("200000900045e3B6259600682756002200028933"));
+/// See [`BINARY_MODULE`].
+pub const COMBINATORIAL_MODULE: Address = known(address!("30000034706C7d8e12009DAB006Be20000c031A8"));
 /// Redeems for those who let it.
 pub const AUTO_REDEEMER: Address = known(address!("a1200000d0002264C9a1698e001292D00E1b00af"));
 /// Where perpetuals are paid in. Source: the official clients' environment.
@@ -143,6 +145,17 @@ impl Exchange {
     }
 }
 
+/// The module that makes and redeems a position of the V3 era: its id begins with the module's number. Made-up ids that
+/// begin otherwise are binary ones.
+#[must_use]
+pub fn module_of(token: &TokenId) -> Address {
+    match token.0.first() {
+        Some(2) => NEG_RISK_MODULE,
+        Some(3) => COMBINATORIAL_MODULE,
+        _ => BINARY_MODULE,
+    }
+}
+
 /// The ERC-1155 contract that holds a token.
 #[must_use]
 pub fn token_contract(token: &TokenId) -> Address {
@@ -211,6 +224,14 @@ pub mod abi {
             function split(bytes31 conditionId, uint256 amount) external;
             function merge(bytes31 conditionId, uint256 amount) external;
             function redeem(bytes31 conditionId, uint256 outcomeIndex, uint256 amount) external;
+        }
+
+        event PositionRedeemed(address indexed initiator, uint256 indexed positionId, address indexed recipient,
+            uint256 amount, uint256 payout);
+        event RouterPositionRedeemed(address indexed initiator, uint256 indexed positionId, uint256 amount);
+
+        interface Module {
+            function getResult(bytes31 conditionId) external view returns (uint256[]);
         }
 
         interface Onramp {

@@ -79,6 +79,22 @@ fn worth(held: &Held, payouts: &HashMap<TokenId, Price>) -> Option<Usd> {
     Some(sum)
 }
 
+/// Shares of the V3 era are redeemed position by position: the one of these that pays most. `None` for those of the V2
+/// era, of which a condition is redeemed as a whole.
+fn one_position(
+    condition: ConditionId,
+    held: &Held,
+    payouts: &HashMap<TokenId, Price>,
+) -> Option<(TokenId, Redemption)> {
+    let worth = |(token, shares): &(&TokenId, &Shares)| {
+        payouts.get(*token).and_then(|price| price.cost(**shares, Rounding::Down).ok())
+    };
+    let v3 = held.0.iter().filter(|(token, _)| token.is_v3());
+    let (token, shares) = v3.max_by_key(worth)?;
+    let outcome = *token.0.last()?;
+    Some((*token, Redemption::V3 { condition, outcome, shares: *shares }))
+}
+
 /// Whether redeeming pays for itself: an EOA pays for the gas.
 #[must_use]
 pub fn is_worth_redeeming(kind: WalletKind, worth: Usd) -> bool {
@@ -146,12 +162,10 @@ impl Redeeming {
         Ok(ended + resolved + begun)
     }
 
-    /// What is held, but for shares of the V3 era: what their redemptions log is not known, so nothing could be
-    /// booked.
+    /// What is held.
     async fn holdings(&self) -> StoreResult<Holdings> {
         let positions = self.store.positions(None).await?;
-        let held = positions.iter().filter(|held| held.position.shares.is_positive() && !held.token.is_v3());
-        let held: Vec<_> = held.collect();
+        let held: Vec<_> = positions.iter().filter(|held| held.position.shares.is_positive()).collect();
         let mut tokens: Vec<TokenId> = held.iter().map(|held| held.token).collect();
         tokens.sort();
         tokens.dedup();
@@ -288,7 +302,7 @@ impl Redeeming {
         resolved: &Resolved,
     ) -> StoreResult<bool> {
         let Some(worth) = worth(held, &resolved.payouts) else { return Ok(false) };
-        let tokens: Vec<TokenId> = held.0.keys().copied().collect();
+        let mut tokens: Vec<TokenId> = held.0.keys().copied().collect();
         if !worth.is_positive() {
             let booked = self.store.book_worthless(account.id, &tokens, self.clock.now()).await?;
             info!(account = %account.id, %condition, booked, "resolved shares pay nothing");
@@ -298,10 +312,13 @@ impl Redeeming {
             debug!(account = %account.id, %condition, %worth, "redeeming does not pay for the gas");
             return Ok(false);
         }
-        let redemption = if resolved.negative_risk {
-            Redemption::NegativeRisk(condition)
-        } else {
-            Redemption::Ordinary(condition)
+        let redemption = match one_position(condition, held, &resolved.payouts) {
+            Some((token, redemption)) => {
+                tokens.retain(|one| *one == token);
+                redemption
+            }
+            None if resolved.negative_risk => Redemption::NegativeRisk(condition),
+            None => Redemption::Ordinary(condition),
         };
         let prepare = self.redeemer.prepare(account, redemption, &tokens);
         let clock = self.clock.as_ref();
@@ -322,5 +339,34 @@ impl Redeeming {
         info!(account = %account.id, %condition, %worth, nonce = new.transaction.nonce, "redeeming");
         self.send((id, new.attempt), account, &new.transaction).await?;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_third_era_the_position_that_pays_is_redeemed() {
+        let token = |outcome: u8| {
+            let mut id = [1; 32];
+            id[19..27].fill(0);
+            id[31] = outcome;
+            TokenId(id)
+        };
+        let condition = ConditionId::from_slice(&token(0).0[..31]).unwrap();
+        let held = Held([(token(0), Shares(9_000_000)), (token(1), Shares(5_000_000))].into());
+        let redeemed = |first, second| {
+            let payouts = HashMap::from([(token(0), Price(first)), (token(1), Price(second))]);
+            one_position(condition, &held, &payouts)
+        };
+        let expected = |outcome, shares| {
+            Some((token(outcome), Redemption::V3 { condition, outcome, shares: Shares(shares) }))
+        };
+        assert_eq!(redeemed(1_000_000, 0), expected(0, 9_000_000));
+        assert_eq!(redeemed(0, 1_000_000), expected(1, 5_000_000));
+        assert_eq!(redeemed(500_000, 500_000), expected(0, 9_000_000));
+        let old = Held([(TokenId([0x11; 32]), Shares(1))].into());
+        assert_eq!(one_position(condition, &old, &HashMap::new()), None);
     }
 }

@@ -16,7 +16,10 @@ use serde_json::{Value, json};
 
 use super::{Shared, connection::Connection, cut, rpc_view::RpcView};
 use crate::{
-    contracts::{CHAIN_ID, COLLATERAL, CONDITIONAL_TOKENS, POSITION_MANAGER, USDC_E, abi, token_contract},
+    contracts::{
+        BINARY_MODULE, CHAIN_ID, COLLATERAL, COMBINATORIAL_MODULE, CONDITIONAL_TOKENS, NEG_RISK_MODULE,
+        POSITION_MANAGER, USDC_E, abi, token_contract,
+    },
     world::{
         World,
         chain::{Block, PlacedLog},
@@ -291,6 +294,9 @@ fn eth_call(world: &World, view: &RpcView, request: &Value, block: &Value, head:
         CONDITIONAL_TOKENS | POSITION_MANAGER => {
             token_call(world, view, to, &data, block).ok_or_else(reverted)
         }
+        BINARY_MODULE | NEG_RISK_MODULE | COMBINATORIAL_MODULE => {
+            result_call(world, &data).ok_or_else(reverted)
+        }
         // A call to an address without code returns nothing.
         _ => Ok(json!("0x")),
     }
@@ -363,6 +369,19 @@ fn payout_call(world: &World, data: &[u8]) -> Option<Value> {
     let index: usize = call.index.try_into().ok()?;
     let numerator = payouts(call.conditionId).and_then(|payouts| payouts.get(index).copied());
     Some(bytes(&word(numerator.map_or(0, |price| price.0))))
+}
+
+/// What a condition of the V3 era pays; nothing while it is not resolved.
+fn result_call(world: &World, data: &[u8]) -> Option<Value> {
+    let call = abi::Module::getResultCall::abi_decode(data).ok()?;
+    let condition = domain::ConditionId::from_slice(call.conditionId.as_slice()).ok()?;
+    let result = match world.registry().market(&condition).map(|market| market.state) {
+        Some(MarketState::Resolved(payouts)) => {
+            payouts.map(|price| U256::from(price.0.unsigned_abs())).to_vec()
+        }
+        _ => Vec::new(),
+    };
+    Some(bytes(&abi::Module::getResultCall::abi_encode_returns(&result)))
 }
 
 /// A balance as an ABI word; the house's negative ones show as nothing.

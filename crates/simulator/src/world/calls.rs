@@ -68,17 +68,20 @@ pub fn redemption(market: &Market, wallet: Address, held: [i64; 2], directly: bo
     });
     let shares = [(first, one), (second, two)];
     let mut transfers = Vec::new();
-    let mut payout = Usd::ZERO;
-    for ((token, amount), price) in shares.into_iter().zip(payouts).filter(|((_, amount), _)| *amount > 0) {
+    let (mut payout, mut paid_each) = (Usd::ZERO, [0; 2]);
+    let each = shares.into_iter().zip(payouts).zip(&mut paid_each);
+    for (((token, amount), price), paid_for) in each.filter(|(((_, amount), _), _)| *amount > 0) {
         transfers.push(Transfer { asset: Asset::Token(token), from: wallet, to: NOBODY, amount });
         let paid = price.cost(Shares(amount), Rounding::Down).unwrap_or_default();
         payout.0 = payout.0.saturating_add(paid.0);
+        *paid_for = paid.0;
     }
     if payout.is_positive() {
         transfers.push(Transfer { asset: Asset::Collateral, from: NOBODY, to: wallet, amount: payout.0 });
     }
     let condition = market.spec.condition;
-    let redeemed = Redeemed { wallet, condition: condition.as_slice(), shares, payout: payout.0 };
+    let (condition_id, payout_usd) = (condition.as_slice(), payout.0);
+    let redeemed = Redeemed { wallet, condition: condition_id, shares, payout: payout_usd, paid: paid_each };
     let logs = redeemed.logs(market.exchange(), directly);
     let total = Shares(one.saturating_add(two));
     let rows = vec![Row { wallet, condition, kind: RowKind::Redeem, shares: total, usd: payout }];

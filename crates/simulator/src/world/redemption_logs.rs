@@ -2,8 +2,8 @@
 //!
 //! Sources: logs of Polygon (blocks 90,715,029 to 90,715,039, transactions 0x3f12d5d3, 0xc6c3f62a, 0x92ebcfb0)
 //! and the order in which the adapters' contracts call each other (Polymarket/ctf-exchange-v2 and
-//! Polymarket/neg-risk-ctf-adapter). What the modules of the V3 era log is not known; there only the movements
-//! of tokens and pUSD are told.
+//! Polymarket/neg-risk-ctf-adapter). Of the V3 era: Polymarket/polymarket-v2-external, `BaseModule.sol`; the router's own
+//! event as integrators read it, and its place after the module's is a guess.
 
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolEvent;
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::contracts::{
     COLLATERAL_ADAPTER, CONDITIONAL_TOKENS, Exchange, NEG_RISK_ADAPTER, NEG_RISK_COLLATERAL_ADAPTER, NOBODY,
-    USDC_E, WRAPPED_COLLATERAL, abi, token_contract,
+    ROUTER, USDC_E, WRAPPED_COLLATERAL, abi, module_of, token_contract,
 };
 
 /// One wallet's redemption of everything it has of a condition. Amounts in millionths.
@@ -29,6 +29,8 @@ pub struct Redeemed<'a> {
     pub shares: [(TokenId, i64); 2],
     /// Dollars paid.
     pub payout: i64,
+    /// Of them for each outcome.
+    pub paid: [i64; 2],
 }
 
 impl Redeemed<'_> {
@@ -38,7 +40,7 @@ impl Redeemed<'_> {
     pub fn logs(&self, exchange: Exchange, directly: bool) -> Vec<Log> {
         let mut logs = Vec::new();
         match (exchange, directly) {
-            (Exchange::V3, _) => logs.extend(self.burns(self.wallet)),
+            (Exchange::V3, _) => return self.position_by_position(),
             (Exchange::V2, true) => self.redeem_tokens(self.wallet, USDC_E, &mut logs),
             (Exchange::V2, false) => {
                 logs.push(self.handed_over(self.wallet, COLLATERAL_ADAPTER));
@@ -53,6 +55,38 @@ impl Redeemed<'_> {
         if self.payout > 0 {
             let (from, to, amount) = (NOBODY, self.wallet, self.payout);
             logs.push(transfer(&Transfer { asset: Asset::Collateral, from, to, amount }));
+        }
+        logs
+    }
+
+    /// The router hands the shares of each outcome to its module, which pays, burns them and says so.
+    fn position_by_position(&self) -> Vec<Log> {
+        let mut logs = Vec::new();
+        for ((token, amount), paid) in
+            self.shares.into_iter().zip(self.paid).filter(|((_, held), _)| *held > 0)
+        {
+            let (module, wallet) = (module_of(&token), self.wallet);
+            logs.push(token_transfer(ROUTER, wallet, module, token, amount));
+            if paid > 0 {
+                let (asset, from, to) = (Asset::Collateral, NOBODY, wallet);
+                logs.push(transfer(&Transfer { asset, from, to, amount: paid }));
+            }
+            logs.push(token_transfer(module, module, NOBODY, token, amount));
+            let position = U256::from_be_bytes(token.0);
+            let redeemed = abi::PositionRedeemed {
+                initiator: evm(ROUTER),
+                positionId: position,
+                recipient: evm(wallet),
+                amount: number(amount),
+                payout: number(paid),
+            };
+            logs.push(log(module, &redeemed.encode_log_data()));
+            let told = abi::RouterPositionRedeemed {
+                initiator: evm(wallet),
+                positionId: position,
+                amount: number(amount),
+            };
+            logs.push(log(ROUTER, &told.encode_log_data()));
         }
         logs
     }
@@ -119,6 +153,7 @@ mod tests {
             condition: &[5; 32],
             shares: [(token, 5), (TokenId([0x22; 32]), 0)],
             payout: 5,
+            paid: [5, 0],
         };
         let name = |log: &Log| {
             let last = log.topics.get(3).or(log.topics.get(1)).map(|topic| hex::encode(&topic[12..14]));
@@ -127,6 +162,8 @@ mod tests {
                 topic if topic == abi::TransferSingle::SIGNATURE_HASH.0 => "burn to",
                 topic if topic == abi::PayoutRedemption::SIGNATURE_HASH.0 => "redeemed by",
                 topic if topic == abi::NegRisk::PayoutRedemption::SIGNATURE_HASH.0 => "neg-risk redeemed by",
+                topic if topic == abi::PositionRedeemed::SIGNATURE_HASH.0 => "position redeemed for",
+                topic if topic == abi::RouterPositionRedeemed::SIGNATURE_HASH.0 => "told by",
                 _ => "paid from",
             };
             let redeemer = event.contains("redeemed").then(|| hex::encode(&log.topics[1][12..14]));
@@ -153,6 +190,8 @@ mod tests {
         let through =
             [&[("batch to", "ada2")], &adapter[..], &[("neg-risk redeemed by", "ada2"), paid]].concat();
         assert_eq!(told(Exchange::V2NegRisk, false), pairs(&through));
-        assert_eq!(told(Exchange::V3, false), pairs(&[burn, paid]));
+        let v3 = told(Exchange::V3, false);
+        let events: Vec<&str> = v3.iter().map(|(event, _)| event.as_str()).collect();
+        assert_eq!(events, ["burn to", "paid from", "burn to", "position redeemed for", "told by"]);
     }
 }
