@@ -100,6 +100,10 @@ def portfolio(client):
     same("user stats", client.get_user_stats(user=LEADER).traded_market_count, 1)
     same("stats of a stranger", client.get_user_stats(user="0x" + "55" * 20), None)
     same("volume", client.get_user_volume(user=LEADER, full_history=True).volume_usdc, Decimal(64))
+    series = client.get_user_pnl(user=LEADER, interval="1w", fidelity="1h")
+    last = series.points[-1]
+    same("profit over time", (series.interval.value, last.trade_count, last.realized_pnl, last.volume_usdc),
+         ("1w", 2, Decimal(8), Decimal(64)))
     holders = rows(client.list_market_holders(condition_ids=CONDITION))
     same("holders", [holder.amount for holder in holders[0].holders], [Decimal(60), Decimal(10)])
 
@@ -117,6 +121,11 @@ def reference(client):
     token = client.get_token_references(asset_ids=YES)[0]
     same("token", (token.outcome, token.opposite_asset_id, token.resolved), ("Yes", NO, False))
     same("open interest", client.get_open_interests(condition_ids=CONDITION)[0].value, Decimal(70))
+    event = rows(client.list_events())[0].id
+    volume = client.get_event_live_volume(event_ids=int(event))
+    same("volume of an event", (volume.taker_volume_total, [market.taker_volume for market in volume.markets]),
+         (Decimal(150), [Decimal(150)]))
+    same("no winners yet", rows(client.list_biggest_winners(window="all")), [])
     approvals = client.get_trading_approvals_state(wallet=LEADER)
     same("nothing approved", (approvals.is_fully_approved, len(approvals.missing.erc20), len(approvals.missing.erc1155)),
          (False, 7, 10))
@@ -144,6 +153,9 @@ def resolved(simulator, client):
     same("redemption", rows(client.list_activity(user=LEADER))[0].type.value, "REDEEM")
     same("closed", len(rows(client.list_positions(user=LEADER, status="CLOSED"))), 1)
     same("redeemable", len(rows(client.list_positions(user=OTHER, status="REDEEMABLE"))), 1)
+    winners = rows(client.list_biggest_winners(window="all"))
+    same("winners", [(one.rank, one.wallet.lower(), one.pnl, one.initial_value, one.asset_id) for one in winners],
+         [(1, LEADER, Decimal(44), Decimal(40), YES), (2, OTHER, Decimal(5), Decimal(5), YES)])
     same("payouts", client.get_resolutions(condition_ids=CONDITION)[0].payouts, (Decimal(1), Decimal(0)))
 
 

@@ -51,8 +51,11 @@ class Driver:
     async def cancel(self, id):
         return plain(await self.secure.cancel_order(order_id=id))
 
-    async def builder(self, what):
-        return plain(await getattr(self.secure, what)())
+    async def account(self, what, **given):
+        return plain(await getattr(self.secure, what)(**given))
+
+    async def open_orders(self):
+        return [plain(order) async for order in self.secure.list_open_orders().iter_items()]
 
     async def watch_market(self, name, tokens):
         self.streams[name] = await self.public.subscribe(MarketSpec(asset_ids=tokens, custom_feature_enabled=True))

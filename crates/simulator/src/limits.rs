@@ -57,6 +57,8 @@ pub const MAX_CONDITIONS: usize = 10;
 pub const DATA_GLOBAL_WINDOW_S: i64 = 62 * 86_400;
 /// Smallest trade that v2 lists unless told.
 pub const DATA_DUST: Shares = Shares(10_000);
+/// Points of a user's profit over time.
+pub const PNL_POINTS: usize = 1_000;
 /// Submissions that the relayer lists.
 pub const RECENT_TRANSACTIONS: usize = 100;
 /// Bytes of what a client may say on a websocket: a subscription of some thousand tokens.

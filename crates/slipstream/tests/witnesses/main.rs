@@ -8,6 +8,7 @@
 
 mod books;
 mod client;
+mod errors;
 mod keys;
 mod modes;
 mod orders;

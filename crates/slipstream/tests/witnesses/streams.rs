@@ -1,8 +1,13 @@
 //! The unified official client: the venue's websockets, and its own reading of the Data API v2 and Gamma.
 
-use domain::{Price, Shares};
+use domain::{Address, Price, Shares};
 use serde_json::{Value, json};
-use simulator::world::control::{Level, Redeemers};
+use simulator::world::{
+    control::{Level, Redeemers},
+    ledger::Asset,
+    registry::{Standing, Wallet},
+    wallets::deposit_wallet_of,
+};
 use slipstream::demo::SimulatorUrls;
 use tokio::process::Command;
 
@@ -10,6 +15,10 @@ use crate::{
     client::{Client, Language, folder},
     venue::{KEY, Kind, OWNER, Venue},
 };
+
+/// A key that everybody knows (Anvil's third), and its address.
+const SESSION_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
+const SESSION: &str = "0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc";
 
 /// The unified client, connected to every service of the venue.
 async fn connected(venue: &Venue) -> Client {
@@ -133,17 +142,59 @@ async fn the_unified_client_keeps_builder_keys() {
     let venue = Venue::open().await;
     let mut client = connected(&venue).await;
     client.ok("login", json!({ "key": KEY, "wallet": OWNER })).await;
-    let made = client.ok("builder", json!({ "what": "create_builder_api_key" })).await;
-    let listed = client.ok("builder", json!({ "what": "fetch_builder_api_keys" })).await;
+    let made = client.ok("account", json!({ "what": "create_builder_api_key" })).await;
+    let listed = client.ok("account", json!({ "what": "fetch_builder_api_keys" })).await;
     assert_eq!(listed[0]["key"], made["key"]);
     let key = made["key"].as_str().unwrap().to_owned();
     let known = || venue.running.world().with(|world, _| world.relayer().builder(&key).is_some());
     assert!(known());
     client.ok("login", json!({ "key": KEY, "wallet": OWNER, "builder": made })).await;
-    client.ok("builder", json!({ "what": "revoke_builder_api_key" })).await;
+    client.ok("account", json!({ "what": "revoke_builder_api_key" })).await;
     assert!(!known());
-    let again = client.call("builder", json!({ "what": "revoke_builder_api_key" })).await;
+    let again = client.call("account", json!({ "what": "revoke_builder_api_key" })).await;
     assert!(again.is_err(), "a revoked key opens nothing");
+    venue.close().await;
+}
+
+/// The owner lets another key trade, which is all that key can do: its orders are its own, and end with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_unified_client_trades_with_a_session_key() {
+    let venue = Venue::open().await;
+    let owner: Address = OWNER.parse().unwrap();
+    let wallet = deposit_wallet_of(owner);
+    venue.running.world().with(|world, _| {
+        let standing = Standing::Good;
+        let deposit = Wallet { address: wallet, owner, signature_type: 3, approved: true, standing };
+        world.add_wallet(deposit).unwrap();
+        world.credit(wallet, Asset::Collateral, 100_000_000);
+    });
+    let mut own = connected(&venue).await;
+    own.ok("login", json!({ "key": KEY, "wallet": OWNER })).await;
+    let builder = own.ok("account", json!({ "what": "create_builder_api_key" })).await;
+    let login = own.ok("login", json!({ "key": KEY, "wallet": wallet, "builder": builder })).await;
+    assert_eq!(login["type"], "DEPOSIT_WALLET");
+    let authorise = json!({ "what": "authorize_session_key", "address": SESSION, "scopes": ["CLOB"] });
+    let given = own.ok("account", authorise).await;
+    assert_eq!(given["session_key"]["scopes"], json!(["CLOB"]));
+    let listed = own.ok("account", json!({ "what": "fetch_session_keys" })).await;
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+
+    let mut key = connected(&venue).await;
+    key.ok("login", json!({ "key": SESSION_KEY, "wallet": wallet })).await;
+    let order = json!({ "token": Kind::Plain.token(), "side": "BUY", "price": "0.45", "size": "10" });
+    let placed = key.ok("place", order.clone()).await;
+    let mine = own.ok("place", order.clone()).await;
+    let ids = async |client: &mut Client| {
+        let open = client.ok("open_orders", json!({})).await;
+        open.as_array().unwrap().iter().map(|order| order["id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&mut key).await, [placed["order_id"].clone()]);
+    assert_eq!(ids(&mut own).await, [mine["order_id"].clone()]);
+
+    own.ok("account", json!({ "what": "revoke_session_key", "address": SESSION })).await;
+    assert_eq!(ids(&mut key).await, Vec::<Value>::new());
+    let told = key.refused("place", order, 400).await;
+    assert!(told.contains("address of the API KEY"), "{told}");
     venue.close().await;
 }
 
@@ -159,5 +210,5 @@ async fn the_unified_client_reads_data_and_gamma() {
         .unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(told.lines().filter(|line| line.starts_with("ok: ")).count() >= 31, "{told}");
+    assert!(told.lines().filter(|line| line.starts_with("ok: ")).count() >= 35, "{told}");
 }

@@ -3,6 +3,7 @@
 //! Sources: docs.polymarket.com/api-reference (data API), recorded rows, and what the official unified client
 //! (PyPI `polymarket-client` 0.14.0) sends and reads.
 
+mod boards;
 mod people;
 mod positions;
 mod reference;
@@ -35,6 +36,10 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/traded", get(people::traded_v1))
         .route("/v1/leaderboard", get(people::leaderboard_v1))
         .route("/oi", get(reference::open_interest_v1))
+        .route("/live-volume", get(boards::live_volume_v1))
+        .route("/v2/live-volume", get(boards::live_volume_v2))
+        .route("/v2/user-pnl", get(boards::user_pnl))
+        .route("/v2/biggest-winners", get(boards::biggest_winners))
         .route("/v2/trades", get(rows::trades_v2))
         .route("/v2/activity", get(rows::activity_v2))
         .route("/v2/positions", get(positions::v2))

@@ -21,7 +21,7 @@ struct Standing {
 }
 
 /// Seconds of a time period; `None` = since ever.
-fn period(params: &Params) -> Result<Option<i64>, Refusal> {
+pub(super) fn period(params: &Params) -> Result<Option<i64>, Refusal> {
     let name = params.text(&["timePeriod", "time_period"]).unwrap_or("DAY");
     match name.to_ascii_lowercase().as_str() {
         "day" => Ok(Some(86_400)),
@@ -54,7 +54,7 @@ fn by_volume(standings: &mut [Standing]) {
     standings.sort_by_key(|standing| (Reverse(standing.shares), standing.wallet));
 }
 
-fn profile_of(world: &World, wallet: Address) -> Profile {
+pub(super) fn profile_of(world: &World, wallet: Address) -> Profile {
     world.registry().profile(&wallet).cloned().unwrap_or_default()
 }
 

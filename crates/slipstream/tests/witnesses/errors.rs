@@ -1,0 +1,78 @@
+//! What the venue documents as errors of an order, as the official clients tell them.
+
+use serde_json::json;
+use simulator::{config::RefuseWith, world::registry::MarketState};
+
+use crate::{
+    client::Language,
+    orders::{post, sign},
+    venue::{Kind, Venue},
+    witnessed,
+};
+
+witnessed! {
+    documented_errors => typescript_tells_documented_errors, python_tells_documented_errors;
+    strangers => typescript_meets_a_venue_that_does_not_know_it, python_meets_a_venue_that_does_not_know_it;
+}
+
+/// Status and words that nothing a well-behaved client does brings about here. Source:
+/// docs.polymarket.com/resources/error-codes.
+const DOCUMENTED: [(u16, &str); 14] = [
+    (400, "Invalid order payload"),
+    (400, "the order owner has to be the owner of the API KEY"),
+    (400, "the order signer address has to be the address of the API KEY"),
+    (400, "order_version_mismatch"),
+    (400, "invalid nonce"),
+    (400, "order canceled in the CTF exchange contract"),
+    (400, "order match delayed due to market conditions"),
+    (400, "invalid amounts, the buy orders maker amount supports a max accuracy of 2 decimals"),
+    (500, "order timed out"),
+    (500, "could not insert order"),
+    (500, "could not run the execution"),
+    (500, "there are no matching orders"),
+    (500, "the trade contains rounding issues"),
+    (500, "Internal server error"),
+];
+
+async fn documented_errors(language: Language) {
+    let venue = Venue::open().await;
+    let mut client = venue.trader(language).await;
+    let refuse = |with: Option<RefuseWith>| {
+        venue.running.world().with(|world, _| world.knobs.refuse_orders_with = with);
+    };
+    sign(&mut client, "order", Kind::Plain, "BUY", 0.45, 10.0).await;
+    for (status, error) in DOCUMENTED {
+        refuse(Some(RefuseWith { status, error: error.to_owned() }));
+        let told =
+            client.refused("post", json!({ "name": "order", "orderType": "GTC" }), status.into()).await;
+        assert!(told.contains(error), "{status} {error}: {told}");
+    }
+    refuse(None);
+    assert_eq!(post(&mut client, "order", "GTC").await["status"], "live", "none of it was taken");
+    // The market itself: it does not trade yet, and it has ended.
+    let condition = Kind::Plain.condition();
+    let turn = |state| venue.running.world().with(|world, _| world.set_state(&condition, state).unwrap());
+    sign(&mut client, "early", Kind::Plain, "BUY", 0.45, 10.0).await;
+    turn(MarketState::Paused);
+    let told = client.refused("post", json!({ "name": "early", "orderType": "GTC" }), 400).await;
+    assert!(told.contains("the market is not yet ready to process new orders"), "{told}");
+    turn(MarketState::Closed);
+    let told = client.refused("post", json!({ "name": "early", "orderType": "GTC" }), 404).await;
+    assert!(told.contains("No orderbook exists for the requested token id"), "{told}");
+    venue.close().await;
+}
+
+/// Credentials that the venue does not know (any more).
+async fn strangers(language: Language) {
+    let venue = Venue::open().await;
+    let mut client = venue.trader(language).await;
+    sign(&mut client, "order", Kind::Plain, "BUY", 0.45, 10.0).await;
+    venue.running.world().with(|world, _| {
+        let keys: Vec<String> =
+            world.registry().keys_of(crate::venue::OWNER.parse().unwrap()).map(str::to_owned).collect();
+        keys.iter().for_each(|key| world.delete_key(key));
+    });
+    let told = client.refused("post", json!({ "name": "order", "orderType": "GTC" }), 401).await;
+    assert!(told.contains("Unauthorized/Invalid api key"), "{told}");
+    venue.close().await;
+}
