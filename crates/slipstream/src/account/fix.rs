@@ -11,7 +11,7 @@ use engine::ports::{
     wallets::{Taken, TransactionOutcome},
 };
 use polymarket::{
-    Clob, Eoa, JsonRpc,
+    Clob, Eoa, JsonRpc, VenueLimits,
     relayer::{BuilderKey, Relayer, RelayerKey},
     wallets::{Finding, Fix, WalletReport, Wallets},
 };
@@ -38,6 +38,8 @@ pub(super) struct Fixer<'a> {
     pub(super) rpc: Arc<dyn JsonRpc>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) relayer: OnceCell<Relayer>,
+    /// The relayer's among them.
+    pub(super) limits: VenueLimits,
 }
 
 /// Who asks the relayer, as the file has it.
@@ -132,7 +134,8 @@ impl Fixer<'_> {
             let path = path.context("this wallet acts through the relayer; give --relayer-key")?;
             let signer = Arc::clone(&self.signer) as _;
             let (client, url) = (self.client.clone(), &self.arguments.relayer_url);
-            Ok(Relayer::new(client, url, relayer_key(path)?, signer, Arc::clone(&self.clock)).paced())
+            Ok(Relayer::new(client, url, relayer_key(path)?, signer, Arc::clone(&self.clock))
+                .paced(self.limits.clone()))
         });
         made.await
     }

@@ -15,7 +15,10 @@ use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use domain::{Address, Clock, KeyRef, TradingAccount, WalletKind, ids::AccountId};
 use eip712::Chain;
-use polymarket::wallets::{Finding, Fix, WalletReport, Wallets};
+use polymarket::{
+    VenueLimits,
+    wallets::{Candidate, Finding, Fix, WalletReport, Wallets},
+};
 use serde_json::{Value, json};
 use signer::{Binding, FileKey, LocalSigner};
 use tokio::sync::OnceCell;
@@ -87,6 +90,9 @@ pub struct CheckArgs {
     /// The address of the key (not of a wallet contract).
     #[arg(required_unless_present = "key_file", conflicts_with = "key_file")]
     pub address: Option<Address>,
+    /// A deposit wallet of somebody else, who lets this key trade for it as a session key.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["deploy", "approve", "wrap"])]
+    pub wallet: Option<Address>,
     /// The private key in hex, in a file that only you can read (mode 600). Needed to get what is missing.
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
@@ -165,23 +171,33 @@ async fn check(arguments: &CheckArgs) -> anyhow::Result<(Answer, bool)> {
     let eoa = eoa.context("give an address or --key-file")?;
     let rpc = providers.json_rpc();
     let wallets = Wallets::new(rpc.as_ref());
-    let mut report = wallets.detect(eoa).await.context("the chain cannot be read")?;
+    let look = async || match arguments.wallet {
+        Some(wallet) => wallets.session(eoa, wallet, clock.now()).await,
+        None => wallets.detect(eoa).await,
+    };
+    let mut report = look().await.context("the chain cannot be read")?;
     if let Some((signer, _)) = key {
         let account = account(eoa, &report);
         let (wallet, kind) = (account.wallet, account.kind);
-        signer.bind(account.key.clone(), Binding { wallet, kind, until: None })?;
+        signer.bind(account.key.clone(), Binding { wallet, kind, until: report.until })?;
         let fixer = fix::Fixer {
             arguments,
             account,
             signer: Arc::new(signer),
             client,
             rpc: rpc.clone(),
-            clock,
+            clock: Arc::clone(&clock),
             relayer: OnceCell::new(),
+            limits: limits(&arguments.config)?,
         };
         report = fixer.fix(report).await?;
     }
     Ok((answer(eoa, &report), arguments.json))
+}
+
+/// The limits that the configuration sets.
+fn limits(config: &ConfigFile) -> anyhow::Result<VenueLimits> {
+    Ok(Configuration::load(config.path.as_deref(), std::env::vars_os())?.venue.limits)
 }
 
 async fn key_of(path: &std::path::Path) -> anyhow::Result<(LocalSigner, Address)> {
@@ -213,7 +229,8 @@ const fn kind_name(kind: WalletKind) -> &'static str {
     }
 }
 
-fn words(finding: Finding, wallet: Address) -> (String, String) {
+fn words(finding: Finding, used: Candidate) -> (String, String) {
+    let wallet = used.wallet;
     let what = match finding {
         Finding::NotDeployed(_) => "the wallet contract is not there yet".to_owned(),
         Finding::Dollars { spender } => format!("{spender} may not take pUSD"),
@@ -221,7 +238,13 @@ fn words(finding: Finding, wallet: Address) -> (String, String) {
         Finding::Unwrapped(usd) => format!("there is no pUSD, but {usd} USDC.e"),
         Finding::NoGas => "there is no POL to pay for gas".to_owned(),
         Finding::NoMoney => "there is no money".to_owned(),
+        Finding::NoSession(None) => format!("wallet {wallet} does not let this key trade"),
+        Finding::NoSession(Some(until)) => format!("wallet {wallet} let this key trade until {until}"),
     };
+    // A session key trades and does nothing else.
+    if used.kind == WalletKind::Session && !matches!(finding.fix(), Fix::Deposit | Fix::Site) {
+        return (what, "its owner must do that".to_owned());
+    }
     let remedy = match finding.fix() {
         Fix::Deploy => "--deploy".to_owned(),
         Fix::Site => {
@@ -231,6 +254,7 @@ fn words(finding: Finding, wallet: Address) -> (String, String) {
         Fix::Wrap(_) => "--wrap".to_owned(),
         Fix::Gas => format!("send POL to {wallet}"),
         Fix::Deposit => format!("send pUSD to {wallet}"),
+        Fix::Authorise => "its owner must do that".to_owned(),
     };
     (what, remedy)
 }
@@ -266,12 +290,30 @@ fn answer(eoa: Address, report: &WalletReport) -> Answer {
             "usd": candidate.dollars,
         }));
     }
+<<<<<<< HEAD
     let (lines, missing) = missing_of(&report.missing, used.wallet);
     text.push_str(&format!("\n{lines}"));
+=======
+    if let Some(until) = report.until {
+        text.push_str(&format!("\nas its session key, until {until}\n"));
+    }
+    let mut missing: Vec<Value> = Vec::new();
+    if report.missing.is_empty() {
+        text.push_str("\nnothing is missing\n");
+    } else {
+        text.push_str("\nmissing:\n");
+    }
+    for finding in &report.missing {
+        let (what, remedy) = words(*finding, used);
+        text.push_str(&format!("  {what}: {remedy}\n"));
+        missing.push(json!({ "missing": what, "fix": remedy }));
+    }
+>>>>>>> d4774bf (Tell in account check until when a session key signs and what its owner must do; keep the configured pace of the relayer)
     let ok = report.missing.is_empty();
     let json = json!({
         "address": eoa, "funder": used.wallet, "kind": used.kind,
         "signature_type": used.kind.signature_type(), "wallets": candidates, "missing": missing,
+        "session_until": report.until.map(domain::Timestamp::seconds),
     });
     Answer { text, json, ok }
 }
