@@ -1,6 +1,6 @@
 //! Recorded rows in both spellings, pages that end inside a second, hostile rows.
 
-use domain::{Price, Side, trade::Action};
+use domain::{Price, Side, money::ONE, trade::Action};
 use engine::ports::venue::HistoryKind;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -412,11 +412,41 @@ proptest! {
     }
 }
 
-/// Hostile sizes, depths and numbers.
+/// Hostile sizes, depths and numbers, in both versions' rows. What is understood is possible.
 #[test]
 fn the_corpus_is_survived() {
-    crate::hostile::survives(&json!([trade(5, 1)]).to_string(), |bytes| {
-        let wallet = wallet();
-        read_v1::<ActivityRow>(bytes).is_ok_and(|page| page.rows.iter().all(|row| row.read(wallet).is_ok()))
-    });
+    let activity = |page: Result<Page<ActivityRow>, String>| {
+        let Ok(page) = page else { return false };
+        page.rows.iter().all(|row| match row.read(wallet()) {
+            Ok(Some(row)) => {
+                let shares = match row.kind {
+                    HistoryKind::Trade { shares, price, .. } => {
+                        assert!((0..=ONE).contains(&price.0), "{row:?}");
+                        shares
+                    }
+                    HistoryKind::Moved { shares, .. } => shares,
+                };
+                assert!((1..=crate::limits::MAX_AMOUNT).contains(&shares.0), "{row:?}");
+                true
+            }
+            Ok(None) => true,
+            Err(_) => false,
+        })
+    };
+    let positions = |page: Result<Page<PositionRow>, String>| {
+        let Ok(page) = page else { return false };
+        page.rows.iter().all(|row| match row.read(wallet()) {
+            Ok(Some((_, shares))) => {
+                assert!((1..=crate::limits::MAX_AMOUNT).contains(&shares.0), "{shares}");
+                true
+            }
+            Ok(None) => true,
+            Err(_) => false,
+        })
+    };
+    let position = json!({ "proxyWallet": WALLET, "asset": "7", "size": 5.5 });
+    crate::hostile::survives(&json!([trade(5, 1)]).to_string(), |bytes| activity(read_v1(bytes)));
+    crate::hostile::survives(&v2(&[snake(&trade(5, 1))], Some("next")), |bytes| activity(read_v2(bytes)));
+    crate::hostile::survives(&json!([position]).to_string(), |bytes| positions(read_v1(bytes)));
+    crate::hostile::survives(&v2(&[snake(&position)], None), |bytes| positions(read_v2(bytes)));
 }

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use domain::{Clock, TokenId};
 use engine::ports::feeds::{BestPrices, FeedHealth, LevelChange, MarketFeed, MarketNews};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     sync::{Notify, mpsc},
     task::AbortHandle,
@@ -211,6 +211,7 @@ impl Channel for MarketChannel {
         let wanted = |kind| !matches!(kind, Kind::LastTrade | Kind::NewMarket);
         let decoded = match market::decode(frame, wanted) {
             Ok(decoded) => decoded,
+            Err(error) if self.is_of_others(frame) => return Taken::Refused(error.to_string()),
             Err(error) => return Taken::Broken(error.to_string()),
         };
         self.told = true;
@@ -245,6 +246,18 @@ impl Channel for MarketChannel {
 }
 
 impl MarketChannel {
+    /// Whether a frame that cannot be read is about tokens that nobody follows: events of other markets come too, and
+    /// nothing is missed with them. Each of its events must say so.
+    fn is_of_others(&self, frame: &[u8]) -> bool {
+        let Ok(value) = serde_json::from_slice::<Value>(frame) else { return false };
+        let events = value.as_array().map_or(std::slice::from_ref(&value), Vec::as_slice);
+        let other = |text: &&str| text.parse().is_ok_and(|token: TokenId| !self.followed.contains(&token));
+        events.iter().all(|event| {
+            let tokens = named(event);
+            !tokens.is_empty() && tokens.iter().all(other)
+        })
+    }
+
     /// What an event means for the tokens that are followed.
     fn note(&self, event: MarketEvent, news: &mut Vec<MarketNews>) {
         let follows = |token: &TokenId| self.followed.contains(token);
@@ -276,6 +289,14 @@ impl MarketChannel {
     }
 }
 
+/// Tokens that an event names, as text.
+fn named(event: &Value) -> Vec<&str> {
+    let list = |name: &str| event.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let own = event.get("asset_id").into_iter().chain(list("assets_ids"));
+    let changed = list("price_changes").iter().filter_map(|change| change.get("asset_id"));
+    own.chain(changed).filter_map(Value::as_str).collect()
+}
+
 /// The changes of each token that is followed.
 fn by_token(changes: PriceChanges, follows: impl Fn(&TokenId) -> bool) -> Vec<MarketNews> {
     let mut tokens: BTreeMap<TokenId, (Vec<LevelChange>, Option<BestPrices>)> = BTreeMap::new();
@@ -290,4 +311,35 @@ fn by_token(changes: PriceChanges, follows: impl Fn(&TokenId) -> bool) -> Vec<Ma
         .into_iter()
         .map(|(token, (changes, best))| MarketNews::Changed { token, changes, best, at })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    const OURS: &str = "7";
+
+    fn taken(frame: &Value) -> Taken {
+        let (news, _read) = mpsc::channel(9);
+        let followed = BTreeSet::from([OURS.parse().unwrap()]);
+        let mut channel = MarketChannel { wishes: Arc::default(), followed, told: false, news };
+        channel.take(frame.to_string().as_bytes()).now_or_never().unwrap()
+    }
+
+    /// What cannot be read of somebody else's market is counted; of ours it ends the connection, whose books may be wrong.
+    #[test]
+    fn a_strangers_event_breaks_nothing() {
+        let odd = |asset: &str| json!({ "event_type": "book", "asset_id": asset, "market": "0x01", "timestamp": "soon", "bids": 7 });
+        let resolved = json!({ "event_type": "market_resolved", "assets_ids": ["8", "9"], "winner": {} });
+        for others in [odd("8"), resolved.clone(), json!([odd("8"), resolved])] {
+            assert!(matches!(taken(&others), Taken::Refused(_)), "{others}");
+        }
+        let nameless = json!({ "event_type": "book", "bids": 7 });
+        let mixed = json!({ "event_type": "market_resolved", "assets_ids": ["8", OURS] });
+        for ours in [odd(OURS), odd("x"), nameless, mixed, json!([odd("8"), odd(OURS)]), json!("odd")] {
+            assert!(matches!(taken(&ours), Taken::Broken(_)), "{ours}");
+        }
+    }
 }
