@@ -131,7 +131,7 @@ pub struct TradeGroup {
     pub first_seen_at: Timestamp,
     /// How well it is known.
     pub state: GroupState,
-    /// What providers of the chain were found to differ in about it, the first time they did.
+    /// What providers of the chain differ in about it, until they agree.
     pub disputed: Option<Dispute>,
 }
 

@@ -212,10 +212,10 @@ impl Relayer {
         Self { service: Service::new(client, origin), key, signer, clock, pacer }
     }
 
-    /// Keeps the published limit (25 calls a minute), too; without it the relayer's own word is obeyed alone.
+    /// Keeps a limit (25 calls a minute are published), too; without it the relayer's own word is obeyed alone.
     #[must_use]
-    pub fn paced(self) -> Self {
-        let pacer = Pacer::new(Arc::clone(&self.clock), Some(VenueLimits::default()));
+    pub fn paced(self, limits: VenueLimits) -> Self {
+        let pacer = Pacer::new(Arc::clone(&self.clock), Some(limits));
         Self { pacer, ..self }
     }
 

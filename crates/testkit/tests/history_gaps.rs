@@ -10,8 +10,10 @@ use std::{
 use async_trait::async_trait;
 use domain::{Address, Shares, Side, Timestamp, TokenId, decide::Verdict};
 use engine::{
+    limits,
     ports::{
         detection::Source,
+        following::NewRelationship,
         venue::{ChainReader, History, TradeHistory, VenueError},
     },
     watcher::{Watcher, WatcherError, WatcherPorts},
@@ -149,4 +151,62 @@ fn without_a_chain_exits_wait_for_the_whole_history() {
     *scene.history.comes.lock().unwrap() = None;
     assert_eq!(scene.watch(2_000), 0);
     assert_eq!(decided(&scene)[1..], [(Side::Buy, token(7)), (Side::Sell, token(7))]);
+}
+
+/// Never answers; counts how many it was asked for, and about whom.
+#[derive(Default)]
+struct Silent(Mutex<Vec<Address>>);
+
+#[async_trait]
+impl TradeHistory for Silent {
+    async fn activity(&self, wallet: Address, _: Timestamp) -> Result<History, VenueError> {
+        self.0.lock().unwrap().push(wallet);
+        std::future::pending().await
+    }
+
+    async fn positions(&self, _: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
+        std::future::pending().await
+    }
+}
+
+/// A history that does not answer is asked about so many leaders at once and no more; when it has been given up, the
+/// others have their turn first.
+#[test]
+fn so_many_leaders_are_asked_for_at_once_and_those_who_waited_come_next() {
+    let scene = Scene::new(false, 0);
+    let Scene { world, .. } = scene;
+    let store = world.store.clone();
+    let now = domain::Clock::now(world.clock.as_ref());
+    let known = block_on(store.following(now)).unwrap();
+    let (first, account) = (&known.relationships[0], &known.accounts[0]);
+    let leaders = limits::IN_FLIGHT + limits::IN_FLIGHT / 2;
+    for number in 1..leaders {
+        let mut wallet = [0xee; 20];
+        wallet[0] = u8::try_from(number).unwrap();
+        let wallet = Address(wallet);
+        let leader = block_on(store.add_leader(wallet, now)).unwrap();
+        let policy = first.policy.clone();
+        let new = NewRelationship { account: account.trading.id, leader, policy };
+        block_on(store.add_relationship(account.owner, &new, now)).unwrap();
+    }
+    let silent = Arc::new(Silent::default());
+    let mut watcher = Watcher::new(WatcherPorts {
+        chain: None,
+        history: Some(silent.clone()),
+        history_every: Duration::from_secs(1),
+        ..world.watcher_ports()
+    });
+    let mut watch = |time: Duration| {
+        world.clock.advance(time);
+        for _ in 0..10 {
+            let _ = block_on(watcher.step());
+        }
+        silent.0.lock().unwrap().clone()
+    };
+    let asked = watch(Duration::from_secs(2));
+    assert_eq!(asked.len(), limits::IN_FLIGHT);
+    assert_eq!(watch(Duration::from_secs(60)).len(), limits::IN_FLIGHT, "nobody has answered");
+    let again = watch(limits::HISTORY_DEADLINE);
+    let new: std::collections::HashSet<&Address> = again.iter().filter(|one| !asked.contains(one)).collect();
+    assert_eq!((again.len(), new.len()), (2 * limits::IN_FLIGHT, leaders - limits::IN_FLIGHT));
 }

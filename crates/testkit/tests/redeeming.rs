@@ -9,8 +9,8 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Address, Book, Clock, ConditionId, KeyRef, Market, Price, Redemption, Timestamp, TokenId, TradingAccount,
-    TxHash, WalletKind, clock::Sleep,
+    Address, Book, Clock, ConditionId, KeyRef, Market, OrderPlan, Price, Redemption, Timestamp, TokenId,
+    TradingAccount, TxHash, WalletKind, clock::Sleep,
 };
 use engine::{
     limits,
@@ -19,7 +19,10 @@ use engine::{
         following::{AccountMode, Following as _, NewAccount},
         reports::Reports as _,
         store::{EventKind, Store},
-        venue::{MarketData, VenueError},
+        venue::{
+            Cancel, Cancelled, MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder,
+            VenueError,
+        },
         wallets::{
             Fees, NewTransaction, Redeemer, Taken, TransactionOutcome, TransactionState, WalletTransaction,
             WalletTransactions as _,
@@ -191,6 +194,62 @@ impl Scene {
         });
         told.collect()
     }
+}
+
+/// Counts how often it is told to look at a wallet again; nothing else is asked of it.
+#[derive(Default)]
+struct Told(Mutex<Vec<TradingAccount>>);
+
+#[async_trait]
+impl OrderGateway for Told {
+    async fn prepare(&self, _: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
+        panic!("nothing is ordered");
+    }
+
+    async fn post(&self, _: &TradingAccount, _: &PreparedOrder, _: Duration) -> PostReply {
+        panic!("nothing is ordered");
+    }
+
+    async fn post_batch(
+        &self,
+        _: &TradingAccount,
+        _: Lane,
+        _: &[PreparedOrder],
+        _: Duration,
+    ) -> Vec<PostReply> {
+        panic!("nothing is ordered");
+    }
+
+    async fn look_up(&self, _: &TradingAccount, _: &OrderQuery) -> Result<OrderLookup, VenueError> {
+        panic!("nothing is ordered");
+    }
+
+    async fn cancel(&self, _: &TradingAccount, _: &Cancel) -> Result<Cancelled, VenueError> {
+        panic!("nothing is ordered");
+    }
+
+    async fn look_again(&self, account: &TradingAccount, token: Option<TokenId>) -> Result<(), VenueError> {
+        assert_eq!(token, None, "what came is money");
+        self.0.lock().unwrap().push(account.clone());
+        Ok(())
+    }
+}
+
+/// The venue does not notice by itself what was paid out: it is made to look once, when the payout is final.
+#[test]
+fn the_venue_looks_at_a_wallet_again_when_it_was_paid() {
+    let mut scene = Scene::new(WalletKind::Safe);
+    let told = Arc::new(Told::default());
+    let redeeming = std::mem::replace(&mut scene.redeeming, Scene::new(WalletKind::Safe).redeeming);
+    scene.redeeming = redeeming.telling(Arc::clone(&told) as _);
+    scene.after(Duration::ZERO);
+    assert_eq!(told.0.lock().unwrap().len(), 0, "nothing is paid yet");
+    scene.outcome(|of| Ok(TransactionOutcome::Confirmed(of.tx.unwrap())));
+    for _ in 0..3 {
+        scene.after(limits::TRANSACTION_LAST);
+    }
+    let told = told.0.lock().unwrap();
+    assert_eq!((told.len(), told[0].wallet), (1, Address([5; 20])));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use domain::{
     trade::{Dispute, GroupKey, TradeGroup},
 };
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{Watcher, WatcherError};
 use crate::{
@@ -43,6 +43,8 @@ pub(super) struct Witnesses(Mutex<Asked>);
 struct Asked {
     /// The newest claim about each group.
     claims: HashMap<GroupKey, Claim>,
+    /// Groups that others had said otherwise about, and that all agree about now.
+    settled: Vec<GroupKey>,
     hearings: FuturesUnordered<Hearing>,
 }
 
@@ -96,6 +98,11 @@ impl Witnesses {
             asked.hearings.push(ask());
         }
         Some(said)
+    }
+
+    /// Notes that a group is disputed no more.
+    fn settle(&self, key: GroupKey) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).settled.push(key);
     }
 
     fn get_mut(&mut self) -> &mut Asked {
@@ -167,7 +174,12 @@ impl Watcher {
             Some(said) => said?,
         };
         let reason = match testimony {
-            Testimony::Agreed => return Ok(true),
+            Testimony::Agreed => {
+                if group.disputed.is_some() {
+                    self.witnesses.settle(key);
+                }
+                return Ok(true);
+            }
             Testimony::Nobody if self.is_final(block) || self.history_shows(group).await? => {
                 return Ok(true);
             }
@@ -197,7 +209,8 @@ impl Watcher {
         Ok(shown.is_positive() && group.quantity().shares.less(shown) < LOT)
     }
 
-    /// Takes what others have said meanwhile. That they differ is told once for each group.
+    /// Takes what others have said meanwhile. That they differ is told once for each group; a group is marked as disputed
+    /// until they agree.
     pub(super) async fn hear_witnesses(&mut self) -> Result<(), WatcherError> {
         let uptime = self.clock.uptime();
         let asked = self.witnesses.get_mut();
@@ -205,14 +218,19 @@ impl Watcher {
             asked.note(heard);
         }
         asked.forget_old(uptime);
-        let disputes = asked.untold();
-        if disputes.is_empty() {
+        let (disputes, settled) = (asked.untold(), std::mem::take(&mut asked.settled));
+        if disputes.is_empty() && settled.is_empty() {
             return Ok(());
         }
-        let keys: Vec<GroupKey> = disputes.iter().map(|(key, ..)| *key).collect();
+        let keys: Vec<GroupKey> = disputes.iter().map(|(key, ..)| key).chain(&settled).copied().collect();
         let now = self.clock.now();
         let mut commit = DetectionCommit::default();
         for mut group in self.store.groups(&keys, now).await? {
+            if settled.contains(&group.key) && group.disputed.take().is_some() {
+                info!(trade.tx = %group.key.tx, "providers of the chain agree about {} again", group.key.tx);
+                commit.groups.push(group);
+                continue;
+            }
             let known = disputes.iter().find(|(key, ..)| *key == group.key && group.disputed.is_none());
             let Some((key, about, words)) = known else { continue };
             warn!(trade.tx = %key.tx, "providers of the chain differ in {}: {words}", key.tx);

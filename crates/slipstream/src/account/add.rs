@@ -136,7 +136,7 @@ pub(super) async fn run(arguments: &AddArgs) -> anyhow::Result<Answer> {
     let (label, cap) = (arguments.label.clone(), arguments.cap);
     let request = AccountRequest::AddLive { label, key, wallet: used.wallet, kind: used.kind, cap };
     let mut answer = desk.ask(request).await?;
-    let (text, json) = missing_of(&missing, used.wallet);
+    let (text, json) = missing_of(&missing, used);
     answer.text.push_str(&format!(
         "\n\naddress {address} trades with {} {}: {} pUSD\n{text}",
         kind_name(used.kind),

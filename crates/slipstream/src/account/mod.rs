@@ -260,13 +260,13 @@ fn words(finding: Finding, used: Candidate) -> (String, String) {
 }
 
 /// What a wallet lacks, with what to do: as text and as data.
-fn missing_of(findings: &[Finding], wallet: Address) -> (String, Vec<Value>) {
+fn missing_of(findings: &[Finding], used: Candidate) -> (String, Vec<Value>) {
     if findings.is_empty() {
         return ("nothing is missing\n".to_owned(), Vec::new());
     }
     let (mut text, mut missing) = ("missing:\n".to_owned(), Vec::new());
     for finding in findings {
-        let (what, remedy) = words(*finding, wallet);
+        let (what, remedy) = words(*finding, used);
         text.push_str(&format!("  {what}: {remedy}\n"));
         missing.push(json!({ "missing": what, "fix": remedy }));
     }
@@ -290,25 +290,11 @@ fn answer(eoa: Address, report: &WalletReport) -> Answer {
             "usd": candidate.dollars,
         }));
     }
-<<<<<<< HEAD
-    let (lines, missing) = missing_of(&report.missing, used.wallet);
-    text.push_str(&format!("\n{lines}"));
-=======
     if let Some(until) = report.until {
         text.push_str(&format!("\nas its session key, until {until}\n"));
     }
-    let mut missing: Vec<Value> = Vec::new();
-    if report.missing.is_empty() {
-        text.push_str("\nnothing is missing\n");
-    } else {
-        text.push_str("\nmissing:\n");
-    }
-    for finding in &report.missing {
-        let (what, remedy) = words(*finding, used);
-        text.push_str(&format!("  {what}: {remedy}\n"));
-        missing.push(json!({ "missing": what, "fix": remedy }));
-    }
->>>>>>> d4774bf (Tell in account check until when a session key signs and what its owner must do; keep the configured pace of the relayer)
+    let (lines, missing) = missing_of(&report.missing, used);
+    text.push_str(&format!("\n{lines}"));
     let ok = report.missing.is_empty();
     let json = json!({
         "address": eoa, "funder": used.wallet, "kind": used.kind,

@@ -273,3 +273,14 @@ async fn whoever_breaks_it_off_leaves_nothing_behind() {
     assert!((1..23).contains(&answered), "{answered} questions were answered");
     stage.end().await;
 }
+
+/// What cannot be measured here is written down where the measurements are.
+#[test]
+fn the_measurements_name_every_question() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/measurements.md");
+    let text = fs::read_to_string(path).unwrap();
+    let (_, part) = text.split_once("## What only the real venue can show").unwrap();
+    for question in super::questions::texts() {
+        assert!(part.contains(&format!("- {question}\n")), "docs/measurements.md does not ask: {question}");
+    }
+}

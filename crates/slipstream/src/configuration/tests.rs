@@ -145,8 +145,7 @@ fn the_limits_are_the_published_ones_unless_told_otherwise() {
         (told.share, told.kept_for_exits, told.signer),
         (published.share, published.kept_for_exits, published.signer)
     );
-    // The relayer's limit is kept per minute and has no key.
-    for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| *endpoint != Endpoint::Relayer) {
+    for endpoint in Endpoint::ALL {
         assert!(told.other.iter().any(|(of, ..)| *of == endpoint), "{endpoint:?} has no key");
         assert_eq!(told.of(endpoint), published.of(endpoint), "{endpoint:?}");
     }

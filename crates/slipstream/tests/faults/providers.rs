@@ -173,7 +173,11 @@ async fn one_liars_word_sells_nothing() {
     scene.decided(3).await;
     scene.settled().await;
     assert_eq!(scene.has(0).await.shares, whole(15));
-    assert_eq!(scene.disputes().await, [(tx, Dispute::Balances)]);
+    assert_eq!(scene.disputes().await, [(tx, Dispute::Balances)], "it was told once");
+    until("nobody disputes it any more", async || {
+        scene.group(tx, Side::Sell).await.is_some_and(|group| group.disputed.is_none())
+    })
+    .await;
     scene.finish().await;
 }
 

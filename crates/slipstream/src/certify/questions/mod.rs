@@ -162,10 +162,16 @@ const QUESTIONS: &[Question] = &[
     question(
         "session_signers",
         "Does the venue tell the account's session signers?",
-        "nothing: orders are signed by the owner's key",
+        "nothing: until when a session key signs is read from its wallet",
         |place| Box::pin(surroundings::session_signers(place)),
     ),
 ];
+
+/// The words of all of them.
+#[cfg(test)]
+pub(super) fn texts() -> impl Iterator<Item = &'static str> {
+    QUESTIONS.iter().map(|question| question.question)
+}
 
 /// Asks all of them; answers are there one by one. A question that cannot be asked is not observable.
 pub(super) async fn ask_all(place: &Place, findings: &mut Vec<Finding>) {

@@ -171,4 +171,10 @@ pub const VENUE: &[Key<VenueSettings>] = &[
         Kind::Calls(|venue, short, long| limit(venue, Endpoint::History, (short, long))),
         "The Data API's limit of all calls together.",
     ),
+    key(
+        "limit_relayer",
+        Or("25"),
+        Kind::Count(1..=10_000, |venue, calls| limit(venue, Endpoint::Relayer, (u32::from(calls), None))),
+        "The relayer's limit of calls in a minute.",
+    ),
 ];
