@@ -14,6 +14,7 @@ use domain::{Address, Clock, FeeSchedule, Hash, OrderPlan, Timestamp, TokenId, T
 use eip712::{Chain, Exchange, OrderToSign, id_and_signature};
 use engine::ports::{
     detection::Lane,
+    paper::PaperOrders,
     venue::{
         Admission, Ask, Cancel, Cancelled, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder,
         SignRequest, Signature, Signer, SignerError, VenueClock, VenueError,
@@ -256,10 +257,37 @@ impl Clob {
         known
     }
 
-    async fn prepare_batch(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
-        let credentials = self.credentials_of(plans).await;
+    /// Names the builder in orders, and prepares them batch by batch.
+    async fn prepare_all(
+        &self,
+        plans: &[OrderPlan],
+        owners: Owners,
+    ) -> Vec<Result<PreparedOrder, VenueError>> {
+        let mut prepared = Vec::with_capacity(plans.len());
+        for batch in plans.chunks(SIGN_BATCH) {
+            match &self.builder {
+                Some(builder) => {
+                    let named = |plan: &OrderPlan| OrderPlan { builder: builder.code, ..plan.clone() };
+                    let batch: Vec<OrderPlan> = batch.iter().map(named).collect();
+                    prepared.extend(self.prepare_batch(&batch, owners).await);
+                }
+                None => prepared.extend(self.prepare_batch(batch, owners).await),
+            }
+        }
+        prepared
+    }
+
+    async fn prepare_batch(
+        &self,
+        plans: &[OrderPlan],
+        owners: Owners,
+    ) -> Vec<Result<PreparedOrder, VenueError>> {
+        let credentials = match owners {
+            Owners::LoggedIn => Some(self.credentials_of(plans).await),
+            Owners::Nobody => None,
+        };
         let now = self.clock.now();
-        let drafts: Vec<_> = plans.iter().map(|plan| Draft::new(plan, now, &credentials)).collect();
+        let drafts: Vec<_> = plans.iter().map(|plan| Draft::new(plan, now, credentials.as_ref())).collect();
         let requests: Vec<_> = drafts
             .iter()
             .zip(plans)
@@ -303,21 +331,41 @@ fn signer_error(what: &str, error: &SignerError) -> VenueError {
     }
 }
 
+/// Who the venue is told that orders belong to.
+#[derive(Clone, Copy)]
+enum Owners {
+    /// Accounts with credentials, which are asked for where they are not known.
+    LoggedIn,
+    /// Nobody: the orders are not for the venue.
+    Nobody,
+}
+
+/// Stands where an API key would, in orders that are not for the venue.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+
 /// A plan with everything but its signature.
 struct Draft {
     order: OrderToSign,
     exchange: Exchange,
     terms: Terms,
-    credentials: Arc<Credentials>,
+    /// None in orders that are not for the venue.
+    credentials: Option<Arc<Credentials>>,
 }
 
 impl Draft {
-    fn new(plan: &OrderPlan, now: Timestamp, credentials: &CredentialsByAddress) -> Result<Self, VenueError> {
+    fn new(
+        plan: &OrderPlan,
+        now: Timestamp,
+        credentials: Option<&CredentialsByAddress>,
+    ) -> Result<Self, VenueError> {
         let refused = |reason: String| VenueError::Refused { what: PREPARE.to_owned(), reason };
         let (order, exchange) = OrderToSign::from_plan(plan).map_err(|error| refused(error.to_string()))?;
         let terms = Terms::of(plan, now).map_err(|error| refused(error.to_string()))?;
-        let credentials = credentials.get(&plan.account.signer).cloned();
-        let credentials = credentials.ok_or_else(|| malformed(PREPARE, &"no credentials"))??;
+        let of_account = |known: &CredentialsByAddress| {
+            let credentials = known.get(&plan.account.signer).cloned();
+            credentials.ok_or_else(|| malformed(PREPARE, &"no credentials"))?
+        };
+        let credentials = credentials.map(of_account).transpose()?;
         Ok(Self { order, exchange, terms, credentials })
     }
 
@@ -329,7 +377,8 @@ impl Draft {
     ) -> Result<PreparedOrder, VenueError> {
         let (id, signature) = id_and_signature(&self.order, self.exchange, chain, signature);
         let wallets = [self.order.maker, self.order.signer].map(|address| written.of(address));
-        let body = body(&self.order, self.terms, (self.credentials.api_key(), &wallets), &signature);
+        let owner = self.credentials.as_ref().map_or(NOBODY, |credentials| credentials.api_key());
+        let body = body(&self.order, self.terms, (owner, &wallets), &signature);
         Ok(PreparedOrder { id, body: body.map_err(|error| malformed(PREPARE, &error))? })
     }
 }
@@ -343,24 +392,20 @@ impl VenueClock for Clob {
 }
 
 #[async_trait]
+impl PaperOrders for Clob {
+    async fn prepare_on_paper(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
+        self.prepare_all(plans, Owners::Nobody).await
+    }
+}
+
+#[async_trait]
 impl OrderGateway for Clob {
     async fn admit(&self, asks: &[Ask], patience: Duration) -> Vec<Admission> {
         self.pacer.admit(asks, patience).await
     }
 
     async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
-        let mut prepared = Vec::with_capacity(plans.len());
-        for batch in plans.chunks(SIGN_BATCH) {
-            match &self.builder {
-                Some(builder) => {
-                    let named = |plan: &OrderPlan| OrderPlan { builder: builder.code, ..plan.clone() };
-                    let batch: Vec<OrderPlan> = batch.iter().map(named).collect();
-                    prepared.extend(self.prepare_batch(&batch).await);
-                }
-                None => prepared.extend(self.prepare_batch(batch).await),
-            }
-        }
-        prepared
+        self.prepare_all(plans, Owners::LoggedIn).await
     }
 
     async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {

@@ -36,6 +36,7 @@ pub mod moves;
 mod order;
 mod pace;
 mod pacer;
+mod people;
 mod post;
 mod providers;
 mod redeemer;
@@ -58,6 +59,7 @@ pub use heartbeat::Heart;
 pub use http::{NoClient, client, local_client};
 pub use live_feed::LiveSocket;
 pub use market_feed::MarketSockets;
+pub use people::{People, Period, Person, Standing};
 pub use providers::{
     ChainProvider, JsonRpc, Provider, ProviderHealth, Providers, RpcUrl, RpcUrlError, rpc_urls,
 };

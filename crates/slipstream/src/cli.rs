@@ -13,13 +13,17 @@ use domain::ids::{HoldId, RelationshipId};
 
 use crate::{
     account::AccountCommand,
+    backup::{BackupArgs, RestoreArgs},
     bench::command::BenchArgs,
     certify::command::CertifyArgs,
     commands::{self, Answer, Request, Thing},
     configuration::{ConfigFile, Mistakes, command::ConfigCommand, keys},
     demo::{SimulatorUrls, paint::Paint},
+    export::Table,
+    following::{self, EditArgs, FollowArgs, FollowingRequest, LeaderCommand, PanicArgs},
     output::print,
     rpc_command::RpcCommand,
+    run::{RunArgs, installation::InitArgs},
     signer_command::SignerCommand,
 };
 
@@ -40,6 +44,40 @@ pub struct Cli {
 pub enum Command {
     /// Copy real leaders' recorded trades on paper, in one process, with things to break.
     Demo(DemoArgs),
+    /// Make an installation: a commented slipstream.toml, and a data directory with a paper account.
+    Init(InitArgs),
+    /// Copy leaders on the real market until told to stop: on paper, filled from the real book.
+    Run(RunArgs),
+    /// Find leaders.
+    Leader {
+        /// What to do.
+        #[command(subcommand)]
+        command: LeaderCommand,
+    },
+    /// Copy a leader's trades from now on.
+    Follow(FollowArgs),
+    /// Change how a leader is copied; what no flag names stays.
+    Edit(EditArgs),
+    /// Who copies whom, and how.
+    Following {
+        /// Where the installation is.
+        #[command(flatten)]
+        at: Installation,
+    },
+    /// Hold everything at once: once this returns, nothing further is signed.
+    Panic(PanicArgs),
+    /// Copy the database into one file, also while a process works on it.
+    Backup(BackupArgs),
+    /// Put a backup in place of the database; everything is held until you have looked.
+    Restore(RestoreArgs),
+    /// All decisions, orders or rows of the ledger, as CSV (or JSON); amounts are millionths.
+    Export {
+        /// What.
+        table: Table,
+        /// Where the installation is.
+        #[command(flatten)]
+        at: Installation,
+    },
     /// Measure this machine: our figures beside the bare parts they are made of.
     Bench(BenchArgs),
     /// Ask the venue what its documentation leaves open, and compare with what this program relies on. The
@@ -133,12 +171,25 @@ pub enum Command {
 /// Where an installation is and how to print.
 #[derive(Debug, Args)]
 pub struct Installation {
-    /// Its data directory. A running process is asked over its socket.
+    /// Its data directory [default: that of slipstream.toml]. A running process is asked over its socket.
     #[arg(long, value_name = "DIRECTORY", env = "SLIPSTREAM_DATA_DIR")]
-    pub data_dir: PathBuf,
+    pub data_dir: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+impl Installation {
+    /// Its data directory: the one that is named, else that of the configuration.
+    ///
+    /// # Errors
+    /// The configuration's mistakes.
+    pub fn directory(&self) -> anyhow::Result<PathBuf> {
+        match &self.data_dir {
+            Some(named) => Ok(named.clone()),
+            None => Ok(ConfigFile::named_or_beside()?.run.data_dir),
+        }
+    }
 }
 
 /// Arguments of the commands on one relationship.
@@ -257,6 +308,33 @@ pub async fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Demo(arguments) => crate::demo::command::run(&arguments).await,
         Command::Config { command } => crate::configuration::command::run(&command),
+        Command::Run(arguments) => crate::run::run(&arguments).await,
+        Command::Init(arguments) => {
+            crate::run::installation::init(&arguments).await.and_then(|(answer, json)| told(&answer, json))
+        }
+        Command::Backup(arguments) => {
+            crate::backup::backup(&arguments).await.and_then(|answer| told(&answer, arguments.at.json))
+        }
+        Command::Restore(arguments) => {
+            crate::backup::restore(&arguments).await.and_then(|answer| told(&answer, arguments.at.json))
+        }
+        Command::Export { table, at } => ask(&at, &Request::Export(table)).await,
+        Command::Leader { command } => {
+            following::leader(&command).await.and_then(|(answer, json)| told(&answer, json))
+        }
+        Command::Follow(FollowArgs { leader, account, policy, at }) => {
+            let request = FollowingRequest::Follow { leader, account, policy: policy.changes() };
+            ask(&at, &Request::Following(request)).await
+        }
+        Command::Edit(EditArgs { relationship, policy, at }) => {
+            let relationship = RelationshipId(relationship);
+            let request = FollowingRequest::Edit { relationship, policy: policy.changes() };
+            ask(&at, &Request::Following(request)).await
+        }
+        Command::Following { at } => ask(&at, &Request::Following(FollowingRequest::List)).await,
+        Command::Panic(PanicArgs { keep_exits, at }) => {
+            ask(&at, &Request::Following(FollowingRequest::Panic { keep_exits })).await
+        }
         Command::Bench(arguments) => crate::bench::command::run(&arguments).await,
         Command::Certify(arguments) => crate::certify::command::run(&arguments).await,
         Command::Simulator(arguments) => crate::simulate::run(&arguments).await,
@@ -296,7 +374,7 @@ pub async fn run(cli: Cli) -> ExitCode {
 }
 
 async fn ask(at: &Installation, request: &Request) -> anyhow::Result<ExitCode> {
-    told(&commands::ask(&at.data_dir, request).await?, at.json)
+    told(&commands::ask(&at.directory()?, request).await?, at.json)
 }
 
 fn told(answer: &Answer, json: bool) -> anyhow::Result<ExitCode> {

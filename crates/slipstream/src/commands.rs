@@ -23,6 +23,8 @@ use crate::{
     account::{self, AccountRequest, Keyring},
     chain::ChainProviders,
     clock::SystemClock,
+    export::{self, Table},
+    following::{self, FollowingRequest},
     prices,
     rpc_command::{self, RpcList},
     secrets::InstallationSecret,
@@ -82,6 +84,10 @@ pub enum Request {
     RpcReload(RpcList),
     /// Something about accounts and their keys.
     Account(AccountRequest),
+    /// Something about who copies whom.
+    Following(FollowingRequest),
+    /// Everything there is, as rows.
+    Export(Table),
 }
 
 /// A thing with a story.
@@ -189,6 +195,8 @@ pub async fn answer(
             let activity = story::activity(store, None, *limit).await?;
             Ok(said(&activity.render(style(*colour)), serde_json::to_value(&activity.lines)?))
         }
+        Request::Export(table) => export::answer(store, *table).await,
+        Request::Following(request) => following::answer(store, clock, request).await,
         Request::Sources => sources_command::answer(witnesses, clock),
         Request::Holds => holds(store, clock).await,
         Request::Lift(id) => lift(store, clock, *id).await,
@@ -219,7 +227,7 @@ pub async fn ask(data_dir: &Path, request: &Request) -> anyhow::Result<Answer> {
     let path = data_dir.join(DATABASE);
     ensure!(
         path.exists(),
-        "there is no Slipstream data in {}: give the --data-dir of the demo that made it",
+        "there is no Slipstream data in {}: `slipstream init` makes an installation, --data-dir names another directory",
         data_dir.display()
     );
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

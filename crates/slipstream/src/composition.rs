@@ -17,6 +17,11 @@ use zeroize::Zeroizing;
 
 use crate::{chain::ChainProviders, channels::Channels, runtime::Ports, secrets::InstallationSecret};
 
+/// The venue's feed of everybody's trades. Source: npm @polymarket/real-time-data-client 1.4.0.
+pub const LIVE_FEED: &str = "wss://ws-live-data.polymarket.com";
+/// The venue's channels. Source: docs.polymarket.com, endpoints.
+pub const CHANNELS: &str = "wss://ws-subscriptions-clob.polymarket.com";
+
 /// A signer whose throw-away keys are derived from the installation's secret.
 #[must_use]
 pub fn derived_signer(secret: &InstallationSecret) -> Arc<LocalSigner> {

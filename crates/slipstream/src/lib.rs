@@ -2,6 +2,7 @@
 //! can reach it.
 
 pub mod account;
+pub mod backup;
 pub mod bench;
 pub mod certify;
 pub mod chain;
@@ -14,12 +15,16 @@ pub mod configuration;
 pub mod copying_cost;
 pub mod crash;
 pub mod demo;
+pub mod export;
+pub mod following;
 pub mod instance;
 pub mod logging;
 pub mod output;
 pub mod prices;
 pub mod rpc_command;
+pub mod run;
 pub mod runtime;
+pub mod seam;
 pub mod secrets;
 pub mod signer_command;
 pub mod simulate;

@@ -33,6 +33,21 @@ pub fn to_stderr() -> anyhow::Result<()> {
     tracing_subscriber::registry().with(filter).with(lines).try_init().context("no log")
 }
 
+/// Everything that is worth telling on standard error, for people or, as one JSON object a line, for machines.
+///
+/// # Errors
+/// When `RUST_LOG` cannot be read, or a log is installed already.
+pub fn of_service(json: bool) -> anyhow::Result<()> {
+    let filter = filter(LevelFilter::INFO)?;
+    let (lines, objects) = if json {
+        (None, Some(fmt::layer().json().flatten_event(true).with_writer(io::stderr)))
+    } else {
+        let colour = Paint::of(&io::stderr()).is_on();
+        (Some(fmt::layer().with_ansi(colour).with_target(false).with_writer(io::stderr)), None)
+    };
+    tracing_subscriber::registry().with(filter).with(lines).with(objects).try_init().context("no log")
+}
+
 /// Everything that is worth telling in a file, which is added to.
 ///
 /// # Errors

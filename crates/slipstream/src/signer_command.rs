@@ -55,7 +55,7 @@ pub async fn run(command: &SignerCommand) -> anyhow::Result<(Answer, bool)> {
         }
         SignerCommand::Rotate { to, at, config } => {
             let live = Configuration::load(config.path.as_deref(), std::env::vars_os())?.live;
-            let keyring = account::Desk::open(&at.data_dir, &live, Need::Keys).await?.own()?;
+            let keyring = account::Desk::open(&at.directory()?, &live, Need::Keys).await?.own()?;
             let new = match to {
                 Some(file) => unlock_file(file)?,
                 None => unlock_passphrase()?,

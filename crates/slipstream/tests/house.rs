@@ -24,8 +24,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("signer", &["domain", "eip712", "engine"]),
     // Not even the engine: the venue knows nothing of who trades there.
     ("simulator", &["domain"]),
+    // The simulator's matcher behind the engine's ports (docs/decisions/0020).
+    ("paper", &["domain", "engine", "simulator"]),
     ("testkit", &["domain", "engine"]),
-    ("slipstream", &["domain", "eip712", "engine", "store", "queue", "polymarket", "signer", "simulator"]),
+    (
+        "slipstream",
+        &["domain", "eip712", "engine", "store", "queue", "paper", "polymarket", "signer", "simulator"],
+    ),
 ];
 
 /// Libraries that only these rooms may use outside tests.

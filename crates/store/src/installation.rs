@@ -31,8 +31,16 @@ fn migrations() -> Migrator {
     Migrator::with_migrations(vec![first])
 }
 
-/// Brings the schema up to this binary's version; refuses one that is newer.
-pub(crate) async fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+/// Whether this is a database of ours that this binary can read.
+pub(crate) async fn check(connection: &mut Connection) -> Result<(), OpenError> {
+    if stored(connection).await?.is_none() {
+        return Err(StoreError::Corrupt("it is no database of this program".to_owned()).into());
+    }
+    Ok(())
+}
+
+/// The version that wrote it; `None` for an empty database. Refuses one that is newer.
+async fn stored(connection: &mut Connection) -> Result<Option<(i64, String)>, OpenError> {
     let stored = stored_version(connection).await?;
     if let Some((version, software)) = &stored
         && *version > SCHEMA_VERSION
@@ -44,6 +52,12 @@ pub(crate) async fn migrate(connection: &mut Connection) -> Result<(), OpenError
             software: SOFTWARE,
         });
     }
+    Ok(stored)
+}
+
+/// Brings the schema up to this binary's version; refuses one that is newer.
+pub(crate) async fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    let stored = stored(connection).await?;
     migrations().run(&mut *connection).await.map_err(|error| match error {
         MigrateError::VersionMismatch(_) | MigrateError::VersionMissing(_) => {
             StoreError::Corrupt(format!("its schema is that of an unreleased build: {error}"))

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    ConditionId, Hash, Price, Timestamp, TokenId, Usd,
+    ConditionId, Hash, Timestamp, TokenId, Usd,
     ids::{AccountId, AttemptId, IntentId, OwnerId, RelationshipId},
     position::{Entry, Position, Redeemed},
 };
@@ -243,17 +243,21 @@ pub(crate) async fn redeem(
     Ok(true)
 }
 
-/// Books that positions in these tokens pay nothing. Returns how many there were.
-pub(crate) async fn book_worthless(
+/// Books all of what positions in these tokens pay. Returns how many there were.
+pub(crate) async fn book_payouts(
     connection: &mut Connection,
     of: (OwnerId, AccountId),
-    tokens: &[TokenId],
+    payouts: &[RedemptionPayout],
     now: Timestamp,
 ) -> StoreResult<usize> {
-    let payouts: Vec<_> =
-        tokens.iter().map(|token| RedemptionPayout { token: *token, payout: Price(0) }).collect();
-    let redeemed = pay_out(connection, of, &payouts, (LedgerCause::Worthless, Usd::ZERO), now).await?;
-    Ok(redeemed.entries.len())
+    let (pays, worthless): (Vec<RedemptionPayout>, Vec<RedemptionPayout>) =
+        payouts.iter().partition(|payout| payout.payout.0 > 0);
+    let mut booked: usize = 0;
+    for (payouts, cause) in [(pays, LedgerCause::Redeemed), (worthless, LedgerCause::Worthless)] {
+        let redeemed = pay_out(connection, of, &payouts, (cause, Usd(i64::MAX)), now).await?;
+        booked = booked.saturating_add(redeemed.entries.len());
+    }
+    Ok(booked)
 }
 
 /// Books what was paid for the positive positions of an account in these tokens.

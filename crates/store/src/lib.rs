@@ -14,6 +14,7 @@ mod error;
 mod sql;
 
 mod accounts;
+mod backup;
 mod chain;
 mod decisions;
 mod detection;
@@ -34,6 +35,7 @@ mod lock;
 mod markets;
 mod order_update;
 mod orders;
+mod paper;
 mod parts;
 mod promised;
 mod relationships;
@@ -47,5 +49,6 @@ mod tasks;
 mod wallet_transactions;
 mod work;
 
+pub use backup::{BackupError, backup};
 pub use installation::SCHEMA_VERSION;
 pub use sqlite::{OpenError, SqliteStore};

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use domain::{
-    Timestamp, TokenId,
+    Timestamp,
     ids::{AccountId, OwnerId, TransactionId},
 };
 use engine::ports::{
+    execution::RedemptionPayout,
     store::{Event, EventKind, StoreError, StoreResult},
     wallets::{
         Fees, NewTransaction, TransactionRecord, TransactionState, WalletTransaction, WalletTransactions,
@@ -86,17 +87,17 @@ impl WalletTransactions for SqliteStore {
         newest(&mut *self.read().await?, owner, limit).await
     }
 
-    async fn book_worthless(
+    async fn book_payouts(
         &self,
         account: AccountId,
-        tokens: &[TokenId],
+        payouts: &[RedemptionPayout],
         now: Timestamp,
     ) -> StoreResult<usize> {
         let mut write = self.write().await?;
         let Some(owner) = accounts::owner_of(write.connection(), account).await? else {
             return Err(StoreError::NotFound { what: "account", id: account.0 });
         };
-        let booked = ledger::book_worthless(write.connection(), (owner, account), tokens, now).await?;
+        let booked = ledger::book_payouts(write.connection(), (owner, account), payouts, now).await?;
         if booked > 0 {
             write.commit().await?
         } else {

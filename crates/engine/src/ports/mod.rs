@@ -7,6 +7,7 @@ pub mod feeds;
 pub mod following;
 pub mod gateway;
 pub mod live;
+pub mod paper;
 pub mod queue;
 pub mod reports;
 pub mod secrets;

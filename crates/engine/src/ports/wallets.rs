@@ -11,7 +11,7 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{store::StoreResult, venue::VenueError};
+use super::{execution::RedemptionPayout, store::StoreResult, venue::VenueError};
 
 /// A signed transaction of a wallet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +66,11 @@ pub enum TransactionOutcome {
 pub trait Redeemer: Send + Sync {
     /// What a share of each outcome pays, as final blocks have it; `None` while the condition is not resolved there.
     async fn payouts(&self, condition: ConditionId) -> Result<Option<[Price; 2]>, VenueError>;
+
+    /// Whether shares of this account are on the chain. If not, what they pay is booked without a transaction.
+    fn is_on_chain(&self, _: &TradingAccount) -> bool {
+        true
+    }
 
     /// Signs the redemption of all shares of a condition; `None` when the chain shows none of these tokens.
     async fn prepare(
@@ -202,12 +207,12 @@ pub trait WalletTransactions: Send + Sync {
         limit: usize,
     ) -> StoreResult<Vec<TransactionRecord>>;
 
-    /// Books every positive position of the account in these tokens, which pay nothing: no transaction is needed for
-    /// that. Returns how many there were.
-    async fn book_worthless(
+    /// Books what every positive position of the account in these tokens pays, where no transaction is needed for
+    /// that: nothing, or paper money. Returns how many there were.
+    async fn book_payouts(
         &self,
         account: AccountId,
-        tokens: &[TokenId],
+        payouts: &[RedemptionPayout],
         now: Timestamp,
     ) -> StoreResult<usize>;
 }

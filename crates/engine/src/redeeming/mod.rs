@@ -26,6 +26,7 @@ use crate::{
     limits,
     ports::{
         detection::Lane,
+        execution::RedemptionPayout,
         store::{Store, StoreResult},
         venue::{MarketData, OrderGateway, VenueError},
         wallets::{NewTransaction, Redeemer},
@@ -303,9 +304,13 @@ impl Redeeming {
     ) -> StoreResult<bool> {
         let Some(worth) = worth(held, &resolved.payouts) else { return Ok(false) };
         let mut tokens: Vec<TokenId> = held.0.keys().copied().collect();
-        if !worth.is_positive() {
-            let booked = self.store.book_worthless(account.id, &tokens, self.clock.now()).await?;
-            info!(account = %account.id, %condition, booked, "resolved shares pay nothing");
+        if !worth.is_positive() || !self.redeemer.is_on_chain(account) {
+            let payout = |token: &TokenId| {
+                Some(RedemptionPayout { token: *token, payout: *resolved.payouts.get(token)? })
+            };
+            let payouts: Vec<RedemptionPayout> = tokens.iter().filter_map(payout).collect();
+            let booked = self.store.book_payouts(account.id, &payouts, self.clock.now()).await?;
+            info!(account = %account.id, %condition, booked, "resolved shares pay {worth} $, booked without a transaction");
             return Ok(booked > 0);
         }
         if !is_worth_redeeming(account.kind, worth) {

@@ -105,8 +105,9 @@ impl From<WalletType> for WalletKind {
 /// In words, with what to do.
 pub(super) async fn run(arguments: &AddArgs) -> anyhow::Result<Answer> {
     let live = Configuration::load(arguments.config.path.as_deref(), std::env::vars_os())?.live;
+    let directory = arguments.at.directory()?;
     if !arguments.live {
-        let desk = Desk::open(&arguments.at.data_dir, &live, Need::Nothing).await?;
+        let desk = Desk::open(&directory, &live, Need::Nothing).await?;
         let (label, cash, cap) = (arguments.label.clone(), arguments.cash, arguments.cap);
         return desk.ask(AccountRequest::AddPaper { label, cash, cap }).await;
     }
@@ -117,7 +118,7 @@ pub(super) async fn run(arguments: &AddArgs) -> anyhow::Result<Answer> {
     let key = key.map_err(|error| wrong.push(format!("{error:#}"))).ok();
     let chain = chain.map_err(|error| wrong.push(format!("{error:#}"))).ok();
     let (Some(key), Some(chain)) = (key, chain) else { return Err(all_wrong(&wrong)) };
-    let desk = Desk::open(&arguments.at.data_dir, &live, Need::FirstKeys).await?;
+    let desk = Desk::open(&directory, &live, Need::FirstKeys).await?;
     let key = match key {
         Key::Encrypted(file) => EncryptedKey::of(&file),
         Key::Open(key) => {

@@ -63,7 +63,8 @@ pub(super) async fn run(arguments: &ArmArgs) -> anyhow::Result<Answer> {
         anyhow::bail!("{mistake}; nothing was changed");
     }
     let live = Configuration::load(arguments.config.path.as_deref(), std::env::vars_os())?.live;
-    let desk = Desk::open(&arguments.at.data_dir, &live, Need::Keys).await?;
+    let directory = arguments.at.directory()?;
+    let desk = Desk::open(&directory, &live, Need::Keys).await?;
     let line = find(&desk, &arguments.account).await?;
     ensure!(line.mode == AccountMode::Live, "account `{}` has play money and needs no arming", line.label);
     let word = match &arguments.yes {

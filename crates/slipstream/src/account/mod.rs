@@ -36,7 +36,9 @@ pub use arm::ArmArgs;
 pub use desk::{Desk, Need};
 pub use keyring::{Keyring, Parts as KeyringParts, live_key};
 pub use requests::{AccountLine, AccountRequest, EncryptedKey, answer as answer_request};
-pub use unlock::{hardened, new_passphrase as unlock_passphrase, of_file as unlock_file};
+pub use unlock::{
+    hardened, known as unlock_known, new_passphrase as unlock_passphrase, of_file as unlock_file,
+};
 
 /// Commands on accounts.
 #[derive(Debug, Subcommand)]
@@ -154,7 +156,7 @@ pub(crate) async fn ask(
     request: AccountRequest,
 ) -> anyhow::Result<Answer> {
     let live = Configuration::load(config.path.as_deref(), std::env::vars_os())?.live;
-    Desk::open(&at.data_dir, &live, need).await?.ask(request).await
+    Desk::open(&at.directory()?, &live, need).await?.ask(request).await
 }
 
 async fn check(arguments: &CheckArgs) -> anyhow::Result<(Answer, bool)> {

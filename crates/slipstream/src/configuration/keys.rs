@@ -13,10 +13,12 @@ use domain::{
 use polymarket::{RpcUrl, VenueLimits};
 
 mod live;
+mod run;
 mod venue;
 
 use super::kind::Kind;
 pub use live::{LIVE, LiveSettings};
+pub use run::{RUN, RunSettings};
 pub use venue::VENUE;
 
 /// How many times faster than recorded a tape may be played.
@@ -201,14 +203,15 @@ pub const ENGINE: &[Key<EngineSettings>] = &[
         Example("wss://ws-subscriptions-clob.polymarket.com"),
         Kind::Socket(|engine, value| engine.channel_url = Some(value)),
         "Where the venue's websocket channels are (books, and what becomes of orders); empty for none: then both are \
-         only asked for. Without it: where the venue itself is, which is right for the simulator.",
+         only asked for. Without it: with `run` the venue's own, else where the venue itself is, which is right for the \
+         simulator.",
     ),
     key(
         "live_url",
         Example("wss://ws-live-data.polymarket.com"),
         Kind::Socket(|engine, value| engine.live_url = Some(value)),
         "Where the feed of everybody's trades is, which is ahead of the chain; empty for none. Without it: the \
-         simulator's own, and with `demo --leader` the venue's.",
+         simulator's own, and with `run` and `demo --leader` the venue's.",
     ),
 ];
 
@@ -219,11 +222,13 @@ pub const CHAIN: &[Key<ChainSettings>] = &[key(
     Kind::Urls(|chain, urls| chain.rpc_urls = urls),
     "Providers of Polygon's JSON-RPC, the preferred one first; one that fails, lags or answers wrongly is left for \
      the next. A ws:// or wss:// URL among them only tells of new blocks, so that the others are asked less often. \
-     `slipstream rpc reload` gives the list to a running process. (The demo has a chain of its own.)",
+     `slipstream rpc reload` gives the list to a running process. Without any, `run` believes the venue's own services. \
+     (The demo has a chain of its own.)",
 )];
 
 /// Variables that are called as everybody calls them: section, key, name.
-pub const NAMED_VARIABLES: [(&str, &str, &str); 1] = [("chain", "rpc_urls", "POLYGON_RPC_URL")];
+pub const NAMED_VARIABLES: [(&str, &str, &str); 2] =
+    [("chain", "rpc_urls", "POLYGON_RPC_URL"), ("run", "data_dir", "SLIPSTREAM_DATA_DIR")];
 
 /// Why orders that rest are refused.
 const RESTS: &str = "is an order that rests on the book, which copies cannot be yet: nothing watches over it while this \

@@ -58,6 +58,8 @@ pub enum Kind<S: 'static> {
     Directory(fn(&mut S, PathBuf)),
     /// The URL of a websocket without a path, or nothing.
     Socket(fn(&mut S, String)),
+    /// The origin of an HTTP service.
+    Origin(fn(&mut S, String)),
     /// URLs of providers: a list, or a text with commas. They may carry keys.
     Urls(fn(&mut S, Vec<RpcUrl>)),
     /// Calls in 10 seconds, and in 10 minutes where they are limited too.
@@ -168,6 +170,7 @@ impl<S: 'static> Kind<S> {
             Self::File(_) => "the path of a file, as text".to_owned(),
             Self::Directory(_) => "the path of a directory, as text".to_owned(),
             Self::Socket(_) => "`wss://host` or `ws://host`, as text, or an empty text".to_owned(),
+            Self::Origin(_) => "`https://host` or `http://host`, as text".to_owned(),
             Self::Urls(_) => "a list of URLs, or a text of URLs with commas between them".to_owned(),
             Self::Calls(_) => {
                 "calls in 10 seconds, as \"900/10s\", and if these are limited too in 10 minutes, as \
@@ -190,6 +193,7 @@ impl<S: 'static> Kind<S> {
             | Self::File(_)
             | Self::Directory(_)
             | Self::Socket(_)
+            | Self::Origin(_)
             | Self::Urls(_)
             | Self::Calls(_)
             | Self::Code(_) => true,
@@ -289,6 +293,7 @@ impl<S: 'static> Kind<S> {
                 set(settings, Some(base.join(word)).filter(|_| usable)?);
             }
             Self::Socket(set) => set(settings, socket(word)?),
+            Self::Origin(set) => set(settings, origin(word)?),
             Self::Urls(set) => set(settings, rpc_urls(word).ok()?),
             Self::Calls(set) => {
                 let (short, long) = read_calls(word)?;
@@ -303,11 +308,18 @@ impl<S: 'static> Kind<S> {
 /// The origin of websockets; it carries no user, path or query.
 fn socket(word: &str) -> Option<String> {
     let host = word.strip_prefix("wss://").or_else(|| word.strip_prefix("ws://"));
-    let fits = |host: &str| {
-        let usual = |letter: char| letter.is_ascii_alphanumeric() || "-.:[]".contains(letter);
-        !host.is_empty() && host.chars().all(usual)
-    };
-    (word.is_empty() || host.is_some_and(fits)).then(|| word.to_owned())
+    (word.is_empty() || host.is_some_and(is_host)).then(|| word.to_owned())
+}
+
+/// The origin of an HTTP service; it carries no user, path or query.
+fn origin(word: &str) -> Option<String> {
+    let host = word.strip_prefix("https://").or_else(|| word.strip_prefix("http://"));
+    host.is_some_and(is_host).then(|| word.to_owned())
+}
+
+fn is_host(host: &str) -> bool {
+    let usual = |letter: char| letter.is_ascii_alphanumeric() || "-.:[]".contains(letter);
+    !host.is_empty() && host.chars().all(usual)
 }
 
 /// A whole number that TOML can write too: digits and nothing else, at most `i64::MAX`.
@@ -376,6 +388,12 @@ mod tests {
             ["https://a", "wss://", "wss://user@host", "wss://host/ws", "wss://host?key=1", "host", " "]
         {
             assert_eq!(socket(word), None, "{word}");
+        }
+        for word in ["https://a.example", "http://127.0.0.1:80"] {
+            assert_eq!(origin(word).as_deref(), Some(word));
+        }
+        for word in ["", "wss://a", "https://", "https://user@host", "https://host/", "host"] {
+            assert_eq!(origin(word), None, "{word}");
         }
     }
 

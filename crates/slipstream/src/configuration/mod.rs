@@ -24,7 +24,7 @@ use std::{
 
 use self::keys::{
     ChainSettings, DemoSettings, EngineSettings, FollowerSettings, LiveSettings, NAMED_VARIABLES,
-    VenueSettings,
+    RunSettings, VenueSettings,
 };
 pub use self::{
     mistakes::{Mistake, Mistakes, Place},
@@ -43,6 +43,8 @@ const LONGEST: u64 = 1 << 20;
 /// What file and environment say, without a mistake.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
+    /// `[run]`
+    pub run: RunSettings,
     /// `[demo]`
     pub demo: DemoSettings,
     /// `[engine]`
@@ -134,6 +136,37 @@ impl Configuration {
     }
 }
 
+/// Puts keys of a `[[follower]]` (name and value as the environment would write it) into its settings, for flags and
+/// commands.
+///
+/// # Errors
+/// Every mistake, in words.
+pub fn change_follower(
+    settings: &mut keys::FollowerSettings,
+    changes: &[(String, String)],
+) -> Result<(), Vec<String>> {
+    let mut mistakes = Vec::new();
+    for (name, word) in changes {
+        let key = keys::FOLLOWER.iter().find(|key| key.name == name);
+        let applied = key.map(|key| key.kind.apply(settings, &kind::Raw::Word(word), Path::new("")));
+        match applied {
+            Some(Ok(_)) => {}
+            Some(Err(text)) => mistakes.push(format!("{name} = {} {text}", kind::shown(word))),
+            None => mistakes.push(format!("there is no {name}")),
+        }
+    }
+    let named = |wanted: &str| changes.iter().any(|(name, _)| name == wanted);
+    if named("ratio") && named("fixed") {
+        mistakes.push(
+            "ratio and fixed stand beside each other; keep the one that says how much to buy".to_owned(),
+        );
+    }
+    if mistakes.is_empty() {
+        mistakes = settings.policy.mistakes();
+    }
+    if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+}
+
 /// Followers of a demo: as many as are wanted, or described, or built in. None that is described is left out.
 fn follower_count(wanted: Option<u16>, described: usize) -> Result<u16, String> {
     let most = *keys::FOLLOWERS.end();
@@ -189,4 +222,25 @@ pub struct ConfigFile {
     /// Take settings from this file; the environment wins over it, flags win over both.
     #[arg(long = "config", value_name = "FILE", env = FILE_VARIABLE)]
     pub path: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// The configuration of an installation: the file that is named, else [`FILE`] of the working directory if there
+    /// is one.
+    ///
+    /// # Errors
+    /// Its mistakes.
+    pub fn configured(&self) -> Result<Configuration, Mistakes> {
+        let beside = PathBuf::from(FILE);
+        let file = self.path.clone().or_else(|| beside.is_file().then_some(beside));
+        Configuration::load(file.as_deref(), std::env::vars_os())
+    }
+
+    /// The same where no flag can name a file.
+    ///
+    /// # Errors
+    /// Its mistakes.
+    pub fn named_or_beside() -> Result<Configuration, Mistakes> {
+        Self { path: std::env::var_os(FILE_VARIABLE).map(PathBuf::from) }.configured()
+    }
 }

@@ -15,7 +15,7 @@ use toml::{
 
 use super::{
     Configuration, Effective, follower_count,
-    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, FollowerSettings, Key, LIVE, NAMED_VARIABLES, Sample, VENUE},
+    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, FollowerSettings, Key, LIVE, NAMED_VARIABLES, RUN, Sample, VENUE},
     kind::{Raw, shown},
     mistakes::{Mistake, Mistakes, Place},
     unknown,
@@ -54,6 +54,7 @@ pub fn read(name: &str, base: &Path, text: &str, variables: &Variables) -> Resul
     let (chain, _) = reader.single("chain", CHAIN, document.get_ref());
     let (venue, _) = reader.single("venue", VENUE, document.get_ref());
     let (live, _) = reader.single("live", LIVE, document.get_ref());
+    let (run, _) = reader.single("run", RUN, document.get_ref());
     let followers = reader.followers(document.get_ref(), errors);
     unknown::sections(&mut reader, document.get_ref());
     unknown::variables(&mut reader);
@@ -68,7 +69,7 @@ pub fn read(name: &str, base: &Path, text: &str, variables: &Variables) -> Resul
         mistakes.iter().filter(|it| !it.subject.is_empty()).map(|it| it.place).collect();
     mistakes.retain(|mistake| !(mistake.subject.is_empty() && named.contains(&mistake.place)));
     if mistakes.is_empty() {
-        return Ok(Configuration { demo, engine, chain, venue, live, followers, effective });
+        return Ok(Configuration { run, demo, engine, chain, venue, live, followers, effective });
     }
     Err(Mistakes::of(name, mistakes))
 }

@@ -1,7 +1,7 @@
 //! The reference, written from the table of keys, so that it cannot say anything else than what is read.
 
 use super::{
-    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, LIVE, Sample, VENUE},
+    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, LIVE, RUN, Sample, VENUE},
     read::variable,
 };
 
@@ -14,6 +14,8 @@ pub fn toml() -> String {
     let mut out = String::from(
         "# Every key of slipstream.toml, with what holds without it. Uncomment what you change.\n",
     );
+    let about = "The installation: `slipstream run`, and the commands on it.";
+    section(&mut out, "[run]", about, Some("run"), RUN);
     section(&mut out, "[demo]", "The demo: `slipstream demo`.", Some("demo"), DEMO);
     section(&mut out, "[engine]", "The engine.", Some("engine"), ENGINE);
     section(&mut out, "[chain]", "Polygon.", Some("chain"), CHAIN);
@@ -92,7 +94,8 @@ pub fn markdown() -> String {
          ```\n\
          \n\
          Settings come from one TOML file, which `--config` or `SLIPSTREAM_CONFIG` names. Variables of the\n\
-         environment win over the file, flags win over both.\n\
+         environment win over the file, flags win over both. `run` and the commands on an installation take\n\
+         `slipstream.toml` of the working directory where no file is named.\n\
          \n\
          - A key, section or variable that nobody reads is refused, not ignored. All mistakes are told at once,\n\
          \x20 each with its line and column; nothing is started and the exit status is 2.\n\

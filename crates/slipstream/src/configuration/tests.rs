@@ -13,7 +13,7 @@ use domain::{
 use polymarket::{Endpoint, RpcUrl, Tier, VenueLimits};
 
 use super::{
-    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, LIVE, Sample, VENUE},
+    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, LIVE, RUN, RunSettings, Sample, VENUE},
     kind::Raw,
     *,
 };
@@ -82,6 +82,12 @@ fn every_key_takes_effect() {
         builder = '0x00000000000000000000000000000000000000000000000000000000000000b1'
         limit_order = '100/10s'
         limit_look_up = '7/10s 70/10m'
+        [run]
+        data_dir = 'there'
+        clob_url = 'http://a.example'
+        data_url = 'http://b.example'
+        gamma_url = 'http://c.example'
+        geoblock_url = 'http://d.example'
         [[follower]]
         name = 'bold'
         ratio = 0.250001
@@ -117,6 +123,10 @@ fn every_key_takes_effect() {
     assert_eq!(limits.of(Endpoint::Ledger), (7, Some(70)));
     assert_eq!(limits.of(Endpoint::Cancel), VenueLimits::default().of(Endpoint::Cancel));
     assert_eq!(read.venue.builder.unwrap().0[31], 0xb1);
+    assert!(read.run.data_dir.ends_with("there"));
+    let RunSettings { clob_url, data_url, gamma_url, geoblock_url, .. } = &read.run;
+    let hosts = [clob_url, data_url, gamma_url, geoblock_url].map(|url| url.as_bytes()[7]);
+    assert_eq!(hosts, *b"abcd");
     assert!(read.effective().contains("builder = \"0x00000000…\""), "{}", read.effective());
     let bold = &read.followers[0];
     let policy = &bold.policy;
@@ -172,7 +182,7 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(read.engine.history_interval, Some(Duration::from_secs(3)));
     let effective = read.effective();
     // As wide as the widest of them.
-    let width = "limit_cancel_all = \"250/10s 6000/10m\"".len();
+    let width = "clob_url = \"https://clob.polymarket.com\"".len();
     let line = |setting: &str, source: &str| format!("{setting:<width$}  # {source}\n");
     let expected = [
         "\n[demo]\n".to_owned(),
@@ -266,8 +276,9 @@ fn what_nobody_reads_is_refused_with_what_was_meant() {
     assert_eq!(only("[Demo]"), "1:2 Demo | no such section; did you mean `[demo]`?");
     assert_eq!(only("[[folower]]"), "1:3 folower | no such section; did you mean `[[follower]]`?");
     assert!(
-        only("[web]")
-            .contains("there are the sections [demo], [engine], [chain], [venue], [live], [[follower]]")
+        only("[web]").contains(
+            "there are the sections [run], [demo], [engine], [chain], [venue], [live], [[follower]]"
+        )
     );
     assert!(only("demo = 3").contains("is a section: write `[demo]`"));
     assert!(only("[[demo]]").contains("is a section: write `[demo]`"));
@@ -392,6 +403,7 @@ fn the_samples_of_every_key_are_good_and_the_default_policy_is_the_careful_one()
     check_samples(CHAIN);
     check_samples(VENUE);
     check_samples(LIVE);
+    check_samples(RUN);
     check_samples(FOLLOWER);
     // Start from something else, so that each default must have been applied.
     let mut follower = FollowerSettings::default();
@@ -424,7 +436,8 @@ fn the_reference_is_a_configuration() {
     let all = good(&uncommented.join("\n"));
     assert_eq!(
         all.effective.len(),
-        6 + DEMO.len() + ENGINE.len() + CHAIN.len() + VENUE.len() + LIVE.len() + FOLLOWER.len() - 3
+        7 + RUN.len() + DEMO.len() + ENGINE.len() + CHAIN.len() + VENUE.len() + LIVE.len() + FOLLOWER.len()
+            - 3
     );
     assert!(reference.lines().all(|line| line.chars().count() <= 100));
 }

@@ -4,12 +4,13 @@
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, LIVE, VENUE},
+    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, LIVE, RUN, VENUE},
     read::{PREFIX, Reader, key_shown, variable},
 };
 
 /// Sections as they are written.
-const SECTIONS: [(&str, &str); 6] = [
+const SECTIONS: [(&str, &str); 7] = [
+    ("run", "[run]"),
     ("demo", "[demo]"),
     ("engine", "[engine]"),
     ("chain", "[chain]"),
@@ -18,8 +19,8 @@ const SECTIONS: [(&str, &str); 6] = [
     ("follower", "[[follower]]"),
 ];
 
-/// Variables of the program that are no keys: see `Installation`, `DemoArgs` and `crash`.
-const OTHER_VARIABLES: [&str; 3] = ["SLIPSTREAM_CONFIG", "SLIPSTREAM_DATA_DIR", crate::crash::VARIABLE];
+/// Variables of the program that are no keys: see `ConfigFile` and `crash`.
+const OTHER_VARIABLES: [&str; 2] = ["SLIPSTREAM_CONFIG", crate::crash::VARIABLE];
 
 /// Words in names of keys that would hold a secret.
 const SECRET_WORDS: [&str; 8] =
@@ -67,9 +68,10 @@ pub(super) fn sections(reader: &mut Reader<'_>, document: &DeTable<'_>) {
 
 /// Refuses variables that begin like one of ours or are nearly one of ours. Others may be somebody else's.
 pub(super) fn variables(reader: &mut Reader<'_>) {
-    let known: Vec<String> = DEMO
+    let known: Vec<String> = RUN
         .iter()
-        .map(|key| variable("demo", key.name))
+        .map(|key| variable("run", key.name))
+        .chain(DEMO.iter().map(|key| variable("demo", key.name)))
         .chain(ENGINE.iter().map(|key| variable("engine", key.name)))
         .chain(CHAIN.iter().map(|key| variable("chain", key.name)))
         .chain(VENUE.iter().map(|key| variable("venue", key.name)))
@@ -109,7 +111,8 @@ fn section_of(name: &str) -> Option<&'static str> {
     let in_chain = CHAIN.iter().any(|key| key.name == name).then_some("[chain]");
     let in_venue = VENUE.iter().any(|key| key.name == name).then_some("[venue]");
     let in_live = LIVE.iter().any(|key| key.name == name).then_some("[live]");
-    in_demo.or(in_engine).or(in_chain).or(in_venue).or(in_live).or(in_follower)
+    let in_run = RUN.iter().any(|key| key.name == name).then_some("[run]");
+    in_demo.or(in_run).or(in_engine).or(in_chain).or(in_venue).or(in_live).or(in_follower)
 }
 
 /// The known name that is at most a third of its letters away.

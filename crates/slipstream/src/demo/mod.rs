@@ -48,7 +48,7 @@ use self::{
 use crate::{
     clock::SystemClock,
     commands::Witnesses,
-    composition::{Composed, Foundation, Hosts, Pace, derived_signer},
+    composition::{Composed, Foundation, Hosts, LIVE_FEED, Pace, derived_signer},
     configuration::keys::{FollowerSettings, VenueSettings},
     instance::this_process,
     runtime::{Runtime, Settings, TaskPanicked},
@@ -434,9 +434,6 @@ fn http_client(options: &Options) -> anyhow::Result<reqwest::Client> {
     let made = if options.leader.is_some() { polymarket::client() } else { polymarket::local_client() };
     Ok(made?)
 }
-
-/// The real venue's feed of trades. Source: npm @polymarket/real-time-data-client 1.4.0.
-const LIVE_FEED: &str = "wss://ws-live-data.polymarket.com";
 
 /// Where a demo finds everything: the simulator, and for a real leader the real feed of trades.
 fn hosts(options: &Options, urls: &SimulatorUrls, is_live: bool) -> Hosts {

@@ -437,6 +437,17 @@ CREATE TABLE foreign_orders (
     seen_at     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- What became of paper orders, written before anybody is told. Kept for ever: look-ups are answered from it.
+CREATE TABLE paper_matches (
+    order_id    BLOB    PRIMARY KEY,
+    owner_id    INTEGER NOT NULL,
+    account_id  INTEGER NOT NULL REFERENCES accounts (id),
+    shares      INTEGER NOT NULL,
+    usd         INTEGER NOT NULL,
+    fee         INTEGER NOT NULL,
+    at          INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE venue_trades (
     attempt_id  INTEGER NOT NULL REFERENCES signed_orders (id),
     trade_id    TEXT    NOT NULL,

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{
-    Price, Timestamp, TokenId, Usd,
+    Timestamp, Usd,
     ids::{AccountId, OwnerId, TransactionId},
 };
 use engine::ports::{
@@ -116,18 +116,20 @@ impl WalletTransactions for MemoryStore {
         Ok(rows.filter(|row| owner.is_none_or(|owner| owner == row.owner)).take(limit).cloned().collect())
     }
 
-    async fn book_worthless(
+    async fn book_payouts(
         &self,
         account: AccountId,
-        tokens: &[TokenId],
+        payouts: &[RedemptionPayout],
         now: Timestamp,
     ) -> StoreResult<usize> {
         let mut state = self.write();
         state.accounts.row("account", account.0)?;
-        let nothing = |token: &TokenId| RedemptionPayout { token: *token, payout: Price(0) };
-        let payouts: Vec<_> = tokens.iter().map(nothing).collect();
-        let nothing = (LedgerCause::Worthless, Usd::ZERO);
-        let booked = state.pay_out(account, &payouts, nothing, now)?.entries.len();
+        let (pays, worthless): (Vec<RedemptionPayout>, Vec<RedemptionPayout>) =
+            payouts.iter().partition(|payout| payout.payout.0 > 0);
+        let mut booked = 0;
+        for (payouts, cause) in [(pays, LedgerCause::Redeemed), (worthless, LedgerCause::Worthless)] {
+            booked += state.pay_out(account, &payouts, (cause, Usd(i64::MAX)), now)?.entries.len();
+        }
         if booked > 0 {
             state.committed();
         }

@@ -1,13 +1,13 @@
 //! Transactions of our own wallets: one open at a time, ended by evidence, told to people.
 
 use domain::{
-    Redemption, Shares, Side, TxHash, Usd,
+    Price, Redemption, Shares, Side, TxHash, Usd,
     ids::{AccountId, TransactionId},
     lifecycle::OrderState,
     position::Position,
 };
 use engine::ports::{
-    execution::{LedgerCause, OrderUpdate},
+    execution::{LedgerCause, OrderUpdate, RedemptionPayout},
     store::EventKind,
     wallets::{Fees, NewTransaction, TransactionState, WalletTransaction},
 };
@@ -174,8 +174,9 @@ pub(crate) async fn what_pays_nothing_is_booked_without_a_transaction(bench: Ben
     world.change(settled).await?;
     let cash = only(world.store.accounts(None).await?, "account")?.cash;
     let book = async |numbers: &[u8]| {
-        let tokens: Vec<_> = numbers.iter().map(|number| token(*number)).collect();
-        world.store.book_worthless(follower.account, &tokens, world.now()).await
+        let nothing = |number: &u8| RedemptionPayout { token: token(*number), payout: Price(0) };
+        let payouts: Vec<_> = numbers.iter().map(nothing).collect();
+        world.store.book_payouts(follower.account, &payouts, world.now()).await
     };
     same!(book(&[7]).await?, 0, "of another token");
     same!(book(&[6, 7]).await?, 1, "of the token");

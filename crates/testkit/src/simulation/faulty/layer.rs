@@ -296,7 +296,7 @@ through! { WalletTransactions,
         take_transaction(id: TransactionId, relayer_id: Option<&str>) -> ();
         end_transaction(id: TransactionId, state: TransactionState, reason: &str, now: Timestamp) -> bool;
         tell_stuck(id: TransactionId, reason: &str, now: Timestamp) -> ();
-        book_worthless(account: AccountId, tokens: &[TokenId], now: Timestamp) -> usize;
+        book_payouts(account: AccountId, payouts: &[RedemptionPayout], now: Timestamp) -> usize;
     }
     layer {}
 }

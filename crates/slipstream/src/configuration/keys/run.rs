@@ -1,0 +1,56 @@
+//! Keys of `[run]`: where the data of `slipstream run` is, and where the venue's services are.
+
+use std::path::PathBuf;
+
+use super::{Key, Sample::Default as Or, key};
+use crate::configuration::kind::Kind;
+
+/// `[run]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunSettings {
+    /// Where the data is kept.
+    pub data_dir: PathBuf,
+    /// Order book service.
+    pub clob_url: String,
+    /// Data API.
+    pub data_url: String,
+    /// Gamma.
+    pub gamma_url: String,
+    /// Says where the venue sees this program.
+    pub geoblock_url: String,
+}
+
+/// Keys of `[run]`. The hosts are the venue's as its documentation names them (docs.polymarket.com, endpoints).
+pub const RUN: &[Key<RunSettings>] = &[
+    key(
+        "data_dir",
+        Or("slipstream-data"),
+        Kind::Directory(|run, value| run.data_dir = value),
+        "Where the data is kept. Commands find a running process there.",
+    ),
+    key(
+        "clob_url",
+        Or("https://clob.polymarket.com"),
+        Kind::Origin(|run, value| run.clob_url = value),
+        "The venue's order book service: markets, books, orders.",
+    ),
+    key(
+        "data_url",
+        Or("https://data-api.polymarket.com"),
+        Kind::Origin(|run, value| run.data_url = value),
+        "The venue's Data API: what leaders did.",
+    ),
+    key(
+        "gamma_url",
+        Or("https://gamma-api.polymarket.com"),
+        Kind::Origin(|run, value| run.gamma_url = value),
+        "The venue's Gamma API: names of people.",
+    ),
+    key(
+        "geoblock_url",
+        Or("https://polymarket.com"),
+        Kind::Origin(|run, value| run.geoblock_url = value),
+        "Where the venue says whether it trades with the place this program runs at; asked when an order is refused \
+         for that.",
+    ),
+];

@@ -1,0 +1,232 @@
+//! Who copies whom: `follow`, `edit`, `following`, `leader`, `panic`. The same whether asked over the socket or on a
+//! store that nobody else has open.
+
+mod command;
+
+use anyhow::{Context, bail, ensure};
+use domain::{
+    Address, Clock,
+    ids::{AccountId, OwnerId, RelationshipId},
+    policy::Policy,
+};
+use engine::ports::{
+    following::{Account, HoldCause, HoldScope, NewHold, NewRelationship, RelationshipStatus},
+    store::Store,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+pub use self::command::{EditArgs, FollowArgs, LeaderCommand, PanicArgs, PolicyFlags, leader};
+use crate::{
+    commands::Answer,
+    configuration::{change_follower, keys::FollowerSettings},
+    story::policy_words,
+    wording::{count, short_address},
+};
+
+/// What is asked about who copies whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FollowingRequest {
+    /// Copy a leader with an account.
+    Follow {
+        /// Whom.
+        leader: Address,
+        /// Label or number of the account; the only one, if there is one.
+        account: Option<String>,
+        /// Keys of a policy and their values, over the careful one.
+        policy: Vec<(String, String)>,
+    },
+    /// Change the policy of a relationship.
+    Edit {
+        /// Which.
+        relationship: RelationshipId,
+        /// Keys and their new values.
+        policy: Vec<(String, String)>,
+    },
+    /// All relationships.
+    List,
+    /// Know a wallet as a leader without following it yet.
+    AddLeader(Address),
+    /// All leaders.
+    Leaders,
+    /// Hold everything.
+    Panic {
+        /// Whether exits go on.
+        keep_exits: bool,
+    },
+}
+
+/// Answers from a store.
+///
+/// # Errors
+/// In words, with what to do.
+pub async fn answer(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    request: &FollowingRequest,
+) -> anyhow::Result<Answer> {
+    match request {
+        FollowingRequest::Follow { leader, account, policy } => {
+            follow(store, clock, *leader, account.as_deref(), policy).await
+        }
+        FollowingRequest::Edit { relationship, policy } => edit(store, clock, *relationship, policy).await,
+        FollowingRequest::List => list(store).await,
+        FollowingRequest::AddLeader(wallet) => {
+            let id = store.add_leader(*wallet, clock.now()).await?;
+            let text = format!("{wallet} is leader {id}; `slipstream follow {wallet}` copies it");
+            Ok(said(text, json!({ "leader": id, "wallet": wallet })))
+        }
+        FollowingRequest::Leaders => leaders(store).await,
+        FollowingRequest::Panic { keep_exits } => panic(store, clock, *keep_exits).await,
+    }
+}
+
+fn said(text: String, json: serde_json::Value) -> Answer {
+    Answer { text, json, ok: true }
+}
+
+/// A policy with these keys changed.
+fn changed(policy: Policy, changes: &[(String, String)]) -> anyhow::Result<Policy> {
+    let mut settings = FollowerSettings { policy, ..FollowerSettings::default() };
+    if let Err(mistakes) = change_follower(&mut settings, changes) {
+        bail!("{}", mistakes.join("\n"));
+    }
+    Ok(settings.policy)
+}
+
+async fn account_of(store: &dyn Store, wanted: Option<&str>) -> anyhow::Result<Account> {
+    let mut accounts = store.accounts(None).await?;
+    let labels = accounts.iter().map(|account| account.label.as_str()).collect::<Vec<_>>().join(", ");
+    let Some(wanted) = wanted else {
+        ensure!(!accounts.is_empty(), "there is no account yet; `slipstream init` makes a paper one");
+        ensure!(accounts.len() == 1, "name one of the accounts with --account: {labels}");
+        return accounts.pop().context("no account");
+    };
+    let number = wanted.parse().ok().map(AccountId);
+    let fits = |account: &Account| account.label == wanted || Some(account.trading.id) == number;
+    let missing = format!("there is no account `{wanted}`; there are {labels}");
+    accounts.into_iter().find(fits).context(missing)
+}
+
+async fn follow(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    wallet: Address,
+    account: Option<&str>,
+    changes: &[(String, String)],
+) -> anyhow::Result<Answer> {
+    let account = account_of(store, account).await?;
+    let policy = changed(Policy::careful(), changes)?;
+    let now = clock.now();
+    let leader = store.add_leader(wallet, now).await?;
+    let new = NewRelationship { account: account.trading.id, leader, policy: policy.clone() };
+    let id = store.add_relationship(account.owner, &new, now).await?;
+    let text = format!(
+        "account {} follows {wallet} as relationship {id}: {}\ntrades from now on are copied, none from before",
+        account.label,
+        policy_words(&policy).join("; ")
+    );
+    Ok(said(
+        text,
+        json!({ "relationship": id, "leader": wallet, "account": account.label, "policy": policy }),
+    ))
+}
+
+async fn owner_and_policy(store: &dyn Store, id: RelationshipId) -> anyhow::Result<(OwnerId, Policy)> {
+    let relationships = store.relationships(None).await?;
+    let found = relationships.into_iter().find(|one| one.id == id);
+    let found =
+        found.with_context(|| format!("there is no relationship {id}; `slipstream following` lists them"))?;
+    ensure!(
+        found.status != RelationshipStatus::Stopped,
+        "relationship {id} is stopped for good; follow anew"
+    );
+    Ok((found.owner, found.policy))
+}
+
+async fn edit(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    id: RelationshipId,
+    changes: &[(String, String)],
+) -> anyhow::Result<Answer> {
+    ensure!(!changes.is_empty(), "nothing to change: name what with flags, for example --fixed 5");
+    let (owner, before) = owner_and_policy(store, id).await?;
+    let policy = changed(before, changes)?;
+    store.set_policy(owner, id, &policy, clock.now()).await?;
+    let text = format!("relationship {id} from now on: {}", policy_words(&policy).join("; "));
+    Ok(said(text, json!({ "relationship": id, "policy": policy })))
+}
+
+const fn word(status: RelationshipStatus) -> &'static str {
+    match status {
+        RelationshipStatus::Active => "active",
+        RelationshipStatus::Paused => "paused",
+        RelationshipStatus::Stopped => "stopped",
+    }
+}
+
+async fn list(store: &dyn Store) -> anyhow::Result<Answer> {
+    let (relationships, accounts) = (store.relationships(None).await?, store.accounts(None).await?);
+    let leaders = store.leaders().await?;
+    let mut text = format!("{:>4}  {:<8}  {:<20}  {:<13}  how\n", "nr", "state", "account", "leader");
+    let mut rows = Vec::with_capacity(relationships.len());
+    for one in &relationships {
+        let account = accounts.iter().find(|account| account.trading.id == one.account);
+        let label = account.map_or("?", |account| account.label.as_str());
+        let leader = leaders.iter().find(|leader| leader.id == one.leader).map(|leader| leader.wallet);
+        let shown = leader.map_or_else(|| "?".to_owned(), short_address);
+        let how = policy_words(&one.policy);
+        let how = how.first().map_or("", String::as_str);
+        text.push_str(&format!(
+            "{:>4}  {:<8}  {label:<20}  {shown:<13}  {how}\n",
+            one.id.0,
+            word(one.status)
+        ));
+        rows.push(json!({
+            "relationship": one.id, "status": word(one.status), "account": label, "leader": leader,
+            "policy": one.policy,
+        }));
+    }
+    if rows.is_empty() {
+        "nobody is followed yet; `slipstream follow 0x…` begins".clone_into(&mut text);
+    }
+    Ok(said(text, json!(rows)))
+}
+
+async fn leaders(store: &dyn Store) -> anyhow::Result<Answer> {
+    let (leaders, relationships) = (store.leaders().await?, store.relationships(None).await?);
+    let mut lines = Vec::with_capacity(leaders.len());
+    let mut rows = Vec::with_capacity(leaders.len());
+    for leader in &leaders {
+        let copies = |one: &&engine::ports::following::Relationship| {
+            one.leader == leader.id && one.status == RelationshipStatus::Active
+        };
+        let followers = relationships.iter().filter(copies).count();
+        lines.push(format!("{:>4}  {}  {}", leader.id.0, leader.wallet, count(followers, "follower")));
+        rows.push(json!({ "leader": leader.id, "wallet": leader.wallet, "followers": followers }));
+    }
+    let none = || "no leaders yet; `slipstream leader top` shows some".to_owned();
+    Ok(said(if lines.is_empty() { none() } else { lines.join("\n") }, json!(rows)))
+}
+
+async fn panic(store: &dyn Store, clock: &dyn Clock, keep_exits: bool) -> anyhow::Result<Answer> {
+    let hold = NewHold {
+        scope: HoldScope::Installation,
+        cause: HoldCause::Operator,
+        reason: "panic".to_owned(),
+        stops_exits: !keep_exits,
+        expires_at: None,
+    };
+    let placed = store.hold_once(&hold, clock.now()).await?;
+    let what = if keep_exits { "buys are held; exits go on" } else { "everything is held, exits too" };
+    let text = match placed {
+        Some(id) => format!(
+            "{what}: nothing more is signed until `slipstream lift {id}`. No order of ours rests at the venue, so there \
+             is none to cancel; what is held stays held"
+        ),
+        None => format!("{what} already; `slipstream holds` tells by what"),
+    };
+    Ok(said(text, json!({ "hold": placed, "stops_exits": !keep_exits })))
+}

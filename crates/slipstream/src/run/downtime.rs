@@ -1,0 +1,143 @@
+//! What happened while nothing ran: when that was, and after the start what became of the trades of that time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use domain::{Clock, Timestamp, decide::Verdict};
+use engine::ports::store::{Store, StoreResult};
+use tracing::{info, warn};
+
+use crate::wording::count;
+
+/// Name of the file in the data directory that says when the process was alive last.
+const FILE: &str = "alive";
+/// How often that is written.
+const WRITE_EVERY: Duration = Duration::from_secs(10);
+/// A pause shorter than this, beyond the time between two writings, is a restart and not told.
+const SHORT: Duration = Duration::from_secs(5);
+/// The report waits so long after the start: by then every source was asked.
+const REPORT_AFTER: Duration = Duration::from_secs(20);
+/// Decisions read at once.
+const PAGE: usize = 500;
+
+/// The time before this start, and that this one is alive.
+pub(super) struct Downtime {
+    file: PathBuf,
+    /// When the process before was alive last; `None` at a first start.
+    since: Option<Timestamp>,
+    started: Timestamp,
+    /// Uptime of the start.
+    begun: Duration,
+    /// The newest decision before it.
+    decision: i64,
+    reported: bool,
+    written: Option<Duration>,
+}
+
+/// What became of the trades of that time.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Late {
+    trades: usize,
+    copied: usize,
+    /// Skips by their reason's words without numbers.
+    skipped: BTreeMap<&'static str, usize>,
+}
+
+impl Downtime {
+    /// Reads when the process before was alive last. Only the holder of the data directory's lock calls this.
+    pub(super) async fn begin(data_dir: &Path, store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<Self> {
+        let file = data_dir.join(FILE);
+        let since = fs::read_to_string(&file).ok();
+        let since = since.and_then(|text| text.trim().parse().ok()).map(Timestamp);
+        let newest = store.newest_decisions(None, 1).await?;
+        let decision = newest.first().map_or(0, |decision| decision.id);
+        let (started, begun) = (clock.now(), clock.uptime());
+        let written = None;
+        fs::write(&file, started.0.to_string())
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(Self { file, since, started, begun, decision, reported: false, written })
+    }
+
+    /// Notes that this process is alive, and reports once what the time before came to.
+    pub(super) async fn tell(&mut self, store: &dyn Store, clock: &dyn Clock) {
+        let uptime = clock.uptime();
+        if self.written.is_none_or(|at| uptime.saturating_sub(at) >= WRITE_EVERY) {
+            self.written = Some(uptime);
+            if let Err(error) = fs::write(&self.file, clock.now().0.to_string()) {
+                warn!(%error, "cannot write {}: the next start does not know when this process was alive", self.file.display());
+            }
+        }
+        if self.reported || uptime.saturating_sub(self.begun) < REPORT_AFTER {
+            return;
+        }
+        self.reported = true;
+        let Some(since) = self.since.filter(|since| self.started.since(*since) > WRITE_EVERY + SHORT) else {
+            return;
+        };
+        match self.late(store, since).await {
+            Ok(late) => info!("{}", late.words(self.started.since(since))),
+            Err(error) => warn!(%error, "what happened while nothing ran cannot be told"),
+        }
+    }
+
+    async fn late(&self, store: &dyn Store, since: Timestamp) -> StoreResult<Late> {
+        let (mut late, mut after, mut trades) = (Late::default(), self.decision, BTreeSet::new());
+        loop {
+            let page = store.decisions_after(None, after, PAGE).await?;
+            for decision in &page {
+                after = decision.id;
+                let Some((group, _)) = store.group_with_fills(decision.key).await? else { continue };
+                // Trades are dated in whole seconds.
+                if group.traded_at.seconds() < since.seconds() || group.traded_at >= self.started {
+                    continue;
+                }
+                trades.insert(decision.key);
+                match decision.verdict {
+                    Verdict::Copy(_) => late.copied = late.copied.saturating_add(1),
+                    Verdict::Skip(reason) => {
+                        let count = late.skipped.entry(reason.label()).or_default();
+                        *count = count.saturating_add(1);
+                    }
+                }
+            }
+            if page.len() < PAGE {
+                late.trades = trades.len();
+                return Ok(late);
+            }
+        }
+    }
+}
+
+impl Late {
+    fn words(&self, away: Duration) -> String {
+        let skipped: usize = self.skipped.values().sum();
+        let reasons: Vec<String> =
+            self.skipped.iter().map(|(reason, number)| format!("{number} {reason}")).collect();
+        let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+        format!(
+            "{} happened in the {} s while nothing ran: {} copied late, {skipped} skipped{why}",
+            count(self.trades, "trade"),
+            away.as_secs(),
+            self.copied,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_counts_and_says_why() {
+        let late = Late { trades: 3, copied: 1, skipped: BTreeMap::from([("too old", 2)]) };
+        assert_eq!(
+            late.words(Duration::from_secs(61)),
+            "3 trades happened in the 61 s while nothing ran: 1 copied late, 2 skipped (2 too old)"
+        );
+    }
+}

@@ -1,0 +1,219 @@
+//! Where an installation is, and making one: `slipstream init`.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, BufRead, IsTerminal, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, bail, ensure};
+use domain::{Address, Clock, Usd, WalletKind, money::ONE};
+use engine::ports::{
+    following::{AccountMode, Following as _, NewAccount},
+    store::Store,
+    venue::Signer,
+};
+use serde_json::json;
+use store::SqliteStore;
+
+use crate::{
+    clock::SystemClock,
+    commands::{Answer, DATABASE},
+    composition::derived_signer,
+    configuration::{self, FILE},
+    following::{FollowingRequest, PolicyFlags, answer as answer_following},
+    secrets::InstallationSecret,
+    socket,
+    wording::dollars,
+};
+
+/// Play money of a paper account.
+const PLAY_MONEY: Usd = Usd(1_000 * ONE);
+/// Name of the first paper account.
+const ACCOUNT: &str = "paper";
+/// Who may read the configuration: its owner, because URLs of providers may carry keys.
+const MODE: u32 = 0o600;
+
+/// Arguments of `init`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  slipstream init                       # asks three questions\n  \
+    slipstream init --yes --leader 0x1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e --fixed 5\n  \
+    slipstream init --yes --rpc https://polygon.example.org --money 500")]
+pub struct InitArgs {
+    /// The file to write.
+    #[arg(long, value_name = "FILE", default_value = FILE)]
+    pub file: PathBuf,
+    /// Where the data is kept [default: slipstream-data beside the file]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub data_dir: Option<PathBuf>,
+    /// Play money of the paper account, in dollars [default: 1000]
+    #[arg(long, value_name = "DOLLARS")]
+    pub money: Option<Usd>,
+    /// Follow this wallet.
+    #[arg(long, value_name = "ADDRESS")]
+    pub leader: Option<Address>,
+    /// A provider of Polygon's JSON-RPC; repeat it for more.
+    #[arg(long, value_name = "URL")]
+    pub rpc: Vec<String>,
+    /// Ask nothing: take the defaults for what no flag says.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// How to copy.
+    #[command(flatten)]
+    pub policy: PolicyFlags,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What an installation is made of.
+struct Wishes {
+    money: Usd,
+    leader: Option<Address>,
+    rpc: Vec<String>,
+    policy: Vec<(String, String)>,
+}
+
+/// Makes an installation: a commented configuration, and a data directory with a paper account.
+///
+/// # Errors
+/// In words, with what to do; nothing that exists is written over.
+pub async fn init(arguments: &InitArgs) -> anyhow::Result<(Answer, bool)> {
+    let file = &arguments.file;
+    ensure!(!file.exists(), "{} is there already: edit it, or name another file with --file", file.display());
+    let base = file.parent().unwrap_or(Path::new(""));
+    let data_dir = arguments.data_dir.clone().unwrap_or_else(|| PathBuf::from("slipstream-data"));
+    let path = base.join(&data_dir);
+    ensure!(
+        !path.join(DATABASE).exists(),
+        "there is an installation in {} already: name another --data-dir, or remove it",
+        path.display()
+    );
+    socket::check_path(&path)?;
+    let wishes =
+        if arguments.yes || !io::stdin().is_terminal() { told(arguments) } else { asked(arguments)? };
+    let text = contents(&data_dir, &wishes.rpc);
+    // What would be refused later is refused before anything is written.
+    configuration::read(&file.display().to_string(), base, &text, &configuration::Variables::new())?;
+    let lines = furnish(&path, &wishes).await?;
+    write(file, &text)?;
+    let next = "slipstream run";
+    let text = format!(
+        "wrote {}\n{}\n\nNext: `{next}`, and in another terminal `slipstream activity`, `slipstream positions`{}",
+        file.display(),
+        lines.join("\n"),
+        if wishes.leader.is_some() { "" } else { ", `slipstream leader top`, `slipstream follow 0x…`" },
+    );
+    let json = json!({
+        "file": file, "data_dir": path, "account": ACCOUNT, "money": wishes.money, "leader": wishes.leader,
+    });
+    Ok((Answer { text, json, ok: true }, arguments.json))
+}
+
+fn told(arguments: &InitArgs) -> Wishes {
+    Wishes {
+        money: arguments.money.unwrap_or(PLAY_MONEY),
+        leader: arguments.leader,
+        rpc: arguments.rpc.clone(),
+        policy: arguments.policy.changes(),
+    }
+}
+
+/// Asks what no flag has told.
+fn asked(arguments: &InitArgs) -> anyhow::Result<Wishes> {
+    let mut wishes = told(arguments);
+    if arguments.money.is_none() {
+        wishes.money = ask("Play money in dollars", "1000", |word| word.parse().ok())?;
+    }
+    if arguments.leader.is_none() {
+        let leader = |word: &str| if word.is_empty() { Some(None) } else { word.parse().ok().map(Some) };
+        wishes.leader = ask("Wallet to follow (0x…; empty for none yet)", "", leader)?;
+    }
+    if arguments.rpc.is_empty() {
+        let urls = |word: &str| {
+            let list: Vec<String> = word.split_whitespace().map(str::to_owned).collect();
+            (list.is_empty() || polymarket::rpc_urls(&list.join(",")).is_ok()).then_some(list)
+        };
+        wishes.rpc = ask("RPC providers of Polygon (https://…, spaces between; empty for none)", "", urls)?;
+    }
+    Ok(wishes)
+}
+
+fn ask<T>(question: &str, usual: &str, read: impl Fn(&str) -> Option<T>) -> anyhow::Result<T> {
+    loop {
+        let mut out = io::stderr().lock();
+        let shown = if usual.is_empty() { String::new() } else { format!(" [{usual}]") };
+        write!(out, "{question}{shown}: ").and_then(|()| out.flush()).context("cannot ask")?;
+        let mut line = String::new();
+        if io::stdin().lock().read_line(&mut line).context("cannot read the answer")? == 0 {
+            bail!("no answer; `slipstream init --yes` asks nothing");
+        }
+        let word = line.trim();
+        if let Some(answer) = read(if word.is_empty() { usual } else { word }) {
+            return Ok(answer);
+        }
+        writeln!(out, "  that cannot be used; once more").context("cannot ask")?;
+    }
+}
+
+/// The file: what was chosen, then every other key with its meaning.
+fn contents(data_dir: &Path, rpc: &[String]) -> String {
+    let text = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let mut out =
+        String::from("# The installation of `slipstream run`. Orders are paper; no money moves.\n\n[run]\n");
+    out.push_str(&format!("data_dir = {}\n", text(&data_dir.to_string_lossy())));
+    out.push_str("\n[chain]\n# Providers of Polygon. Without any, the venue's own services are believed.\n");
+    let urls: Vec<String> = rpc.iter().map(|url| text(url)).collect();
+    if urls.is_empty() {
+        out.push_str("#rpc_urls = [\"https://polygon.example.org\"]\n");
+    } else {
+        out.push_str(&format!("rpc_urls = [{}]\n", urls.join(", ")));
+    }
+    out.push_str("\n\n");
+    out.push_str(&configuration::toml());
+    out
+}
+
+fn write(file: &Path, text: &str) -> anyhow::Result<()> {
+    let written = OpenOptions::new().write(true).create_new(true).mode(MODE).open(file);
+    let mut written = written.with_context(|| format!("cannot write {}", file.display()))?;
+    written.write_all(text.as_bytes()).and_then(|()| written.sync_all())?;
+    Ok(())
+}
+
+/// Makes the data directory and what is in it; says what that is.
+async fn furnish(data_dir: &Path, wishes: &Wishes) -> anyhow::Result<Vec<String>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    ensure!(wishes.money.is_positive(), "play money must be more than nothing: --money 1000");
+    let store = SqliteStore::open(&data_dir.join(DATABASE), Arc::clone(&clock)).await?;
+    let secret = InstallationSecret::open(data_dir)?;
+    let now = clock.now();
+    let owner = store.add_owner("me", now).await?;
+    let key = paper::key(ACCOUNT, 1);
+    let wallet = derived_signer(&secret).address(&key).await.context("the signer gives no address")?;
+    let account = NewAccount {
+        label: ACCOUNT.to_owned(),
+        mode: AccountMode::Paper,
+        wallet,
+        signer: wallet,
+        kind: WalletKind::Eoa,
+        key,
+        cap: None,
+    };
+    let account = store.add_account(owner, &account, now).await?;
+    store.book_deposit(owner, account, wishes.money, now).await?;
+    let mut lines = vec![format!(
+        "made {} with the account `{ACCOUNT}`: {} $ of play money",
+        data_dir.display(),
+        dollars(wishes.money)
+    )];
+    if let Some(leader) = wishes.leader {
+        let request = FollowingRequest::Follow { leader, account: None, policy: wishes.policy.clone() };
+        let answer = answer_following(&store as &dyn Store, clock.as_ref(), &request).await?;
+        lines.push(answer.text);
+    }
+    store.close().await?;
+    Ok(lines)
+}
