@@ -28,6 +28,8 @@ pub const UNSEEN_STEP: Duration = Duration::from_secs(15);
 pub const HEAD_STALLED_AFTER: Duration = Duration::from_secs(60);
 /// Deadline of building and signing a batch, credentials included.
 pub const PREPARE_DEADLINE: Duration = Duration::from_secs(10);
+/// Pause before what could not be prepared, or not in time, is planned again.
+pub const UNPREPARED_PAUSE: Duration = Duration::from_secs(1);
 /// Deadline of one post.
 pub const POST_DEADLINE: Duration = Duration::from_secs(10);
 /// Orders of one account in one post. Source: docs (place orders).

@@ -1,11 +1,11 @@
-//! The order gateway: logins, authenticated calls, preparing. Posting is in [`crate::post`], cancelling in
-//! [`crate::cancel`], looking up in [`crate::lookup`], markets and books in [`crate::market`].
+//! The order gateway: authenticated calls, preparing. Logging in is in [`crate::logins`], posting in [`crate::post`],
+//! cancelling in [`crate::cancel`], looking up in [`crate::lookup`], markets and books in [`crate::market`].
 //!
 //! Sends every order exactly as often as it is asked to. Never decides whether to send again.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -20,20 +20,20 @@ use engine::ports::{
         SignRequest, Signature, Signer, SignerError, VenueClock, VenueError,
     },
 };
-use futures_util::{StreamExt, stream};
+use futures_util::future::join_all;
 use reqwest::{Client, Method, Request, RequestBuilder, header::CONTENT_TYPE};
-use tokio::sync::OnceCell;
 
 use crate::{
-    auth::{Credentials, LOGIN_NONCE, login_headers},
+    auth::Credentials,
     builder::BuilderFee,
     geoblock::Geoblock,
     http::{Answer, Failure, Service, malformed, send},
     json::Scalar,
-    limits::{ACCOUNT_DEADLINE, LOGIN_PARALLEL, PAGE_BODY, SIGN_BATCH, SMALL_BODY},
+    limits::{ACCOUNT_DEADLINE, LOGIN_PATIENCE, PAGE_BODY, SIGN_BATCH, SMALL_BODY},
+    logins::Logins,
     order::{Addresses, Terms, body},
     pace::{Call, Told},
-    pacer::{Endpoint, Pacer},
+    pacer::Pacer,
     venue_limits::VenueLimits,
 };
 
@@ -47,13 +47,11 @@ pub struct Clob {
     chain: Chain,
     signer: Arc<dyn Signer>,
     pub(crate) clock: Arc<dyn Clock>,
-    /// By signing address, because that is what the venue binds credentials to. One cell per address:
-    /// whoever comes second waits for the login in flight.
-    logins: Mutex<HashMap<Address, Arc<OnceCell<Arc<Credentials>>>>>,
+    pub(crate) logins: Logins,
     /// What look-ups need to estimate fees.
     pub(crate) fees: Mutex<HashMap<TokenId, FeeSchedule>>,
     addresses: Addresses,
-    pub(crate) pacer: Pacer,
+    pub(crate) pacer: Arc<Pacer>,
     /// Tells refused accounts where the venue sees them.
     pub(crate) geoblock: Option<Geoblock>,
     /// The builder code in every order, and what it costs.
@@ -72,15 +70,20 @@ impl Clob {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let service = Service::new(client, origin);
-        let pacer = Pacer::new(Arc::clone(&clock), None);
-        let (logins, fees, addresses) = (Mutex::default(), Mutex::default(), Addresses::default());
+        let pacer = Arc::new(Pacer::new(Arc::clone(&clock), None));
+        let (signs, time, paced) = (Arc::clone(&signer), Arc::clone(&clock), Arc::clone(&pacer));
+        let logins = Logins::new(service.clone(), signs, time, paced);
+        let (fees, addresses) = (Mutex::default(), Addresses::default());
         Self { service, chain, signer, clock, logins, fees, addresses, pacer, geoblock: None, builder: None }
     }
 
     /// Keeps the venue's limits.
     #[must_use]
     pub fn paced(mut self, limits: VenueLimits) -> Self {
-        self.pacer = Pacer::new(Arc::clone(&self.clock), Some(limits));
+        self.pacer = Arc::new(Pacer::new(Arc::clone(&self.clock), Some(limits)));
+        let (signs, time, paced) =
+            (Arc::clone(&self.signer), Arc::clone(&self.clock), Arc::clone(&self.pacer));
+        self.logins = Logins::new(self.service.clone(), signs, time, paced);
         self
     }
 
@@ -100,56 +103,16 @@ impl Clob {
 
     /// Anybody's credentials, for questions that the venue answers to everybody who is somebody.
     pub(crate) fn any_login(&self) -> Option<Arc<Credentials>> {
-        let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-        logins.values().find_map(|cell| cell.get().cloned())
-    }
-
-    pub(crate) fn login_cell(&self, signer: Address) -> Arc<OnceCell<Arc<Credentials>>> {
-        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(logins.entry(signer).or_default())
+        self.logins.any()
     }
 
     /// Credentials the venue has refused are derived anew on next use.
     pub(crate) fn forget_login(&self, signer: Address) {
-        self.logins.lock().unwrap_or_else(PoisonError::into_inner).remove(&signer);
+        self.logins.forget(signer);
     }
 
     pub(crate) async fn credentials(&self, account: &TradingAccount) -> Result<Arc<Credentials>, VenueError> {
-        let cell = self.login_cell(account.signer);
-        cell.get_or_try_init(|| self.login(account)).await.cloned()
-    }
-
-    /// Creates credentials, or derives the ones that exist already.
-    async fn login(&self, account: &TradingAccount) -> Result<Arc<Credentials>, VenueError> {
-        let what = "API login";
-        let seconds = self.clock.now().seconds();
-        let request =
-            SignRequest::ApiLogin { key: account.key.clone(), timestamp: seconds, nonce: LOGIN_NONCE };
-        let signature = self.sign_one(what, request).await?;
-        let call = async |method, path| {
-            self.turn(what, Call { endpoint: Endpoint::Login, lane: Lane::Exits, tokens: None }).await?;
-            let request = self.service.request(method, path);
-            let request = login_headers(request, account.signer, seconds, &signature);
-            let answer = send(request, ACCOUNT_DEADLINE, SMALL_BODY).await;
-            answer.map_err(|failure| failure.into_error(what))
-        };
-        let mut answer = call(Method::POST, "/auth/api-key").await?;
-        if answer.status == 400 {
-            answer = call(Method::GET, "/auth/derive-api-key").await?;
-        }
-        Credentials::of_answer(account.signer, &answer, what).map(Arc::new).map_err(|error| match error {
-            VenueError::Refused { what, reason } if answer.status == 401 => {
-                VenueError::Refused { what, reason: reason + &clock_hint(self.clock.now()) }
-            }
-            other => other,
-        })
-    }
-
-    async fn sign_one(&self, what: &str, request: SignRequest) -> Result<Signature, VenueError> {
-        let signed = self.signer.sign(&[request]).await.pop();
-        signed
-            .ok_or_else(|| malformed(what, &"the signer answered nothing"))?
-            .map_err(|error| signer_error(what, &error))
+        self.logins.of(account).await
     }
 
     /// Waits until the pace allows a call, as long as a call may take.
@@ -236,25 +199,15 @@ impl Clob {
         request.build().map_err(|error| malformed(PREPARE, &error))
     }
 
-    /// Credentials of every account in the plans; only the first time does this ask the venue.
+    /// Credentials of every account in the plans; only the first time does this ask the venue. A login that hangs
+    /// is not waited for: its account gets an error, the others what they want.
     async fn credentials_of(&self, plans: &[OrderPlan]) -> CredentialsByAddress {
-        let mut known = CredentialsByAddress::new();
-        let mut missing = HashMap::new();
-        for OrderPlan { account, .. } in plans {
-            match self.login_cell(account.signer).get() {
-                Some(credentials) => {
-                    known.insert(account.signer, Ok(Arc::clone(credentials)));
-                }
-                None => {
-                    missing.insert(account.signer, account.clone());
-                }
-            }
-        }
-        let logins = stream::iter(missing)
-            .map(|(signer, account)| async move { (signer, self.credentials(&account).await) })
-            .buffer_unordered(LOGIN_PARALLEL);
-        known.extend(logins.collect::<Vec<_>>().await);
-        known
+        let accounts: HashMap<Address, &TradingAccount> =
+            plans.iter().map(|plan| (plan.account.signer, &plan.account)).collect();
+        let logins = accounts.into_iter().map(|(signer, account)| async move {
+            (signer, self.logins.within(account, LOGIN_PATIENCE).await)
+        });
+        join_all(logins).await.into_iter().collect()
     }
 
     /// Names the builder in orders, and prepares them batch by batch.
@@ -323,7 +276,7 @@ fn time_of(answer: &Answer) -> Result<Timestamp, VenueError> {
     seconds.whole().map(Timestamp::from_seconds).map_err(|error| malformed(TIME, &error))
 }
 
-fn signer_error(what: &str, error: &SignerError) -> VenueError {
+pub(crate) fn signer_error(what: &str, error: &SignerError) -> VenueError {
     let (what, reason) = (what.to_owned(), error.to_string());
     match error {
         SignerError::UnknownKey(_) | SignerError::Policy(_) => VenueError::Refused { what, reason },

@@ -128,6 +128,35 @@ async fn one_login_serves_all_orders_of_an_account_even_at_once() {
     assert_eq!(server.count("/auth/api-key"), 4);
 }
 
+/// One login that hung failed the whole batch, and every further one that its account was in.
+#[tokio::test]
+async fn a_login_that_hangs_holds_nobody_up_and_is_begun_once() {
+    let hangs = |request: &Request| request.headers["poly_address"] == format!("0x{}", "01".repeat(20));
+    let server = TestServer::start(move |request| match request.path() {
+        "/auth/api-key" if hangs(request) => Action::Hang,
+        _ => reply(200, LOGIN),
+    })
+    .await;
+    let clock = testkit::virtual_clock::VirtualClock::new(Timestamp::from_seconds(1_777_400_000));
+    let (client, time) = (crate::client().unwrap(), Arc::clone(&clock) as Arc<dyn Clock>);
+    let clob = Clob::new(client, &server.origin, Chain::Polygon, Arc::new(Sevens::default()), time);
+    assert!(clob.prepare(&[plan(2, 1)]).await[0].is_ok());
+    let plans = [plan(1, 1), plan(2, 2)];
+    let waited = async {
+        while server.count("/auth/api-key") < 2 {
+            tokio::task::yield_now().await;
+        }
+        clock.advance(LOGIN_PATIENCE);
+    };
+    let (first, ()) = tokio::join!(clob.prepare(&plans), waited);
+    // Whoever asks again while it still hangs does not wait at all.
+    for answers in [first, clob.prepare(&plans).await] {
+        assert!(matches!(&answers[0], Err(VenueError::Timeout { .. })), "{:?}", answers[0]);
+        assert!(answers[1].is_ok(), "{:?}", answers[1]);
+    }
+    assert_eq!(server.count("/auth/api-key"), 2, "a login each");
+}
+
 #[tokio::test]
 async fn existing_credentials_are_derived() {
     let server = TestServer::start(|request| match (request.method.as_str(), request.path()) {

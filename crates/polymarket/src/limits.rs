@@ -109,8 +109,11 @@ pub const MAX_NUMBER: usize = 64;
 
 /// Signatures asked of the signer in one call, as its port promises.
 pub const SIGN_BATCH: usize = 500;
-/// Logins at the same time; the venue allows 100 calls of its login group in 10 s.
-pub const LOGIN_PARALLEL: usize = 8;
+/// Logins at the same time: as many may hang before others wait for them. The venue allows 100 calls of its login group
+/// in 10 s.
+pub const LOGIN_PARALLEL: usize = 32;
+/// Orders wait this long for a login after it began; the orders of other accounts wait with them.
+pub const LOGIN_PATIENCE: Duration = Duration::from_secs(1);
 /// Ids named in one cancellation. The venue allows 1,000 by one page of its documentation, 3,000 by another.
 pub const CANCEL_BATCH: usize = 1_000;
 /// Pages of `/data/orders` read in one look-up.

@@ -72,7 +72,7 @@ async fn what_never_left_is_not_unknown() {
     // The same with credentials at hand: the post itself fails to connect.
     let reply = serde_json::from_str(LOGIN).unwrap();
     let credentials = Arc::new(Credentials::new(account(1).signer, reply).ok().unwrap());
-    clob.login_cell(account(1).signer).set(credentials).ok().unwrap();
+    clob.logins.put(account(1).signer, credentials);
     let answer = clob.post(&account(1), &order, DEADLINE).await;
     assert!(
         matches!(&answer, PostReply::NotAccepted { text, .. } if text.contains("not sent")),

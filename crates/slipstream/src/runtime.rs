@@ -4,7 +4,10 @@
 mod channels;
 mod supervisor;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use domain::Clock;
 use engine::{
@@ -33,7 +36,7 @@ use engine::{
 use tokio::{sync::Notify, task::JoinHandle};
 use tracing::{debug, error, info, warn};
 
-pub use supervisor::TaskPanicked;
+pub use supervisor::{Killed, TaskPanicked};
 use supervisor::{Supervisor, Task};
 
 use crate::{
@@ -198,20 +201,28 @@ impl Runtime {
         for slot in 0..=settings.workers {
             let exits_only = slot == settings.workers;
             let name = if exits_only { "worker of exits".to_owned() } else { format!("worker {slot}") };
-            let task = Task { may_be_killed: !exits_only, ..Task::named(&name) };
+            let under_way = Arc::<AtomicUsize>::default();
+            let victim = (!exits_only).then(|| Arc::clone(&under_way));
+            let task = Task { victim, ..Task::named(&name) };
             let run = move |shared, instance| {
                 let batches = if exits_only { Batches::of_exits() } else { Batches::default() };
-                work_loop(shared, instance, batches)
+                work_loop(shared, instance, batches.counting(Arc::clone(&under_way)))
             };
             tasks.push(shared.keep(task, run));
         }
         Ok(Self { shared, tasks })
     }
 
-    /// Kills a worker task wherever it is, mid-order if it has one; another one takes its place.
-    /// Returns whether there was one to kill.
+    /// Kills a worker task wherever it is; another one takes its place. Returns whether there was one to kill.
     pub fn kill_worker(&self) -> bool {
         self.shared.supervisor.kill_one()
+    }
+
+    /// Kills the next worker task that has committed orders and not recorded what became of them; after a while without
+    /// one, any.
+    pub fn kill_worker_mid_order(&self) -> impl Future<Output = Killed> + Send + 'static {
+        let supervisor = Arc::clone(&self.shared.supervisor);
+        async move { supervisor.kill_mid_order().await }
     }
 
     /// How often a task was started again because it had panicked.

@@ -369,6 +369,8 @@ async fn leave_an_outcome_open(control: &Control) {
 async fn judge(store: &dyn Store, control: &Control, trades: &[(TxHash, GroupKeyFacts)]) {
     let verdict = control.verdict().await.expect("a verdict");
     assert!(verdict.sound, "{:?}", verdict.violations);
+    let violations = testkit::checkers::at_rest(store).await.expect("checks");
+    assert!(violations.is_empty(), "{violations:?}");
     let mut executed: BTreeMap<IntentId, (i64, i64, BTreeSet<domain::OrderId>, Side)> = BTreeMap::new();
     for seen in control.orders().await.expect("orders") {
         let known = store.orders(&[seen.id]).await.expect("orders").pop();

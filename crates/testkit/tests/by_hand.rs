@@ -20,7 +20,7 @@ use domain::{
 };
 use engine::{
     head_watch::HeadWatch,
-    limits::SETTLE_BATCH,
+    limits::{ENTRY_RESEND, SETTLE_BATCH},
     orders::{self, Learned},
     ports::{
         detection::{DetectionCommit, Lane, StoredRedemption},
@@ -65,6 +65,8 @@ struct Silent {
     venue: Arc<Venue>,
     /// Whether the venue gets the n-th post.
     delivers: fn(usize) -> bool,
+    /// How long the next preparation takes.
+    slow: Mutex<Option<(Arc<VirtualClock>, Duration)>>,
     posts: Mutex<Vec<OrderId>>,
     lookups: Mutex<VecDeque<OrderLookup>>,
 }
@@ -72,6 +74,9 @@ struct Silent {
 #[async_trait]
 impl OrderGateway for Silent {
     async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
+        if let Some((clock, pause)) = self.slow.lock().unwrap().take() {
+            clock.advance(pause);
+        }
         self.venue.prepare(plans).await
     }
 
@@ -191,8 +196,8 @@ impl Scene {
         scenario.trades = tokens.iter().map(buys).collect();
         let world = World::by_hand(scenario).unwrap();
         let watcher = Watcher::new(world.watcher_ports());
-        let (posts, lookups) = Default::default();
-        let gateway = Arc::new(Silent { venue: world.venue.clone(), delivers, posts, lookups });
+        let (slow, posts, lookups) = Default::default();
+        let gateway = Arc::new(Silent { venue: world.venue.clone(), delivers, slow, posts, lookups });
         let mut scene = Self { world, watcher, gateway, salts: Arc::default() };
         scene.watch(Duration::ZERO);
         scene.watch(Duration::from_secs(7));
@@ -397,6 +402,20 @@ fn a_slow_read_does_not_use_up_the_time_for_sending() {
     let slow = Rules::new(&scene.world, Answers::After(scene.world.clock.clone(), Duration::from_secs(6)));
     scene.work(slow);
     assert_eq!(scene.gateway.posts.lock().unwrap().len(), 1);
+}
+
+/// Whatever held signing up, its orders were committed when their time was over: missed, each of them.
+#[test]
+fn what_could_not_be_sent_any_more_is_not_committed() {
+    let mut scene = Scene::new(2, &[7], |_| true);
+    *scene.gateway.slow.lock().unwrap() = Some((scene.world.clock.clone(), ENTRY_RESEND));
+    assert_eq!(scene.work(scene.world.venue.clone()), 0);
+    let waiting = |scene: &Scene| block_on(scene.world.store.waiting(Lane::Entries, at(60), 9)).unwrap();
+    let (intents, posts) = (waiting(&scene), scene.gateway.posts.lock().unwrap().len());
+    assert_eq!((intents.len(), posts), (2, 0));
+    assert!(block_on(scene.world.store.attempts_of(&intents)).unwrap().is_empty());
+    scene.watch(Duration::from_secs(1));
+    assert_eq!(scene.work(scene.world.venue.clone()), 2, "nothing was spent");
 }
 
 /// A batch asked for one market after the other, and for each one's deadline.

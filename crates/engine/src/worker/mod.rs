@@ -12,7 +12,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -73,6 +73,8 @@ pub struct Batches {
     slow: AtomicBool,
     /// Nothing but exits is taken.
     exits_only: bool,
+    /// Orders that are committed and not recorded yet.
+    under_way: Arc<AtomicUsize>,
 }
 
 impl Batches {
@@ -82,7 +84,16 @@ impl Batches {
         Self { exits_only: true, ..Self::default() }
     }
 
+    /// The same, counting the orders that are committed and not recorded yet.
+    #[must_use]
+    pub fn counting(self, under_way: Arc<AtomicUsize>) -> Self {
+        under_way.store(0, Ordering::SeqCst);
+        Self { under_way, ..self }
+    }
+
     fn next(&self) -> (usize, End) {
+        // What a batch that failed had under way is settlement's now.
+        self.under_way.store(0, Ordering::SeqCst);
         let number = self.taken.fetch_add(1, Ordering::Relaxed);
         let far = number % limits::FAR_END_EVERY == limits::FAR_END_EVERY - 1;
         let slow = self.slow.load(Ordering::Relaxed);
@@ -151,13 +162,16 @@ impl Worker {
             return Ok(0);
         }
         let signed = self.sign_all(planned).await?;
+        let signed = self.still_sendable(signed, began).await?;
         crash_points::reach("worker.after_sign");
         let won = self.commit(&signed, began).await?;
         let sent = won.len();
+        self.batches.under_way.store(sent, Ordering::SeqCst);
         crash_points::reach("worker.after_commit");
         let learned = self.send_all(won).await;
         crash_points::reach("worker.before_record");
         self.record(learned).await?;
+        self.batches.under_way.store(0, Ordering::SeqCst);
         crash_points::reach("worker.after_record");
         Ok(sent)
     }
@@ -264,7 +278,7 @@ impl Worker {
                 let timeout = VenueError::Timeout { what, after: limits::PREPARE_DEADLINE };
                 plans.iter().map(|_| Err(timeout.clone())).collect()
             });
-        let due = self.clock.now().plus(Duration::from_secs(1));
+        let due = self.clock.now().plus(limits::UNPREPARED_PAUSE);
         let (mut signed, mut later) = (Vec::with_capacity(planned.len()), Vec::new());
         for (planned, prepared) in planned.into_iter().zip(prepared) {
             match prepared {
@@ -278,6 +292,24 @@ impl Worker {
         }
         self.put_off(later).await?;
         Ok(signed)
+    }
+
+    /// Those that can be sent once they are committed; the others are put off unsigned, as far as anybody knows: an
+    /// entry has one attempt, which must not be spent on bytes whose time is over.
+    async fn still_sendable(
+        &self,
+        signed: Vec<(Planned, PreparedOrder)>,
+        began: Duration,
+    ) -> StoreResult<Vec<(Planned, PreparedOrder)>> {
+        let taken = self.clock.uptime().saturating_sub(began);
+        let (in_time, late): (Vec<_>, Vec<_>) =
+            signed.into_iter().partition(|(planned, _)| taken < planned.sendable_for());
+        if !late.is_empty() {
+            warn!(orders = late.len(), "signing took {taken:?}; orders that could not be sent in time wait");
+        }
+        let due = self.clock.now().plus(limits::UNPREPARED_PAUSE);
+        self.put_off(late.iter().map(|(planned, _)| (planned.waiting.intent.id, due)).collect()).await?;
+        Ok(in_time)
     }
 
     /// Commit 2. After a lost answer the rows are read again, and only what is stored as ours is sent.

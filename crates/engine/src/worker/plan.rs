@@ -68,6 +68,11 @@ impl Planned {
         }
     }
 
+    /// How long it may be sent after planning began.
+    pub fn sendable_for(&self) -> Duration {
+        self.resend_until.since(self.signed_at).min(limits::WORK_LEASE)
+    }
+
     /// The record as commit 2 has just made it.
     pub fn record(
         &self,

@@ -51,7 +51,7 @@ use crate::{
     composition::{Composed, Foundation, Hosts, LIVE_FEED, Pace, derived_signer},
     configuration::keys::{FollowerSettings, VenueSettings},
     instance::this_process,
-    runtime::{Runtime, Settings, TaskPanicked},
+    runtime::{Killed, Runtime, Settings, TaskPanicked},
     secrets::InstallationSecret,
 };
 
@@ -119,6 +119,8 @@ pub struct Demo {
     file: Arc<SqliteStore>,
     chain: Arc<dyn ChainReader>,
     venue_down: bool,
+    /// Workers that are about to be killed.
+    kills: Vec<tokio::task::JoinHandle<Killed>>,
     /// Whether it was said that the clock is off.
     clock_told: bool,
     /// Following a real wallet: without a chain nothing is ever final.
@@ -274,6 +276,7 @@ impl Demo {
             file,
             chain,
             venue_down: false,
+            kills: Vec::new(),
             clock_told: false,
             live: is_live,
             simulator,
@@ -301,6 +304,7 @@ impl Demo {
             while let Ok(wanted) = breaks.try_recv() {
                 self.break_something(wanted).await;
             }
+            self.tell_killed().await;
             self.check_player().await?;
             self.runtime.check()?;
             self.tell_clock();
@@ -338,6 +342,19 @@ impl Demo {
         }
     }
 
+    /// Tells what was killed meanwhile.
+    async fn tell_killed(&mut self) {
+        for kill in std::mem::take(&mut self.kills) {
+            if !kill.is_finished() {
+                self.kills.push(kill);
+                continue;
+            }
+            let words =
+                kill.await.map_or_else(|error| format!("could not break: {error}"), |it| it.to_string());
+            self.collector.note_broken(self.clock.now(), words, self.venue_down);
+        }
+    }
+
     async fn check_player(&mut self) -> anyhow::Result<()> {
         if self.play.as_ref().is_some_and(tokio::task::JoinHandle::is_finished)
             && let Some(play) = self.play.take()
@@ -352,7 +369,9 @@ impl Demo {
         let at = self.clock.now();
         let done = match what {
             Break::Worker => {
-                Ok(if self.runtime.kill_worker() { "killed a worker" } else { "no worker to kill" })
+                // It may be waited for; told once it is done.
+                self.kills.push(tokio::spawn(self.runtime.kill_worker_mid_order()));
+                return;
             }
             Break::Venue => {
                 self.venue_down = !self.venue_down;

@@ -105,7 +105,7 @@ pub struct Picture {
     pub unsettled: usize,
     /// Time between stages of orders.
     pub latency: Vec<StageLatency>,
-    /// Leaders' trades nobody answered in time.
+    /// Leaders' trades nobody answered in time, and copies nobody carries out.
     pub lost: usize,
     /// Intents for which more was executed than was decided, and orders nobody knows.
     pub doubled: usize,
@@ -148,6 +148,8 @@ pub struct Collector {
     started: Duration,
     /// When a leader's transaction was first found missing.
     missing_since: HashMap<TxHash, Duration>,
+    /// Copies that neither wait nor were signed nor are over.
+    forgotten: usize,
     answered: BTreeSet<TxHash>,
     markets: HashMap<TokenId, (String, String)>,
     /// What the venue executed of every order, as of the first so many executions.
@@ -180,6 +182,7 @@ impl Collector {
             open: BTreeSet::new(),
             orders: HashMap::new(),
             missing_since: HashMap::new(),
+            forgotten: 0,
             answered: BTreeSet::new(),
             markets: HashMap::new(),
             executed: HashMap::new(),
@@ -329,8 +332,21 @@ impl Collector {
 
     async fn read_orders(&mut self) -> anyhow::Result<()> {
         let open: Vec<IntentId> = self.open.iter().copied().collect();
+        self.forgotten = 0;
         for chunk in open.chunks(PAGE) {
-            for record in self.store.attempts_of(chunk).await? {
+            // Asked first: what waits no more by then is signed or over in what is read after it.
+            let waiting = self.store.load_waiting(chunk).await?;
+            let orders = self.store.attempts_of(chunk).await?;
+            let mut accounted: BTreeSet<IntentId> = waiting.iter().map(|waiting| waiting.intent.id).collect();
+            accounted.extend(orders.iter().map(|record| record.intent.id));
+            let mut unsigned: BTreeSet<IntentId> = chunk.iter().copied().collect();
+            unsigned.retain(|id| !accounted.contains(id));
+            for end in self.store.ends_of(&unsigned.iter().copied().collect::<Vec<_>>()).await? {
+                unsigned.remove(&end.intent);
+                self.open.remove(&end.intent);
+            }
+            self.forgotten += unsigned.len();
+            for record in orders {
                 // The venue can call an order final before we have read its block.
                 let unread = record.state == OrderState::Confirmed && record.times.mined.is_none();
                 let settled = record.state.is_settled() && !record.open_work && !unread;
@@ -357,7 +373,8 @@ impl Collector {
         Ok(())
     }
 
-    /// Lost: played long enough ago and still without a decision. Doubled: the venue executed more for an
+    /// Lost: played long enough ago and still without a decision, or a copy that was decided and neither waits nor
+    /// was signed nor is over. Doubled: the venue executed more for an
     /// intent than was decided, executed two entries of one intent, or executed an order we do not know.
     async fn judge(&mut self) -> anyhow::Result<()> {
         self.judge_played();
@@ -368,7 +385,7 @@ impl Collector {
     fn judge_played(&mut self) {
         let played = self.played.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.uptime();
-        self.picture.lost = 0;
+        self.picture.lost = self.forgotten;
         for tx in &played.transactions {
             if self.answered.contains(tx) {
                 self.missing_since.remove(tx);

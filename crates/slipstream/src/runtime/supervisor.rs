@@ -2,9 +2,10 @@
 
 use std::{
     any::Any,
+    fmt::{self, Display},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -17,12 +18,18 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
+use crate::wording;
+
 /// Pause before a task that panicked is started again; then twice as long …
 const RESTART_FIRST: Duration = Duration::from_millis(100);
 /// … and at last this long.
 const RESTART_LAST: Duration = Duration::from_secs(30);
 /// A task that had run this long before it panicked is started again after the first pause.
 const RESTART_CALM: Duration = Duration::from_secs(60);
+/// A worker that is to be killed mid-order is waited for this long …
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+/// … and looked for this often: orders are under way for some milliseconds.
+const KILL_LOOK: Duration = Duration::from_millis(1);
 /// Pause before a task or its end is registered again after the store could not do it.
 const REGISTER_PAUSE: Duration = Duration::from_millis(500);
 
@@ -46,23 +53,53 @@ pub(super) struct Supervisor {
     panicked: Mutex<Option<TaskPanicked>>,
     restarts: AtomicU64,
     /// Those that may be killed on purpose.
-    victims: Mutex<Vec<AbortHandle>>,
+    victims: Mutex<Vec<Victim>>,
     stop: watch::Sender<bool>,
     /// Rung when an instance has ended: what it held is free.
     ended: Arc<Notify>,
+}
+
+/// A task that may be killed on purpose.
+struct Victim {
+    handle: AbortHandle,
+    /// Orders it has committed and not recorded yet.
+    under_way: Arc<AtomicUsize>,
+}
+
+/// What was killed on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Killed {
+    /// A worker with so many orders that were committed and not recorded yet.
+    MidOrder(usize),
+    /// One that had nothing under way, because none had.
+    Idle,
+    /// There was none.
+    Nobody,
+}
+
+impl Display for Killed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MidOrder(orders) => {
+                write!(f, "killed a worker with {} on the way", wording::count(*orders, "order"))
+            }
+            Self::Idle => f.write_str("killed a worker; nobody had an order on the way"),
+            Self::Nobody => f.write_str("no worker to kill"),
+        }
+    }
 }
 
 /// A task to keep running.
 pub(super) struct Task {
     /// For people; the instance is named after it.
     pub(super) name: String,
-    /// Whether [`Supervisor::kill_one`] may pick it.
-    pub(super) may_be_killed: bool,
+    /// Whether it may be killed on purpose: the orders it has under way.
+    pub(super) victim: Option<Arc<AtomicUsize>>,
 }
 
 impl Task {
     pub(super) fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), may_be_killed: false }
+        Self { name: name.to_owned(), victim: None }
     }
 }
 
@@ -130,11 +167,11 @@ impl Supervisor {
     ) -> Result<(), JoinError> {
         let running = tokio::spawn(future);
         let handle = running.abort_handle();
-        if task.may_be_killed {
-            lock(&self.victims).push(handle.clone());
+        if let Some(under_way) = task.victim.clone() {
+            lock(&self.victims).push(Victim { handle: handle.clone(), under_way });
         }
         let result = running.await;
-        lock(&self.victims).retain(|other| other.id() != handle.id());
+        lock(&self.victims).retain(|other| other.handle.id() != handle.id());
         result
     }
 
@@ -180,9 +217,32 @@ impl Supervisor {
         let victims = lock(&self.victims);
         let victim = victims.first();
         if let Some(victim) = victim {
-            victim.abort();
+            victim.handle.abort();
         }
         victim.is_some()
+    }
+
+    /// Kills the next one that has orders under way; after [`KILL_PATIENCE`] without one, any.
+    pub(super) async fn kill_mid_order(&self) -> Killed {
+        let limit = self.clock.uptime().saturating_add(KILL_PATIENCE);
+        loop {
+            if let Some(orders) = self.kill_busy() {
+                return Killed::MidOrder(orders);
+            }
+            if self.is_stopped() || self.clock.uptime() >= limit {
+                return if self.kill_one() { Killed::Idle } else { Killed::Nobody };
+            }
+            self.clock.sleep(KILL_LOOK).await;
+        }
+    }
+
+    /// Kills one that has orders under way, if there is one; how many.
+    fn kill_busy(&self) -> Option<usize> {
+        let victims = lock(&self.victims);
+        let mut each = victims.iter().map(|victim| (victim, victim.under_way.load(Ordering::SeqCst)));
+        let (victim, orders) = each.find(|(_, orders)| *orders > 0)?;
+        victim.handle.abort();
+        Some(orders)
     }
 
     /// Tells every task to end after what it has at hand.
@@ -222,8 +282,6 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-
     use async_trait::async_trait;
     use domain::Timestamp;
     use engine::ports::store::{Leases as _, StoreError, StoreResult};
@@ -258,6 +316,7 @@ mod tests {
         clock: Arc<VirtualClock>,
         store: Arc<MemoryStore>,
         supervisor: Arc<Supervisor>,
+        under_way: Arc<AtomicUsize>,
     }
 
     impl Scene {
@@ -272,7 +331,8 @@ mod tests {
             let process = InstanceId("process".to_owned());
             let port = Arc::new(Layered(Failing(Arc::clone(&store), AtomicUsize::new(ends))));
             let time = Arc::clone(&clock) as Arc<dyn Clock>;
-            Self { clock, store, supervisor: Arc::new(Supervisor::new(port, time, process, Arc::default())) }
+            let supervisor = Arc::new(Supervisor::new(port, time, process, Arc::default()));
+            Self { clock, store, supervisor, under_way: Arc::default() }
         }
 
         /// Keeps a task that says when it starts, then panics as long as it is told to and waits for the end.
@@ -280,7 +340,10 @@ mod tests {
             let (started, starts) = mpsc::unbounded_channel();
             let left = Arc::new(AtomicUsize::new(panics));
             let supervisor = Arc::clone(&self.supervisor);
-            let task = Task { may_be_killed, ..Task::named("look out") };
+            let task = Task {
+                victim: may_be_killed.then(|| Arc::clone(&self.under_way)),
+                ..Task::named("look out")
+            };
             let start = move |instance| {
                 let (left, supervisor, started) = (left.clone(), supervisor.clone(), started.clone());
                 async move {
@@ -349,6 +412,28 @@ mod tests {
         let mut starts = others.keep(false, 0);
         others.starts(&mut starts, 1).await;
         assert!(!others.supervisor.kill_one(), "nobody who may be killed");
+    }
+
+    #[tokio::test]
+    async fn who_has_an_order_under_way_is_killed_and_waited_for_a_while() {
+        let scene = Scene::new();
+        let mut starts = scene.keep(true, 0);
+        scene.starts(&mut starts, 1).await;
+        let begins = async {
+            scene.clock.advance(KILL_PATIENCE / 2);
+            tokio::task::yield_now().await;
+            assert_eq!(lock(&scene.supervisor.victims).len(), 1, "nobody is killed meanwhile");
+            scene.under_way.store(3, Ordering::SeqCst);
+            scene.clock.advance(KILL_LOOK);
+        };
+        let (killed, ()) = tokio::join!(scene.supervisor.kill_mid_order(), begins);
+        assert_eq!(killed, Killed::MidOrder(3));
+        scene.starts(&mut starts, 1).await;
+        scene.under_way.store(0, Ordering::SeqCst);
+        let waits = async { scene.clock.advance(KILL_PATIENCE) };
+        let (killed, ()) = tokio::join!(scene.supervisor.kill_mid_order(), waits);
+        assert_eq!(killed, Killed::Idle);
+        scene.starts(&mut starts, 1).await;
     }
 
     /// Only the first try was made: the dead one counted as running until the process ended.

@@ -1,6 +1,6 @@
 //! Orders against their intents, their bytes, their evidence and the ledger.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::{
     OrderPlan, OrderType, Side,
@@ -39,6 +39,9 @@ pub(super) async fn check(
     let rows: Vec<&Joined> = window.rows().collect();
     for page in rows.chunks(PAGE) {
         let ids: Vec<IntentId> = page.iter().map(|joined| joined.intent.id).collect();
+        // Asked first: what waits no more by then is signed or over in what is read after it.
+        let waiting = sources.execution.load_waiting(&ids).await?;
+        let waiting: HashSet<IntentId> = waiting.into_iter().map(|waiting| waiting.intent.id).collect();
         let ends = sources.reports.ends_of(&ids).await?;
         let ends: HashMap<IntentId, IntentEnd> = ends.into_iter().map(|end| (end.intent, end)).collect();
         let orders = sources.reports.attempts_of(&ids).await?;
@@ -49,6 +52,7 @@ pub(super) async fn check(
         for record in &orders {
             check_identity(sources, record, facts, findings);
             check_evidence(sources, record, facts, findings).await?;
+            check_followed(sources, record, facts, findings).await?;
         }
         let mut by_intent: HashMap<IntentId, Vec<&OrderRecord>> = HashMap::new();
         for record in &orders {
@@ -57,6 +61,10 @@ pub(super) async fn check(
         for joined in page {
             let attempts = by_intent.remove(&joined.intent.id).unwrap_or_default();
             check_attempts(&joined.intent, &attempts, findings);
+            let id = joined.intent.id;
+            if attempts.is_empty() && !ends.contains_key(&id) && !waiting.contains(&id) {
+                forgotten(&joined.intent, findings);
+            }
             check_ledger(joined, &attempts, findings);
             check_reservation(&joined.intent, &attempts, ends.get(&joined.intent.id), facts, findings);
         }
@@ -149,6 +157,32 @@ async fn check_evidence(
         findings.waiting(Check::Evidence);
     } else {
         findings.wrong(&about, "booking", &words::filled(&booked), &words::filled(&evidence));
+    }
+    Ok(())
+}
+
+/// A copy that nobody will ever sign.
+fn forgotten(intent: &Intent, findings: &mut Findings) {
+    let subject = || words_of(intent);
+    let about = About { check: Check::Attempts, subject: &subject, basis: "it should be" };
+    findings.wrong(&about, "its order", "none", "signed, or the intent waiting or ended: this copy is lost");
+}
+
+/// As long as something may still be learned of an order, somebody has it on a list.
+async fn check_followed(
+    sources: &Sources<'_>,
+    record: &OrderRecord,
+    facts: &mut Facts,
+    findings: &mut Findings,
+) -> StoreResult<()> {
+    let followed = record.state.is_settled()
+        || record.open_work
+        || facts.is_unbooked(sources.execution, &record.order.id).await?;
+    if !followed {
+        let subject = || words::order(record);
+        let about = About { check: Check::Attempts, subject: &subject, basis: "it should be" };
+        let found = format!("{} and on nobody's list", record.state.label());
+        findings.wrong(&about, "its state", &found, "followed until it is settled");
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod against_chain;
 mod against_venue;
+mod lost;
 mod moving;
 mod skips;
 mod tamper;

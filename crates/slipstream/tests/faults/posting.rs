@@ -1,10 +1,10 @@
 //! What can go wrong with the post of an order.
 
 use domain::{lifecycle::OrderState, money::ONE};
-use engine::ports::execution::LedgerCause;
-use simulator::world::faults::FaultKind;
+use engine::{limits::ENTRY_RESEND, ports::execution::LedgerCause};
+use simulator::world::faults::{Fault, FaultKind, FaultTarget};
 
-use crate::scene::{Has, Scene, whole};
+use crate::scene::{Has, Scene, Setup, whole};
 
 /// One trade of the leader under a fault: copied once, whatever the venue answered.
 async fn is_copied_once(fault: FaultKind, delay_ms: u64) {
@@ -29,6 +29,28 @@ async fn is_copied_once(fault: FaultKind, delay_ms: u64) {
     assert_eq!(scene.ledger().await, [(LedgerCause::Fill, whole(10))], "booked once");
     let happened = scene.world.with(|world, _| world.faults.happened().get(&fault).copied());
     assert_eq!(happened, Some(1), "the fault happened");
+    scene.finish().await;
+}
+
+/// Whoever shared a batch with an account whose login hung missed every trade, and was told nothing.
+#[tokio::test]
+async fn a_login_that_hangs_makes_nobody_else_miss_a_trade() {
+    let scene = Scene::set(Setup { followers: 2, ..Setup::default() }).await;
+    let (target, kind) = (FaultTarget::Login, FaultKind::Slow);
+    let slow = Fault { target, kind, count: 1, delay_ms: 7_000, depth: 0 };
+    assert!(scene.world.with(|world, _| world.faults.push(slow)));
+    scene.leader_buys();
+    scene.decided(2).await;
+    scene.settled().await;
+    assert_eq!(scene.states().await, [OrderState::Confirmed; 2]);
+    let orders = scene.orders().await;
+    let mut waited: Vec<_> = orders
+        .iter()
+        .map(|order| order.times.sent.expect("it was sent").since(order.intent.decided_at))
+        .collect();
+    waited.sort_unstable();
+    assert!(waited[0] < ENTRY_RESEND && waited[1] > ENTRY_RESEND, "{waited:?}");
+    scene.check().await;
     scene.finish().await;
 }
 

@@ -116,7 +116,7 @@ pub(super) fn of_picture(picture: &Picture, settled: bool) -> Vec<CheckLine> {
             },
         ),
         CheckLine::new("0 lost", wording::count(picture.played_trades, "transaction"), picture.lost, || {
-            "no decision for a leader's transaction".to_owned()
+            "no decision for a leader's transaction, or a copy that nobody carries out; see verify".to_owned()
         }),
         CheckLine::new("0 doubled", wording::count(orders, "order"), picture.doubled, || {
             "the venue executed more than was decided".to_owned()
