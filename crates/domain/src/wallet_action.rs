@@ -53,7 +53,7 @@ pub enum Redemption {
 }
 
 /// A relayed transaction before it is signed: everything that goes into its hash.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RelayPlan {
     /// Whose wallet. An EOA relays nothing.
     pub account: TradingAccount,
@@ -70,7 +70,7 @@ pub struct RelayPlan {
 }
 
 /// A transaction that an EOA sends itself, before it is signed: everything that goes into its hash. It sends no POL.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TransactionPlan {
     /// Whose; the wallet is the EOA itself.
     pub account: TradingAccount,

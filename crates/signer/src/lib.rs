@@ -2,27 +2,35 @@
 //! computed here, after the signer's own policy has looked at the request.
 //!
 //! No secret leaves this crate: opened keys have no `Debug`, are erased when dropped, and appear in no
-//! error. It knows no network and no store; keys come from a [`KeySource`].
+//! error. It knows no network but a Unix socket of its own, and no store; keys come
+//! from a [`KeySource`].
 
 mod age_file;
 mod cipher;
 mod file;
 mod harden;
+mod keeper;
 mod keys;
 pub mod limits;
 mod local;
 pub mod measure;
 mod policy;
+mod remote;
+mod serve;
 pub mod spending;
 mod unlock;
 mod vault;
+mod wire;
 
 pub use age_file::AgeError;
 pub use file::{FileKey, FileKeyError, PrivateFileError, read_private};
 pub use harden::{Hardened, harden};
+pub use keeper::{KeeperError, KeeperResult, KeyKeeper, LocalKeeper};
 pub use keys::{DerivedKeys, KeyFormat, KeySource, PrivateKey};
 pub use local::LocalSigner;
 pub use policy::Binding;
+pub use remote::RemoteKeeper;
+pub use serve::{Served, serve};
 pub use spending::{Caps, Spending, SpendingError, Standing};
 pub use unlock::{Unlock, UnlockError};
 pub use vault::{ImportError, KeyUse, Rewrapped, Vault, VaultError, encrypt_for};

@@ -21,6 +21,23 @@ pub const MAX_KEY_REF: usize = 200;
 /// Actions of one relayed transaction: every approval there is, and some.
 pub const MAX_ACTIONS: usize = 20;
 
+/// Bytes of a frame between a signer's process and its client: 500 orders have half of it, and so have 2,000 sealed
+/// keys.
+pub const LONGEST_FRAME: usize = 1024 * 1024;
+
+/// Sealed keys that are handed to a signer's process at once.
+pub const KEYS_IN_A_FRAME: usize = 500;
+
+/// Connections a signer's process has open.
+pub const CONNECTIONS: usize = 32;
+
+/// How long a client waits for an answer. The longest calls open all keys (a passphrase is stretched for a tenth of a
+/// second); a batch takes milliseconds.
+pub const CALL_DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// How long the rest of a frame may take whose beginning is there.
+pub const FRAME_DEADLINE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Most gas of one transaction of an EOA. Redeeming takes about 300,000.
 pub const MAX_GAS: u64 = 2_000_000;
 

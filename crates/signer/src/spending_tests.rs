@@ -153,6 +153,8 @@ fn a_full_disk_signs_nothing() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
     /// Whatever is asked for, and however often the signer starts again: a day never spends more than its cap.
     #[test]
     fn a_day_never_spends_more_than_its_cap(

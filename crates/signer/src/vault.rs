@@ -113,7 +113,7 @@ pub struct Vault {
 }
 
 /// What a key is sealed for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyUse {
     /// Whose.
     pub owner: OwnerId,

@@ -1,13 +1,17 @@
-//! `slipstream signer`: for whom to encrypt a private key, and another secret that opens the keys.
+//! `slipstream signer`: for whom to encrypt a private key, another secret that opens the keys, and the signer as a
+//! process of its own.
 
-use std::path::PathBuf;
+use std::{fs, os::unix::fs::DirBuilderExt as _, path::PathBuf, sync::Arc};
 
+use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::json;
+use signer::{Served, serve};
 
 use crate::{
     account::{self, AccountRequest, Need, unlock_file, unlock_passphrase},
     cli::Installation,
+    clock::SystemClock,
     commands::Answer,
     configuration::{ConfigFile, Configuration},
     wording::count,
@@ -26,6 +30,23 @@ Then, here: slipstream account add main --live --sealed key.age")]
         #[command(flatten)]
         at: Installation,
         /// What opens the keys.
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Run the signer as a process of its own, which alone opens the keys. Others reach it by `socket` of [live].
+    #[command(after_help = "Example:
+  slipstream signer serve --socket signer.sock --state-dir signer --config signer.toml
+
+signer.toml has [live] with `enabled` and `key_file`; the configuration of the process that trades has `enabled` and
+`socket`. Both run as the same user: others are not answered.")]
+    Serve {
+        /// Where it listens. Its user alone may open it.
+        #[arg(long, value_name = "FILE")]
+        socket: PathBuf,
+        /// Where it keeps what accounts may spend and have spent.
+        #[arg(long, value_name = "DIRECTORY")]
+        state_dir: PathBuf,
+        /// What opens the keys, and whether orders are signed.
         #[command(flatten)]
         config: ConfigFile,
     },
@@ -52,6 +73,18 @@ pub async fn run(command: &SignerCommand) -> anyhow::Result<(Answer, bool)> {
         SignerCommand::PublicKey { at, config } => {
             let answer = account::ask(at, config, Need::FirstKeys, AccountRequest::PublicKey).await?;
             Ok((answer, at.json))
+        }
+        SignerCommand::Serve { socket, state_dir, config } => {
+            let live = Configuration::load(config.path.as_deref(), std::env::vars_os())?.live;
+            let served = Served {
+                unlock: account::unlock_known(&live)?,
+                directory: state_dir.clone(),
+                live: live.enabled,
+                clock: Arc::new(SystemClock),
+            };
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
+            serve(socket, served).await.with_context(|| format!("the signer at {}", socket.display()))?;
+            Ok((Answer { text: String::new(), json: json!({}), ok: true }, false))
         }
         SignerCommand::Rotate { to, at, config } => {
             let live = Configuration::load(config.path.as_deref(), std::env::vars_os())?.live;

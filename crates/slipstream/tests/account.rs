@@ -59,7 +59,7 @@ impl Place {
             (self.path("slipstream.toml"), self.path("key"), self.path("relayer.json"));
         let (url, clob) = (self.simulator.relayer_url.clone(), self.simulator.clob_url.clone());
         let mut line = vec!["slipstream", "account", "check", "--config", &config, "--relayer-url", &url];
-        line.extend(["--clob-url", &clob]);
+        line.extend(["--clob-url", &clob, "--geoblock-url", &clob]);
         line.extend(if with_key { ["--key-file", &key] } else { ["--json", EOA] });
         line.extend(["--relayer-key", &relayer]);
         line.extend(flags);

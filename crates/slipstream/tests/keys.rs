@@ -3,23 +3,20 @@
 
 #![cfg(test)]
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::Output,
-    sync::Arc,
-};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Output, sync::Arc};
 
-use domain::{Address, Clock, money::ONE};
+use domain::{
+    Address, Clock, OrderAmounts, OrderPlan, OrderType, Side, Timestamp, TokenId, TradingAccount, WalletKind,
+    ids::AccountId, money::ONE,
+};
+use engine::ports::venue::{SignRequest, SignerError};
 use polymarket::wallets::{deposit_wallets, safe};
 use serde_json::Value;
 use simulator::{Running, Simulator, SimulatorConfig, world::ledger::Asset};
 use slipstream::{
-    account::{self, Keyring, KeyringParts},
+    account::{self, Keyring, KeyringParts, Opening},
     clock::SystemClock,
     commands::{DATABASE, Witnesses},
-    configuration::keys::LiveSettings,
     secrets::InstallationSecret,
     socket,
     venue_clock::ClockWatch,
@@ -223,6 +220,25 @@ async fn an_account_with_real_money_is_added_armed_and_removed() {
     assert_eq!(names(&place.accounts().await), [("main", "not armed")]);
     assert!(place.refused(&add).await.contains("already"));
 
+    // What is missing is found by the account's name: approvals, and where the venue sees this program.
+    let venue = place.simulator.clob_url.clone();
+    let check = ["account", "check", "main", "--json", "--clob-url", &venue, "--geoblock-url", &venue];
+    let found = async || {
+        let output = place.output(&check).await;
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(found["funder"].as_str(), Some(wallet.as_str()));
+        found["missing"].to_string()
+    };
+    let missing = found().await;
+    assert!(missing.contains("may not take pUSD") && !missing.contains("does not trade with"), "{missing}");
+    place.simulator.world().with(|world, _| world.knobs.geo.blocked = true);
+    let missing = found().await;
+    assert!(missing.contains("does not trade with IE-L"), "{missing}");
+    let away = ["account", "check", "main", "--clob-url", &venue, "--geoblock-url", "http://127.0.0.1:9"];
+    let told = place.output(&away).await;
+    assert!(String::from_utf8_lossy(&told.stdout).contains("with this place is not known"));
+
     // The second switch wants the name, whole.
     let arm = ["account", "arm", "main", "--per-order", "20", "--per-day", "200"];
     assert!(place.refused(&arm).await.contains("--yes"));
@@ -279,14 +295,13 @@ async fn a_key_comes_sealed_and_a_running_process_takes_it() {
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = Arc::new(SqliteStore::open(&place.data().join(DATABASE), Arc::clone(&clock)).await.unwrap());
-    let live = LiveSettings { enabled: true, key_file: Some(place.path("identity")) };
-    let unlock = account::unlock_file(live.key_file.as_deref().unwrap_or(Path::new(""))).unwrap();
+    let unlock = account::unlock_file(&place.path("identity")).unwrap();
     let parts = KeyringParts {
         directory: &place.data(),
         secret: &InstallationSecret::open(&place.data()).unwrap(),
         store: Arc::clone(&store) as _,
-        unlock: Some(&unlock),
-        live: live.enabled,
+        opening: Opening::Here(&unlock),
+        live: true,
         clock: Arc::clone(&clock),
     };
     let keyring = Arc::new(Keyring::open(parts).await.unwrap());
@@ -300,7 +315,7 @@ async fn a_key_comes_sealed_and_a_running_process_takes_it() {
     let arm = ["account", "arm", "main", "--per-order", "5", "--per-day", "5", "--yes", "main"];
     assert_eq!(place.json(&arm).await["state"].as_str(), Some("armed"));
     let name = account::live_key(eoa);
-    assert!(keyring.standing(&name).unwrap().caps.is_some());
+    assert!(keyring.standing(&name).await.unwrap().unwrap().caps.is_some());
     assert!(
         place
             .refused(&["signer", "rotate", "--to", &place.path("passphrase").display().to_string()])
@@ -314,13 +329,142 @@ async fn a_key_comes_sealed_and_a_running_process_takes_it() {
     let told = place.refused(&["account", "add", "third", "--live", "--sealed", &other]).await;
     assert!(told.contains("signer public-key"), "{told}");
     assert_eq!(place.json(&["account", "disarm", "main"]).await["state"].as_str(), Some("not armed"));
-    assert!(keyring.standing(&name).unwrap().caps.is_none(), "at once, in the process that signs");
+    assert!(
+        keyring.standing(&name).await.unwrap().unwrap().caps.is_none(),
+        "at once, in the process that signs"
+    );
     place.json(&["account", "remove", "main"]).await;
     assert!(matches!(
-        engine::ports::venue::Signer::address(keyring.signer(), &name).await,
+        keyring.signer().address(&name).await,
         Err(engine::ports::venue::SignerError::UnknownKey(_))
     ));
     served.abort();
+    place.no_secret_anywhere();
+    place.simulator.shutdown().await;
+}
+
+/// A signer that is a process of its own, and dies with this.
+fn signer_process(place: &Place) -> tokio::process::Child {
+    tokio::process::Command::new(env!("CARGO_BIN_EXE_slipstream"))
+        .args(["signer", "serve", "--socket"])
+        .arg(place.path("signer.sock"))
+        .arg("--state-dir")
+        .arg(place.path("signer"))
+        .arg("--config")
+        .arg(place.path("signer.toml"))
+        .env_remove("CREDENTIALS_DIRECTORY")
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+/// Waits until the process listens: it tells of it by the socket's file.
+async fn listens(place: &Place) {
+    let path = place.path("signer.sock");
+    while tokio::net::UnixStream::connect(&path).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_signer_of_its_own_keeps_the_keys_and_may_die_in_the_middle() {
+    let place = Place::new().await;
+    let eoa: Address = EOA.parse().unwrap();
+    place.credit(eoa, 7 * ONE);
+    let identity = place.path("identity").display().to_string();
+    place.file("signer.toml", &format!("[live]\nenabled = true\nkey_file = '{identity}'\n"));
+    let mut process = signer_process(&place);
+    listens(&place).await;
+    let socket = place.path("signer.sock");
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = format!(
+        "[chain]\nrpc_urls = ['{}']\n[live]\nenabled = true\nsocket = '{}'\n",
+        place.simulator.rpc_url,
+        socket.display()
+    );
+    place.file("slipstream.toml", &text);
+    let key = place.path("key").display().to_string();
+    place.json(&["account", "add", "main", "--live", "--key-file", &key]).await;
+    let arm = ["account", "arm", "main", "--per-order", "5", "--per-day", "2000", "--yes", "main"];
+    assert_eq!(place.json(&arm).await["state"].as_str(), Some("armed"));
+    assert!(!place.data().join("signer.spending").exists(), "it is the signer's own");
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = SqliteStore::open(&place.data().join(DATABASE), Arc::clone(&clock)).await.unwrap();
+    let parts = KeyringParts {
+        directory: &place.data(),
+        secret: &InstallationSecret::open(&place.data()).unwrap(),
+        store: Arc::new(store),
+        opening: Opening::At(socket.clone()),
+        live: true,
+        clock,
+    };
+    let keyring = Keyring::open(parts).await.unwrap();
+    let signer = keyring.signer();
+    let name = account::live_key(eoa);
+    assert_eq!(signer.address(&name).await.unwrap(), eoa);
+    let order = |salt: u64| {
+        SignRequest::Order(OrderPlan {
+            salt,
+            account: TradingAccount {
+                id: AccountId(1),
+                wallet: eoa,
+                signer: eoa,
+                kind: WalletKind::Eoa,
+                key: name.clone(),
+            },
+            token: TokenId([3; 32]),
+            side: Side::Buy,
+            amounts: OrderAmounts { maker: ONE, taker: 2 * ONE },
+            timestamp: Timestamp::from_seconds(1_800_000_000),
+            negative_risk: false,
+            order_type: OrderType::FillAndKill,
+            defer: false,
+            builder: domain::Hash([0; 32]),
+        })
+    };
+    let batch: Vec<SignRequest> = (0..500).map(order).collect();
+    assert!(signer.sign(&batch).await.iter().all(Result::is_ok));
+    assert_eq!(keyring.standing(&name).await.unwrap().unwrap().spent, domain::Usd(500 * ONE));
+
+    // Killed with a batch under way: every answer is there, or none, and then the reason is that nobody answered.
+    let (id, mut batches) = (process.id().unwrap(), 0);
+    let killing = async {
+        tokio::task::yield_now().await;
+        process.start_kill().unwrap();
+        process.wait().await.unwrap();
+    };
+    let signing = async {
+        loop {
+            let answers = signer.sign(&batch).await;
+            assert_eq!(answers.len(), batch.len());
+            if answers.iter().all(Result::is_ok) {
+                batches += 1;
+                continue;
+            }
+            assert!(answers.iter().all(|answer| matches!(answer, Err(SignerError::Unavailable(_)))));
+            break;
+        }
+    };
+    tokio::join!(killing, signing);
+    assert!(id > 0 && batches < 500);
+
+    // Another one is told of the keys by whoever asks first; what was spent is known to it, and a piece more.
+    let _second = signer_process(&place);
+    let answers = loop {
+        let answers = signer.sign(&batch[..2]).await;
+        if answers.iter().all(Result::is_ok) {
+            break answers;
+        }
+        assert!(
+            answers.iter().all(|answer| matches!(answer, Err(SignerError::Unavailable(_)))),
+            "{answers:?}"
+        );
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(answers.len(), 2);
+    let spent = keyring.standing(&name).await.unwrap().unwrap().spent;
+    assert!((502 * ONE..=2_000 * ONE).contains(&spent.0), "{spent}");
     place.no_secret_anywhere();
     place.simulator.shutdown().await;
 }

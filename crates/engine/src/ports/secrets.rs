@@ -40,7 +40,7 @@ impl SealedKey {
 }
 
 /// What is stored of an installation's keys.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredKeys {
     /// The signer's own words on how they are opened; text without a secret.
     pub header: String,

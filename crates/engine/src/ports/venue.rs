@@ -8,6 +8,8 @@ use domain::{
     Timestamp, TokenId, TransactionPlan, TxHash, Usd, trade::Action,
 };
 
+use serde::{Deserialize, Serialize};
+
 pub use super::gateway::{
     Acceptance, AcceptedStatus, Admission, Ask, Cancel, Cancelled, NotCancelled, OrderGateway, OrderLookup,
     OrderQuery, PostReply, PreparedOrder, RejectReason, SettlementStatus, VenueOrder, VenueOrderStatus,
@@ -83,7 +85,8 @@ pub trait Signer: Send + Sync {
 }
 
 /// One thing to sign.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SignRequest {
     /// An order; the signer computes the digest itself (wrapped for deposit wallets).
     Order(OrderPlan),
@@ -107,7 +110,8 @@ pub enum SignRequest {
 pub struct Signature(pub [u8; 65]);
 
 /// A signature that was refused or failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum SignerError {
     /// No such key.
     #[error("the signer has no key `{0}`; import it or correct the account")]

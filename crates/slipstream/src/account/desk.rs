@@ -7,7 +7,7 @@ use domain::Clock;
 use store::{OpenError, SqliteStore};
 
 use super::{
-    keyring::{Keyring, Parts},
+    keyring::{Keyring, Opening, Parts},
     requests::{self, AccountRequest},
     unlock,
 };
@@ -65,6 +65,7 @@ impl<'a> Desk<'a> {
         let secret = InstallationSecret::open(data_dir)?;
         let there = engine::ports::secrets::SealedKeys::sealed_keys(store.as_ref()).await?.is_some();
         let unlock = match (need, there) {
+            _ if live.socket.is_some() => None,
             (Need::Nothing, true) => unlock::silently(live)?,
             (Need::Nothing, false) => None,
             (Need::Keys | Need::FirstKeys, true) => Some(unlock::known(live)?),
@@ -75,7 +76,11 @@ impl<'a> Desk<'a> {
             directory: data_dir,
             secret: &secret,
             store: Arc::clone(&store) as _,
-            unlock: unlock.as_ref(),
+            opening: match (&live.socket, &unlock) {
+                (Some(socket), _) if need != Need::Nothing || there => Opening::At(socket.clone()),
+                (_, Some(unlock)) => Opening::Here(unlock),
+                _ => Opening::Nowhere,
+            },
             live: live.enabled,
             clock: Arc::clone(&clock),
         };

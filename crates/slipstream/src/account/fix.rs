@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use domain::{Address, Clock, TradingAccount, WalletAction, WalletKind};
 use eip712::Chain;
 use engine::ports::{
-    venue::{OrderGateway, VenueError},
+    venue::{OrderGateway, Signer, VenueError},
     wallets::{Taken, TransactionOutcome},
 };
 use polymarket::{
@@ -16,7 +16,7 @@ use polymarket::{
     wallets::{Finding, Fix, WalletReport, Wallets},
 };
 use serde::Deserialize;
-use signer::{LocalSigner, read_private};
+use signer::read_private;
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
@@ -33,13 +33,15 @@ const LOOK_LAST: Duration = Duration::from_secs(5);
 pub(super) struct Fixer<'a> {
     pub(super) arguments: &'a CheckArgs,
     pub(super) account: TradingAccount,
-    pub(super) signer: Arc<LocalSigner>,
+    pub(super) signer: Arc<dyn Signer>,
     pub(super) client: reqwest::Client,
     pub(super) rpc: Arc<dyn JsonRpc>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) relayer: OnceCell<Relayer>,
     /// The relayer's among them.
     pub(super) limits: VenueLimits,
+    /// The wallet, where it is fixed.
+    pub(super) wallet: Option<Address>,
 }
 
 /// Who asks the relayer, as the file has it.
@@ -114,7 +116,7 @@ impl Fixer<'_> {
     /// look as well.
     async fn tell_the_venue(&self) {
         let (client, url) = (self.client.clone(), &self.arguments.clob_url);
-        let signer = Arc::clone(&self.signer) as _;
+        let signer = Arc::clone(&self.signer);
         let clob = Clob::new(client, url, Chain::Polygon, signer, Arc::clone(&self.clock));
         if let Err(error) = OrderGateway::look_again(&clob, &self.account, None).await {
             tracing::warn!(
@@ -124,7 +126,7 @@ impl Fixer<'_> {
     }
 
     async fn look(&self) -> anyhow::Result<WalletReport> {
-        Wallets::new(self.rpc.as_ref()).detect(self.account.signer).await.context("the chain cannot be read")
+        super::report_of(self.rpc.as_ref(), self.account.signer, self.wallet).await
     }
 
     /// One for the whole command, because it keeps the relayer's pace.
@@ -132,7 +134,7 @@ impl Fixer<'_> {
         let made = self.relayer.get_or_try_init(async || {
             let path = self.arguments.relayer_key.as_deref();
             let path = path.context("this wallet acts through the relayer; give --relayer-key")?;
-            let signer = Arc::clone(&self.signer) as _;
+            let signer = Arc::clone(&self.signer);
             let (client, url) = (self.client.clone(), &self.arguments.relayer_url);
             Ok(Relayer::new(client, url, relayer_key(path)?, signer, Arc::clone(&self.clock))
                 .paced(self.limits.clone()))
@@ -194,7 +196,7 @@ impl Fixer<'_> {
 
     /// One transaction after the other, each in a block before the next is signed.
     async fn send(&self, actions: &[WalletAction]) -> anyhow::Result<()> {
-        let signer = Arc::clone(&self.signer) as _;
+        let signer = Arc::clone(&self.signer);
         let eoa = Eoa::new(Arc::clone(&self.rpc), signer, Chain::Polygon);
         for action in actions {
             let transaction = eoa.prepare(&self.account, *action).await?;

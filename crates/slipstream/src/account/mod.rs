@@ -7,16 +7,18 @@ mod desk;
 mod fix;
 mod keyring;
 mod requests;
+mod surroundings;
 mod unlock;
 
 use std::{path::PathBuf, sync::Arc};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use domain::{Address, Clock, KeyRef, TradingAccount, WalletKind, ids::AccountId};
 use eip712::Chain;
+use engine::ports::{following::AccountMode, venue::Signer};
 use polymarket::{
-    VenueLimits,
+    JsonRpc, VenueLimits,
     wallets::{Candidate, Finding, Fix, WalletReport, Wallets},
 };
 use serde_json::{Value, json};
@@ -31,10 +33,12 @@ use crate::{
     configuration::{ConfigFile, Configuration},
     rpc_command::configured,
 };
+use surroundings::Surroundings;
+
 pub use add::{AddArgs, WalletType};
 pub use arm::ArmArgs;
 pub use desk::{Desk, Need};
-pub use keyring::{Keyring, Parts as KeyringParts, live_key};
+pub use keyring::{Keyring, Opening, Parts as KeyringParts, live_key};
 pub use requests::{AccountLine, AccountRequest, EncryptedKey, answer as answer_request};
 pub use unlock::{
     hardened, known as unlock_known, new_passphrase as unlock_passphrase, of_file as unlock_file,
@@ -88,10 +92,19 @@ pub struct OneArgs {
 
 /// Arguments of `account check`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  slipstream account check 0xf39f… --config slipstream.toml
+  slipstream account check main --data-dir data --config slipstream.toml
+  slipstream account check main --approve --data-dir data --config slipstream.toml
+
+Exit status: 0 nothing is missing, 1 something is missing or not known (with what to do), 2 the flags cannot be understood.")]
 pub struct CheckArgs {
-    /// The address of the key (not of a wallet contract).
-    #[arg(required_unless_present = "key_file", conflicts_with = "key_file")]
-    pub address: Option<Address>,
+    /// The address of a key (not of a wallet contract), or the name of an account (with --data-dir).
+    #[arg(required_unless_present = "key_file", conflicts_with = "key_file", value_name = "ADDRESS|ACCOUNT")]
+    pub whom: Option<String>,
+    /// Where the installation of the account is.
+    #[arg(long, value_name = "DIRECTORY", env = "SLIPSTREAM_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
     /// A deposit wallet of somebody else, who lets this key trade for it as a session key.
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["deploy", "approve", "wrap"])]
     pub wallet: Option<Address>,
@@ -113,6 +126,9 @@ pub struct CheckArgs {
     /// The venue, which is told of new approvals and money.
     #[arg(long, default_value = "https://clob.polymarket.com")]
     pub clob_url: String,
+    /// Where the venue says whether it trades with this place.
+    #[arg(long, default_value = "https://polymarket.com")]
+    pub geoblock_url: String,
     /// Who asks the relayer: JSON with `key` and `address`, or with `builder_key`, `secret` and `passphrase`, in a
     /// file that only you can read.
     #[arg(long, value_name = "FILE")]
@@ -160,41 +176,116 @@ pub(crate) async fn ask(
 }
 
 async fn check(arguments: &CheckArgs) -> anyhow::Result<(Answer, bool)> {
-    let changes = arguments.deploy || arguments.approve || arguments.wrap;
-    ensure!(arguments.key_file.is_some() || !changes, "--deploy, --approve and --wrap need --key-file");
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let client = polymarket::client()?;
     let providers = ChainProviders::of(client.clone(), &clock, &configured(&arguments.config)?);
-    let key = match &arguments.key_file {
-        Some(path) => Some(key_of(path).await?),
-        None => None,
-    };
-    let eoa = key.as_ref().map(|(_, address)| *address).or(arguments.address);
-    let eoa = eoa.context("give an address or --key-file")?;
     let rpc = providers.json_rpc();
-    let wallets = Wallets::new(rpc.as_ref());
-    let look = async || match arguments.wallet {
-        Some(wallet) => wallets.session(eoa, wallet, clock.now()).await,
-        None => wallets.detect(eoa).await,
+    let who = who(arguments).await?;
+    let mut report = match arguments.wallet {
+        Some(wallet) => Wallets::new(rpc.as_ref())
+            .session(who.address, wallet, clock.now())
+            .await
+            .context("the chain cannot be read")?,
+        None => report_of(rpc.as_ref(), who.address, who.wallet).await?,
     };
-    let mut report = look().await.context("the chain cannot be read")?;
-    if let Some((signer, _)) = key {
-        let account = account(eoa, &report);
-        let (wallet, kind) = (account.wallet, account.kind);
-        signer.bind(account.key.clone(), Binding { wallet, kind, until: report.until })?;
+    let account = TradingAccount {
+        id: AccountId(0),
+        wallet: report.used.wallet,
+        signer: who.address,
+        kind: report.used.kind,
+        key: who.key,
+    };
+    let mut login = None;
+    if let Some(signer) = who.signer {
+        if let Unbound::File(signer) = &signer {
+            let (wallet, kind) = (account.wallet, account.kind);
+            signer.bind(account.key.clone(), Binding { wallet, kind, until: report.until })?;
+        }
         let fixer = fix::Fixer {
             arguments,
-            account,
-            signer: Arc::new(signer),
-            client,
+            account: account.clone(),
+            signer: signer.signer(),
+            client: client.clone(),
             rpc: rpc.clone(),
             clock: Arc::clone(&clock),
             relayer: OnceCell::new(),
             limits: limits(&arguments.config)?,
+            wallet: who.wallet,
         };
         report = fixer.fix(report).await?;
+        login = Some((signer.signer(), &account));
     }
-    Ok((answer(eoa, &report), arguments.json))
+    let (clob_url, geoblock_url) = (&arguments.clob_url, &arguments.geoblock_url);
+    let lacks = Surroundings { client, clob_url, geoblock_url, clock, login }.lacks().await;
+    Ok((answer(who.address, &report, &lacks), arguments.json))
+}
+
+/// Whose wallet is looked at.
+struct Who {
+    address: Address,
+    /// The wallet, where it is fixed.
+    wallet: Option<Address>,
+    key: KeyRef,
+    /// Who can sign for it.
+    signer: Option<Unbound>,
+}
+
+enum Unbound {
+    /// With a key of a file, which may be bound to any wallet of its own.
+    File(LocalSigner),
+    /// With a key that was sealed for its wallet.
+    Sealed(Arc<dyn Signer>),
+}
+
+impl Unbound {
+    fn signer(&self) -> Arc<dyn Signer> {
+        match self {
+            Self::File(signer) => Arc::new(signer.clone()),
+            Self::Sealed(signer) => Arc::clone(signer),
+        }
+    }
+}
+
+async fn who(arguments: &CheckArgs) -> anyhow::Result<Who> {
+    let changes = arguments.deploy || arguments.approve || arguments.wrap;
+    if let Some(path) = &arguments.key_file {
+        let (signer, address) = key_of(path).await?;
+        return Ok(Who { address, wallet: None, key: key_ref(), signer: Some(Unbound::File(signer)) });
+    }
+    let whom = arguments.whom.as_deref().context("give an address, an account or --key-file")?;
+    if let Ok(address) = whom.parse() {
+        ensure!(!changes, "--deploy, --approve and --wrap need --key-file, or an account of yours");
+        return Ok(Who { address, wallet: None, key: key_ref(), signer: None });
+    }
+    let data_dir = arguments.data_dir.as_ref();
+    let data_dir =
+        data_dir.with_context(|| format!("`{whom}` is no address; an account needs --data-dir"))?;
+    let live = Configuration::load(arguments.config.path.as_deref(), std::env::vars_os())?.live;
+    let desk = Desk::open(data_dir, &live, if changes { Need::Keys } else { Need::Nothing }).await?;
+    let line = arm::find(&desk, whom).await?;
+    ensure!(line.mode == AccountMode::Live, "account `{}` has play money and no wallet", line.label);
+    let signer = match desk {
+        Desk::Own { keyring, .. } if keyring.keeper().is_ok() => Some(Unbound::Sealed(keyring.signer())),
+        Desk::Running(_) if changes => bail!("a process runs on {}; stop it first", data_dir.display()),
+        _ => None,
+    };
+    Ok(Who { address: line.signer, wallet: Some(line.wallet), key: live_key(line.wallet), signer })
+}
+
+/// What an address has; of `wallet`, where that is fixed.
+async fn report_of(
+    rpc: &dyn JsonRpc,
+    address: Address,
+    wallet: Option<Address>,
+) -> anyhow::Result<WalletReport> {
+    let wallets = Wallets::new(rpc);
+    let mut report = wallets.detect(address).await.context("the chain cannot be read")?;
+    let fixed = report.candidates.iter().find(|one| Some(one.wallet) == wallet).copied();
+    if let Some(fixed) = fixed.filter(|fixed| *fixed != report.used) {
+        report.missing = wallets.missing(fixed).await.context("the chain cannot be read")?;
+        report.used = fixed;
+    }
+    Ok(report)
 }
 
 /// The limits that the configuration sets.
@@ -203,7 +294,6 @@ fn limits(config: &ConfigFile) -> anyhow::Result<VenueLimits> {
 }
 
 async fn key_of(path: &std::path::Path) -> anyhow::Result<(LocalSigner, Address)> {
-    use engine::ports::venue::Signer as _;
     unlock::hardened()?;
     let key = FileKey::read(path).with_context(|| format!("the key in {}", path.display()))?;
     let signer = LocalSigner::new(Chain::Polygon, Box::new(key));
@@ -214,11 +304,6 @@ async fn key_of(path: &std::path::Path) -> anyhow::Result<(LocalSigner, Address)
 /// The one key of a file has one name.
 fn key_ref() -> KeyRef {
     KeyRef("file".to_owned())
-}
-
-fn account(eoa: Address, report: &WalletReport) -> TradingAccount {
-    let (wallet, kind) = (report.used.wallet, report.used.kind);
-    TradingAccount { id: AccountId(0), wallet, signer: eoa, kind, key: key_ref() }
 }
 
 const fn kind_name(kind: WalletKind) -> &'static str {
@@ -275,7 +360,7 @@ fn missing_of(findings: &[Finding], used: Candidate) -> (String, Vec<Value>) {
     (text, missing)
 }
 
-fn answer(eoa: Address, report: &WalletReport) -> Answer {
+fn answer(eoa: Address, report: &WalletReport, lacks: &[surroundings::Lack]) -> Answer {
     let used = report.used;
     let mut text = format!("address {eoa} trades with {} {}\n\n", kind_name(used.kind), used.wallet);
     let mut candidates = Vec::new();
@@ -295,9 +380,16 @@ fn answer(eoa: Address, report: &WalletReport) -> Answer {
     if let Some(until) = report.until {
         text.push_str(&format!("\nas its session key, until {until}\n"));
     }
-    let (lines, missing) = missing_of(&report.missing, used);
+    let (mut lines, mut missing) = missing_of(&report.missing, used);
+    if report.missing.is_empty() && !lacks.is_empty() {
+        lines = "missing:\n".to_owned();
+    }
+    for (what, remedy) in lacks {
+        lines.push_str(&format!("  {what}: {remedy}\n"));
+        missing.push(json!({ "missing": what, "fix": remedy }));
+    }
     text.push_str(&format!("\n{lines}"));
-    let ok = report.missing.is_empty();
+    let ok = missing.is_empty();
     let json = json!({
         "address": eoa, "funder": used.wallet, "kind": used.kind,
         "signature_type": used.kind.signature_type(), "wallets": candidates, "missing": missing,

@@ -11,7 +11,6 @@ use domain::{
 use engine::ports::{
     following::{Account, AccountMode, NewAccount},
     store::Store,
-    venue::Signer as _,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -124,10 +123,10 @@ pub struct AccountLine {
 }
 
 impl AccountLine {
-    fn of(account: &Account, keyring: &Keyring) -> Self {
+    async fn of(account: &Account, keyring: &Keyring) -> anyhow::Result<Self> {
         let standing = match account.mode {
             AccountMode::Paper => None,
-            AccountMode::Live => keyring.standing(&account.trading.key),
+            AccountMode::Live => keyring.standing(&account.trading.key).await?,
         };
         let state = match (account.mode, standing) {
             (AccountMode::Paper, _) => "paper",
@@ -135,7 +134,7 @@ impl AccountLine {
             (AccountMode::Live, Some(standing)) if standing.caps.is_some() => "armed",
             (AccountMode::Live, Some(_)) => "not armed",
         };
-        Self {
+        Ok(Self {
             id: account.trading.id,
             label: account.label.clone(),
             mode: account.mode,
@@ -147,7 +146,7 @@ impl AccountLine {
             cap: account.cap,
             caps: standing.and_then(|standing| standing.caps),
             spent: standing.map(|standing| standing.spent),
-        }
+        })
     }
 
     fn row(&self) -> String {
@@ -178,12 +177,12 @@ pub async fn answer(
     match request {
         AccountRequest::List => desk.list().await,
         AccountRequest::PublicKey => {
-            let key = keyring.vault()?.public_key();
+            let key = keyring.keeper()?.public_key().await?;
             keyring.begin().await?;
             Ok(said(key.clone(), json!({ "public_key": key })))
         }
         AccountRequest::AddressOf(key) => {
-            let address = desk.import(key)?.address();
+            let address = keyring.keeper()?.address_of(&file_of(key)?).await?;
             Ok(said(address.to_string(), json!({ "address": address })))
         }
         AccountRequest::AddPaper { label, cash, cap } => desk.add_paper(label, *cash, *cap).await,
@@ -236,14 +235,12 @@ impl Desk<'_> {
         }
     }
 
-    fn import(&self, key: &EncryptedKey) -> anyhow::Result<signer::PrivateKey> {
-        let file = hex::decode(&key.0).ok().context("the encrypted key is no hex")?;
-        self.keyring.vault()?.import(&file).context("the encrypted private key")
-    }
-
     async fn list(&self) -> anyhow::Result<Answer> {
         let accounts = self.accounts().await?;
-        let lines: Vec<_> = accounts.iter().map(|account| AccountLine::of(account, self.keyring)).collect();
+        let mut lines = Vec::with_capacity(accounts.len());
+        for account in &accounts {
+            lines.push(AccountLine::of(account, self.keyring).await?);
+        }
         let head = format!(
             "{:>4}  {:20}  {:9}  {:42}  {:>12}  may spend",
             "no", "account", "state", "wallet", "cash"
@@ -322,14 +319,14 @@ impl Desk<'_> {
         cap: Option<Usd>,
     ) -> anyhow::Result<Answer> {
         self.check_new(label, Some(wallet)).await?;
-        let key = self.import(key)?;
-        let signer = key.address();
+        let (keeper, file) = (self.keyring.keeper()?, file_of(key)?);
+        let signer = keeper.address_of(&file).await?;
         check_wallet(signer, wallet, kind)?;
         self.keyring.begin().await?;
         let owner = self.owner().await?;
         let (name, version) = (live_key(wallet), self.now.0);
         let purpose = KeyUse { owner, name: name.clone(), wallet, kind, version };
-        let sealed = self.keyring.vault()?.seal(&key, &purpose)?;
+        let sealed = keeper.seal(&file, &purpose).await?;
         let account = NewAccount {
             label: label.to_owned(),
             mode: AccountMode::Live,
@@ -340,7 +337,7 @@ impl Desk<'_> {
             cap,
         };
         let id = self.keyring.store().add_keyed_account(owner, &account, &sealed, self.now).await?;
-        self.keyring.take(sealed)?;
+        self.keyring.take(sealed).await?;
         let text = format!(
             "account {id} `{label}` is there, its key sealed. It trades once `enabled = true` stands in [live] and \
              `slipstream account arm {label}` was confirmed"
@@ -353,8 +350,8 @@ impl Desk<'_> {
 
     async fn arm(&self, name: &str, caps: Caps) -> anyhow::Result<Answer> {
         let account = self.find_live(name).await?;
-        self.keyring.arm(&account.trading.key, caps)?;
-        let line = AccountLine::of(&account, self.keyring);
+        self.keyring.keeper()?.arm(&account.trading.key, caps).await?;
+        let line = AccountLine::of(&account, self.keyring).await?;
         let text = format!(
             "account `{}` is armed: at most {} dollars in an order and {} in a day (UTC); `slipstream account disarm {}` \
              ends it at once",
@@ -368,8 +365,8 @@ impl Desk<'_> {
 
     async fn disarm(&self, name: &str) -> anyhow::Result<Answer> {
         let account = self.find_live(name).await?;
-        self.keyring.disarm(&account.trading.key)?;
-        let line = AccountLine::of(&account, self.keyring);
+        self.keyring.keeper()?.disarm(&account.trading.key).await?;
+        let line = AccountLine::of(&account, self.keyring).await?;
         let text = format!("account `{}` is not armed: from now on nothing is signed for it", account.label);
         Ok(said(text, serde_json::to_value(line)?))
     }
@@ -379,10 +376,10 @@ impl Desk<'_> {
         let key = &account.trading.key;
         // Disarmed first: a key that is gone must not be armed if it comes back.
         if account.mode == AccountMode::Live {
-            self.keyring.disarm(key)?;
+            self.keyring.keeper()?.disarm(key).await?;
         }
         self.store_remove(&account).await?;
-        self.keyring.forget(key);
+        self.keyring.forget(key).await?;
         let text = format!("account `{}` and its key are removed; its books stay", account.label);
         Ok(said(text, json!({ "account": account.trading.id, "label": account.label, "removed": true })))
     }
@@ -390,6 +387,10 @@ impl Desk<'_> {
     async fn store_remove(&self, account: &Account) -> anyhow::Result<()> {
         Ok(self.keyring.store().remove_account(account.owner, account.trading.id, self.now).await?)
     }
+}
+
+fn file_of(key: &EncryptedKey) -> anyhow::Result<Vec<u8>> {
+    hex::decode(&key.0).ok().context("the encrypted key is no hex")
 }
 
 fn said(text: String, json: serde_json::Value) -> Answer {

@@ -113,7 +113,7 @@ mod tests {
     fn a_file_opens_keys_if_its_owner_alone_reads_it() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("keys");
-        let live = LiveSettings { key_file: Some(file.clone()), enabled: false };
+        let live = LiveSettings { key_file: Some(file.clone()), ..LiveSettings::default() };
         let with = |text: &str, mode: u32| {
             fs::write(&file, text).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();

@@ -17,6 +17,7 @@ use super::{
     memory::{self, IdleOrder},
     order_cost, pace,
     report::{Machine, Report},
+    signer_process,
 };
 use crate::{clock::SystemClock, output::print};
 
@@ -92,6 +93,8 @@ async fn measure(arguments: &BenchArgs, machine: Machine) -> anyhow::Result<Repo
     let post = http::post_time(&simulator.clob_url, &client, clock.as_ref()).await?;
     simulator.shutdown().await;
     let parts = report.parts(&cost, sync, post);
+    progress("a signer behind a socket");
+    report.signer(&signer_process::measure(&directory.0, &clock).await?);
     let mut numbers: Vec<usize> =
         arguments.followers.iter().filter_map(|n| usize::try_from(*n).ok()).collect();
     numbers.sort_unstable();

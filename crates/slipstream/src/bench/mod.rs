@@ -16,3 +16,4 @@ mod order_cost;
 mod pace;
 mod report;
 mod sample;
+mod signer_process;

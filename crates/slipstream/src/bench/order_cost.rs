@@ -69,7 +69,7 @@ pub(super) fn account(follower: &crate::demo::setup::Follower) -> TradingAccount
     }
 }
 
-fn plan((account, number): (&TradingAccount, u64)) -> OrderPlan {
+pub(super) fn plan((account, number): (&TradingAccount, u64)) -> OrderPlan {
     OrderPlan {
         // As long as real ones.
         salt: (1 << 52) + number,

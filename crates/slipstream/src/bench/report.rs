@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     channels, failover::Failure, fan_out::FanOut, http::IN_FLIGHT, live::EventCost, memory::Idle,
-    order_cost::OrderCost, pace::Paced, sample,
+    order_cost::OrderCost, pace::Paced, sample, signer_process::SignerCost,
 };
 
 /// Targets of the project, in the unit of their line.
@@ -106,6 +106,13 @@ impl Report {
             None,
         );
         Parts { sync_ms, post_us, signature_us: signature }
+    }
+
+    /// A signature through the socket of a signer.
+    pub(super) fn signer(&mut self, cost: &SignerCost) {
+        let there = (sample::micros(cost.there), "µs");
+        self.line("a signature by a signer of its own, 64 at once over its socket", there, None);
+        self.beside("in this process", sample::micros(cost.here));
     }
 
     /// One number of followers.
@@ -330,6 +337,7 @@ mod tests {
         let micros = Duration::from_micros;
         let cost = OrderCost { signature: micros(24), hmac: micros(1), whole: micros(30), body: 750 };
         let parts = report.parts(&cost, micros(4_000), micros(20));
+        report.signer(&SignerCost { here: micros(40), there: micros(60) });
         report.fan_out(fan_out(1, 12.0), parts);
         report.fan_out(fan_out(100, 20.0), parts);
         report.fan_out(fan_out(10_000, 3_000.0), parts);
@@ -342,6 +350,7 @@ mod tests {
         for words in [
             "30.0 µs  30.0 µs",
             "25.0 µs (signature + HMAC)   1.20",
+            "40.0 µs (in this process)   1.50",
             // Two syncs and five milliseconds.
             "12.0 ms  13.0 ms",
             // 8 ms of syncs and 10,000 times 20 + 24 / 2 µs.

@@ -124,6 +124,11 @@ pub(super) fn shown(text: &str) -> String {
     out
 }
 
+/// A file, or a socket.
+fn is_there(path: &Path) -> bool {
+    path.exists() && !path.is_dir()
+}
+
 fn may_be_secret(text: &str) -> bool {
     let part_of_secret = |letter: char| letter.is_ascii_alphanumeric() || "+=_-".contains(letter);
     text.split(|letter: char| !part_of_secret(letter)).any(|run| run.len() >= SECRET_RUN)
@@ -243,7 +248,7 @@ impl<S: 'static> Kind<S> {
             return Err((*why).to_owned());
         }
         let read = match self {
-            Self::File(_) if !word.is_empty() && !base.join(&*word).is_file() => {
+            Self::File(_) if !word.is_empty() && !is_there(&base.join(&*word)) => {
                 return Err("names no file that is there; correct the path, or leave the key out".to_owned());
             }
             Self::Urls(set) => {

@@ -28,7 +28,7 @@ use tracing::{info, warn};
 
 use self::{downtime::Downtime, journal::Journal};
 use crate::{
-    account::{Keyring, KeyringParts, unlock_known},
+    account::{Keyring, KeyringParts, Opening, unlock_known},
     channels::Channels,
     clock::SystemClock,
     commands::{DATABASE, Witnesses},
@@ -87,12 +87,12 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     let downtime = Downtime::begin(data_dir, store.as_ref(), clock.as_ref()).await?;
     let hosts = hosts(&configuration);
     let keyring = Arc::new(keyring(&configuration, data_dir, &secret, &file, &clock).await?);
-    let signer = Arc::new(keyring.signer().clone());
+    let signer = keyring.signer();
     let foundation = Foundation {
         client: client(&hosts)?,
         clock: Arc::clone(&clock),
         store: Arc::clone(&store),
-        signer: Arc::clone(&signer) as _,
+        signer: Arc::clone(&signer),
         salts: Arc::clone(&secret) as _,
         seed: random_seed(),
     };
@@ -165,12 +165,20 @@ async fn keyring(
 ) -> anyhow::Result<Keyring> {
     let live = &configuration.live;
     let sealed = file.sealed_keys().await?.is_some();
-    let unlock = if live.enabled && sealed { Some(unlock_known(live)?) } else { None };
+    let unlock = match (&live.socket, live.enabled && sealed) {
+        (None, true) => Some(unlock_known(live)?),
+        _ => None,
+    };
+    let opening = match (&live.socket, &unlock) {
+        (Some(socket), _) if live.enabled => Opening::At(socket.clone()),
+        (_, Some(unlock)) => Opening::Here(unlock),
+        _ => Opening::Nowhere,
+    };
     let parts = KeyringParts {
         directory: data_dir,
         secret,
         store: Arc::clone(file) as _,
-        unlock: unlock.as_ref(),
+        opening,
         live: live.enabled,
         clock: Arc::clone(clock),
     };

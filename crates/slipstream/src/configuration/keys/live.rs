@@ -16,6 +16,8 @@ pub struct LiveSettings {
     pub enabled: bool,
     /// What opens their keys.
     pub key_file: Option<PathBuf>,
+    /// Where the signer listens, if it is a process of its own.
+    pub socket: Option<PathBuf>,
 }
 
 /// Keys of `[live]`.
@@ -34,5 +36,12 @@ pub const LIVE: &[Key<LiveSettings>] = &[
         "What opens the keys of accounts with real money: a file with an age identity (`age-keygen -o FILE`) or a \
          passphrase, readable by its owner alone, best on another disk than the data. Without it: the systemd credential \
          `slipstream-keys`, or else a passphrase is asked for on the terminal.",
+    ),
+    key(
+        "socket",
+        Example("signer.sock"),
+        Kind::File(|live, path| live.socket = Some(path)),
+        "The socket of a signer that runs as a process of its own (`slipstream signer serve`) and alone opens the keys; \
+         `key_file` is that one's then. Without it: the signer is in this process.",
     ),
 ];
