@@ -300,6 +300,14 @@ impl<'a> Wallets<'a> {
         Ok(!digits.is_empty())
     }
 
+    /// pUSD of a wallet.
+    ///
+    /// # Errors
+    /// [`VenueError`].
+    pub async fn money(&self, wallet: Address) -> Result<Usd, VenueError> {
+        self.dollars(COLLATERAL, wallet).await
+    }
+
     async fn dollars(&self, token: Address, wallet: Address) -> Result<Usd, VenueError> {
         let balance = self.ask(token, BALANCE_OF, &[wallet]).await?;
         i64::try_from(balance).map(Usd).map_err(|_| malformed("balanceOf", &"more money than there is"))

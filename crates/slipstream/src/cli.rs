@@ -164,6 +164,16 @@ pub enum Command {
         #[command(flatten)]
         at: Installation,
     },
+    /// Print completions for a shell: `source <(slipstream completions bash)`.
+    Completions {
+        /// Which.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages: `slipstream man ~/.local/share/man/man1`.
+    Man {
+        /// Where to.
+        directory: PathBuf,
+    },
     /// Run the simulated venue alone, for any bot. See docs/simulator.md.
     Simulator(SimulatorArgs),
 }
@@ -317,6 +327,12 @@ pub async fn run(cli: Cli) -> ExitCode {
         }
         Command::Restore(arguments) => {
             crate::backup::restore(&arguments).await.and_then(|answer| told(&answer, arguments.at.json))
+        }
+        Command::Completions { shell } => {
+            crate::manual::completions(shell).and_then(|answer| told(&answer, false))
+        }
+        Command::Man { directory } => {
+            crate::manual::pages(&directory).and_then(|answer| told(&answer, false))
         }
         Command::Export { table, at } => ask(&at, &Request::Export(table)).await,
         Command::Leader { command } => {

@@ -19,6 +19,7 @@ pub mod export;
 pub mod following;
 pub mod instance;
 pub mod logging;
+pub mod manual;
 pub mod output;
 pub mod prices;
 pub mod rpc_command;

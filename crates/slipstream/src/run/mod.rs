@@ -2,6 +2,7 @@
 //! the real book. It owns starting and stopping; what is done meanwhile is the engine's.
 
 mod downtime;
+mod funding;
 pub mod installation;
 mod journal;
 
@@ -26,7 +27,7 @@ use store::SqliteStore;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use self::{downtime::Downtime, journal::Journal};
+use self::{downtime::Downtime, funding::Funding, journal::Journal};
 use crate::{
     account::{Keyring, KeyringParts, Opening, unlock_known},
     channels::Channels,
@@ -115,6 +116,7 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
         .channels
         .map(|channels| Channels { accounts: Arc::new(LiveAccounts(channels.accounts)), ..channels });
     let has_chain = ports.chain.is_some();
+    let funding = providers.as_ref().filter(|_| live).map(|providers| Funding::new(providers.json_rpc()));
     let mut witnesses = Witnesses {
         venue: None,
         chain: None,
@@ -140,7 +142,7 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
         );
     }
     let journal = Journal::begin(store.as_ref()).await?;
-    let attended = attend(&runtime, store.as_ref(), clock.as_ref(), (journal, downtime), stop).await;
+    let attended = attend(&runtime, store.as_ref(), clock.as_ref(), (journal, downtime, funding), stop).await;
     socket.abort();
     // Nobody listens on it any more.
     let _ = std::fs::remove_file(socket::path(data_dir));
@@ -190,13 +192,16 @@ async fn attend(
     runtime: &Runtime,
     store: &dyn Store,
     clock: &dyn Clock,
-    (mut journal, mut downtime): (Journal, Downtime),
+    (mut journal, mut downtime, mut funding): (Journal, Downtime, Option<Funding>),
     mut stop: Stop,
 ) -> anyhow::Result<()> {
     let mut panics = 0;
     loop {
         journal.tell(store).await;
         downtime.tell(store, clock).await;
+        if let Some(funding) = &mut funding {
+            funding.look(store, clock).await;
+        }
         if runtime.restarts() > panics {
             panics = runtime.restarts();
             warn!(
