@@ -1,5 +1,5 @@
 //! What a wallet may be asked to do on the chain beside trading, each by its name: approvals of the venue's own
-//! contracts, wrapping, and redemptions. There is no free call.
+//! contracts, wrapping, redemptions, and being made. There is no free call.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,8 @@ pub enum WalletAction {
     Wrap(Usd),
     /// Redeems shares of a resolved condition.
     Redeem(Redemption),
+    /// Has the venue's factory make the key's Safe, which pays nobody for it. It is done alone.
+    MakeSafe,
 }
 
 /// Which shares are redeemed, and through which contract.

@@ -62,6 +62,9 @@ pub enum ActionError {
     /// An id of another era, an outcome that there is not, or no shares.
     #[error("{0} cannot be redeemed so")]
     Redemption(String),
+    /// A Safe is made by its factory, before it can do anything.
+    #[error("the making of a Safe is no call of the Safe")]
+    NotACall,
     /// No dollars, or less than none.
     #[error("{0} $ cannot be wrapped")]
     Dollars(Usd),
@@ -99,6 +102,7 @@ pub fn call_of(wallet: Address, action: &WalletAction) -> Result<Call, ActionErr
             Ok(call(ONRAMP, WRAP, &[address(USDC_E), address(wallet), dollars(*usd)?]))
         }
         WalletAction::Redeem(redemption) => redeem(redemption),
+        WalletAction::MakeSafe => Err(ActionError::NotACall),
     }
 }
 

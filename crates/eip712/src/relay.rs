@@ -4,7 +4,7 @@
 //! signatures are the vectors of the tests.
 
 use alloy_primitives::{hex, keccak256};
-use domain::{Address, Hash, RelayPlan, WalletKind};
+use domain::{Address, Hash, RelayPlan, WalletAction, WalletKind};
 
 use crate::{
     actions::{ActionError, Call, call_of},
@@ -29,6 +29,9 @@ const PROXY: [u8; 4] = hex!("34ee9791");
 const CALL_TYPE: &str = "Call(address target,uint256 value,bytes data)";
 const BATCH_TYPE: &str = "Batch(address wallet,uint256 nonce,uint256 deadline,Call[] calls)";
 const SAFE_TX_TYPE: &str = "SafeTx(address to,uint256 value,bytes data,uint8 operation,uint256 safeTxGas,uint256 baseGas,uint256 gasPrice,address gasToken,address refundReceiver,uint256 nonce)";
+const CREATE_PROXY_TYPE: &str = "CreateProxy(address paymentToken,uint256 payment,address paymentReceiver)";
+/// The name in the factory's domain. Source: Polymarket/builder-relayer-client.
+const SAFE_FACTORY_NAME: &str = "Polymarket Contract Proxy Factory";
 /// What ends the signature of a session signer.
 const SESSION_MAGIC: Word = hex!("6492649264926492649264926492649264926492649264926492649264926492");
 
@@ -74,6 +77,11 @@ pub enum Relay {
         /// Whether it is delegated, as a packed one is.
         delegate: bool,
     },
+    /// The making of a Safe.
+    NewSafe {
+        /// Where it will be.
+        safe: Address,
+    },
     /// Calls of a proxy wallet.
     Proxy {
         /// The owner.
@@ -96,6 +104,9 @@ impl Relay {
     /// [`RelayError`].
     pub fn from_plan(plan: &RelayPlan) -> Result<Self, RelayError> {
         let (wallet, nonce) = (plan.account.wallet, plan.nonce);
+        if plan.account.kind == WalletKind::Safe && plan.actions == [WalletAction::MakeSafe] {
+            return Ok(Self::NewSafe { safe: wallet });
+        }
         let calls = plan.actions.iter().map(|action| call_of(wallet, action));
         let calls = calls.collect::<Result<Vec<_>, _>>()?;
         let first = calls.first().ok_or(RelayError::Empty)?;
@@ -152,6 +163,16 @@ impl Relay {
                     address(*safe),
                 ]);
                 as_text(&digest(&domain, &transaction))
+            }
+            Self::NewSafe { .. } => {
+                let domain = hash_struct(&[
+                    keccak256("EIP712Domain(string name,uint256 chainId,address verifyingContract)").0,
+                    keccak256(SAFE_FACTORY_NAME).0,
+                    number(chain.id()),
+                    address(SAFE_FACTORY),
+                ]);
+                let create = hash_struct(&[keccak256(CREATE_PROXY_TYPE).0, [0; 32], [0; 32], [0; 32]]);
+                digest(&domain, &create)
             }
             Self::Proxy { from, nonce, call, gas_limit, relay } => {
                 let message = [

@@ -310,21 +310,35 @@ impl Relayer {
         read(one.id, &one.state, &one.hash, &one.reason).map_err(|reason| malformed(what, &reason))
     }
 
-    /// Asks for the deposit wallet of an account that has none yet.
+    /// Asks for the deposit wallet or the Safe of an account that has none yet.
     ///
     /// # Errors
     /// [`VenueError`].
     pub async fn deploy(&self, account: &TradingAccount) -> Result<Relayed, VenueError> {
-        if account.kind != WalletKind::Deposit {
-            let reason = format!("only deposit wallets are made, not {:?} ones", account.kind);
-            return Err(VenueError::Refused { what: SUBMIT.to_owned(), reason });
-        }
-        let body = json!({
-            "type": "WALLET-CREATE", "from": account.signer, "to": DEPOSIT_WALLET_FACTORY, "metadata": "",
-        });
+        let body = match account.kind {
+            WalletKind::Deposit => json!({
+                "type": "WALLET-CREATE", "from": account.signer, "to": DEPOSIT_WALLET_FACTORY, "metadata": "",
+            }),
+            WalletKind::Safe => self.new_safe(account).await?,
+            other => {
+                let reason = format!("only deposit wallets and Safes are made, not {other:?} ones");
+                return Err(VenueError::Refused { what: SUBMIT.to_owned(), reason });
+            }
+        };
         // Asking twice is refused: a wallet is deployed once.
         let taken = self.post_in_turn(body.to_string().as_bytes()).await?;
         taken.ok_or_else(|| malformed(SUBMIT, &"no answer to what cannot be looked up"))
+    }
+
+    /// The signed request for a Safe.
+    async fn new_safe(&self, account: &TradingAccount) -> Result<serde_json::Value, VenueError> {
+        let (actions, relay) = (vec![WalletAction::MakeSafe], Address([0; 20]));
+        let plan =
+            RelayPlan { account: account.clone(), actions, nonce: 0, deadline: 0, gas_limit: 0, relay };
+        let form = Relay::from_plan(&plan)
+            .map_err(|error| VenueError::Refused { what: SUBMIT.to_owned(), reason: error.to_string() })?;
+        let signature = hex::encode_prefixed(form.signature(&self.sign(plan).await?));
+        Ok(body(account, "", &form, &signature))
     }
 
     /// Signs what a wallet does, for its next nonce.

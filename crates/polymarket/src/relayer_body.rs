@@ -4,7 +4,7 @@
 
 use alloy_primitives::hex;
 use domain::{Address, TradingAccount};
-use eip712::{Call, DEPOSIT_WALLET_FACTORY, PROXY_FACTORY, RELAY_HUB, Relay};
+use eip712::{Call, DEPOSIT_WALLET_FACTORY, PROXY_FACTORY, RELAY_HUB, Relay, SAFE_FACTORY};
 use serde_json::{Value, json};
 
 /// The request of a signed transaction.
@@ -31,6 +31,11 @@ pub(crate) fn body(account: &TradingAccount, kind: &str, form: &Relay, signature
                 "baseGas": "0", "gasPrice": "0", "gasToken": zero,
                 "operation": if *delegate { "1" } else { "0" }, "refundReceiver": zero, "safeTxnGas": "0",
             },
+        }),
+        Relay::NewSafe { safe } => json!({
+            "type": "SAFE-CREATE", "from": account.signer, "to": SAFE_FACTORY, "proxyWallet": safe, "data": "0x",
+            "signature": signature,
+            "signatureParams": { "paymentToken": zero, "payment": "0", "paymentReceiver": zero },
         }),
         Relay::Proxy { from, nonce, call, gas_limit, relay } => json!({
             "type": kind, "from": from, "to": PROXY_FACTORY, "proxyWallet": account.wallet, "data": data(call),

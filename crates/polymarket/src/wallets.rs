@@ -124,8 +124,7 @@ pub enum Finding {
 pub enum Fix {
     /// The relayer deploys the wallet.
     Deploy,
-    /// The venue's site deploys the wallet. New users of the API get deposit wallets; the other kinds are made only
-    /// there.
+    /// The venue's site deploys the wallet.
     Site,
     /// The wallet does this, through the relayer or as a transaction of the EOA.
     Act(WalletAction),
@@ -144,7 +143,7 @@ impl Finding {
     #[must_use]
     pub const fn fix(self) -> Fix {
         match self {
-            Self::NotDeployed(WalletKind::Deposit) => Fix::Deploy,
+            Self::NotDeployed(WalletKind::Deposit | WalletKind::Safe) => Fix::Deploy,
             Self::NotDeployed(_) => Fix::Site,
             Self::Dollars { spender } => Fix::Act(WalletAction::AllowDollars { spender }),
             Self::Shares { token, operator } => Fix::Act(WalletAction::AllowShares { token, operator }),
@@ -198,7 +197,8 @@ impl<'a> Wallets<'a> {
         ];
         let read = places.map(|(kind, wallet)| self.candidate(kind, wallet));
         let candidates: Vec<Candidate> = stream::iter(read).buffered(CALLS_IN_FLIGHT).try_collect().await?;
-        let within_reach = |one: &Candidate| one.deployed || one.kind == WalletKind::Deposit;
+        let made_here = |one: &Candidate| matches!(one.kind, WalletKind::Deposit | WalletKind::Safe);
+        let within_reach = |one: &Candidate| one.deployed || made_here(one);
         let with_money = candidates.iter().rev().filter(|candidate| candidate.dollars.is_positive());
         let richest = with_money.max_by_key(|candidate| (within_reach(candidate), candidate.dollars.0));
         let there = |candidate: &&Candidate| candidate.deployed && candidate.kind != WalletKind::Eoa;

@@ -400,6 +400,36 @@ mod tests {
         assert!(refused(sign_one(&signer, order(address, WalletKind::Eoa, address)).await));
     }
 
+    /// Source: Polymarket/builder-relayer-client, `tests/signatures`, by the key that everybody knows.
+    #[tokio::test]
+    async fn the_making_of_a_safe_is_signed_as_the_official_client_does_and_alone() {
+        let (file, OneKey(key)) = vectors(include_str!("../../eip712/tests/vectors/relay.json"));
+        let address: Address = file["signer"].as_str().unwrap().parse().unwrap();
+        assert_eq!(address.to_string(), "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266");
+        let signer = LocalSigner::new(Chain::Polygon, Box::new(OneKey(key)));
+        let wallet: Address = "0xd93b25cb943d14d0d34fbaf01fc93a0f8b5f6e47".parse().unwrap();
+        let account = plan(address, WalletKind::Safe, wallet).account;
+        let binding = Binding { wallet, kind: WalletKind::Safe, until: None };
+        signer.bind(account.key.clone(), binding).unwrap();
+        let relay = |actions| {
+            let (nonce, deadline, gas_limit, relay) = (0, 0, 0, Address([0; 20]));
+            RelayPlan { account: account.clone(), actions, nonce, deadline, gas_limit, relay }
+        };
+        let alone = relay(vec![WalletAction::MakeSafe]);
+        let signature = sign_one(&signer, SignRequest::Relay(alone.clone())).await.unwrap();
+        let made = Relay::from_plan(&alone).unwrap().signature(&signature.0);
+        assert_eq!(
+            hex::encode(made),
+            "e3e791c24134b7bebe93b4771bd07c7fe7bbe115eeb0bf629ac3b7a435e7ac8d05f979729d873f7d0e16205becf48ee450aa382\
+             bc28c65eedcd6454e81d81f921b"
+        );
+        let other = WalletAction::AllowDollars { spender: eip712::DOLLAR_SPENDERS[0] };
+        for actions in [vec![WalletAction::MakeSafe, other], vec![WalletAction::MakeSafe; 2]] {
+            let refused = sign_one(&signer, SignRequest::Relay(relay(actions))).await;
+            assert!(matches!(refused, Err(SignerError::Policy(_))));
+        }
+    }
+
     #[tokio::test]
     async fn a_session_key_signs_orders_until_its_end_and_nothing_else() {
         let signer = derived();

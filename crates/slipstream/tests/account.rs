@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
 
 use clap::Parser;
 use domain::{Address, money::ONE};
-use polymarket::wallets::{deposit_wallets, safe};
+use polymarket::wallets::{deposit_wallets, proxy_wallet, safe};
 use serde_json::Value;
 use simulator::{
     Running, Simulator, SimulatorConfig,
@@ -141,17 +141,34 @@ async fn an_eoa_with_money_sends_its_own_transactions() {
     let answer = place.check(true, &["--approve"]).await.unwrap();
     assert!(answer.ok, "{}", answer.text);
     assert_eq!(place.simulator.world().with(|world, _| world.next_nonce(eoa)), 12);
-    // The Safe of the same key is shown as well, and used only when nothing within reach has money: it is not there,
+    // The proxy wallet of the same key is shown as well, and used only when nothing within reach has money: it is not there,
     // and only the venue's site makes it.
-    assert!(answer.text.contains(&safe(eoa).to_string()), "{}", answer.text);
-    place.credit(safe(eoa), Asset::Collateral, 90 * ONE);
+    assert!(answer.text.contains(&proxy_wallet(eoa).to_string()), "{}", answer.text);
+    place.credit(proxy_wallet(eoa), Asset::Collateral, 90 * ONE);
     assert_eq!(place.check(true, &[]).await.unwrap().json["signature_type"].as_u64(), Some(0));
     place.credit(eoa, Asset::Collateral, -20 * ONE);
     let answer = place.check(true, &["--deploy"]).await.unwrap();
-    assert_eq!(answer.json["signature_type"].as_u64(), Some(2));
+    assert_eq!(answer.json["signature_type"].as_u64(), Some(1));
     assert!(missing(&answer)[0].contains("polymarket.com"), "{}", answer.text);
     let refused = format!("{:#}", place.check(true, &["--approve"]).await.unwrap_err());
     assert!(refused.contains("enable trading"), "{refused}");
+    place.simulator.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_safe_that_holds_money_and_is_not_there_is_made() {
+    let place = Place::new().await;
+    let eoa: Address = EOA.parse().unwrap();
+    place.credit(safe(eoa), Asset::Collateral, 90 * ONE);
+    let answer = place.check(true, &[]).await.unwrap();
+    assert_eq!(answer.json["signature_type"].as_u64(), Some(2));
+    assert_eq!(missing(&answer)[0], "--deploy");
+    let answer = place.check(true, &["--deploy", "--approve"]).await.unwrap();
+    assert!(answer.ok, "{}", answer.text);
+    place.simulator.world().with(|world, _| {
+        assert!(world.is_deployed(safe(eoa)) && world.seen_approval(safe(eoa)));
+        assert_eq!(world.violations(), Vec::<String>::new());
+    });
     place.simulator.shutdown().await;
 }
 

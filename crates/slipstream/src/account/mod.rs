@@ -111,7 +111,7 @@ pub struct CheckArgs {
     /// The private key in hex, in a file that only you can read (mode 600). Needed to get what is missing.
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
-    /// Have the deposit wallet made.
+    /// Have the deposit wallet or the Safe made.
     #[arg(long)]
     pub deploy: bool,
     /// Give the venue's contracts the approvals that are missing.
