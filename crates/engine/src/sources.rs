@@ -13,7 +13,10 @@ use domain::{
 };
 use serde::Serialize;
 
-use crate::limits::{SOURCE_GROUPS, SOURCE_SAMPLES};
+use crate::{
+    limits::{SOURCE_GROUPS, SOURCE_SAMPLES},
+    ports::venue::VenueError,
+};
 
 /// Who tells of leaders' trades.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -53,6 +56,10 @@ pub struct SourceHealth {
     pub compared: u64,
     /// Of those, the ones whose quantity differs from the chain's.
     pub differs: u64,
+    /// Answers that could not be understood.
+    pub unreadable: u64,
+    /// Answers that did not come, or refused.
+    pub failed: u64,
 }
 
 /// What was heard of each source.
@@ -79,6 +86,8 @@ struct Record {
     heard: Option<Timestamp>,
     lags: VecDeque<Duration>,
     behind: VecDeque<Duration>,
+    unreadable: u64,
+    failed: u64,
 }
 
 const fn place(source: SourceName) -> usize {
@@ -146,6 +155,17 @@ impl SourceWatch {
         }
     }
 
+    /// A source did not answer, or not in words that are understood.
+    pub(crate) fn failed(&self, source: SourceName, error: &VenueError) {
+        let mut state = self.lock();
+        let Some(record) = state.sources.get_mut(place(source)) else { return };
+        let count = match error {
+            VenueError::Malformed { .. } => &mut record.unreadable,
+            _ => &mut record.failed,
+        };
+        *count = count.saturating_add(1);
+    }
+
     /// How each source does.
     #[must_use]
     pub fn health(&self, now: Timestamp) -> Vec<SourceHealth> {
@@ -170,6 +190,8 @@ impl SourceWatch {
                 behind_first: median(&record.behind),
                 compared,
                 differs,
+                unreadable: record.unreadable,
+                failed: record.failed,
             })
         };
         SourceName::ALL.into_iter().filter_map(one).collect()

@@ -248,8 +248,8 @@ impl Runtime {
     /// How the sources of leaders' trades do.
     #[must_use]
     pub fn sources(&self) -> Sources {
-        let Ports { live, .. } = &self.shared.ports;
-        Sources { watch: Arc::clone(&self.shared.sources), live: live.clone() }
+        let Ports { live, channels, .. } = &self.shared.ports;
+        Sources { watch: Arc::clone(&self.shared.sources), live: live.clone(), channels: channels.clone() }
     }
 
     /// How this machine's clock compares with the venue's.

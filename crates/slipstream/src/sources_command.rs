@@ -5,13 +5,16 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use domain::Clock;
 use engine::{
-    ports::live::LiveFeed,
+    ports::{feeds::FeedHealth, live::LiveFeed},
     sources::{SourceHealth, SourceName, SourceWatch},
 };
 use polymarket::ProviderHealth;
 use serde_json::{Value, json};
 
-use crate::commands::{Answer, Witnesses};
+use crate::{
+    channels::Channels,
+    commands::{Answer, Witnesses},
+};
 
 /// What a running process knows of its sources.
 #[derive(Clone)]
@@ -20,6 +23,8 @@ pub struct Sources {
     pub watch: Arc<SourceWatch>,
     /// The live feed, if it is listened to.
     pub live: Option<Arc<dyn LiveFeed>>,
+    /// The venue's channels, if they are listened to.
+    pub channels: Option<Channels>,
 }
 
 /// How the sources do, as an answer.
@@ -49,16 +54,25 @@ pub fn answer(witnesses: &Witnesses, clock: &dyn Clock) -> anyhow::Result<Answer
             differs(one)
         );
     }
-    let feed = sources.live.as_ref().map(|live| live.health());
-    if let Some(feed) = feed {
-        let state = if feed.open > 0 { "open" } else { "not open" };
-        let _ = writeln!(
-            text,
-            "  live feed {state}, {} frames, {} not understood, connected again {} times",
-            feed.frames, feed.errors, feed.reconnects
-        );
-    } else {
-        text.push_str("  live feed: nobody listens\n");
+    for one in health.iter().filter(|one| one.unreadable.saturating_add(one.failed) > 0) {
+        let (source, unreadable, failed) = (name(one.source), one.unreadable, one.failed);
+        let _ = writeln!(text, "  {source}: {unreadable} answers not understood, {failed} did not come");
+    }
+    let channels = sources.channels.as_ref();
+    let feeds = [
+        ("live feed", sources.live.as_ref().map(|live| live.health())),
+        ("market channel", channels.map(|channels| channels.market.health())),
+        ("user channel", channels.map(|channels| channels.accounts.health())),
+    ];
+    for (name, feed) in &feeds {
+        let _ = match feed {
+            Some(feed) => writeln!(
+                text,
+                "  {name}: {} of {} open, {} frames, {} not understood, connected again {} times",
+                feed.open, feed.wanted, feed.frames, feed.errors, feed.reconnects
+            ),
+            None => writeln!(text, "  {name}: nobody listens"),
+        };
     }
     for one in &providers {
         let behind = behind(one).map_or_else(|| "unknown".to_owned(), |blocks| blocks.to_string());
@@ -72,13 +86,19 @@ pub fn answer(witnesses: &Witnesses, clock: &dyn Clock) -> anyhow::Result<Answer
         .iter()
         .map(|one| json!({ "name": one.name, "head": one.head, "behind": behind(one), "latency_ms": one.latency_ms }))
         .collect();
-    let feed = feed.map(|feed| {
-        json!({ "open": feed.open > 0, "frames": feed.frames, "events": feed.events, "errors": feed.errors,
-            "passed_over": feed.passed_over, "failures": feed.failures, "reconnects": feed.reconnects })
-    });
+    let [live, market, user] = feeds.map(|(_, feed)| feed.map(of_feed));
     let sources: Vec<Value> = health.iter().map(row).collect();
-    let json = json!({ "sources": sources, "live_feed": feed, "providers": providers });
+    let json = json!({
+        "sources": sources, "live_feed": live, "market_channel": market, "user_channel": user, "providers": providers,
+    });
     Ok(Answer { text: text.trim_end().to_owned(), json, ok: true })
+}
+
+fn of_feed(feed: FeedHealth) -> Value {
+    json!({
+        "open": feed.open > 0, "frames": feed.frames, "events": feed.events, "errors": feed.errors,
+        "passed_over": feed.passed_over, "failures": feed.failures, "reconnects": feed.reconnects,
+    })
 }
 
 fn row(one: &SourceHealth) -> Value {
@@ -87,7 +107,7 @@ fn row(one: &SourceHealth) -> Value {
         "source": one.source, "trades": one.trades, "first": one.first,
         "newest": one.newest.map(|at| at.to_string()), "lag_ms": millis(one.lag),
         "behind_first_ms": millis(one.behind_first), "silent_ms": millis(one.silent),
-        "compared": one.compared, "differs": one.differs,
+        "compared": one.compared, "differs": one.differs, "unreadable": one.unreadable, "failed": one.failed,
     })
 }
 

@@ -98,6 +98,9 @@ impl Watcher {
                 }
                 Err(error) => Some(error),
             };
+            if let Some(error) = &gap {
+                self.sources.failed(SourceName::History, error);
+            }
             failed = failed.or(gap);
         }
         failed.map_or(Ok(found), |error| Err(error.into()))

@@ -12,6 +12,7 @@ use eip712::Chain;
 use engine::ports::detection::Lane;
 use engine::ports::store::EventKind;
 use engine::ports::venue::{ChainReader, MarketData, TradeHistory, VenueError};
+use engine::sources::SourceName;
 use polymarket::{Clob, DataApi, Rpc};
 use signer::{DerivedKeys, LocalSigner};
 use simulator::{Simulator, SimulatorConfig, world::faults::FaultKind};
@@ -105,6 +106,9 @@ async fn a_hostile_data_api_does_not_stop_the_chain() {
     // Still hostile: the chain alone is enough.
     scene.leader_buys();
     scene.decided(1).await;
+    // What could not be read is counted.
+    let health = scene.runtime.sources().watch.health(scene.clock.now());
+    assert!(health.iter().any(|one| one.source == SourceName::History && one.unreadable > 0), "{health:?}");
     fronts[1].behave();
     is_copied_once(scene, &[None]).await;
 }
