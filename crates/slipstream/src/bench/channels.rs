@@ -32,6 +32,8 @@ use crate::{channels::Channels, demo::SimulatorUrls};
 const HELD_BACK_MS: u64 = 86_400_000;
 /// What is told of an order, each in a frame of its own: that it is matched, and where its trade is.
 pub(super) const FRAMES: [&str; 4] = ["", "MATCHED", "MINED", "CONFIRMED"];
+/// How long the venue holds an order back that is matched while it is away.
+const MATCHED_AFTER: Duration = Duration::from_millis(300);
 /// How long preparations may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks.
@@ -85,7 +87,7 @@ pub(super) async fn booked(
     let urls = SimulatorUrls::of(&simulator);
     let running = Running::start(&file, &urls, &keys, clock).await?;
     let store = Arc::clone(&running.store);
-    delayed(store.as_ref(), &world, orders, clock.as_ref()).await?;
+    delayed(store.as_ref(), &world, (orders, 1), clock.as_ref()).await?;
     running.shutdown().await?;
     let clob = clob(&keys, &urls, clock)?;
     let took = book(&store, clob, orders, clock).await;
@@ -99,14 +101,14 @@ fn clob(keys: &Keys, urls: &SimulatorUrls, clock: &Arc<dyn Clock>) -> anyhow::Re
     Ok(Arc::new(Clob::new(client, &urls.clob, Chain::Polygon, signer, Arc::clone(clock))))
 }
 
-/// Waits until the venue holds an order of everybody back.
+/// Waits until the venue holds an order of everybody back, after the leader's trade with this number.
 async fn delayed(
     store: &dyn Store,
     world: &WorldHandle,
-    orders: usize,
+    (orders, trade): (usize, usize),
     clock: &dyn Clock,
 ) -> anyhow::Result<()> {
-    lead(world, 1)?;
+    lead(world, trade)?;
     let limit = clock.uptime().saturating_add(PATIENCE);
     loop {
         let open = store.open_accounts(orders).await?.len();
@@ -222,6 +224,57 @@ pub(super) async fn back(clock: &Arc<dyn Clock>, away_ms: &[u64]) -> anyhow::Res
     Ok((median(times), longest))
 }
 
+/// How long after the venue's return it is booked what it told nobody meanwhile: an order that it held back is matched while
+/// it is away. The median and the longest.
+pub(super) async fn filled(
+    directory: &Path,
+    clock: &Arc<dyn Clock>,
+    away_ms: &[u64],
+) -> anyhow::Result<(Duration, Duration)> {
+    let file = directory.join("away").join("slipstream.db");
+    let keys = Keys::of_seed(4);
+    let all = keys.followers(1).await?;
+    fill(&file, &all, clock).await.with_context(|| format!("filling {}", file.display()))?;
+    let SimulatorConfig { knobs, .. } = quiet();
+    let held_back = u64::try_from(MATCHED_AFTER.as_millis())?;
+    let knobs = Knobs { fak_delay_ms: held_back, ..knobs };
+    let simulator = Simulator::start(SimulatorConfig { knobs, ..quiet() }, Arc::clone(clock)).await?;
+    let world = simulator.world();
+    furnish(&world, &all)?;
+    let running = Running::start(&file, &SimulatorUrls::of(&simulator), &keys, clock).await?;
+    let store = running.store.as_ref();
+    let mut times = Vec::with_capacity(away_ms.len());
+    for (trade, away) in (1..).zip(away_ms) {
+        delayed(store, &world, (1, trade), clock.as_ref()).await?;
+        world.set_outage(Service::Clob, Outage::Refused);
+        clock.sleep(Duration::from_millis(*away).max(2 * MATCHED_AFTER)).await;
+        ensure!(store.open_accounts(1).await?.len() == 1, "the order was booked while nobody told of it");
+        world.set_outage(Service::Clob, Outage::None);
+        let start = clock.uptime();
+        wait(clock.as_ref(), async || Ok(store.open_accounts(1).await?.is_empty())).await?;
+        times.push(clock.uptime().saturating_sub(start));
+        // Final, before the next one.
+        while store.count_open_work().await? > 0 {
+            world.with(|world, now| world.mine(now));
+            clock.sleep(LOOK_EVERY).await;
+        }
+    }
+    running.shutdown().await?;
+    simulator.shutdown().await;
+    let longest = times.iter().max().copied().unwrap_or_default();
+    Ok((median(times), longest))
+}
+
+/// Waits until something is so.
+async fn wait(clock: &dyn Clock, mut is_so: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let limit = clock.uptime().saturating_add(PATIENCE);
+    while !is_so().await? {
+        ensure!(clock.uptime() < limit, "what was to be booked is not there");
+        clock.sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
+
 /// Waits for a book and for an account's connection.
 async fn both(channels: &Channels) {
     let book = async {
@@ -245,6 +298,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         assert!(booked(directory.path(), 20, &clock).await.unwrap() > Duration::ZERO);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_was_missed_is_booked() {
+        let directory = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (usual, longest) = filled(directory.path(), &clock, &[50, 50]).await.unwrap();
+        assert!(usual > Duration::ZERO && longest >= usual);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

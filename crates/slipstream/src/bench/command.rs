@@ -113,6 +113,7 @@ async fn measure(arguments: &BenchArgs, machine: Machine) -> anyhow::Result<Repo
         report.failover(failure, failover::measure(failure, FAILURES, &clock).await?);
     }
     report.back(channels::back(&clock, &channels::AWAY_MS).await?);
+    report.missed(channels::filled(&directory.0, &clock, &channels::AWAY_MS).await?);
     for followers in [0, MANY] {
         progress(&format!("an idle process with {followers} relationships"));
         report.idle(followers, memory::measure(&directory.0, followers, &clock).await?);

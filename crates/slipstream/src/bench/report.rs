@@ -164,6 +164,14 @@ impl Report {
         self.line("the longest of five", millis(longest), Some(BACK_TARGET_MS));
     }
 
+    /// What the venue told nobody while it was away.
+    pub(super) fn missed(&mut self, (usual, longest): (std::time::Duration, std::time::Duration)) {
+        let millis = |time| (sample::millis(time), "ms");
+        let figure = "venue's return to an order booked that was matched meanwhile";
+        self.line(figure, millis(usual), Some(BACK_TARGET_MS));
+        self.line("the longest of five", millis(longest), Some(BACK_TARGET_MS));
+    }
+
     /// The next block after a provider of the chain failed.
     pub(super) fn failover(
         &mut self,
@@ -345,6 +353,7 @@ mod tests {
         report.told(1_000, micros(400), parts);
         report.failover(Failure::Hangs, (micros(300_000), micros(500_000)));
         report.back((micros(700_000), micros(1_100_000)));
+        report.missed((micros(800_000), micros(1_200_000)));
         report.idle(0, Idle { resident_kb: 30 * 1_024, cpu_percent: 0.5 });
         let text = report.text();
         for words in [
@@ -361,6 +370,7 @@ mod tests {
             "4000 µs (a sync for each order)   0.10",
             "500 ms  3000 ms",
             "1100 ms  2000 ms",
+            "1200 ms  2000 ms",
             "30.0 MB  60.0 MB",
         ] {
             assert!(text.contains(words), "`{words}` is not in\n{text}");
