@@ -26,6 +26,8 @@ pub const UNSEEN_AFTER: Duration = Duration::from_secs(120);
 pub const UNSEEN_STEP: Duration = Duration::from_secs(15);
 /// A head of the chain that has not risen for this long proves nothing about what is in no block.
 pub const HEAD_STALLED_AFTER: Duration = Duration::from_secs(60);
+/// Most ids put into a rebuilt lane of the queue; the rest waits in the store.
+pub const REBUILD_LIMIT: usize = 100_000;
 /// Deadline of building and signing a batch, credentials included.
 pub const PREPARE_DEADLINE: Duration = Duration::from_secs(10);
 /// Pause before what could not be prepared, or not in time, is planned again.

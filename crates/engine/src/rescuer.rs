@@ -8,14 +8,14 @@ use std::sync::Arc;
 use domain::Clock;
 use tracing::{info, warn};
 
-use crate::ports::{
-    detection::Lane,
-    queue::Queue,
-    store::{Store, StoreResult},
+use crate::{
+    limits::REBUILD_LIMIT,
+    ports::{
+        detection::Lane,
+        queue::Queue,
+        store::{Store, StoreResult},
+    },
 };
-
-/// Most ids put into a rebuilt lane; the rest waits in the store for the next round.
-const REBUILD_LIMIT: usize = 100_000;
 
 /// Keeps one lane's doorbell true.
 pub struct Rescuer {
@@ -48,7 +48,7 @@ impl Rescuer {
             }
         };
         // A difference in one round is ids on their way.
-        let differs = waiting != depth;
+        let differs = differs(waiting, depth);
         if !differs || !std::mem::replace(&mut self.suspicious, differs) {
             self.suspicious = differs;
             return Ok(None);
@@ -64,6 +64,35 @@ impl Rescuer {
                 warn!(%error, "the queue cannot be refilled");
                 Ok(None)
             }
+        }
+    }
+}
+
+/// Whether a lane is not what it should be. One with more to come than it takes is not made again until it is half
+/// empty: its ids are on their way all the time.
+const fn differs(waiting: usize, depth: usize) -> bool {
+    if waiting > REBUILD_LIMIT { depth < REBUILD_LIMIT / 2 || depth > waiting } else { waiting != depth }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full lane was made again every other round while more waited than it takes.
+    #[test]
+    fn a_lane_at_its_limit_is_left_until_it_is_half_empty() {
+        assert!(!differs(5, 5) && differs(5, 4) && differs(0, 1));
+        assert!(!differs(REBUILD_LIMIT, REBUILD_LIMIT) && differs(REBUILD_LIMIT, REBUILD_LIMIT - 1));
+        let many = 3 * REBUILD_LIMIT;
+        for (depth, wrong) in [
+            (0, true),
+            (REBUILD_LIMIT / 2 - 1, true),
+            (REBUILD_LIMIT / 2, false),
+            (REBUILD_LIMIT, false),
+            (many, false),
+            (many + 1, true),
+        ] {
+            assert_eq!(differs(many, depth), wrong, "{depth} of {many}");
         }
     }
 }

@@ -130,7 +130,15 @@ impl Worker {
         sent_at: Option<domain::Timestamp>,
     ) -> (OrderRecord, Learned) {
         let id = record.order.id;
-        info!(order.id = %id, intent.id = %record.intent.id, reply = ?reply, "posted order {id}");
+        match reply {
+            Some(reply) => {
+                info!(order.id = %id, intent.id = %record.intent.id, ?reply, "posted order {id}");
+            }
+            None => warn!(
+                order.id = %id, intent.id = %record.intent.id,
+                "order {id} was not sent: its time was over before the first byte"
+            ),
+        }
         if let Some(PostReply::Rejected { reason, text }) = reply {
             if reason.alarm().is_some() || *reason == RejectReason::Credentials {
                 // Nothing about this order is wrong: the next ones will fare the same.

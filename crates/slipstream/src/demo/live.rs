@@ -52,7 +52,8 @@ const LEVELS: usize = 50;
 const TOKENS_AT_ONCE: usize = 64;
 /// Tokens made ready at the same time.
 const PARALLEL: usize = 8;
-/// Everything is ready this long after the question, or is left: the engine gives up after 10 s.
+/// Everything is ready this long after the question, or is left: the engine would wait longer, but the leader's trades
+/// grow old, and those whose markets are ready wait too.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 /// A book that was read after the trade is read again when it is older than this.
 const BOOK_FRESH: Duration = Duration::from_secs(5);

@@ -143,6 +143,9 @@ impl Answer {
                         price(ours),
                         wording::leader_price(order.leader_price)
                     ),
+                    None if order.state == OrderState::Missed => {
+                        format!("{} at {}, not taken in time", amount(decided), price(decided.limit))
+                    }
                     None => format!("{} at {}, nothing filled", amount(decided), price(decided.limit)),
                 },
             },

@@ -411,6 +411,17 @@ async fn every_story_is_json_too() {
     assert_eq!(lines["markets"][TOKEN.to_string()]["outcome"], "Yes");
 }
 
+#[tokio::test]
+async fn an_order_that_was_sent_too_late_says_so() {
+    let world = World::new().await;
+    let intent = world.copied_buy().await;
+    let order = world.sign(world.attempt(intent).await).await;
+    let over = Learned { event: Some(OrderEvent::DeadlineOver), ..Learned::default() };
+    world.learn(order.order.id, over, at(9_000)).await;
+    let text = activity(&world.store, None, 1).await.unwrap().render(PLAIN);
+    assert!(text.contains("missed") && text.contains("10.00 $ at 0.520, not taken in time"), "{text}");
+}
+
 #[test]
 fn a_policy_in_words() {
     let policy = Policy {
