@@ -104,7 +104,7 @@ fn a_block_stored_by_a_lost_commit_is_known_when_it_is_replaced() {
 /// looked at while the sale was in no block was taken for settled.
 #[test]
 fn what_a_leader_kept_is_read_anew_when_its_sale_moves() {
-    for seed in [4, 14, 14_914] {
+    for seed in [928, 14_914] {
         let (run, _) = History::of(seed).play(&|clock| Arc::new(MemoryStore::new(clock)));
         assert_eq!(run.judgement.broken, Vec::<String>::new(), "history {seed}");
     }
@@ -114,7 +114,7 @@ fn what_a_leader_kept_is_read_anew_when_its_sale_moves() {
 /// nobody waited for, decided as a second trade.
 #[test]
 fn a_late_row_under_a_replaced_hash_is_not_bought_twice() {
-    for seed in [152, 158] {
+    for seed in [8, 24] {
         let (run, _) = History::of(seed).play(&|clock| Arc::new(MemoryStore::new(clock)));
         assert_eq!(run.judgement.broken, Vec::<String>::new(), "history {seed}");
     }
