@@ -53,6 +53,15 @@ fn a_delayed_entry_survives_any_two_faults_in_sending() {
     assert!(report.missed < report.executions / 10);
 }
 
+/// The same answered with "live", which an order that never rests cannot be: its outcome is open.
+#[test]
+fn an_entry_called_live_survives_any_two_faults_in_sending() {
+    let (scenario, model) = (Scenario::entry(), VenueModel { says_live: true, ..VenueModel::HOLDING });
+    let exploration = Exploration { pairs: sends, ..Exploration::of(&scenario, model) };
+    let report = told("entry, called live", exploration.explore());
+    assert!(report.missed < report.executions / 10);
+}
+
 #[test]
 fn a_delayed_exit_is_safe_with_one_fault_in_sending() {
     let scenario = Scenario::exit_in_two_attempts();

@@ -13,6 +13,8 @@ use testkit::simulation::{
 
 /// A venue gets one of so many placements of a fault in an entry, another one than its neighbour …
 const ENTRY_SHARE: usize = 2;
+/// … in one that is filled or killed …
+const WHOLE_SHARE: usize = 24;
 /// … and in an exit.
 const EXIT_SHARE: usize = 12;
 
@@ -45,6 +47,22 @@ fn an_entry_is_safe_on_every_venue_with_one_fault() {
         broken.extend(report.broken.into_iter().take(1).map(|what| format!("{model:?}: {what}")));
     }
     println!("{} venues, {executions} executions", models.len());
+    assert!(broken.is_empty(), "{} venues: {:#?}", broken.len(), broken.iter().take(5).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_fill_or_kill_entry_is_safe_on_every_venue_with_one_fault() {
+    let (models, mut executions, mut broken) = (VenueModel::all(), 0, Vec::new());
+    for scenario in [Scenario::whole_entry(), Scenario::whole_entry_killed()] {
+        for (number, model) in models.iter().enumerate() {
+            let (sample, of) = (share(number, WHOLE_SHARE), Exploration::of(&scenario, *model));
+            let report = Exploration { faults: 1, only: sends, sample, ..of }.explore();
+            executions += report.executions;
+            broken.extend(report.broken.into_iter().take(1).map(|what| format!("{model:?}: {what}")));
+        }
+    }
+    println!("{} venues, {executions} executions", models.len());
+    assert!(executions > models.len(), "{executions} executions");
     assert!(broken.is_empty(), "{} venues: {:#?}", broken.len(), broken.iter().take(5).collect::<Vec<_>>());
 }
 

@@ -128,7 +128,7 @@ impl State {
         if first && !self.model.held_back.is_zero() {
             self.arrivals.push((now.plus(self.model.held_back), id));
             return PostReply::Accepted(Acceptance {
-                status: AcceptedStatus::Delayed,
+                status: if self.model.says_live { AcceptedStatus::Live } else { AcceptedStatus::Delayed },
                 making: None,
                 taking: None,
                 trade_ids: Vec::new(),

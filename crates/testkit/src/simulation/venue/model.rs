@@ -47,8 +47,10 @@ pub struct VenueModel {
     pub look_up_lag: Duration,
     /// How long after the post, which then gets no reply, the bytes are taken.
     pub acceptance_delay: Duration,
-    /// How long the venue holds an order back, which it answers with "delayed".
+    /// How long the venue holds an order back, which it answers with "delayed" …
     pub held_back: Duration,
+    /// … or, if so, with "live".
+    pub says_live: bool,
     /// Whether transactions get another hash between match and block.
     pub replaced_tx: bool,
     /// What happens to blocks with fills.
@@ -71,6 +73,7 @@ impl VenueModel {
         look_up_lag: Duration::ZERO,
         acceptance_delay: Duration::ZERO,
         held_back: Duration::ZERO,
+        says_live: false,
         replaced_tx: false,
         reorganisation: Reorganisation::None,
         maximum_age: None,
@@ -89,16 +92,18 @@ impl VenueModel {
     /// A venue that settles three fifths of a match at once and the rest 45 s later.
     pub const SPLITTING: Self = Self { splits: Some(Duration::from_secs(45)), ..Self::FORGETFUL };
 
-    /// Holding back, with every answer to repeated bytes and every lag of look-ups; 43 s were reported.
+    /// Holding back, with every answer to repeated bytes and every lag of look-ups; 43 s were reported. That an order which
+    /// never rests is called "live" was not; it is explored all the same.
     #[must_use]
     pub fn all_holding() -> Vec<Self> {
         let mut models = Vec::new();
-        for seconds in [3, 43] {
+        for (seconds, says_live) in [(3, false), (43, false), (3, true)] {
             for duplicated in [Duplicated::ForEver, Duplicated::WhileLive, Duplicated::TenSeconds] {
                 for executes_again in [false, true] {
                     for lag in [0, 10, 60] {
                         models.push(Self {
                             held_back: Duration::from_secs(seconds),
+                            says_live,
                             duplicated,
                             executes_again,
                             look_up_lag: Duration::from_secs(lag),
