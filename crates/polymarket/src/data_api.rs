@@ -4,7 +4,7 @@
 //! fills, and rows are never counted across responses. So that fills of one second are not torn apart,
 //! the second in which a page ends is read again, whole, by the next request.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{Address, Clock, Shares, Timestamp, TokenId};
@@ -13,9 +13,11 @@ use reqwest::Client;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    data_rows::{ActivityRow, Page, PositionRow, read_v1, read_v2},
+    data_rows::{ActivityRow, ClosedRow, Page, PositionRow, read_v1, read_v2},
     http::{Service, malformed},
-    limits::{HISTORY_DEADLINE, MAX_HISTORY_PAGES, PAGE_BODY, V1_LAST_OFFSET, V1_PAGE, V2_PAGE},
+    limits::{
+        HISTORY_DEADLINE, MAX_HISTORY_PAGES, PAGE_BODY, V1_CLOSED_PAGE, V1_LAST_OFFSET, V1_PAGE, V2_PAGE,
+    },
     pacer::{Endpoint, Pacer},
     venue_limits::VenueLimits,
 };
@@ -24,6 +26,7 @@ use crate::{
 pub struct DataApi {
     service: Service,
     pacer: Option<Pacer>,
+    positions_lag: Option<(Arc<dyn Clock>, Duration)>,
 }
 
 /// Which version answers.
@@ -36,6 +39,9 @@ enum Version {
 /// What is read: a path of both versions and what narrows it.
 struct Feed {
     path: &'static str,
+    v2_path: &'static str,
+    /// v1: rows of a page.
+    v1_page: usize,
     endpoint: Endpoint,
     /// v1: whether it can be asked for a span of time. `/trades` cannot (docs list no `start` and `end` there): it is
     /// read by offset, newest first.
@@ -44,9 +50,20 @@ struct Feed {
     v2_filter: &'static str,
 }
 
+impl Feed {
+    const fn path_in(&self, version: Version) -> &'static str {
+        match version {
+            Version::V1 => self.path,
+            Version::V2 => self.v2_path,
+        }
+    }
+}
+
 /// Fills, and what moves shares without one.
 const ACTIVITY: Feed = Feed {
     path: "/activity",
+    v2_path: "/activity",
+    v1_page: V1_PAGE,
     endpoint: Endpoint::History,
     v1_spans: true,
     v1_filter: "&type=TRADE,REDEEM,SPLIT,MERGE,CONVERSION&sortBy=TIMESTAMP&sortDirection=DESC",
@@ -56,6 +73,8 @@ const ACTIVITY: Feed = Feed {
 /// Fills in both roles: the default of v1 leaves out what the wallet did as maker.
 const TRADES: Feed = Feed {
     path: "/trades",
+    v2_path: "/trades",
+    v1_page: V1_PAGE,
     endpoint: Endpoint::HistoryTrades,
     v1_spans: false,
     v1_filter: "&takerOnly=false",
@@ -65,10 +84,23 @@ const TRADES: Feed = Feed {
 /// Everything held, however small.
 const POSITIONS: Feed = Feed {
     path: "/positions",
+    v2_path: "/positions",
+    v1_page: V1_PAGE,
     endpoint: Endpoint::HistoryPositions,
     v1_spans: false,
     v1_filter: "&sizeThreshold=0",
     v2_filter: "&size_threshold=0",
+};
+
+/// What was held, and no longer is.
+const CLOSED: Feed = Feed {
+    path: "/closed-positions",
+    v2_path: "/positions",
+    v1_page: V1_CLOSED_PAGE,
+    endpoint: Endpoint::HistoryPositions,
+    v1_spans: false,
+    v1_filter: "&sortBy=TIMESTAMP&sortDirection=DESC",
+    v2_filter: "&status=CLOSED",
 };
 
 /// Where the next page begins.
@@ -86,13 +118,14 @@ impl DataApi {
     /// The service at `origin` (scheme and host).
     #[must_use]
     pub fn new(client: Client, origin: &str) -> Self {
-        Self { service: Service::new(client, origin), pacer: None }
+        Self { service: Service::new(client, origin), pacer: None, positions_lag: None }
     }
 
-    /// Keeps the venue's limits, and waits as long as it is told to.
+    /// Keeps the venue's limits, waits as long as it is told to, and believes no position that may be too old.
     #[must_use]
     pub fn paced(self, clock: Arc<dyn Clock>, limits: VenueLimits) -> Self {
-        Self { pacer: Some(Pacer::new(clock, Some(limits))), ..self }
+        let positions_lag = Some((Arc::clone(&clock), limits.positions_lag));
+        Self { pacer: Some(Pacer::new(clock, Some(limits))), positions_lag, ..self }
     }
 
     /// One page; `None` when this version does not serve the path.
@@ -106,9 +139,9 @@ impl DataApi {
     ) -> Result<Option<Page<T>>, VenueError> {
         let (prefix, limit, filter) = match version {
             Version::V2 => ("/v2", V2_PAGE, feed.v2_filter),
-            Version::V1 => ("", V1_PAGE, feed.v1_filter),
+            Version::V1 => ("", feed.v1_page, feed.v1_filter),
         };
-        let mut query = format!("{prefix}{}?user={wallet}&limit={limit}{filter}", feed.path);
+        let mut query = format!("{prefix}{}?user={wallet}&limit={limit}{filter}", feed.path_in(version));
         let mut add = |name: &str, value: Option<String>| {
             if let Some(value) = value {
                 query.push_str(&format!("&{name}={value}"));
@@ -119,7 +152,7 @@ impl DataApi {
         add("end", position.end.map(|second| second.to_string()));
         add("offset", (position.offset > 0).then(|| position.offset.to_string()));
         add("cursor", position.cursor.as_deref().map(escape));
-        let what = format!("GET {prefix}{}", feed.path);
+        let what = format!("GET {prefix}{}", feed.path_in(version));
         let ask = self.service.get(&query, HISTORY_DEADLINE, PAGE_BODY);
         let answer = match &self.pacer {
             Some(pacer) => pacer.paced((&what, feed.endpoint), HISTORY_DEADLINE, ask).await?,
@@ -154,6 +187,35 @@ impl DataApi {
         }
         let what = format!("GET {}", feed.path);
         Err(VenueError::Refused { what, reason: "served by neither version of the Data API".to_owned() })
+    }
+
+    /// Every row of the positions of a wallet, page by page, until `take` says that it has enough.
+    async fn each_row<T: DeserializeOwned>(
+        &self,
+        feed: &Feed,
+        wallet: Address,
+        mut take: impl FnMut(&T) -> Result<bool, String>,
+    ) -> Result<(), VenueError> {
+        let bad = |reason: String| malformed(feed.path, &reason);
+        let (version, mut page) = self.first_page::<T>(feed, wallet, None).await?;
+        let mut position = Position::default();
+        for _ in 0..MAX_HISTORY_PAGES {
+            for row in &page.rows {
+                if take(row).map_err(bad)? {
+                    return Ok(());
+                }
+            }
+            match (version, page.next_cursor) {
+                (Version::V2, Some(cursor)) => position.cursor = Some(cursor),
+                (Version::V1, _) if page.rows.len() >= feed.v1_page => {
+                    position.offset = position.offset.saturating_add(page.rows.len());
+                }
+                _ => return Ok(()),
+            }
+            let following = self.page(version, feed, wallet, None, &position).await?;
+            page = following.ok_or_else(|| bad("a following page is not found".to_owned()))?;
+        }
+        Err(bad(format!("more than {MAX_HISTORY_PAGES} pages of positions")))
     }
 
     async fn rows_since(&self, feed: &Feed, wallet: Address, since: Timestamp) -> History {
@@ -264,27 +326,40 @@ impl TradeHistory for DataApi {
     }
 
     async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
-        let feed = &POSITIONS;
-        let bad = |reason: String| malformed(feed.path, &reason);
-        let (version, mut page) = self.first_page::<PositionRow>(feed, wallet, None).await?;
-        let mut position = Position::default();
         // By token, because a position can move to another page between two requests.
         let mut held = HashMap::new();
-        for _ in 0..MAX_HISTORY_PAGES {
-            for row in &page.rows {
-                held.extend(row.read(wallet).map_err(bad)?);
-            }
-            match (version, page.next_cursor) {
-                (Version::V2, Some(cursor)) => position.cursor = Some(cursor),
-                (Version::V1, _) if page.rows.len() >= V1_PAGE => {
-                    position.offset = position.offset.saturating_add(page.rows.len());
-                }
-                _ => return Ok(held.into_iter().collect()),
-            }
-            let following = self.page(version, feed, wallet, None, &position).await?;
-            page = following.ok_or_else(|| bad("a following page is not found".to_owned()))?;
+        self.each_row(&POSITIONS, wallet, |row: &PositionRow| {
+            held.extend(row.read(wallet)?);
+            Ok(false)
+        })
+        .await?;
+        Ok(held.into_iter().collect())
+    }
+
+    async fn held(&self, wallet: Address, token: TokenId, since: Timestamp) -> Result<Shares, VenueError> {
+        let not_yet = |reason: String| VenueError::Unavailable { what: "GET /positions".to_owned(), reason };
+        if let Some((clock, lag)) = &self.positions_lag
+            && clock.now().since(since) < *lag
+        {
+            return Err(not_yet(format!("may still show what was held {} s ago", lag.as_secs())));
         }
-        Err(bad(format!("more than {MAX_HISTORY_PAGES} pages of positions")))
+        let mut shares = None;
+        self.each_row(&POSITIONS, wallet, |row: &PositionRow| {
+            let found = row.read(wallet)?.filter(|(other, _)| *other == token);
+            shares = shares.or(found.map(|(_, shares)| shares));
+            Ok(shares.is_some())
+        })
+        .await?;
+        if let Some(shares) = shares {
+            return Ok(shares);
+        }
+        let mut closed = false;
+        self.each_row(&CLOSED, wallet, |row: &ClosedRow| {
+            closed |= row.read(wallet)? == token;
+            Ok(closed)
+        })
+        .await?;
+        if closed { Ok(Shares::ZERO) } else { Err(not_yet(format!("{token} is neither open nor closed"))) }
     }
 }
 

@@ -333,6 +333,40 @@ async fn positions_of_both_versions() {
     }
 }
 
+/// Rows that come late or are missing prove nothing: only a closed position is nothing.
+#[tokio::test]
+async fn what_is_held_is_told_late_and_never_guessed() {
+    for version in ["", "/v2"] {
+        let row = recorded("positions")[0].clone();
+        let (held, other): (TokenId, TokenId) =
+            (row["asset"].as_str().unwrap().parse().unwrap(), TokenId([9; 32]));
+        let sold = TokenId([8; 32]);
+        let (_server, api) = history(move |request| {
+            let mut gone = recorded("positions")[0].clone();
+            gone["asset"] = sold.to_string().into();
+            let closed = request.query("status") == Some("CLOSED");
+            match request.path().strip_prefix(version) {
+                Some("/closed-positions") if version.is_empty() => reply(200, json!([gone]).to_string()),
+                Some("/positions") if version.is_empty() => reply(200, json!([row]).to_string()),
+                Some("/positions") if closed => reply(200, v2(&[snake(&gone)], None)),
+                Some("/positions") => reply(200, v2(&[snake(&row)], None)),
+                _ => reply(404, ""),
+            }
+        })
+        .await;
+        let sale = Timestamp::from_seconds(1_777_400_000);
+        let clock = testkit::virtual_clock::VirtualClock::new(sale);
+        let api = api.paced(clock.clone(), VenueLimits::default());
+        let early = api.held(wallet(), held, sale).await;
+        assert!(matches!(early, Err(VenueError::Unavailable { .. })), "{early:?}");
+        clock.advance(VenueLimits::default().positions_lag);
+        assert_eq!(api.held(wallet(), held, sale).await, Ok(Shares(60_000_000)));
+        assert_eq!(api.held(wallet(), sold, sale).await, Ok(Shares::ZERO));
+        let missing = api.held(wallet(), other, sale).await;
+        assert!(matches!(missing, Err(VenueError::Unavailable { .. })), "{missing:?}");
+    }
+}
+
 #[tokio::test]
 async fn no_version_or_an_overloaded_one_is_an_error() {
     let (_server, api) = history(|_| reply(404, "")).await;

@@ -45,6 +45,15 @@ pub(crate) struct PositionRow {
     size: Scalar,
 }
 
+/// One row of `/closed-positions`, or of v2's positions that are closed.
+#[derive(Deserialize)]
+pub(crate) struct ClosedRow {
+    #[serde(alias = "proxyWallet")]
+    proxy_wallet: Address,
+    #[serde(alias = "asset", alias = "asset_id")]
+    token_id: TokenId,
+}
+
 /// A page: rows, and where v2 goes on.
 pub(crate) struct Page<T> {
     pub(crate) rows: Vec<T>,
@@ -180,6 +189,16 @@ impl PositionRow {
         }
         let shares = Shares(self.size.amount().map_err(|error| error.to_string())?);
         Ok(shares.is_positive().then_some((self.token_id, shares)))
+    }
+}
+
+impl ClosedRow {
+    /// The token that is held no more.
+    pub(crate) fn read(&self, wallet: Address) -> Result<TokenId, String> {
+        if self.proxy_wallet != wallet {
+            return Err(format!("a closed position of {} among those of {wallet}", self.proxy_wallet));
+        }
+        Ok(self.token_id)
     }
 }
 

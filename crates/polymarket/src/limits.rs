@@ -140,6 +140,10 @@ pub const MAX_TRADE_PAGES: usize = 20;
 pub const V2_PAGE: usize = 1_000;
 /// Rows asked per page of v1 `/activity` and `/positions` (their maximum).
 pub const V1_PAGE: usize = 500;
+/// Rows of a page of v1's `/closed-positions`. Source: docs.polymarket.com, Data API.
+pub const V1_CLOSED_PAGE: usize = 50;
+/// How long after a trade positions may still show what was held before. Others saw 60 to 70 s.
+pub const POSITIONS_LAG: Duration = Duration::from_secs(75);
 /// The last offset that v1 takes.
 pub const V1_LAST_OFFSET: usize = 10_000;
 /// Pages read in one history call.

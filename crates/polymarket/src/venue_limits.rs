@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::limits::{KEPT_FOR_EXITS, PACED_SHARE, RELAYER_WINDOW, SHORT_WINDOW};
+use crate::limits::{KEPT_FOR_EXITS, PACED_SHARE, POSITIONS_LAG, RELAYER_WINDOW, SHORT_WINDOW};
 
 /// What is called: the venue counts each by itself, and all together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,11 +164,19 @@ pub struct VenueLimits {
     pub signer: Tier,
     /// Other limits than the published ones.
     pub other: Vec<(Endpoint, u32, Option<u32>)>,
+    /// How long after a trade the Data API may still show the positions before it.
+    pub positions_lag: Duration,
 }
 
 impl Default for VenueLimits {
     fn default() -> Self {
-        Self { share: PACED_SHARE, kept_for_exits: KEPT_FOR_EXITS, signer: Tier::STANDARD, other: Vec::new() }
+        Self {
+            share: PACED_SHARE,
+            kept_for_exits: KEPT_FOR_EXITS,
+            signer: Tier::STANDARD,
+            other: Vec::new(),
+            positions_lag: POSITIONS_LAG,
+        }
     }
 }
 

@@ -161,6 +161,8 @@ fn market() -> MarketSpec {
 const FOLLOWERS: &str = "
     [engine]
     history_interval = '100ms'
+    [venue]
+    positions_lag = '0s'
     [[follower]]
     name = 'fixed'
     fixed = 5

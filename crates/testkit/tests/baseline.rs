@@ -281,6 +281,10 @@ impl TradeHistory for Silent {
     async fn positions(&self, _: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
         std::future::pending().await
     }
+
+    async fn held(&self, _: Address, _: TokenId, _: Timestamp) -> Result<Shares, VenueError> {
+        std::future::pending().await
+    }
 }
 
 /// A silent history held up every step by its deadline, and with it what the chain tells.

@@ -53,6 +53,10 @@ impl TradeHistory for Gappy {
     async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
         self.venue.positions(wallet).await
     }
+
+    async fn held(&self, wallet: Address, token: TokenId, since: Timestamp) -> Result<Shares, VenueError> {
+        self.venue.held(wallet, token, since).await
+    }
 }
 
 struct Scene {

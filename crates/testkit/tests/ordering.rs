@@ -117,6 +117,10 @@ impl TradeHistory for Half {
     async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
         self.0.positions(wallet).await
     }
+
+    async fn held(&self, wallet: Address, token: TokenId, since: Timestamp) -> Result<Shares, VenueError> {
+        self.0.held(wallet, token, since).await
+    }
 }
 
 fn watcher(world: &World, store: Arc<dyn Store>) -> Watcher {

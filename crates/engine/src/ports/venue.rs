@@ -285,6 +285,13 @@ pub trait TradeHistory: Send + Sync {
 
     /// What a wallet holds now, for a baseline.
     async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError>;
+
+    /// What a wallet holds of a token after what it did at `since`. Nothing only where the position is known to be
+    /// closed: rows come late, and are missing at times.
+    ///
+    /// # Errors
+    /// [`VenueError::Unavailable`] while that cannot be told yet.
+    async fn held(&self, wallet: Address, token: TokenId, since: Timestamp) -> Result<Shares, VenueError>;
 }
 
 /// What was read of a wallet's history, as separate responses: rows are counted inside one response and never across

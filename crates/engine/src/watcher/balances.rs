@@ -82,7 +82,8 @@ impl Watcher {
         let refusal = match join(before, after).await {
             (Ok(before), Ok(after)) => {
                 let claim = claim(wallet, group, header, (Some(before), after));
-                let witnessed = self.is_witnessed(chain, group, claim).await?;
+                let explained = before.0.saturating_sub(after.0) == gone(known, &|other| other == block);
+                let witnessed = self.is_witnessed(chain, group, claim, explained).await?;
                 return Ok(witnessed.then_some(ExitFactor { block, before, after }));
             }
             (Err(error @ VenueError::Refused { .. }), _) | (_, Err(error @ VenueError::Refused { .. })) => {
@@ -100,7 +101,8 @@ impl Watcher {
         match self.held(chain.as_ref(), (wallet, token), from, header.hash).await {
             Ok(balance) => {
                 let claim = claim(wallet, group, header, (None, balance));
-                if !self.is_witnessed(chain, group, claim).await? {
+                // One number alone explains nothing.
+                if !self.is_witnessed(chain, group, claim, false).await? {
                     return Ok(None);
                 }
                 info!(%refusal, block, "balance of leader {} counted back from block {from}", group.key.leader);
@@ -149,10 +151,8 @@ impl Watcher {
         let Some(history) = &self.history else {
             return Err(VenueError::Refused { what: "balances".to_owned(), reason: "no source".to_owned() });
         };
-        let ask = history.positions(wallet);
-        let held = venue_call(self.clock.as_ref(), "positions", limits::LOOK_UP_DEADLINE, ask).await?;
-        let own = held.iter().find(|(token, _)| *token == group.key.token);
-        Ok(own.map_or(Shares::ZERO, |(_, held)| *held))
+        let ask = history.held(wallet, group.key.token, group.traded_at);
+        venue_call(self.clock.as_ref(), "positions", limits::LOOK_UP_DEADLINE, ask).await
     }
 }
 
@@ -164,16 +164,18 @@ fn not_yet(refusal: &VenueError) -> VenueError {
 /// `block`, and over the block itself. What other wallets sent the leader meanwhile is not known: it counts as
 /// kept, and less is sold.
 fn counted_back((block, from): (i64, i64), later: Shares, known: &[TradeGroup]) -> ExitFactor {
-    let gone = |wanted: &dyn Fn(i64) -> bool| -> i64 {
-        let of_blocks = known.iter().filter(|group| group.block.is_some_and(wanted));
-        of_blocks.fold(0, |sum: i64, group| match group.key.action.side() {
-            Side::Sell => sum.saturating_add(group.quantity().shares.0),
-            Side::Buy => sum.saturating_sub(group.quantity().shares.0),
-        })
-    };
-    let after = later.0.saturating_add(gone(&|other| other > block && other <= from)).max(0);
-    let before = after.saturating_add(gone(&|other| other == block)).max(0);
+    let after = later.0.saturating_add(gone(known, &|other| other > block && other <= from)).max(0);
+    let before = after.saturating_add(gone(known, &|other| other == block)).max(0);
     ExitFactor { block, before: Shares(before), after: Shares(after) }
+}
+
+/// Shares that left in these blocks, less those that came, by all that is known of the leader and the token.
+fn gone(known: &[TradeGroup], wanted: &dyn Fn(i64) -> bool) -> i64 {
+    let of_blocks = known.iter().filter(|group| group.block.is_some_and(wanted));
+    of_blocks.fold(0, |sum: i64, group| match group.key.action.side() {
+        Side::Sell => sum.saturating_add(group.quantity().shares.0),
+        Side::Buy => sum.saturating_sub(group.quantity().shares.0),
+    })
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //! this rule; entries never wait for it, and nothing else that is detected does.
 //!
 //! Two providers that say the same are enough. Where nobody else can be asked, the block must be final, or the
-//! Data API must show the whole trade as well. Where providers differ in what was filled, the Data API decides;
-//! where they differ in what the leader held, nothing is decided until they agree.
+//! Data API must show the whole trade as well and what the leader is said to have held before and after must differ by
+//! exactly what is known to have come and gone. Where providers differ in what was filled, the Data API decides in the
+//! same way; where they differ in what the leader held, nothing is decided until they agree.
 
 use std::{
     collections::HashMap,
@@ -152,7 +153,8 @@ impl Asked {
 
 impl Watcher {
     /// Whether somebody besides the provider that was read stands by what is claimed of a group; `Ok(false)`
-    /// while others are being asked.
+    /// while others are being asked. The Data API vouches for fills alone: it counts only where these explain the
+    /// balances (`explained`).
     ///
     /// # Errors
     /// [`VenueError::Unavailable`] when nobody does.
@@ -161,6 +163,7 @@ impl Watcher {
         chain: &Arc<dyn ChainReader>,
         group: &TradeGroup,
         claim: ExitClaim,
+        explained: bool,
     ) -> Result<bool, VenueError> {
         let (chain, clock, key, block) = (Arc::clone(chain), Arc::clone(&self.clock), group.key, claim.block);
         let ask = move || async move {
@@ -180,11 +183,19 @@ impl Watcher {
                 }
                 return Ok(true);
             }
-            Testimony::Nobody if self.is_final(block) || self.history_shows(group).await? => {
-                return Ok(true);
+            Testimony::Nobody if self.is_final(block) => return Ok(true),
+            Testimony::Nobody if explained && self.history_shows(group).await? => return Ok(true),
+            Testimony::Nobody => {
+                let missing = if explained {
+                    "the Data API does not show it"
+                } else {
+                    "what is known to have come and gone does not explain the balances"
+                };
+                format!("block {block} is not final yet, and {missing}")
             }
-            Testimony::Nobody => format!("block {block} is not final yet, and the Data API does not show it"),
-            Testimony::Disputed { about: Dispute::Fills, .. } if self.history_shows(group).await? => {
+            Testimony::Disputed { about: Dispute::Fills, .. }
+                if explained && self.history_shows(group).await? =>
+            {
                 return Ok(true);
             }
             Testimony::Disputed { words, .. } => words,

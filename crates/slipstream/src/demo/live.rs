@@ -306,6 +306,10 @@ impl TradeHistory for MirroredHistory {
     async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
         self.real.positions(wallet).await
     }
+
+    async fn held(&self, wallet: Address, token: TokenId, since: Timestamp) -> Result<Shares, VenueError> {
+        self.real.held(wallet, token, since).await
+    }
 }
 
 fn trades(responses: &[HistoryResponse]) -> BTreeSet<Trade> {

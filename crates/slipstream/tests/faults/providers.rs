@@ -129,7 +129,11 @@ async fn the_list_is_replaced_by_command() {
 /// The leader sells half of what the follower copied, and the provider that is asked first says that nothing is
 /// left.
 async fn lied_to(providers: usize) -> (Scene, usize, TxHash) {
-    let scene = Scene::set(Setup { providers, ..Setup::default() }).await;
+    lied_to_at(Setup { providers, ..Setup::default() }).await
+}
+
+async fn lied_to_at(setup: Setup) -> (Scene, usize, TxHash) {
+    let scene = Scene::set(setup).await;
     scene.leader_buys();
     scene.decided(1).await;
     scene.settled().await;
@@ -225,5 +229,25 @@ async fn with_one_provider_the_data_api_is_witness_enough() {
     assert_eq!(scene.world.with(|world, _| world.chain().head()), head + 1, "no block made it final");
     scene.settled().await;
     assert_eq!(scene.has(0).await.shares, whole(5));
+    scene.finish().await;
+}
+
+/// The Data API vouches for the sale, and for nothing that the leader is said to have held.
+#[tokio::test]
+async fn the_data_api_is_no_witness_of_a_lie_about_what_is_left() {
+    let setup = Setup { providers: 1, block_ms: 0, history: true, ..Setup::default() };
+    let (scene, liar, tx) = lied_to_at(setup).await;
+    until("the Data API shows the sale", async || {
+        scene.group(tx, Side::Sell).await.is_some_and(|group| group.history.shares == whole(50))
+    })
+    .await;
+    // The sale is looked at again in each of these rounds.
+    scene.leader_buys();
+    scene.decided(2).await;
+    assert!(scene.decisions().await.iter().all(|decision| decision.key.tx != tx), "all would be sold");
+    scene.provider(liar, RpcView::default());
+    scene.decided(3).await;
+    scene.settled().await;
+    assert_eq!(scene.has(0).await.shares, whole(15));
     scene.finish().await;
 }

@@ -1,5 +1,7 @@
 //! Keys of `[venue]`: its limits, each a row of the table like any other key.
 
+use std::time::Duration;
+
 use domain::money::ONE;
 use polymarket::{Endpoint, Tier};
 
@@ -68,6 +70,15 @@ pub const VENUE: &[Key<VenueSettings>] = &[
         Kind::Code(|venue, code| venue.builder = Some(code)),
         "The builder code that every order names, in public; what its builder charges counts as a fee. A code is no \
          secret. Without it orders name nobody.",
+    ),
+    key(
+        "positions_lag",
+        Or("75s"),
+        Kind::Time(Duration::ZERO..=Duration::from_mins(8), |venue, value| {
+            venue.limits.positions_lag = value
+        }),
+        "How long after a trade the Data API may still show the positions before it. Without a chain an exit waits that \
+         long: how much the leader kept is read there.",
     ),
     key(
         "limit_order",

@@ -202,6 +202,11 @@ impl TradeHistory for FaultyVenue {
         self.ask("positions").await?;
         self.venue.positions(wallet).await
     }
+
+    async fn held(&self, wallet: Address, token: TokenId, since: Timestamp) -> Result<Shares, VenueError> {
+        self.ask("positions").await?;
+        self.venue.held(wallet, token, since).await
+    }
 }
 
 #[async_trait]

@@ -182,6 +182,10 @@ impl TradeHistory for WrongHistory {
     async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
         self.inner.positions(wallet).await
     }
+
+    async fn held(&self, wallet: Address, token: TokenId, since: Timestamp) -> Result<Shares, VenueError> {
+        self.inner.held(wallet, token, since).await
+    }
 }
 
 /// A chain with a bug.

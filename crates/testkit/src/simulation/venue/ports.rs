@@ -248,6 +248,11 @@ impl TradeHistory for Venue {
         let held = |token: &TokenId| (*token, state.balance(wallet, *token, head));
         Ok(state.markets.keys().map(held).filter(|(_, shares)| shares.is_positive()).collect())
     }
+
+    async fn held(&self, wallet: Address, token: TokenId, _: Timestamp) -> Result<Shares, VenueError> {
+        let state = self.now();
+        Ok(state.balance(wallet, token, state.chain.head().number))
+    }
 }
 
 #[async_trait]
