@@ -147,6 +147,8 @@ pub const BLOCKS_PER_STEP: i64 = 50;
 pub const REORG_DEPTH: usize = 256;
 /// Rows of the Data API older than this before the newest known row are asked for again.
 pub const HISTORY_OVERLAP: Duration = Duration::from_secs(120);
+/// Rows of the Data API that are ahead of our clock by more than this are of no time that was yet.
+pub const HISTORY_AHEAD: Duration = Duration::from_secs(120);
 /// Trades whose showings by the sources are compared, the newest ones.
 pub const SOURCE_GROUPS: usize = 4_096;
 /// Lags of a source that its median is taken of.

@@ -53,13 +53,16 @@ impl Clob {
         {
             return Ok(fee);
         }
-        self.turn(WHAT, Call { endpoint: Endpoint::Other, lane, tokens: None }).await?;
+        let turn = Call { endpoint: Endpoint::Other, lane, tokens: None };
+        self.turn(WHAT, turn).await?;
         let path = format!("/fees/builder-fees/{}", builder.code);
         let answer = match self.any_login() {
             Some(login) => self.send_as(&login, Method::GET, (&path, ""), Vec::new(), MARKET_DEADLINE).await,
             None => self.service.get(&path, MARKET_DEADLINE, SMALL_BODY).await,
         };
-        let fee = read(&answer.map_err(|failure| failure.into_error(WHAT))?)?;
+        let answer = answer.map_err(|failure| failure.into_error(WHAT))?;
+        self.learn_of(turn, &answer);
+        let fee = read(&answer)?;
         let until = now.saturating_add(BUILDER_FEE_FRESH);
         *builder.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((fee, until));
         Ok(fee)

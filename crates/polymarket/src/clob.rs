@@ -137,9 +137,15 @@ impl Clob {
         if answer.status == 401 {
             self.forget_login(account.signer);
         }
-        let (limited, retry_after) = (answer.status == 429, answer.retry_after);
-        self.pacer.learn(turn, &Told { limit: &answer.limit, limited, closed: false, retry_after });
+        self.learn_of(turn, &answer);
         Ok(answer)
+    }
+
+    /// Notes what the answer to anything but an order says about the pace: 429, and the modes that name a time.
+    pub(crate) fn learn_of(&self, call: Call, answer: &Answer) {
+        let Answer { status, retry_after, .. } = *answer;
+        let closed = matches!(status, 425 | 503) && retry_after.is_some();
+        self.pacer.learn(call, &Told { limit: &answer.limit, limited: status == 429, closed, retry_after });
     }
 
     pub(crate) async fn send_as(

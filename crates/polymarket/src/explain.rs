@@ -1,6 +1,8 @@
 //! What is known about the cause of a refusal beside the order: the venue's copy of the balances, its version, the
 //! place where it sees this program. Asks; changes nothing of an order, and never makes an outcome certain.
 
+use std::time::Duration;
+
 use domain::{Side, TokenId, TradingAccount};
 use engine::{
     deadline::within,
@@ -11,7 +13,7 @@ use serde::Deserialize;
 use crate::{
     clob::{Clob, clock_hint},
     http::Answer,
-    limits::EXPLAIN_DEADLINE,
+    limits::{EXPLAIN_DEADLINE, EXPLAIN_MARGIN},
 };
 
 /// The answer to one request, in which each thing is asked once however many orders were refused.
@@ -24,6 +26,8 @@ pub(crate) struct Explaining<'a> {
     region: Option<(bool, String)>,
     /// By asset: whether the exchanges may move it, once the venue has looked again.
     allowed: Vec<(Option<TokenId>, Option<bool>)>,
+    /// Uptime at which the caller gives the replies up: they must be told before, explained or not.
+    ends: Duration,
 }
 
 /// The part of a request's body that tells what an order pays with.
@@ -40,12 +44,27 @@ struct Order {
 }
 
 impl<'a> Explaining<'a> {
-    pub(crate) fn of(clob: &'a Clob, account: &'a TradingAccount, answer: Option<&Answer>) -> Self {
+    pub(crate) fn of(
+        clob: &'a Clob,
+        account: &'a TradingAccount,
+        answer: Option<&Answer>,
+        ends: Duration,
+    ) -> Self {
         let forbidden = answer.is_some_and(|answer| answer.status == 403);
-        Self { clob, account, forbidden, region: None, allowed: Vec::new() }
+        Self { clob, account, forbidden, region: None, allowed: Vec::new(), ends }
     }
 
+    /// The reply with its cause; the reply alone where there is no time left to ask for it.
     pub(crate) async fn explained(&mut self, order: &PreparedOrder, reply: PostReply) -> PostReply {
+        let clock = self.clob.clock.as_ref();
+        let left = self.ends.saturating_sub(clock.uptime()).saturating_sub(EXPLAIN_MARGIN);
+        if left.is_zero() {
+            return reply;
+        }
+        within(clock, left, self.asked(order, reply.clone())).await.unwrap_or(reply)
+    }
+
+    async fn asked(&mut self, order: &PreparedOrder, reply: PostReply) -> PostReply {
         match reply {
             PostReply::Rejected { reason, text } => self.refusal(order, reason, text).await,
             // Cloudflare refuses blocked places with a page of its own, which says nothing about the order.

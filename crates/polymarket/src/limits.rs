@@ -12,6 +12,8 @@ pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 pub const ACCOUNT_DEADLINE: Duration = Duration::from_secs(5);
 /// What is asked about a refused order before the refusal is told: long enough for two calls.
 pub const EXPLAIN_DEADLINE: Duration = Duration::from_secs(3);
+/// What is left of a post's deadline when explaining ends, so that the replies are told in time.
+pub const EXPLAIN_MARGIN: Duration = Duration::from_millis(250);
 /// Market metadata and books.
 pub const MARKET_DEADLINE: Duration = Duration::from_secs(4);
 /// One page of the Data API.
@@ -42,6 +44,9 @@ pub const LIVE_PONG_WITHIN: Duration = Duration::from_secs(15);
 /// A live trade feed that tells of no trade of anybody for this long has stalled, which it does with its socket open
 /// and its pings answered (real-time-data-client #26, #35): on the venue several trades are made in every second.
 pub const LIVE_SILENCE: Duration = Duration::from_secs(30);
+/// A live trade feed that is older is made again: of its two kinds of messages one was seen to stop while the other
+/// went on, and others who use it make it again as often.
+pub const LIVE_OLDEST: Duration = Duration::from_secs(600);
 /// A doorbell is asked whether it is there this often.
 pub const BELL_PING_EVERY: Duration = Duration::from_secs(30);
 /// A doorbell that says nothing at all for this long is dead.

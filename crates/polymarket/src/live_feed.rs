@@ -18,9 +18,9 @@ use zeroize::Zeroizing;
 use crate::{
     frames::{
         PONG,
-        live::{self, Wallets},
+        live::{self, Named, Wallets},
     },
-    limits::{FEED_BUFFER, LIVE_PING_EVERY, LIVE_PONG_WITHIN, LIVE_SILENCE},
+    limits::{FEED_BUFFER, LIVE_OLDEST, LIVE_PING_EVERY, LIVE_PONG_WITHIN, LIVE_SILENCE},
     socket::{Channel, Connector, Counters, Keepalive, Socket, Taken},
 };
 
@@ -143,6 +143,9 @@ impl Channel for TradeChannel {
                 for trade in decoded.events {
                     self.tell(LiveNews::Trade(trade)).await;
                 }
+                if events == 0 && wallets.named(frame) == Named::Nobody {
+                    return Taken::Aside;
+                }
                 Taken::Understood { events, passed_over }
             }
             Err(error) => {
@@ -156,6 +159,10 @@ impl Channel for TradeChannel {
 
     fn silence(&self) -> Option<Duration> {
         Some(LIVE_SILENCE)
+    }
+
+    fn oldest(&self) -> Option<Duration> {
+        Some(LIVE_OLDEST)
     }
 }
 

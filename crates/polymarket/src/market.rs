@@ -187,9 +187,12 @@ impl Clob {
         what: &str,
         path: String,
     ) -> Result<Answer, VenueError> {
-        self.turn(what, Call { endpoint, lane, tokens: None }).await?;
+        let turn = Call { endpoint, lane, tokens: None };
+        self.turn(what, turn).await?;
         let answer = self.service.get(&path, MARKET_DEADLINE, PAGE_BODY).await;
-        answer.map_err(|failure| failure.into_error(what))
+        let answer = answer.map_err(|failure| failure.into_error(what))?;
+        self.learn_of(turn, &answer);
+        Ok(answer)
     }
 }
 

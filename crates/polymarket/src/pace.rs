@@ -234,9 +234,8 @@ impl Pace {
     /// # Errors
     /// The moment before which it is of no use to ask again.
     pub(crate) fn take(&mut self, call: Call, now: Duration) -> Result<(), Duration> {
-        let mut at = now;
+        let mut at = self.closed_of(call.endpoint).unwrap_or_default().max(now);
         for endpoint in [call.endpoint, call.endpoint.service()] {
-            at = at.max(self.closed.get(&endpoint).copied().unwrap_or_default());
             for window in self.windows.get_mut(&endpoint).into_iter().flatten() {
                 at = at.max(window.ready(call.lane, now));
             }
@@ -278,6 +277,21 @@ impl Pace {
             });
         }
         buckets.entry(signer).or_insert_with(|| Bucket::new(tier, &self.limits, now))
+    }
+
+    /// Until when the venue takes no such call, because it said so to an earlier one.
+    pub(crate) fn closed_until(&mut self, call: Call, now: Duration) -> Option<Duration> {
+        let own = call.tokens.map(|(signer, _)| self.bucket(call.endpoint, signer, now).closed_until);
+        let until = self.closed_of(call.endpoint).max(own)?;
+        (until > now).then_some(until)
+    }
+
+    /// A refusal of any page of the Data API closes all of it. One of the order book service's market data says nothing
+    /// about orders.
+    fn closed_of(&self, endpoint: Endpoint) -> Option<Duration> {
+        let service = Some(endpoint.service()).filter(|service| *service != Endpoint::Other);
+        let of = |endpoint| self.closed.get(&endpoint).copied();
+        of(endpoint).max(service.and_then(of))
     }
 
     /// The most cancels that this signer's bucket ever holds.

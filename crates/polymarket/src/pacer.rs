@@ -93,6 +93,13 @@ impl Pacer {
         }
     }
 
+    /// How long the venue asked to be spared such calls from now on, if it did.
+    pub(crate) fn closed_for(&self, call: Call) -> Option<Duration> {
+        let now = self.clock.uptime();
+        let mut pace = self.pace.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.closed_until(call, now).map(|until| until.saturating_sub(now))
+    }
+
     /// A call of a service without signers: waits for its turn, and notes what the answer says about the pace.
     ///
     /// # Errors

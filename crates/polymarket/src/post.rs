@@ -35,6 +35,11 @@ fn not_sent(text: impl std::fmt::Display) -> PostReply {
     PostReply::NotAccepted { retry_after: None, text: format!("not sent: {text}") }
 }
 
+fn asked_to_wait(wait: Duration) -> PostReply {
+    let text = format!("not sent: the venue has asked to wait for {:.1} s", wait.as_secs_f64());
+    PostReply::NotAccepted { retry_after: Some(wait), text }
+}
+
 impl Clob {
     /// Sends one order. Its rate token was taken before it was signed.
     pub(crate) async fn post_one(
@@ -43,6 +48,7 @@ impl Clob {
         order: &PreparedOrder,
         deadline: Duration,
     ) -> PostReply {
+        let ends = self.clock.uptime().saturating_add(deadline);
         let call = posting(account, Endpoint::Post, Lane::Entries, 1);
         let sent = self.send_orders(account, (call, "/order"), order.body.clone(), deadline).await;
         let reply = match &sent {
@@ -52,7 +58,7 @@ impl Clob {
         if let Ok(answer) = &sent {
             self.learn_from(call, answer, &reply);
         }
-        let mut explaining = Explaining::of(self, account, sent.as_ref().ok());
+        let mut explaining = Explaining::of(self, account, sent.as_ref().ok(), ends);
         explaining.explained(order, reply).await
     }
 
@@ -65,9 +71,13 @@ impl Clob {
         orders: &[PreparedOrder],
         deadline: Duration,
     ) -> Vec<PostReply> {
+        let ends = self.clock.uptime().saturating_add(deadline);
         let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
         let all = |reply: &PostReply| ids.iter().map(|_| reply.clone()).collect::<Vec<_>>();
         let request = Call { endpoint: Endpoint::PostBatch, lane, tokens: None };
+        if let Some(wait) = self.pacer.closed_for(request) {
+            return all(&asked_to_wait(wait));
+        }
         if self.pacer.wait(request, Duration::ZERO).await.is_err() {
             return join_all(orders.iter().map(|order| self.post_one(account, order, deadline))).await;
         }
@@ -82,7 +92,7 @@ impl Clob {
         if let (Ok(answer), Some(first)) = (&sent, replies.first()) {
             self.learn_from(call, answer, first);
         }
-        let mut explaining = Explaining::of(self, account, sent.as_ref().ok());
+        let mut explaining = Explaining::of(self, account, sent.as_ref().ok(), ends);
         let mut explained = Vec::with_capacity(replies.len());
         for (order, reply) in orders.iter().zip(replies) {
             explained.push(explaining.explained(order, reply).await);
@@ -106,6 +116,10 @@ impl Clob {
             }
             Err(error) => return Err(not_sent(error)),
         };
+        // Its token is older than what the venue has said since.
+        if let Some(wait) = self.pacer.closed_for(call) {
+            return Err(asked_to_wait(wait));
+        }
         // A login may have taken time; not one byte goes out after the deadline.
         let left = deadline.saturating_sub(self.clock.uptime().saturating_sub(started));
         if left.is_zero() {

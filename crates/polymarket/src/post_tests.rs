@@ -273,6 +273,32 @@ async fn a_refusal_for_money_makes_the_venue_look_again() {
     }
 }
 
+/// Why a refusal came is asked for as long as there is time; the refusals themselves are told in time.
+#[tokio::test]
+async fn a_venue_that_explains_nothing_costs_no_reply() {
+    let server = server(|request| match request.path() {
+        "/balance-allowance" | "/balance-allowance/update" => Action::Hang,
+        _ => {
+            let text = "not enough balance / allowance";
+            let one = serde_json::json!({ "errorMsg": text, "orderID": "", "status": "", "success": true });
+            reply(200, serde_json::json!([one.clone(), one.clone(), one.clone(), one]).to_string())
+        }
+    })
+    .await;
+    let clob = clob(&server);
+    let mut orders = Vec::new();
+    for number in 1..=4 {
+        let token = domain::TokenId([number; 32]);
+        let plan = domain::OrderPlan { token, side: domain::Side::Sell, ..plan(1, u64::from(number)) };
+        orders.push(clob.prepare(&[plan]).await.pop().unwrap().unwrap());
+    }
+    let deadline = Duration::from_secs(1);
+    let owner = account(1);
+    let post = clob.post_batch(&owner, Lane::Exits, &orders, deadline);
+    let replies = engine::deadline::within(clob.clock.as_ref(), deadline, post).await.unwrap();
+    assert!(replies.iter().all(|reply| matches!(reply, PostReply::Rejected { .. })), "{replies:?}");
+}
+
 #[tokio::test]
 async fn a_mode_with_a_time_admits_nobody_meanwhile() {
     let server = server(|_| Action::Reply(425, "retry-after: 90\r\n", String::new())).await;
@@ -284,10 +310,14 @@ async fn a_mode_with_a_time_admits_nobody_meanwhile() {
     assert!(matches!(answer, PostReply::NotAccepted { retry_after: Some(_), .. }), "{answer:?}");
     let wait = engine::ports::venue::Admission::Later(Duration::from_secs(90));
     assert_eq!(clob.admit(&[ask], Duration::ZERO).await, [wait]);
-    // However many orders a request holds. Each of these was refused by itself.
+    // Nor those that were admitted before, one by one or together.
     let several = [prepared(&clob).await, prepared(&clob).await];
-    clob.post_batch(&account(1), Lane::Exits, &several, DEADLINE).await;
-    assert_eq!((server.count("/orders"), server.count("/order")), (0, 3));
+    let mut replies = clob.post_batch(&account(1), Lane::Exits, &several, DEADLINE).await;
+    replies.push(clob.post(&account(1), &order, DEADLINE).await);
+    for reply in replies {
+        assert!(matches!(reply, PostReply::NotAccepted { retry_after: Some(_), .. }), "{reply:?}");
+    }
+    assert_eq!((server.count("/orders"), server.count("/order")), (0, 1));
 }
 
 #[tokio::test]

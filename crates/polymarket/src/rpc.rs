@@ -452,6 +452,11 @@ impl ChainReader for Rpc {
         to: i64,
         wallets: &[Address],
     ) -> Result<Vec<ChainEvent>, VenueError> {
+        // Who does not have the last block yet would answer with what it has, as if that were all.
+        if from <= to && self.header(to).await?.is_none() {
+            let reason = format!("block {to} is not there yet");
+            return Err(VenueError::Unavailable { what: "eth_getLogs".to_owned(), reason });
+        }
         let mut events = Vec::new();
         let mut start = from;
         while start <= to {

@@ -144,7 +144,8 @@ impl Watcher {
                 Some(_) => orphaned.push(known.hash),
                 // The provider lags behind what we have read: no reorganisation, nothing to read.
                 None if orphaned.is_empty() => return Ok((position + 1, Vec::new())),
-                None => orphaned.push(known.hash),
+                // Another node of the provider, which has not come that far: no word on whether it was replaced.
+                None => return Err(not_now(format!("block {} is not there yet", known.number))),
             }
         }
         match self.headers.front() {
@@ -175,6 +176,12 @@ impl Watcher {
                     what: "header".to_owned(),
                     reason: format!("block {number} is below the finalized one but missing"),
                 })?;
+            if let Some(event) = events.iter().find(|event| other_block(event, &header)) {
+                return Err(not_now(format!(
+                    "block {number} is {}, its logs say {}",
+                    header.hash, event.block_hash
+                )));
+            }
             headers.push(header);
         }
         Ok(Batch { from, orphaned: Vec::new(), headers, events, read_to: to })
@@ -415,4 +422,13 @@ fn overcounted_events(groups: &GroupSet, now: Timestamp) -> Vec<Event> {
             Event { owner: None, at: now, kind: EventKind::Overcounted { key: group.key } }
         })
         .collect()
+}
+
+/// Whether a log is of another block at that height.
+fn other_block(event: &ChainEvent, header: &BlockHeader) -> bool {
+    event.block == header.number && event.block_hash != header.hash
+}
+
+fn not_now(reason: String) -> WatcherError {
+    VenueError::Unavailable { what: "blocks".to_owned(), reason }.into()
 }

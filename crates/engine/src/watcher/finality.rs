@@ -18,23 +18,31 @@ use crate::{
 impl Watcher {
     /// Follows the finalized block. Without a chain nothing is ever final and nothing a phantom.
     pub(super) async fn finality_step(&mut self) -> Result<bool, WatcherError> {
-        let (Some(chain), Some(head_time)) = (self.chain.clone(), self.head_time) else { return Ok(false) };
+        let Some(chain) = self.chain.clone() else { return Ok(false) };
+        // What is not in the blocks that were read is overdue by their time: while the head rises and nobody can read
+        // what is in them, nothing is.
+        let Some(read_time) = self.headers.back().map(|newest| newest.time) else { return Ok(false) };
         let Some(read_to) = self.store.cursor(Source::Chain).await? else { return Ok(false) };
-        // What is final and what is overdue changes with the head.
-        if self.judged_at == Some((head_time, read_to)) {
+        // What is final and what is overdue changes with what is read.
+        if self.judged_at == Some((read_time, read_to)) {
             return Ok(false);
         }
         let finalized = self.call("finalized", chain.finalized()).await?;
         // Only what was read can be judged, and only on the branch that is final.
-        let height = finalized.number.min(read_to);
+        let known = match self.finalized {
+            Some(known) => Some(known),
+            None => self.store.cursor(Source::Finalized).await?,
+        };
+        // A provider that lags takes back nothing.
+        let height = finalized.number.min(read_to).max(known.unwrap_or_default());
         if !self.is_of_our_branch(chain.as_ref(), finalized, height).await? {
             return Ok(false);
         }
-        let hinted_before = head_time.minus(PHANTOM_AFTER);
+        let hinted_before = read_time.minus(PHANTOM_AFTER);
         let groups = self.store.unsettled_groups(height, hinted_before, limits::FINALITY_BATCH).await?;
         let advanced = self.finalized != Some(height);
         if groups.is_empty() && !advanced {
-            self.judged_at = Some((head_time, read_to));
+            self.judged_at = Some((read_time, read_to));
             return Ok(false);
         }
         let now = self.clock.now();
@@ -46,7 +54,7 @@ impl Watcher {
             let before = group;
             let in_final_block = group.chain.is_some() && group.block.is_some_and(|block| block <= height);
             let dust = if in_final_block { group.finalize()? } else { None };
-            if !in_final_block && group.expire(head_time) {
+            if !in_final_block && group.expire(read_time) {
                 // Followers may hold copies of it: later sales of the leader count for them.
                 group.block = group.block.or_else(|| self.height_at(group.traded_at));
                 phantoms.insert((group.key.leader, group.key.token));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use domain::{
-    ConditionId, TokenId,
+    ConditionId, Timestamp, TokenId,
     money::LOT,
     trade::{Action, TradeGroup},
 };
@@ -78,7 +78,8 @@ impl Watcher {
             }
             self.asked_history.insert(leader.id, uptime);
             let position = self.store.cursor(Source::History(leader.id)).await?;
-            let newest = position.map_or(leader.baseline, domain::Timestamp::from_seconds);
+            let newest =
+                position.map_or(leader.baseline, domain::Timestamp::from_seconds).min(self.clock.now());
             let since = newest.minus(limits::HISTORY_OVERLAP).max(leader.baseline);
             let (history, clock) = (history.clone(), self.clock.clone());
             self.asking.insert(leader.id);
@@ -139,10 +140,11 @@ impl Watcher {
         history: &History,
     ) -> Result<bool, WatcherError> {
         let (now, whole) = (self.clock.now(), history.gap.is_none());
-        let rows = history.responses.iter().flat_map(|response| &response.rows);
+        let responses = self.without_future(&history.responses, now);
+        let rows = responses.iter().flat_map(|response| &response.rows);
         let newest = rows.map(|row| row.traded_at.seconds()).max();
-        let cursor = newest.max(position).unwrap_or_else(|| leader.baseline.seconds());
-        let responses = self.with_tokens(&history.responses).await;
+        let cursor = newest.max(position).unwrap_or_else(|| leader.baseline.seconds()).min(now.seconds());
+        let responses = self.with_tokens(&responses).await;
         let mut set = self.stored_groups(&groups::keys_of(leader.id, &responses)).await?;
         let alone = self.chain.is_none();
         set.apply_history(leader.id, &responses, leader.baseline, alone, now)?;
@@ -176,6 +178,29 @@ impl Watcher {
 }
 
 impl Watcher {
+    /// Rows but for those of the future, which are told once; what is ahead by little is of now.
+    fn without_future(&mut self, responses: &[HistoryResponse], now: Timestamp) -> Vec<HistoryResponse> {
+        let latest = now.plus(limits::HISTORY_AHEAD);
+        let mut told = Vec::new();
+        let known = responses.iter().map(|response| {
+            let (known, future): (Vec<_>, Vec<_>) =
+                response.rows.iter().cloned().partition(|row| row.traded_at <= latest);
+            told.extend(future.into_iter().map(|row| (row.tx, row.traded_at)));
+            let of_now = |row: HistoryRow| HistoryRow { traded_at: row.traded_at.min(now), ..row };
+            HistoryResponse { rows: known.into_iter().map(of_now).collect() }
+        });
+        let known = known.collect();
+        if self.future_rows.len() > limits::SOURCE_GROUPS {
+            self.future_rows.clear();
+        }
+        for (tx, traded_at) in told {
+            if self.future_rows.insert(tx) {
+                warn!(trade.tx = %tx, %traded_at, "a row of the Data API is of the future and is left out");
+            }
+        }
+        known
+    }
+
     /// Rows about a whole market as one row for each of its tokens: those that the venue tells, else those that
     /// were traded. With a chain such rows are left out: its transfers name the tokens, and nothing waits for
     /// hints of them.

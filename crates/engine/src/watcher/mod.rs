@@ -19,14 +19,14 @@ mod revisits;
 mod witness;
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use domain::{
-    Address, Clock, Timestamp,
+    Address, Clock, Timestamp, TxHash,
     ids::{LeaderId, RelationshipId},
     money::MoneyError,
     policy::PhantomRule,
@@ -141,6 +141,8 @@ pub struct Watcher {
     /// Counts parts in the order they were taken up.
     sequence: u64,
     asked_history: HashMap<LeaderId, Duration>,
+    /// Rows of the Data API that were left out for being of the future, and told.
+    future_rows: HashSet<TxHash>,
     /// Leaders whose history was asked for and is not answered yet, and the answers to come.
     asking: BTreeSet<LeaderId>,
     /// (A lock makes them shareable; nobody shares them.)
@@ -194,6 +196,7 @@ impl Watcher {
             pending: VecDeque::new(),
             sequence: 0,
             asked_history: HashMap::new(),
+            future_rows: HashSet::new(),
             asking: BTreeSet::new(),
             answers: Mutex::default(),
             answered: Vec::new(),

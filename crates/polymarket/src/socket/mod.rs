@@ -62,7 +62,9 @@ pub enum Taken {
         /// Events passed over.
         passed_over: usize,
     },
-    /// Not understood, and what follows can be: the connection stays.
+    /// Nothing of what is listened for, as a reply to what was said: it ends no silence.
+    Aside,
+    /// Not understood, and what follows can be: the connection stays. It ends no silence.
     Refused(String),
     /// Not understood, and what follows would be built on a gap: the connection is made again.
     Broken(String),
@@ -91,6 +93,11 @@ pub trait Channel: Send + Sync {
 
     /// Longest silence that is believed, if any is suspicious now.
     fn silence(&self) -> Option<Duration> {
+        None
+    }
+
+    /// How old a connection may become. It is made again then: some stop to tell a part of what they should.
+    fn oldest(&self) -> Option<Duration> {
         None
     }
 }
@@ -127,6 +134,9 @@ pub enum Ended {
     /// Answers to pings, and nothing else.
     #[error("nothing was told for {0:?}")]
     Silent(Duration),
+    /// So old that it may have stopped to tell everything.
+    #[error("it has lived for {0:?}")]
+    Old(Duration),
     /// A frame that leaves a gap.
     #[error("a frame was not understood: {0}")]
     Broken(String),
@@ -147,6 +157,8 @@ struct Times {
     owed: Option<Duration>,
     /// When something was heard last.
     heard: Duration,
+    /// When the connection is so old that it is made again.
+    old: Option<Duration>,
 }
 
 impl Socket {
@@ -160,11 +172,15 @@ impl Socket {
             let ended = self.connection(channel, &mut connected_before, &open).await;
             drop(open);
             channel.lost().await;
-            self.counters.failed();
+            if !matches!(ended, Ended::Old(_)) {
+                self.counters.failed();
+            }
             let lived = self.clock.uptime().saturating_sub(began);
             failures = if lived >= STEADY_AFTER { 0 } else { failures.saturating_add(1) };
             let pause = self.pause(failures);
-            if failures <= 1 {
+            if let Ended::Old(_) = ended {
+                debug!(host = host(&self.url), "a connection is made again: {ended}");
+            } else if failures <= 1 {
                 let host = host(&self.url);
                 warn!(%host, reason = %ended, "connection to {host} is gone: {ended}");
             } else {
@@ -215,7 +231,12 @@ impl Socket {
             self.counters.reconnected();
         }
         let now = self.clock.uptime();
-        let mut times = Times { ping: now.saturating_add(self.keepalive.every), owed: Some(now), heard: now };
+        let mut times = Times {
+            ping: now.saturating_add(self.keepalive.every),
+            owed: Some(now),
+            heard: now,
+            old: channel.oldest().map(|oldest| now.saturating_add(oldest)),
+        };
         loop {
             self.stay_alive(connection.as_mut(), channel, &mut times).await?;
             match self.next(connection.as_mut(), channel, &times).await {
@@ -248,6 +269,9 @@ impl Socket {
         {
             return Err(Ended::Silent(silence));
         }
+        if times.old.is_some_and(|old| now >= old) {
+            return Err(Ended::Old(channel.oldest().unwrap_or_default()));
+        }
         if now >= times.ping {
             self.send(connection, self.keepalive.ping).await?;
             times.ping = now.saturating_add(self.keepalive.every);
@@ -257,7 +281,7 @@ impl Socket {
     }
 
     async fn next(&self, connection: &mut dyn Connection, channel: &mut dyn Channel, times: &Times) -> Next {
-        let mut wake = times.ping;
+        let mut wake = times.old.map_or(times.ping, |old| times.ping.min(old));
         if let Some(since) = times.owed {
             wake = wake.min(since.saturating_add(self.keepalive.within));
         }
@@ -281,7 +305,7 @@ impl Socket {
             Frame::Control => return Ok(()),
         };
         let uptime = self.clock.uptime();
-        let pong = text.as_bytes() == self.keepalive.pong;
+        let pong = text.as_bytes().eq_ignore_ascii_case(self.keepalive.pong);
         if pong || self.keepalive.anything_answers {
             times.owed = None;
         }
@@ -290,16 +314,19 @@ impl Socket {
         }
         self.counters.frame();
         let taken = channel.take(text.as_bytes()).await;
-        if taken == Taken::Blank {
-            return Ok(());
-        }
         // While the reader was busy nobody listened: that time is not held against the other side.
-        times.heard = self.clock.uptime();
-        let spent = times.heard.saturating_sub(uptime);
+        let now = self.clock.uptime();
+        let spent = now.saturating_sub(uptime);
         times.owed = times.owed.map(|since| since.saturating_add(spent));
+        times.heard = times.heard.saturating_add(spent);
         match taken {
             Taken::Blank => Ok(()),
+            Taken::Aside => {
+                self.counters.understood(0, 1, uptime);
+                Ok(())
+            }
             Taken::Understood { events, passed_over } => {
+                times.heard = now;
                 self.counters.understood(events, passed_over, uptime);
                 Ok(())
             }

@@ -22,6 +22,8 @@ struct Server {
     hangs: bool,
     /// Pings are not answered.
     mute: bool,
+    /// Other answers to pings.
+    pongs: Vec<&'static str>,
     /// What each connection sends first.
     greeting: VecDeque<&'static str>,
     /// What was said on all connections.
@@ -72,7 +74,8 @@ impl Connection for FakeConnection {
         let mut server = lock(&self.server);
         server.said.push(text.to_owned());
         if text == "PING" && !server.mute {
-            self.to_client.send("PONG".to_owned()).unwrap();
+            let pongs = if server.pongs.is_empty() { &vec!["PONG"] } else { &server.pongs };
+            pongs.iter().for_each(|pong| self.to_client.send((*pong).to_owned()).unwrap());
         }
         Ok(())
     }
@@ -93,6 +96,7 @@ impl Connection for FakeConnection {
 struct Reader {
     taken: mpsc::UnboundedSender<String>,
     silence: Option<Duration>,
+    oldest: Option<Duration>,
     /// Never comes back from taking a frame.
     stuck: bool,
 }
@@ -116,6 +120,7 @@ impl Channel for Reader {
         match text.as_str() {
             "broken" => Taken::Broken(text),
             "odd" => Taken::Refused(text),
+            "aside" => Taken::Aside,
             _ => Taken::Understood { events: 1, passed_over: 0 },
         }
     }
@@ -126,6 +131,10 @@ impl Channel for Reader {
 
     fn silence(&self) -> Option<Duration> {
         self.silence
+    }
+
+    fn oldest(&self) -> Option<Duration> {
+        self.oldest
     }
 }
 
@@ -140,6 +149,10 @@ struct World {
 
 impl World {
     fn new(server: Server, silence: Option<Duration>, stuck: bool) -> Self {
+        Self::reading(server, |taken| Reader { taken, silence, oldest: None, stuck })
+    }
+
+    fn reading(server: Server, reader: impl FnOnce(mpsc::UnboundedSender<String>) -> Reader) -> Self {
         let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
         let server = Arc::new(Mutex::new(server));
         let counters = Counters::new(7);
@@ -151,9 +164,10 @@ impl World {
             counters: Arc::clone(&counters),
         };
         let (to_test, taken) = mpsc::unbounded_channel();
+        let mut reader = reader(to_test);
         let mut executor = Executor::default();
         executor.spawn(async move {
-            socket.run(&mut Reader { taken: to_test, silence, stuck }).await;
+            socket.run(&mut reader).await;
         });
         Self { clock, server, counters, executor, taken }
     }
@@ -257,6 +271,36 @@ fn a_silence_is_suspicious_where_news_are_expected() {
     let attempts = world.server().attempts.clone();
     assert!((silence..=silence + SECOND).contains(&attempts[1]), "{attempts:?}");
     assert_eq!(world.taken(), ["news", "lost", "news", "lost", "news"]);
+}
+
+/// Whatever comes in answer to pings is nothing of what is listened for.
+#[test]
+fn answers_to_pings_of_any_shape_end_no_silence() {
+    let silence = 25 * SECOND;
+    let server =
+        Server { greeting: ["news"].into(), pongs: vec!["pong", "odd", "aside"], ..Server::default() };
+    let mut world = World::new(server, Some(silence), false);
+    world.executor.run_until_stalled();
+    while world.server().attempts.len() < 2 {
+        world.clock.advance_to_next_timer().expect("a timer");
+        world.executor.run_until_stalled();
+    }
+    let second = world.server().attempts[1];
+    assert!((silence..=silence + SECOND).contains(&second), "{second:?}");
+    assert!(!world.taken().contains(&"pong".to_owned()), "a pong in lower case is one");
+}
+
+#[test]
+fn an_old_connection_is_made_again_and_that_is_no_failure_of_the_other_side() {
+    let reader = |taken| Reader { taken, silence: None, oldest: Some(600 * SECOND), stuck: false };
+    let mut world = World::reading(Server::default(), reader);
+    world.executor.run_until_stalled();
+    while world.server().attempts.len() < 3 {
+        world.clock.advance_to_next_timer().expect("a timer");
+        world.executor.run_until_stalled();
+    }
+    let attempts = world.server().attempts.clone();
+    assert!(attempts.windows(2).all(|pair| (600 * SECOND..=601 * SECOND).contains(&(pair[1] - pair[0]))));
 }
 
 #[test]
