@@ -147,7 +147,8 @@ impl Providers {
                     next = ready.next().or_else(|| if running.is_empty() { last.next() } else { None });
                 }
                 Either::Right(((), _)) => {
-                    next = ready.next();
+                    // One who lags or rests may know it; whoever is waited for may never answer.
+                    next = ready.next().or_else(|| last.next());
                     hedge = forever();
                 }
             }
