@@ -171,6 +171,10 @@ impl TradeHistory for Silent {
     async fn positions(&self, _: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
         std::future::pending().await
     }
+
+    async fn held(&self, _: Address, _: TokenId, _: Timestamp) -> Result<Shares, VenueError> {
+        std::future::pending().await
+    }
 }
 
 /// A history that does not answer is asked about so many leaders at once and no more; when it has been given up, the
