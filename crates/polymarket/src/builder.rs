@@ -61,7 +61,7 @@ impl Clob {
             None => self.service.get(&path, MARKET_DEADLINE, SMALL_BODY).await,
         };
         let answer = answer.map_err(|failure| failure.into_error(WHAT))?;
-        self.learn_of(turn, &answer);
+        self.pacer.learn_of(turn, &answer);
         let fee = read(&answer)?;
         let until = now.saturating_add(BUILDER_FEE_FRESH);
         *builder.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((fee, until));

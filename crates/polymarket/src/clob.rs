@@ -32,7 +32,7 @@ use crate::{
     limits::{ACCOUNT_DEADLINE, LOGIN_PATIENCE, PAGE_BODY, SIGN_BATCH, SMALL_BODY},
     logins::Logins,
     order::{Addresses, Terms, body},
-    pace::{Call, Told},
+    pace::Call,
     pacer::Pacer,
     venue_limits::VenueLimits,
 };
@@ -137,15 +137,8 @@ impl Clob {
         if answer.status == 401 {
             self.forget_login(account.signer);
         }
-        self.learn_of(turn, &answer);
+        self.pacer.learn_of(turn, &answer);
         Ok(answer)
-    }
-
-    /// Notes what the answer to anything but an order says about the pace: 429, and the modes that name a time.
-    pub(crate) fn learn_of(&self, call: Call, answer: &Answer) {
-        let Answer { status, retry_after, .. } = *answer;
-        let closed = matches!(status, 425 | 503) && retry_after.is_some();
-        self.pacer.learn(call, &Told { limit: &answer.limit, limited: status == 429, closed, retry_after });
     }
 
     pub(crate) async fn send_as(

@@ -151,7 +151,9 @@ impl Means {
             let request = self.service.request(method, path);
             let request = login_headers(request, account.signer, seconds, &signature);
             let answer = send(request, ACCOUNT_DEADLINE, SMALL_BODY).await;
-            answer.map_err(|failure| failure.into_error(WHAT))
+            let answer = answer.map_err(|failure| failure.into_error(WHAT))?;
+            self.pacer.learn_of(call, &answer);
+            Ok::<_, VenueError>(answer)
         };
         let mut answer = call(Method::POST, "/auth/api-key").await?;
         if answer.status == 400 {

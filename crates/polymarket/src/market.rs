@@ -191,7 +191,7 @@ impl Clob {
         self.turn(what, turn).await?;
         let answer = self.service.get(&path, MARKET_DEADLINE, PAGE_BODY).await;
         let answer = answer.map_err(|failure| failure.into_error(what))?;
-        self.learn_of(turn, &answer);
+        self.pacer.learn_of(turn, &answer);
         Ok(answer)
     }
 }

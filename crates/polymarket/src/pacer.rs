@@ -93,6 +93,13 @@ impl Pacer {
         }
     }
 
+    /// Notes what the answer to anything but an order says about the pace: 429, and the modes that name a time.
+    pub(crate) fn learn_of(&self, call: Call, answer: &Answer) {
+        let Answer { status, retry_after, .. } = *answer;
+        let closed = matches!(status, 425 | 503) && retry_after.is_some();
+        self.learn(call, &Told { limit: &answer.limit, limited: status == 429, closed, retry_after });
+    }
+
     /// How long the venue asked to be spared such calls from now on, if it did.
     pub(crate) fn closed_for(&self, call: Call) -> Option<Duration> {
         let now = self.clock.uptime();
