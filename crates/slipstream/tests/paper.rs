@@ -347,6 +347,33 @@ fn a_backup_comes_back_held(scene: &Scene) {
     assert_eq!(scene.ask(&["export", "ledger"]), ledger);
 }
 
+/// Twenty seconds after a start the log says what came of the trades of the time before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_while_nothing_ran_is_told() {
+    let scene = Scene::begin().await;
+    scene.init(&[&POLICY[..], &["--maximum-age", "1s"]].concat());
+    scene.next_second().await;
+    let mut child = scene.run(false, None);
+    scene.up().await;
+    assert!(scene.end(&mut child).await.success());
+    // As if that had been a minute ago.
+    let minute_ago = SystemClock.now().minus(Duration::from_secs(60));
+    fs::write(scene.data().join("alive"), minute_ago.0.to_string()).expect("a file");
+    scene.leader_buys(1, &OFFERS).await;
+    for _ in 0..3 {
+        scene.next_second().await;
+    }
+    let mut child = scene.run(false, None);
+    let told = async || {
+        let log = fs::read_to_string(scene.log()).ok()?;
+        log.contains("while nothing ran").then_some(log)
+    };
+    let log = scene.until("report", told).await;
+    assert!(log.contains("1 trade happened in the 6"), "{log}");
+    assert!(log.contains("0 copied late, 1 skipped (1 too old)"), "{log}");
+    assert!(scene.end(&mut child).await.success());
+}
+
 /// The key that everybody knows, and its address.
 const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 const EOA: &str = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
@@ -367,7 +394,7 @@ async fn an_armed_account_trades_at_the_venue_and_survives_being_killed() {
     scene.control.credit_pol(eoa, 10).await.expect("gas");
     scene.private("identity", &format!("{IDENTITY}\n"));
     let key = scene.private("key", &format!("{KEY}\n"));
-    scene.ask(&["account", "add", "main", "--live", "--key-file", &key]);
+    scene.ask(&["account", "add", "main", "--live", "--key-file", &key, "--wallet", EOA]);
     let leader = LEADER.to_string();
     scene.ask(&[&["follow", &leader, "--account", "main"][..], &POLICY].concat());
     scene.ask(&["pause", "1"]);
