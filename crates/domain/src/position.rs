@@ -53,7 +53,8 @@ impl Entry {
 
 impl Position {
     /// The ledger entry of a change of an order's fill. `so_far` is the sum of the order's entries: a
-    /// reversal gives back the cost and profit that the fill took, not today's average.
+    /// reversal gives back the cost and profit that the fill took, not today's average. Where nothing is held
+    /// afterwards no cost is left: what a later correction of a purchase adds or takes is profit or loss.
     ///
     /// # Errors
     /// [`MoneyError::Overflow`].
@@ -73,6 +74,11 @@ impl Position {
             Side::Buy => (delta.shares, Usd::ZERO.minus(delta.usd)?),
             Side::Sell => (Shares::ZERO.minus(delta.shares)?, delta.usd),
         };
+        let left = match self.shares.plus(shares)? {
+            Shares::ZERO => self.cost.plus(cost)?,
+            _ => Usd::ZERO,
+        };
+        let (cost, realised) = (cost.minus(left)?, realised.minus(left)?);
         Ok(Entry { shares, cash: cash.minus(delta.fee)?, cost, realised, fee: delta.fee })
     }
 
@@ -205,6 +211,37 @@ mod tests {
             (redeemed.shares, redeemed.cost, redeemed.realised),
             (Shares::ZERO, Usd::ZERO, Usd(3_400_000))
         );
+    }
+
+    #[test]
+    fn a_purchase_corrected_after_its_shares_were_sold_changes_the_profit() {
+        for (correction, profit) in [(-10_000, 1_010_000), (10_000, 990_000)] {
+            let mut position = Position::default();
+            let mut bought = Entry::default();
+            for delta in [delta(20_000_000, 10_000_000, 0), delta(0, correction, 0)] {
+                let entry = position.entry(Side::Buy, delta, bought).unwrap();
+                (position, bought) = (position.after(entry).unwrap(), bought.plus(entry).unwrap());
+                assert_eq!(entry.cash, entry.realised.minus(entry.cost).unwrap());
+                if position.shares.is_positive() {
+                    let sold =
+                        position.entry(Side::Sell, self::delta(20_000_000, 11_000_000, 0), Entry::default());
+                    position = position.after(sold.unwrap()).unwrap();
+                }
+            }
+            let Position { shares, cost, realised, .. } = position;
+            assert_eq!((shares, cost, realised), (Shares::ZERO, Usd::ZERO, Usd(profit)));
+        }
+    }
+
+    /// A sale that was told of before its purchase.
+    #[test]
+    fn a_purchase_told_late_leaves_no_cost() {
+        let start = Position::default();
+        let sold = start.entry(Side::Sell, delta(20_000_000, 11_000_000, 0), Entry::default()).unwrap();
+        let owed = start.after(sold).unwrap();
+        let bought = owed.entry(Side::Buy, delta(20_000_000, 10_000_000, 0), Entry::default()).unwrap();
+        let Position { shares, cost, realised, .. } = owed.after(bought).unwrap();
+        assert_eq!((shares, cost, realised), (Shares::ZERO, Usd::ZERO, Usd(1_000_000)));
     }
 
     #[test]
