@@ -62,8 +62,8 @@ const fn scope(refused: RejectReason, account: HoldScope) -> Option<HoldScope> {
         | RejectReason::Banned
         | RejectReason::ClosedOnly
         | RejectReason::WalletKind => Some(account),
-        // Wherever it runs, every account is there.
-        RejectReason::Region => Some(HoldScope::Installation),
+        // Wherever it runs, every account is there; whatever is too old for the venue, it is so for every account.
+        RejectReason::Region | RejectReason::OrderVersion => Some(HoldScope::Installation),
         _ => None,
     }
 }

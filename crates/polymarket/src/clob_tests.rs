@@ -44,7 +44,14 @@ pub(crate) fn clob(server: &TestServer) -> Clob {
 }
 
 pub(crate) fn clob_at(origin: &str) -> Clob {
-    let clock = Arc::new(StoppedClock(Timestamp::from_seconds(1_777_400_000)));
+    clob_by(origin, Arc::new(StoppedClock(Timestamp::from_seconds(1_777_400_000))))
+}
+
+pub(crate) fn clob_of(server: &TestServer, clock: Arc<dyn Clock>) -> Clob {
+    clob_by(&server.origin, clock)
+}
+
+fn clob_by(origin: &str, clock: Arc<dyn Clock>) -> Clob {
     Clob::new(crate::client().unwrap(), origin, Chain::Polygon, Arc::new(Sevens::default()), clock)
 }
 

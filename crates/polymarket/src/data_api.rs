@@ -4,7 +4,11 @@
 //! fills, and rows are never counted across responses. So that fills of one second are not torn apart,
 //! the second in which a page ends is read again, whole, by the next request.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use domain::{Address, Clock, Shares, Timestamp, TokenId};
@@ -16,7 +20,8 @@ use crate::{
     data_rows::{ActivityRow, ClosedRow, Page, PositionRow, read_v1, read_v2},
     http::{Service, malformed},
     limits::{
-        HISTORY_DEADLINE, MAX_HISTORY_PAGES, PAGE_BODY, V1_CLOSED_PAGE, V1_LAST_OFFSET, V1_PAGE, V2_PAGE,
+        HISTORY_DEADLINE, MAX_HISTORY_PAGES, MAX_TOLD_ROWS, PAGE_BODY, V1_CLOSED_PAGE, V1_LAST_OFFSET,
+        V1_PAGE, V2_PAGE,
     },
     pacer::{Endpoint, Pacer},
     venue_limits::VenueLimits,
@@ -27,6 +32,8 @@ pub struct DataApi {
     service: Service,
     pacer: Option<Pacer>,
     positions_lag: Option<(Arc<dyn Clock>, Duration)>,
+    /// Rows that could not be read, and were told.
+    told: Mutex<HashSet<String>>,
 }
 
 /// Which version answers.
@@ -118,7 +125,12 @@ impl DataApi {
     /// The service at `origin` (scheme and host).
     #[must_use]
     pub fn new(client: Client, origin: &str) -> Self {
-        Self { service: Service::new(client, origin), pacer: None, positions_lag: None }
+        Self {
+            service: Service::new(client, origin),
+            pacer: None,
+            positions_lag: None,
+            told: Mutex::default(),
+        }
     }
 
     /// Keeps the venue's limits, waits as long as it is told to, and believes no position that may be too old.
@@ -224,6 +236,19 @@ impl DataApi {
         History { responses, gap: read.err() }
     }
 
+    /// Tells once of each row that cannot be read.
+    fn tell(&self, unreadable: Vec<String>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in unreadable {
+            if told.len() >= MAX_TOLD_ROWS {
+                told.clear();
+            }
+            if told.insert(row.clone()) {
+                tracing::warn!("a row of the Data API is left out, for it cannot be read: {row}");
+            }
+        }
+    }
+
     /// Page by page, newest first; those before an error are kept.
     async fn read_pages(
         &self,
@@ -238,7 +263,9 @@ impl DataApi {
         let mut position = Position::default();
         for _ in 0..MAX_HISTORY_PAGES {
             let bad = |reason: String| malformed(feed.path, &reason);
-            responses.push(read_rows(&page.rows, wallet, since).map_err(bad)?);
+            let (response, unreadable) = read_rows(&page.rows, wallet, since).map_err(bad)?;
+            self.tell(unreadable);
+            responses.push(response);
             let following = match version {
                 Version::V1 if !feed.v1_spans => next_by_offset(&page, &position, since),
                 _ => next(version, &page, &position),
@@ -254,13 +281,30 @@ impl DataApi {
     }
 }
 
-fn read_rows(rows: &[ActivityRow], wallet: Address, since: Timestamp) -> Result<HistoryResponse, String> {
-    let mut response = HistoryResponse::default();
+/// Rows since a moment, and what is wrong with those that cannot be read: they come again with every answer, so they
+/// must not stand in the way of the others.
+///
+/// # Errors
+/// Rows of somebody else, or without a date: then nothing is known about the page.
+fn read_rows(
+    rows: &[ActivityRow],
+    wallet: Address,
+    since: Timestamp,
+) -> Result<(HistoryResponse, Vec<String>), String> {
+    let (mut response, mut unreadable) = (HistoryResponse::default(), Vec::new());
     for row in rows {
-        let row = row.read(wallet)?.filter(|row| row.traded_at.seconds() >= since.seconds());
-        response.rows.extend(row);
+        if row.wallet() != wallet {
+            return Err(format!("a row of {} among those of {wallet}", row.wallet()));
+        }
+        if row.seconds()? < since.seconds() {
+            continue;
+        }
+        match row.read(wallet) {
+            Ok(row) => response.rows.extend(row),
+            Err(reason) => unreadable.push(format!("{} of {wallet}: {reason}", row.tx())),
+        }
     }
-    Ok(response)
+    Ok((response, unreadable))
 }
 
 /// Where to go on after a page of v1 that knows no span of time: by offset until its rows are older than what is

@@ -333,14 +333,26 @@ async fn positions_of_both_versions() {
     }
 }
 
+/// It would come again with every answer, and nothing would ever be heard of this wallet.
+#[tokio::test]
+async fn a_row_that_cannot_be_read_hides_no_other() {
+    let (_server, api) = history(|request| {
+        let mut rows = [trade(61, 3), trade(60, 2), trade(50, 1)];
+        rows[1]["price"] = 1.000_001.into();
+        reply(200, v2(if request.path() == "/v2/activity" { &rows } else { &[] }, None))
+    })
+    .await;
+    let History { responses, gap } = api.activity(wallet(), Timestamp::from_seconds(0)).await.unwrap();
+    assert_eq!((gap, kinds(&responses).len()), (None, 2));
+}
+
 /// Rows that come late or are missing prove nothing: only a closed position is nothing.
 #[tokio::test]
 async fn what_is_held_is_told_late_and_never_guessed() {
     for version in ["", "/v2"] {
         let row = recorded("positions")[0].clone();
-        let (held, other): (TokenId, TokenId) =
-            (row["asset"].as_str().unwrap().parse().unwrap(), TokenId([9; 32]));
-        let sold = TokenId([8; 32]);
+        let held: TokenId = row["asset"].as_str().unwrap().parse().unwrap();
+        let (other, sold) = (TokenId([9; 32]), TokenId([8; 32]));
         let (_server, api) = history(move |request| {
             let mut gone = recorded("positions")[0].clone();
             gone["asset"] = sold.to_string().into();

@@ -104,6 +104,11 @@ impl ActivityRow {
         self.proxy_wallet
     }
 
+    /// Its transaction, as it is written and not much of it.
+    pub(crate) fn tx(&self) -> String {
+        crate::http::shorten(&self.transaction_hash)
+    }
+
     /// When, as it is written.
     pub(crate) const fn timestamp(&self) -> &Scalar {
         &self.timestamp

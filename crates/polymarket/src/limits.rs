@@ -14,6 +14,9 @@ pub const ACCOUNT_DEADLINE: Duration = Duration::from_secs(5);
 pub const EXPLAIN_DEADLINE: Duration = Duration::from_secs(3);
 /// What is left of a post's deadline when explaining ends, so that the replies are told in time.
 pub const EXPLAIN_MARGIN: Duration = Duration::from_millis(250);
+/// How long an order waits between the check of its time and its first byte, for a login that is under way. Whoever
+/// asked checks anew before it asks again.
+pub const LATE_LOGIN: Duration = Duration::from_millis(200);
 /// Market metadata and books.
 pub const MARKET_DEADLINE: Duration = Duration::from_secs(4);
 /// One page of the Data API.
@@ -145,6 +148,8 @@ pub const MAX_TRADE_PAGES: usize = 20;
 pub const V2_PAGE: usize = 1_000;
 /// Rows asked per page of v1 `/activity` and `/positions` (their maximum).
 pub const V1_PAGE: usize = 500;
+/// Rows that could not be read and are remembered as told.
+pub const MAX_TOLD_ROWS: usize = 256;
 /// Rows of a page of v1's `/closed-positions`. Source: docs.polymarket.com, Data API.
 pub const V1_CLOSED_PAGE: usize = 50;
 /// How long after a trade positions may still show what was held before. Others saw 60 to 70 s.

@@ -10,7 +10,7 @@ use engine::ports::venue::RejectReason;
 use super::*;
 use crate::{
     auth::Credentials,
-    clob::tests::{DEADLINE, LOGIN, account, clob, clob_at, plan, prepared, server},
+    clob::tests::{DEADLINE, LOGIN, account, clob, clob_at, clob_of, plan, prepared, server},
     geoblock::Geoblock,
     limits::PAGE_BODY,
     test_server::{Action, reply},
@@ -273,6 +273,53 @@ async fn a_refusal_for_money_makes_the_venue_look_again() {
     }
 }
 
+/// A clock that leaps whenever it is read.
+struct Leaping(std::sync::atomic::AtomicU64);
+
+impl domain::Clock for Leaping {
+    fn now(&self) -> domain::Timestamp {
+        domain::Timestamp::from_seconds(1_777_400_000)
+    }
+
+    fn uptime(&self) -> Duration {
+        let reads = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        LATE_LOGIN * u32::try_from(reads).unwrap()
+    }
+
+    fn sleep(&self, _: Duration) -> domain::clock::Sleep {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// The order's own time was checked before its login, which took long: nobody knows whether it is over.
+#[tokio::test]
+async fn nothing_is_sent_long_after_its_time_was_checked() {
+    let server = server(|_| reply(200, "{}")).await;
+    let order = prepared(&clob(&server)).await;
+    let clob = clob_of(&server, std::sync::Arc::new(Leaping(0.into())));
+    let answer = clob.post(&account(1), &order, Duration::from_secs(3_600)).await;
+    assert!(matches!(answer, PostReply::NotAccepted { retry_after: None, .. }), "{answer:?}");
+    assert_eq!(server.count("/order"), 0);
+}
+
+/// The machine's own time.
+struct Running(std::time::Instant);
+
+impl domain::Clock for Running {
+    fn now(&self) -> domain::Timestamp {
+        domain::Timestamp::from_seconds(1_777_400_000)
+    }
+
+    fn uptime(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    fn sleep(&self, duration: Duration) -> domain::clock::Sleep {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
 /// Why a refusal came is asked for as long as there is time; the refusals themselves are told in time.
 #[tokio::test]
 async fn a_venue_that_explains_nothing_costs_no_reply() {
@@ -285,7 +332,7 @@ async fn a_venue_that_explains_nothing_costs_no_reply() {
         }
     })
     .await;
-    let clob = clob(&server);
+    let clob = clob_of(&server, std::sync::Arc::new(Running(std::time::Instant::now())));
     let mut orders = Vec::new();
     for number in 1..=4 {
         let token = domain::TokenId([number; 32]);

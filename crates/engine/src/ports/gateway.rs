@@ -281,8 +281,9 @@ impl RejectReason {
                  decided again."
             }
             Self::OrderVersion => {
-                "The order is over. The venue's version is asked for and told; an alarm says that this program is \
-                 too old for the venue."
+                "The order is over. The venue's version is asked for and told; one alarm says that this program is \
+                 too old for the venue, and everybody is held for a while, buys by a refused buy, exits by a refused \
+                 sale."
             }
             Self::Money => {
                 "The order is over. The venue is asked to look at the wallet again, in case its copy of the balance is \

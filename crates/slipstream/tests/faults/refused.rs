@@ -16,6 +16,7 @@ use simulator::{
     config::{Geo, GeoRefusal},
     world::{
         Mode,
+        faults::FaultKind,
         registry::{Standing, Wallet},
     },
 };
@@ -175,6 +176,26 @@ async fn a_region_the_venue_does_not_trade_with_holds_everybody() {
     let holds = scene.holds().await;
     assert_eq!(holds.len(), 1, "{holds:?}");
     assert_eq!(holds[0].scope, HoldScope::Installation);
+    assert!(scene.seen().is_empty(), "no order was taken");
+    scene.finish().await;
+}
+
+/// The venue has moved on and takes no order of this version: everybody is held, and told once.
+#[tokio::test]
+async fn an_order_version_that_is_no_more_holds_everybody() {
+    let scene = Scene::set(Setup { followers: 2, ..Setup::default() }).await;
+    scene.fault(FaultKind::VersionMismatch, 100);
+    scene.leader_buys();
+    scene.decided(2).await;
+    scene.settled().await;
+    scene.leader_buys();
+    scene.decided(4).await;
+    scene.settled().await;
+    let skips = scene.skips().await;
+    assert!(skips[0].is_none() && skips[2..] == [Some(SkipReason::Held); 2], "{skips:?}");
+    assert_eq!(scene.alarms().await, [OrderAlarm::OrderVersionRefused]);
+    let holds = scene.holds().await;
+    assert_eq!(holds.iter().map(|hold| hold.scope).collect::<Vec<_>>(), [HoldScope::Installation]);
     assert!(scene.seen().is_empty(), "no order was taken");
     scene.finish().await;
 }
