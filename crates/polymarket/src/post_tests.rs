@@ -303,7 +303,7 @@ async fn nothing_is_sent_long_after_its_time_was_checked() {
 }
 
 /// The machine's own time.
-struct Running(std::time::Instant);
+struct Running(tokio::time::Instant);
 
 impl domain::Clock for Running {
     fn now(&self) -> domain::Timestamp {
@@ -332,7 +332,7 @@ async fn a_venue_that_explains_nothing_costs_no_reply() {
         }
     })
     .await;
-    let clob = clob_of(&server, std::sync::Arc::new(Running(std::time::Instant::now())));
+    let clob = clob_of(&server, std::sync::Arc::new(Running(tokio::time::Instant::now())));
     let mut orders = Vec::new();
     for number in 1..=4 {
         let token = domain::TokenId([number; 32]);
