@@ -17,7 +17,7 @@ type Word = [u8; 32];
 /// What a log moved to and from `wallets`. Topics: operator, from, to.
 ///
 /// # Errors
-/// [`LogError`].
+/// `LogError`.
 pub fn moves(log: &RawLog, chain: Chain, wallets: &[Address]) -> Result<Vec<ChainEvent>, LogError> {
     let parts = Parts::of(log)?;
     if !token_contracts(chain).contains(&parts.address) {

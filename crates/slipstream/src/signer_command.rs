@@ -33,7 +33,7 @@ Then, here: slipstream account add main --live --sealed key.age")]
         #[command(flatten)]
         config: ConfigFile,
     },
-    /// Run the signer as a process of its own, which alone opens the keys. Others reach it by `socket` of [live].
+    /// Run the signer as a process of its own, which alone opens the keys. Others reach it by `socket` of `[live]`.
     #[command(after_help = "Example:
   slipstream signer serve --socket signer.sock --state-dir signer --config signer.toml
 
