@@ -22,6 +22,8 @@ use crate::{
 
 /// What the database that was there is called after a restore.
 const BEFORE: &str = "slipstream.db.before-restore";
+/// What a restored database is called until it is in its place.
+const FRESH: &str = "slipstream.db.restored";
 /// Files that SQLite keeps beside a database.
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
@@ -71,18 +73,33 @@ pub async fn backup(arguments: &BackupArgs) -> anyhow::Result<Answer> {
 /// In words, with what to do; then the database is as it was.
 pub async fn restore(arguments: &RestoreArgs) -> anyhow::Result<Answer> {
     let directory = arguments.at.directory()?;
+    let answer = put_in_place(arguments, &directory).await;
+    if answer.is_err() {
+        let _ = fs::remove_file(directory.join(FRESH));
+    }
+    answer
+}
+
+/// A name that no earlier restore has taken: what was there first must not be lost by the second.
+fn name_before(directory: &Path) -> PathBuf {
+    let first = directory.join(BEFORE);
+    let later = (2..).map(|number: u32| directory.join(format!("{BEFORE}.{number}")));
+    std::iter::once(first.clone()).chain(later).find(|name| !name.exists()).unwrap_or(first)
+}
+
+async fn put_in_place(arguments: &RestoreArgs, directory: &Path) -> anyhow::Result<Answer> {
     ensure!(
-        socket::ask(&directory, &Request::Ping).await?.is_none(),
+        socket::ask(directory, &Request::Ping).await?.is_none(),
         "a process runs on {}; stop it first",
         directory.display()
     );
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (file, fresh) = (directory.join(DATABASE), directory.join("slipstream.db.restored"));
-    fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let (file, fresh) = (directory.join(DATABASE), directory.join(FRESH));
+    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let _ = fs::remove_file(&fresh);
     // Reading it whole is the test that it can be read.
     store::backup(&arguments.from, &fresh).await.with_context(|| format!("{}", arguments.from.display()))?;
-    let before = directory.join(BEFORE);
+    let before = name_before(directory);
     if file.exists() {
         // Closed in order, so that its newest commits are in the one file; and nobody else has it open.
         let old = SqliteStore::open(&file, Arc::clone(&clock)).await?;

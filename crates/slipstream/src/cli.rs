@@ -190,14 +190,26 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Its data directory: the one that is named, else that of the configuration.
+    /// Its data directory: the one that is named, else that of the configuration, whatever else is wrong in it: an
+    /// installation must be seen and stopped while somebody edits.
     ///
     /// # Errors
-    /// The configuration's mistakes.
+    /// The configuration's mistakes, if its data directory cannot be told.
     pub fn directory(&self) -> anyhow::Result<PathBuf> {
         match &self.data_dir {
             Some(named) => Ok(named.clone()),
-            None => Ok(ConfigFile::named_or_beside()?.run.data_dir),
+            None => match ConfigFile::named_or_beside() {
+                Ok(configuration) => Ok(configuration.run.data_dir),
+                Err(mistakes) => {
+                    let directory = ConfigFile::data_dir_alone().ok_or(mistakes)?;
+                    complain(&format!(
+                        "the configuration has mistakes (`slipstream config check FILE` tells them); of it only the \
+                         data directory {} is used here",
+                        directory.display()
+                    ));
+                    Ok(directory)
+                }
+            },
         }
     }
 }

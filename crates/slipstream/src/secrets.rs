@@ -10,7 +10,10 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use engine::salt::{SALT_MASK, Salts};
+use engine::{
+    ports::store::Store,
+    salt::{SALT_MASK, Salts},
+};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use signer::{PrivateFileError, read_private};
@@ -54,6 +57,22 @@ impl InstallationSecret {
         let secret = Self(bytes);
         secret.write(directory)?;
         Ok(secret)
+    }
+
+    /// The file in `directory`, made if it does not exist and nothing was signed with another: the database knows no
+    /// account yet.
+    ///
+    /// # Errors
+    /// As [`InstallationSecret::open`]; when the file is missing although there are accounts.
+    pub async fn of_installation(directory: &Path, store: &dyn Store) -> anyhow::Result<Self> {
+        if Self::read(directory)?.is_none() && !store.accounts(None).await?.is_empty() {
+            bail!(
+                "{} is missing: the keys of paper accounts and what names each order come from it, and another one would \
+                 not fit this database; put the copy back that you keep beside your backups",
+                directory.join(FILE).display()
+            );
+        }
+        Self::open(directory)
     }
 
     /// Keeps this secret in `directory`, where what is signed with it can be verified later.

@@ -62,7 +62,7 @@ impl<'a> Desk<'a> {
             ),
             opened => Arc::new(opened?),
         };
-        let secret = InstallationSecret::open(data_dir)?;
+        let secret = InstallationSecret::of_installation(data_dir, store.as_ref()).await?;
         let there = engine::ports::secrets::SealedKeys::sealed_keys(store.as_ref()).await?.is_some();
         let unlock = match (need, there) {
             _ if live.socket.is_some() => None,

@@ -236,6 +236,15 @@ impl ConfigFile {
         Configuration::load(file.as_deref(), std::env::vars_os())
     }
 
+    /// The data directory as the file tells it, if that is TOML, whatever else is wrong.
+    #[must_use]
+    pub fn data_dir_alone() -> Option<PathBuf> {
+        let file = std::env::var_os(FILE_VARIABLE).map_or_else(|| PathBuf::from(FILE), PathBuf::from);
+        let table: toml::Table = contents(&file).ok()?.parse().ok()?;
+        let told = table.get("run")?.get("data_dir")?.as_str()?;
+        Some(file.parent().map_or_else(|| PathBuf::from(told), |base| base.join(told)))
+    }
+
     /// The same where no flag can name a file.
     ///
     /// # Errors

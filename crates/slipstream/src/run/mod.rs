@@ -8,12 +8,13 @@ mod journal;
 
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use domain::Clock;
 use eip712::Chain;
 use engine::{
     deadline::venue_call,
     ports::{
+        detection::Source,
         following::{AccountMode, RelationshipStatus},
         secrets::SealedKeys as _,
         store::Store,
@@ -83,7 +84,7 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let file = Arc::new(SqliteStore::open(&data_dir.join(DATABASE), Arc::clone(&clock)).await?);
     let store = Arc::clone(&file) as Arc<dyn Store>;
-    let secret = Arc::new(InstallationSecret::open(data_dir)?);
+    let secret = Arc::new(InstallationSecret::of_installation(data_dir, store.as_ref()).await?);
     crate::crash::arm_from_environment(store.as_ref()).await?;
     let downtime = Downtime::begin(data_dir, store.as_ref(), clock.as_ref()).await?;
     let hosts = hosts(&configuration);
@@ -116,6 +117,9 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
         .channels
         .map(|channels| Channels { accounts: Arc::new(LiveAccounts(channels.accounts)), ..channels });
     let has_chain = ports.chain.is_some();
+    if has_chain {
+        chain_can_begin(store.as_ref(), data_dir).await?;
+    }
     let funding = providers.as_ref().filter(|_| live).map(|providers| Funding::new(providers.json_rpc()));
     let mut witnesses = Witnesses {
         venue: None,
@@ -154,6 +158,21 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     sound?;
     info!("stopped; nothing is lost: what is under way is settled at the next start");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether what was copied so far can be held against the chain. Without one, trades are ordered by their time; by
+/// height they would all come after whatever is read, no later sale would count for them, and those of before the first
+/// block that is read would look like phantoms.
+async fn chain_can_begin(store: &dyn Store, data_dir: &Path) -> anyhow::Result<()> {
+    let read = store.cursor(Source::Chain).await?.is_some();
+    if read || store.decisions_after(None, 0, 1).await?.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "{} was copied into without an RPC provider: its trades are ordered by time and not by block, and cannot be held \
+         against the chain. Take [chain] rpc_urls away again, or begin another data directory with `slipstream init`",
+        data_dir.display()
+    )
 }
 
 /// The keys: throw-away ones, and with the first switch those of accounts with real money, which may ask on the
@@ -319,3 +338,6 @@ async fn tell_start(store: &dyn Store, configuration: &Configuration, has_chain:
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! What is kept beside the database, and what goes on although something beside it is wrong.
+
+#![cfg(test)]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+/// The program in a directory of its own, which finds its configuration there.
+fn ask(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slipstream"));
+    command
+        .current_dir(directory)
+        .args(arguments)
+        .env_remove("SLIPSTREAM_CONFIG")
+        .env_remove("SLIPSTREAM_DATA_DIR");
+    command.output().expect("the program runs")
+}
+
+fn done(directory: &Path, arguments: &[&str]) -> String {
+    let output = ask(directory, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    errors
+}
+
+fn installation() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    done(directory.path(), &["init", "--yes"]);
+    directory
+}
+
+#[test]
+fn no_restore_loses_what_an_earlier_one_put_aside() {
+    let there = installation();
+    let data =
+        there.path().join(fs::read_dir(there.path()).unwrap().find_map(data_of).expect("a data directory"));
+    done(there.path(), &["backup", "copy.db"]);
+    for _ in 0..2 {
+        done(there.path(), &["restore", "copy.db"]);
+    }
+    for name in ["slipstream.db", "slipstream.db.before-restore", "slipstream.db.before-restore.2"] {
+        assert!(data.join(name).is_file(), "{name}");
+    }
+    assert!(!ask(there.path(), &["restore", "slipstream.toml"]).status.success());
+    assert!(!data.join("slipstream.db.restored").exists(), "a refused one leaves nothing behind");
+}
+
+#[test]
+fn another_secret_is_never_made_for_accounts_that_are_there() {
+    let there = installation();
+    let data =
+        there.path().join(fs::read_dir(there.path()).unwrap().find_map(data_of).expect("a data directory"));
+    fs::remove_file(data.join("installation.secret")).expect("the secret was there");
+    let refused = ask(there.path(), &["run"]);
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && words.contains("installation.secret is missing"), "{words}");
+    assert!(!data.join("installation.secret").exists());
+}
+
+#[test]
+fn an_installation_is_stopped_whatever_is_wrong_in_its_configuration() {
+    let there = installation();
+    let file = there.path().join("slipstream.toml");
+    let sound = fs::read_to_string(&file).expect("init writes it");
+    fs::write(&file, format!("nonsense = 1\n{sound}")).expect("it is written");
+    assert_eq!(ask(there.path(), &["run"]).status.code(), Some(2), "nothing is started");
+    let told = done(there.path(), &["panic"]);
+    assert!(told.contains("only the data directory"), "{told}");
+}
+
+/// The name of the directory with the database.
+fn data_of(entry: std::io::Result<fs::DirEntry>) -> Option<std::ffi::OsString> {
+    let entry = entry.ok()?;
+    entry.path().join("slipstream.db").is_file().then(|| entry.file_name())
+}
