@@ -170,7 +170,9 @@ const fn word(status: RelationshipStatus) -> &'static str {
 async fn list(store: &dyn Store) -> anyhow::Result<Answer> {
     let (relationships, accounts) = (store.relationships(None).await?, store.accounts(None).await?);
     let leaders = store.leaders().await?;
-    let mut text = format!("{:>4}  {:<8}  {:<20}  {:<13}  how\n", "nr", "state", "account", "leader");
+    let width =
+        accounts.iter().map(|account| account.label.chars().count()).max().unwrap_or(0).max("account".len());
+    let mut text = format!("{:>4}  {:<8}  {:<width$}  {:<13}  how\n", "nr", "state", "account", "leader");
     let mut rows = Vec::with_capacity(relationships.len());
     for one in &relationships {
         let account = accounts.iter().find(|account| account.trading.id == one.account);
@@ -180,7 +182,7 @@ async fn list(store: &dyn Store) -> anyhow::Result<Answer> {
         let how = policy_words(&one.policy);
         let how = how.first().map_or("", String::as_str);
         text.push_str(&format!(
-            "{:>4}  {:<8}  {label:<20}  {shown:<13}  {how}\n",
+            "{:>4}  {:<8}  {label:<width$}  {shown:<13}  {how}\n",
             one.id.0,
             word(one.status)
         ));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use domain::{Clock, Timestamp, decide::Verdict};
+use domain::{Clock, Timestamp, decide::Verdict, trade::TradeGroup};
 use engine::ports::store::{Store, StoreResult};
 use tracing::{info, warn};
 
@@ -46,6 +46,8 @@ struct Late {
     copied: usize,
     /// Skips by their reason's words without numbers.
     skipped: BTreeMap<&'static str, usize>,
+    /// Trades that are still being decided, sales mostly.
+    undecided: usize,
 }
 
 impl Downtime {
@@ -80,6 +82,7 @@ impl Downtime {
             return;
         };
         match self.late(store, since).await {
+            Ok(late) if late.trades == 0 => {}
             Ok(late) => info!("{}", late.words(self.started.since(since))),
             Err(error) => warn!(%error, "what happened while nothing ran cannot be told"),
         }
@@ -92,8 +95,7 @@ impl Downtime {
             for decision in &page {
                 after = decision.id;
                 let Some((group, _)) = store.group_with_fills(decision.key).await? else { continue };
-                // Trades are dated in whole seconds.
-                if group.traded_at.seconds() < since.seconds() || group.traded_at >= self.started {
+                if !self.was_away(&group, since) {
                     continue;
                 }
                 trades.insert(decision.key);
@@ -106,10 +108,22 @@ impl Downtime {
                 }
             }
             if page.len() < PAGE {
-                late.trades = trades.len();
-                return Ok(late);
+                break;
             }
         }
+        for stored in store.incomplete_parts().await? {
+            let Some((group, _)) = store.group_with_fills(stored.part.key).await? else { continue };
+            if self.was_away(&group, since) && trades.insert(stored.part.key) {
+                late.undecided = late.undecided.saturating_add(1);
+            }
+        }
+        late.trades = trades.len();
+        Ok(late)
+    }
+
+    /// Whether a trade was made while nothing ran. Trades are dated in whole seconds.
+    fn was_away(&self, group: &TradeGroup, since: Timestamp) -> bool {
+        group.traded_at.seconds() >= since.seconds() && group.traded_at < self.started
     }
 }
 
@@ -119,8 +133,12 @@ impl Late {
         let reasons: Vec<String> =
             self.skipped.iter().map(|(reason, number)| format!("{number} {reason}")).collect();
         let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+        let waiting = match self.undecided {
+            0 => String::new(),
+            number => format!(", {number} still being decided"),
+        };
         format!(
-            "{} happened in the {} s while nothing ran: {} copied late, {skipped} skipped{why}",
+            "{} happened in the {} s while nothing ran: {} copied late, {skipped} skipped{why}{waiting}",
             count(self.trades, "trade"),
             away.as_secs(),
             self.copied,
@@ -134,10 +152,14 @@ mod tests {
 
     #[test]
     fn the_report_counts_and_says_why() {
-        let late = Late { trades: 3, copied: 1, skipped: BTreeMap::from([("too old", 2)]) };
+        let mut late = Late { trades: 3, copied: 1, skipped: BTreeMap::from([("too old", 2)]), undecided: 0 };
         assert_eq!(
             late.words(Duration::from_secs(61)),
             "3 trades happened in the 61 s while nothing ran: 1 copied late, 2 skipped (2 too old)"
+        );
+        (late.trades, late.undecided) = (4, 1);
+        assert!(
+            late.words(Duration::from_secs(61)).ends_with("2 skipped (2 too old), 1 still being decided")
         );
     }
 }
