@@ -113,6 +113,7 @@ impl Scene {
             .env("SLIPSTREAM_ENGINE_CHANNEL_URL", self.urls.clob.replacen("http", "ws", 1))
             .env("SLIPSTREAM_ENGINE_LIVE_URL", "")
             .env("SLIPSTREAM_ENGINE_HISTORY_INTERVAL", "200ms")
+            .env("SLIPSTREAM_VENUE_POSITIONS_LAG", "0s")
             .stdin(Stdio::null());
         if with_chain {
             command.env("POLYGON_RPC_URL", &self.urls.rpc);
