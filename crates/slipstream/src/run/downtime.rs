@@ -1,14 +1,14 @@
 //! What happened while nothing ran: when that was, and after the start what became of the trades of that time.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Context;
-use domain::{Clock, Timestamp, decide::Verdict, trade::TradeGroup};
+use domain::{Clock, Timestamp, decide::Verdict, trade::GroupKey};
 use engine::ports::store::{Store, StoreResult};
 use tracing::{info, warn};
 
@@ -89,16 +89,14 @@ impl Downtime {
     }
 
     async fn late(&self, store: &dyn Store, since: Timestamp) -> StoreResult<Late> {
-        let (mut late, mut after, mut trades) = (Late::default(), self.decision, BTreeSet::new());
+        let (mut late, mut after, mut trades) = (Late::default(), self.decision, BTreeMap::new());
         loop {
             let page = store.decisions_after(None, after, PAGE).await?;
             for decision in &page {
                 after = decision.id;
-                let Some((group, _)) = store.group_with_fills(decision.key).await? else { continue };
-                if !self.was_away(&group, since) {
+                if !self.was_away(store, decision.key, since, &mut trades).await? {
                     continue;
                 }
-                trades.insert(decision.key);
                 match decision.verdict {
                     Verdict::Copy(_) => late.copied = late.copied.saturating_add(1),
                     Verdict::Skip(reason) => {
@@ -112,18 +110,33 @@ impl Downtime {
             }
         }
         for stored in store.incomplete_parts().await? {
-            let Some((group, _)) = store.group_with_fills(stored.part.key).await? else { continue };
-            if self.was_away(&group, since) && trades.insert(stored.part.key) {
+            let counted = trades.contains_key(&stored.part.key);
+            if self.was_away(store, stored.part.key, since, &mut trades).await? && !counted {
                 late.undecided = late.undecided.saturating_add(1);
             }
         }
-        late.trades = trades.len();
+        late.trades = trades.values().filter(|away| **away).count();
         Ok(late)
     }
 
-    /// Whether a trade was made while nothing ran. Trades are dated in whole seconds.
-    fn was_away(&self, group: &TradeGroup, since: Timestamp) -> bool {
-        group.traded_at.seconds() >= since.seconds() && group.traded_at < self.started
+    /// Whether a trade was made while nothing ran; read once for each trade, however many copy it.
+    async fn was_away(
+        &self,
+        store: &dyn Store,
+        key: GroupKey,
+        since: Timestamp,
+        known: &mut BTreeMap<GroupKey, bool>,
+    ) -> StoreResult<bool> {
+        if let Some(away) = known.get(&key) {
+            return Ok(*away);
+        }
+        let group = store.group_with_fills(key).await?;
+        // Trades are dated in whole seconds.
+        let away = group.is_some_and(|(group, _)| {
+            group.traded_at.seconds() >= since.seconds() && group.traded_at < self.started
+        });
+        known.insert(key, away);
+        Ok(away)
     }
 }
 
