@@ -40,7 +40,7 @@ pub(crate) async fn check(connection: &mut Connection) -> Result<(), OpenError> 
 }
 
 /// The version that wrote it; `None` for an empty database. Refuses one that is newer.
-async fn stored(connection: &mut Connection) -> Result<Option<(i64, String)>, OpenError> {
+pub(crate) async fn stored(connection: &mut Connection) -> Result<Option<(i64, String)>, OpenError> {
     let stored = stored_version(connection).await?;
     if let Some((version, software)) = &stored
         && *version > SCHEMA_VERSION

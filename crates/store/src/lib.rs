@@ -19,6 +19,7 @@ mod chain;
 mod decisions;
 mod detection;
 mod events;
+mod examination;
 mod execution;
 mod exits;
 mod following;
@@ -50,5 +51,6 @@ mod wallet_transactions;
 mod work;
 
 pub use backup::{BackupError, backup};
+pub use examination::Examination;
 pub use installation::SCHEMA_VERSION;
 pub use sqlite::{OpenError, SqliteStore};

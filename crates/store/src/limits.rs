@@ -21,3 +21,5 @@ pub(crate) const READER_STATEMENTS: usize = 150;
 pub(crate) const BULK_ROWS: usize = 128;
 /// Block headers kept below the newest: hours, where reorganisations span seconds.
 pub(crate) const HEADERS_KEPT: i64 = 10_000;
+/// Places of damage that an examination tells.
+pub(crate) const DAMAGES_TOLD: usize = 10;

@@ -86,8 +86,8 @@ pub struct SqliteStore {
     writer: Mutex<Writer>,
     readers: Pool<Database>,
     pub(crate) clock: Arc<dyn Clock>,
-    // Dropped last: connections are closed before the directory is free.
-    _lock: DirectoryLock,
+    // Dropped last: connections are closed before the directory is free. A look has none.
+    _lock: Option<DirectoryLock>,
 }
 
 struct Writer {
@@ -144,17 +144,23 @@ impl SqliteStore {
             }
             other => other,
         })?;
-        let readers = SqlitePoolOptions::new()
-            .min_connections(limits::READERS)
-            .max_connections(limits::READERS)
-            .test_before_acquire(false)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(reader_options(file))
-            .await
-            .map_err(error::of)?;
+        let readers = readers(file).await?;
         let writer = Mutex::new(Writer { connection, options, open: false });
-        Ok(Self { writer, readers, clock, _lock: lock })
+        Ok(Self { writer, readers, clock, _lock: Some(lock) })
+    }
+
+    /// The store in this file beside whoever works on it: nothing is locked, brought up to date or written, and what would
+    /// write fails.
+    ///
+    /// # Errors
+    /// [`OpenError`]; also when the file is not there.
+    pub async fn look(file: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let options = reader_options(file);
+        let mut connection = options.connect().await.map_err(error::of)?;
+        installation::check(&mut connection).await?;
+        let readers = readers(file).await?;
+        let writer = Mutex::new(Writer { connection, options, open: false });
+        Ok(Self { writer, readers, clock, _lock: None })
     }
 
     /// Ends all reading and puts what was committed into the one file, so that a copy of it is whole. Call it last; a
@@ -239,6 +245,16 @@ impl Write<'_> {
         self.writer.open = false;
         Ok(())
     }
+}
+
+async fn readers(file: &Path) -> Result<Pool<Database>, OpenError> {
+    let pool = SqlitePoolOptions::new()
+        .min_connections(limits::READERS)
+        .max_connections(limits::READERS)
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None);
+    Ok(pool.connect_with(reader_options(file)).await.map_err(error::of)?)
 }
 
 fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenError> {

@@ -107,3 +107,30 @@ async fn a_file_that_is_no_database_is_an_error() {
     assert!(matches!(&refused, OpenError::Foreign { path, .. } if *path == file), "{refused}");
     assert_eq!(std::fs::read(&file).unwrap(), [0x55; 8_192]);
 }
+
+/// A look works beside whoever holds the directory, sees what is committed, and writes nothing.
+#[tokio::test]
+async fn a_look_disturbs_nobody_and_finds_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("slipstream.db");
+    let looked = async || SqliteStore::look(&file, VirtualClock::new(NOW)).await;
+    assert!(looked().await.is_err() && !file.exists(), "a look makes nothing");
+    let store = open(&file).await.unwrap();
+    let leader = store.add_leader(Address([7; 20]), NOW).await.unwrap();
+    let look = looked().await.unwrap();
+    assert_eq!(look.leaders().await.unwrap()[0].id, leader);
+    assert!(look.add_leader(Address([8; 20]), NOW).await.is_err());
+    let found = look.examine().await.unwrap();
+    assert_eq!((found.schema, found.damage.len(), found.bytes > 4_096), (SCHEMA_VERSION, 0, true));
+    assert_eq!(store.leaders().await.unwrap().len(), 1);
+    drop(look);
+    store.close().await.unwrap();
+    drop(store);
+    // A page in the middle is not what it was.
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2 / 4_096 * 4_096;
+    bytes[middle..middle + 4_096].fill(0x5a);
+    std::fs::write(&file, bytes).unwrap();
+    let found = looked().await.unwrap().examine().await;
+    assert!(found.is_err() || !found.unwrap().damage.is_empty());
+}
