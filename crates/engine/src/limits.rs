@@ -139,7 +139,13 @@ pub const SETTLE_REST: Duration = Duration::from_secs(1);
 pub const SETTLE_PAUSE: Duration = Duration::from_millis(50);
 /// Orders claimed for settling at once.
 pub const SETTLE_BATCH: usize = 128;
-/// Look-ups and posts in flight at once.
+/// Orders that are looked up, or wait for their account's turn …
+pub const LOOK_UPS: usize = 256;
+/// … and how many of one account are looked up at once.
+pub const LOOK_UPS_OF_ACCOUNT: usize = 64;
+/// Answers to look-ups are waited for this long before those that are there are recorded together.
+pub const SETTLE_GATHER: Duration = Duration::from_millis(100);
+/// Reads and posts in flight at once.
 pub const IN_FLIGHT: usize = 64;
 /// Blocks read in one step of the watcher.
 pub const BLOCKS_PER_STEP: i64 = 50;

@@ -4,6 +4,8 @@
 //! their deadline when nobody has seen them, gives up only after long negative look-ups, and books what
 //! the chain says. It never signs.
 
+mod under_way;
+
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -16,7 +18,6 @@ use domain::{
     money::LOT,
     trade::Quantity,
 };
-use futures_util::{StreamExt, stream};
 use tracing::{info, warn};
 
 use crate::{
@@ -36,8 +37,11 @@ use crate::{
     },
     steady_time::SteadyTime,
     trades,
-    worker::{Posting, apply, post_until, reply},
+    worker::{Posting, post_until, reply},
 };
+
+use under_way::Looked;
+pub use under_way::{Settling, Silent};
 
 /// Everything settlement works with.
 pub struct Settlement {
@@ -51,6 +55,8 @@ pub struct Settlement {
     pub head: HeadWatch,
     /// How far orders with news were gone through.
     pub round: Round,
+    /// Accounts whose orders cannot be looked up.
+    pub silent: Silent,
     /// How settlements end of late.
     pub failures: Arc<FailureWatch>,
     /// Tells of orders by itself while it can, so that they are looked up less often.
@@ -62,9 +68,6 @@ pub struct Settlement {
     /// Who we are.
     pub instance: InstanceId,
 }
-
-/// How many orders could not be looked up, and why the last one could not: told once for all.
-type Unanswered = Mutex<Option<(usize, VenueError)>>;
 
 /// A way through all orders with news, page by page and again from the start. Some stay for long: those at
 /// the front keep nobody behind them from being seen.
@@ -110,46 +113,6 @@ impl Round {
 }
 
 impl Settlement {
-    /// Claims what is due and moves it on. Returns how many orders were looked at.
-    ///
-    /// # Errors
-    /// Store errors.
-    pub async fn run_once(&self) -> StoreResult<usize> {
-        // Also when nothing is due, so that it notices a clock that is set back.
-        self.steady.now(self.clock.as_ref());
-        let now = self.clock.now();
-        let due = self.store.claim_due(&self.instance, limits::WORK_LEASE, now, limits::SETTLE_BATCH).await?;
-        let count = due.len();
-        if count == 0 {
-            return Ok(0);
-        }
-        crash_points::reach("settlement.after_claim");
-        let learned = self.look_up_all(due).await;
-        crash_points::reach("settlement.before_record");
-        apply(self.store.as_ref(), self.clock.now(), learned, Some(&self.failures)).await?;
-        crash_points::reach("settlement.after_record");
-        Ok(count)
-    }
-
-    /// Books what the chain has said about our orders since they were updated last, a page of them. Those that
-    /// have no work row of their own (an earlier attempt that is still settling, or whose fill a reorganisation
-    /// took) are never due, so they are looked up here, until they are settled or count as never seen. Returns how many were updated.
-    ///
-    /// # Errors
-    /// Store errors.
-    pub async fn book_chain_fills(&self) -> StoreResult<usize> {
-        let (after, asks) = self.round.next(self.clock.uptime());
-        let page = self.store.unbooked_orders(after, limits::SETTLE_BATCH).await?;
-        self.round.read(&page);
-        let alone = |record: &OrderRecord| asks && !record.state.is_settled() && !record.open_work;
-        let (left, known): (Vec<_>, Vec<_>) = page.into_iter().partition(alone);
-        let mut learned: Vec<_> = known.into_iter().map(|record| (record, Learned::default())).collect();
-        if !left.is_empty() {
-            learned.extend(self.look_up_all(left).await);
-        }
-        apply(self.store.as_ref(), self.clock.now(), learned, Some(&self.failures)).await
-    }
-
     /// How long there is nothing to do, as far as the store knows: new orders, and fills that the chain brings,
     /// may come sooner.
     ///
@@ -159,24 +122,6 @@ impl Settlement {
         let due = self.store.next_due().await?;
         let left = due.map_or(limits::SETTLE_REST, |due| due.since(self.clock.now()));
         Ok(left.clamp(limits::SETTLE_PAUSE, limits::SETTLE_REST))
-    }
-
-    async fn look_up_all(&self, records: Vec<OrderRecord>) -> Vec<(OrderRecord, Learned)> {
-        // What is known whole is not waited for.
-        let waits = |record: &OrderRecord| record.state.is_open() || record.evidence.unlisted() >= LOT;
-        let head_moves = records.iter().any(waits) && self.head_advances().await;
-        let unanswered = Unanswered::default();
-        let resolved = stream::iter(records).map(async |record| {
-            let (record, learned) = self.resolve(record, head_moves, &unanswered).await;
-            let account = record.intent.account.id;
-            let listening = self.feed.as_ref().is_some_and(|feed| feed.hears(account));
-            (record, Learned { listening, ..learned })
-        });
-        let resolved = resolved.buffer_unordered(limits::IN_FLIGHT).collect().await;
-        if let Some((orders, error)) = unanswered.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            warn!(orders, "{orders} orders cannot be looked up; the last one: {error}");
-        }
-        resolved
     }
 
     /// Negative look-ups count only while the chain's head advances and the watcher reads its blocks: an order could
@@ -198,34 +143,30 @@ impl Settlement {
         self.head.advances(head, read_to, self.clock.uptime())
     }
 
-    async fn resolve(
-        &self,
-        record: OrderRecord,
-        head_moves: bool,
-        unanswered: &Unanswered,
-    ) -> (OrderRecord, Learned) {
+    async fn resolve(&self, record: OrderRecord, head_moves: bool) -> Looked {
+        let account = record.intent.account.id;
+        let listening = self.feed.as_ref().is_some_and(|feed| feed.hears(account));
+        if !self.silent.may_ask(account) {
+            return Looked { record, learned: Learned { listening, ..Learned::default() }, failed: None };
+        }
         let (id, token, lane) = (record.order.id, record.intent.token, record.intent.lane);
         let query = OrderQuery { id, token, signed_at: record.signed_at, lane };
         let ask = self.gateway.look_up(&record.intent.account, &query);
         let answer = venue_call(self.clock.as_ref(), "order look-up", limits::LOOK_UP_DEADLINE, ask).await;
-        let lookup = match answer {
-            Ok(lookup) => lookup,
-            Err(error) => {
-                let mut failed = unanswered.lock().unwrap_or_else(PoisonError::into_inner);
-                let orders = failed.as_ref().map_or(0, |(orders, _)| *orders);
-                *failed = Some((orders.saturating_add(1), error));
-                drop(failed);
-                return (record, Learned::default());
+        self.silent.asked(account, matches!(answer, Err(VenueError::Timeout { .. })));
+        let (record, learned, failed) = match answer {
+            Ok(lookup) if lookup.order.is_some() || !lookup.trades.is_empty() => {
+                let learned = self.shown(&record, facts::asked(&record, lookup), head_moves);
+                (record, learned, None)
             }
+            Ok(_) if record.state.is_open() => {
+                let (record, learned) = self.unseen(record, head_moves).await;
+                (record, learned, None)
+            }
+            Ok(_) => (record, Learned::default(), None),
+            Err(error) => (record, Learned::default(), Some(error)),
         };
-        if lookup.order.is_some() || !lookup.trades.is_empty() {
-            let learned = self.shown(&record, facts::asked(&record, lookup), head_moves);
-            return (record, learned);
-        }
-        if record.state.is_open() {
-            return self.unseen(record, head_moves).await;
-        }
-        (record, Learned::default())
+        Looked { record, learned: Learned { listening, ..learned }, failed }
     }
 
     /// What the venue shows of an order; where that is all settled, is on the chain as well and is less than its reply

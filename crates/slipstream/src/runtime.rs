@@ -26,7 +26,7 @@ use engine::{
     redemptions::Redemptions,
     rescuer::Rescuer,
     salt::Salts,
-    settlement::{Round, Settlement},
+    settlement::{Round, Settlement, Settling, Silent},
     sources::SourceWatch,
     steady_time::SteadyTime,
     tasks::TaskRunner,
@@ -329,12 +329,17 @@ async fn settle_loop(shared: Arc<Shared>, instance: InstanceId) {
         clock: Arc::clone(&ports.clock),
         head: HeadWatch::default(),
         round: Round::default(),
+        silent: Silent::default(),
         steady: SteadyTime::default(),
         instance,
     };
+    let mut settling = Settling::new(&settlement);
     while !shared.supervisor.is_stopped() {
-        match settle_once(&settlement).await {
-            Ok(Some(rest)) => shared.rest(&shared.to_settle, rest).await,
+        match settle_once(&settlement, &mut settling).await {
+            Ok(Some(rest)) => tokio::select! {
+                () = shared.rest(&shared.to_settle, rest) => {}
+                () = settling.heard() => {}
+            },
             Ok(None) => {}
             Err(error) => {
                 error!(%error, "settlement failed: {error}");
@@ -342,11 +347,17 @@ async fn settle_loop(shared: Arc<Shared>, instance: InstanceId) {
             }
         }
     }
+    if let Err(error) = settling.finish().await {
+        error!(%error, "the last look-ups cannot be recorded: {error}");
+    }
 }
 
 /// One round; how long there is nothing to do after it, if nothing was done.
-async fn settle_once(settlement: &Settlement) -> Result<Option<Duration>, StoreError> {
-    if settlement.book_chain_fills().await? + settlement.run_once().await? > 0 {
+async fn settle_once(
+    settlement: &Settlement,
+    settling: &mut Settling<'_>,
+) -> Result<Option<Duration>, StoreError> {
+    if settling.book_chain_fills().await? + settling.run_once().await? > 0 {
         return Ok(None);
     }
     settlement.rest().await.map(Some)

@@ -33,7 +33,7 @@ use engine::{
     },
     redemptions::Redemptions,
     salt::Salts,
-    settlement::{Round, Settlement},
+    settlement::{Round, Settlement, Settling},
     steady_time::SteadyTime,
     watcher::Watcher,
     worker::{Batches, Worker},
@@ -243,6 +243,7 @@ impl Scene {
             feed: None,
             head: HeadWatch::default(),
             round: Round::default(),
+            silent: Default::default(),
             clock,
             steady: SteadyTime::default(),
             instance,
@@ -261,9 +262,10 @@ fn an_order_nobody_has_seen_is_given_up_also_by_a_clock_that_is_ahead() {
     let mut scene = Scene::new(1, &[7], |_| false);
     assert_eq!(scene.work(scene.world.venue.clone()), 1);
     let settlement = scene.settlement(scene.world.clock.skewed(90_000_000));
+    let mut settling = Settling::new(&settlement);
     for _ in 0..60 {
         scene.watch(Duration::from_secs(5));
-        block_on(settlement.run_once()).unwrap();
+        block_on(settling.run_once()).unwrap();
     }
     assert_eq!(scene.orders()[0].state, OrderState::ExpiredUnseen);
 }
@@ -287,9 +289,10 @@ fn listed_trades_outrank_an_estimate_at_the_limit_price() {
     let lookups = [OrderLookup { order: matched, trades: Vec::new() }, listed];
     *scene.gateway.lookups.lock().unwrap() = lookups.into();
     let settlement = scene.settlement(scene.world.clock.clone());
-    let cash = || {
+    let mut settling = Settling::new(&settlement);
+    let mut cash = || {
         scene.world.clock.advance(Duration::from_secs(31));
-        assert_eq!(block_on(settlement.run_once()).unwrap(), 1);
+        assert_eq!(block_on(settling.run_once()).unwrap(), 1);
         scene.orders()[0].booked.cash
     };
     let estimated = cash();
@@ -304,7 +307,8 @@ fn a_redemption_that_nobody_resolves_is_asked_for_less_and_less_and_holds_up_no_
     assert_eq!(scene.work(scene.world.venue.clone()), 2);
     scene.watch(Duration::from_secs(30));
     let settlement = scene.settlement(scene.world.clock.clone());
-    block_on(settlement.book_chain_fills()).unwrap();
+    let mut settling = Settling::new(&settlement);
+    block_on(settling.book_chain_fills()).unwrap();
     let (store, venue) = (scene.world.store.clone(), scene.world.venue.clone());
     let pays =
         |number| venue.change_market(Market { payout: Some(Price(1_000_000)), ..market(number).unwrap() });
@@ -365,8 +369,9 @@ fn left_behind() -> (Scene, Settlement) {
 #[test]
 fn orders_nothing_can_be_said_about_keep_no_fill_behind_them_from_being_booked() {
     let (scene, settlement) = left_behind();
+    let mut settling = Settling::new(&settlement);
     for _ in 0..2 {
-        block_on(settlement.book_chain_fills()).unwrap();
+        block_on(settling.book_chain_fills()).unwrap();
     }
     let states: Vec<OrderState> = scene.orders().iter().map(|order| order.state).collect();
     let filled = states.iter().filter(|state| **state != OrderState::Unknown).count();
@@ -387,9 +392,10 @@ fn an_open_earlier_attempt_is_looked_up_until_it_is_given_up() {
     assert_eq!(block_on(scene.world.store.update_orders(&[again])).unwrap(), [true]);
     assert_eq!(scene.work(scene.world.venue.clone()), 1);
     let settlement = scene.settlement(scene.world.clock.clone());
+    let mut settling = Settling::new(&settlement);
     for _ in 0..60 {
         scene.watch(Duration::from_secs(5));
-        block_on(settlement.book_chain_fills()).unwrap();
+        block_on(settling.book_chain_fills()).unwrap();
     }
     let states: Vec<OrderState> = scene.orders().iter().map(|order| order.state).collect();
     assert_eq!(states, [OrderState::ExpiredUnseen, OrderState::Unknown]);

@@ -10,7 +10,7 @@ use engine::{
     ports::detection::Lane,
     rescuer::Rescuer,
     salt::{SALT_MASK, Salts},
-    settlement::{Round, Settlement},
+    settlement::{Round, Settlement, Settling, Silent},
     steady_time::SteadyTime,
     watcher::{Watcher, WatcherPorts},
     worker::{Batches, Worker},
@@ -90,18 +90,20 @@ pub(super) async fn settle(ports: Bench, reads_chain: bool) {
         clock: clock.clone(),
         head: HeadWatch::default(),
         round: Round::default(),
+        silent: Silent::default(),
         steady: SteadyTime::default(),
         instance: ports.instance,
     };
+    let mut settling = Settling::new(&settlement);
     loop {
         // Errors leave nothing half done: the next round finds it again.
-        let resolved = settlement.run_once().await;
-        let booked = settlement.book_chain_fills().await;
-        if resolved.is_err() || booked.is_err() || !matches!((resolved, booked), (Ok(0), Ok(0))) {
-            clock.sleep(Duration::from_millis(250)).await;
-        } else {
-            clock.sleep(TICK).await;
-        }
+        let resolved = settling.run_once().await;
+        let booked = settling.book_chain_fills().await;
+        let rest = match (resolved, booked) {
+            (Ok(0), Ok(0)) => TICK,
+            _ => Duration::from_millis(250),
+        };
+        let _heard = within(clock.as_ref(), rest, settling.heard()).await;
     }
 }
 

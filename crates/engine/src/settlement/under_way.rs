@@ -1,0 +1,198 @@
+//! Settlement's rounds: what is due is claimed and asked for, and what has been answered is recorded. Each account's
+//! questions go by themselves, so that one whose questions bring no answer delays nobody else's.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use domain::{
+    ids::{AccountId, AttemptId},
+    money::LOT,
+};
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{self, BoxStream, SelectAll},
+};
+use tracing::warn;
+
+use super::Settlement;
+use crate::{
+    crash_points,
+    deadline::within,
+    limits,
+    orders::Learned,
+    ports::{execution::OrderRecord, store::StoreResult, venue::VenueError},
+    worker::apply,
+};
+
+/// An order that was looked up, or why it could not be.
+pub(super) struct Looked {
+    pub(super) record: OrderRecord,
+    pub(super) learned: Learned,
+    pub(super) failed: Option<VenueError>,
+}
+
+/// Settlement at work.
+pub struct Settling<'a> {
+    settlement: &'a Settlement,
+    /// A stream of answers for each account and round.
+    under_way: SelectAll<BoxStream<'a, Looked>>,
+    /// The orders that are being looked up.
+    asked: HashSet<AttemptId>,
+    /// Answers that are not recorded yet.
+    answered: Vec<Looked>,
+}
+
+impl<'a> Settling<'a> {
+    /// Nothing is under way.
+    #[must_use]
+    pub fn new(settlement: &'a Settlement) -> Self {
+        Self { settlement, under_way: SelectAll::new(), asked: HashSet::new(), answered: Vec::new() }
+    }
+
+    /// Claims what is due and moves on what is answered soon; the rest is recorded by a later round. Returns how many
+    /// orders were claimed and recorded.
+    ///
+    /// # Errors
+    /// Store errors.
+    pub async fn run_once(&mut self) -> StoreResult<usize> {
+        let Settlement { store, clock, instance, steady, .. } = self.settlement;
+        // Also when nothing is due, so that it notices a clock that is set back.
+        steady.now(clock.as_ref());
+        let room = limits::LOOK_UPS.saturating_sub(self.asked.len()).min(limits::SETTLE_BATCH);
+        let mut due = Vec::new();
+        if room > 0 {
+            due = store.claim_due(instance, limits::WORK_LEASE, clock.now(), room).await?;
+        }
+        let claimed = due.len();
+        if claimed > 0 {
+            crash_points::reach("settlement.after_claim");
+            self.look_up(due).await;
+        }
+        let recorded = self.record(claimed > 0, Vec::new()).await?;
+        Ok(claimed.max(recorded))
+    }
+
+    /// Books what the chain has said about our orders since they were updated last, a page of them. Those that
+    /// have no work row of their own (an earlier attempt that is still settling, or whose fill a reorganisation
+    /// took) are never due, so they are looked up here, until they are settled or count as never seen. Returns how many were updated.
+    ///
+    /// # Errors
+    /// Store errors.
+    pub async fn book_chain_fills(&mut self) -> StoreResult<usize> {
+        let Settlement { store, clock, round, .. } = self.settlement;
+        let (after, asks) = round.next(clock.uptime());
+        let page = store.unbooked_orders(after, limits::SETTLE_BATCH).await?;
+        round.read(&page);
+        let alone = |record: &OrderRecord| {
+            let left = asks && !record.state.is_settled() && !record.open_work;
+            left && !self.asked.contains(&record.attempt)
+        };
+        let (left, known): (Vec<_>, Vec<_>) = page.into_iter().partition(alone);
+        let known = known.into_iter().map(|record| (record, Learned::default())).collect();
+        let asks = !left.is_empty();
+        if asks {
+            self.look_up(left).await;
+        }
+        self.record(asks, known).await
+    }
+
+    /// Waits for an answer; for ever while nobody was asked.
+    pub async fn heard(&mut self) {
+        match self.under_way.next().await {
+            Some(looked) => self.take(looked),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits for everything that is under way and records it.
+    ///
+    /// # Errors
+    /// Store errors.
+    pub async fn finish(&mut self) -> StoreResult<()> {
+        self.gather().await;
+        self.record(false, Vec::new()).await.map(drop)
+    }
+
+    async fn gather(&mut self) {
+        while let Some(looked) = self.under_way.next().await {
+            self.take(looked);
+        }
+    }
+
+    async fn look_up(&mut self, records: Vec<OrderRecord>) {
+        let settlement = self.settlement;
+        // What is known whole is not waited for.
+        let waits = |record: &OrderRecord| record.state.is_open() || record.evidence.unlisted() >= LOT;
+        let head_moves = records.iter().any(waits) && settlement.head_advances().await;
+        let mut accounts: BTreeMap<AccountId, Vec<OrderRecord>> = BTreeMap::new();
+        for record in records {
+            self.asked.insert(record.attempt);
+            accounts.entry(record.intent.account.id).or_default().push(record);
+        }
+        for records in accounts.into_values() {
+            let looked = stream::iter(records).map(move |record| settlement.resolve(record, head_moves));
+            self.under_way.push(looked.buffer_unordered(limits::LOOK_UPS_OF_ACCOUNT).boxed());
+        }
+    }
+
+    fn take(&mut self, looked: Looked) {
+        self.asked.remove(&looked.record.attempt);
+        self.answered.push(looked);
+    }
+
+    /// Takes what is answered by now, or a little later if something was just `begun`, and records it with what is
+    /// `known` already. Returns how many orders changed.
+    async fn record(&mut self, begun: bool, known: Vec<(OrderRecord, Learned)>) -> StoreResult<usize> {
+        let clock = self.settlement.clock.as_ref();
+        if begun {
+            let _some_are_late = within(clock, limits::SETTLE_GATHER, self.gather()).await;
+        } else {
+            self.gather().now_or_never();
+        }
+        let mut learned = known;
+        let (mut orders, mut last) = (0_usize, None);
+        for Looked { record, learned: what, failed } in self.answered.drain(..) {
+            if let Some(error) = failed {
+                (orders, last) = (orders + 1, Some(error));
+            }
+            learned.push((record, what));
+        }
+        if let Some(error) = last {
+            warn!(orders, "{orders} orders cannot be looked up; the last one: {error}");
+        }
+        if learned.is_empty() {
+            return Ok(0);
+        }
+        let Settlement { store, failures, .. } = self.settlement;
+        crash_points::reach("settlement.before_record");
+        let changed = apply(store.as_ref(), clock.now(), learned, Some(failures)).await?;
+        crash_points::reach("settlement.after_record");
+        Ok(changed)
+    }
+}
+
+/// Accounts whose last question brought no answer in time: one question of each is open at once, until there is one.
+#[derive(Debug, Default)]
+pub struct Silent(Mutex<HashMap<AccountId, bool>>);
+
+impl Silent {
+    /// Whether to ask about an order of this account now.
+    pub(super) fn may_ask(&self, account: AccountId) -> bool {
+        self.lock().get_mut(&account).is_none_or(|asking| !std::mem::replace(asking, true))
+    }
+
+    /// A question was answered, or its time was over.
+    pub(super) fn asked(&self, account: AccountId, in_vain: bool) {
+        if in_vain {
+            self.lock().insert(account, false);
+        } else {
+            self.lock().remove(&account);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
