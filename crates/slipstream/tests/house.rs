@@ -26,6 +26,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("simulator", &["domain"]),
     // The simulator's matcher behind the engine's ports (docs/decisions/0020).
     ("paper", &["domain", "engine", "simulator"]),
+    // Processes of others: it knows nothing of copying.
+    ("servers", &[]),
     ("testkit", &["domain", "engine"]),
     (
         "slipstream",
@@ -54,7 +56,7 @@ const LINES: usize = 500;
 const LONGER: &[(&str, usize, &str)] = &[];
 
 /// Lines of code, tests and comments not counted, that may differ between databases.
-const DIALECT_LINES: usize = 120;
+const DIALECT_LINES: usize = 200;
 
 /// Folders that are not sources.
 const NOT_OURS: [&str; 3] = [".git", "target", ".cache"];

@@ -9,7 +9,12 @@ use std::{
 
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 
-use crate::{error, installation, limits, sqlite::OpenError};
+use crate::{
+    dialect::Connection,
+    error, installation, limits,
+    sql::{self, values},
+    store::OpenError,
+};
 
 /// A copy that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -39,11 +44,14 @@ pub async fn backup(file: &Path, target: &Path) -> Result<(), BackupError> {
     let made = made.map_err(|source| io(target, source))?;
     let copied = async {
         let options = SqliteConnectOptions::new().filename(file).create_if_missing(false);
-        let mut connection = options.busy_timeout(limits::BUSY_TIMEOUT).connect().await.map_err(error::of)?;
+        let options = options.busy_timeout(limits::BUSY_TIMEOUT);
+        let mut connection = Connection::Sqlite(options.connect().await.map_err(error::of)?);
         installation::check(&mut connection).await?;
-        let copy = sqlx::query("VACUUM INTO $1").bind(target.to_string_lossy().into_owned());
-        copy.execute(&mut connection).await.map_err(error::of)?;
-        connection.close().await.map_err(error::of)?;
+        let target = target.to_string_lossy().into_owned();
+        sql::execute(&mut connection, "VACUUM INTO $1", values![target]).await?;
+        if let Connection::Sqlite(connection) = connection {
+            connection.close().await.map_err(error::of)?;
+        }
         Ok::<(), OpenError>(())
     };
     let copied = copied.await;

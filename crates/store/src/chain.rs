@@ -15,7 +15,7 @@ use crate::{
     accounts,
     bulk::Insert,
     column::{Coded, Fields},
-    dialect::{Connection, Row, blob_list, id_list},
+    dialect::{BlobList, Connection, Row, blob_list, id_list},
     limits,
     sql::{self, values},
 };
@@ -111,9 +111,9 @@ pub(crate) async fn orphan(connection: &mut Connection, blocks: &[Hash]) -> Stor
         return Ok(HashSet::new());
     }
     let list = hash_list(blocks);
-    sql::execute(connection, FACTORS, values![list.as_str()]).await?;
-    sql::execute(connection, HEADERS, values![list.as_str()]).await?;
-    sql::execute(connection, REDEMPTIONS, values![list.as_str()]).await?;
+    sql::execute(connection, FACTORS, values![list.clone()]).await?;
+    sql::execute(connection, HEADERS, values![list.clone()]).await?;
+    sql::execute(connection, REDEMPTIONS, values![list.clone()]).await?;
     order_ids(&sql::rows(connection, FILLS, values![list]).await?)
 }
 
@@ -292,6 +292,6 @@ pub(crate) async fn unbooked_redemptions(
         .collect()
 }
 
-fn hash_list(hashes: &[Hash]) -> String {
+fn hash_list(hashes: &[Hash]) -> BlobList {
     blob_list(hashes.iter().map(|hash| &hash.0[..]))
 }

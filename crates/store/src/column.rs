@@ -9,7 +9,7 @@ use domain::{
 };
 use engine::ports::store::{StoreError, StoreResult};
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::Row as _;
+use sqlx::{Column as _, Postgres, Row as _, Sqlite, postgres::PgTypeInfo};
 
 use crate::{codes::Code, dialect::Row, sql::Value};
 
@@ -62,18 +62,55 @@ impl<'r> Fields<'r> {
     /// An error about the column read last.
     pub(crate) fn corrupt(&self, why: &str) -> StoreError {
         let at = self.next.saturating_sub(1);
-        let column = self.row.try_column(at).map_or("?", |column| sqlx::Column::name(column));
+        let column = match self.row {
+            Row::Sqlite(row) => row.try_column(at).map(|column| column.name()),
+            Row::Postgres(row) => row.try_column(at).map(|column| column.name()),
+        };
+        let column = column.unwrap_or("?");
         StoreError::Corrupt(format!("column `{column}`: {why}"))
     }
 
     fn raw<'a, T>(&mut self) -> StoreResult<T>
     where
         'r: 'a,
-        T: sqlx::Decode<'a, crate::dialect::Database> + sqlx::Type<crate::dialect::Database>,
+        T: sqlx::Decode<'a, Sqlite> + sqlx::Type<Sqlite> + sqlx::Decode<'a, Postgres> + sqlx::Type<Postgres>,
     {
         let at = self.next;
         self.next += 1;
-        self.row.try_get(at).map_err(|error| StoreError::Corrupt(error.to_string()))
+        let read = match self.row {
+            Row::Sqlite(row) => row.try_get(at),
+            Row::Postgres(row) => row.try_get(at),
+        };
+        read.map_err(|error| StoreError::Corrupt(error.to_string()))
+    }
+
+    /// An integer or nothing. PostgreSQL's literals and counts of cases are of 32 bits.
+    fn integer(&mut self) -> StoreResult<Option<i64>> {
+        if let Row::Postgres(row) = self.row
+            && row
+                .try_column(self.next)
+                .is_ok_and(|column| *column.type_info() == PgTypeInfo::with_name("int4"))
+        {
+            let at = self.next;
+            self.next += 1;
+            let read = row.try_get::<Option<i32>, _>(at);
+            return read
+                .map(|read| read.map(i64::from))
+                .map_err(|error| StoreError::Corrupt(error.to_string()));
+        }
+        self.raw()
+    }
+}
+
+impl Column for Option<i64> {
+    fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
+        fields.integer()
+    }
+}
+
+impl Column for i64 {
+    fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
+        fields.integer()?.ok_or_else(|| fields.corrupt("there is no value"))
     }
 }
 
@@ -86,19 +123,19 @@ macro_rules! raw_columns {
         }
     )*};
 }
-raw_columns!(i64, Option<i64>, String, Option<String>, Vec<u8>);
+raw_columns!(String, Option<String>, Vec<u8>);
 
 /// Newtypes of one integer.
 macro_rules! integer_columns {
     ($($type:ident),* $(,)?) => {$(
         impl Column for $type {
             fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
-                fields.raw().map(Self)
+                fields.get().map(Self)
             }
         }
         impl Column for Option<$type> {
             fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
-                Ok(fields.raw::<Option<i64>>()?.map($type))
+                Ok(fields.get::<Option<i64>>()?.map($type))
             }
         }
         impl From<$type> for Value {

@@ -18,7 +18,7 @@ use engine::ports::{
 };
 
 use crate::{
-    SqliteStore, chain, config,
+    SqlStore, chain, config,
     decisions::{self, DecisionKey},
     dialect::Connection,
     events, exits, groups,
@@ -27,21 +27,21 @@ use crate::{
 };
 
 #[async_trait]
-impl Detection for SqliteStore {
+impl Detection for SqlStore {
     async fn cursor(&self, source: Source) -> StoreResult<Option<i64>> {
-        chain::cursor(&mut *self.read().await?, source).await
+        chain::cursor(&mut self.read().await?, source).await
     }
 
     async fn headers(&self, limit: usize) -> StoreResult<Vec<BlockHeader>> {
-        chain::headers(&mut *self.read().await?, limit).await
+        chain::headers(&mut self.read().await?, limit).await
     }
 
     async fn groups(&self, keys: &[GroupKey], related_since: Timestamp) -> StoreResult<Vec<TradeGroup>> {
-        groups::with_related(&mut *self.snapshot().await?, keys, related_since).await
+        groups::with_related(&mut self.snapshot().await?, keys, related_since).await
     }
 
     async fn groups_from(&self, block: i64) -> StoreResult<Vec<TradeGroup>> {
-        groups::from_block(&mut *self.read().await?, block).await
+        groups::from_block(&mut self.read().await?, block).await
     }
 
     async fn unsettled_groups(
@@ -50,7 +50,7 @@ impl Detection for SqliteStore {
         hinted_before: Timestamp,
         limit: usize,
     ) -> StoreResult<Vec<TradeGroup>> {
-        groups::unsettled(&mut *self.read().await?, block, hinted_before, limit).await
+        groups::unsettled(&mut self.read().await?, block, hinted_before, limit).await
     }
 
     async fn exit_basis(
@@ -59,31 +59,31 @@ impl Detection for SqliteStore {
         token: TokenId,
         only: Option<&[RelationshipId]>,
     ) -> StoreResult<ExitBasis> {
-        exits::basis(&mut *self.snapshot().await?, leader, token, only).await
+        exits::basis(&mut self.snapshot().await?, leader, token, only).await
     }
 
     async fn newest_sale(&self, leader: LeaderId, token: TokenId) -> StoreResult<Option<TradeGroup>> {
-        groups::newest_sale(&mut *self.read().await?, leader, token).await
+        groups::newest_sale(&mut self.read().await?, leader, token).await
     }
 
     async fn due_revisits(&self, now: Timestamp, limit: usize) -> StoreResult<Vec<ExitRevisit>> {
-        revisits::due(&mut *self.read().await?, now, limit).await
+        revisits::due(&mut self.read().await?, now, limit).await
     }
 
     async fn decided_before(&self, key: GroupKey, part: u32) -> StoreResult<Vec<DecidedBefore>> {
-        decisions::decided_before(&mut *self.snapshot().await?, key, part).await
+        decisions::decided_before(&mut self.snapshot().await?, key, part).await
     }
 
     async fn incomplete_parts(&self) -> StoreResult<Vec<StoredPart>> {
-        parts::incomplete(&mut *self.read().await?).await
+        parts::incomplete(&mut self.read().await?).await
     }
 
     async fn markets(&self, tokens: &[TokenId]) -> StoreResult<Vec<Market>> {
-        markets::of_tokens(&mut *self.read().await?, tokens).await
+        markets::of_tokens(&mut self.read().await?, tokens).await
     }
 
     async fn own_orders(&self, orders: &[OrderId]) -> StoreResult<Vec<OrderId>> {
-        orders::own(&mut *self.read().await?, orders).await
+        orders::own(&mut self.read().await?, orders).await
     }
 
     async fn commit_detection(

@@ -3,7 +3,9 @@
 use domain::money::MoneyError;
 use engine::ports::store::StoreError;
 
-use crate::dialect::{ErrorClass, classify};
+use sqlx::postgres::PgDatabaseError;
+
+use crate::dialect::{ErrorClass, classify_postgres, classify_sqlite};
 
 /// An error of a statement: nothing of its transaction was written.
 pub(crate) fn of(error: sqlx::Error) -> StoreError {
@@ -37,5 +39,9 @@ pub(crate) fn of_money(error: MoneyError) -> StoreError {
 }
 
 fn class(error: &dyn sqlx::error::DatabaseError) -> ErrorClass {
+    let classify = match error.try_downcast_ref::<PgDatabaseError>() {
+        Some(_) => classify_postgres,
+        None => classify_sqlite,
+    };
     error.code().map_or(ErrorClass::Other, |code| classify(&code))
 }

@@ -18,30 +18,32 @@ use engine::ports::{
 };
 
 use crate::{
-    SqliteStore, accounts, chain, foreign_orders, instances, ledger, order_update, orders, signing,
+    SqlStore, accounts, chain, foreign_orders, instances, ledger, order_update, orders, signing,
     work::{self, Claim},
 };
 
 #[async_trait]
-impl Execution for SqliteStore {
+impl Execution for SqlStore {
     async fn waiting(&self, lane: Lane, now: Timestamp, limit: usize) -> StoreResult<Vec<IntentId>> {
-        work::waiting(&mut *self.read().await?, lane, now, limit).await
+        work::waiting(&mut self.read().await?, lane, now, limit).await
     }
 
     async fn count_waiting(&self, lane: Lane, now: Timestamp) -> StoreResult<usize> {
-        work::count_waiting(&mut *self.read().await?, lane, now).await
+        work::count_waiting(&mut self.read().await?, lane, now).await
     }
 
     async fn next_due(&self) -> StoreResult<Option<Timestamp>> {
-        work::next_due(&mut *self.read().await?).await
+        work::next_due(&mut self.read().await?).await
     }
 
     async fn count_open_work(&self) -> StoreResult<usize> {
-        work::count_open(&mut *self.read().await?).await
+        work::count_open(&mut self.read().await?).await
     }
 
     async fn load_waiting(&self, ids: &[IntentId]) -> StoreResult<Vec<WaitingIntent>> {
-        work::load_waiting(&mut *self.snapshot().await?, ids, self.now()).await
+        let mut snapshot = self.snapshot().await?;
+        let now = self.now(&mut snapshot).await?;
+        work::load_waiting(&mut snapshot, ids, now).await
     }
 
     async fn commit_signed(
@@ -51,7 +53,8 @@ impl Execution for SqliteStore {
         attempts: &[SignedAttempt],
     ) -> StoreResult<Vec<SignedOutcome>> {
         let mut write = self.write().await?;
-        let outcomes = signing::commit(write.connection(), holder, self.now(), lease, attempts).await?;
+        let now = self.now(write.connection()).await?;
+        let outcomes = signing::commit(write.connection(), holder, now, lease, attempts).await?;
         if outcomes.iter().any(|outcome| matches!(outcome, SignedOutcome::Won { .. })) {
             write.commit().await?;
         } else {
@@ -86,12 +89,12 @@ impl Execution for SqliteStore {
         limit: usize,
     ) -> StoreResult<Vec<OrderRecord>> {
         // Asked twenty times a second of a store where hardly ever anything is due: reading is cheaper.
-        if !work::any_due(&mut *self.read().await?, now).await? {
+        if !work::any_due(&mut self.read().await?, now).await? {
             return Ok(Vec::new());
         }
         let mut write = self.write().await?;
         let connection = write.connection();
-        let own_now = self.now();
+        let own_now = self.now(connection).await?;
         let holder = instances::running(connection, holder, own_now).await?;
         let claim = Claim { holder, now: own_now, until: own_now.plus(lease) };
         let intents = work::claim(connection, &claim, now, limit).await?;
@@ -119,18 +122,18 @@ impl Execution for SqliteStore {
     }
 
     async fn orders(&self, ids: &[OrderId]) -> StoreResult<Vec<OrderRecord>> {
-        orders::by_order_ids(&mut *self.snapshot().await?, ids).await
+        orders::by_order_ids(&mut self.snapshot().await?, ids).await
     }
 
     async fn orders_of(&self, attempts: &[(IntentId, u32)]) -> StoreResult<Vec<OrderRecord>> {
-        orders::by_attempts(&mut *self.snapshot().await?, attempts).await
+        orders::by_attempts(&mut self.snapshot().await?, attempts).await
     }
 
     async fn unbooked_orders(&self, after: AttemptId, limit: usize) -> StoreResult<Vec<OrderRecord>> {
-        if !orders::any_unbooked(&mut *self.read().await?).await? {
+        if !orders::any_unbooked(&mut self.read().await?).await? {
             return Ok(Vec::new());
         }
-        orders::unbooked(&mut *self.snapshot().await?, after, limit).await
+        orders::unbooked(&mut self.snapshot().await?, after, limit).await
     }
 
     async fn update_orders(&self, updates: &[OrderUpdate]) -> StoreResult<Vec<bool>> {
@@ -145,7 +148,7 @@ impl Execution for SqliteStore {
     }
 
     async fn unbooked_redemptions(&self, finalized: i64, limit: usize) -> StoreResult<Vec<StoredRedemption>> {
-        chain::unbooked_redemptions(&mut *self.read().await?, finalized, limit).await
+        chain::unbooked_redemptions(&mut self.read().await?, finalized, limit).await
     }
 
     async fn book_redemption(
@@ -164,7 +167,7 @@ impl Execution for SqliteStore {
     }
 
     async fn open_accounts(&self, limit: usize) -> StoreResult<Vec<TradingAccount>> {
-        accounts::open(&mut *self.read().await?, limit).await
+        accounts::open(&mut self.read().await?, limit).await
     }
 
     async fn hurry(&self, accounts: &[AccountId], now: Timestamp) -> StoreResult<usize> {
@@ -192,17 +195,17 @@ impl Execution for SqliteStore {
     }
 
     async fn tokens_held(&self, limit: usize) -> StoreResult<Vec<TokenId>> {
-        ledger::tokens_held(&mut *self.read().await?, limit).await
+        ledger::tokens_held(&mut self.read().await?, limit).await
     }
 
     async fn held_tokens(&self, account: AccountId, condition: ConditionId) -> StoreResult<Vec<TokenId>> {
-        ledger::held_tokens(&mut *self.read().await?, account, condition).await
+        ledger::held_tokens(&mut self.read().await?, account, condition).await
     }
 
     async fn positions_of(
         &self,
         holdings: &[(AccountId, RelationshipId, TokenId)],
     ) -> StoreResult<Vec<Position>> {
-        ledger::positions_of(&mut *self.read().await?, holdings).await
+        ledger::positions_of(&mut self.read().await?, holdings).await
     }
 }

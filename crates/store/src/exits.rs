@@ -16,7 +16,7 @@ use engine::ports::{
 use crate::{
     bulk::Insert,
     column::Fields,
-    dialect::{Connection, id_list},
+    dialect::{Connection, IdList, id_list},
     error, ledger,
     sql::{self, Value, values},
 };
@@ -88,7 +88,7 @@ async fn read_positions(
     connection: &mut Connection,
     leader: LeaderId,
     token: TokenId,
-    only: Option<String>,
+    only: Option<IdList>,
     holders: &mut Holders,
 ) -> StoreResult<()> {
     const POSITIONS: &str = concat!(
@@ -96,7 +96,7 @@ async fn read_positions(
         "JOIN positions p ON p.relationship_id = r.id AND p.token = $2 WHERE r.leader_id = $1",
         only!("r.id")
     );
-    for row in sql::rows(connection, POSITIONS, [leader.into(), token.into(), Value::Text(only)]).await? {
+    for row in sql::rows(connection, POSITIONS, [leader.into(), token.into(), Value::Ids(only)]).await? {
         let mut fields = Fields::of(&row);
         let relationship = fields.get()?;
         holders.entry(relationship).or_default().held = fields.get()?;
@@ -109,7 +109,7 @@ async fn read_copies(
     connection: &mut Connection,
     leader: LeaderId,
     token: TokenId,
-    only: Option<String>,
+    only: Option<IdList>,
     holders: &mut Holders,
 ) -> StoreResult<()> {
     const COPIES: &str = concat!(
@@ -126,7 +126,7 @@ async fn read_copies(
         only!("i.relationship_id"),
         " ORDER BY i.id"
     );
-    for row in sql::rows(connection, COPIES, [leader.into(), token.into(), Value::Text(only)]).await? {
+    for row in sql::rows(connection, COPIES, [leader.into(), token.into(), Value::Ids(only)]).await? {
         let mut fields = Fields::of(&row);
         let holder = holders.entry(fields.get()?).or_default();
         let side = fields.code::<domain::Side>()?;

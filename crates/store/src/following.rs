@@ -16,12 +16,12 @@ use engine::ports::{
 };
 
 use crate::{
-    SqliteStore, accounts, column::Fields, config, dialect::Connection, events, holds, ledger, markets,
-    relationships, revisits, sql, sqlite::Write,
+    SqlStore, accounts, column::Fields, config, dialect::Connection, events, holds, ledger, markets,
+    relationships, revisits, sql, store::Write,
 };
 
 #[async_trait]
-impl Following for SqliteStore {
+impl Following for SqlStore {
     async fn add_owner(&self, name: &str, now: Timestamp) -> StoreResult<OwnerId> {
         let mut write = self.change().await?;
         let id = accounts::add_owner(write.connection(), name, now).await?;
@@ -169,23 +169,23 @@ impl Following for SqliteStore {
     }
 
     async fn config_version(&self) -> StoreResult<i64> {
-        config::version(&mut *self.read().await?).await
+        config::version(&mut self.read().await?).await
     }
 
     async fn booked_version(&self) -> StoreResult<i64> {
-        config::booked(&mut *self.read().await?).await
+        config::booked(&mut self.read().await?).await
     }
 
     async fn accounts_of_wallets(&self, wallets: &[Address]) -> StoreResult<Vec<Account>> {
-        accounts::of_wallets(&mut *self.read().await?, wallets).await
+        accounts::of_wallets(&mut self.read().await?, wallets).await
     }
 
     async fn conditions_of(&self, tokens: &[TokenId]) -> StoreResult<Vec<(TokenId, ConditionId)>> {
-        markets::conditions_of(&mut *self.read().await?, tokens).await
+        markets::conditions_of(&mut self.read().await?, tokens).await
     }
 }
 
-impl SqliteStore {
+impl SqlStore {
     /// Begins a change of the configuration.
     pub(crate) async fn change(&self) -> StoreResult<Write<'_>> {
         let mut write = self.write().await?;

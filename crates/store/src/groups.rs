@@ -13,7 +13,7 @@ use crate::{
     bulk::Insert,
     codes::Code,
     column::{Coded, Column, Fields},
-    dialect::{Connection, Row, blob_list, id_list},
+    dialect::{BlobList, Connection, Row, blob_list, id_list},
     sql::{self, Value, values},
 };
 
@@ -262,6 +262,6 @@ pub(crate) fn above(prefix: &[u8]) -> Value {
     Value::Blob(Some(bytes))
 }
 
-fn tx_list(keys: &HashSet<GroupKey>) -> String {
+fn tx_list(keys: &HashSet<GroupKey>) -> BlobList {
     blob_list(keys.iter().map(|key| &key.tx.0[..]))
 }

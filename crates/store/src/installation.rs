@@ -3,15 +3,15 @@
 use domain::Hash;
 use engine::ports::store::{StoreError, StoreResult};
 use sqlx::{
-    SqlSafeStr as _,
+    AssertSqlSafe, SqlSafeStr as _, SqlStr,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 
 use crate::{
     column::Fields,
-    dialect::Connection,
+    dialect::{Connection, Database, schema_on_postgres},
     sql::{self, values},
-    sqlite::OpenError,
+    store::OpenError,
 };
 
 /// Number of the newest migration this binary knows.
@@ -20,14 +20,11 @@ pub const SCHEMA_VERSION: i64 = 1;
 /// This binary's version, for messages.
 const SOFTWARE: &str = env!("CARGO_PKG_VERSION");
 
-fn migrations() -> Migrator {
-    let first = Migration::new(
-        1,
-        "first".into(),
-        MigrationType::Simple,
-        include_str!("../migrations/sqlite/0001_first.sql").into_sql_str(),
-        false,
-    );
+/// The first migration, as SQLite has it.
+const FIRST: &str = include_str!("../migrations/0001_first.sql");
+
+fn migrator(first: SqlStr) -> Migrator {
+    let first = Migration::new(1, "first".into(), MigrationType::Simple, first, false);
     Migrator::with_migrations(vec![first])
 }
 
@@ -58,7 +55,14 @@ pub(crate) async fn stored(connection: &mut Connection) -> Result<Option<(i64, S
 /// Brings the schema up to this binary's version; refuses one that is newer.
 pub(crate) async fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     let stored = stored(connection).await?;
-    migrations().run(&mut *connection).await.map_err(|error| match error {
+    let migrated = match connection.database() {
+        Database::Sqlite(connection) => migrator(FIRST.into_sql_str()).run(connection).await,
+        Database::Postgres(connection) => {
+            let first = AssertSqlSafe(schema_on_postgres(FIRST)).into_sql_str();
+            migrator(first).run(connection).await
+        }
+    };
+    migrated.map_err(|error| match error {
         MigrateError::VersionMismatch(_) | MigrateError::VersionMissing(_) => {
             StoreError::Corrupt(format!("its schema is that of an unreleased build: {error}"))
         }
@@ -72,9 +76,14 @@ pub(crate) async fn migrate(connection: &mut Connection) -> Result<(), OpenError
 }
 
 async fn stored_version(connection: &mut Connection) -> StoreResult<Option<(i64, String)>> {
-    const TABLE: &str = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'installation'";
+    const ON_SQLITE: &str = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'installation'";
+    const ON_POSTGRES: &str = "SELECT 1 WHERE to_regclass('installation') IS NOT NULL";
     const VERSION: &str = "SELECT schema_version, software FROM installation WHERE id = 1";
-    if sql::row(connection, TABLE, []).await?.is_none() {
+    let table = match connection.database() {
+        Database::Sqlite(_) => ON_SQLITE,
+        Database::Postgres(_) => ON_POSTGRES,
+    };
+    if sql::row(connection, table, []).await?.is_none() {
         return Ok(None);
     }
     let Some(row) = sql::row(connection, VERSION, []).await? else { return Ok(None) };

@@ -7,7 +7,7 @@ use domain::Timestamp;
 use engine::ports::store::{InstanceId, Lease, Leases, StoreError, StoreResult};
 
 use crate::{
-    SqliteStore,
+    SqlStore,
     column::Fields,
     dialect::Connection,
     instances,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 #[async_trait]
-impl Leases for SqliteStore {
+impl Leases for SqlStore {
     async fn take_lease(&self, name: &str, holder: &InstanceId, ttl: Duration) -> StoreResult<Option<Lease>> {
         // A released lease has no holder, so that taking it again is a change of holder.
         const TAKE: &str = "INSERT INTO leases (name, holder, fence, until) VALUES ($1, $2, 1, $3) \
@@ -25,7 +25,7 @@ impl Leases for SqliteStore {
             WHERE leases.holder = excluded.holder OR leases.until <= $4 \
             RETURNING fence";
         let mut write = self.write().await?;
-        let now = self.now();
+        let now = self.now(write.connection()).await?;
         let values = values![name, holder.0.as_str(), now.plus(ttl), now];
         let Some(row) = sql::row(write.connection(), TAKE, values).await? else {
             return write.undo().await.map(|()| None);
@@ -61,7 +61,7 @@ impl Leases for SqliteStore {
     }
 
     async fn running_instances(&self) -> StoreResult<Vec<InstanceId>> {
-        instances::all_running(&mut *self.read().await?).await
+        instances::all_running(&mut self.read().await?).await
     }
 }
 

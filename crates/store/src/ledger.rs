@@ -19,7 +19,7 @@ use crate::{
     bulk::Insert,
     column::{Coded, Column, Fields},
     config,
-    dialect::{Connection, Row, blob_list, id_list},
+    dialect::{BlobList, Connection, IdList, Row, blob_list, id_list},
     error, events,
     sql::{self, Value, values},
 };
@@ -184,7 +184,7 @@ async fn by_holding(
 }
 
 /// Lists of the relationships and of the tokens, for statements that look at their pairs.
-fn key_lists(holdings: impl Iterator<Item = (RelationshipId, TokenId)>) -> (String, String) {
+fn key_lists(holdings: impl Iterator<Item = (RelationshipId, TokenId)>) -> (IdList, BlobList) {
     let (relationships, tokens): (Vec<_>, Vec<_>) = holdings.unzip();
     let relationships = id_list(relationships.iter().map(|relationship: &RelationshipId| relationship.0));
     (relationships, blob_list(tokens.iter().map(|token: &TokenId| &token.0[..])))

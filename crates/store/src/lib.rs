@@ -1,4 +1,4 @@
-//! The system of record: SQLite behind the engine's store ports.
+//! The system of record: SQLite or PostgreSQL behind the engine's store ports.
 //!
 //! It owns the schema, its migrations, the rules of writing (one writer, one transaction per call, the
 //! commit is the truth) and the reading back of rows, strictly. It decides nothing about money, calls
@@ -38,6 +38,7 @@ mod order_update;
 mod orders;
 mod paper;
 mod parts;
+mod postgres;
 mod promised;
 mod relationships;
 mod reports;
@@ -46,6 +47,7 @@ mod sealed_keys;
 mod signing;
 mod skips;
 mod sqlite;
+mod store;
 mod tasks;
 mod wallet_transactions;
 mod work;
@@ -53,4 +55,8 @@ mod work;
 pub use backup::{BackupError, backup};
 pub use examination::Examination;
 pub use installation::SCHEMA_VERSION;
-pub use sqlite::{OpenError, SqliteStore};
+pub use postgres::{BadAddress, PostgresAddress};
+pub use store::{OpenError, SqlStore, StoreClock};
+
+/// The store as those name it that know it in a file alone.
+pub type SqliteStore = SqlStore;

@@ -23,3 +23,15 @@ pub(crate) const BULK_ROWS: usize = 128;
 pub(crate) const HEADERS_KEPT: i64 = 10_000;
 /// Places of damage that an examination tells.
 pub(crate) const DAMAGES_TOLD: usize = 10;
+/// Rows of one bulk insert on PostgreSQL, where any number is one statement: some MB at most.
+pub(crate) const BULK_ROWS_ON_POSTGRES: usize = 2_000;
+/// Connections to PostgreSQL of one process unless it is said otherwise.
+pub(crate) const POSTGRES_CONNECTIONS: u32 = 8;
+/// How long anybody waits for a connection of the pool. Shorter than the deadline for sending an entry.
+pub(crate) const POOL_WAIT: Duration = Duration::from_secs(3);
+/// The longest statement; longer ones are cut off by the server.
+pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a writer waits for the one before.
+pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// A transaction whose process does not go on with it is ended by the server, because others wait for it.
+pub(crate) const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(2);

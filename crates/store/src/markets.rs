@@ -8,7 +8,7 @@ use engine::ports::store::StoreResult;
 use crate::{
     bulk::Insert,
     column::{Fields, json},
-    dialect::{Connection, blob_list},
+    dialect::{BlobList, Connection, blob_list},
     sql::{self, Value, values},
 };
 
@@ -61,6 +61,6 @@ pub(crate) async fn conditions_of(
     Ok(tokens.iter().filter_map(|token| known.get(token).map(|condition| (*token, *condition))).collect())
 }
 
-fn list(tokens: &[TokenId]) -> String {
+fn list(tokens: &[TokenId]) -> BlobList {
     blob_list(tokens.iter().map(|token| &token.0[..]))
 }

@@ -21,7 +21,7 @@ use engine::{
 use crate::{
     chain,
     column::{Column, Fields},
-    dialect::{Connection, Row, blob_list, id_list},
+    dialect::{BlobList, Connection, Row, blob_list, id_list},
     error, groups, instances, intents, ledger,
     sql::{self, Value, values},
 };
@@ -312,6 +312,6 @@ pub(crate) async fn note_fills(connection: &mut Connection, ids: &HashSet<OrderI
     Ok(())
 }
 
-fn order_list(ids: &[OrderId]) -> String {
+fn order_list(ids: &[OrderId]) -> BlobList {
     blob_list(ids.iter().map(|id| &id.0[..]))
 }

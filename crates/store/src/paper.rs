@@ -8,14 +8,13 @@ use engine::ports::{
 };
 
 use crate::{
-    accounts,
+    SqlStore, accounts,
     column::Fields,
     sql::{self, values},
-    sqlite::SqliteStore,
 };
 
 #[async_trait]
-impl PaperBook for SqliteStore {
+impl PaperBook for SqlStore {
     async fn keep_match(&self, one: &PaperMatch) -> StoreResult<bool> {
         const KEEP: &str = "INSERT INTO paper_matches (order_id, owner_id, account_id, shares, usd, fee, at) \
             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (order_id) DO NOTHING";
@@ -36,7 +35,7 @@ impl PaperBook for SqliteStore {
 
     async fn find_match(&self, order: OrderId) -> StoreResult<Option<PaperMatch>> {
         const FIND: &str = "SELECT account_id, shares, usd, fee, at FROM paper_matches WHERE order_id = $1";
-        let Some(row) = sql::row(&mut *self.read().await?, FIND, values![order]).await? else {
+        let Some(row) = sql::row(&mut self.read().await?, FIND, values![order]).await? else {
             return Ok(None);
         };
         let mut fields = Fields::of(&row);

@@ -16,19 +16,19 @@ use engine::ports::{
 };
 
 use crate::{
-    SqliteStore, accounts, chain, decisions, events, groups, installation, intents, ledger, markets, orders,
+    SqlStore, accounts, chain, decisions, events, groups, installation, intents, ledger, markets, orders,
     parts, relationships, skips, work,
 };
 
 #[async_trait]
-impl Reports for SqliteStore {
+impl Reports for SqlStore {
     async fn decisions_after(
         &self,
         owner: Option<OwnerId>,
         after: i64,
         limit: usize,
     ) -> StoreResult<Vec<DecisionRecord>> {
-        decisions::after(&mut *self.read().await?, owner, after, limit).await
+        decisions::after(&mut self.read().await?, owner, after, limit).await
     }
 
     async fn newest_decisions(
@@ -36,11 +36,11 @@ impl Reports for SqliteStore {
         owner: Option<OwnerId>,
         limit: usize,
     ) -> StoreResult<Vec<DecisionRecord>> {
-        decisions::newest(&mut *self.read().await?, owner, limit).await
+        decisions::newest(&mut self.read().await?, owner, limit).await
     }
 
     async fn decisions_of(&self, owner: Option<OwnerId>, key: GroupKey) -> StoreResult<Vec<DecisionRecord>> {
-        decisions::of_group(&mut *self.snapshot().await?, owner, key).await
+        decisions::of_group(&mut self.snapshot().await?, owner, key).await
     }
 
     async fn skip_sums_after(
@@ -49,19 +49,19 @@ impl Reports for SqliteStore {
         after: SkipSumKey,
         limit: usize,
     ) -> StoreResult<Vec<SkipSum>> {
-        skips::after(&mut *self.read().await?, owner, after, limit).await
+        skips::after(&mut self.read().await?, owner, after, limit).await
     }
 
     async fn summed_skips_of(&self, key: GroupKey) -> StoreResult<Vec<(u32, i64)>> {
-        skips::of_group(&mut *self.snapshot().await?, key).await
+        skips::of_group(&mut self.snapshot().await?, key).await
     }
 
     async fn summed_skips(&self) -> StoreResult<Vec<(LeaderId, i64)>> {
-        skips::by_leader(&mut *self.read().await?).await
+        skips::by_leader(&mut self.read().await?).await
     }
 
     async fn part(&self, key: GroupKey, part: u32) -> StoreResult<Option<StoredPart>> {
-        parts::one(&mut *self.read().await?, key, part).await
+        parts::one(&mut self.read().await?, key, part).await
     }
 
     async fn group_with_fills(&self, key: GroupKey) -> StoreResult<Option<(TradeGroup, Vec<StoredFill>)>> {
@@ -71,15 +71,15 @@ impl Reports for SqliteStore {
     }
 
     async fn find_groups(&self, tx_prefix: &[u8], limit: usize) -> StoreResult<Vec<TradeGroup>> {
-        groups::by_prefix(&mut *self.read().await?, tx_prefix, limit).await
+        groups::by_prefix(&mut self.read().await?, tx_prefix, limit).await
     }
 
     async fn newest_groups(&self, limit: usize) -> StoreResult<Vec<TradeGroup>> {
-        groups::newest(&mut *self.read().await?, limit).await
+        groups::newest(&mut self.read().await?, limit).await
     }
 
     async fn policy(&self, relationship: RelationshipId, version: i64) -> StoreResult<Option<Policy>> {
-        relationships::policy(&mut *self.read().await?, relationship, version).await
+        relationships::policy(&mut self.read().await?, relationship, version).await
     }
 
     async fn intents_after(
@@ -88,15 +88,15 @@ impl Reports for SqliteStore {
         after: IntentId,
         limit: usize,
     ) -> StoreResult<Vec<Intent>> {
-        intents::after(&mut *self.read().await?, owner, after, limit).await
+        intents::after(&mut self.read().await?, owner, after, limit).await
     }
 
     async fn ends_of(&self, intents: &[IntentId]) -> StoreResult<Vec<IntentEnd>> {
-        intents::ends_of(&mut *self.read().await?, intents).await
+        intents::ends_of(&mut self.read().await?, intents).await
     }
 
     async fn attempts_of(&self, intents: &[IntentId]) -> StoreResult<Vec<OrderRecord>> {
-        orders::of_intents(&mut *self.snapshot().await?, intents).await
+        orders::of_intents(&mut self.snapshot().await?, intents).await
     }
 
     async fn find_orders(
@@ -105,7 +105,7 @@ impl Reports for SqliteStore {
         id_prefix: &[u8],
         limit: usize,
     ) -> StoreResult<Vec<OrderRecord>> {
-        orders::by_prefix(&mut *self.snapshot().await?, owner, id_prefix, limit).await
+        orders::by_prefix(&mut self.snapshot().await?, owner, id_prefix, limit).await
     }
 
     async fn ledger_after(
@@ -114,7 +114,7 @@ impl Reports for SqliteStore {
         after: i64,
         limit: usize,
     ) -> StoreResult<Vec<LedgerRecord>> {
-        ledger::after(&mut *self.read().await?, owner, after, limit).await
+        ledger::after(&mut self.read().await?, owner, after, limit).await
     }
 
     async fn ledger_of(
@@ -122,39 +122,39 @@ impl Reports for SqliteStore {
         owner: Option<OwnerId>,
         intents: &[IntentId],
     ) -> StoreResult<Vec<LedgerRecord>> {
-        ledger::of_intents(&mut *self.read().await?, owner, intents).await
+        ledger::of_intents(&mut self.read().await?, owner, intents).await
     }
 
     async fn positions(&self, owner: Option<OwnerId>) -> StoreResult<Vec<PositionRecord>> {
-        ledger::positions(&mut *self.read().await?, owner).await
+        ledger::positions(&mut self.read().await?, owner).await
     }
 
     async fn accounts(&self, owner: Option<OwnerId>) -> StoreResult<Vec<Account>> {
-        accounts::all(&mut *self.read().await?, owner).await
+        accounts::all(&mut self.read().await?, owner).await
     }
 
     async fn relationships(&self, owner: Option<OwnerId>) -> StoreResult<Vec<Relationship>> {
-        relationships::all(&mut *self.read().await?, owner).await
+        relationships::all(&mut self.read().await?, owner).await
     }
 
     async fn leaders(&self) -> StoreResult<Vec<Leader>> {
-        accounts::leaders(&mut *self.read().await?).await
+        accounts::leaders(&mut self.read().await?).await
     }
 
     async fn all_markets(&self) -> StoreResult<Vec<Market>> {
-        markets::all(&mut *self.read().await?).await
+        markets::all(&mut self.read().await?).await
     }
 
     async fn reservations(&self, owner: Option<OwnerId>) -> StoreResult<Vec<(IntentId, Usd)>> {
-        work::reservations(&mut *self.read().await?, owner).await
+        work::reservations(&mut self.read().await?, owner).await
     }
 
     async fn events_after(&self, after: i64, limit: usize) -> StoreResult<Vec<(i64, Event)>> {
-        events::after(&mut *self.read().await?, after, limit).await
+        events::after(&mut self.read().await?, after, limit).await
     }
 
     async fn event_cursor(&self, subscriber: &str) -> StoreResult<i64> {
-        events::cursor(&mut *self.read().await?, subscriber).await
+        events::cursor(&mut self.read().await?, subscriber).await
     }
 
     async fn move_event_cursor(&self, subscriber: &str, to: i64) -> StoreResult<()> {
@@ -164,6 +164,6 @@ impl Reports for SqliteStore {
     }
 
     async fn commit_mark(&self) -> StoreResult<(i64, Hash)> {
-        installation::mark(&mut *self.read().await?).await
+        installation::mark(&mut self.read().await?).await
     }
 }

@@ -12,7 +12,7 @@ use engine::ports::{
 };
 
 use crate::{
-    SqliteStore, accounts,
+    SqlStore, accounts,
     column::{Coded, Fields},
     dialect::{Connection, Row},
     following::tell,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 #[async_trait]
-impl SealedKeys for SqliteStore {
+impl SealedKeys for SqlStore {
     async fn sealed_keys(&self) -> StoreResult<Option<StoredKeys>> {
         const KEYS: &str = "SELECT name, owner_id, wallet, kind, signer, version, wrapped, sealed \
             FROM sealed_keys ORDER BY name";

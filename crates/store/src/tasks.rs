@@ -10,7 +10,7 @@ use engine::ports::{
 };
 
 use crate::{
-    SqliteStore,
+    SqlStore,
     column::Fields,
     dialect::Connection,
     events, skips,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 #[async_trait]
-impl Tasks for SqliteStore {
+impl Tasks for SqlStore {
     async fn claim_task(
         &self,
         name: &str,
@@ -31,7 +31,7 @@ impl Tasks for SqliteStore {
                 fence = tasks.fence + 1 \
             WHERE tasks.due <= $4 AND tasks.lease_until <= $4 RETURNING fence, failures";
         let mut write = self.write().await?;
-        let now = self.now();
+        let now = self.now(write.connection()).await?;
         let values = values![name, holder.0.as_str(), now.plus(lease), now];
         let Some(row) = sql::row(write.connection(), CLAIM, values).await? else {
             return write.undo().await.map(|()| None);
@@ -46,7 +46,7 @@ impl Tasks for SqliteStore {
         const FINISH: &str = "UPDATE tasks SET due = $4, lease_until = 0, holder = NULL, failures = $5 \
             WHERE name = $1 AND holder = $2 AND fence = $3";
         let mut write = self.write().await?;
-        let now = self.now();
+        let now = self.now(write.connection()).await?;
         let failures = failed.map_or(0, |_| claim.failures.saturating_add(1));
         let (name, holder) = (claim.name.as_str(), claim.holder.0.as_str());
         let values = values![name, holder, claim.fence, now.plus(next), failures];

@@ -14,7 +14,7 @@ use engine::ports::{
 };
 
 use crate::{
-    SqliteStore,
+    SqlStore,
     accounts::{self, read_trading, trading_columns},
     column::{Coded, Fields, json},
     dialect::{Connection, Row},
@@ -23,7 +23,7 @@ use crate::{
 };
 
 #[async_trait]
-impl WalletTransactions for SqliteStore {
+impl WalletTransactions for SqlStore {
     async fn commit_transaction(&self, new: &NewTransaction) -> StoreResult<Option<TransactionId>> {
         let mut write = self.write().await?;
         let id = insert(write.connection(), new).await?;
@@ -35,7 +35,7 @@ impl WalletTransactions for SqliteStore {
     }
 
     async fn open_transactions(&self) -> StoreResult<Vec<TransactionRecord>> {
-        open(&mut *self.read().await?).await
+        open(&mut self.read().await?).await
     }
 
     async fn take_transaction(&self, id: TransactionId, relayer_id: Option<&str>) -> StoreResult<()> {
@@ -84,7 +84,7 @@ impl WalletTransactions for SqliteStore {
         owner: Option<OwnerId>,
         limit: usize,
     ) -> StoreResult<Vec<TransactionRecord>> {
-        newest(&mut *self.read().await?, owner, limit).await
+        newest(&mut self.read().await?, owner, limit).await
     }
 
     async fn book_payouts(

@@ -1,0 +1,112 @@
+//! A PostgreSQL server.
+
+use std::path::PathBuf;
+
+use crate::{
+    ServerError, directory, free_port,
+    keeper::Keeper,
+    programs::{User, find, run},
+};
+
+/// Debian's package.
+const PACKAGE: &str = "postgresql";
+
+/// How the server is set. It listens to nobody but this machine, and a password is asked of nobody: the directory of its
+/// socket is its user's, and the port is one of the loopback address.
+const SETTINGS: &str = "listen_addresses = '127.0.0.1'\n\
+    max_connections = 100\n\
+    shared_buffers = 64MB\n\
+    max_wal_size = 256MB\n\
+    autovacuum_naptime = 10s\n\
+    log_min_messages = warning\n";
+
+/// A private PostgreSQL server. It ends when this is dropped, and with this process.
+#[derive(Debug)]
+pub struct PostgresServer {
+    _keeper: Keeper,
+    user: User,
+    directory: PathBuf,
+    port: u16,
+}
+
+impl PostgresServer {
+    /// Makes and starts one. Whether a commit waits for the disk: tests do without, what is measured does not.
+    ///
+    /// # Errors
+    /// [`ServerError`], when it is not installed or does not start.
+    pub fn start(synced: bool) -> Result<Self, ServerError> {
+        let user = User::of_servers()?;
+        let (initdb, pg_ctl) = (find("initdb", PACKAGE)?, find("pg_ctl", PACKAGE)?);
+        // Removed by the keeper, last.
+        let directory = directory("slipstream-postgres-")?.keep();
+        user.give(&directory)?;
+        let data = directory.join("data");
+        let mut make = user.command(&initdb, &directory);
+        make.args([
+            "--username=postgres",
+            "--auth=trust",
+            "--no-sync",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--pgdata",
+        ]);
+        make.arg(&data);
+        run(make)?;
+        let port = free_port()?;
+        let sync = if synced { "on" } else { "off" };
+        let settings = format!(
+            "{SETTINGS}port = {port}\nunix_socket_directories = '{}'\nfsync = {sync}\nsynchronous_commit = {sync}\n\
+             full_page_writes = {sync}\n",
+            directory.display()
+        );
+        let file = data.join("postgresql.auto.conf");
+        std::fs::write(&file, settings).map_err(ServerError::io(file.display().to_string()))?;
+        let control = pg_ctl.to_string_lossy().into_owned();
+        let place = data.to_string_lossy().into_owned();
+        let stop = [control.as_str(), "stop", "--mode=immediate", "--pgdata", place.as_str()];
+        let keeper = Keeper::new(user, &directory, &stop)?;
+        let server = Self { _keeper: keeper, user, directory, port };
+        server.control(&["start", "--wait"])?;
+        Ok(server)
+    }
+
+    /// The port it listens on, on the loopback address.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The address of one of its databases, as its owner.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Runs a statement in a database, as an operator's shell does.
+    ///
+    /// # Errors
+    /// [`ServerError::Failed`], with what the server said.
+    pub fn run(&self, database: &str, sql: &str) -> Result<String, ServerError> {
+        let mut psql = self.user.command(&find("psql", PACKAGE)?, &self.directory);
+        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]);
+        psql.args(["--dbname", &self.url(database), "--command", sql]);
+        run(psql)
+    }
+
+    /// Ends it at once, as a crash of the server does, and starts it again.
+    ///
+    /// # Errors
+    /// [`ServerError::Failed`] when it does not start again.
+    pub fn crash_and_start(&self) -> Result<(), ServerError> {
+        self.control(&["stop", "--mode=immediate", "--wait"])?;
+        self.control(&["start", "--wait"])
+    }
+
+    fn control(&self, arguments: &[&str]) -> Result<(), ServerError> {
+        let mut control = self.user.command(&find("pg_ctl", PACKAGE)?, &self.directory);
+        control.args(arguments).arg("--silent").arg("--pgdata").arg(self.directory.join("data"));
+        // What the server says must not go to our own output, which it would keep open.
+        control.arg("--log").arg(self.directory.join("log"));
+        run(control).map(|_| ())
+    }
+}
