@@ -135,7 +135,8 @@ struct UserChannel {
 #[async_trait]
 impl Channel for UserChannel {
     async fn opening(&mut self) -> Result<Vec<Zeroizing<String>>, String> {
-        let credentials = self.clob.credentials(&self.account).await.map_err(|error| error.to_string())?;
+        let credentials =
+            self.clob.credentials(&self.account, Lane::Entries).await.map_err(|error| error.to_string())?;
         credentials.api_key().clone_into(&mut self.api_key);
         let opening = credentials.channel_opening().map_err(|_| "credentials that are no text")?;
         Ok(vec![opening])

@@ -5,15 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use domain::{TokenId, TradingAccount};
+use domain::{Address, TokenId, TradingAccount};
+use eip712::Exchange;
 use engine::ports::{detection::Lane, venue::VenueError};
 use reqwest::Method;
 use serde::Deserialize;
 
 use crate::{
     clob::Clob,
-    http::{Answer, malformed},
-    limits::{MAX_ALLOWANCE, MAX_TEXT},
+    http::{Answer, malformed, shorten},
+    limits::MAX_ALLOWANCE,
     pace::Call,
     pacer::Endpoint,
 };
@@ -38,13 +39,16 @@ impl Clob {
         if answer.is_success() { Ok(()) } else { Err(answer.error("GET /balance-allowance/update")) }
     }
 
-    /// Whether the exchanges may move a wallet's dollars, or its shares of a token, as the venue sees it.
+    /// Whether an exchange may move a wallet's dollars, or its shares of a token, as the venue sees it; `None` if it does
+    /// not tell.
     pub(crate) async fn is_allowed(
         &self,
         account: &TradingAccount,
         token: Option<TokenId>,
-    ) -> Result<bool, VenueError> {
-        allows(&self.balance(account, (Endpoint::Balance, READ), token).await?)
+        exchange: Exchange,
+    ) -> Result<Option<bool>, VenueError> {
+        let answer = self.balance(account, (Endpoint::Balance, READ), token).await?;
+        allows(&answer, exchange.address(self.chain))
     }
 
     async fn balance(
@@ -64,20 +68,21 @@ impl Clob {
     }
 }
 
-/// Whether every spender that is named has an allowance.
-fn allows(answer: &Answer) -> Result<bool, VenueError> {
+/// Whether this spender has an allowance; `None` if nothing is said of it.
+fn allows(answer: &Answer, spender: Address) -> Result<Option<bool>, VenueError> {
     let what = "GET /balance-allowance";
     let body: Body = answer.json(what)?;
-    let mut all = !body.allowances.is_empty();
-    for allowance in body.allowances.values() {
+    let mut allowed = None;
+    for (name, allowance) in &body.allowances {
         let digits = !allowance.is_empty() && allowance.bytes().all(|byte| byte.is_ascii_digit());
         if !digits || allowance.len() > MAX_ALLOWANCE {
-            let shown: String = allowance.chars().take(MAX_TEXT).collect();
-            return Err(malformed(what, &format!("`{shown}` is no allowance")));
+            return Err(malformed(what, &format!("`{}` is no allowance", shorten(allowance))));
         }
-        all &= allowance.bytes().any(|byte| byte != b'0');
+        if name.parse() == Ok(spender) {
+            allowed = Some(allowance.bytes().any(|byte| byte != b'0'));
+        }
     }
-    Ok(all)
+    Ok(allowed)
 }
 
 #[cfg(test)]
@@ -111,17 +116,23 @@ mod tests {
         }
     }
 
+    /// An approval of another exchange is missing, or there: that says nothing about this order.
     #[test]
-    fn an_approval_is_missing_when_one_spender_has_none() {
+    fn the_exchange_of_the_order_decides() {
+        let spender = Exchange::NegRiskV2.address(eip712::Chain::Polygon);
         let most = alloy_primitives::U256::MAX.to_string();
+        let other = Exchange::V3.address(eip712::Chain::Polygon);
+        let upper = spender.to_string().to_ascii_uppercase().replacen("0X", "0x", 1);
         for (allowances, expected) in [
-            (format!(r#"{{"0x1":"{most}"}}"#), true),
-            (format!(r#"{{"0x1":"{most}","0x2":"0"}}"#), false),
-            (r#"{"0x1":"000"}"#.to_owned(), false),
-            ("{}".to_owned(), false),
+            (format!(r#"{{"{spender}":"{most}"}}"#), Some(true)),
+            (format!(r#"{{"{upper}":"1"}}"#), Some(true)),
+            (format!(r#"{{"{spender}":"{most}","{other}":"0"}}"#), Some(true)),
+            (format!(r#"{{"{spender}":"000","{other}":"{most}"}}"#), Some(false)),
+            (format!(r#"{{"{other}":"{most}"}}"#), None),
+            ("{}".to_owned(), None),
         ] {
             let body = format!(r#"{{"balance":"5","allowances":{allowances}}}"#);
-            assert_eq!(allows(&Answer::of(200, body)), Ok(expected), "{allowances}");
+            assert_eq!(allows(&Answer::of(200, body), spender), Ok(expected), "{allowances}");
         }
         for body in [
             "",
@@ -130,8 +141,17 @@ mod tests {
             r#"{"allowances":{"0x1":""}}"#,
             r#"{"allowances":{"0x1":"-1"}}"#,
         ] {
-            assert!(matches!(allows(&Answer::of(200, body)), Err(VenueError::Malformed { .. })), "{body}");
+            let read = allows(&Answer::of(200, body), spender);
+            assert!(matches!(read, Err(VenueError::Malformed { .. })), "{body}");
         }
+    }
+
+    /// Hostile sizes, depths and numbers.
+    #[test]
+    fn the_corpus_is_survived() {
+        let spender = Exchange::V3.address(eip712::Chain::Polygon);
+        let sample = format!(r#"{{"balance":"5000000","allowances":{{"{spender}":"7"}}}}"#);
+        crate::hostile::survives(&sample, |bytes| allows(&Answer::of(200, bytes), spender).is_ok());
     }
 
     proptest! {
@@ -139,7 +159,7 @@ mod tests {
         fn any_bytes_are_read_or_refused(
             status in 100_u16..600, body in prop::collection::vec(any::<u8>(), 0..200)
         ) {
-            let _ = allows(&Answer::of(status, body));
+            let _ = allows(&Answer::of(status, body), Address([7; 20]));
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::{Address, Clock, FeeSchedule, Hash, OrderPlan, Timestamp, TokenId, TradingAccount};
+use domain::{Address, Clock, Hash, OrderPlan, Side, Timestamp, TokenId, TradingAccount};
 use eip712::{Chain, Exchange, OrderToSign, id_and_signature};
 use engine::ports::{
     detection::Lane,
@@ -24,13 +24,15 @@ use futures_util::future::join_all;
 use reqwest::{Client, Method, Request, RequestBuilder, header::CONTENT_TYPE};
 
 use crate::{
+    answers::{Answers, Topic},
     auth::Credentials,
     builder::BuilderFee,
     geoblock::Geoblock,
     http::{Answer, Failure, Service, malformed, send},
     json::Scalar,
     limits::{ACCOUNT_DEADLINE, LOGIN_PATIENCE, PAGE_BODY, SIGN_BATCH, SMALL_BODY},
-    logins::Logins,
+    logins::{Logins, Means},
+    lookup::Rules,
     order::{Addresses, Terms, body},
     pace::Call,
     pacer::Pacer,
@@ -44,14 +46,16 @@ const TIME: &str = "GET /time";
 /// on first use and kept in memory.
 pub struct Clob {
     pub(crate) service: Service,
-    chain: Chain,
+    pub(crate) chain: Chain,
     signer: Arc<dyn Signer>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) logins: Logins,
-    /// What look-ups need to estimate fees.
-    pub(crate) fees: Mutex<HashMap<TokenId, FeeSchedule>>,
+    /// What look-ups need to estimate fees, and refusals to be explained.
+    pub(crate) rules: Mutex<HashMap<TokenId, Rules>>,
     addresses: Addresses,
     pub(crate) pacer: Arc<Pacer>,
+    /// How the service answers.
+    pub(crate) answers: Arc<Answers>,
     /// Tells refused accounts where the venue sees them.
     pub(crate) geoblock: Option<Geoblock>,
     /// The builder code in every order, and what it costs.
@@ -71,20 +75,42 @@ impl Clob {
     ) -> Self {
         let service = Service::new(client, origin);
         let pacer = Arc::new(Pacer::new(Arc::clone(&clock), None));
-        let (signs, time, paced) = (Arc::clone(&signer), Arc::clone(&clock), Arc::clone(&pacer));
-        let logins = Logins::new(service.clone(), signs, time, paced);
-        let (fees, addresses) = (Mutex::default(), Addresses::default());
-        Self { service, chain, signer, clock, logins, fees, addresses, pacer, geoblock: None, builder: None }
+        let answers = Arc::<Answers>::default();
+        let means = Means {
+            service: service.clone(),
+            signer: Arc::clone(&signer),
+            clock: Arc::clone(&clock),
+            pacer: Arc::clone(&pacer),
+            answers: Arc::clone(&answers),
+        };
+        Self {
+            service,
+            chain,
+            signer,
+            clock,
+            logins: Logins::new(means),
+            rules: Mutex::default(),
+            addresses: Addresses::default(),
+            pacer,
+            answers,
+            geoblock: None,
+            builder: None,
+        }
     }
 
     /// Keeps the venue's limits.
     #[must_use]
-    pub fn paced(mut self, limits: VenueLimits) -> Self {
-        self.pacer = Arc::new(Pacer::new(Arc::clone(&self.clock), Some(limits)));
-        let (signs, time, paced) =
-            (Arc::clone(&self.signer), Arc::clone(&self.clock), Arc::clone(&self.pacer));
-        self.logins = Logins::new(self.service.clone(), signs, time, paced);
-        self
+    pub fn paced(self, limits: VenueLimits) -> Self {
+        let pacer = Arc::new(Pacer::new(Arc::clone(&self.clock), Some(limits)));
+        let logins = self.logins.with(|means| means.pacer = Arc::clone(&pacer));
+        Self { pacer, logins, ..self }
+    }
+
+    /// Counts how the service answers among these.
+    #[must_use]
+    pub fn counting(self, answers: Arc<Answers>) -> Self {
+        let logins = self.logins.with(|means| means.answers = Arc::clone(&answers));
+        Self { answers, logins, ..self }
     }
 
     /// Asks this service where the venue sees this program, when it refuses for that.
@@ -111,8 +137,13 @@ impl Clob {
         self.logins.forget(signer);
     }
 
-    pub(crate) async fn credentials(&self, account: &TradingAccount) -> Result<Arc<Credentials>, VenueError> {
-        self.logins.of(account).await
+    /// The account's credentials; a login that has to be made goes in this lane.
+    pub(crate) async fn credentials(
+        &self,
+        account: &TradingAccount,
+        lane: Lane,
+    ) -> Result<Arc<Credentials>, VenueError> {
+        self.logins.of(account, lane).await
     }
 
     /// Waits until the pace allows a call, as long as a call may take.
@@ -130,7 +161,7 @@ impl Clob {
         body: Vec<u8>,
     ) -> Result<Answer, VenueError> {
         let what = format!("{method} {path}");
-        let credentials = self.credentials(account).await?;
+        let credentials = self.credentials(account, turn.lane).await?;
         self.turn(&what, turn).await?;
         let sent = self.send_as(&credentials, method, (path, query), body, ACCOUNT_DEADLINE).await;
         let answer = sent.map_err(|failure| failure.into_error(&what))?;
@@ -193,7 +224,7 @@ impl Clob {
         place: (&str, &str),
         body: Vec<u8>,
     ) -> Result<Request, VenueError> {
-        let credentials = self.credentials(account).await?;
+        let credentials = self.credentials(account, Lane::Entries).await?;
         let request = self.request_as(&credentials, method, place, body);
         request.build().map_err(|error| malformed(PREPARE, &error))
     }
@@ -201,10 +232,15 @@ impl Clob {
     /// Credentials of every account in the plans; only the first time does this ask the venue. A login that hangs
     /// is not waited for: its account gets an error, the others what they want.
     async fn credentials_of(&self, plans: &[OrderPlan]) -> CredentialsByAddress {
-        let accounts: HashMap<Address, &TradingAccount> =
-            plans.iter().map(|plan| (plan.account.signer, &plan.account)).collect();
-        let logins = accounts.into_iter().map(|(signer, account)| async move {
-            (signer, self.logins.within(account, LOGIN_PATIENCE).await)
+        let mut accounts: HashMap<Address, (&TradingAccount, Lane)> = HashMap::new();
+        for plan in plans {
+            let account = accounts.entry(plan.account.signer).or_insert((&plan.account, Lane::Entries));
+            if plan.side == Side::Sell {
+                account.1 = Lane::Exits;
+            }
+        }
+        let logins = accounts.into_iter().map(|(signer, (account, lane))| async move {
+            (signer, self.logins.within(account, lane, LOGIN_PATIENCE).await)
         });
         join_all(logins).await.into_iter().collect()
     }
@@ -338,8 +374,11 @@ impl Draft {
 #[async_trait]
 impl VenueClock for Clob {
     async fn server_time(&self) -> Result<Timestamp, VenueError> {
-        let answer = self.service.get("/time", ACCOUNT_DEADLINE, SMALL_BODY).await;
-        time_of(&answer.map_err(|failure| failure.into_error(TIME))?)
+        let ask = async {
+            let answer = self.service.get("/time", ACCOUNT_DEADLINE, SMALL_BODY).await;
+            time_of(&answer.map_err(|failure| failure.into_error(TIME))?)
+        };
+        self.answers.counted(Topic::Clock, ask).await
     }
 }
 
@@ -375,15 +414,15 @@ impl OrderGateway for Clob {
     }
 
     async fn look_up(&self, account: &TradingAccount, order: &OrderQuery) -> Result<OrderLookup, VenueError> {
-        self.find(account, order).await
+        self.answers.counted(Topic::LookUps, self.find(account, order)).await
     }
 
     async fn look_again(&self, account: &TradingAccount, token: Option<TokenId>) -> Result<(), VenueError> {
-        Self::look_again(self, account, token).await
+        self.answers.counted(Topic::Balances, Self::look_again(self, account, token)).await
     }
 
     async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError> {
-        self.cancel_what(account, what).await
+        self.answers.counted(Topic::Cancels, self.cancel_what(account, what)).await
     }
 }
 

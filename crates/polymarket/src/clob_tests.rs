@@ -6,7 +6,10 @@ use domain::{KeyRef, OrderAmounts, OrderType, Side, WalletKind, ids::AccountId};
 use proptest::prelude::*;
 
 use super::*;
-use crate::test_server::{Action, Request, StoppedClock, TestServer, reply};
+use crate::{
+    limits::LOGIN_PARALLEL,
+    test_server::{Action, Request, StoppedClock, TestServer, reply},
+};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) const LOGIN: &str =
@@ -162,6 +165,34 @@ async fn a_login_that_hangs_holds_nobody_up_and_is_begun_once() {
         assert!(answers[1].is_ok(), "{:?}", answers[1]);
     }
     assert_eq!(server.count("/auth/api-key"), 2, "a login each");
+}
+
+/// As many logins of entries as go at once hang; a sale logs in all the same, also where its own account's is among them.
+#[tokio::test]
+async fn an_exit_s_login_waits_for_none_of_entries() {
+    let most = LOGIN_PARALLEL;
+    let begun = AtomicUsize::new(0);
+    let server = TestServer::start(move |_| match begun.fetch_add(1, Ordering::Relaxed) {
+        number if number < most => Action::Hang,
+        _ => reply(200, LOGIN),
+    })
+    .await;
+    let clock = testkit::virtual_clock::VirtualClock::new(Timestamp::from_seconds(1_777_400_000));
+    let clob = clob_of(&server, Arc::clone(&clock) as Arc<dyn Clock>);
+    let entries: Vec<_> = (1..=most + 8).map(|number| plan(u8::try_from(number).unwrap(), 1)).collect();
+    let sales = async {
+        while server.count("/auth/api-key") < most {
+            tokio::task::yield_now().await;
+        }
+        let first = clob.prepare(&[OrderPlan { side: Side::Sell, ..plan(100, 1) }]).await.remove(0);
+        let own = clob.prepare(&[OrderPlan { side: Side::Sell, ..plan(1, 2) }]).await.remove(0);
+        clock.advance(LOGIN_PATIENCE);
+        [first, own]
+    };
+    let (bought, sold) = tokio::join!(clob.prepare(&entries), sales);
+    assert!(sold.iter().all(Result::is_ok), "{sold:?}");
+    assert!(bought.iter().all(|entry| matches!(entry, Err(VenueError::Timeout { .. }))));
+    assert_eq!(server.count("/auth/api-key"), most + 2, "entries beyond it have not begun");
 }
 
 #[tokio::test]

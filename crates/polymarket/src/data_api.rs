@@ -12,11 +12,13 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{Address, Clock, Shares, Timestamp, TokenId};
+use engine::ports::detection::Lane;
 use engine::ports::venue::{History, HistoryResponse, TradeHistory, VenueError};
 use reqwest::Client;
 use serde::de::DeserializeOwned;
 
 use crate::{
+    answers::{Answers, Topic},
     data_rows::{ActivityRow, ClosedRow, Page, PositionRow, read_v1, read_v2},
     http::{Service, malformed},
     limits::{
@@ -32,6 +34,7 @@ pub struct DataApi {
     service: Service,
     pacer: Option<Pacer>,
     positions_lag: Option<(Arc<dyn Clock>, Duration)>,
+    answers: Arc<Answers>,
     /// Rows that could not be read, and were told.
     told: Mutex<HashSet<String>>,
 }
@@ -50,6 +53,7 @@ struct Feed {
     /// v1: rows of a page.
     v1_page: usize,
     endpoint: Endpoint,
+    lane: Lane,
     /// v1: whether it can be asked for a span of time. `/trades` cannot (docs list no `start` and `end` there): it is
     /// read by offset, newest first.
     v1_spans: bool,
@@ -72,6 +76,7 @@ const ACTIVITY: Feed = Feed {
     v2_path: "/activity",
     v1_page: V1_PAGE,
     endpoint: Endpoint::History,
+    lane: Lane::Entries,
     v1_spans: true,
     v1_filter: "&type=TRADE,REDEEM,SPLIT,MERGE,CONVERSION&sortBy=TIMESTAMP&sortDirection=DESC",
     v2_filter: "&type=TRADE,REDEEM,SPLIT,MERGE,CONVERSION&sort_direction=DESC",
@@ -83,6 +88,7 @@ const TRADES: Feed = Feed {
     v2_path: "/trades",
     v1_page: V1_PAGE,
     endpoint: Endpoint::HistoryTrades,
+    lane: Lane::Entries,
     v1_spans: false,
     v1_filter: "&takerOnly=false",
     v2_filter: "&taker_only=false",
@@ -94,6 +100,7 @@ const POSITIONS: Feed = Feed {
     v2_path: "/positions",
     v1_page: V1_PAGE,
     endpoint: Endpoint::HistoryPositions,
+    lane: Lane::Exits,
     v1_spans: false,
     v1_filter: "&sizeThreshold=0",
     v2_filter: "&size_threshold=0",
@@ -105,6 +112,7 @@ const CLOSED: Feed = Feed {
     v2_path: "/positions",
     v1_page: V1_CLOSED_PAGE,
     endpoint: Endpoint::HistoryPositions,
+    lane: Lane::Exits,
     v1_spans: false,
     v1_filter: "&sortBy=TIMESTAMP&sortDirection=DESC",
     v2_filter: "&status=CLOSED",
@@ -129,6 +137,7 @@ impl DataApi {
             service: Service::new(client, origin),
             pacer: None,
             positions_lag: None,
+            answers: Arc::default(),
             told: Mutex::default(),
         }
     }
@@ -138,6 +147,12 @@ impl DataApi {
     pub fn paced(self, clock: Arc<dyn Clock>, limits: VenueLimits) -> Self {
         let positions_lag = Some((Arc::clone(&clock), limits.positions_lag));
         Self { pacer: Some(Pacer::new(clock, Some(limits))), positions_lag, ..self }
+    }
+
+    /// Counts how the service answers among these.
+    #[must_use]
+    pub fn counting(self, answers: Arc<Answers>) -> Self {
+        Self { answers, ..self }
     }
 
     /// One page; `None` when this version does not serve the path.
@@ -167,7 +182,7 @@ impl DataApi {
         let what = format!("GET {prefix}{}", feed.path_in(version));
         let ask = self.service.get(&query, HISTORY_DEADLINE, PAGE_BODY);
         let answer = match &self.pacer {
-            Some(pacer) => pacer.paced((&what, feed.endpoint), HISTORY_DEADLINE, ask).await?,
+            Some(pacer) => pacer.paced((&what, feed.endpoint, feed.lane), HISTORY_DEADLINE, ask).await?,
             None => ask.await,
         };
         let answer = answer.map_err(|failure| failure.into_error(&what))?;
@@ -230,14 +245,48 @@ impl DataApi {
         Err(bad(format!("more than {MAX_HISTORY_PAGES} pages of positions")))
     }
 
+    async fn all_positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
+        // By token, because a position can move to another page between two requests.
+        let mut held = HashMap::new();
+        self.each_row(&POSITIONS, wallet, |row: &PositionRow| {
+            held.extend(row.read(wallet)?);
+            Ok(false)
+        })
+        .await?;
+        Ok(held.into_iter().collect())
+    }
+
+    /// The shares of a token that are shown as held: none if it is shown as closed, `None` if it is not shown at all.
+    async fn shown(&self, wallet: Address, token: TokenId) -> Result<Option<Shares>, VenueError> {
+        let mut shares = None;
+        self.each_row(&POSITIONS, wallet, |row: &PositionRow| {
+            let found = row.read(wallet)?.filter(|(other, _)| *other == token);
+            shares = shares.or(found.map(|(_, shares)| shares));
+            Ok(shares.is_some())
+        })
+        .await?;
+        if shares.is_some() {
+            return Ok(shares);
+        }
+        let mut closed = false;
+        self.each_row(&CLOSED, wallet, |row: &ClosedRow| {
+            closed |= row.read(wallet)? == token;
+            Ok(closed)
+        })
+        .await?;
+        Ok(closed.then_some(Shares::ZERO))
+    }
+
     async fn rows_since(&self, feed: &Feed, wallet: Address, since: Timestamp) -> History {
         let mut responses = Vec::new();
-        let read = self.read_pages(feed, wallet, since, &mut responses).await;
+        let read = self.read_pages(feed, wallet, since, &mut responses);
+        let read = self.answers.counted(Topic::History, read).await;
         History { responses, gap: read.err() }
     }
 
     /// Tells once of each row that cannot be read.
     fn tell(&self, unreadable: Vec<String>) {
+        self.answers.leave_out(Topic::History, unreadable.len());
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         for row in unreadable {
             if told.len() >= MAX_TOLD_ROWS {
@@ -370,14 +419,7 @@ impl TradeHistory for DataApi {
     }
 
     async fn positions(&self, wallet: Address) -> Result<Vec<(TokenId, Shares)>, VenueError> {
-        // By token, because a position can move to another page between two requests.
-        let mut held = HashMap::new();
-        self.each_row(&POSITIONS, wallet, |row: &PositionRow| {
-            held.extend(row.read(wallet)?);
-            Ok(false)
-        })
-        .await?;
-        Ok(held.into_iter().collect())
+        self.answers.counted(Topic::Positions, self.all_positions(wallet)).await
     }
 
     async fn held(&self, wallet: Address, token: TokenId, since: Timestamp) -> Result<Shares, VenueError> {
@@ -387,23 +429,8 @@ impl TradeHistory for DataApi {
         {
             return Err(not_yet(format!("may still show what was held {} s ago", lag.as_secs())));
         }
-        let mut shares = None;
-        self.each_row(&POSITIONS, wallet, |row: &PositionRow| {
-            let found = row.read(wallet)?.filter(|(other, _)| *other == token);
-            shares = shares.or(found.map(|(_, shares)| shares));
-            Ok(shares.is_some())
-        })
-        .await?;
-        if let Some(shares) = shares {
-            return Ok(shares);
-        }
-        let mut closed = false;
-        self.each_row(&CLOSED, wallet, |row: &ClosedRow| {
-            closed |= row.read(wallet)? == token;
-            Ok(closed)
-        })
-        .await?;
-        if closed { Ok(Shares::ZERO) } else { Err(not_yet(format!("{token} is neither open nor closed"))) }
+        let shares = self.answers.counted(Topic::Positions, self.shown(wallet, token)).await?;
+        shares.ok_or_else(|| not_yet(format!("{token} is neither open nor closed")))
     }
 }
 

@@ -4,17 +4,22 @@
 use std::time::Duration;
 
 use domain::{Side, TokenId, TradingAccount};
+use eip712::Exchange;
 use engine::{
-    deadline::within,
+    deadline::{venue_call, within},
     ports::venue::{PostReply, PreparedOrder, RejectReason},
 };
 use serde::Deserialize;
 
 use crate::{
+    answers::Topic,
     clob::{Clob, clock_hint},
     http::Answer,
     limits::{EXPLAIN_DEADLINE, EXPLAIN_MARGIN},
 };
+
+/// Words of a refusal that is about the balance and nothing else.
+const BALANCE: &str = "balance is not enough";
 
 /// The answer to one request, in which each thing is asked once however many orders were refused.
 pub(crate) struct Explaining<'a> {
@@ -24,11 +29,14 @@ pub(crate) struct Explaining<'a> {
     forbidden: bool,
     /// Whether the venue trades with this place, and what it says of it.
     region: Option<(bool, String)>,
-    /// By asset: whether the exchanges may move it, once the venue has looked again.
-    allowed: Vec<(Option<TokenId>, Option<bool>)>,
+    /// By asset and exchange: whether it may be moved, once the venue has looked again.
+    allowed: Vec<(Moved, Option<bool>)>,
     /// Uptime at which the caller gives the replies up: they must be told before, explained or not.
     ends: Duration,
 }
+
+/// What is to be moved (a token's shares, or dollars), and the exchange that moves it, if that is known.
+type Moved = (Option<TokenId>, Option<Exchange>);
 
 /// The part of a request's body that tells what an order pays with.
 #[derive(Deserialize)]
@@ -80,11 +88,12 @@ impl<'a> Explaining<'a> {
         let clob = self.clob;
         let (reason, hint) = match reason {
             RejectReason::Money | RejectReason::Approval => match self.allowed(order).await {
-                Some(false) => (
+                // That it is the balance may be said in so many words.
+                Some(false) if !text.to_ascii_lowercase().contains(BALANCE) => (
                     RejectReason::Approval,
                     "an approval is missing; `slipstream account check` names it".to_owned(),
                 ),
-                Some(true) => (RejectReason::Money, "the venue has looked at the wallet again".to_owned()),
+                Some(_) => (RejectReason::Money, "the venue has looked at the wallet again".to_owned()),
                 None => (reason, "the venue could not be asked to look at the wallet again".to_owned()),
             },
             // The venue refuses a wrong date in the words of wrong credentials.
@@ -108,7 +117,7 @@ impl<'a> Explaining<'a> {
     async fn region(&mut self) -> (bool, String) {
         if self.region.is_none() {
             self.region = Some(match &self.clob.geoblock {
-                Some(geoblock) => match geoblock.region().await {
+                Some(geoblock) => match self.clob.answers.counted(Topic::Region, geoblock.region()).await {
                     Ok(region) => (region.blocked, region.to_string()),
                     Err(error) => (false, error.to_string()),
                 },
@@ -123,22 +132,27 @@ impl<'a> Explaining<'a> {
     async fn allowed(&mut self, order: &PreparedOrder) -> Option<bool> {
         let Body { order } = serde_json::from_slice(&order.body).ok()?;
         let asset = (order.side == Side::Sell).then_some(order.token_id);
-        if let Some((_, known)) = self.allowed.iter().find(|(known, _)| *known == asset) {
+        let clob = self.clob;
+        let exchange = clob.known_exchange(order.token_id);
+        if let Some((_, known)) = self.allowed.iter().find(|(known, _)| *known == (asset, exchange)) {
             return *known;
         }
         let ask = async {
-            self.clob.look_again(self.account, asset).await?;
-            self.clob.is_allowed(self.account, asset).await
+            clob.look_again(self.account, asset).await?;
+            match exchange {
+                Some(exchange) => clob.is_allowed(self.account, asset, exchange).await,
+                None => Ok(None),
+            }
         };
-        let allowed = match within(self.clob.clock.as_ref(), EXPLAIN_DEADLINE, ask).await {
-            Ok(Ok(allowed)) => Some(allowed),
-            Ok(Err(error)) => {
+        let ask = venue_call(clob.clock.as_ref(), "balances", EXPLAIN_DEADLINE, ask);
+        let allowed = match clob.answers.counted(Topic::Balances, ask).await {
+            Ok(allowed) => allowed,
+            Err(error) => {
                 tracing::warn!(account = %self.account.id, %error, "the venue's copy of a wallet is not read anew");
                 None
             }
-            Err(_) => None,
         };
-        self.allowed.push((asset, allowed));
+        self.allowed.push(((asset, exchange), allowed));
         allowed
     }
 }

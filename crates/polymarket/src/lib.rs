@@ -10,6 +10,7 @@
 )]
 
 mod account_feed;
+mod answers;
 mod auth;
 mod balances;
 mod builder;
@@ -43,6 +44,7 @@ mod providers;
 mod redeemer;
 pub mod relayer;
 mod relayer_body;
+mod relayer_rows;
 mod reply;
 mod rpc;
 pub mod socket;
@@ -51,6 +53,7 @@ mod venue_limits;
 pub mod wallets;
 
 pub use account_feed::AccountSockets;
+pub use answers::{Answers, Tally, Topic};
 pub use clob::Clob;
 pub use data_api::DataApi;
 pub use doorbell::Doorbells;

@@ -128,8 +128,8 @@ pub const CANCEL_BATCH: usize = 1_000;
 pub const MAX_ORDER_PAGES: usize = 20;
 /// Addresses of accounts whose text is remembered.
 pub const ADDRESSES_WRITTEN: usize = 50_000;
-/// Fee schedules remembered for look-ups.
-pub const FEE_CACHE: usize = 10_000;
+/// Rules of markets remembered for look-ups.
+pub const RULES_CACHE: usize = 10_000;
 /// Levels per side of a book.
 pub const MAX_LEVELS: usize = 10_000;
 /// Bytes of a websocket frame. A book of 10,000 levels per side is below 1 MB.

@@ -23,6 +23,7 @@ use reqwest::Method;
 use tokio::sync::Semaphore;
 
 use crate::{
+    answers::{Answers, Topic},
     auth::{Credentials, LOGIN_NONCE, login_headers},
     clob::{clock_hint, signer_error},
     http::{Service, malformed, send},
@@ -32,15 +33,16 @@ use crate::{
 };
 
 /// What a login is called.
-const WHAT: &str = "API login";
+pub(crate) const WHAT: &str = "API login";
 
 /// What logging in takes.
 #[derive(Clone)]
-struct Means {
-    service: Service,
-    signer: Arc<dyn Signer>,
-    clock: Arc<dyn Clock>,
-    pacer: Arc<Pacer>,
+pub(crate) struct Means {
+    pub(crate) service: Service,
+    pub(crate) signer: Arc<dyn Signer>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) pacer: Arc<Pacer>,
+    pub(crate) answers: Arc<Answers>,
 }
 
 type Answer = Result<Arc<Credentials>, VenueError>;
@@ -50,6 +52,7 @@ type Answer = Result<Arc<Credentials>, VenueError>;
 struct Login {
     /// Uptime.
     began: Duration,
+    lane: Lane,
     answer: Shared<BoxFuture<'static, Answer>>,
 }
 
@@ -57,18 +60,21 @@ struct Login {
 pub(crate) struct Logins {
     means: Means,
     begun: Mutex<HashMap<Address, Login>>,
-    turns: Arc<Semaphore>,
+    /// Of exits, and of everything else: neither waits for the other's.
+    turns: [Arc<Semaphore>; 2],
 }
 
 impl Logins {
-    pub(crate) fn new(
-        service: Service,
-        signer: Arc<dyn Signer>,
-        clock: Arc<dyn Clock>,
-        pacer: Arc<Pacer>,
-    ) -> Self {
-        let turns = Arc::new(Semaphore::new(LOGIN_PARALLEL));
-        Self { means: Means { service, signer, clock, pacer }, begun: Mutex::default(), turns }
+    pub(crate) fn new(means: Means) -> Self {
+        let turns = || Arc::new(Semaphore::new(LOGIN_PARALLEL));
+        Self { means, begun: Mutex::default(), turns: [turns(), turns()] }
+    }
+
+    /// Others, made in another way; nobody is logged in yet.
+    pub(crate) fn with(&self, change: impl FnOnce(&mut Means)) -> Self {
+        let mut means = self.means.clone();
+        change(&mut means);
+        Self::new(means)
     }
 
     /// Anybody's credentials, for questions that the venue answers to everybody who is somebody.
@@ -82,14 +88,14 @@ impl Logins {
     }
 
     /// The account's credentials, once its login is done.
-    pub(crate) async fn of(&self, account: &TradingAccount) -> Answer {
-        self.login(account).answer.await
+    pub(crate) async fn of(&self, account: &TradingAccount, lane: Lane) -> Answer {
+        self.login(account, lane).answer.await
     }
 
     /// The account's credentials, if its login is done at most `patience` after it began: however many ask, and however
     /// often, one that hangs holds them up for that long.
-    pub(crate) async fn within(&self, account: &TradingAccount, patience: Duration) -> Answer {
-        let Login { began, answer } = self.login(account);
+    pub(crate) async fn within(&self, account: &TradingAccount, lane: Lane, patience: Duration) -> Answer {
+        let Login { began, answer, .. } = self.login(account, lane);
         if let Some(answer) = answer.peek() {
             return answer.clone();
         }
@@ -98,30 +104,39 @@ impl Logins {
         venue_call(clock, WHAT, left, answer).await
     }
 
-    /// The login that has begun; a new one where there is none or it has failed.
-    fn login(&self, account: &TradingAccount) -> Login {
+    /// The login that has begun; a new one where there is none, where it has failed, and for an exit where one waits
+    /// among those of entries.
+    fn login(&self, account: &TradingAccount, lane: Lane) -> Login {
         let mut begun = self.lock();
-        let known = begun.get(&account.signer).filter(|login| !matches!(login.answer.peek(), Some(Err(_))));
+        let known = begun.get(&account.signer).filter(|login| match login.answer.peek() {
+            Some(answer) => answer.is_ok(),
+            None => login.lane == Lane::Exits || lane == Lane::Entries,
+        });
         if let Some(login) = known {
             return login.clone();
         }
-        let login = self.begin(account.clone());
+        let login = self.begin(account.clone(), lane);
         begun.insert(account.signer, login.clone());
         login
     }
 
-    fn begin(&self, account: TradingAccount) -> Login {
-        let (means, turns) = (self.means.clone(), Arc::clone(&self.turns));
+    fn begin(&self, account: TradingAccount, lane: Lane) -> Login {
+        let [exits, entries] = &self.turns;
+        let turns = match lane {
+            Lane::Exits => exits,
+            Lane::Entries => entries,
+        };
+        let (means, turns) = (self.means.clone(), Arc::clone(turns));
         let task = tokio::spawn(async move {
             let _turn = turns.acquire().await;
-            means.log_in(&account).await
+            means.answers.counted(Topic::Logins, means.log_in(&account, lane)).await
         });
         let ended = |error: tokio::task::JoinError| VenueError::Unavailable {
             what: WHAT.to_owned(),
             reason: error.to_string(),
         };
         let answer = async move { task.await.unwrap_or_else(|error| Err(ended(error))) };
-        Login { began: self.means.clock.uptime(), answer: answer.boxed().shared() }
+        Login { began: self.means.clock.uptime(), lane, answer: answer.boxed().shared() }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Address, Login>> {
@@ -133,19 +148,19 @@ impl Logins {
     pub(crate) fn put(&self, signer: Address, credentials: Arc<Credentials>) {
         let answer = std::future::ready(Ok(credentials)).boxed().shared();
         let _done = answer.clone().now_or_never();
-        self.lock().insert(signer, Login { began: Duration::ZERO, answer });
+        self.lock().insert(signer, Login { began: Duration::ZERO, lane: Lane::Exits, answer });
     }
 }
 
 impl Means {
     /// Creates credentials, or derives the ones that exist already.
-    async fn log_in(&self, account: &TradingAccount) -> Answer {
+    async fn log_in(&self, account: &TradingAccount, lane: Lane) -> Answer {
         let seconds = self.clock.now().seconds();
         let request =
             SignRequest::ApiLogin { key: account.key.clone(), timestamp: seconds, nonce: LOGIN_NONCE };
         let signature = self.sign(request).await?;
         let call = async |method, path| {
-            let call = Call { endpoint: Endpoint::Login, lane: Lane::Exits, tokens: None };
+            let call = Call { endpoint: Endpoint::Login, lane, tokens: None };
             let turn = self.pacer.wait(call, ACCOUNT_DEADLINE).await;
             turn.map_err(|wait| VenueError::RateLimited { what: WHAT.to_owned(), retry_after: Some(wait) })?;
             let request = self.service.request(method, path);

@@ -2,9 +2,12 @@
 //!
 //! Every question must be answered: a look-up that could not ask one is an error, never a "not there".
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::PoisonError};
 
-use domain::{FeeSchedule, OrderId, Price, Rounding, Shares, Side, TokenId, TradingAccount, Usd, money::LOT};
+use domain::{
+    FeeSchedule, Market, OrderId, Price, Rounding, Shares, Side, TokenId, TradingAccount, Usd, money::LOT,
+};
+use eip712::Exchange;
 use engine::ports::detection::Lane;
 use engine::ports::venue::{
     MarketData, OrderLookup, OrderQuery, SettlementStatus, VenueError, VenueOrder, VenueOrderStatus,
@@ -17,7 +20,7 @@ use crate::{
     clob::Clob,
     http::{malformed, shorten},
     json::{Scalar, null_as_default},
-    limits::{FEE_CACHE, MAX_ORDER_PAGES, MAX_TRADE_PAGES, TRADE_CLOCK_SLACK},
+    limits::{MAX_ORDER_PAGES, MAX_TRADE_PAGES, RULES_CACHE, TRADE_CLOCK_SLACK},
     pace::Call,
     pacer::Endpoint,
 };
@@ -207,7 +210,7 @@ impl Clob {
         if trades.is_empty() {
             return Ok(Vec::new());
         }
-        let schedule = self.fee_schedule(token, lane).await?;
+        let schedule = self.rules(token, lane).await?.fee;
         trades
             .into_iter()
             .map(|(mut trade, role)| {
@@ -223,28 +226,48 @@ impl Clob {
             .collect()
     }
 
-    async fn fee_schedule(&self, token: TokenId, lane: Lane) -> Result<FeeSchedule, VenueError> {
-        if let Some(known) = self.known_fee(token) {
+    /// The exchange that takes orders in a token, if its market was read before.
+    pub(crate) fn known_exchange(&self, token: TokenId) -> Option<Exchange> {
+        // A token of the V3 era says so itself.
+        let negative_risk = !token.is_v3() && self.known_rules(token)?.negative_risk;
+        Some(Exchange::for_token(&token, negative_risk))
+    }
+
+    fn known_rules(&self, token: TokenId) -> Option<Rules> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).get(&token).copied()
+    }
+
+    async fn rules(&self, token: TokenId, lane: Lane) -> Result<Rules, VenueError> {
+        if let Some(known) = self.known_rules(token) {
             return Ok(known);
         }
         let market = self.market(token, lane).await?;
-        market.map(|market| market.fee).ok_or_else(|| VenueError::Refused {
-            what: "fee of a trade".to_owned(),
+        market.as_ref().map(Rules::of).ok_or_else(|| VenueError::Refused {
+            what: "rules of a market".to_owned(),
             reason: format!("the venue does not know the market of token {token}"),
         })
     }
 
-    fn known_fee(&self, token: TokenId) -> Option<FeeSchedule> {
-        self.fees.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&token).copied()
-    }
-
-    /// Remembers a fee schedule that was read on the way.
-    pub(crate) fn remember_fee(&self, token: TokenId, fee: FeeSchedule) {
-        let mut fees = self.fees.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if fees.len() >= FEE_CACHE {
-            fees.clear();
+    /// Remembers rules that were read on the way.
+    pub(crate) fn remember(&self, market: &Market) {
+        let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        if rules.len() >= RULES_CACHE {
+            rules.clear();
         }
-        fees.insert(token, fee);
+        rules.insert(market.token, Rules::of(market));
+    }
+}
+
+/// What is needed of a market's rules beside its orders.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    fee: FeeSchedule,
+    negative_risk: bool,
+}
+
+impl Rules {
+    const fn of(market: &Market) -> Self {
+        Self { fee: market.fee, negative_risk: market.negative_risk }
     }
 }
 

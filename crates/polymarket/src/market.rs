@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use sha1::{Digest, Sha1};
 
 use crate::{
+    answers::Topic,
     clob::Clob,
     http::{Answer, malformed, shorten},
     json::{Scalar, null_as_default},
@@ -136,6 +137,20 @@ pub(crate) struct LevelRow {
 #[async_trait]
 impl MarketData for Clob {
     async fn market(&self, token: TokenId, lane: Lane) -> Result<Option<Market>, VenueError> {
+        self.answers.counted(Topic::Markets, self.market_of(token, lane)).await
+    }
+
+    async fn tokens(&self, condition: ConditionId) -> Result<Vec<TokenId>, VenueError> {
+        self.answers.counted(Topic::Markets, self.tokens_of(condition)).await
+    }
+
+    async fn book(&self, token: TokenId, lane: Lane) -> Result<Option<Book>, VenueError> {
+        self.answers.counted(Topic::Books, self.book_of_token(token, lane)).await
+    }
+}
+
+impl Clob {
+    async fn market_of(&self, token: TokenId, lane: Lane) -> Result<Option<Market>, VenueError> {
         let builder_bps = self.builder_fee(lane).await?;
         let what = "GET /markets-by-token";
         let answer = self.ask(lane, what, format!("/markets-by-token/{token}")).await?;
@@ -154,11 +169,11 @@ impl MarketData for Clob {
         };
         let market = join(token, condition, compact, words, builder_bps)
             .map_err(|reason| malformed(compact_what, &reason))?;
-        self.remember_fee(token, market.fee);
+        self.remember(&market);
         Ok(Some(market))
     }
 
-    async fn tokens(&self, condition: ConditionId) -> Result<Vec<TokenId>, VenueError> {
+    async fn tokens_of(&self, condition: ConditionId) -> Result<Vec<TokenId>, VenueError> {
         let what = "GET /clob-markets";
         let answer = self.ask(Lane::Entries, what, format!("/clob-markets/{condition}")).await?;
         let Some(market) = answer.json_if_found::<CompactMarket>(what)? else { return Ok(Vec::new()) };
@@ -168,15 +183,13 @@ impl MarketData for Clob {
         Ok(market.tokens.into_iter().map(|row| row.token).collect())
     }
 
-    async fn book(&self, token: TokenId, lane: Lane) -> Result<Option<Book>, VenueError> {
+    async fn book_of_token(&self, token: TokenId, lane: Lane) -> Result<Option<Book>, VenueError> {
         let what = "GET /book";
         let answer = self.ask_of((Endpoint::Book, lane), what, format!("/book?token_id={token}")).await?;
         let row: Option<BookRow> = answer.json_if_found(what)?;
         row.map(|row| read_book(row, token).map_err(|reason| malformed(what, &reason))).transpose()
     }
-}
 
-impl Clob {
     async fn ask(&self, lane: Lane, what: &str, path: String) -> Result<Answer, VenueError> {
         self.ask_of((Endpoint::Other, lane), what, path).await
     }

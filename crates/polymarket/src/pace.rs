@@ -125,6 +125,18 @@ impl Window {
         at
     }
 
+    fn give_back(&mut self, lane: Lane, mut calls: u64) {
+        let lane = index(lane);
+        for (_, counted) in &mut self.slots {
+            if let (Some(counted), Some(sum)) = (counted.get_mut(lane), self.sums.get_mut(lane)) {
+                let part = calls.min(*counted);
+                *counted = counted.saturating_sub(part);
+                *sum = sum.saturating_sub(part);
+                calls = calls.saturating_sub(part);
+            }
+        }
+    }
+
     fn count(&mut self, lane: Lane, now: Duration) {
         let number = self.number(now);
         if self.slots.back().is_none_or(|(last, _)| *last < number) {
@@ -261,6 +273,16 @@ impl Pace {
             self.bucket(call.endpoint, signer, now).take(tokens);
         }
         Ok(())
+    }
+
+    /// Takes calls out of the windows again, those first that would leave them next. What was taken of a bucket stays
+    /// taken.
+    pub(crate) fn give_back(&mut self, call: Call, calls: u32) {
+        for endpoint in [call.endpoint, call.endpoint.service()] {
+            for window in self.windows.get_mut(&endpoint).into_iter().flatten() {
+                window.give_back(call.lane, u64::from(calls));
+            }
+        }
     }
 
     fn bucket(&mut self, endpoint: Endpoint, signer: Address, now: Duration) -> &mut Bucket {

@@ -47,6 +47,39 @@ fn busiest(made: &[Duration], length: Duration) -> usize {
     most
 }
 
+/// The venue counts requests: 2,000 of 15 orders are not 30,000 posts.
+#[test]
+fn orders_that_go_together_are_one_request() {
+    let mut pace = Pace::new(VenueLimits::default());
+    let batch = Call { endpoint: Endpoint::PostBatch, lane: Lane::Exits, tokens: None };
+    // 2,000 in 10 s, of these 90 %, of these 90 % for exits.
+    for number in 0..1_620 {
+        for order in 0..15 {
+            assert_eq!(pace.take(post(Lane::Exits, number * 15 + order), HOUR), Ok(()), "{number}");
+        }
+        assert_eq!(pace.take(batch, HOUR), Ok(()), "{number}");
+        pace.give_back(Call { endpoint: Endpoint::Post, ..batch }, 15);
+    }
+    assert!(pace.take(batch, HOUR).is_err(), "the requests themselves are counted");
+    // The signer's own bucket counts orders, however they go.
+    let mut one = Pace::new(VenueLimits::default());
+    let taken = (0..100).take_while(|_| {
+        let taken = one.take(post(Lane::Exits, 1), HOUR).is_ok();
+        one.give_back(Call { endpoint: Endpoint::Post, ..batch }, 1);
+        taken
+    });
+    assert_eq!(taken.count(), 54);
+}
+
+/// What is given back was counted: more than that is not there, and later calls stay counted.
+#[test]
+fn no_more_is_given_back_than_was_taken() {
+    let mut pace = Pace::new(VenueLimits::default());
+    pace.give_back(post(Lane::Entries, 0), 1_000);
+    let made = run(&mut pace, (0..10_000).map(|number| post(Lane::Entries, number)), HOUR);
+    assert_eq!(busiest(&made, SHORT_WINDOW), 3_600);
+}
+
 /// The figure: 10,000 orders of 10,000 accounts from one address within 1.05 of the configured pace, and
 /// none above the venue's limit.
 #[test]

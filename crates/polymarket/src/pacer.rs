@@ -85,6 +85,13 @@ impl Pacer {
         }
     }
 
+    /// Takes so many calls out of the count again: they are not made.
+    pub(crate) fn give_back(&self, call: Call, calls: u32) {
+        if let Some(pace) = &self.pace {
+            pace.lock().unwrap_or_else(PoisonError::into_inner).give_back(call, calls);
+        }
+    }
+
     /// Notes what an answer says about the pace.
     pub(crate) fn learn(&self, call: Call, told: &Told<'_>) {
         if let Some(pace) = &self.pace {
@@ -113,12 +120,11 @@ impl Pacer {
     /// [`VenueError::RateLimited`] when the turn would come later than `patience` from now.
     pub(crate) async fn paced<E>(
         &self,
-        (what, endpoint): (&str, Endpoint),
+        (what, endpoint, lane): (&str, Endpoint, Lane),
         patience: Duration,
         answer: impl Future<Output = Result<Answer, E>>,
     ) -> Result<Result<Answer, E>, VenueError> {
-        // Nothing of these services can be told apart by lane.
-        let call = Call { endpoint, lane: Lane::Exits, tokens: None };
+        let call = Call { endpoint, lane, tokens: None };
         let turn = self.wait(call, patience).await;
         turn.map_err(|wait| VenueError::RateLimited { what: what.to_owned(), retry_after: Some(wait) })?;
         let answer = answer.await;

@@ -12,9 +12,10 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use crate::{
+    answers::Topic,
     clob::Clob,
     explain::Explaining,
-    http::{Answer, Failure},
+    http::{Answer, Failure, malformed},
     json::Scalar,
     limits::{ACCOUNT_DEADLINE, LATE_LOGIN, SMALL_BODY},
     order::batch_body,
@@ -26,9 +27,17 @@ use crate::{
 /// The order version this program signs, as `GET /version` numbers it. Source: the official clients.
 const ORDER_VERSION: i64 = 2;
 
+/// What the question for it is called.
+const VERSION: &str = "GET /version";
+
 #[derive(Deserialize)]
 struct VersionRow {
     version: Scalar,
+}
+
+fn read_version(answer: &Answer) -> Result<i64, VenueError> {
+    let row: VersionRow = answer.json(VERSION)?;
+    row.version.whole().map_err(|error| malformed(VERSION, &error))
 }
 
 fn not_sent(text: impl std::fmt::Display) -> PostReply {
@@ -55,6 +64,7 @@ impl Clob {
             Ok(answer) => classify(answer, order.id),
             Err(reply) => reply.clone(),
         };
+        self.answers.count_reply(sent.as_ref().ok(), &reply);
         if let Ok(answer) = &sent {
             self.learn_from(call, answer, &reply);
         }
@@ -82,6 +92,8 @@ impl Clob {
             return join_all(orders.iter().map(|order| self.post_one(account, order, deadline))).await;
         }
         let count = u32::try_from(orders.len()).unwrap_or(u32::MAX);
+        // They were counted as posts, because nobody knew yet what goes together.
+        self.pacer.give_back(Call { endpoint: Endpoint::Post, ..request }, count);
         let call = posting(account, Endpoint::PostBatch, lane, count);
         let body = batch_body(orders.iter().map(|order| order.body.as_slice()));
         let sent = self.send_orders(account, (call, "/orders"), body, deadline).await;
@@ -89,6 +101,7 @@ impl Clob {
             Ok(answer) => classify_batch(answer, &ids),
             Err(reply) => all(reply),
         };
+        replies.iter().for_each(|reply| self.answers.count_reply(sent.as_ref().ok(), reply));
         if let (Ok(answer), Some(first)) = (&sent, replies.first()) {
             self.learn_from(call, answer, first);
         }
@@ -109,7 +122,7 @@ impl Clob {
         deadline: Duration,
     ) -> Result<Answer, PostReply> {
         let started = self.clock.uptime();
-        let credentials = match self.credentials(account).await {
+        let credentials = match self.credentials(account, Lane::Exits).await {
             Ok(credentials) => credentials,
             Err(VenueError::RateLimited { what, retry_after }) => {
                 return Err(PostReply::NotAccepted { retry_after, text: format!("not sent: {what}") });
@@ -171,10 +184,11 @@ impl Clob {
     /// # Errors
     /// [`VenueError`].
     pub(crate) async fn order_version(&self) -> Result<i64, VenueError> {
-        let what = "GET /version";
-        let answer = self.service.get("/version", ACCOUNT_DEADLINE, SMALL_BODY).await;
-        let row: VersionRow = answer.map_err(|failure| failure.into_error(what))?.json(what)?;
-        row.version.whole().map_err(|error| crate::http::malformed(what, &error))
+        let ask = async {
+            let answer = self.service.get("/version", ACCOUNT_DEADLINE, SMALL_BODY).await;
+            read_version(&answer.map_err(|failure| failure.into_error(VERSION))?)
+        };
+        self.answers.counted(Topic::Clock, ask).await
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use domain::WalletKind;
+use domain::{FeeSchedule, Market, Shares, TickSize, TokenId, WalletKind, money::ONE};
+use eip712::{Chain, Exchange};
 use engine::ports::venue::OrderGateway;
 
 use engine::ports::venue::RejectReason;
@@ -234,6 +235,24 @@ async fn a_403_that_is_no_text_of_the_venue_asks_for_the_place() {
     }
 }
 
+/// The market of what is bought in these tests.
+fn market() -> Market {
+    Market {
+        token: TokenId([0x11; 32]),
+        condition: format!("0x{}", "0c".repeat(31)).parse().unwrap(),
+        tick: TickSize::Hundredth,
+        minimum_size: Shares(5 * ONE),
+        negative_risk: false,
+        fee: FeeSchedule::default(),
+        taker_delay_ms: 0,
+        accepting_orders: true,
+        payout: None,
+        title: String::new(),
+        slug: String::new(),
+        outcome: String::new(),
+    }
+}
+
 /// Missing money, a missing approval and an old copy of the balance sound alike; the venue is made to look again, and
 /// then its own record of approvals decides.
 #[tokio::test]
@@ -242,17 +261,29 @@ async fn a_refusal_for_money_makes_the_venue_look_again() {
         ("not enough balance / allowance", "not enough balance / allowance: the balance is not enough");
     let approval = "not enough balance / allowance: the allowance is not enough -> spender: 0xe1";
     for (text, allowance, expected) in [
-        (bare, r#"{"allowances":{"0xe1":"7"}}"#, RejectReason::Money),
-        (bare, r#"{"allowances":{"0xe1":"0"}}"#, RejectReason::Approval),
-        (money, r#"{"allowances":{"0xe1":"7"}}"#, RejectReason::Money),
-        (approval, r#"{"allowances":{"0xe1":"0"}}"#, RejectReason::Approval),
-        (approval, r#"{"allowances":{"0xe1":"7"}}"#, RejectReason::Money),
-        (approval, "", RejectReason::Approval),
-        (money, "", RejectReason::Money),
+        (bare, [("7", "0")], RejectReason::Money),
+        (bare, [("0", "7")], RejectReason::Approval),
+        (money, [("7", "0")], RejectReason::Money),
+        // It says so itself.
+        (money, [("0", "7")], RejectReason::Money),
+        (approval, [("0", "7")], RejectReason::Approval),
+        (approval, [("7", "0")], RejectReason::Money),
+        (approval, [("", "")], RejectReason::Approval),
+        (money, [("", "")], RejectReason::Money),
     ] {
+        let [(own, others)] = allowance;
+        let allowance = match own {
+            "" => String::new(),
+            own => {
+                let [spender, other] =
+                    [Exchange::CtfV2, Exchange::V3].map(|exchange| exchange.address(Chain::Polygon));
+                format!(r#"{{"allowances":{{"{spender}":"{own}","{other}":"{others}"}}}}"#)
+            }
+        };
+        let told = allowance.clone();
         let server = server(move |request| match request.path() {
             "/balance-allowance/update" => reply(200, ""),
-            "/balance-allowance" => reply(200, allowance),
+            "/balance-allowance" => reply(200, told.clone()),
             "/orders" => {
                 let one =
                     serde_json::json!({ "errorMsg": text, "orderID": "", "status": "", "success": true });
@@ -262,6 +293,7 @@ async fn a_refusal_for_money_makes_the_venue_look_again() {
         })
         .await;
         let clob = clob(&server);
+        clob.remember(&market());
         let orders = [prepared(&clob).await, prepared(&clob).await];
         let mut replies = clob.post_batch(&account(1), Lane::Entries, &orders, DEADLINE).await;
         assert_eq!(server.count("/balance-allowance/update"), 1, "asked once for a request");

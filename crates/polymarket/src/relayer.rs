@@ -10,23 +10,25 @@ use alloy_primitives::hex;
 use domain::{Address, Clock, RelayPlan, TradingAccount, TxHash, WalletAction, WalletKind};
 use eip712::{DEPOSIT_WALLET_FACTORY, Relay};
 use engine::ports::{
+    detection::Lane,
     venue::{SignRequest, Signer, VenueError},
     wallets::{Taken, TransactionOutcome, WalletTransaction},
 };
 use hmac::Hmac;
 use reqwest::{Client, Method, RequestBuilder, header::CONTENT_TYPE};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::{
+    answers::{Answers, Topic},
     auth::{keyed_mac, l2_signature},
-    http::{Answer, Service, malformed, send, shorten},
-    json::null_as_default,
+    http::{Answer, Failure, Service, malformed, send},
     limits::{BATCH_DEADLINE, PROXY_GAS_LIMIT, RELAYER_DEADLINE, RELAYER_PATIENCE, SMALL_BODY},
     pacer::{Endpoint, Pacer},
     relayer_body::body,
+    relayer_rows::{Deployed, Next, OneTransaction, Row, Signed, Submitted},
     venue_limits::VenueLimits,
 };
 
@@ -91,83 +93,7 @@ pub struct Relayer {
     signer: Arc<dyn Signer>,
     clock: Arc<dyn Clock>,
     pacer: Pacer,
-}
-
-#[derive(Deserialize)]
-struct Next {
-    /// Of a proxy wallet: who relays. Else the address asked for.
-    address: Address,
-    nonce: String,
-}
-
-#[derive(Deserialize)]
-struct Deployed {
-    deployed: bool,
-}
-
-#[derive(Deserialize)]
-struct Submitted {
-    #[serde(rename = "transactionID")]
-    id: String,
-    state: String,
-    #[serde(rename = "transactionHash", default, deserialize_with = "null_as_default")]
-    hash: String,
-}
-
-#[derive(Deserialize)]
-struct OneTransaction {
-    #[serde(rename = "transaction_id")]
-    id: String,
-    state: String,
-    #[serde(rename = "transaction_hash", default, deserialize_with = "null_as_default")]
-    hash: String,
-    #[serde(rename = "error_msg", default, deserialize_with = "null_as_default")]
-    reason: String,
-}
-
-/// The signature in what was sent.
-#[derive(Deserialize)]
-struct Signed {
-    signature: String,
-}
-
-/// A row of `/transactions`.
-#[derive(Deserialize)]
-struct Row {
-    #[serde(rename = "transactionID")]
-    id: String,
-    state: String,
-    #[serde(rename = "transactionHash", default, deserialize_with = "null_as_default")]
-    hash: String,
-    #[serde(rename = "proxyAddress", default, deserialize_with = "null_as_default")]
-    wallet: String,
-    #[serde(default, deserialize_with = "null_as_default")]
-    nonce: String,
-    #[serde(default, deserialize_with = "null_as_default")]
-    signature: String,
-    #[serde(rename = "errorMsg", default, deserialize_with = "null_as_default")]
-    reason: String,
-}
-
-fn read(id: String, state: &str, hash: &str, reason: &str) -> Result<Relayed, String> {
-    let state = match state {
-        "STATE_NEW" | "STATE_EXECUTED" => RelayState::Underway,
-        "STATE_MINED" => RelayState::Mined,
-        "STATE_CONFIRMED" => RelayState::Confirmed,
-        "STATE_FAILED" | "STATE_INVALID" => RelayState::Failed,
-        other => return Err(format!("unknown state `{}`", shorten(other))),
-    };
-    if id.is_empty() {
-        return Err("a transaction without an id".to_owned());
-    }
-    let tx = if hash.is_empty() { None } else { Some(hash.parse().map_err(|_| "no transaction hash")?) };
-    Ok(Relayed { id, state, tx, reason: shorten(reason) })
-}
-
-impl Row {
-    fn read(self) -> Result<Relayed, String> {
-        read(self.id, &self.state, &self.hash, &self.reason)
-    }
+    answers: Arc<Answers>,
 }
 
 const fn kind_name(kind: WalletKind) -> Option<&'static str> {
@@ -209,7 +135,8 @@ impl Relayer {
     ) -> Self {
         let any = VenueLimits { other: vec![(Endpoint::Relayer, u32::MAX, None)], ..VenueLimits::default() };
         let pacer = Pacer::new(Arc::clone(&clock), Some(any));
-        Self { service: Service::new(client, origin), key, signer, clock, pacer }
+        let answers = Arc::default();
+        Self { service: Service::new(client, origin), key, signer, clock, pacer, answers }
     }
 
     /// Keeps a limit (25 calls a minute are published), too; without it the relayer's own word is obeyed alone.
@@ -217,6 +144,12 @@ impl Relayer {
     pub fn paced(self, limits: VenueLimits) -> Self {
         let pacer = Pacer::new(Arc::clone(&self.clock), Some(limits));
         Self { pacer, ..self }
+    }
+
+    /// Counts how the relayer answers among these.
+    #[must_use]
+    pub fn counting(self, answers: Arc<Answers>) -> Self {
+        Self { answers, ..self }
     }
 
     /// An authenticated request; a builder signs the path without its query.
@@ -245,12 +178,25 @@ impl Relayer {
         loop {
             let ask = send(self.request(Method::GET, path, b""), RELAYER_DEADLINE, SMALL_BODY);
             let patience = give_up.saturating_sub(self.clock.uptime());
-            let sent = self.pacer.paced((what, Endpoint::Relayer), patience, ask).await?;
+            let sent = self.pacer.paced((what, Endpoint::Relayer, Lane::Exits), patience, ask).await?;
             let answer = sent.map_err(|failure| failure.into_error(what))?;
             if answer.status != 429 {
                 return Ok(answer);
             }
         }
+    }
+
+    /// What it answers to a question.
+    async fn ask<T: DeserializeOwned, R>(
+        &self,
+        path: &str,
+        what: &str,
+        read: impl FnOnce(T) -> Result<R, String>,
+    ) -> Result<R, VenueError> {
+        let ask = async {
+            read(self.get(path, what).await?.json(what)?).map_err(|reason| malformed(what, &reason))
+        };
+        self.answers.counted(Topic::Relayer, ask).await
     }
 
     /// Whether a wallet contract is deployed.
@@ -259,8 +205,8 @@ impl Relayer {
     /// [`VenueError`].
     pub async fn is_deployed(&self, wallet: Address, kind: WalletKind) -> Result<bool, VenueError> {
         let Some(name) = kind_name(kind) else { return Ok(true) };
-        let answer = self.get(&format!("/deployed?address={wallet}&type={name}"), "GET /deployed").await?;
-        Ok(answer.json::<Deployed>("GET /deployed")?.deployed)
+        let path = format!("/deployed?address={wallet}&type={name}");
+        self.ask(&path, "GET /deployed", |row: Deployed| Ok(row.deployed)).await
     }
 
     async fn next(&self, account: &TradingAccount) -> Result<(u64, Address), VenueError> {
@@ -269,16 +215,25 @@ impl Relayer {
             _ => ("/v1/account/transactions/params", "GET /v1/account/transactions/params"),
         };
         let kind = relayed_kind(account)?;
-        let next: Next =
-            self.get(&format!("{path}?address={}&type={kind}", account.signer), what).await?.json(what)?;
-        let digits = !next.nonce.is_empty() && next.nonce.bytes().all(|byte| byte.is_ascii_digit());
-        let nonce = next.nonce.parse().ok().filter(|_| digits);
-        Ok((nonce.ok_or_else(|| malformed(what, &"no nonce"))?, next.address))
+        self.ask(&format!("{path}?address={}&type={kind}", account.signer), what, Next::read).await
     }
 
-    async fn rows(&self) -> Result<Vec<Row>, VenueError> {
-        let what = "GET /transactions";
-        self.get("/transactions", what).await?.json(what)
+    /// The first of its list that is `ours` and in a state that is `wanted`.
+    async fn listed(
+        &self,
+        ours: impl Fn(&Row) -> bool,
+        wanted: impl Fn(RelayState) -> bool,
+    ) -> Result<Option<Relayed>, VenueError> {
+        let find = |rows: Vec<Row>| {
+            for row in rows.into_iter().filter(|row| ours(row)) {
+                let relayed = row.read()?;
+                if wanted(relayed.state) {
+                    return Ok(Some(relayed));
+                }
+            }
+            Ok(None)
+        };
+        self.ask("/transactions", "GET /transactions", find).await
     }
 
     /// What is under way for a wallet: taken or mined, and not final.
@@ -287,13 +242,8 @@ impl Relayer {
     /// [`VenueError`].
     pub async fn under_way(&self, wallet: Address) -> Result<Option<Relayed>, VenueError> {
         let name = wallet.to_string();
-        for row in self.rows().await?.into_iter().filter(|row| row.wallet.eq_ignore_ascii_case(&name)) {
-            let relayed = row.read().map_err(|reason| malformed("GET /transactions", &reason))?;
-            if matches!(relayed.state, RelayState::Underway | RelayState::Mined) {
-                return Ok(Some(relayed));
-            }
-        }
-        Ok(None)
+        let open = |state| matches!(state, RelayState::Underway | RelayState::Mined);
+        self.listed(|row| row.wallet.eq_ignore_ascii_case(&name), open).await
     }
 
     /// A transaction by its id.
@@ -305,9 +255,7 @@ impl Relayer {
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             return Err(malformed(what, &"not an id"));
         }
-        let one: OneTransaction =
-            self.get(&format!("/v1/account/transactions/{id}"), what).await?.json(what)?;
-        read(one.id, &one.state, &one.hash, &one.reason).map_err(|reason| malformed(what, &reason))
+        self.ask(&format!("/v1/account/transactions/{id}"), what, OneTransaction::read).await
     }
 
     /// Asks for the deposit wallet or the Safe of an account that has none yet.
@@ -419,7 +367,7 @@ impl Relayer {
         };
         let known = match by_id {
             Some(known) => Some(known),
-            None => self.listed(transaction).await?,
+            None => self.listed_as(transaction).await?,
         };
         Ok(match known {
             Some(Relayed { state: RelayState::Underway | RelayState::Mined, .. }) => {
@@ -445,14 +393,12 @@ impl Relayer {
     }
 
     /// What the relayer lists with this nonce and signature.
-    async fn listed(&self, transaction: &WalletTransaction) -> Result<Option<Relayed>, VenueError> {
-        let what = "GET /transactions";
-        let sent: Signed =
-            serde_json::from_slice(&transaction.body).map_err(|error| malformed(what, &error))?;
+    async fn listed_as(&self, transaction: &WalletTransaction) -> Result<Option<Relayed>, VenueError> {
+        let unread = |error| malformed("a signed transaction", &error);
+        let sent: Signed = serde_json::from_slice(&transaction.body).map_err(unread)?;
         let nonce = transaction.nonce.to_string();
         let ours = |row: &Row| row.nonce == nonce && row.signature.eq_ignore_ascii_case(&sent.signature);
-        let row = self.rows().await?.into_iter().find(ours);
-        row.map(|row| row.read().map_err(|reason| malformed(what, &reason))).transpose()
+        self.listed(ours, |_| true).await
     }
 
     /// Posts until the relayer has room for it: what it refuses for too many calls it has not taken.
@@ -471,16 +417,26 @@ impl Relayer {
         let request = self.request(Method::POST, "/submit", body);
         let request = request.header(CONTENT_TYPE, "application/json").body(body.to_vec());
         let ask = send(request, RELAYER_DEADLINE, SMALL_BODY);
-        let answer = match self.pacer.paced((SUBMIT, Endpoint::Relayer), RELAYER_DEADLINE, ask).await? {
-            Ok(answer) => answer,
-            Err(failure @ crate::http::Failure::NotSent(_)) => return Err(failure.into_error(SUBMIT)),
-            Err(_) => return Ok(None),
+        let posted = async {
+            let call = (SUBMIT, Endpoint::Relayer, Lane::Exits);
+            let answer = match self.pacer.paced(call, RELAYER_DEADLINE, ask).await? {
+                Ok(answer) if answer.status >= 500 => return Ok(Err(answer.error(SUBMIT))),
+                Ok(answer) => answer,
+                Err(failure @ Failure::NotSent(_)) => return Err(failure.into_error(SUBMIT)),
+                Err(failure) => return Ok(Err(failure.into_error(SUBMIT))),
+            };
+            let taken: Submitted = answer.json(SUBMIT)?;
+            taken.read().map(Ok).map_err(|reason| malformed(SUBMIT, &reason))
         };
-        if answer.status >= 500 {
-            return Ok(None);
+        // What is open is an answer that did not come.
+        match posted.await {
+            Ok(Ok(relayed)) => self.answers.counted(Topic::Relayer, async { Ok(Some(relayed)) }).await,
+            Ok(Err(error)) => {
+                self.answers.count_error(Topic::Relayer, &error);
+                Ok(None)
+            }
+            Err(error) => self.answers.counted(Topic::Relayer, async { Err(error) }).await,
         }
-        let taken: Submitted = answer.json(SUBMIT)?;
-        read(taken.id, &taken.state, &taken.hash, "").map(Some).map_err(|reason| malformed(SUBMIT, &reason))
     }
 }
 

@@ -16,6 +16,7 @@ use engine::{
     },
     salt::Salts,
 };
+use polymarket::Answers;
 use serde::{Deserialize, Serialize};
 use store::{OpenError, SqliteStore};
 
@@ -125,6 +126,8 @@ pub struct Witnesses {
     pub salts: Option<Arc<dyn Salts>>,
     /// The sources of leaders' trades.
     pub sources: Option<Sources>,
+    /// How the venue's services answer.
+    pub answers: Option<Arc<Answers>>,
     /// The chain's providers.
     pub providers: Option<ChainProviders>,
     /// Today's books, to value what is held.

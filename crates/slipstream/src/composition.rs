@@ -10,7 +10,7 @@ use engine::{
     ports::{live::LiveFeed, store::Store, venue::Signer},
     salt::Salts,
 };
-use polymarket::{Clob, DataApi, Geoblock, LiveSocket, VenueLimits, socket::WebSockets};
+use polymarket::{Answers, Clob, DataApi, Geoblock, LiveSocket, VenueLimits, socket::WebSockets};
 use reqwest::Client;
 use signer::{DerivedKeys, LocalSigner};
 use zeroize::Zeroizing;
@@ -79,6 +79,8 @@ pub struct Composed {
     pub clob: Arc<Clob>,
     /// The chain's providers, where there is a chain.
     pub providers: Option<ChainProviders>,
+    /// How the venue's services answer.
+    pub answers: Arc<Answers>,
 }
 
 impl Foundation {
@@ -88,8 +90,10 @@ impl Foundation {
     /// When the list of RPC providers cannot be used.
     pub fn at(&self, hosts: &Hosts, pace: Pace, builder: Option<Hash>) -> anyhow::Result<Composed> {
         let Self { client, clock, store, signer, salts, seed } = self;
+        let answers = Arc::<Answers>::default();
         let mut clob =
-            Clob::new(client.clone(), &hosts.clob, Chain::Polygon, Arc::clone(signer), Arc::clone(clock));
+            Clob::new(client.clone(), &hosts.clob, Chain::Polygon, Arc::clone(signer), Arc::clone(clock))
+                .counting(Arc::clone(&answers));
         if let Some(limits) = pace.clob {
             clob = clob.paced(limits);
         }
@@ -103,7 +107,7 @@ impl Foundation {
         let start = |urls: &String| ChainProviders::start(client.clone(), clock, urls);
         let providers = hosts.rpc.as_ref().map(start).transpose()?;
         let history = hosts.data.as_ref().map(|origin| {
-            let history = DataApi::new(client.clone(), origin);
+            let history = DataApi::new(client.clone(), origin).counting(Arc::clone(&answers));
             match pace.data {
                 Some(limits) => history.paced(Arc::clone(clock), limits),
                 None => history,
@@ -127,6 +131,6 @@ impl Foundation {
             salts: Arc::clone(salts),
             channels: hosts.channels.as_ref().map(|origin| Channels::new(origin, &clob, clock, *seed)),
         };
-        Ok(Composed { ports, clob, providers })
+        Ok(Composed { ports, clob, providers, answers })
     }
 }

@@ -8,7 +8,7 @@ use engine::{
     ports::{feeds::FeedHealth, live::LiveFeed},
     sources::{SourceHealth, SourceName, SourceWatch},
 };
-use polymarket::ProviderHealth;
+use polymarket::{ProviderHealth, Tally, Topic};
 use serde_json::{Value, json};
 
 use crate::{
@@ -59,6 +59,8 @@ pub fn answer(witnesses: &Witnesses, clock: &dyn Clock) -> anyhow::Result<Answer
         let _ = writeln!(text, "  {source}: {unreadable} answers not understood, {failed} did not come");
     }
     let channels = sources.channels.as_ref();
+    let answers = witnesses.answers.as_ref().map(|answers| answers.tallies()).unwrap_or_default();
+    text.push_str(&of_answers(&answers));
     let feeds = [
         ("live feed", sources.live.as_ref().map(|live| live.health())),
         ("market channel", channels.map(|channels| channels.market.health())),
@@ -90,8 +92,31 @@ pub fn answer(witnesses: &Witnesses, clock: &dyn Clock) -> anyhow::Result<Answer
     let sources: Vec<Value> = health.iter().map(row).collect();
     let json = json!({
         "sources": sources, "live_feed": live, "market_channel": market, "user_channel": user, "providers": providers,
+        "answers": answers.iter().map(|(topic, tally)| json!({ "topic": topic, "tally": tally })).collect::<Vec<_>>(),
     });
     Ok(Answer { text: text.trim_end().to_owned(), json, ok: true })
+}
+
+/// A line for each thing that the venue's services were asked for.
+fn of_answers(answers: &[(Topic, Tally)]) -> String {
+    let asked: Vec<_> = answers.iter().filter(|(_, tally)| tally.is_asked()).collect();
+    if asked.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "\n  {:17}  {:>8}  {:>14}  {:>7}  {:>7}  {:>6}  rows left out\n",
+        "asked for", "answered", "not understood", "refused", "put off", "failed"
+    );
+    for (topic, tally) in asked {
+        let Tally { answered, malformed, refused, put_off, failed, left_out } = tally;
+        let _ = writeln!(
+            text,
+            "  {:17}  {answered:>8}  {malformed:>14}  {refused:>7}  {put_off:>7}  {failed:>6}  {left_out}",
+            topic.name()
+        );
+    }
+    text.push('\n');
+    text
 }
 
 fn of_feed(feed: FeedHealth) -> Value {

@@ -66,6 +66,20 @@ pub enum VenueError {
     },
 }
 
+impl VenueError {
+    /// The call.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        match self {
+            Self::Timeout { what, .. }
+            | Self::Unavailable { what, .. }
+            | Self::RateLimited { what, .. }
+            | Self::Malformed { what, .. }
+            | Self::Refused { what, .. } => what,
+        }
+    }
+}
+
 /// The venue's clock, by which it judges what is dated.
 #[async_trait]
 pub trait VenueClock: Send + Sync {

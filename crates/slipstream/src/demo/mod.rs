@@ -214,7 +214,8 @@ impl Demo {
         let is_live = live.is_some();
         let pace = Pace { clob: Some(limits.clone()), data: Some(limits.clone()) };
         let hosts = hosts(options, &urls, is_live);
-        let Composed { mut ports, providers, .. } = foundation.at(&hosts, pace, options.venue.builder)?;
+        let Composed { mut ports, providers, answers, .. } =
+            foundation.at(&hosts, pace, options.venue.builder)?;
         let providers = providers.context("the simulator has no chain")?;
         let chain = providers.reader();
         if let Some(mirror) = live {
@@ -230,6 +231,7 @@ impl Demo {
                 signer: &signer,
                 providers: &providers,
                 clock: &clock,
+                answers: &answers,
             };
             ports.redeemer = Some(wallets::redeemer(&parts).await?);
         }
@@ -240,6 +242,7 @@ impl Demo {
             chain: (!is_live).then(|| Arc::clone(&chain)),
             salts: Some(secret as Arc<dyn Salts>),
             providers: Some(providers),
+            answers: Some(answers),
             sources: None,
             markets: Some(Arc::clone(&ports.markets)),
             keyring: None,

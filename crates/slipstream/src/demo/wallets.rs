@@ -7,7 +7,7 @@ use domain::{Clock, ConditionId, Shares, TokenId};
 use eip712::Chain;
 use engine::ports::{store::Store, wallets::Redeemer};
 use polymarket::{
-    Eoa, WalletRedeemer,
+    Answers, Eoa, WalletRedeemer,
     relayer::{BuilderKey, Relayer, RelayerKey},
 };
 use signer::LocalSigner;
@@ -35,6 +35,8 @@ pub struct Parts<'a> {
     pub providers: &'a ChainProviders,
     /// Time.
     pub clock: &'a Arc<dyn Clock>,
+    /// Where answers are counted.
+    pub answers: &'a Arc<Answers>,
 }
 
 /// A relayer of the simulated venue with a builder's key that the venue is told of.
@@ -53,7 +55,8 @@ pub async fn relayer(parts: &Parts<'_>) -> anyhow::Result<Relayer> {
         RelayerKey::Builder(Box::new(builder)),
         Arc::clone(parts.signer) as _,
         Arc::clone(parts.clock),
-    ))
+    )
+    .counting(Arc::clone(parts.answers)))
 }
 
 /// Redeems for the demo's followers.

@@ -100,7 +100,8 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     };
     let limits = configuration.venue.limits.clone();
     let pace = Pace { clob: Some(limits.clone()), data: Some(limits) };
-    let Composed { mut ports, clob, providers } = foundation.at(&hosts, pace, configuration.venue.builder)?;
+    let Composed { mut ports, clob, providers, answers } =
+        foundation.at(&hosts, pace, configuration.venue.builder)?;
     let matches = Arc::clone(&file) as _;
     let on_paper = PaperVenue::new(clob, Arc::clone(&ports.markets), matches, Arc::clone(&clock));
     let live = configuration.live.enabled;
@@ -126,6 +127,7 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
         chain: None,
         salts: Some(secret as Arc<dyn Salts>),
         providers,
+        answers: Some(answers),
         sources: None,
         markets: Some(Arc::clone(&ports.markets)),
         keyring: Some(keyring),

@@ -13,7 +13,7 @@ use engine::ports::detection::Lane;
 use engine::ports::store::EventKind;
 use engine::ports::venue::{ChainReader, MarketData, TradeHistory, VenueError};
 use engine::sources::SourceName;
-use polymarket::{Clob, DataApi, Rpc};
+use polymarket::{Answers, Clob, DataApi, Rpc, Tally, Topic};
 use signer::{DerivedKeys, LocalSigner};
 use simulator::{Simulator, SimulatorConfig, world::faults::FaultKind};
 use slipstream::clock::SystemClock;
@@ -64,8 +64,10 @@ async fn answers_become_typed_errors() {
     let client = polymarket::client().expect("a client");
     let keys = DerivedKeys::new(Zeroizing::new([1; 32]));
     let signer = Arc::new(LocalSigner::new(Chain::Polygon, Box::new(keys)));
-    let clob = Clob::new(client.clone(), &front.url, Chain::Polygon, signer, Arc::new(SystemClock));
-    let data = DataApi::new(client.clone(), &front.url);
+    let answers = Arc::<Answers>::default();
+    let clob = Clob::new(client.clone(), &front.url, Chain::Polygon, signer, Arc::new(SystemClock))
+        .counting(Arc::clone(&answers));
+    let data = DataApi::new(client.clone(), &front.url).counting(Arc::clone(&answers));
     let rpc = Rpc::new(client, &front.url, Chain::Polygon);
     let bad = |name: &str, error: VenueError| {
         let typed = matches!(
@@ -82,6 +84,13 @@ async fn answers_become_typed_errors() {
         bad(name, data.positions(LEADER).await.expect_err(name));
         bad(name, clob.market(TOKEN, Lane::Entries).await.expect_err(name));
         bad(name, clob.book(TOKEN, Lane::Entries).await.expect_err(name));
+    }
+    let asked = hostile_answers().len() as u64;
+    for topic in [Topic::Positions, Topic::Markets, Topic::Books] {
+        let Tally { answered, malformed, refused, put_off, failed, left_out } = answers.of(topic);
+        assert_eq!((answered, put_off, left_out), (0, 0, 0), "{topic:?}");
+        assert_eq!(malformed + refused + failed, asked, "{topic:?}: each is counted once");
+        assert!(malformed > 0, "{topic:?}");
     }
 }
 
@@ -109,6 +118,7 @@ async fn a_hostile_data_api_does_not_stop_the_chain() {
     // What could not be read is counted.
     let health = scene.runtime.sources().watch.health(scene.clock.now());
     assert!(health.iter().any(|one| one.source == SourceName::History && one.unreadable > 0), "{health:?}");
+    assert!(scene.answers.of(Topic::History).malformed > 0);
     fronts[1].behave();
     is_copied_once(scene, &[None]).await;
 }
@@ -126,6 +136,8 @@ async fn hostile_market_data_is_no_answer_and_the_copy_waits() {
         until(name, async || fronts[0].answered() > before).await;
     }
     assert!(scene.decisions().await.is_empty(), "none of them says that there is no such token");
+    let counted = scene.answers.of(Topic::Markets);
+    assert!(counted.malformed > 0 && counted.failed > 0, "{counted:?}");
     fronts[0].behave();
     is_copied_once(scene, &[None]).await;
 }
@@ -147,6 +159,8 @@ async fn a_hostile_answer_to_a_post_is_an_unknown_outcome() {
     assert_eq!(scene.states().await, vec![OrderState::Confirmed; count]);
     let seen = scene.seen();
     assert_eq!(seen.len(), count);
+    let counted = scene.answers.of(Topic::Orders);
+    assert!(counted.malformed > 0 && counted.malformed + counted.failed >= count as u64, "{counted:?}");
     for order in seen {
         assert_eq!((order.posts.accepted, order.posts.refused, order.filled_maker), (1, 0, 5 * ONE));
     }
@@ -205,6 +219,7 @@ async fn absurd_look_ups_settle_nothing_and_hold_up_nobody() {
         scene.settled().await;
         assert_eq!(scene.states().await, [OrderState::Confirmed; 2], "{path}");
         assert!(fronts[0].answered() > 0, "{path}");
+        assert!(path == "GET /data/" || scene.answers.of(Topic::LookUps).malformed > 0, "{path}");
         assert!(not_believed(&scene.events().await) <= 2, "{path}: told once for each");
         scene.finish().await;
     }
@@ -245,6 +260,7 @@ async fn credentials_that_are_refused_once() {
     assert_eq!(scene.states().await, [OrderState::Rejected]);
     assert!(scene.seen().is_empty());
     assert_eq!(scene.has(0).await, Has::untouched());
+    assert_eq!(scene.answers.of(Topic::Orders).refused, 1);
     // The next one logs in anew.
     scene.leader_buys();
     scene.decided(2).await;

@@ -1,7 +1,7 @@
 //! The live trade feed as the third source: ahead of the chain, repeated, late, silent, wrong. Blocks come when the
 //! test says so.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use domain::{Side, lifecycle::OrderState};
 use engine::ports::{detection::Source, feeds::FeedHealth};
@@ -71,7 +71,8 @@ async fn the_feed_is_first_and_the_chain_adds_nothing() {
     assert_eq!((group.chain, group.parts), (Some(group.live), 1));
     assert_eq!((scene.skips().await, scene.has(0).await), (vec![None], Has::copied()));
     // What each source showed is told, and what was never heard is not known.
-    let witnesses = Witnesses { sources: Some(scene.runtime.sources()), ..Witnesses::default() };
+    let (sources, answers) = (Some(scene.runtime.sources()), Some(Arc::clone(&scene.answers)));
+    let witnesses = Witnesses { sources, answers, ..Witnesses::default() };
     let (store, clock) = (scene.store.as_ref(), scene.clock.as_ref());
     let told = answer(store, clock, &witnesses, &Request::Sources).await.expect("an answer");
     let [chain, history, live] = [0, 1, 2].map(|at| &told.json["sources"][at]);
@@ -79,6 +80,11 @@ async fn the_feed_is_first_and_the_chain_adds_nothing() {
     assert_eq!((&chain["trades"], &chain["first"]), (&json!(1), &json!(0)));
     assert!(chain["behind_first_ms"].is_u64() && history["lag_ms"].is_null(), "{}", told.text);
     assert!(told.text.contains("unknown"), "{}", told.text);
+    let rows = told.json["answers"].as_array().expect("what the services were asked for");
+    let markets = rows.iter().find(|row| row["topic"] == "markets").expect("markets");
+    assert!(markets["tally"]["answered"].as_u64() > Some(0), "{}", told.text);
+    assert_eq!(markets["tally"]["malformed"], json!(0));
+    assert!(told.text.contains("not understood") && !told.text.contains("relayer"), "{}", told.text);
     assert!(answer(store, clock, &Witnesses::default(), &Request::Sources).await.is_err());
     scene.finish().await;
 }

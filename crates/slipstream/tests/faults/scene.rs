@@ -28,7 +28,7 @@ use engine::{
         venue::{ChainReader, OrderGateway},
     },
 };
-use polymarket::{Rpc, VenueLimits};
+use polymarket::{Answers, Rpc, VenueLimits};
 use simulator::{
     Knobs, RpcView, Running, Simulator, SimulatorConfig, World, WorldHandle,
     world::{
@@ -148,6 +148,7 @@ pub struct Scene {
     pub chain: Arc<dyn ChainReader>,
     /// What the engine reads the chain through.
     pub providers: ChainProviders,
+    pub answers: Arc<Answers>,
     pub followers: Vec<Follower>,
     pub directory: PathBuf,
     channels: Option<Channels>,
@@ -259,7 +260,7 @@ impl Scene {
             rpc: Some(rpc),
         };
         let pace = Pace { clob: setup.limits, data: None };
-        let Composed { mut ports, providers, .. } =
+        let Composed { mut ports, providers, answers, .. } =
             foundation.at(&hosts, pace, None).expect("an engine's ports");
         let providers = providers.expect("providers");
         let parts = wallets::Parts {
@@ -270,6 +271,7 @@ impl Scene {
             signer: &signer,
             providers: &providers,
             clock: &clock,
+            answers: &answers,
         };
         let redeemer = wallets::redeemer(&parts).await.expect("a redeemer");
         let straight = Arc::new(Rpc::new(client, &simulator.rpc_url, Chain::Polygon));
@@ -290,6 +292,7 @@ impl Scene {
             gate,
             chain: straight,
             providers,
+            answers,
             followers,
             directory,
             channels,
