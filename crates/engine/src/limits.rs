@@ -159,6 +159,15 @@ pub const HISTORY_AHEAD: Duration = Duration::from_secs(120);
 pub const SOURCE_GROUPS: usize = 4_096;
 /// Lags of a source that its median is taken of.
 pub const SOURCE_SAMPLES: usize = 256;
+/// A source is late when its newest trades, in the middle, came after more than this: by then most followers' policies
+/// buy no more.
+pub const SOURCE_LATE: Duration = Duration::from_secs(30);
+/// The Data API is late after this: it is asked from time to time only, and is not the first where there is another.
+pub const HISTORY_LATE: Duration = Duration::from_secs(180);
+/// The newest trades of a source by which it is judged whether it is late …
+pub const LATE_SAMPLES: usize = 5;
+/// … and how many there must be.
+pub const LATE_AT_LEAST: usize = 3;
 /// News of the live feed taken in one step.
 pub const LIVE_BATCH: usize = 1_000;
 /// Messages of the live feed are told from their repetitions this long …

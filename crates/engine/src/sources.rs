@@ -11,15 +11,15 @@ use domain::{
     Shares, Timestamp,
     trade::{GroupKey, TradeGroup},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    limits::{SOURCE_GROUPS, SOURCE_SAMPLES},
-    ports::venue::VenueError,
+    limits::{HISTORY_LATE, LATE_AT_LEAST, LATE_SAMPLES, SOURCE_GROUPS, SOURCE_LATE, SOURCE_SAMPLES},
+    ports::{store::EventKind, venue::VenueError},
 };
 
 /// Who tells of leaders' trades.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceName {
     /// Blocks.
@@ -33,6 +33,24 @@ pub enum SourceName {
 impl SourceName {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Chain, Self::History, Self::Live];
+
+    /// For people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chain => "chain",
+            Self::History => "Data API",
+            Self::Live => "live feed",
+        }
+    }
+
+    /// How late its trades may come.
+    const fn late_after(self) -> Duration {
+        match self {
+            Self::Chain | Self::Live => SOURCE_LATE,
+            Self::History => HISTORY_LATE,
+        }
+    }
 }
 
 /// How a source does. What was never heard is not known.
@@ -60,6 +78,8 @@ pub struct SourceHealth {
     pub unreadable: u64,
     /// Answers that did not come, or refused.
     pub failed: u64,
+    /// Whether its newest trades come late.
+    pub late: bool,
 }
 
 /// What was heard of each source.
@@ -72,6 +92,8 @@ struct State {
     groups: HashMap<GroupKey, Shown>,
     order: VecDeque<GroupKey>,
     sources: [Record; SourceName::ALL.len()],
+    /// When the first trade of all was heard of.
+    since: Option<Timestamp>,
 }
 
 /// When each source showed a group first, and the shares it shows.
@@ -88,6 +110,25 @@ struct Record {
     behind: VecDeque<Duration>,
     unreadable: u64,
     failed: u64,
+    /// Lags of the newest trades that were made since anything was heard: what was caught up with is no lag.
+    newest_lags: VecDeque<Duration>,
+    late: bool,
+}
+
+impl Record {
+    /// Whether it has become late, or in time again: how late its newest trades came, in the middle.
+    fn turned(&mut self, source: SourceName) -> Option<Duration> {
+        if self.newest_lags.len() < LATE_AT_LEAST {
+            return None;
+        }
+        let lag = median(&self.newest_lags)?;
+        // It is in time again when it is well within.
+        let bound = if self.late { source.late_after() / 2 } else { source.late_after() };
+        let late = lag > bound;
+        let turned = late != self.late;
+        self.late = late;
+        turned.then_some(lag)
+    }
 }
 
 const fn place(source: SourceName) -> usize {
@@ -108,7 +149,8 @@ impl SourceWatch {
         now: Timestamp,
     ) {
         let mut state = self.lock();
-        let State { groups, order, sources } = &mut *state;
+        let State { groups, order, sources, since } = &mut *state;
+        let since = *since.get_or_insert(now);
         if !groups.contains_key(&key) {
             order.push_back(key);
             if order.len() > SOURCE_GROUPS
@@ -132,9 +174,12 @@ impl SourceWatch {
         record.trades = record.trades.saturating_add(1);
         record.newest = record.newest.max(Some(traded_at));
         record.heard = Some(now);
-        keep(&mut record.lags, now.since(traded_at));
+        keep(&mut record.lags, now.since(traded_at), SOURCE_SAMPLES);
+        if traded_at >= since {
+            keep(&mut record.newest_lags, now.since(traded_at), LATE_SAMPLES);
+        }
         match earliest {
-            Some(earliest) => keep(&mut record.behind, now.since(earliest)),
+            Some(earliest) => keep(&mut record.behind, now.since(earliest), SOURCE_SAMPLES),
             None => record.first = record.first.saturating_add(1),
         }
     }
@@ -166,6 +211,20 @@ impl SourceWatch {
         *count = count.saturating_add(1);
     }
 
+    /// What a person must know: sources that have become late since this was asked last, and those that are in time
+    /// again.
+    pub fn turns(&self) -> Vec<EventKind> {
+        let mut state = self.lock();
+        let turned = SourceName::ALL.into_iter().zip(&mut state.sources).filter_map(|(source, record)| {
+            let lag = record.turned(source)?;
+            Some(match record.late {
+                true => EventKind::SourceLate { source, seconds: lag.as_secs() },
+                false => EventKind::SourceInTime { source },
+            })
+        });
+        turned.collect()
+    }
+
     /// How each source does.
     #[must_use]
     pub fn health(&self, now: Timestamp) -> Vec<SourceHealth> {
@@ -192,6 +251,7 @@ impl SourceWatch {
                 differs,
                 unreadable: record.unreadable,
                 failed: record.failed,
+                late: record.late,
             })
         };
         SourceName::ALL.into_iter().filter_map(one).collect()
@@ -202,8 +262,8 @@ impl SourceWatch {
     }
 }
 
-fn keep(samples: &mut VecDeque<Duration>, sample: Duration) {
-    if samples.len() >= SOURCE_SAMPLES {
+fn keep(samples: &mut VecDeque<Duration>, sample: Duration, most: usize) {
+    if samples.len() >= most {
         samples.pop_front();
     }
     samples.push_back(sample);
@@ -255,6 +315,44 @@ mod tests {
         // What it said in the end counts, and when it said it first.
         assert_eq!((history.compared, history.differs), (1, 0));
         assert_eq!((history.behind_first, history.silent), (Some(millis(3_000)), Some(millis(5_600))));
+    }
+
+    /// The feed was up to an hour late (real-time-data-client #36): told once, and once when it is over.
+    #[test]
+    fn a_late_source_is_told_once_until_it_is_in_time_again() {
+        let watch = SourceWatch::default();
+        let mut trades = 0_u8;
+        let mut show = |count: usize, lag: Duration| {
+            let mut told = Vec::new();
+            for _ in 0..count {
+                trades += 1;
+                let made = at(i64::from(trades) * 10_000);
+                watch.heard(SourceName::Live, (key(trades), made), Shares(1), made.plus(lag));
+                told.extend(watch.turns());
+            }
+            told
+        };
+        let late = |seconds| EventKind::SourceLate { source: SourceName::Live, seconds };
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(show(5, Duration::from_secs(2)), []);
+        // One or two are an accident.
+        assert_eq!(show(2, hour), []);
+        assert_eq!(show(9, hour), [late(3_600)]);
+        assert!(watch.health(at(0))[2].late && !watch.health(at(0))[0].late);
+        // Not well yet.
+        assert_eq!(show(9, SOURCE_LATE - Duration::from_secs(1)), []);
+        assert_eq!(show(9, Duration::from_secs(2)), [EventKind::SourceInTime { source: SourceName::Live }]);
+        assert_eq!(show(9, hour), [late(3_600)], "another time");
+    }
+
+    #[test]
+    fn what_is_caught_up_with_is_not_late() {
+        let watch = SourceWatch::default();
+        let now = at(3_600_000);
+        for number in 0..20 {
+            watch.heard(SourceName::Chain, (key(number), at(i64::from(number))), Shares(1), now);
+            assert_eq!(watch.turns(), []);
+        }
     }
 
     #[test]

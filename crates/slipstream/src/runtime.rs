@@ -1,6 +1,7 @@
 //! The engine at work in this process: loops, supervision, shutdown. The same for every shape of the
 //! installation; only the ports differ.
 
+mod alarms;
 mod channels;
 mod supervisor;
 
@@ -36,6 +37,7 @@ use engine::{
 use tokio::{sync::Notify, task::JoinHandle};
 use tracing::{debug, error, info, warn};
 
+use alarms::Rounds;
 pub use supervisor::{Killed, TaskPanicked};
 use supervisor::{Supervisor, Task};
 
@@ -110,6 +112,7 @@ struct Shared {
     clock_watch: ClockWatch,
     sources: Arc<SourceWatch>,
     supervisor: Arc<Supervisor>,
+    rounds: Rounds,
     /// How settlements end of late, whoever learns of it.
     failures: Arc<FailureWatch>,
     /// Rung whenever settlement may have something to do before the time it knows of.
@@ -162,7 +165,7 @@ impl Runtime {
         let to_settle = Arc::new(Notify::new());
         let (store, clock) = (Arc::clone(&ports.store), Arc::clone(&ports.clock));
         let supervisor = Arc::new(Supervisor::new(store, clock, process, Arc::clone(&to_settle)));
-        let clock_watch = ClockWatch::default();
+        let (clock_watch, rounds) = (ClockWatch::default(), Rounds::new(Arc::clone(&ports.clock)));
         let listens = ports.channels.is_some();
         let shared = Arc::new(Shared {
             ports,
@@ -171,6 +174,7 @@ impl Runtime {
             clock_watch,
             sources: Arc::default(),
             supervisor,
+            rounds,
             failures: Arc::default(),
             to_settle,
             to_listen: Notify::new(),
@@ -181,13 +185,14 @@ impl Runtime {
             shared.keep(Task::named("redemptions"), redeem_loop),
             shared.keep(Task::named("look at the clock"), clock_loop),
             shared.keep(Task::named("periodic tasks"), task_loop),
+            shared.keep(Task::named("look at tasks"), look_loop),
         ];
         if listens {
             tasks.push(shared.keep(Task::named("market channel"), channels::market_loop));
             tasks.push(shared.keep(Task::named("user channels"), channels::account_loop));
         }
         if let Some(redeemer) = shared.ports.redeemer.clone() {
-            let start = move |shared, _| payout_loop(shared, Arc::clone(&redeemer));
+            let start = move |shared, instance| payout_loop(shared, instance, Arc::clone(&redeemer));
             tasks.push(shared.keep(Task::named("redeeming"), start));
         }
         for (name, lane, every) in [
@@ -195,7 +200,7 @@ impl Runtime {
             ("rescuer of entries", Lane::Entries, RESCUE_ENTRIES),
         ] {
             let task = Task::named(name);
-            tasks.push(shared.keep(task, move |shared, _| rescue_loop(shared, lane, every)));
+            tasks.push(shared.keep(task, move |shared, instance| rescue_loop(shared, instance, lane, every)));
         }
         // The last one is kept for exits, so that they wait for no buy.
         for slot in 0..=settings.workers {
@@ -284,13 +289,13 @@ async fn watch_loop(shared: Arc<Shared>, instance: InstanceId) {
         live: ports.live.clone(),
         markets: Arc::clone(&shared.cache),
         clock: Arc::clone(&ports.clock),
-        instance,
+        instance: instance.clone(),
         history_every: shared.settings.history_every,
     });
     let mut watcher = watcher.with_sources(Arc::clone(&shared.sources));
     let mut said = None;
     while !shared.supervisor.is_stopped() {
-        match watcher.step().await {
+        match shared.rounds.of(&instance, watcher.step()).await {
             // Blocks may have brought fills of our orders.
             Ok(report) if report.busy => shared.to_settle.notify_one(),
             Ok(_) => tokio::select! {
@@ -331,11 +336,11 @@ async fn settle_loop(shared: Arc<Shared>, instance: InstanceId) {
         round: Round::default(),
         silent: Silent::default(),
         steady: SteadyTime::default(),
-        instance,
+        instance: instance.clone(),
     };
     let mut settling = Settling::new(&settlement);
     while !shared.supervisor.is_stopped() {
-        match settle_once(&settlement, &mut settling).await {
+        match shared.rounds.of(&instance, settle_once(&settlement, &mut settling)).await {
             Ok(Some(rest)) => tokio::select! {
                 () = shared.rest(&shared.to_settle, rest) => {}
                 () = settling.heard() => {}
@@ -363,12 +368,12 @@ async fn settle_once(
     settlement.rest().await.map(Some)
 }
 
-async fn redeem_loop(shared: Arc<Shared>, _: InstanceId) {
+async fn redeem_loop(shared: Arc<Shared>, instance: InstanceId) {
     let ports = &shared.ports;
     let (store, markets) = (Arc::clone(&ports.store), Arc::clone(&ports.markets));
     let mut redemptions = Redemptions::new(store, markets, Arc::clone(&ports.clock));
     while !shared.supervisor.is_stopped() {
-        match redemptions.round().await {
+        match shared.rounds.of(&instance, redemptions.round()).await {
             Ok(0) => shared.supervisor.pause(REDEEM_PAUSE).await,
             Ok(_) => {}
             Err(error) => {
@@ -379,13 +384,13 @@ async fn redeem_loop(shared: Arc<Shared>, _: InstanceId) {
     }
 }
 
-async fn payout_loop(shared: Arc<Shared>, redeemer: Arc<dyn Redeemer>) {
+async fn payout_loop(shared: Arc<Shared>, instance: InstanceId, redeemer: Arc<dyn Redeemer>) {
     let ports = &shared.ports;
     let (store, markets) = (Arc::clone(&ports.store), Arc::clone(&ports.markets));
     let mut redeeming = Redeeming::new(store, markets, redeemer, Arc::clone(&ports.clock))
         .telling(Arc::clone(&ports.gateway));
     while !shared.supervisor.is_stopped() {
-        match redeeming.round().await {
+        match shared.rounds.of(&instance, redeeming.round()).await {
             Ok(0) => shared.supervisor.pause(REDEEM_PAUSE).await,
             Ok(_) => {}
             Err(error) => {
@@ -398,9 +403,10 @@ async fn payout_loop(shared: Arc<Shared>, redeemer: Arc<dyn Redeemer>) {
 
 async fn task_loop(shared: Arc<Shared>, instance: InstanceId) {
     let ports = &shared.ports;
-    let runner = TaskRunner { store: Arc::clone(&ports.store), clock: Arc::clone(&ports.clock), instance };
+    let (store, clock) = (Arc::clone(&ports.store), Arc::clone(&ports.clock));
+    let runner = TaskRunner { store, clock, instance: instance.clone() };
     while !shared.supervisor.is_stopped() {
-        match runner.round().await {
+        match shared.rounds.of(&instance, runner.round()).await {
             Ok(0) => shared.supervisor.pause(TASK_LOOK).await,
             Ok(_) => {}
             Err(error) => {
@@ -411,15 +417,22 @@ async fn task_loop(shared: Arc<Shared>, instance: InstanceId) {
     }
 }
 
-async fn rescue_loop(shared: Arc<Shared>, lane: Lane, every: Duration) {
+async fn rescue_loop(shared: Arc<Shared>, instance: InstanceId, lane: Lane, every: Duration) {
     let ports = &shared.ports;
     let mut rescuer =
         Rescuer::new(Arc::clone(&ports.store), Arc::clone(&ports.queue), Arc::clone(&ports.clock), lane);
     while !shared.supervisor.is_stopped() {
-        if let Err(error) = rescuer.round().await {
+        if let Err(error) = shared.rounds.of(&instance, rescuer.round()).await {
             warn!(%error, "the rescuer cannot read the store: {error}");
         }
         shared.supervisor.pause(every).await;
+    }
+}
+
+async fn look_loop(shared: Arc<Shared>, _: InstanceId) {
+    while !shared.supervisor.is_stopped() {
+        alarms::look(&shared.rounds, &shared.sources, shared.ports.store.as_ref()).await;
+        shared.supervisor.pause(alarms::LOOK_EVERY).await;
     }
 }
 
@@ -447,7 +460,7 @@ async fn work_loop(shared: Arc<Shared>, instance: InstanceId, batches: Batches) 
         batches,
     };
     while !shared.supervisor.is_stopped() {
-        match worker.run_once(POP_WAIT).await {
+        match shared.rounds.of(&worker.instance, worker.run_once(POP_WAIT)).await {
             Ok(0) => {}
             // What was sent is to be settled, perhaps soon.
             Ok(_) => {

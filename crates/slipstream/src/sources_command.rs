@@ -38,14 +38,14 @@ pub fn answer(witnesses: &Witnesses, clock: &dyn Clock) -> anyhow::Result<Answer
     let providers = witnesses.providers.as_ref().map(|providers| providers.health()).unwrap_or_default();
     let behind = |one: &ProviderHealth| one.head.map(|_| one.behind);
     let mut text = format!(
-        "  {:8}  {:>7}  {:>7}  {:>9}  {:>12}  {:>10}  differs from the chain\n",
+        "  {:9}  {:>7}  {:>7}  {:>9}  {:>12}  {:>10}  differs from the chain\n",
         "source", "trades", "first", "lag", "behind first", "silent for"
     );
     for one in &health {
         let _ = writeln!(
             text,
-            "  {:8}  {:>7}  {:>7}  {:>9}  {:>12}  {:>10}  {}",
-            name(one.source),
+            "  {:9}  {:>7}  {:>7}  {:>9}  {:>12}  {:>10}  {}",
+            one.source.name(),
             one.trades,
             one.first,
             time(one.lag),
@@ -54,8 +54,11 @@ pub fn answer(witnesses: &Witnesses, clock: &dyn Clock) -> anyhow::Result<Answer
             differs(one)
         );
     }
+    for one in health.iter().filter(|one| one.late) {
+        let _ = writeln!(text, "  the {} shows trades late now", one.source.name());
+    }
     for one in health.iter().filter(|one| one.unreadable.saturating_add(one.failed) > 0) {
-        let (source, unreadable, failed) = (name(one.source), one.unreadable, one.failed);
+        let (source, unreadable, failed) = (one.source.name(), one.unreadable, one.failed);
         let _ = writeln!(text, "  {source}: {unreadable} answers not understood, {failed} did not come");
     }
     let channels = sources.channels.as_ref();
@@ -133,15 +136,8 @@ fn row(one: &SourceHealth) -> Value {
         "newest": one.newest.map(|at| at.to_string()), "lag_ms": millis(one.lag),
         "behind_first_ms": millis(one.behind_first), "silent_ms": millis(one.silent),
         "compared": one.compared, "differs": one.differs, "unreadable": one.unreadable, "failed": one.failed,
+        "late": one.late,
     })
-}
-
-const fn name(source: SourceName) -> &'static str {
-    match source {
-        SourceName::Chain => "chain",
-        SourceName::History => "Data API",
-        SourceName::Live => "live",
-    }
 }
 
 fn time(time: Option<Duration>) -> String {

@@ -149,6 +149,12 @@ impl Reports for SqlStore {
         work::reservations(&mut self.read().await?, owner).await
     }
 
+    async fn tell(&self, event: &Event) -> StoreResult<()> {
+        let mut write = self.write().await?;
+        events::write(write.connection(), std::slice::from_ref(event)).await?;
+        write.commit().await
+    }
+
     async fn events_after(&self, after: i64, limit: usize) -> StoreResult<Vec<(i64, Event)>> {
         events::after(&mut self.read().await?, after, limit).await
     }

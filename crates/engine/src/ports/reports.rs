@@ -216,6 +216,9 @@ pub trait Reports: Send + Sync {
     /// Open reservations by intent.
     async fn reservations(&self, owner: Option<OwnerId>) -> StoreResult<Vec<(IntentId, Usd)>>;
 
+    /// Writes an event that belongs to no other change.
+    async fn tell(&self, event: &Event) -> StoreResult<()>;
+
     /// Events after a number, ascending.
     async fn events_after(&self, after: i64, limit: usize) -> StoreResult<Vec<(i64, Event)>>;
 

@@ -204,6 +204,25 @@ pub enum EventKind {
         /// Why.
         reason: String,
     },
+    /// A source of leaders' trades shows them late.
+    SourceLate {
+        /// Which.
+        source: crate::sources::SourceName,
+        /// How late its newest trades came, in the middle.
+        seconds: u64,
+    },
+    /// A source that was late shows trades in time again.
+    SourceInTime {
+        /// Which.
+        source: crate::sources::SourceName,
+    },
+    /// A task of the engine does not come to the end of what it does.
+    TaskHangs {
+        /// Which.
+        task: String,
+        /// How long it has been at it.
+        seconds: u64,
+    },
     /// A relationship was added or changed, or a hold was placed or lifted.
     FollowingChanged {
         /// In words.

@@ -73,6 +73,8 @@ fn tell_event(event: &Event) {
             warn!(order.id = %order, ?alarm, "order {order} wants attention: {alarm:?}; `slipstream inspect order {order}`");
         }
         EventKind::FollowingChanged { what } => info!("{what}"),
+        // Whoever looked has told the log.
+        EventKind::SourceLate { .. } | EventKind::SourceInTime { .. } | EventKind::TaskHangs { .. } => {}
         // The decisions say more.
         EventKind::TradeSeen { key, .. } => debug!(trade = %key.tx, "trade seen"),
         other => warn!(event = ?other, "{}", serde_json::to_string(other).unwrap_or_default()),

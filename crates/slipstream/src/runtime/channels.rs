@@ -12,14 +12,14 @@ use tracing::{error, warn};
 use super::{ERROR_PAUSE, Shared};
 
 /// Keeps the books of what is held, and of what somebody asked for lately.
-pub(super) async fn market_loop(shared: Arc<Shared>, _: InstanceId) {
+pub(super) async fn market_loop(shared: Arc<Shared>, instance: InstanceId) {
     let (store, clock) = (&shared.ports.store, &shared.ports.clock);
     // Whoever listened before may have ended in the middle of a change.
     shared.cache.forget_books();
     let mut read_at = Duration::ZERO;
     while !shared.supervisor.is_stopped() {
         if clock.uptime() >= read_at {
-            let pause = match store.tokens_held(BOOKS_FOLLOWED).await {
+            let pause = match shared.rounds.of(&instance, store.tokens_held(BOOKS_FOLLOWED)).await {
                 Ok(held) => {
                     shared.cache.follow(held);
                     HELD_TOKENS_EVERY
@@ -39,7 +39,7 @@ pub(super) async fn market_loop(shared: Arc<Shared>, _: InstanceId) {
 }
 
 /// Opens channels of accounts with open outcomes and books what they tell.
-pub(super) async fn account_loop(shared: Arc<Shared>, _: InstanceId) {
+pub(super) async fn account_loop(shared: Arc<Shared>, instance: InstanceId) {
     let ports = &shared.ports;
     let Some(channels) = &ports.channels else { return };
     let channels = AccountChannels {
@@ -52,7 +52,7 @@ pub(super) async fn account_loop(shared: Arc<Shared>, _: InstanceId) {
     let mut follow_at = Duration::ZERO;
     while !shared.supervisor.is_stopped() {
         if ports.clock.uptime() >= follow_at {
-            if let Err(error) = channels.follow().await {
+            if let Err(error) = shared.rounds.of(&instance, channels.follow()).await {
                 warn!(%error, "accounts with open outcomes cannot be read: {error}");
             }
             follow_at = ports.clock.uptime().saturating_add(CHANNELS_EVERY);
@@ -65,7 +65,7 @@ pub(super) async fn account_loop(shared: Arc<Shared>, _: InstanceId) {
                 continue;
             }
         };
-        match channels.book(news).await {
+        match shared.rounds.of(&instance, channels.book(news)).await {
             Ok(0) => {}
             Ok(_) => shared.to_settle.notify_one(),
             Err(error) => {

@@ -211,6 +211,13 @@ impl Reports for MemoryStore {
         Ok(state.reservations.iter().filter(|(id, _)| seen(id)).map(|(id, usd)| (*id, *usd)).collect())
     }
 
+    async fn tell(&self, event: &Event) -> StoreResult<()> {
+        let mut state = self.write();
+        state.committed();
+        state.events.insert(event.clone());
+        Ok(())
+    }
+
     async fn events_after(&self, after: i64, limit: usize) -> StoreResult<Vec<(i64, Event)>> {
         let state = self.read();
         Ok(state.events.after(after).take(limit).map(|(id, event)| (id, event.clone())).collect())

@@ -185,6 +185,10 @@ impl<F: Fn(Rows<'_>) + Send + Sync> Reports for Tampered<'_, F> {
         Ok(self.changed(rows, |rows| Rows::Reservations(rows)))
     }
 
+    async fn tell(&self, event: &Event) -> StoreResult<()> {
+        self.inner.tell(event).await
+    }
+
     async fn events_after(&self, after: i64, limit: usize) -> StoreResult<Vec<(i64, Event)>> {
         self.inner.events_after(after, limit).await
     }

@@ -343,6 +343,7 @@ through! { Reports,
         leaders() -> Vec<Leader>;
         all_markets() -> Vec<Market>;
         reservations(owner: Option<OwnerId>) -> Vec<(IntentId, Usd)>;
+        tell(event: &Event) -> ();
         events_after(after: i64, limit: usize) -> Vec<(i64, Event)>;
         event_cursor(subscriber: &str) -> i64;
         move_event_cursor(subscriber: &str, to: i64) -> ();
