@@ -162,6 +162,16 @@ impl Spending {
         Ok(Self { books: Arc::new(Mutex::new(books)), clock })
     }
 
+    /// Caps of the keys that are armed by the file in this directory, which is left as it is: for looking beside whoever
+    /// works with it.
+    ///
+    /// # Errors
+    /// [`SpendingError`].
+    pub fn armed(directory: &Path, vault: &Vault) -> Result<HashMap<KeyRef, Caps>, SpendingError> {
+        let accounts = replay(&directory.join(FILE), &vault.books())?;
+        Ok(accounts.into_iter().filter_map(|(key, account)| Some((key, account.caps?))).collect())
+    }
+
     /// Lets a key spend; caps that were there are replaced, and what was spent today stays spent.
     ///
     /// # Errors

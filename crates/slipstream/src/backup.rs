@@ -20,6 +20,8 @@ use crate::{
     secrets, socket,
 };
 
+/// The file whose date says when `backup` was run last.
+pub const LAST_BACKUP: &str = "backup.last";
 /// What the database that was there is called after a restore.
 const BEFORE: &str = "slipstream.db.before-restore";
 /// What a restored database is called until it is in its place.
@@ -58,6 +60,8 @@ pub async fn backup(arguments: &BackupArgs) -> anyhow::Result<Answer> {
     ensure!(file.exists(), "there is no Slipstream data in {}", directory.display());
     store::backup(&file, &arguments.to).await?;
     let bytes = fs::metadata(&arguments.to)?.len();
+    // For `slipstream doctor`; a directory that cannot be written is told there.
+    let _ = fs::write(directory.join(LAST_BACKUP), SystemClock.now().to_string());
     let text = format!(
         "wrote {} ({bytes} bytes). Without {} orders cannot be recomputed and paper accounts have other keys: keep a copy \
          of it too, apart from this one",

@@ -10,6 +10,26 @@ use engine::ports::venue::ChainReader;
 use polymarket::{JsonRpc, Provider, ProviderHealth, Providers, RpcUrl, rpc_urls};
 use reqwest::Client;
 
+/// Providers that answer everybody without a key, as the registry of chains lists them. They promise nothing, and each limits
+/// how often it may be asked. `polygon-rpc.com` is none any more: it wants a key since February 2026.
+///
+/// Source: ethereum-lists/chains, `_data/chains/eip155-137.json`; KyberNetwork/kyberswap-interface #3141.
+pub const PUBLIC_PROVIDERS: [&str; 3] = [
+    "https://polygon-bor-rpc.publicnode.com",
+    "https://polygon.drpc.org",
+    "https://polygon.gateway.tenderly.co",
+];
+/// One of the same list that tells of new blocks.
+pub const PUBLIC_DOORBELL: &str = "wss://polygon-bor-rpc.publicnode.com";
+/// Calls a day to one provider of the chain that is asked for every block of two seconds, and for what is in it.
+pub const CALLS_A_DAY: u64 = 3 * 86_400 / 2;
+
+/// Public providers, as they are listed.
+#[must_use]
+pub fn public_providers() -> String {
+    format!("{} and, to be told of new blocks, {PUBLIC_DOORBELL}", PUBLIC_PROVIDERS.join(", "))
+}
+
 /// The pool of a process, and what is needed to replace its list.
 #[derive(Clone)]
 pub struct ChainProviders {

@@ -19,6 +19,7 @@ use crate::{
     commands::{self, Answer, Request, Thing},
     configuration::{ConfigFile, Mistakes, command::ConfigCommand, keys},
     demo::{SimulatorUrls, paint::Paint},
+    doctor::command::DoctorArgs,
     export::Table,
     following::{self, EditArgs, FollowArgs, FollowingRequest, LeaderCommand, PanicArgs},
     output::print,
@@ -83,6 +84,8 @@ pub enum Command {
     /// Ask the venue what its documentation leaves open, and compare with what this program relies on. The
     /// simulated venue, unless told otherwise twice.
     Certify(CertifyArgs),
+    /// Look at every dependency and setting: a verdict, what was seen, and what to do. Safe to paste into a ticket.
+    Doctor(DoctorArgs),
     /// Check a configuration, or describe every key.
     Config {
         /// What to do.
@@ -196,12 +199,20 @@ impl Installation {
     /// # Errors
     /// The configuration's mistakes, if its data directory cannot be told.
     pub fn directory(&self) -> anyhow::Result<PathBuf> {
+        self.directory_by(&ConfigFile::of_environment())
+    }
+
+    /// The same where a flag may name the configuration.
+    ///
+    /// # Errors
+    /// The configuration's mistakes, if its data directory cannot be told.
+    pub fn directory_by(&self, config: &ConfigFile) -> anyhow::Result<PathBuf> {
         match &self.data_dir {
             Some(named) => Ok(named.clone()),
-            None => match ConfigFile::named_or_beside() {
+            None => match config.configured() {
                 Ok(configuration) => Ok(configuration.run.data_dir),
                 Err(mistakes) => {
-                    let directory = ConfigFile::data_dir_alone().ok_or(mistakes)?;
+                    let directory = config.data_dir_alone().ok_or(mistakes)?;
                     complain(&format!(
                         "the configuration has mistakes (`slipstream config check FILE` tells them); of it only the \
                          data directory {} is used here",
@@ -330,6 +341,9 @@ pub async fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Demo(arguments) => crate::demo::command::run(&arguments).await,
         Command::Config { command } => crate::configuration::command::run(&command),
+        Command::Doctor(arguments) => {
+            crate::doctor::command::run(&arguments).await.and_then(|answer| told(&answer, arguments.at.json))
+        }
         Command::Run(arguments) => crate::run::run(&arguments).await,
         Command::Init(arguments) => {
             crate::run::installation::init(&arguments).await.and_then(|(answer, json)| told(&answer, json))

@@ -177,7 +177,10 @@ pub async fn answer(
     request: &Request,
 ) -> anyhow::Result<Answer> {
     match request {
-        Request::Ping => Ok(said("running", serde_json::json!({ "running": true }))),
+        Request::Ping => {
+            let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
+            Ok(said("running", serde_json::json!({ "running": true, "version": version, "pid": pid })))
+        }
         Request::Pause(id) => set_status(store, clock, *id, RelationshipStatus::Paused, "paused").await,
         Request::Resume(id) => set_status(store, clock, *id, RelationshipStatus::Active, "active").await,
         Request::Stop(id) => set_status(store, clock, *id, RelationshipStatus::Stopped, "stopped").await,

@@ -15,6 +15,7 @@ pub mod configuration;
 pub mod copying_cost;
 pub mod crash;
 pub mod demo;
+pub mod doctor;
 pub mod export;
 pub mod following;
 pub mod instance;

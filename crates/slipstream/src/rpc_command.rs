@@ -9,11 +9,11 @@ use polymarket::{ProviderHealth, RpcUrl, rpc_urls};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    chain::ChainProviders,
+    chain::{ChainProviders, public_providers},
     cli::Installation,
     clock::SystemClock,
     commands::{self, Answer, Request},
-    configuration::{ConfigFile, Configuration},
+    configuration::ConfigFile,
     wording::count,
 };
 
@@ -71,10 +71,12 @@ impl RpcList {
 }
 
 pub(crate) fn configured(config: &ConfigFile) -> anyhow::Result<Vec<RpcUrl>> {
-    let chain = Configuration::load(config.path.as_deref(), std::env::vars_os())?.chain;
+    let chain = config.configured()?.chain;
     ensure!(
         !chain.rpc_urls.is_empty(),
-        "no RPC provider is configured; set POLYGON_RPC_URL, or `rpc_urls` of [chain] in the file of --config"
+        "no RPC provider is configured; set `rpc_urls` of [chain] in slipstream.toml, or POLYGON_RPC_URL. Public ones, for a \
+         beginning: {}",
+        public_providers()
     );
     Ok(chain.rpc_urls)
 }
@@ -90,7 +92,7 @@ pub async fn run(command: &RpcCommand) -> anyhow::Result<(Answer, bool)> {
         }
         RpcCommand::Reload { at, config } => {
             let request = Request::RpcReload(RpcList::of_configuration(config)?);
-            Ok((commands::ask(&at.directory()?, &request).await?, at.json))
+            Ok((commands::ask(&at.directory_by(config)?, &request).await?, at.json))
         }
         RpcCommand::Check { config, json } => {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);

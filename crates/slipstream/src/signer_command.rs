@@ -13,7 +13,7 @@ use crate::{
     cli::Installation,
     clock::SystemClock,
     commands::Answer,
-    configuration::{ConfigFile, Configuration},
+    configuration::ConfigFile,
     wording::count,
 };
 
@@ -75,7 +75,7 @@ pub async fn run(command: &SignerCommand) -> anyhow::Result<(Answer, bool)> {
             Ok((answer, at.json))
         }
         SignerCommand::Serve { socket, state_dir, config } => {
-            let live = Configuration::load(config.path.as_deref(), std::env::vars_os())?.live;
+            let live = config.configured()?.live;
             let served = Served {
                 unlock: account::unlock_known(&live)?,
                 directory: state_dir.clone(),
@@ -87,8 +87,8 @@ pub async fn run(command: &SignerCommand) -> anyhow::Result<(Answer, bool)> {
             Ok((Answer { text: String::new(), json: json!({}), ok: true }, false))
         }
         SignerCommand::Rotate { to, at, config } => {
-            let live = Configuration::load(config.path.as_deref(), std::env::vars_os())?.live;
-            let keyring = account::Desk::open(&at.directory()?, &live, Need::Keys).await?.own()?;
+            let live = config.configured()?.live;
+            let keyring = account::Desk::open(&at.directory_by(config)?, &live, Need::Keys).await?.own()?;
             let new = match to {
                 Some(file) => unlock_file(file)?,
                 None => unlock_passphrase()?,

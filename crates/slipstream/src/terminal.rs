@@ -12,11 +12,40 @@ const LONGEST_LINE: usize = 1_024;
 const CTRL_C: u8 = 3;
 const CTRL_D: u8 = 4;
 const BACKSPACE: [u8; 2] = [8, 127];
+/// Back to the first column, and erases the line (ECMA-48: CR, EL).
+const CLEAR_LINE: &str = "\r\u{1b}[K";
 
 /// Whether somebody can be asked.
 #[must_use]
 pub fn is_there() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// A line on the terminal that says what is waited for, gone when this is dropped. Nothing where standard error is none.
+pub struct Progress(bool);
+
+impl Progress {
+    /// Says it.
+    #[must_use]
+    pub fn begin(what: &str) -> Self {
+        let shown = io::stderr().is_terminal() && say(&format!("{what} …")).is_ok();
+        Self(shown)
+    }
+
+    /// Says something else in its place.
+    pub fn now(&self, what: &str) {
+        if self.0 {
+            let _ = say(&format!("{CLEAR_LINE}{what} …"));
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.0 {
+            let _ = say(CLEAR_LINE);
+        }
+    }
 }
 
 /// Asks for a line that everybody may see.

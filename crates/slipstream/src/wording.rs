@@ -135,6 +135,26 @@ pub fn fit_middle(text: &str, width: usize) -> String {
     format!("{first}…{last}")
 }
 
+/// Lines of whole words, of at most `width` letters where a word is not longer.
+#[must_use]
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().filter(|line| {
+            line.is_empty() || line.chars().count().saturating_add(1 + word.chars().count()) <= width
+        });
+        match line {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// Groups digits by three.
 #[must_use]
 pub fn grouped(number: u64) -> String {
@@ -204,6 +224,13 @@ mod tests {
         assert_eq!((fit("abc", 3), fit("abc", 0)), ("abc".to_owned(), String::new()));
         let cut = ["Bitcoin Up or Down 5:15PM", "5:15PM", ""].map(|text| fit_middle(text, 12));
         assert_eq!(cut, ["Bitcoi…:15PM", "5:15PM", ""]);
+    }
+
+    #[test]
+    fn lines_are_of_whole_words() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("", 3), [""]);
+        assert_eq!(wrapped("longest of all", 3), ["longest", "of", "all"]);
     }
 
     #[test]

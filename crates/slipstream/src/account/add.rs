@@ -21,13 +21,8 @@ use super::{
     unlock,
 };
 use crate::{
-    chain::ChainProviders,
-    cli::Installation,
-    clock::SystemClock,
-    commands::Answer,
-    configuration::{ConfigFile, Configuration},
-    rpc_command::configured,
-    terminal,
+    chain::ChainProviders, cli::Installation, clock::SystemClock, commands::Answer,
+    configuration::ConfigFile, rpc_command::configured, terminal,
 };
 
 /// Polygon's number, as JSON-RPC has it.
@@ -36,10 +31,10 @@ const POLYGON: &str = "0x89";
 /// Arguments of `account add`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  slipstream account add practice --cash 500 --data-dir data
-  slipstream account add main --live --key-file key.txt --config slipstream.toml --data-dir data
-  age -r \"$(slipstream signer public-key --data-dir data)\" key.txt > key.age   # on another machine, with its output
-  slipstream account add main --live --sealed key.age --config slipstream.toml --data-dir data
+  slipstream account add practice --cash 500
+  slipstream account add main --live --key-file key.txt
+  age -r \"$(slipstream signer public-key)\" key.txt > key.age   # on another machine, with its output
+  slipstream account add main --live --sealed key.age
 
 Without --key-file or --sealed the private key is asked for and not shown. Nothing is stored unless all is well.
 Exit status: 0 added, 1 something is wrong (all of it is told), 2 the flags cannot be understood.")]
@@ -104,8 +99,8 @@ impl From<WalletType> for WalletKind {
 /// # Errors
 /// In words, with what to do.
 pub(super) async fn run(arguments: &AddArgs) -> anyhow::Result<Answer> {
-    let live = Configuration::load(arguments.config.path.as_deref(), std::env::vars_os())?.live;
-    let directory = arguments.at.directory()?;
+    let live = arguments.config.configured()?.live;
+    let directory = arguments.at.directory_by(&arguments.config)?;
     if !arguments.live {
         let desk = Desk::open(&directory, &live, Need::Nothing).await?;
         let (label, cash, cap) = (arguments.label.clone(), arguments.cash, arguments.cap);
@@ -233,7 +228,7 @@ fn all_wrong(wrong: &[String]) -> anyhow::Error {
 }
 
 /// Whether a key's address owns a wallet of this kind: it is computed, never believed.
-pub(super) fn check_wallet(signer: Address, wallet: Address, kind: WalletKind) -> anyhow::Result<()> {
+pub(crate) fn check_wallet(signer: Address, wallet: Address, kind: WalletKind) -> anyhow::Result<()> {
     let own = match kind {
         WalletKind::Eoa => wallet == signer,
         WalletKind::Proxy => wallet == polymarket::wallets::proxy_wallet(signer),

@@ -15,21 +15,15 @@ use super::{
     requests::{AccountLine, AccountRequest},
 };
 use crate::{
-    chain::ChainProviders,
-    cli::Installation,
-    clock::SystemClock,
-    commands::Answer,
-    configuration::{ConfigFile, Configuration},
-    rpc_command::configured,
-    terminal,
-    wording::dollars,
+    chain::ChainProviders, cli::Installation, clock::SystemClock, commands::Answer,
+    configuration::ConfigFile, rpc_command::configured, terminal, wording::dollars,
 };
 
 /// Arguments of `account arm`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  slipstream account arm main --per-order 20 --per-day 200 --data-dir data
-  slipstream account arm main --per-order 20 --per-day 200 --yes main --data-dir data   # in a script
+  slipstream account arm main --per-order 20 --per-day 200
+  slipstream account arm main --per-order 20 --per-day 200 --yes main   # in a script
 
 Arming again replaces the caps; what was spent today stays spent. The first switch is `enabled = true` of [live].
 Exit status: 0 armed, 1 not armed, 2 the flags cannot be understood.")]
@@ -62,8 +56,8 @@ pub(super) async fn run(arguments: &ArmArgs) -> anyhow::Result<Answer> {
     if let Some(mistake) = caps.mistake() {
         anyhow::bail!("{mistake}; nothing was changed");
     }
-    let live = Configuration::load(arguments.config.path.as_deref(), std::env::vars_os())?.live;
-    let directory = arguments.at.directory()?;
+    let live = arguments.config.configured()?.live;
+    let directory = arguments.at.directory_by(&arguments.config)?;
     let desk = Desk::open(&directory, &live, Need::Keys).await?;
     let line = find(&desk, &arguments.account).await?;
     ensure!(line.mode == AccountMode::Live, "account `{}` has play money and needs no arming", line.label);

@@ -38,6 +38,8 @@ pub(super) struct Fixer<'a> {
     pub(super) rpc: Arc<dyn JsonRpc>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) relayer: OnceCell<Relayer>,
+    pub(super) relayer_url: String,
+    pub(super) clob_url: String,
     /// The relayer's among them.
     pub(super) limits: VenueLimits,
     /// The wallet, where it is fixed.
@@ -115,7 +117,7 @@ impl Fixer<'_> {
     /// The venue does not notice by itself what a wallet now has and allows. An order that is refused for it makes it
     /// look as well.
     async fn tell_the_venue(&self) {
-        let (client, url) = (self.client.clone(), &self.arguments.clob_url);
+        let (client, url) = (self.client.clone(), &self.clob_url);
         let signer = Arc::clone(&self.signer);
         let clob = Clob::new(client, url, Chain::Polygon, signer, Arc::clone(&self.clock));
         if let Err(error) = OrderGateway::look_again(&clob, &self.account, None).await {
@@ -135,7 +137,7 @@ impl Fixer<'_> {
             let path = self.arguments.relayer_key.as_deref();
             let path = path.context("this wallet acts through the relayer; give --relayer-key")?;
             let signer = Arc::clone(&self.signer);
-            let (client, url) = (self.client.clone(), &self.arguments.relayer_url);
+            let (client, url) = (self.client.clone(), &self.relayer_url);
             Ok(Relayer::new(client, url, relayer_key(path)?, signer, Arc::clone(&self.clock))
                 .paced(self.limits.clone()))
         });

@@ -7,7 +7,6 @@ mod desk;
 mod fix;
 mod keyring;
 mod requests;
-mod surroundings;
 mod unlock;
 
 use std::{path::PathBuf, sync::Arc};
@@ -18,7 +17,7 @@ use domain::{Address, Clock, KeyRef, TradingAccount, WalletKind, ids::AccountId}
 use eip712::Chain;
 use engine::ports::{following::AccountMode, venue::Signer};
 use polymarket::{
-    JsonRpc, VenueLimits,
+    Clob, JsonRpc,
     wallets::{Candidate, Finding, Fix, WalletReport, Wallets},
 };
 use serde_json::{Value, json};
@@ -29,17 +28,19 @@ use crate::{
     chain::ChainProviders,
     cli::Installation,
     clock::SystemClock,
-    commands::Answer,
+    commands::{Answer, DATABASE},
     configuration::{ConfigFile, Configuration},
+    doctor::{Finding as Seen, Verdict, venue},
     rpc_command::configured,
 };
-use surroundings::Surroundings;
 
+pub(crate) use add::check_wallet;
 pub use add::{AddArgs, WalletType};
 pub use arm::ArmArgs;
 pub use desk::{Desk, Need};
 pub use keyring::{Keyring, Opening, Parts as KeyringParts, live_key};
 pub use requests::{AccountLine, AccountRequest, EncryptedKey, answer as answer_request};
+pub(crate) use unlock::silently as unlock_silently;
 pub use unlock::{
     hardened, known as unlock_known, new_passphrase as unlock_passphrase, of_file as unlock_file,
 };
@@ -76,7 +77,7 @@ pub struct ListArgs {
 /// Arguments of the commands on one account.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  slipstream account disarm main --data-dir data
+  slipstream account disarm main
 
 Exit status: 0 done, 1 refused, 2 the flags cannot be understood.")]
 pub struct OneArgs {
@@ -93,18 +94,15 @@ pub struct OneArgs {
 /// Arguments of `account check`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  slipstream account check 0xf39f… --config slipstream.toml
-  slipstream account check main --data-dir data --config slipstream.toml
-  slipstream account check main --approve --data-dir data --config slipstream.toml
+  slipstream account check 0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266
+  slipstream account check main
+  slipstream account check main --deploy --approve --wrap --relayer-key relayer.json
 
 Exit status: 0 nothing is missing, 1 something is missing or not known (with what to do), 2 the flags cannot be understood.")]
 pub struct CheckArgs {
-    /// The address of a key (not of a wallet contract), or the name of an account (with --data-dir).
+    /// The address of a key (not of a wallet contract), or the name or number of an account.
     #[arg(required_unless_present = "key_file", conflicts_with = "key_file", value_name = "ADDRESS|ACCOUNT")]
     pub whom: Option<String>,
-    /// Where the installation of the account is.
-    #[arg(long, value_name = "DIRECTORY", env = "SLIPSTREAM_DATA_DIR")]
-    pub data_dir: Option<PathBuf>,
     /// A deposit wallet of somebody else, who lets this key trade for it as a session key.
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["deploy", "approve", "wrap"])]
     pub wallet: Option<Address>,
@@ -120,25 +118,25 @@ pub struct CheckArgs {
     /// Make pUSD of the USDC.e in the wallet.
     #[arg(long)]
     pub wrap: bool,
-    /// The relayer.
-    #[arg(long, default_value = "https://relayer-v2.polymarket.com")]
-    pub relayer_url: String,
-    /// The venue, which is told of new approvals and money.
-    #[arg(long, default_value = "https://clob.polymarket.com")]
-    pub clob_url: String,
-    /// Where the venue says whether it trades with this place.
-    #[arg(long, default_value = "https://polymarket.com")]
-    pub geoblock_url: String,
+    /// The relayer [default: relayer_url of the configuration].
+    #[arg(long, value_name = "URL")]
+    pub relayer_url: Option<String>,
+    /// The venue, which is told of new approvals and money [default: clob_url of the configuration].
+    #[arg(long, value_name = "URL")]
+    pub clob_url: Option<String>,
+    /// Where the venue says whether it trades with this place [default: geoblock_url of the configuration].
+    #[arg(long, value_name = "URL")]
+    pub geoblock_url: Option<String>,
     /// Who asks the relayer: JSON with `key` and `address`, or with `builder_key`, `secret` and `passphrase`, in a
     /// file that only you can read.
     #[arg(long, value_name = "FILE")]
     pub relayer_key: Option<PathBuf>,
-    /// Where the chain's providers are.
+    /// Where the installation of the account is.
+    #[command(flatten)]
+    pub at: Installation,
+    /// Where the chain's providers and the venue are, and what opens the keys.
     #[command(flatten)]
     pub config: ConfigFile,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Runs one.
@@ -171,16 +169,17 @@ pub(crate) async fn ask(
     need: Need,
     request: AccountRequest,
 ) -> anyhow::Result<Answer> {
-    let live = Configuration::load(config.path.as_deref(), std::env::vars_os())?.live;
-    Desk::open(&at.directory()?, &live, need).await?.ask(request).await
+    let live = config.configured()?.live;
+    Desk::open(&at.directory_by(config)?, &live, need).await?.ask(request).await
 }
 
 async fn check(arguments: &CheckArgs) -> anyhow::Result<(Answer, bool)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let client = polymarket::client()?;
+    let configuration = arguments.config.configured()?;
     let providers = ChainProviders::of(client.clone(), &clock, &configured(&arguments.config)?);
     let rpc = providers.json_rpc();
-    let who = who(arguments).await?;
+    let who = who(arguments, &configuration).await?;
     let mut report = match arguments.wallet {
         Some(wallet) => Wallets::new(rpc.as_ref())
             .session(who.address, wallet, clock.now())
@@ -189,12 +188,14 @@ async fn check(arguments: &CheckArgs) -> anyhow::Result<(Answer, bool)> {
         None => report_of(rpc.as_ref(), who.address, who.wallet).await?,
     };
     let account = TradingAccount {
-        id: AccountId(0),
+        id: who.id,
         wallet: report.used.wallet,
         signer: who.address,
         kind: report.used.kind,
         key: who.key,
     };
+    let told = |flag: &Option<String>, usual: &String| flag.as_ref().unwrap_or(usual).clone();
+    let clob_url = told(&arguments.clob_url, &configuration.run.clob_url);
     let mut login = None;
     if let Some(signer) = who.signer {
         if let Unbound::File(signer) = &signer {
@@ -209,19 +210,45 @@ async fn check(arguments: &CheckArgs) -> anyhow::Result<(Answer, bool)> {
             rpc: rpc.clone(),
             clock: Arc::clone(&clock),
             relayer: OnceCell::new(),
-            limits: limits(&arguments.config)?,
+            relayer_url: told(&arguments.relayer_url, &configuration.run.relayer_url),
+            clob_url: clob_url.clone(),
+            limits: configuration.venue.limits,
             wallet: who.wallet,
         };
         report = fixer.fix(report).await?;
         login = Some((signer.signer(), &account));
     }
-    let (clob_url, geoblock_url) = (&arguments.clob_url, &arguments.geoblock_url);
-    let lacks = Surroundings { client, clob_url, geoblock_url, clock, login }.lacks().await;
-    Ok((answer(who.address, &report, &lacks), arguments.json))
+    let geoblock_url = told(&arguments.geoblock_url, &configuration.run.geoblock_url);
+    let seen = surroundings(&client, (&clob_url, &geoblock_url), &clock, login).await;
+    Ok((answer(who.address, &report, &seen), arguments.at.json))
+}
+
+/// What surrounds a wallet: this machine's clock, the place the venue sees it in, and whether the venue knows the key.
+async fn surroundings(
+    client: &reqwest::Client,
+    (clob_url, geoblock_url): (&str, &str),
+    clock: &Arc<dyn Clock>,
+    login: Option<(Arc<dyn Signer>, &TradingAccount)>,
+) -> Vec<Seen> {
+    let clob = venue::anybodys_clob(client, clob_url, clock);
+    let mut seen = vec![venue::place(clock.as_ref(), client, geoblock_url).await];
+    match venue::clock(clock.as_ref(), &clob).await {
+        Err(unreached) => seen.push(unreached),
+        Ok((found, _)) => {
+            seen.extend(found);
+            if let Some((signer, account)) = login {
+                let clob = Clob::new(client.clone(), clob_url, Chain::Polygon, signer, Arc::clone(clock));
+                seen.push(venue::login(&clob, account).await);
+            }
+        }
+    }
+    seen.retain(|one| one.verdict != Verdict::Ok);
+    seen
 }
 
 /// Whose wallet is looked at.
 struct Who {
+    id: AccountId,
     address: Address,
     /// The wallet, where it is fixed.
     wallet: Option<Address>,
@@ -246,22 +273,31 @@ impl Unbound {
     }
 }
 
-async fn who(arguments: &CheckArgs) -> anyhow::Result<Who> {
+async fn who(arguments: &CheckArgs, configuration: &Configuration) -> anyhow::Result<Who> {
     let changes = arguments.deploy || arguments.approve || arguments.wrap;
     if let Some(path) = &arguments.key_file {
         let (signer, address) = key_of(path).await?;
-        return Ok(Who { address, wallet: None, key: key_ref(), signer: Some(Unbound::File(signer)) });
+        return Ok(Who {
+            id: AccountId(0),
+            address,
+            wallet: None,
+            key: key_ref(),
+            signer: Some(Unbound::File(signer)),
+        });
     }
     let whom = arguments.whom.as_deref().context("give an address, an account or --key-file")?;
     if let Ok(address) = whom.parse() {
         ensure!(!changes, "--deploy, --approve and --wrap need --key-file, or an account of yours");
-        return Ok(Who { address, wallet: None, key: key_ref(), signer: None });
+        return Ok(Who { id: AccountId(0), address, wallet: None, key: key_ref(), signer: None });
     }
-    let data_dir = arguments.data_dir.as_ref();
-    let data_dir =
-        data_dir.with_context(|| format!("`{whom}` is no address; an account needs --data-dir"))?;
-    let live = Configuration::load(arguments.config.path.as_deref(), std::env::vars_os())?.live;
-    let desk = Desk::open(data_dir, &live, if changes { Need::Keys } else { Need::Nothing }).await?;
+    let data_dir = arguments.at.data_dir.as_ref().unwrap_or(&configuration.run.data_dir);
+    ensure!(
+        data_dir.join(DATABASE).exists(),
+        "`{whom}` is no address, and there is no installation in {} whose account it could be: --data-dir names another",
+        data_dir.display()
+    );
+    let live = &configuration.live;
+    let desk = Desk::open(data_dir, live, if changes { Need::Keys } else { Need::Nothing }).await?;
     let line = arm::find(&desk, whom).await?;
     ensure!(line.mode == AccountMode::Live, "account `{}` has play money and no wallet", line.label);
     let signer = match desk {
@@ -269,7 +305,13 @@ async fn who(arguments: &CheckArgs) -> anyhow::Result<Who> {
         Desk::Running(_) if changes => bail!("a process runs on {}; stop it first", data_dir.display()),
         _ => None,
     };
-    Ok(Who { address: line.signer, wallet: Some(line.wallet), key: live_key(line.wallet), signer })
+    Ok(Who {
+        id: line.id,
+        address: line.signer,
+        wallet: Some(line.wallet),
+        key: live_key(line.wallet),
+        signer,
+    })
 }
 
 /// What an address has; of `wallet`, where that is fixed.
@@ -288,9 +330,20 @@ async fn report_of(
     Ok(report)
 }
 
-/// The limits that the configuration sets.
-fn limits(config: &ConfigFile) -> anyhow::Result<VenueLimits> {
-    Ok(Configuration::load(config.path.as_deref(), std::env::vars_os())?.venue.limits)
+/// What the wallet of an account has and lacks.
+///
+/// # Errors
+/// When the chain cannot be read.
+pub(crate) async fn report_of_account(
+    rpc: &dyn JsonRpc,
+    account: &TradingAccount,
+    now: domain::Timestamp,
+) -> anyhow::Result<WalletReport> {
+    if account.kind == WalletKind::Session {
+        let session = Wallets::new(rpc).session(account.signer, account.wallet, now).await;
+        return session.context("the chain cannot be read");
+    }
+    report_of(rpc, account.signer, Some(account.wallet)).await
 }
 
 async fn key_of(path: &std::path::Path) -> anyhow::Result<(LocalSigner, Address)> {
@@ -316,7 +369,8 @@ const fn kind_name(kind: WalletKind) -> &'static str {
     }
 }
 
-fn words(finding: Finding, used: Candidate) -> (String, String) {
+/// What is missing, and what to do about it: a flag of `account check`, or words.
+pub(crate) fn wants(finding: Finding, used: Candidate) -> (String, String) {
     let wallet = used.wallet;
     let what = match finding {
         Finding::NotDeployed(_) => "the wallet contract is not there yet".to_owned(),
@@ -353,14 +407,14 @@ fn missing_of(findings: &[Finding], used: Candidate) -> (String, Vec<Value>) {
     }
     let (mut text, mut missing) = ("missing:\n".to_owned(), Vec::new());
     for finding in findings {
-        let (what, remedy) = words(*finding, used);
+        let (what, remedy) = wants(*finding, used);
         text.push_str(&format!("  {what}: {remedy}\n"));
         missing.push(json!({ "missing": what, "fix": remedy }));
     }
     (text, missing)
 }
 
-fn answer(eoa: Address, report: &WalletReport, lacks: &[surroundings::Lack]) -> Answer {
+fn answer(eoa: Address, report: &WalletReport, lacks: &[Seen]) -> Answer {
     let used = report.used;
     let mut text = format!("address {eoa} trades with {} {}\n\n", kind_name(used.kind), used.wallet);
     let mut candidates = Vec::new();
@@ -384,7 +438,8 @@ fn answer(eoa: Address, report: &WalletReport, lacks: &[surroundings::Lack]) -> 
     if report.missing.is_empty() && !lacks.is_empty() {
         lines = "missing:\n".to_owned();
     }
-    for (what, remedy) in lacks {
+    for lack in lacks {
+        let (what, remedy) = (&lack.evidence, lack.fix.as_deref().unwrap_or_default());
         lines.push_str(&format!("  {what}: {remedy}\n"));
         missing.push(json!({ "missing": what, "fix": remedy }));
     }

@@ -5,6 +5,7 @@ use std::{
     borrow::Cow,
     fmt::Write as _,
     ops::RangeInclusive,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -54,6 +55,8 @@ pub enum Kind<S: 'static> {
     Name(fn(&mut S, String)),
     /// A file that exists.
     File(fn(&mut S, PathBuf)),
+    /// A file that exists and that its owner alone may read.
+    Secret(fn(&mut S, PathBuf)),
     /// A directory, which is made if it does not exist.
     Directory(fn(&mut S, PathBuf)),
     /// The URL of a websocket without a path, or nothing.
@@ -129,7 +132,13 @@ fn is_there(path: &Path) -> bool {
     path.exists() && !path.is_dir()
 }
 
-fn may_be_secret(text: &str) -> bool {
+/// The mode of a file that others than its owner may use.
+fn open_to_others(path: &Path) -> Option<u32> {
+    let mode = path.metadata().ok()?.permissions().mode() & 0o777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+pub(crate) fn may_be_secret(text: &str) -> bool {
     let part_of_secret = |letter: char| letter.is_ascii_alphanumeric() || "+=_-".contains(letter);
     text.split(|letter: char| !part_of_secret(letter)).any(|run| run.len() >= SECRET_RUN)
         || text.split_whitespace().count() >= SECRET_WORDS
@@ -173,6 +182,7 @@ impl<S: 'static> Kind<S> {
             }
             Self::Name(_) => format!("a text of 1 to {NAME_LETTERS} letters"),
             Self::File(_) => "the path of a file, as text".to_owned(),
+            Self::Secret(_) => "the path of a file with mode 600, as text".to_owned(),
             Self::Directory(_) => "the path of a directory, as text".to_owned(),
             Self::Socket(_) => "`wss://host` or `ws://host`, as text, or an empty text".to_owned(),
             Self::Origin(_) => "`https://host` or `http://host`, as text".to_owned(),
@@ -196,6 +206,7 @@ impl<S: 'static> Kind<S> {
             | Self::Choice(..)
             | Self::Name(_)
             | Self::File(_)
+            | Self::Secret(_)
             | Self::Directory(_)
             | Self::Socket(_)
             | Self::Origin(_)
@@ -248,8 +259,12 @@ impl<S: 'static> Kind<S> {
             return Err((*why).to_owned());
         }
         let read = match self {
-            Self::File(_) if !word.is_empty() && !is_there(&base.join(&*word)) => {
+            Self::File(_) | Self::Secret(_) if !word.is_empty() && !is_there(&base.join(&*word)) => {
                 return Err("names no file that is there; correct the path, or leave the key out".to_owned());
+            }
+            Self::Secret(_) if open_to_others(&base.join(&*word)).is_some() => {
+                let mode = open_to_others(&base.join(&*word)).unwrap_or_default();
+                return Err(format!("may be read by others (mode {mode:o}); run `chmod 600` on it"));
             }
             Self::Urls(set) => {
                 let urls = rpc_urls(&word).map_err(|error| format!("cannot be used: {error}"))?;
@@ -293,7 +308,7 @@ impl<S: 'static> Kind<S> {
                 let visible = !word.chars().any(char::is_control) && !word.trim().is_empty();
                 set(settings, Some(word.to_owned()).filter(|_| fits && visible)?);
             }
-            Self::File(set) | Self::Directory(set) => {
+            Self::File(set) | Self::Secret(set) | Self::Directory(set) => {
                 let usable = !word.is_empty() && !word.contains('\0');
                 set(settings, Some(base.join(word)).filter(|_| usable)?);
             }

@@ -93,7 +93,9 @@ impl Mistakes {
         out
     }
 
-    fn place(&self, mistake: &Mistake) -> String {
+    /// Where one of them is, with the name of the file.
+    #[must_use]
+    pub fn place(&self, mistake: &Mistake) -> String {
         match mistake.place {
             Place::File => self.file.clone(),
             Place::At { line, column } => format!("{}:{line}:{column}", self.file),

@@ -23,13 +23,14 @@ use std::{
 };
 
 use self::keys::{
-    ChainSettings, DemoSettings, EngineSettings, FollowerSettings, LiveSettings, NAMED_VARIABLES,
-    RunSettings, VenueSettings,
+    ChainSettings, DemoSettings, EngineSettings, FollowerSettings, LiveSettings, RunSettings, VenueSettings,
 };
+use self::read::read_anyway;
+pub(crate) use self::{keys::NAMED_VARIABLES, kind::may_be_secret, read::PREFIX};
 pub use self::{
     mistakes::{Mistake, Mistakes, Place},
     read::{Variables, read},
-    reference::{markdown, toml},
+    reference::{markdown, toml, toml_with},
 };
 
 /// The file that is checked if none is named.
@@ -86,18 +87,29 @@ impl Configuration {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, Mistakes> {
+        match Self::load_anyway(file, environment) {
+            (configuration, None) => Ok(configuration),
+            (_, Some(mistakes)) => Err(mistakes),
+        }
+    }
+
+    /// The same, with defaults in place of what is wrong: for looking, never for starting anything.
+    pub fn load_anyway(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> (Self, Option<Mistakes>) {
         let variables = ours(environment);
-        let Some(file) = file else { return read("", Path::new(""), "", &variables) };
+        let Some(file) = file else { return read_anyway("", Path::new(""), "", &variables) };
         let name = crate::wording::harmless(&file.display().to_string());
         let base = file.parent().map(Path::to_owned).unwrap_or_default();
         match contents(file) {
-            Ok(text) => read(&name, &base, &text, &variables),
+            Ok(text) => read_anyway(&name, &base, &text, &variables),
             Err(wrong) => {
                 // The environment's mistakes are told with it.
-                let environment = read(&name, &base, "", &variables);
-                let mut list = environment.err().map(|found| found.list().to_vec()).unwrap_or_default();
+                let (configuration, environment) = read_anyway(&name, &base, "", &variables);
+                let mut list = environment.map(|found| found.list().to_vec()).unwrap_or_default();
                 list.push(wrong);
-                Err(Mistakes::of(&name, list))
+                (configuration, Some(Mistakes::of(&name, list)))
             }
         }
     }
@@ -111,6 +123,13 @@ impl Configuration {
             let subject = flag.map(|flag| format!("--followers {flag}")).unwrap_or_default();
             Mistakes::of("", vec![Mistake { place: Place::CommandLine, subject, text }])
         })
+    }
+
+    /// Number of keys that file or environment set.
+    #[must_use]
+    pub fn set(&self) -> usize {
+        let set = |line: &&Effective| matches!(line, Effective::Key { source, .. } if source != "default");
+        self.effective.iter().filter(set).count()
     }
 
     /// What is in force, as TOML: each value with who said so.
@@ -225,31 +244,39 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// The configuration of an installation: the file that is named, else [`FILE`] of the working directory if there
-    /// is one.
+    /// The file that is named, else [`FILE`] of the working directory if there is one.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        let beside = PathBuf::from(FILE);
+        self.path.clone().or_else(|| beside.is_file().then_some(beside))
+    }
+
+    /// The configuration of an installation.
     ///
     /// # Errors
     /// Its mistakes.
     pub fn configured(&self) -> Result<Configuration, Mistakes> {
-        let beside = PathBuf::from(FILE);
-        let file = self.path.clone().or_else(|| beside.is_file().then_some(beside));
-        Configuration::load(file.as_deref(), std::env::vars_os())
+        Configuration::load(self.file().as_deref(), std::env::vars_os())
+    }
+
+    /// The same with defaults in place of what is wrong: for looking, never for starting anything.
+    #[must_use]
+    pub fn configured_anyway(&self) -> (Configuration, Option<Mistakes>) {
+        Configuration::load_anyway(self.file().as_deref(), std::env::vars_os())
     }
 
     /// The data directory as the file tells it, if that is TOML, whatever else is wrong.
     #[must_use]
-    pub fn data_dir_alone() -> Option<PathBuf> {
-        let file = std::env::var_os(FILE_VARIABLE).map_or_else(|| PathBuf::from(FILE), PathBuf::from);
+    pub fn data_dir_alone(&self) -> Option<PathBuf> {
+        let file = self.file()?;
         let table: toml::Table = contents(&file).ok()?.parse().ok()?;
         let told = table.get("run")?.get("data_dir")?.as_str()?;
         Some(file.parent().map_or_else(|| PathBuf::from(told), |base| base.join(told)))
     }
 
-    /// The same where no flag can name a file.
-    ///
-    /// # Errors
-    /// Its mistakes.
-    pub fn named_or_beside() -> Result<Configuration, Mistakes> {
-        Self { path: std::env::var_os(FILE_VARIABLE).map(PathBuf::from) }.configured()
+    /// As the environment names it, where no flag can.
+    #[must_use]
+    pub fn of_environment() -> Self {
+        Self { path: std::env::var_os(FILE_VARIABLE).map(PathBuf::from) }
     }
 }

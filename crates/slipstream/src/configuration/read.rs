@@ -16,13 +16,13 @@ use toml::{
 use super::{
     Configuration, Effective, follower_count,
     keys::{CHAIN, DEMO, ENGINE, FOLLOWER, FollowerSettings, Key, LIVE, NAMED_VARIABLES, RUN, Sample, VENUE},
-    kind::{Raw, shown},
+    kind::{Kind, Raw, shown},
     mistakes::{Mistake, Mistakes, Place},
     unknown,
 };
 
 /// What the names of our variables begin with.
-pub(super) const PREFIX: &str = "SLIPSTREAM_";
+pub(crate) const PREFIX: &str = "SLIPSTREAM_";
 
 /// Mistakes that are looked for: a file with more of them is something else, and takes long.
 const MOST: usize = 500;
@@ -45,6 +45,19 @@ pub(super) fn variable(section: &str, key: &str) -> String {
 /// # Errors
 /// Every mistake of both.
 pub fn read(name: &str, base: &Path, text: &str, variables: &Variables) -> Result<Configuration, Mistakes> {
+    match read_anyway(name, base, text, variables) {
+        (configuration, None) => Ok(configuration),
+        (_, Some(mistakes)) => Err(mistakes),
+    }
+}
+
+/// The same, with defaults in place of what is wrong: for looking, never for starting anything.
+pub(super) fn read_anyway(
+    name: &str,
+    base: &Path,
+    text: &str,
+    variables: &Variables,
+) -> (Configuration, Option<Mistakes>) {
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut reader = Reader { name, base, text, variables, mistakes: Vec::new(), effective: Vec::new() };
     let errors = errors.get(..MOST).unwrap_or(&errors);
@@ -68,10 +81,8 @@ pub fn read(name: &str, base: &Path, text: &str, variables: &Variables) -> Resul
     let named: BTreeSet<Place> =
         mistakes.iter().filter(|it| !it.subject.is_empty()).map(|it| it.place).collect();
     mistakes.retain(|mistake| !(mistake.subject.is_empty() && named.contains(&mistake.place)));
-    if mistakes.is_empty() {
-        return Ok(Configuration { run, demo, engine, chain, venue, live, followers, effective });
-    }
-    Err(Mistakes::of(name, mistakes))
+    let configuration = Configuration { run, demo, engine, chain, venue, live, followers, effective };
+    (configuration, (!mistakes.is_empty()).then(|| Mistakes::of(name, mistakes)))
 }
 
 pub(super) struct Reader<'a> {
@@ -157,12 +168,11 @@ impl Reader<'_> {
                     Err(text) => {
                         let subject = format!("{header} {} = {}", key.name, key.kind.shown(&raw));
                         self.mistake(value.span().start, subject, with_sample(text, key));
+                        self.default_of(&mut settings, key);
                     }
                 }
-            } else if let Sample::Default(word) = key.sample
-                && key.kind.apply(&mut settings, &Raw::Word(word), self.base).is_ok()
-            {
-                self.put(key, word, "default");
+            } else {
+                self.default_of(&mut settings, key);
             }
         }
         if let Some(table) = table {
@@ -170,6 +180,14 @@ impl Reader<'_> {
             unknown::keys(self, header, &names, table);
         }
         (settings, given)
+    }
+
+    fn default_of<S: 'static>(&mut self, settings: &mut S, key: &Key<S>) {
+        if let Sample::Default(word) = key.sample
+            && key.kind.apply(settings, &Raw::Word(word), self.base).is_ok()
+        {
+            self.put(key, word, "default");
+        }
     }
 
     /// The environment wins over the file. Its paths are relative to the working directory.
@@ -306,7 +324,7 @@ impl Reader<'_> {
 fn with_sample<S: 'static>(text: String, key: &Key<S>) -> String {
     // A path has no sample that would be right elsewhere.
     match key.kind {
-        super::kind::Kind::File(_) | super::kind::Kind::Directory(_) => text,
+        Kind::File(_) | Kind::Secret(_) | Kind::Directory(_) => text,
         _ => format!("{text}; for example `{} = {}`", key.name, key.kind.toml(key.sample.word())),
     }
 }

@@ -4,28 +4,39 @@ use super::{
     keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, LIVE, RUN, Sample, VENUE},
     read::variable,
 };
+use crate::wording::wrapped;
 
 /// Width of comments.
 const WIDTH: usize = 96;
 
+/// A key that is set: section, name, value as TOML.
+pub type Chosen<'a> = (&'a str, &'a str, String);
+
 /// Every key with its meaning, as a file in which everything is commented out.
 #[must_use]
 pub fn toml() -> String {
+    toml_with(&[])
+}
+
+/// The same with some keys set, each where it belongs: a key that stood twice would be refused.
+#[must_use]
+pub fn toml_with(chosen: &[Chosen<'_>]) -> String {
     let mut out = String::from(
-        "# Every key of slipstream.toml, with what holds without it. Uncomment what you change.\n",
+        "# Every key of slipstream.toml, with what holds without it. Uncomment what you change, and the\n\
+         # [section] above it.\n",
     );
     let about = "The installation: `slipstream run`, and the commands on it.";
-    section(&mut out, "[run]", about, Some("run"), RUN);
-    section(&mut out, "[demo]", "The demo: `slipstream demo`.", Some("demo"), DEMO);
-    section(&mut out, "[engine]", "The engine.", Some("engine"), ENGINE);
-    section(&mut out, "[chain]", "Polygon.", Some("chain"), CHAIN);
+    section(&mut out, "[run]", about, (Some("run"), chosen), RUN);
+    section(&mut out, "[demo]", "The demo: `slipstream demo`.", (Some("demo"), chosen), DEMO);
+    section(&mut out, "[engine]", "The engine.", (Some("engine"), chosen), ENGINE);
+    section(&mut out, "[chain]", "Polygon.", (Some("chain"), chosen), CHAIN);
     let about = "The venue: how fast it may be called, and who is named to it. Its replies tell more, which counts \
                  from then on: the tier, what is left, how long to wait.";
-    section(&mut out, "[venue]", about, Some("venue"), VENUE);
-    section(&mut out, "[live]", "Real money.", Some("live"), LIVE);
+    section(&mut out, "[venue]", about, (Some("venue"), chosen), VENUE);
+    section(&mut out, "[live]", "Real money.", (Some("live"), chosen), LIVE);
     let about = "A follower, who copies every leader. Repeat the section for each; they stand in place of the \
                  built-in ones.";
-    section(&mut out, "[[follower]]", about, None, FOLLOWER);
+    section(&mut out, "[[follower]]", about, (None, chosen), FOLLOWER);
     out
 }
 
@@ -33,12 +44,14 @@ fn section<S: 'static>(
     out: &mut String,
     header: &str,
     about: &str,
-    variables: Option<&str>,
+    (variables, chosen): (Option<&str>, &[Chosen<'_>]),
     keys: &[Key<S>],
 ) {
+    let chosen_here: Vec<_> = chosen.iter().filter(|(of, ..)| Some(*of) == variables).collect();
+    let mark = if chosen_here.is_empty() { "#" } else { "" };
     out.push_str("\n\n");
     comment(out, about);
-    out.push_str(&format!("#{header}\n"));
+    out.push_str(&format!("{mark}{header}\n"));
     for key in keys {
         out.push('\n');
         comment(out, key.about);
@@ -47,6 +60,10 @@ fn section<S: 'static>(
             value.push_str(&format!(" {}", variable(section, key.name)));
         }
         comment(out, &value);
+        if let Some((.., value)) = chosen_here.iter().find(|(_, name, _)| *name == key.name) {
+            out.push_str(&format!("{} = {value}\n", key.name));
+            continue;
+        }
         let example = match key.sample {
             Sample::Default(_) => "",
             Sample::Example(_) => "  # example",
@@ -64,18 +81,9 @@ fn sentence(text: &str) -> String {
 
 /// Comment lines of whole words.
 fn comment(out: &mut String, text: &str) {
-    let mut line = String::from("#");
-    for word in text.split(' ') {
-        if line.chars().count() + 1 + word.chars().count() > WIDTH {
-            out.push_str(&line);
-            out.push('\n');
-            line = String::from("#");
-        }
-        line.push(' ');
-        line.push_str(word);
+    for line in wrapped(text, WIDTH - 2) {
+        out.push_str(&format!("# {line}\n"));
     }
-    out.push_str(&line);
-    out.push('\n');
 }
 
 /// The same as a page of the documentation.

@@ -19,6 +19,7 @@ use serde_json::json;
 use store::SqliteStore;
 
 use crate::{
+    chain::public_providers,
     clock::SystemClock,
     commands::{Answer, DATABASE},
     composition::derived_signer,
@@ -40,7 +41,7 @@ const MODE: u32 = 0o600;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  slipstream init                       # asks three questions\n  \
     slipstream init --yes --leader 0x1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e --fixed 5\n  \
-    slipstream init --yes --rpc https://polygon.example.org --money 500")]
+    slipstream init --yes --rpc https://polygon-bor-rpc.publicnode.com --rpc https://polygon.drpc.org --money 500")]
 pub struct InitArgs {
     /// The file to write.
     #[arg(long, value_name = "FILE", default_value = FILE)]
@@ -136,7 +137,12 @@ fn asked(arguments: &InitArgs) -> anyhow::Result<Wishes> {
             let list: Vec<String> = word.split_whitespace().map(str::to_owned).collect();
             (list.is_empty() || polymarket::rpc_urls(&list.join(",")).is_ok()).then_some(list)
         };
-        wishes.rpc = ask("RPC providers of Polygon (https://…, spaces between; empty for none)", "", urls)?;
+        let question = format!(
+            "RPC providers of Polygon (https://…, spaces between; empty for none).\n  Public ones, good for a beginning on \
+             paper: {}\n ",
+            public_providers()
+        );
+        wishes.rpc = ask(&question, "", urls)?;
     }
     Ok(wishes)
 }
@@ -158,22 +164,16 @@ fn ask<T>(question: &str, usual: &str, read: impl Fn(&str) -> Option<T>) -> anyh
     }
 }
 
-/// The file: what was chosen, then every other key with its meaning.
+/// The file: every key with its meaning, and in its place what was chosen.
 fn contents(data_dir: &Path, rpc: &[String]) -> String {
     let text = |text: &str| toml::Value::String(text.to_owned()).to_string();
-    let mut out =
-        String::from("# The installation of `slipstream run`. Orders are paper; no money moves.\n\n[run]\n");
-    out.push_str(&format!("data_dir = {}\n", text(&data_dir.to_string_lossy())));
-    out.push_str("\n[chain]\n# Providers of Polygon. Without any, the venue's own services are believed.\n");
-    let urls: Vec<String> = rpc.iter().map(|url| text(url)).collect();
-    if urls.is_empty() {
-        out.push_str("#rpc_urls = [\"https://polygon.example.org\"]\n");
-    } else {
-        out.push_str(&format!("rpc_urls = [{}]\n", urls.join(", ")));
+    let mut chosen = vec![("run", "data_dir", text(&data_dir.to_string_lossy()))];
+    if !rpc.is_empty() {
+        let urls: Vec<String> = rpc.iter().map(|url| text(url)).collect();
+        chosen.push(("chain", "rpc_urls", format!("[{}]", urls.join(", "))));
     }
-    out.push_str("\n\n");
-    out.push_str(&configuration::toml());
-    out
+    let head = "# The installation of `slipstream run`. Orders are paper until [live] is enabled and an account is armed.\n\n";
+    format!("{head}{}", configuration::toml_with(&chosen))
 }
 
 fn write(file: &Path, text: &str) -> anyhow::Result<()> {

@@ -31,6 +31,7 @@ use tracing::{info, warn};
 use self::{downtime::Downtime, funding::Funding, journal::Journal};
 use crate::{
     account::{Keyring, KeyringParts, Opening, unlock_known},
+    chain::{CALLS_A_DAY, public_providers},
     channels::Channels,
     clock::SystemClock,
     commands::{DATABASE, Witnesses},
@@ -42,7 +43,7 @@ use crate::{
     seam::{LiveAccounts, Seam, SeamOfPayouts},
     secrets::InstallationSecret,
     socket,
-    wording::count,
+    wording::{count, grouped},
 };
 
 /// Deadline of the first question, which tells people whether there is a network.
@@ -52,8 +53,6 @@ const WITH_CHAIN: Duration = Duration::from_secs(5);
 const WITHOUT_CHAIN: Duration = Duration::from_secs(2);
 /// Time between two looks at what to say in the log.
 const LOG_EVERY: Duration = Duration::from_millis(500);
-/// Calls a day to one provider of the chain that is asked for every block of two seconds, and for what is in it.
-const CALLS_A_DAY: u64 = 3 * 86_400 / 2;
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -274,7 +273,7 @@ impl Stop {
 }
 
 /// Where everything is: the configuration's hosts, the venue's websockets unless told otherwise.
-fn hosts(configuration: &Configuration) -> Hosts {
+pub(crate) fn hosts(configuration: &Configuration) -> Hosts {
     let run = &configuration.run;
     let socket = |told: &Option<String>, usual: &str| {
         Some(told.as_deref().unwrap_or(usual).to_owned()).filter(|url| !url.is_empty())
@@ -291,7 +290,7 @@ fn hosts(configuration: &Configuration) -> Hosts {
 }
 
 /// Services on this machine need no root certificates.
-fn client(hosts: &Hosts) -> anyhow::Result<reqwest::Client> {
+pub(crate) fn client(hosts: &Hosts) -> anyhow::Result<reqwest::Client> {
     let urls = [Some(&hosts.clob), hosts.data.as_ref(), hosts.rpc.as_ref()].into_iter().flatten();
     let local = urls
         .flat_map(|urls| urls.split(','))
@@ -328,14 +327,19 @@ async fn tell_start(store: &dyn Store, configuration: &Configuration, has_chain:
     if has_chain {
         let providers = configuration.chain.rpc_urls.iter().filter(|url| !url.is_socket()).count();
         info!(
-            "the chain is read through {}: about {CALLS_A_DAY} calls a day to each that is asked first",
-            count(providers, "RPC provider")
+            "the chain is read through {}: about {} calls a day to the one that is asked first (`slipstream rpc status` \
+             counts them)",
+            count(providers, "RPC provider"),
+            grouped(CALLS_A_DAY)
         );
     } else {
         info!(
             "no RPC provider is configured: trades are taken from the Data API and the live feed and not held against \
              the chain, so they come some seconds later and a wrong answer of these services would be believed; \
-             [chain] rpc_urls names providers (a public one must bear about {CALLS_A_DAY} calls a day)"
+             [chain] rpc_urls names providers (each that is asked first must bear about {} calls a day). Public ones, \
+             which promise nothing: {}",
+            grouped(CALLS_A_DAY),
+            public_providers()
         );
     }
     Ok(())

@@ -32,7 +32,7 @@ pub const LIVE: &[Key<LiveSettings>] = &[
     key(
         "key_file",
         Example("keys.txt"),
-        Kind::File(|live, path| live.key_file = Some(path)),
+        Kind::Secret(|live, path| live.key_file = Some(path)),
         "What opens the keys of accounts with real money: a file with an age identity (`age-keygen -o FILE`) or a \
          passphrase, readable by its owner alone, best on another disk than the data. Without it: the systemd credential \
          `slipstream-keys`, or else a passphrase is asked for on the terminal.",

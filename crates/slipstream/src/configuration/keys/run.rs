@@ -18,6 +18,8 @@ pub struct RunSettings {
     pub gamma_url: String,
     /// Says where the venue sees this program.
     pub geoblock_url: String,
+    /// Takes transactions of wallets that are contracts.
+    pub relayer_url: String,
 }
 
 /// Keys of `[run]`. The hosts are the venue's as its documentation names them (docs.polymarket.com, endpoints).
@@ -52,5 +54,11 @@ pub const RUN: &[Key<RunSettings>] = &[
         Kind::Origin(|run, value| run.geoblock_url = value),
         "Where the venue says whether it trades with the place this program runs at; asked when an order is refused \
          for that.",
+    ),
+    key(
+        "relayer_url",
+        Or("https://relayer-v2.polymarket.com"),
+        Kind::Origin(|run, value| run.relayer_url = value),
+        "The venue's relayer, which carries out what wallets that are contracts sign; `account check` asks it.",
     ),
 ];

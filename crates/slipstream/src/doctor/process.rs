@@ -1,0 +1,80 @@
+//! The process that runs on a data directory: whether it answers, and whether it is this version.
+
+use std::{fs, path::Path, time::Duration};
+
+use domain::Clock;
+use rustix::fs::{FlockOperation, flock};
+use serde_json::Value;
+
+use super::finding::Finding;
+use crate::{
+    commands::{Answer, Request},
+    socket,
+};
+
+const AREA: &str = "process";
+/// The lock of a data directory, as the store names it.
+const LOCK: &str = "slipstream.lock";
+
+/// Looks for it.
+pub(super) async fn look(directory: &Path, clock: &dyn Clock) -> Vec<Finding> {
+    let what = (AREA, "running process");
+    let begin = clock.uptime();
+    let asked = socket::ask(directory, &Request::Ping).await;
+    let took: Duration = clock.uptime().saturating_sub(begin);
+    let found = match asked {
+        Ok(Some(answer)) => version(&answer),
+        Ok(None) => match holder(directory) {
+            None => return vec![Finding::ok(what, "none runs on this data directory")],
+            Some(pid) => Finding::warn(
+                what,
+                format!(
+                    "process {pid} holds the data directory and does not answer: it is starting or ending"
+                ),
+                "run this again in a moment; if it stays so, look at the log of that process",
+            ),
+        },
+        Err(error) => {
+            Finding::fail(what, format!("{error:#}"), "look at its log; `kill` it and start it again")
+        }
+    };
+    let mut findings = vec![found.after(took)];
+    if let Ok(Some(answer)) = socket::ask(directory, &Request::RpcStatus).await {
+        findings.extend(providers(&answer));
+    }
+    findings
+}
+
+fn version(answer: &Answer) -> Finding {
+    let (what, ours) = ((AREA, "running process"), env!("CARGO_PKG_VERSION"));
+    let pid = answer.json["pid"].as_u64().map(|pid| format!(" (process {pid})")).unwrap_or_default();
+    match answer.json["version"].as_str() {
+        Some(theirs) if theirs == ours => Finding::ok(what, format!("answers, version {theirs}{pid}")),
+        theirs => {
+            let seen =
+                format!("answers, but is version {}, and this is {ours}{pid}", theirs.unwrap_or("unknown"));
+            Finding::warn(what, seen, "restart it, so that both are the same")
+        }
+    }
+}
+
+/// What it says of its providers: their troubles, and how often they were asked.
+fn providers(answer: &Answer) -> Vec<Finding> {
+    let one = |one: &Value| {
+        let what = (AREA, format!("asks {}", one["name"].as_str().unwrap_or_default()));
+        let seen = format!("{} times today, {} failures", one["calls_today"], one["failures"]);
+        match one["trouble"].as_str() {
+            None => Finding::ok(what, seen),
+            Some(trouble) => Finding::warn(what, format!("{seen}: {trouble}"), "see `slipstream rpc status`"),
+        }
+    };
+    answer.json.as_array().map(|all| all.iter().map(one).collect()).unwrap_or_default()
+}
+
+/// Who holds the lock of a directory whose socket nobody serves. It is tried for an instant and given back.
+fn holder(directory: &Path) -> Option<String> {
+    let path = directory.join(LOCK);
+    let file = fs::File::open(&path).ok()?;
+    let held = flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK);
+    held.then(|| fs::read_to_string(path).map(|pid| pid.trim().to_owned()).unwrap_or_default())
+}
