@@ -169,35 +169,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn exits_go_first_from_either_end() {
-        let (_, queue) = queue();
-        queue.push(&entries([1, 2, 3]), End::Far).await.unwrap();
-        queue.push(&exits([10, 11]), End::Far).await.unwrap();
-        assert_eq!(queue.pop(3, End::Far, WAIT).await.unwrap(), [exits([10, 11]), entries([3])].concat());
-        assert_eq!(queue.pop(9, End::Serving, WAIT).await.unwrap(), entries([1, 2]));
-    }
-
-    #[tokio::test]
-    async fn small_trades_overtake_large_ones_in_their_own_order() {
-        let (_, queue) = queue();
-        queue.push(&entries(100..200), End::Far).await.unwrap();
-        queue.push(&entries([1, 2]), End::Serving).await.unwrap();
-        assert_eq!(queue.pop(3, End::Serving, WAIT).await.unwrap(), entries([1, 2, 100]));
-        assert_eq!(queue.pop(2, End::Far, WAIT).await.unwrap(), entries([199, 198]));
-    }
-
-    #[tokio::test]
-    async fn a_waiting_worker_is_woken_by_an_arrival() {
-        let (_, queue) = queue();
-        let mut waiting = Box::pin(queue.pop(9, End::Serving, WAIT));
-        assert!(poll_once(waiting.as_mut()).await.is_none());
-        queue.push(&entries([7]), End::Far).await.unwrap();
-        assert_eq!(waiting.await.unwrap(), entries([7]));
-        // Also by a rebuilt lane.
-        let mut waiting = Box::pin(queue.pop(9, End::Serving, WAIT));
-        assert!(poll_once(waiting.as_mut()).await.is_none());
-        queue.replace(Lane::Exits, &[IntentId(8)]).await.unwrap();
-        assert_eq!(waiting.await.unwrap(), exits([8]));
+    async fn it_keeps_what_a_queue_promises() {
+        testkit::queue_suite::run_all(async || queue().1 as Arc<dyn Queue>).await;
     }
 
     #[tokio::test]
@@ -223,18 +196,6 @@ mod tests {
         assert_eq!(queue.pop(1, End::Far, WAIT).await.unwrap(), entries([-1]));
         queue.push(&exits([5]), End::Far).await.unwrap();
         assert_eq!(queue.depth(Lane::Exits).await.unwrap(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_rebuilt_lane_replaces_the_old_one() {
-        let (_, queue) = queue();
-        queue.push(&entries([1, 2]), End::Far).await.unwrap();
-        queue.push(&exits([9]), End::Far).await.unwrap();
-        queue.replace(Lane::Entries, &[IntentId(3)]).await.unwrap();
-        assert_eq!(queue.pop_exits(9, WAIT).await.unwrap(), exits([9]));
-        // Entries are not for whoever takes exits only.
-        assert!(poll_once(Box::pin(queue.pop_exits(9, WAIT)).as_mut()).await.is_none());
-        assert_eq!(queue.pop(9, End::Serving, WAIT).await.unwrap(), entries([3]));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

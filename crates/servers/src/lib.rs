@@ -6,10 +6,12 @@
 mod keeper;
 mod postgres;
 mod programs;
+mod redis;
 
 use std::{io, path::PathBuf};
 
 pub use postgres::PostgresServer;
+pub use redis::RedisServer;
 
 /// A server that cannot be started or stopped.
 #[derive(Debug, thiserror::Error)]

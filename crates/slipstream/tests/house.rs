@@ -39,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const KEPT_TO: &[(&str, &[&str])] = &[
     ("secp256k1", &["signer", "simulator"]),
     ("sqlx", &["store"]),
+    ("redis", &["queue"]),
     ("axum", &["simulator"]),
     ("alloy-primitives", &["eip712", "signer", "polymarket", "simulator"]),
     ("alloy-sol-types", &["simulator"]),

@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+mod histories;
+
 use std::sync::{
     Arc, LazyLock,
     atomic::{AtomicU32, Ordering},
@@ -49,4 +51,5 @@ mod on_postgres {
     );
 
     mod opening;
+    mod same_rows;
 }

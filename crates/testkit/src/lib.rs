@@ -4,6 +4,7 @@
 pub mod checkers;
 pub mod executor;
 pub mod memory_store;
+pub mod queue_suite;
 pub mod simulation;
 pub mod store_suite;
 pub mod virtual_clock;

@@ -1,0 +1,117 @@
+//! A Redis server.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{
+    ServerError, directory, free_port,
+    keeper::Keeper,
+    programs::{find, run},
+};
+
+/// Debian's package.
+const PACKAGE: &str = "redis-server";
+
+/// A private Redis server that keeps nothing on disk. It ends when this is dropped, and with this process.
+#[derive(Debug)]
+pub struct RedisServer {
+    _keeper: Keeper,
+    process: Mutex<Option<Child>>,
+    directory: PathBuf,
+    port: u16,
+}
+
+impl RedisServer {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// [`ServerError`], when it is not installed or does not start.
+    pub fn start() -> Result<Self, ServerError> {
+        let user = crate::programs::User::of_servers()?;
+        let client = find("redis-cli", "redis-tools")?;
+        // Removed by the keeper, last.
+        let directory = directory("slipstream-redis-")?.keep();
+        user.give(&directory)?;
+        let port = free_port()?;
+        let (control, socket) = (client.to_string_lossy().into_owned(), socket(&directory));
+        let stop = [control.as_str(), "-s", socket.as_str(), "SHUTDOWN", "NOSAVE"];
+        let keeper = Keeper::new(user, &directory, &stop)?;
+        let server = Self { _keeper: keeper, process: Mutex::default(), directory, port };
+        server.start_again()?;
+        Ok(server)
+    }
+
+    /// The port it listens on, on the loopback address.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The address of one of its 16 databases.
+    #[must_use]
+    pub fn url(&self, database: u32) -> String {
+        format!("redis://127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Runs a command, as an operator's shell does.
+    ///
+    /// # Errors
+    /// [`ServerError::Failed`], with what it said.
+    pub fn run(&self, arguments: &[&str]) -> Result<String, ServerError> {
+        let mut client = Command::new(find("redis-cli", "redis-tools")?);
+        client.args(["-e", "-s", &socket(&self.directory)]).args(arguments);
+        run(client)
+    }
+
+    /// Ends it at once; what was in it is gone.
+    ///
+    /// # Errors
+    /// [`ServerError::Failed`].
+    pub fn stop(&self) -> Result<(), ServerError> {
+        self.run(&["SHUTDOWN", "NOSAVE"])?;
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
+        process.map_or(Ok(()), |mut process| {
+            process.wait().map(|_| ()).map_err(ServerError::io("waiting for redis-server"))
+        })
+    }
+
+    /// Starts it again, on the same port, empty.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub fn start_again(&self) -> Result<(), ServerError> {
+        let user = crate::programs::User::of_servers()?;
+        let (port, socket) = (self.port.to_string(), socket(&self.directory));
+        let mut server = user.command(&find("redis-server", PACKAGE)?, &self.directory);
+        server.args(["--port", &port, "--bind", "127.0.0.1", "--unixsocket", &socket]);
+        server.args(["--save", "", "--appendonly", "no"]);
+        server.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = server.spawn().map_err(ServerError::io("redis-server"))?;
+        let mut said = String::new();
+        // Nobody reads on when it is there, which Redis does not mind.
+        for line in process.stdout.take().map(BufReader::new).into_iter().flat_map(BufReader::lines) {
+            let line = line.map_err(ServerError::io("what redis-server says"))?;
+            if line.contains("Ready to accept connections") {
+                *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process);
+                return Ok(());
+            }
+            said.push_str(&line);
+        }
+        Err(ServerError::Failed { command: format!("{server:?}"), output: said })
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        // Whoever waits for nobody leaves a dead process behind.
+        let _ = self.stop();
+    }
+}
+
+fn socket(directory: &Path) -> String {
+    directory.join("redis.sock").to_string_lossy().into_owned()
+}
