@@ -137,6 +137,8 @@ pub const DECIDE_AGAIN: Duration = Duration::from_millis(250);
 pub const SETTLE_REST: Duration = Duration::from_secs(1);
 /// … but not sooner than this: an order may be due and in other hands.
 pub const SETTLE_PAUSE: Duration = Duration::from_millis(50);
+/// … and, while answers are waited for, not sooner than this.
+pub const SETTLE_ASKING: Duration = Duration::from_millis(250);
 /// Orders claimed for settling at once.
 pub const SETTLE_BATCH: usize = 128;
 /// Orders that are looked up, or wait for their account's turn …

@@ -118,7 +118,7 @@ impl Settlement {
     ///
     /// # Errors
     /// Store errors.
-    pub async fn rest(&self) -> StoreResult<Duration> {
+    async fn rest(&self) -> StoreResult<Duration> {
         let due = self.store.next_due().await?;
         let left = due.map_or(limits::SETTLE_REST, |due| due.since(self.clock.now()));
         Ok(left.clamp(limits::SETTLE_PAUSE, limits::SETTLE_REST))

@@ -340,7 +340,7 @@ async fn settle_loop(shared: Arc<Shared>, instance: InstanceId) {
     };
     let mut settling = Settling::new(&settlement);
     while !shared.supervisor.is_stopped() {
-        match shared.rounds.of(&instance, settle_once(&settlement, &mut settling)).await {
+        match shared.rounds.of(&instance, settle_once(&mut settling)).await {
             Ok(Some(rest)) => tokio::select! {
                 () = shared.rest(&shared.to_settle, rest) => {}
                 () = settling.heard() => {}
@@ -358,14 +358,11 @@ async fn settle_loop(shared: Arc<Shared>, instance: InstanceId) {
 }
 
 /// One round; how long there is nothing to do after it, if nothing was done.
-async fn settle_once(
-    settlement: &Settlement,
-    settling: &mut Settling<'_>,
-) -> Result<Option<Duration>, StoreError> {
+async fn settle_once(settling: &mut Settling<'_>) -> Result<Option<Duration>, StoreError> {
     if settling.book_chain_fills().await? + settling.run_once().await? > 0 {
         return Ok(None);
     }
-    settlement.rest().await.map(Some)
+    settling.rest().await.map(Some)
 }
 
 async fn redeem_loop(shared: Arc<Shared>, instance: InstanceId) {

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use domain::{
@@ -63,7 +64,11 @@ impl<'a> Settling<'a> {
         let room = limits::LOOK_UPS.saturating_sub(self.asked.len()).min(limits::SETTLE_BATCH);
         let mut due = Vec::new();
         if room > 0 {
-            due = store.claim_due(instance, limits::WORK_LEASE, clock.now(), room).await?;
+            // What is under way is still due, and ours: it is claimed again, and not asked for again. Two sends of one
+            // order would return one permit.
+            let limit = room.saturating_add(self.asked.len());
+            due = store.claim_due(instance, limits::WORK_LEASE, clock.now(), limit).await?;
+            due.retain(|record| !self.asked.contains(&record.attempt));
         }
         let claimed = due.len();
         if claimed > 0 {
@@ -96,6 +101,17 @@ impl<'a> Settling<'a> {
             self.look_up(left).await;
         }
         self.record(asks, known).await
+    }
+
+    /// How long there is nothing to do, as far as the store knows: new orders, fills that the chain brings and answers may
+    /// come sooner.
+    ///
+    /// # Errors
+    /// Store errors.
+    pub async fn rest(&mut self) -> StoreResult<Duration> {
+        let rest = self.settlement.rest().await?;
+        // What is under way is due all the time.
+        Ok(if self.asked.is_empty() { rest } else { rest.max(limits::SETTLE_ASKING) })
     }
 
     /// Waits for an answer; for ever while nobody was asked.

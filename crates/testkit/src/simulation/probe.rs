@@ -73,9 +73,9 @@ pub enum Fault {
     CrashBefore,
     /// The caller's process ends when the call has happened.
     CrashAfter,
-    /// The connection breaks, but the bytes are on their way and arrive after [`LATE`].
+    /// The connection breaks, but the bytes are on their way and arrive after [`LATE`]; there is room only after as long.
     Late,
-    /// The venue says "not now".
+    /// The venue says "not now"; there is room in a moment.
     NotNow,
     /// Of several orders in one request the first is taken and the others are not; the answer is lost.
     Part,
@@ -97,6 +97,8 @@ const POST_TOGETHER: &[Fault] = &[
     Fault::CrashAfter,
     Fault::Part,
 ];
+/// What is paused or ends here does so at the call before or after.
+const ADMIT: &[Fault] = &[Fault::NotNow, Fault::Late];
 /// All but the last, which takes several.
 const POST: &[Fault] = match POST_TOGETHER {
     [rest @ .., _] => rest,
@@ -118,6 +120,8 @@ pub enum Kind {
     Post,
     /// Posting several orders in one request.
     PostTogether,
+    /// Waiting for room within the venue's limits.
+    Admit,
 }
 
 impl Kind {
@@ -131,6 +135,7 @@ impl Kind {
             Self::Ring => RING,
             Self::Post => POST,
             Self::PostTogether => POST_TOGETHER,
+            Self::Admit => ADMIT,
         }
     }
 }
@@ -287,7 +292,8 @@ impl Probe {
             state.looked_at = Some(world);
             state.look = look();
         }
-        site.crashes = state.crash_seen.insert((site.actor.process, world));
+        let can_crash = site.kind.faults().contains(&Fault::CrashBefore);
+        site.crashes = can_crash && state.crash_seen.insert((site.actor.process, world));
         let mut hasher = DefaultHasher::new();
         (state.look, state.frozen.keys().collect::<Vec<_>>(), self.anybody_hangs()).hash(&mut hasher);
         site.state = hasher.finish();

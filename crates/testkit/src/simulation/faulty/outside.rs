@@ -6,15 +6,18 @@ use async_trait::async_trait;
 use domain::{
     Address, Book, ConditionId, Market, OrderPlan, Shares, Timestamp, TokenId, TradingAccount, ids::IntentId,
 };
-use engine::ports::{
-    detection::{Lane, QueuedIntent},
-    queue::{End, Queue, QueueError},
-    store::{InstanceId, Store},
-    venue::{
-        BlockHeader, Cancel, Cancelled, ChainEvent, ChainReader, History, MarketData, OrderGateway,
-        OrderLookup, OrderQuery, PostReply, PreparedOrder, TradeHistory, VenueError,
+use engine::{
+    limits::ADMISSION_SOON,
+    ports::{
+        detection::{Lane, QueuedIntent},
+        queue::{End, Queue, QueueError},
+        store::{InstanceId, Store},
+        venue::{
+            Admission, Ask, BlockHeader, Cancel, Cancelled, ChainEvent, ChainReader, History, MarketData,
+            OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, TradeHistory, VenueError,
+        },
+        witness::{ExitClaim, Testimony},
     },
-    witness::{ExitClaim, Testimony},
 };
 
 use super::super::{
@@ -59,6 +62,16 @@ fn not_now() -> PostReply {
 
 #[async_trait]
 impl OrderGateway for FaultyVenue {
+    /// There is no room: for a moment, or for so long that an entry is too old then.
+    async fn admit(&self, asks: &[Ask], patience: Duration) -> Vec<Admission> {
+        let later = |wait| asks.iter().map(|_| Admission::Later(wait)).collect();
+        match self.probe.pass(self.actor, "admit", Kind::Admit).await {
+            Some(Fault::NotNow) => later(ADMISSION_SOON),
+            Some(Fault::Late) => later(LATE),
+            _ => self.venue.admit(asks, patience).await,
+        }
+    }
+
     async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
         match self.ask("prepare").await {
             Ok(()) => self.venue.prepare(plans).await,

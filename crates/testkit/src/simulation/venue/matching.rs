@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use domain::{
-    Book, Level, OrderId, OrderPlan, OrderType, Price, Rounding, Shares, Side, Timestamp, TxHash, Usd,
-    lifecycle::Filled, trade::Quantity,
+    Address, Book, Level, OrderId, OrderPlan, OrderType, Price, Rounding, Shares, Side, Timestamp, TxHash,
+    Usd, lifecycle::Filled, trade::Quantity,
 };
 use engine::ports::venue::{Acceptance, AcceptedStatus, ChainFill, PostReply, RejectReason};
 
-use super::{BookChange, Duplicated, Effect, LineTrade, Settling, State, VenueLine, chain::digest};
+use super::{
+    BookChange, Duplicated, Effect, LineTrade, Settling, State, VenueLine, VenueModel, chain::digest,
+};
 
 /// From match to the earliest block.
 const SETTLES_AFTER: Duration = Duration::from_secs(1);
@@ -124,6 +126,9 @@ impl State {
         if self.arrivals.iter().any(|(_, waiting)| *waiting == id) && !self.model.held_back.is_zero() {
             return PostReply::Duplicated;
         }
+        if let Some(refusal) = self.not_now(id, now) {
+            return refusal;
+        }
         let first = self.lines.get(&id).is_some_and(|line| line.first_accepted.is_none());
         if first && !self.model.held_back.is_zero() {
             self.arrivals.push((now.plus(self.model.held_back), id));
@@ -141,13 +146,40 @@ impl State {
         PostReply::Unknown { text: "order timed out".to_owned(), blocked: false }
     }
 
+    /// How long orders of this side, and of this signer, are not taken from now on, and whether that is told.
+    pub(super) fn shut(&self, side: Side, signer: Address, now: Timestamp) -> (Duration, bool) {
+        let begun = self.closed_at.zip(self.model.closed).filter(|(_, closed)| closed.side == side);
+        let closed = begun
+            .map_or((Duration::ZERO, false), |(at, closed)| (at.plus(closed.lasts).since(now), closed.tells));
+        let last = self.last_orders.get(&signer).zip(self.model.signer_limit);
+        let limited = last.map_or(Duration::ZERO, |(at, limit)| at.plus(limit.pause).since(now));
+        if limited > closed.0 { (limited, true) } else { closed }
+    }
+
+    /// "Not now", if it is.
+    fn not_now(&mut self, id: OrderId, now: Timestamp) -> Option<PostReply> {
+        let plan = &self.lines.get(&id)?.plan;
+        let (side, signer) = (plan.side, plan.account.signer);
+        if self.model.closed.is_some_and(|closed| closed.side == side) {
+            self.closed_at.get_or_insert(now);
+        }
+        let (left, told) = self.shut(side, signer, now);
+        let text = "order placement is not available now".to_owned();
+        (!left.is_zero()).then_some(PostReply::NotAccepted { retry_after: told.then_some(left), text })
+    }
+
     /// Bytes reach the matching engine.
     pub(super) fn arrive(&mut self, id: OrderId, now: Timestamp) -> PostReply {
         let model = self.model;
+        let refusal = self.not_now(id, now);
         let Some(line) = self.lines.get_mut(&id) else {
             return rejected(RejectReason::Payload, "Invalid order payload");
         };
         line.arrived += 1;
+        if let Some(refusal) = refusal {
+            return refusal;
+        }
+        self.last_orders.insert(line.plan.account.signer, now);
         if model.maximum_age.is_some_and(|maximum| now.since(line.plan.timestamp) > maximum) {
             return rejected(RejectReason::Payload, "order timestamp is too old");
         }
@@ -163,7 +195,7 @@ impl State {
             }
             if !model.executes_again {
                 return match line.trades.is_empty() {
-                    true => killed(),
+                    true => model.killed(),
                     false => rejected(RejectReason::CancelledOnChain, "order is done"),
                 };
             }
@@ -172,7 +204,8 @@ impl State {
     }
 
     fn execute(&mut self, id: OrderId, now: Timestamp) -> PostReply {
-        let Some(line) = self.lines.get_mut(&id) else { return killed() };
+        let killed = self.model.killed();
+        let Some(line) = self.lines.get_mut(&id) else { return killed };
         let left = line.plan.amounts.maker - line.given();
         if left <= 0 {
             // The contract lets no hash give more than its amount.
@@ -184,7 +217,7 @@ impl State {
         let plan = line.plan.clone();
         let taken = self.books.entry(plan.token).or_default().execute(&plan, left);
         if !taken.shares.is_positive() {
-            return killed();
+            return killed;
         }
         self.trade(id, &plan, taken, now);
         let (making, taking) = match plan.side {
@@ -255,8 +288,14 @@ struct Made {
     failed: bool,
 }
 
-fn killed() -> PostReply {
-    PostReply::Killed { text: "no orders found to match with FAK order".to_owned() }
+impl VenueModel {
+    /// The answer to an order that found nobody. Ours reads a status it does not know as an open outcome.
+    fn killed(&self) -> PostReply {
+        if self.says_unmatched {
+            return PostReply::Unknown { text: "status 200: unmatched".to_owned(), blocked: false };
+        }
+        PostReply::Killed { text: "no orders found to match with FAK order".to_owned() }
+    }
 }
 
 fn rejected(reason: RejectReason, text: &str) -> PostReply {

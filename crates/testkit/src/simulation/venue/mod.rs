@@ -23,7 +23,7 @@ use engine::ports::venue::{ChainFill, OrderLookup};
 
 pub(crate) use chain::digest;
 pub use chain::{BLOCK_EVERY, FINAL_AFTER, Moved};
-pub use model::{Duplicated, Reorganisation, VenueModel, Witnesses};
+pub use model::{Closed, Duplicated, Reorganisation, SignerLimit, VenueModel, Witnesses};
 
 use chain::{Chain, Effect, Move, Settling};
 use matching::VenueBook;
@@ -142,6 +142,10 @@ struct State {
     lines: BTreeMap<OrderId, VenueLine>,
     /// Bytes that arrive later.
     arrivals: Vec<(Timestamp, OrderId)>,
+    /// Since when no orders are taken.
+    closed_at: Option<Timestamp>,
+    /// When a signer's last order was taken.
+    last_orders: BTreeMap<Address, Timestamp>,
     /// Settlements that fail: every n-th trade.
     failing_every: Option<u64>,
     trades: u64,
@@ -163,6 +167,8 @@ impl Venue {
             opening: BTreeMap::new(),
             lines: BTreeMap::new(),
             arrivals: Vec::new(),
+            closed_at: None,
+            last_orders: BTreeMap::new(),
             failing_every: None,
             trades: 0,
             revision: 0,
@@ -340,7 +346,8 @@ impl Venue {
                 (line.arrived, line.accepted, line.given(), places)
             })
             .collect();
-        format!("{lines:?} {} {} {}", state.arrivals.len(), state.leader_trades.len(), state.changes.len())
+        let ahead = (state.arrivals.len(), state.leader_trades.len(), state.changes.len());
+        format!("{lines:?} {ahead:?} {}", state.closed_at.is_some())
     }
 
     /// Raised by everything that happens at the venue or on the chain, but for empty blocks.

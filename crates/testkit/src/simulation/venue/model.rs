@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use domain::Side;
+
 /// How long the venue answers `Duplicated` to bytes it has taken before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duplicated {
@@ -35,6 +37,27 @@ pub enum Witnesses {
     AgainstLiar(Duration),
 }
 
+/// A while in which the venue takes no orders ("not now": a restart, a restricted mode): it begins with the first post of
+/// an order of this side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// Whose first post begins it.
+    pub side: Side,
+    /// How long it lasts.
+    pub lasts: Duration,
+    /// Whether the answers say for how long still; whoever has heard it is admitted no sooner.
+    pub tells: bool,
+}
+
+/// How often a signer's orders are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignerLimit {
+    /// After an order the next one is not taken for this long.
+    pub pause: Duration,
+    /// Whether it is known before: then no more are admitted.
+    pub known: bool,
+}
+
 /// One way the venue may behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VenueModel {
@@ -61,6 +84,13 @@ pub struct VenueModel {
     pub shows_done_orders: bool,
     /// Who else there is to ask about the chain.
     pub witnesses: Witnesses,
+    /// When it takes no orders.
+    pub closed: Option<Closed>,
+    /// How often it takes those of a signer.
+    pub signer_limit: Option<SignerLimit>,
+    /// Whether an order that found nobody is answered "unmatched", which says nothing about what becomes of it, instead of
+    /// with the refusal of killed orders.
+    pub says_unmatched: bool,
     /// Whether a match becomes two trades, of which the second is sent to the chain, and shown, this much later.
     pub splits: Option<Duration>,
 }
@@ -79,6 +109,9 @@ impl VenueModel {
         maximum_age: None,
         shows_done_orders: true,
         witnesses: Witnesses::Honest,
+        closed: None,
+        signer_limit: None,
+        says_unmatched: false,
         splits: None,
     };
 
@@ -96,20 +129,45 @@ impl VenueModel {
     /// never rests is called "live" was not; it is explored all the same.
     #[must_use]
     pub fn all_holding() -> Vec<Self> {
+        let holding = |(seconds, says_live)| {
+            Self { held_back: Duration::from_secs(seconds), says_live, ..Self::PLAIN }.with_answers()
+        };
+        [(3, false), (43, false), (3, true)].into_iter().flat_map(holding).collect()
+    }
+
+    /// Not taking orders of this side for a while, and limits of signers, with every answer to repeated bytes and every lag
+    /// of look-ups. Five seconds are a retry that may still be in time, 120 s are a restart.
+    #[must_use]
+    pub fn all_refusing(side: Side) -> Vec<Self> {
+        let closed = |seconds, tells| {
+            let closed = Closed { side, lasts: Duration::from_secs(seconds), tells };
+            Self { closed: Some(closed), ..Self::PLAIN }
+        };
+        let limited = |seconds, known| {
+            let limit = SignerLimit { pause: Duration::from_secs(seconds), known };
+            Self { signer_limit: Some(limit), ..Self::PLAIN }
+        };
+        let mut refusing: Vec<Self> = [false, true].map(|tells| closed(5, tells)).into();
+        refusing.extend([false, true].map(|tells| closed(120, tells)));
+        refusing.extend([(1, false), (1, true), (20, true)].map(|(seconds, known)| limited(seconds, known)));
+        // A moment of each: what was admitted is refused, and admitted again.
+        refusing.push(Self { signer_limit: limited(1, true).signer_limit, ..closed(5, true) });
+        refusing.into_iter().flat_map(Self::with_answers).collect()
+    }
+
+    /// Killed orders called "unmatched", with every answer to repeated bytes and every lag of look-ups.
+    #[must_use]
+    pub fn all_unmatched() -> Vec<Self> {
+        Self { says_unmatched: true, ..Self::PLAIN }.with_answers()
+    }
+
+    fn with_answers(self) -> Vec<Self> {
         let mut models = Vec::new();
-        for (seconds, says_live) in [(3, false), (43, false), (3, true)] {
-            for duplicated in [Duplicated::ForEver, Duplicated::WhileLive, Duplicated::TenSeconds] {
-                for executes_again in [false, true] {
-                    for lag in [0, 10, 60] {
-                        models.push(Self {
-                            held_back: Duration::from_secs(seconds),
-                            says_live,
-                            duplicated,
-                            executes_again,
-                            look_up_lag: Duration::from_secs(lag),
-                            ..Self::PLAIN
-                        });
-                    }
+        for duplicated in [Duplicated::ForEver, Duplicated::WhileLive, Duplicated::TenSeconds] {
+            for executes_again in [false, true] {
+                for lag in [0, 10, 60] {
+                    let look_up_lag = Duration::from_secs(lag);
+                    models.push(Self { duplicated, executes_again, look_up_lag, ..self });
                 }
             }
         }

@@ -1,18 +1,19 @@
 //! The venue's answers through the engine's ports.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Address, Book, ConditionId, Market, OrderId, OrderPlan, Shares, Timestamp, TokenId, TradingAccount,
+    Address, Book, ConditionId, Market, OrderId, OrderPlan, Shares, Side, Timestamp, TokenId, TradingAccount,
     trade::{Action, Dispute},
 };
 use engine::ports::{
     detection::Lane,
     venue::{
-        BlockHeader, Cancel, Cancelled, ChainEvent, ChainEventKind, ChainReader, History, HistoryKind,
-        HistoryResponse, HistoryRow, MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply,
-        PreparedOrder, SettlementStatus, TradeHistory, VenueError, VenueOrder, VenueOrderStatus, VenueTrade,
+        Admission, Ask, BlockHeader, Cancel, Cancelled, ChainEvent, ChainEventKind, ChainReader, History,
+        HistoryKind, HistoryResponse, HistoryRow, MarketData, OrderGateway, OrderLookup, OrderQuery,
+        PostReply, PreparedOrder, SettlementStatus, TradeHistory, VenueError, VenueOrder, VenueOrderStatus,
+        VenueTrade,
     },
     witness::{ExitClaim, Testimony},
 };
@@ -26,6 +27,26 @@ const OVERLAP: usize = 2;
 
 #[async_trait]
 impl OrderGateway for Venue {
+    /// By what the venue's answers have told: of one signer one order at a time.
+    async fn admit(&self, asks: &[Ask], _: Duration) -> Vec<Admission> {
+        let now = self.clock.now();
+        let state = self.now();
+        let mut admitted = BTreeSet::new();
+        let limit = state.model.signer_limit.filter(|limit| limit.known);
+        let admit = |ask: &Ask| {
+            let side = if ask.lane == Lane::Exits { Side::Sell } else { Side::Buy };
+            let (left, told) = state.shut(side, ask.signer, now);
+            if !left.is_zero() && told && (limit.is_some() || state.model.closed.is_some()) {
+                return Admission::Later(left);
+            }
+            match limit.filter(|_| !admitted.insert(ask.signer)) {
+                Some(limit) => Admission::Later(limit.pause),
+                None => Admission::Now,
+            }
+        };
+        asks.iter().map(admit).collect()
+    }
+
     async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
         plans.iter().map(prepared).collect()
     }
