@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    downtime::{SyncTarget, skipped_for_age},
     exits::shares_to_sell,
     market::{Market, TopOfBook},
     money::{CENT, MoneyError, ONE, Price, Rounding, Shares, Side, Usd},
@@ -27,6 +28,9 @@ pub struct TradeSnapshot {
     pub top: Option<TopOfBook>,
     /// The leader's wallet is managed here, and the trade came from an order of ours.
     pub own_order: bool,
+    /// For a sync with the leader's position: `whole` is what the leader still holds of several buys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncTarget>,
 }
 
 /// What differs between followers of an entry: stored with each decision.
@@ -126,10 +130,10 @@ pub fn decide_entry(
     if trade.own_order && !policy.copy_own_orders {
         return Ok(Verdict::Skip(SkipReason::OwnOrder));
     }
-    if inputs.age > policy.maximum_age {
-        return Ok(Verdict::Skip(SkipReason::TooOld { age: inputs.age, maximum: policy.maximum_age }));
+    if let Some(reason) = skipped_for_age(trade, policy, inputs) {
+        return Ok(Verdict::Skip(reason));
     }
-    let limit = match entry_limit(trade, policy)? {
+    let limit = match entry_limit(trade, policy, inputs)? {
         Ok(limit) => limit,
         Err(reason) => return Ok(Verdict::Skip(reason)),
     };
@@ -173,9 +177,22 @@ pub fn decide_exit(
     policy: &Policy,
     inputs: &ExitInputs,
 ) -> Result<Verdict, MoneyError> {
-    if !policy.follow_exits {
-        return Ok(Verdict::Skip(SkipReason::ExitsNotFollowed));
+    if policy.follow_exits {
+        decide_sale(trade, policy, inputs)
+    } else {
+        Ok(Verdict::Skip(SkipReason::ExitsNotFollowed))
     }
+}
+
+/// [`decide_exit`] also where the leader's exits are not followed: somebody said that everything is to be sold.
+///
+/// # Errors
+/// [`MoneyError::Overflow`].
+pub fn decide_sale(
+    trade: &TradeSnapshot,
+    policy: &Policy,
+    inputs: &ExitInputs,
+) -> Result<Verdict, MoneyError> {
     if !inputs.held.is_positive() {
         return Ok(Verdict::Skip(SkipReason::NothingHeld));
     }
@@ -212,7 +229,11 @@ pub fn decide_exit(
 }
 
 /// The worst price to pay.
-fn entry_limit(trade: &TradeSnapshot, policy: &Policy) -> Result<Result<Price, SkipReason>, MoneyError> {
+fn entry_limit(
+    trade: &TradeSnapshot,
+    policy: &Policy,
+    inputs: &EntryInputs,
+) -> Result<Result<Price, SkipReason>, MoneyError> {
     let Some(market) = &trade.market else { return Ok(Err(SkipReason::MarketUnknown)) };
     if !market.accepting_orders {
         return Ok(Err(SkipReason::MarketClosed));
@@ -225,7 +246,9 @@ fn entry_limit(trade: &TradeSnapshot, policy: &Policy) -> Result<Result<Price, S
         let factor = BASIS_POINTS.saturating_add(bps.clamp(0, BASIS_POINTS));
         crate::money::mul_div(price.0, factor, BASIS_POINTS, Rounding::Down).map(Price)
     };
-    let to_leader = up(leader, policy.slippage_to_leader_bps)?;
+    let late = trade.sync.is_some() || inputs.age > policy.maximum_age;
+    let slippage = if late { policy.late_slippage() } else { policy.slippage_to_leader_bps };
+    let to_leader = up(leader, slippage)?;
     let to_book = up(best, policy.slippage_to_book_bps)?;
     let ceiling = to_leader.min(to_book).min(policy.band.to);
     let price = market.tick.floor(ceiling);
@@ -250,7 +273,10 @@ fn whole_target(
 ) -> Result<(Usd, Option<Binding>), MoneyError> {
     let sized = match policy.sizing {
         Sizing::Ratio(ratio) => trade.whole.usd.times(ratio, ONE, Rounding::Down)?,
-        Sizing::Fixed(usd) => usd,
+        Sizing::Fixed(usd) => {
+            let trades = trade.sync.map_or(ONE, |target| target.trades);
+            usd.times(trades, ONE, Rounding::Down)?
+        }
     };
     let (capped, binding) = match policy.caps.order {
         Some(cap) if cap < sized => (cap, Some(Binding::OrderCap)),

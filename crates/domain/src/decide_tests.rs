@@ -38,6 +38,7 @@ fn snapshot(shares: i64, leader_price: &str, ask: &str, bid: &str) -> TradeSnaps
         }),
         top: Some(TopOfBook { bid: level(bid), ask: level(ask) }),
         own_order: false,
+        sync: None,
     }
 }
 

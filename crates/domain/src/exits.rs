@@ -19,7 +19,7 @@ pub struct ExitFactor {
 }
 
 impl ExitFactor {
-    fn apply(self, shares: Shares) -> Result<Shares, MoneyError> {
+    pub(crate) fn apply(self, shares: Shares) -> Result<Shares, MoneyError> {
         if self.after >= self.before {
             return Ok(shares);
         }

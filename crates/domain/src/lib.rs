@@ -11,6 +11,7 @@ mod action;
 pub mod clock;
 pub mod cycle;
 pub mod decide;
+pub mod downtime;
 pub mod exits;
 pub mod ids;
 pub mod lifecycle;

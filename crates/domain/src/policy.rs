@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    downtime::DowntimeRule,
     money::{ONE, Price, Usd},
     order::MarketOrderType,
 };
@@ -31,8 +32,15 @@ pub struct Policy {
     pub slippage_to_book_bps: i64,
     /// What to do when the copy is below the venue's minimum.
     pub below_minimum: MinimumRule,
-    /// Entries older than this are not copied; exits have no age.
+    /// Entries older than this are late ([`Policy::downtime`]); exits have no age.
     pub maximum_age: Duration,
+    /// What becomes of late entries.
+    #[serde(default)]
+    pub downtime: DowntimeRule,
+    /// The highest price of late entries above the leader's, in basis points of the leader's price; without it, that of
+    /// the others.
+    #[serde(default)]
+    pub late_slippage_bps: Option<i64>,
     /// Whether the leader's exits are followed.
     pub follow_exits: bool,
     /// Whether buys that were orders of ours are copied: only where the leader's wallet is managed here, and
@@ -122,11 +130,19 @@ impl Policy {
             slippage_to_book_bps: 200,
             below_minimum: MinimumRule::Skip,
             maximum_age: Duration::from_secs(60),
+            downtime: DowntimeRule::Skip,
+            late_slippage_bps: None,
             follow_exits: true,
             copy_own_orders: false,
             phantoms: PhantomRule::Keep,
             entry_type: MarketOrderType::FillAndKill,
         }
+    }
+
+    /// How far above the leader's price a late entry may buy, in basis points.
+    #[must_use]
+    pub fn late_slippage(&self) -> i64 {
+        self.late_slippage_bps.unwrap_or(self.slippage_to_leader_bps)
     }
 
     /// Every mistake in the policy, in words; empty when it can be used.
@@ -152,7 +168,12 @@ impl Policy {
         if self.band.from > self.band.to || self.band.from.0 < 0 || self.band.to.0 > ONE {
             found.push(format!("price band {} to {} is not within 0 to 1", self.band.from, self.band.to));
         }
-        for (name, bps) in [("leader", self.slippage_to_leader_bps), ("book", self.slippage_to_book_bps)] {
+        let slippages = [
+            ("leader", self.slippage_to_leader_bps),
+            ("book", self.slippage_to_book_bps),
+            ("leader when late", self.late_slippage()),
+        ];
+        for (name, bps) in slippages {
             if !(0..=BASIS_POINTS).contains(&bps) {
                 found.push(format!(
                     "slippage to {name} {bps} is not between 0 and {BASIS_POINTS} basis points"

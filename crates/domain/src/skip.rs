@@ -107,6 +107,10 @@ pub enum SkipReason {
     Uncomputable,
     /// The leader redeemed resolved shares: ours are redeemed too, never sold.
     Redeemed,
+    /// It was found too late, and what the leader still holds of it is bought with a sync.
+    LeftToSync,
+    /// The leader has sold it since.
+    SoldSince,
 }
 
 impl SkipReason {
@@ -151,6 +155,8 @@ impl SkipReason {
             Self::Held => (21, none),
             Self::Uncomputable => (22, none),
             Self::Redeemed => (23, none),
+            Self::LeftToSync => (24, none),
+            Self::SoldSince => (25, none),
         }
     }
 
@@ -185,6 +191,8 @@ impl SkipReason {
             21 => Self::Held,
             22 => Self::Uncomputable,
             23 => Self::Redeemed,
+            24 => Self::LeftToSync,
+            25 => Self::SoldSince,
             _ => return None,
         })
     }
@@ -222,6 +230,8 @@ impl SkipReason {
             Self::Held => "on hold",
             Self::Uncomputable => "beyond computing",
             Self::Redeemed => "redeemed, not sold",
+            Self::LeftToSync => "left to the sync",
+            Self::SoldSince => "sold since by the leader",
         }
     }
 }
@@ -297,6 +307,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(known, 23);
+        assert_eq!(known, 25);
     }
 }

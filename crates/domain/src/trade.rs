@@ -164,13 +164,18 @@ pub enum PartKind {
     /// The trade is a phantom: followers who do not keep copies of phantoms are decided an exit, and only
     /// they.
     Phantom,
+    /// The trade and others before it were found too late: followers who sync with the leader's position are decided
+    /// for what the leader still holds of them, and only they.
+    Target,
+    /// Whoever holds copies of the token was told to sell them; followers are decided that sale, and only they.
+    Panic,
 }
 
 impl PartKind {
     /// Whether every follower gets an answer to it.
     #[must_use]
     pub const fn asks_everybody(self) -> bool {
-        !matches!(self, Self::Revisit | Self::Phantom)
+        matches!(self, Self::Trade | Self::Settling | Self::Dust)
     }
 }
 
@@ -279,20 +284,12 @@ impl TradeGroup {
         self.next_part(added, PartKind::Dust).map(Some)
     }
 
-    /// A part for followers whose exit is decided again.
+    /// A part that asks some followers only, who are stored with it ([`PartKind::asks_everybody`]).
     ///
     /// # Errors
     /// [`MoneyError::Overflow`].
-    pub fn revisit(&mut self) -> Result<Part, MoneyError> {
-        self.next_part(Shares::ZERO, PartKind::Revisit)
-    }
-
-    /// A part for followers who sell their copies of this phantom.
-    ///
-    /// # Errors
-    /// [`MoneyError::Overflow`].
-    pub fn withdraw(&mut self) -> Result<Part, MoneyError> {
-        self.next_part(Shares::ZERO, PartKind::Phantom)
+    pub fn ask_some(&mut self, kind: PartKind) -> Result<Part, MoneyError> {
+        self.next_part(Shares::ZERO, kind)
     }
 
     /// Whether its copies answer a trade that is nowhere: not on the chain, and no other trade inherited what was

@@ -78,7 +78,7 @@ fn a_revisit_takes_a_number_and_no_shares() {
     let mut trade = group(1);
     trade.chain = Some(shares(10));
     trade.take_parts(&mut []).unwrap();
-    let part = trade.revisit().unwrap();
+    let part = trade.ask_some(PartKind::Revisit).unwrap();
     assert_eq!((part.number, part.added, part.kind), (1, Shares::ZERO, PartKind::Revisit));
     assert_eq!(trade.decided, Shares(10_000_000));
     trade.chain = Some(shares(11));
@@ -93,7 +93,7 @@ fn a_phantom_that_appears_after_all_is_no_phantom() {
         trade.history = shares(10);
         trade.take_parts(&mut []).unwrap();
         assert!(trade.expire(Timestamp::from_seconds(91)) && trade.is_phantom());
-        assert_eq!(trade.withdraw().unwrap().kind, PartKind::Phantom);
+        assert_eq!(trade.ask_some(PartKind::Phantom).unwrap().kind, PartKind::Phantom);
         trade
     };
     let mut same = phantom();

@@ -118,6 +118,12 @@ pub const REVISIT_OPEN: Duration = Duration::from_secs(2);
 pub const REVISIT_BLOCKED: Duration = Duration::from_secs(600);
 /// Exits looked at again in one step.
 pub const REVISIT_BATCH: usize = 500;
+/// Buys left to a sync that are looked at in one step …
+pub const SYNC_BATCH: usize = 500;
+/// … and how often.
+pub const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// A head older than this is no word on what leaders hold now.
+pub const SYNC_HEAD_AGE: Duration = Duration::from_secs(60);
 /// A market nobody knows, which the venue could not be asked for, is asked for again after this, then after
 /// twice as long …
 pub const MARKET_FIRST: Duration = Duration::from_millis(500);

@@ -53,7 +53,7 @@ fn hold_for(record: &OrderRecord, refused: RejectReason, now: Timestamp) -> Opti
         record.order.id
     );
     let expires_at = Some(now.plus(lasts));
-    Some(NewHold { scope, cause: HoldCause::Venue, reason, stops_exits, expires_at })
+    Some(NewHold { scope, cause: HoldCause::Venue, reason, stops_exits, sells: false, expires_at })
 }
 
 const fn scope(refused: RejectReason, account: HoldScope) -> Option<HoldScope> {

@@ -18,7 +18,7 @@ pub trait Salts: Send + Sync {
 /// where they are for ever (relationships, leaders).
 #[must_use]
 pub fn natural_key(intent: &Intent, attempt: u32) -> Vec<u8> {
-    let IntentCause::Trade { key, part } = intent.cause;
+    let IntentCause { key, part, .. } = intent.cause;
     let mut bytes = Vec::with_capacity(96);
     bytes.extend_from_slice(b"trade");
     bytes.extend_from_slice(&key.tx.0);

@@ -121,6 +121,7 @@ async fn put_in_place(arguments: &RestoreArgs, directory: &Path) -> anyhow::Resu
         cause: HoldCause::Reconciliation,
         reason: "restored from a backup: what was ordered after it is not known here".to_owned(),
         stops_exits: true,
+        sells: false,
         expires_at: None,
     };
     let hold = store.hold_once(&hold, clock.now()).await?;

@@ -374,9 +374,10 @@ pub async fn run(cli: Cli) -> ExitCode {
             ask(&at, &Request::Following(request)).await
         }
         Command::Following { at } => ask(&at, &Request::Following(FollowingRequest::List)).await,
-        Command::Panic(PanicArgs { keep_exits, at }) => {
-            ask(&at, &Request::Following(FollowingRequest::Panic { keep_exits })).await
-        }
+        Command::Panic(arguments) => match following::confirmed(&arguments).await {
+            Ok(request) => ask(&arguments.at, &request).await,
+            Err(error) => Err(error),
+        },
         Command::Bench(arguments) => crate::bench::command::run(&arguments).await,
         Command::Certify(arguments) => crate::certify::command::run(&arguments).await,
         Command::Simulator(arguments) => crate::simulate::run(&arguments).await,

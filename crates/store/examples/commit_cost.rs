@@ -32,7 +32,7 @@ use engine::ports::{
         StoredPart,
     },
     execution::{
-        Execution as _, LedgerCause, OrderRecord, OrderUpdate, SignedAttempt, StageTimes, WorkChange,
+        Execution as _, LedgerCause, OrderRecord, OrderUpdate, SignedAttempt, StageTimes, Why, WorkChange,
     },
     following::{AccountMode, Following as _, NewAccount, NewRelationship},
     store::{InstanceId, Lease, Leases as _},
@@ -237,7 +237,7 @@ impl World {
         let part = StoredPart {
             part: Part { key, number: 0, added: whole.shares, kind: PartKind::Trade },
             seen_at: now(),
-            snapshot: TradeSnapshot { whole, market: None, top: None, own_order: false },
+            snapshot: TradeSnapshot { whole, market: None, top: None, own_order: false, sync: None },
             decided_through: followers.last().map_or(RelationshipId(0), |last| last.relationship),
             complete: false,
         };
@@ -278,6 +278,7 @@ impl World {
             verdict: Verdict::Copy(copy),
             decided_at: now(),
             intent: Some(IntentFacts {
+                why: Why::Trade,
                 account: follower.account,
                 condition,
                 leader_price: Price(500_000),

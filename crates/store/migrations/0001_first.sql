@@ -148,6 +148,7 @@ CREATE TABLE holds (
     cause        INTEGER NOT NULL,
     reason       TEXT    NOT NULL,
     stops_exits  INTEGER NOT NULL,
+    sells        INTEGER NOT NULL,
     placed_at    INTEGER NOT NULL,
     expires_at   INTEGER,
     lifted_at    INTEGER
@@ -284,6 +285,16 @@ CREATE TABLE exit_revisits (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX exit_revisits_due ON exit_revisits (due);
 
+-- Buys that followers leave to a sync with the leader's position. Kept when the sync was decided: none is synced twice.
+CREATE TABLE missed_buys (
+    relationship_id  INTEGER NOT NULL REFERENCES relationships (id),
+    group_id         INTEGER NOT NULL REFERENCES trade_groups (id),
+    owner_id         INTEGER NOT NULL,
+    synced           INTEGER NOT NULL,
+    PRIMARY KEY (relationship_id, group_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX missed_buys_to_sync ON missed_buys (relationship_id, group_id) WHERE synced = 0;
+
 -- ---------------------------------------------------------------- what followers do
 
 -- One row per follower of every trade: integers only, about 100 bytes with its index.
@@ -338,6 +349,8 @@ CREATE TABLE intents (
     relationship_id  INTEGER NOT NULL REFERENCES relationships (id),
     leader_id        INTEGER NOT NULL,
     cause            INTEGER NOT NULL,
+    -- Of a sync: what the leader sold up to this block is taken off already. Exits of other buys count from their group's.
+    through_block    INTEGER,
     group_id         INTEGER NOT NULL,
     part             INTEGER NOT NULL,
     lane             INTEGER NOT NULL,

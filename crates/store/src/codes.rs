@@ -50,7 +50,8 @@ codes! {
     OrderState = Self::ALL;
     Action = Self::ALL;
     GroupState = [Self::Open, Self::Final, Self::Phantom, Self::Overcounted];
-    PartKind = [Self::Trade, Self::Settling, Self::Dust, Self::Revisit, Self::Phantom];
+    PartKind = [Self::Trade, Self::Settling, Self::Dust, Self::Revisit, Self::Phantom, Self::Target,
+        Self::Panic];
     Dispute = [Self::Fills, Self::Balances];
     AccountMode = [Self::Paper, Self::Live];
     RelationshipStatus = [Self::Active, Self::Paused, Self::Stopped];

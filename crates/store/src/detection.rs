@@ -10,8 +10,8 @@ use domain::{
 };
 use engine::ports::{
     detection::{
-        DecidedBefore, Detection, DetectionCommit, DetectionOutcome, ExitBasis, ExitRevisit, NewDecision,
-        QueuedIntent, Source, StoredPart,
+        DecidedBefore, Detection, DetectionCommit, DetectionOutcome, ExitBasis, ExitRevisit, MissedNote,
+        NewDecision, QueuedIntent, Source, StoredPart,
     },
     store::{Lease, StoreResult},
     venue::BlockHeader,
@@ -23,7 +23,7 @@ use crate::{
     dialect::Connection,
     events, exits, groups,
     intents::{self, NewIntent},
-    leases, markets, orders, parts, revisits, work,
+    leases, markets, missed, orders, parts, revisits, work,
 };
 
 #[async_trait]
@@ -70,6 +70,10 @@ impl Detection for SqlStore {
         revisits::due(&mut self.read().await?, now, limit).await
     }
 
+    async fn missed_buys(&self, limit: usize) -> StoreResult<Vec<MissedNote>> {
+        missed::to_sync(&mut self.read().await?, limit).await
+    }
+
     async fn decided_before(&self, key: GroupKey, part: u32) -> StoreResult<Vec<DecidedBefore>> {
         decisions::decided_before(&mut self.snapshot().await?, key, part).await
     }
@@ -106,8 +110,10 @@ impl Detection for SqlStore {
         markets::write(connection, &commit.markets).await?;
         let of_parts = commit.parts.iter().map(|stored| stored.part.key);
         let of_decisions = commit.decisions.iter().map(|decision| decision.key);
-        let ids = groups::ids(connection, of_parts.chain(of_decisions)).await?;
+        let of_notes = commit.missed.iter().chain(&commit.synced).map(|note| note.key);
+        let ids = groups::ids(connection, of_parts.chain(of_decisions).chain(of_notes)).await?;
         parts::write(connection, &commit.parts, &ids).await?;
+        missed::write(connection, &commit.missed, &commit.synced, &ids).await?;
         let queued = write_decisions(connection, &commit.decisions, &ids).await?;
         events::write(connection, &commit.events).await?;
         write.commit().await?;

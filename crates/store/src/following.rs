@@ -162,6 +162,7 @@ impl Following for SqlStore {
             booked_version: config::booked(&mut snapshot).await?,
             leaders: accounts::followed(&mut snapshot).await?,
             relationships: relationships::not_stopped(&mut snapshot).await?,
+            left_over: relationships::left_over(&mut snapshot).await?,
             accounts: accounts::following(&mut snapshot).await?,
             holds: holds::in_force(&mut snapshot, now).await?,
             exposures: exposures(&mut snapshot).await?,

@@ -13,7 +13,7 @@ use crate::{
     accounts::{self, inserted},
     column::{Coded, Fields},
     dialect::{Connection, Row},
-    relationships,
+    relationships, revisits,
     sql::{self, values},
 };
 
@@ -47,13 +47,14 @@ fn read(row: &Row) -> StoreResult<Hold> {
         cause: fields.code()?,
         reason: fields.get()?,
         stops_exits: fields.get()?,
+        sells: fields.get()?,
         expires_at: fields.get()?,
     })
 }
 
 /// Holds in force at a moment.
 pub(crate) async fn in_force(connection: &mut Connection, now: Timestamp) -> StoreResult<Vec<Hold>> {
-    const IN_FORCE: &str = "SELECT id, scope, scope_id, cause, reason, stops_exits, expires_at FROM holds \
+    const IN_FORCE: &str = "SELECT id, scope, scope_id, cause, reason, stops_exits, sells, expires_at FROM holds \
         WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > $1) ORDER BY id";
     sql::rows(connection, IN_FORCE, values![now]).await?.iter().map(read).collect()
 }
@@ -66,8 +67,8 @@ pub(crate) async fn place(
     now: Timestamp,
 ) -> StoreResult<(HoldId, Option<OwnerId>)> {
     const PLACE: &str = "INSERT INTO holds \
-        (owner_id, scope, scope_id, cause, reason, stops_exits, placed_at, expires_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id";
+        (owner_id, scope, scope_id, cause, reason, stops_exits, sells, placed_at, expires_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id";
     let owner = owner_of(connection, hold.scope).await?;
     let (scope, scope_id) = encode_scope(hold.scope);
     if by.is_some() && owner != by {
@@ -80,10 +81,14 @@ pub(crate) async fn place(
         Coded(hold.cause),
         hold.reason.as_str(),
         hold.stops_exits,
+        hold.sells,
         now,
         hold.expires_at,
     ];
     let id = inserted(sql::row(connection, PLACE, values).await?)?;
+    if hold.sells {
+        revisits::note_held(connection, hold.scope, now).await?;
+    }
     Ok((HoldId(id), owner))
 }
 
@@ -94,9 +99,9 @@ pub(crate) async fn is_in_force(
     now: Timestamp,
 ) -> StoreResult<bool> {
     const ALIKE: &str = "SELECT id FROM holds WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > $1) \
-        AND scope = $2 AND scope_id = $3 AND cause = $4 AND stops_exits >= $5 LIMIT 1";
+        AND scope = $2 AND scope_id = $3 AND cause = $4 AND stops_exits >= $5 AND sells >= $6 LIMIT 1";
     let (scope, scope_id) = encode_scope(hold.scope);
-    let values = values![now, scope, scope_id, Coded(hold.cause), hold.stops_exits];
+    let values = values![now, scope, scope_id, Coded(hold.cause), hold.stops_exits, hold.sells];
     Ok(sql::row(connection, ALIKE, values).await?.is_some())
 }
 

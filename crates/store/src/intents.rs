@@ -10,7 +10,7 @@ use domain::{
 };
 use engine::ports::{
     detection::{IntentFacts, Lane, NewDecision, QueuedIntent},
-    execution::{EndReason, Intent, IntentCause},
+    execution::{EndReason, Intent, IntentCause, Why},
     reports::IntentEnd,
     store::{StoreError, StoreResult},
 };
@@ -26,8 +26,25 @@ use crate::{
     sql::{self, Value, values},
 };
 
-/// Cause number of a leader's trade.
-const CAUSE_TRADE: i64 = 0;
+/// A cause as stored: its number, and the block of a target.
+const fn encode_cause(why: Why) -> (i64, Option<i64>) {
+    match why {
+        Why::Trade => (0, None),
+        Why::Target { through } => (1, Some(through)),
+        Why::Panic => (2, None),
+    }
+}
+
+fn read_cause(fields: &mut Fields<'_>) -> StoreResult<Why> {
+    match (fields.get::<i64>()?, fields.get::<Option<i64>>()?) {
+        (0, None) => Ok(Why::Trade),
+        (1, Some(through)) => Ok(Why::Target { through }),
+        (2, None) => Ok(Why::Panic),
+        (cause, through) => {
+            Err(fields.corrupt(&format!("{cause} with {through:?} is no cause of an intent")))
+        }
+    }
+}
 
 /// A copy to make an intent of.
 pub(crate) struct NewIntent<'a> {
@@ -64,14 +81,16 @@ impl<'a> NewIntent<'a> {
         lane_of(self.copy.side)
     }
 
-    fn row(&self) -> [Value; 19] {
+    fn row(&self) -> [Value; 20] {
+        let (cause, through) = encode_cause(self.facts.why);
         let (decision, facts, copy) = (self.decision, &self.facts, &self.copy);
         values![
             decision.owner,
             facts.account,
             decision.relationship,
             decision.key.leader,
-            CAUSE_TRADE,
+            cause,
+            through,
             self.key.0,
             self.key.1,
             Coded(self.lane()),
@@ -104,7 +123,7 @@ pub(crate) async fn write(
     intents: &[NewIntent<'_>],
 ) -> StoreResult<HashMap<DecisionKey, QueuedIntent>> {
     const INSERT: Insert = Insert {
-        into: "intents (owner_id, account_id, relationship_id, leader_id, cause, group_id, part, lane, token, \
+        into: "intents (owner_id, account_id, relationship_id, leader_id, cause, through_block, group_id, part, lane, token, \
             condition, side, amount, limit_price, reserve, leader_price, traded_at, seen_at, decided_at, \
             expires_at)",
         then: "RETURNING group_id, part, relationship_id, id",
@@ -155,7 +174,7 @@ macro_rules! select_intents {
         concat!(
             "SELECT i.id, i.owner_id, ",
             trading_columns!(),
-            ", i.relationship_id, i.leader_id, i.cause, ",
+            ", i.relationship_id, i.leader_id, i.cause, i.through_block, ",
             key_columns!(),
             ", i.part, i.lane, i.token, i.condition, i.side, i.amount, i.limit_price, i.reserve, ",
             "i.leader_price, i.traded_at, i.seen_at, i.decided_at, i.expires_at ",
@@ -170,11 +189,8 @@ fn read(row: &Row) -> StoreResult<Intent> {
     let (id, owner) = (fields.get()?, fields.get()?);
     let account = read_trading(&mut fields)?;
     let (relationship, leader) = (fields.get()?, fields.get()?);
-    let cause: i64 = fields.get()?;
-    if cause != CAUSE_TRADE {
-        return Err(fields.corrupt(&format!("{cause} is no cause of an intent")));
-    }
-    let cause = IntentCause::Trade { key: fields.get()?, part: fields.number()? };
+    let why = read_cause(&mut fields)?;
+    let cause = IntentCause { key: fields.get()?, part: fields.number()?, why };
     Ok(Intent {
         id,
         owner,

@@ -34,6 +34,7 @@ mod ledger;
 mod limits;
 mod lock;
 mod markets;
+mod missed;
 mod order_update;
 mod orders;
 mod paper;

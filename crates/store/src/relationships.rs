@@ -65,6 +65,14 @@ pub(crate) async fn not_stopped(connection: &mut Connection) -> StoreResult<Vec<
     sql::rows(connection, NOT_STOPPED, []).await?.iter().map(read).collect()
 }
 
+/// Stopped relationships that hold something.
+pub(crate) async fn left_over(connection: &mut Connection) -> StoreResult<Vec<Relationship>> {
+    const LEFT_OVER: &str = select_relationships!(
+        "WHERE r.status = 2 AND r.id IN (SELECT relationship_id FROM positions WHERE shares > 0)"
+    );
+    sql::rows(connection, LEFT_OVER, []).await?.iter().map(read).collect()
+}
+
 /// Adds a relationship with the first version of its policy.
 pub(crate) async fn add(
     connection: &mut Connection,

@@ -15,6 +15,21 @@ use crate::{
     sql::{self, Value, values},
 };
 
+/// Whether a relationship is in the scope of which `$2` and `$3` are the encoding.
+macro_rules! in_scope {
+    ($table:literal) => {
+        concat!(
+            "($2 = 0 OR ($2 = 1 AND ",
+            $table,
+            ".account_id = $3) OR ($2 = 2 AND ",
+            $table,
+            ".leader_id = $3) OR ($2 = 3 AND ",
+            $table,
+            ".id = $3))"
+        )
+    };
+}
+
 /// Notes exits; one that is noted already is raised, and its due time stands.
 pub(crate) async fn note(connection: &mut Connection, notes: &[ExitNote]) -> StoreResult<()> {
     const INSERT: Insert = Insert {
@@ -43,6 +58,24 @@ pub(crate) async fn note_ended(
     );
     let list = id_list(intents.iter().map(|intent| intent.0));
     sql::execute(connection, NOTE, values![list, now]).await?;
+    Ok(())
+}
+
+/// Notes all that relationships of this scope hold, due at `now`.
+pub(crate) async fn note_held(
+    connection: &mut Connection,
+    scope: HoldScope,
+    now: Timestamp,
+) -> StoreResult<()> {
+    const NOTE: &str = concat!(
+        "INSERT INTO exit_revisits (relationship_id, token, owner_id, due, tries, version) ",
+        "SELECT p.relationship_id, p.token, p.owner_id, $1, 0, 1 FROM positions p ",
+        "JOIN relationships r ON r.id = p.relationship_id WHERE p.shares > 0 AND ",
+        in_scope!("r"),
+        " ON CONFLICT (relationship_id, token) DO UPDATE SET due = excluded.due, version = exit_revisits.version + 1"
+    );
+    let (scope, id) = encode_scope(scope);
+    sql::execute(connection, NOTE, values![now, scope, id]).await?;
     Ok(())
 }
 
@@ -79,9 +112,12 @@ pub(crate) async fn look_now(
     scope: HoldScope,
     now: Timestamp,
 ) -> StoreResult<()> {
-    const NOW: &str = "UPDATE exit_revisits SET due = $1, version = version + 1 WHERE due > $1 AND \
-        relationship_id IN (SELECT id FROM relationships WHERE $2 = 0 OR ($2 = 1 AND account_id = $3) \
-            OR ($2 = 2 AND leader_id = $3) OR ($2 = 3 AND id = $3))";
+    const NOW: &str = concat!(
+        "UPDATE exit_revisits SET due = $1, version = version + 1 WHERE due > $1 AND ",
+        "relationship_id IN (SELECT r.id FROM relationships r WHERE ",
+        in_scope!("r"),
+        ")"
+    );
     let (scope, id) = encode_scope(scope);
     sql::execute(connection, NOW, values![now, scope, id]).await?;
     Ok(())

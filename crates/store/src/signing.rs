@@ -60,16 +60,16 @@ impl Column for Waiting {
 
 impl Waiting {
     fn is_blocked(&self, holds: &[Hold]) -> bool {
-        let held = holds.iter().any(|hold| {
-            let concerned = match hold.scope {
-                HoldScope::Installation => true,
-                HoldScope::Account(account) => account == self.account,
-                HoldScope::Leader(leader) => leader == self.leader,
-                HoldScope::Relationship(relationship) => relationship == self.holding.relationship,
-            };
-            concerned && (hold.stops_exits || self.lane == Lane::Entries)
+        let mut concerned = holds.iter().filter(|hold| match hold.scope {
+            HoldScope::Installation => true,
+            HoldScope::Account(account) => account == self.account,
+            HoldScope::Leader(leader) => leader == self.leader,
+            HoldScope::Relationship(relationship) => relationship == self.holding.relationship,
         });
-        held || self.status != RelationshipStatus::Active
+        let exits = self.lane == Lane::Exits;
+        let sold_out = exits && concerned.clone().any(|hold| hold.sells);
+        let held = concerned.any(|hold| hold.stops_exits || !exits);
+        held || (self.status != RelationshipStatus::Active && !sold_out)
     }
 }
 

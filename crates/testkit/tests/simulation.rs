@@ -124,3 +124,12 @@ fn a_leader_who_merges_is_followed_through_any_fault() {
         assert!(report.executions > 500, "{} executions", report.executions);
     }
 }
+
+/// What was found too late is bought once, with what the leader still holds, and follows the leader out.
+#[test]
+fn a_sync_survives_any_fault() {
+    let scenario = Scenario::synced();
+    let exploration = Exploration { faults: 1, ..of(&scenario, VenueModel::FORGETFUL) };
+    let report = told(&scenario.name, exploration.explore());
+    assert!(report.executions > 1_000 && report.missed < report.executions / 10);
+}

@@ -11,6 +11,7 @@ use domain::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    execution::Why,
     store::{Event, Lease, StoreResult},
     venue::BlockHeader,
 };
@@ -136,6 +137,8 @@ pub struct NewDecision {
 /// What an intent needs beyond its decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IntentFacts {
+    /// What it is for.
+    pub why: Why,
     /// The trading account.
     pub account: AccountId,
     /// The market, for exposure.
@@ -179,6 +182,10 @@ pub struct DetectionCommit {
     pub exit_notes: Vec<ExitNote>,
     /// Exits looked at, while their version stands: to be looked at again, or settled (`None`).
     pub revisited: Vec<(ExitRevisit, Option<NextLook>)>,
+    /// Buys that followers leave to a sync; one noted before is left as it is.
+    pub missed: Vec<MissedNote>,
+    /// Of those, buys whose sync is decided.
+    pub synced: Vec<MissedNote>,
     /// Markets learned (insert or replace).
     pub markets: Vec<Market>,
     /// What happened.
@@ -244,7 +251,8 @@ pub struct ExitHolder {
     pub relationship: RelationshipId,
     /// Shares held.
     pub held: Shares,
-    /// Copied buys that filled something, by intent. A buy whose group has no block yet is later than
+    /// Copied buys that filled something, by intent; one of a sync with the block that it counts from
+    /// ([`Why::Target`]). A buy whose group has no block yet is later than
     /// every factor (`i64::MAX`): its block is known before the block of any later sale is decided, because
     /// the chain shows its transaction, or another that inherits it, or it becomes a phantom with the block
     /// of its time.
@@ -285,6 +293,17 @@ pub struct ExitRevisit {
     pub tries: u32,
     /// Raised by every note and every look: what was noted meanwhile is not lost.
     pub version: i64,
+}
+
+/// A buy of a leader that a follower leaves to a sync with the leader's position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MissedNote {
+    /// Whose.
+    pub owner: OwnerId,
+    /// Through which relationship.
+    pub relationship: RelationshipId,
+    /// The buy.
+    pub key: GroupKey,
 }
 
 /// When an exit is looked at again.
@@ -346,6 +365,9 @@ pub trait Detection: Send + Sync {
 
     /// Exits to look at, by due time, then by relationship and token, at most `limit`.
     async fn due_revisits(&self, now: Timestamp, limit: usize) -> StoreResult<Vec<ExitRevisit>>;
+
+    /// Buys left to a sync that is not decided, by relationship, then as they were noted, at most `limit`.
+    async fn missed_buys(&self, limit: usize) -> StoreResult<Vec<MissedNote>>;
 
     /// Amounts that parts before `part` of a group decided, by relationship (those with none are absent).
     async fn decided_before(&self, key: GroupKey, part: u32) -> StoreResult<Vec<DecidedBefore>>;

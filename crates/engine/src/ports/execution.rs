@@ -60,17 +60,31 @@ pub struct Intent {
     pub expires_at: Option<Timestamp>,
 }
 
-/// What an intent comes from; unique together with the relationship.
+/// What an intent comes from: a part of a trade, which is unique together with the relationship, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct IntentCause {
+    /// The group.
+    pub key: GroupKey,
+    /// The part's number.
+    pub part: u32,
+    /// What the part asked for.
+    pub why: Why,
+}
+
+/// What an intent is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum IntentCause {
-    /// A part of a leader's trade.
-    Trade {
-        /// The group.
-        key: GroupKey,
-        /// The part's number.
-        part: u32,
+pub enum Why {
+    /// To follow a leader's trade.
+    Trade,
+    /// To hold what following would hold now ([`domain::downtime`]). What the leader sold up to this block is taken off
+    /// already, so that exits count from there.
+    Target {
+        /// The block.
+        through: i64,
     },
+    /// To sell everything, because somebody said so.
+    Panic,
 }
 
 /// An intent that waits to be signed.

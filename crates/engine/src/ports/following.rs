@@ -164,6 +164,8 @@ pub struct Hold {
     pub reason: String,
     /// Whether exits stop too. Default holds stop entries only.
     pub stops_exits: bool,
+    /// Whether what is held in its scope is sold meanwhile, whatever leaders do and whether its user paused or stopped.
+    pub sells: bool,
     /// When it ends by itself; `None` = until lifted.
     pub expires_at: Option<Timestamp>,
 }
@@ -194,6 +196,8 @@ pub struct FollowingSnapshot {
     pub relationships: Vec<Relationship>,
     /// Their accounts.
     pub accounts: Vec<Account>,
+    /// Stopped relationships that hold something, by id.
+    pub left_over: Vec<Relationship>,
     /// Holds in force at the moment asked for.
     pub holds: Vec<Hold>,
     /// Money at risk, where there is any. Stopped relationships are included: they count for their account.
@@ -246,16 +250,16 @@ pub trait Following: Send + Sync {
         now: Timestamp,
     ) -> StoreResult<()>;
 
-    /// Places a hold: the installation's own (`None`), or an owner's, who holds nothing but accounts and
+    /// Places a hold, and if it sells notes everything that is held in its scope to be looked at: the installation's own (`None`), or an owner's, who holds nothing but accounts and
     /// relationships of its own. `NotFound` when what it names does not exist or is not the owner's.
     async fn place_hold(&self, owner: Option<OwnerId>, hold: &NewHold, now: Timestamp)
     -> StoreResult<HoldId>;
 
-    /// Places a hold of the installation's, unless one with the same scope and cause that stops as much is in
-    /// force: `None` then.
+    /// [`Following::place_hold`] by the installation, unless a hold with the same scope and cause that stops as much,
+    /// and sells if this one does, is in force: `None` then.
     async fn hold_once(&self, hold: &NewHold, now: Timestamp) -> StoreResult<Option<HoldId>>;
 
-    /// Lifts a hold, and makes the exits of its scope that wait to be looked at due at once; `false` when it
+    /// Lifts a hold (what it sold stays sold), and makes the exits of its scope that wait to be looked at due at once; `false` when it
     /// was not in force, or holds something that is not the owner's (if one is named).
     async fn lift_hold(&self, owner: Option<OwnerId>, hold: HoldId, now: Timestamp) -> StoreResult<bool>;
 
@@ -296,6 +300,8 @@ pub struct NewHold {
     pub reason: String,
     /// Whether exits stop too.
     pub stops_exits: bool,
+    /// Whether what is held is sold; not together with stopping exits.
+    pub sells: bool,
     /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use domain::{
     Price, Side, Timestamp, TokenId, Usd,
-    decide::{EntryInputs, TradeSnapshot, Verdict, decide_entry, decide_exit},
+    decide::{EntryInputs, TradeSnapshot, Verdict, decide_entry, decide_exit, decide_sale},
     exits::ExitFactor,
     ids::{LeaderId, RelationshipId},
     skip::SkipReason,
@@ -17,7 +17,7 @@ use super::{
     following::{Blocked, Following},
     holders::{Holders, holders},
     markets::needs_market,
-    revisits,
+    revisits, syncing,
 };
 use crate::{
     crash_points, limits,
@@ -27,6 +27,7 @@ use crate::{
             DecisionInputs, DetectionCommit, DetectionOutcome, ExitNote, IntentFacts, Lane, NewDecision,
             QueuedIntent, StoredPart,
         },
+        execution::Why,
         following::Relationship,
         queue::End,
         store::{Event, EventKind, StoreError},
@@ -97,7 +98,7 @@ impl Watcher {
         let stored = StoredPart {
             part,
             seen_at: now,
-            snapshot: TradeSnapshot { whole: group.copied_quantity()?, market, top, own_order },
+            snapshot: TradeSnapshot { whole: group.copied_quantity()?, market, top, own_order, sync: None },
             decided_through: RelationshipId(0),
             complete: false,
         };
@@ -118,8 +119,10 @@ impl Watcher {
     ) -> Result<(Basis, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
         let part = stored.part;
         let basis = match (part.kind, part.key.action.never_copied()) {
-            // Nobody is asked about a phantom but those it is stored with.
-            (PartKind::Settling | PartKind::Phantom, _) => Basis::Skip(SkipReason::MaySettle),
+            // Nobody is asked about the others but those they are stored with.
+            (PartKind::Settling | PartKind::Phantom | PartKind::Target | PartKind::Panic, _) => {
+                Basis::Skip(SkipReason::MaySettle)
+            }
             (PartKind::Dust, _) => Basis::Skip(SkipReason::Dust),
             (PartKind::Trade | PartKind::Revisit, Some(reason)) => Basis::Skip(reason),
             (PartKind::Trade | PartKind::Revisit, None) if part.key.action.is_exit() => {
@@ -191,6 +194,7 @@ impl Watcher {
                 commit.markets.extend(pending.stored.snapshot.market.clone());
                 commit.events.extend(seen_event(pending, now));
                 commit.exit_notes.extend(chunk.notes);
+                commit.missed.extend(chunk.decisions.iter().filter_map(syncing::missed));
                 progress.push((chunk.progress, chunk.copies));
                 commit.decisions.extend(chunk.decisions);
             }
@@ -400,7 +404,11 @@ fn decide_one(
         Basis::Exit(holders) => {
             let holder = holders.get(&relationship.id);
             let (inputs, basis) = holder.map(|holder| (holder.inputs, holder.basis)).unwrap_or_default();
-            let verdict = decide_exit(snapshot, &relationship.policy, &inputs).unwrap_or(uncomputable);
+            let decide = match pending.stored.part.kind {
+                PartKind::Panic => decide_sale,
+                _ => decide_exit,
+            };
+            let verdict = decide(snapshot, &relationship.policy, &inputs).unwrap_or(uncomputable);
             (DecisionInputs::Exit(inputs, basis), verdict)
         }
         Basis::Skip(_) | Basis::Later | Basis::Market => skip(SkipReason::BalanceUnknown),
@@ -419,18 +427,28 @@ fn intent_facts(
     let condition = pending.stored.snapshot.market.as_ref()?.condition;
     following.reserve(relationship.id, relationship.account, condition, order.reserve);
     let entry = order.side == Side::Buy;
-    // Nobody sold what is sold of a phantom.
-    let phantom = pending.stored.part.kind == PartKind::Phantom;
-    let leader_price = if phantom { Price::default() } else { super::groups::price_of(&pending.group) };
+    let snapshot = &pending.stored.snapshot;
+    let leader_price = match pending.stored.part.kind {
+        // The leader did not sell.
+        PartKind::Phantom | PartKind::Panic => Price::default(),
+        PartKind::Target => snapshot.whole.price().unwrap_or_default(),
+        _ => super::groups::price_of(&pending.group),
+    };
+    let why = match (pending.stored.part.kind, snapshot.sync) {
+        (PartKind::Panic, _) => Why::Panic,
+        (_, Some(target)) => Why::Target { through: target.through },
+        _ => Why::Trade,
+    };
+    let (traded_at, maximum) = (pending.group.traded_at, relationship.policy.maximum_age);
+    // What is late by its trade is young by its decision.
+    let from = if now.since(traded_at) > maximum { now } else { traded_at };
     Some(IntentFacts {
+        why,
         account: relationship.account,
         condition,
         leader_price,
-        traded_at: pending.group.traded_at,
+        traded_at,
         seen_at: pending.stored.seen_at,
-        expires_at: entry.then(|| {
-            let age = now.since(pending.group.traded_at).max(relationship.policy.maximum_age);
-            pending.group.traded_at.plus(age)
-        }),
+        expires_at: entry.then(|| from.plus(maximum)),
     })
 }

@@ -11,7 +11,9 @@ use std::{
 use domain::{
     Address, ConditionId, Side, Timestamp, Usd,
     decide::EntryInputs,
+    downtime::DowntimeRule,
     ids::{AccountId, LeaderId, RelationshipId},
+    policy::Policy,
 };
 
 use crate::ports::following::{
@@ -25,6 +27,7 @@ pub(super) struct Following {
     /// In the order of their wallets: whoever is asked for first is no matter of chance.
     leaders: BTreeMap<Address, Leader>,
     by_leader: HashMap<LeaderId, Vec<Relationship>>,
+    left_over: Vec<Relationship>,
     accounts: HashMap<AccountId, Account>,
     holds: Vec<Hold>,
     in_market: HashMap<(RelationshipId, ConditionId), Usd>,
@@ -46,6 +49,7 @@ impl Following {
             booked_version: snapshot.booked_version,
             leaders: snapshot.leaders.into_iter().map(|leader| (leader.wallet, leader)).collect(),
             by_leader,
+            left_over: snapshot.left_over,
             accounts: snapshot.accounts.into_iter().map(|account| (account.trading.id, account)).collect(),
             holds: snapshot.holds,
             in_market: HashMap::new(),
@@ -84,9 +88,21 @@ impl Following {
         list.binary_search_by_key(&id, |relationship| relationship.id).ok().and_then(|at| list.get(at))
     }
 
+    /// A relationship whose exits are looked at: one that is not stopped, or is to be sold out all the same.
+    pub fn exiting(&self, leader: LeaderId, id: RelationshipId, now: Timestamp) -> Option<&Relationship> {
+        let left_over = self.left_over.iter().find(|one| one.id == id && self.is_sold_out(one, now));
+        self.relationship(leader, id).or(left_over)
+    }
+
+    /// Whether a hold wants everything sold that is held through it.
+    pub fn is_sold_out(&self, relationship: &Relationship, now: Timestamp) -> bool {
+        self.holds_in_scope(relationship, now).any(|hold| hold.sells)
+    }
+
     /// Whether the user or a hold stops this side.
     pub fn blocked(&self, relationship: &Relationship, side: Side, now: Timestamp) -> Option<Blocked> {
-        if relationship.status != RelationshipStatus::Active {
+        let sold_out = side == Side::Sell && self.is_sold_out(relationship, now);
+        if relationship.status != RelationshipStatus::Active && !sold_out {
             return Some(Blocked::ByUser);
         }
         self.holds_on(relationship, side, now).next().map(|_| Blocked::ByHold)
@@ -114,6 +130,10 @@ impl Following {
         side: Side,
         now: Timestamp,
     ) -> impl Iterator<Item = &Hold> {
+        self.holds_in_scope(relationship, now).filter(move |hold| side == Side::Buy || hold.stops_exits)
+    }
+
+    fn holds_in_scope(&self, relationship: &Relationship, now: Timestamp) -> impl Iterator<Item = &Hold> {
         let (account, leader, id) = (relationship.account, relationship.leader, relationship.id);
         self.holds.iter().filter(move |hold| {
             let in_scope = match hold.scope {
@@ -122,16 +142,20 @@ impl Following {
                 HoldScope::Leader(of) => of == leader,
                 HoldScope::Relationship(of) => of == id,
             };
-            let in_time = hold.expires_at.is_none_or(|expires| expires > now);
-            in_scope && in_time && (side == Side::Buy || hold.stops_exits)
+            in_scope && hold.expires_at.is_none_or(|expires| expires > now)
         })
     }
 
-    /// The longest age that an active follower of a leader allows a copy to have.
+    /// The longest age that an active follower of a leader allows a copy to have; none is too long for those who copy
+    /// late.
     pub fn longest_age(&self, leader: LeaderId) -> Duration {
         let followers = self.by_leader.get(&leader).into_iter().flatten();
         let active = followers.filter(|one| one.status == RelationshipStatus::Active);
-        active.map(|one| one.policy.maximum_age).max().unwrap_or_default()
+        let longest = |policy: &Policy| match policy.downtime {
+            DowntimeRule::Late => Duration::MAX,
+            DowntimeRule::Skip | DowntimeRule::Sync => policy.maximum_age,
+        };
+        active.map(|one| longest(&one.policy)).max().unwrap_or_default()
     }
 
     /// The numbers an entry of this relationship is decided from, but for the age. In a market nobody knows

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{
+    Shares,
     decide::ExitInputs,
     exits::{ExitFactor, buys_that_count, exit_target, mark_of_basis},
     ids::RelationshipId,
@@ -24,6 +25,11 @@ pub(super) struct Holder {
 }
 
 impl Holder {
+    /// The same, with nothing to keep.
+    pub fn sold_out(&self) -> Self {
+        Self { inputs: ExitInputs { target: Shares::ZERO, ..self.inputs }, ..*self }
+    }
+
     fn of(stored: &ExitHolder, factors: &[ExitFactor], ledger_through: i64, rule: PhantomRule) -> Self {
         let buys = buys_that_count(&stored.buys, rule);
         Self {

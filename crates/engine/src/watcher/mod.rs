@@ -16,6 +16,7 @@ mod markets;
 mod moves;
 mod rest;
 mod revisits;
+mod syncing;
 mod witness;
 
 use std::{
@@ -155,6 +156,8 @@ pub struct Watcher {
     traded: Traded,
     /// Uptime at which exits were looked at again last.
     revisited: Option<Duration>,
+    /// Uptime at which buys left to a sync were looked at last.
+    synced: Option<Duration>,
 }
 
 /// What a step found to do.
@@ -203,6 +206,7 @@ impl Watcher {
             unknown: UnknownMarkets::default(),
             traded: Traded::default(),
             revisited: None,
+            synced: None,
         }
     }
 
@@ -231,7 +235,9 @@ impl Watcher {
         let asked = self.history_step().await;
         let judged = self.finality_step().await;
         let revisited = self.revisit_step().await;
-        let busy = decided | read? | told? | asked? | judged? | revisited?;
+        let nothing_new = matches!(read, Ok(false));
+        let synced = if nothing_new { self.sync_step().await } else { Ok(false) };
+        let busy = decided | read? | told? | asked? | judged? | revisited? | synced?;
         Ok(StepReport { busy, active: true })
     }
 

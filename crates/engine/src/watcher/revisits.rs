@@ -4,10 +4,8 @@
 //! could read, a pause in force; or its order may be refused. Each of these leaves a note
 //! ([`ExitNote`]), and each note is looked at, less and less often, until nothing is left to sell. A new
 //! decision belongs to the leader's newest sale or merge, as a part of its own ([`PartKind::Revisit`]); that of a
-//! follower who does not keep copies of phantoms to the phantom ([`PartKind::Phantom`]).
-//!
-//! [`PartKind::Revisit`]: domain::trade::PartKind::Revisit
-//! [`PartKind::Phantom`]: domain::trade::PartKind::Phantom
+//! follower who does not keep copies of phantoms to the phantom ([`PartKind::Phantom`]); that of one who is to keep
+//! nothing to the leader's newest buy ([`PartKind::Panic`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +15,7 @@ use domain::{
     exits::{ExitFactor, shares_to_sell},
     ids::{LeaderId, RelationshipId},
     money::LOT,
-    trade::{Action, GroupKey, Part, TradeGroup},
+    trade::{Action, GroupKey, Part, PartKind, TradeGroup},
 };
 use futures_util::future::join_all;
 use tracing::{debug, info};
@@ -31,7 +29,7 @@ use crate::{
     limits,
     ports::{
         detection::{DetectionCommit, DetectionOutcome, ExitNote, ExitRevisit, Lane, NextLook, StoredPart},
-        following::{Relationship, RelationshipStatus},
+        following::Relationship,
         venue::VenueError,
     },
 };
@@ -46,8 +44,16 @@ enum Look {
     Sell,
 }
 
-/// A note and whose it is.
-type Noted = (ExitRevisit, Relationship);
+/// A note of somebody whom nothing stops.
+struct Noted {
+    revisit: ExitRevisit,
+    relationship: Relationship,
+    /// Nothing is to be kept ([`PartKind::Panic`]).
+    sold_out: bool,
+}
+
+/// Whom a sale is decided for, and when to look again if it cannot be made.
+type Asked = (ExitRevisit, Option<NextLook>, Relationship);
 
 impl Watcher {
     /// Looks at the exits whose time has come, one token of one leader at a time. Returns whether anything
@@ -82,7 +88,7 @@ impl Watcher {
             self.commit_revisits(commit).await?;
             return Ok(false);
         }
-        let only: Vec<RelationshipId> = open.iter().map(|(revisit, _)| revisit.relationship).collect();
+        let only: Vec<RelationshipId> = open.iter().map(|noted| noted.revisit.relationship).collect();
         let mut basis = self.store.exit_basis(leader, token, Some(&only)).await?;
         let sale = self.store.newest_sale(leader, token).await?;
         let mut unread = false;
@@ -92,14 +98,24 @@ impl Watcher {
             commit.factors.extend(read.iter().map(|factor| (leader, token, *factor)));
             basis.factors.extend(read);
         }
-        let holders = holders(&basis, None, |id| self.phantom_rule(leader, id));
-        let (mut sellers, mut leavers) = (Vec::new(), Vec::new());
-        for (revisit, relationship) in open {
+        let mut holders = holders(&basis, None, |id| self.phantom_rule(leader, id));
+        let (mut sellers, mut leavers, mut sold_out) = (Vec::new(), Vec::new(), Vec::new());
+        for Noted { revisit, relationship, sold_out: sells_all } in open {
             let tries = revisit.tries;
             let again = Some(NextLook { due: now.plus(pause_after(tries)), tries: tries.saturating_add(1) });
-            let holder = holders.get(&relationship.id);
-            let next = match look(holder, now) {
+            let holder = holders.get_mut(&relationship.id);
+            let holder = holder.map(|holder| {
+                if sells_all {
+                    *holder = holder.sold_out();
+                }
+                *holder
+            });
+            let next = match look(holder.as_ref(), now) {
                 Look::At(due) => Some(NextLook { due, tries }),
+                Look::Sell if sells_all => {
+                    sold_out.push((revisit, again, relationship));
+                    continue;
+                }
                 Look::Sell if holder.is_some_and(|holder| holder.leaves_phantoms) => {
                     leavers.push((revisit, again, relationship));
                     continue;
@@ -113,40 +129,50 @@ impl Watcher {
             };
             commit.revisited.push((revisit, next));
         }
-        let phantom = if leavers.is_empty() { None } else { self.newest_phantom(leader, token).await? };
         let mut sold = self.commit_revisits(commit).await?;
-        for (cause, asked) in [(phantom, leavers), (sale, sellers)] {
+        let buys = if leavers.is_empty() && sold_out.is_empty() {
+            Vec::new()
+        } else {
+            self.buys_of(leader, token).await?
+        };
+        let newest =
+            |wanted: &dyn Fn(&TradeGroup) -> bool| buys.iter().rev().find(|buy| wanted(buy)).copied();
+        let causes = [
+            (PartKind::Phantom, newest(&TradeGroup::is_phantom), leavers),
+            (PartKind::Revisit, sale, sellers),
+            (PartKind::Panic, newest(&|_| true), sold_out),
+        ];
+        for (kind, cause, asked) in causes {
             if let Some(cause) = cause.filter(|_| !asked.is_empty()) {
-                sold |= self.decide_again(cause, Basis::Exit(holders.clone()), asked).await?;
+                sold |= self.decide_again((kind, cause), Basis::Exit(holders.clone()), asked).await?;
             }
         }
         Ok(sold)
     }
 
-    /// The leader's newest buy of the token that is a phantom.
-    async fn newest_phantom(
+    /// The leader's buys of the token that followers were asked about, by the time they were first seen.
+    pub(super) async fn buys_of(
         &self,
         leader: LeaderId,
         token: TokenId,
-    ) -> Result<Option<TradeGroup>, WatcherError> {
+    ) -> Result<Vec<TradeGroup>, WatcherError> {
         let bought = GroupKey { leader, tx: TxHash([0; 32]), token, action: Action::Buy };
-        let buys = self.store.groups(&[bought], Timestamp(0)).await?;
-        Ok(buys.into_iter().rev().find(|group| group.is_phantom() && group.parts > 0))
+        let mut buys = self.store.groups(&[bought], Timestamp(0)).await?;
+        buys.retain(|group| group.parts > 0);
+        Ok(buys)
     }
 
     /// What the leader kept over the blocks of sales that were decided without it: nobody could tell, or nobody
     /// else said the same, or the block was replaced. Returns what is known now, and whether something still may
     /// come to be known.
-    async fn read_again(
+    pub(super) async fn read_again(
         &self,
         sale: &TradeGroup,
         known: &[ExitFactor],
     ) -> Result<(Vec<ExitFactor>, bool), WatcherError> {
-        let exits = Action::ALL.into_iter().filter(|action| action.is_exit());
-        let keys: Vec<GroupKey> = exits.map(|action| GroupKey { action, ..sale.key }).collect();
         let mut blocks: BTreeSet<i64> = known.iter().map(|factor| factor.block).collect();
         let (mut read, mut unread) = (Vec::new(), false);
-        let sales = self.store.groups(&keys, Timestamp(0)).await?;
+        let sales = self.sales_of(sale.key).await?;
         let sold =
             sales.iter().rev().filter(|group| group.parts > 0 && group.quantity().shares.is_positive());
         let unknown = sold.filter_map(|group| {
@@ -171,6 +197,13 @@ impl Watcher {
         Ok((read, unread))
     }
 
+    /// All sales and merges of the token of a trade of its leader, by the time they were first seen.
+    pub(super) async fn sales_of(&self, key: GroupKey) -> Result<Vec<TradeGroup>, WatcherError> {
+        let exits = Action::ALL.into_iter().filter(|action| action.is_exit());
+        let keys: Vec<GroupKey> = exits.map(|action| GroupKey { action, ..key }).collect();
+        Ok(self.store.groups(&keys, Timestamp(0)).await?)
+    }
+
     /// Settles or puts off the notes for which nothing has to be read; the rest is to be looked at.
     async fn sort_out(
         &mut self,
@@ -188,8 +221,8 @@ impl Watcher {
         let (mut commit, mut open) = (DetectionCommit::default(), Vec::new());
         for revisit in revisits {
             let tries = revisit.tries;
-            let known = following.relationship(leader, revisit.relationship);
-            let next = match known.filter(|known| known.status != RelationshipStatus::Stopped) {
+            let known = following.exiting(leader, revisit.relationship, now);
+            let next = match known {
                 None => None,
                 Some(_) if deciding => Some(NextLook { due: now.plus(limits::REVISIT_OPEN), tries }),
                 Some(known) => match following.blocked_until(known, Side::Sell, now) {
@@ -198,7 +231,8 @@ impl Watcher {
                         Some(NextLook { due: end.map_or(latest, |end| end.min(latest)), tries })
                     }
                     None => {
-                        open.push((revisit, known.clone()));
+                        let sold_out = following.is_sold_out(known, now);
+                        open.push(Noted { revisit, relationship: known.clone(), sold_out });
                         continue;
                     }
                 },
@@ -208,16 +242,16 @@ impl Watcher {
         Ok((commit, open))
     }
 
-    /// Decides for those who asked under a new part of `cause`, a sale or a phantom. Those who still cannot sell
+    /// Decides for those who asked under a new part of `cause`: a sale, a phantom, or a buy of what is sold out. Those who still cannot sell
     /// get no decision: the one they have says why, and their note stands.
     async fn decide_again(
         &mut self,
-        mut cause: TradeGroup,
+        (kind, mut cause): (PartKind, TradeGroup),
         basis: Basis,
-        asked: Vec<(ExitRevisit, Option<NextLook>, Relationship)>,
+        asked: Vec<Asked>,
     ) -> Result<bool, WatcherError> {
         let now = self.clock.now();
-        let part = if cause.is_phantom() { cause.withdraw()? } else { cause.revisit()? };
+        let part = cause.ask_some(kind)?;
         let mut commit = DetectionCommit::default();
         let mut sellers = Vec::with_capacity(asked.len());
         for (revisit, next, relationship) in asked {
@@ -261,12 +295,12 @@ impl Watcher {
         sale: &TradeGroup,
         now: Timestamp,
     ) -> Result<StoredPart, WatcherError> {
-        let (market, top) = self.market_and_top(part.key.token, Lane::of(part.key.action)).await?;
+        let (market, top) = self.market_and_top(part.key.token, Lane::Exits).await?;
         let whole = sale.copied_quantity()?;
         Ok(StoredPart {
             part,
             seen_at: now,
-            snapshot: TradeSnapshot { whole, market, top, own_order: false },
+            snapshot: TradeSnapshot { whole, market, top, own_order: false, sync: None },
             decided_through: RelationshipId(i64::MAX),
             complete: true,
         })

@@ -6,6 +6,7 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use domain::{
     Hash, MarketOrderType, Price, Usd,
+    downtime::DowntimeRule,
     money::ONE,
     policy::{BASIS_POINTS, MinimumRule, PhantomRule, Policy, Sizing},
 };
@@ -356,7 +357,34 @@ pub const FOLLOWER: &[Key<FollowerSettings>] = &[
         Kind::Time(Duration::from_secs(1)..=Duration::from_hours(24), |follower, value| {
             follower.policy.maximum_age = value;
         }),
-        "Buys of the leader that are older are not copied. Exits have no age.",
+        "Buys of the leader that are older are late; what becomes of them says `downtime`. Exits have no age.",
+    ),
+    key(
+        "downtime",
+        Or("skip"),
+        Kind::Choice(
+            &[
+                ("skip", |follower| follower.policy.downtime = DowntimeRule::Skip),
+                ("late", |follower| follower.policy.downtime = DowntimeRule::Late),
+                ("sync", |follower| follower.policy.downtime = DowntimeRule::Sync),
+            ],
+            &[],
+        ),
+        "What becomes of buys that are found late, because nothing ran or nothing could be read: \"skip\" leaves them \
+         out. \"late\" copies each of them, also one that the leader has sold since. \"sync\" waits until everything was \
+         read, and then buys at once what the leader still holds of them. Both within every cap, and only near the \
+         leader's price (`slippage_when_late`).",
+    ),
+    key(
+        "slippage_when_late",
+        Example("0.02"),
+        Kind::Decimal {
+            range: 0..=ONE,
+            step: BASIS_POINT,
+            set: |follower, value| follower.policy.late_slippage_bps = Some(value / BASIS_POINT),
+        },
+        "How far above the leader's price it may buy what is late, as a share of that price. Without it: \
+         `slippage_to_leader`.",
     ),
     key(
         "follow_exits",

@@ -95,10 +95,24 @@ pub struct EditArgs {
 
 /// Arguments of `panic`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  slipstream panic                # nothing more is signed until it is lifted\n  \
+    slipstream panic --keep-exits   # no more buys; leaders are followed out\n  \
+    slipstream panic --sell         # no more buys, and everything held is sold at what the book pays"
+)]
 pub struct PanicArgs {
     /// Hold buys only; go on following leaders out.
     #[arg(long)]
     pub keep_exits: bool,
+    /// Hold buys, and sell everything that is held, at what the book pays: also of leaders that were paused or stopped.
+    #[arg(long, conflicts_with = "keep_exits")]
+    pub sell: bool,
+    /// This account only, by label or number.
+    #[arg(long)]
+    pub account: Option<String>,
+    /// Do not ask before selling.
+    #[arg(long, short)]
+    pub yes: bool,
     /// Where the installation is.
     #[command(flatten)]
     pub at: Installation,

@@ -2,6 +2,7 @@
 //! store that nobody else has open.
 
 mod command;
+mod panicking;
 
 use anyhow::{Context, bail, ensure};
 use domain::{
@@ -10,13 +11,14 @@ use domain::{
     policy::Policy,
 };
 use engine::ports::{
-    following::{Account, HoldCause, HoldScope, NewHold, NewRelationship, RelationshipStatus},
+    following::{Account, NewRelationship, RelationshipStatus},
     store::Store,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 pub use self::command::{EditArgs, FollowArgs, LeaderCommand, PanicArgs, PolicyFlags, leader};
+pub use self::panicking::{Panic, confirmed};
 use crate::{
     commands::Answer,
     configuration::{change_follower, keys::FollowerSettings},
@@ -51,10 +53,7 @@ pub enum FollowingRequest {
     /// All leaders.
     Leaders,
     /// Hold everything.
-    Panic {
-        /// Whether exits go on.
-        keep_exits: bool,
-    },
+    Panic(Panic),
 }
 
 /// Answers from a store.
@@ -78,7 +77,7 @@ pub async fn answer(
             Ok(said(text, json!({ "leader": id, "wallet": wallet })))
         }
         FollowingRequest::Leaders => leaders(store).await,
-        FollowingRequest::Panic { keep_exits } => panic(store, clock, *keep_exits).await,
+        FollowingRequest::Panic(wanted) => panicking::panic(store, clock, wanted).await,
     }
 }
 
@@ -211,24 +210,4 @@ async fn leaders(store: &dyn Store) -> anyhow::Result<Answer> {
     }
     let none = || "no leaders yet; `slipstream leader top` shows some".to_owned();
     Ok(said(if lines.is_empty() { none() } else { lines.join("\n") }, json!(rows)))
-}
-
-async fn panic(store: &dyn Store, clock: &dyn Clock, keep_exits: bool) -> anyhow::Result<Answer> {
-    let hold = NewHold {
-        scope: HoldScope::Installation,
-        cause: HoldCause::Operator,
-        reason: "panic".to_owned(),
-        stops_exits: !keep_exits,
-        expires_at: None,
-    };
-    let placed = store.hold_once(&hold, clock.now()).await?;
-    let what = if keep_exits { "buys are held; exits go on" } else { "everything is held, exits too" };
-    let text = match placed {
-        Some(id) => format!(
-            "{what}: nothing more is signed until `slipstream lift {id}`. No order of ours rests at the venue, so there \
-             is none to cancel; what is held stays held"
-        ),
-        None => format!("{what} already; `slipstream holds` tells by what"),
-    };
-    Ok(said(text, json!({ "hold": placed, "stops_exits": !keep_exits })))
 }

@@ -8,7 +8,12 @@ use std::{
 };
 
 use anyhow::Context;
-use domain::{Clock, Timestamp, decide::Verdict, trade::GroupKey};
+use domain::{
+    Clock, Timestamp,
+    decide::Verdict,
+    skip::SkipReason,
+    trade::{GroupKey, PartKind},
+};
 use engine::ports::store::{Store, StoreResult};
 use tracing::{info, warn};
 
@@ -48,6 +53,16 @@ struct Late {
     skipped: BTreeMap<&'static str, usize>,
     /// Trades that are still being decided, sales mostly.
     undecided: usize,
+    /// Buys left to a sync, and what the syncs came to.
+    left: usize,
+    synced: Option<Synced>,
+}
+
+/// What became of syncs with leaders' positions.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Synced {
+    orders: usize,
+    skipped: BTreeMap<&'static str, usize>,
 }
 
 impl Downtime {
@@ -97,13 +112,9 @@ impl Downtime {
                 if !self.was_away(store, decision.key, since, &mut trades).await? {
                     continue;
                 }
-                match decision.verdict {
-                    Verdict::Copy(_) => late.copied = late.copied.saturating_add(1),
-                    Verdict::Skip(reason) => {
-                        let count = late.skipped.entry(reason.label()).or_default();
-                        *count = count.saturating_add(1);
-                    }
-                }
+                let part = store.part(decision.key, decision.part).await?;
+                let of_sync = part.is_some_and(|stored| stored.part.kind == PartKind::Target);
+                late.count(&decision.verdict, of_sync);
             }
             if page.len() < PAGE {
                 break;
@@ -114,6 +125,9 @@ impl Downtime {
             if self.was_away(store, stored.part.key, since, &mut trades).await? && !counted {
                 late.undecided = late.undecided.saturating_add(1);
             }
+        }
+        if late.left > 0 && late.synced.is_none() && store.missed_buys(1).await?.is_empty() {
+            late.synced = Some(Synced::default());
         }
         late.trades = trades.values().filter(|away| **away).count();
         Ok(late)
@@ -141,22 +155,49 @@ impl Downtime {
 }
 
 impl Late {
+    fn count(&mut self, verdict: &Verdict, of_sync: bool) {
+        let one = |count: &mut usize| *count = count.saturating_add(1);
+        match (verdict, of_sync) {
+            (Verdict::Copy(_), true) => one(&mut self.synced.get_or_insert_default().orders),
+            (Verdict::Copy(_), false) => one(&mut self.copied),
+            (Verdict::Skip(SkipReason::LeftToSync), _) => one(&mut self.left),
+            (Verdict::Skip(reason), true) => {
+                let synced = self.synced.get_or_insert_default();
+                one(synced.skipped.entry(reason.label()).or_default());
+            }
+            (Verdict::Skip(reason), false) => one(self.skipped.entry(reason.label()).or_default()),
+        }
+    }
+
     fn words(&self, away: Duration) -> String {
         let skipped: usize = self.skipped.values().sum();
-        let reasons: Vec<String> =
-            self.skipped.iter().map(|(reason, number)| format!("{number} {reason}")).collect();
-        let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+        let why = reasons(&self.skipped);
+        let left = match (self.left, &self.synced) {
+            (0, _) => String::new(),
+            (left, None) => format!(", {left} left to a sync that is still to come"),
+            (left, Some(synced)) => format!(
+                ", {left} left to a sync, which made {}{}",
+                count(synced.orders, "order"),
+                reasons(&synced.skipped)
+            ),
+        };
         let waiting = match self.undecided {
             0 => String::new(),
             number => format!(", {number} still being decided"),
         };
         format!(
-            "{} happened in the {} s while nothing ran: {} copied late, {skipped} skipped{why}{waiting}",
+            "{} happened in the {} s while nothing ran: {} copied late, {skipped} skipped{why}{left}{waiting}",
             count(self.trades, "trade"),
             away.as_secs(),
             self.copied,
         )
     }
+}
+
+/// Reasons with their numbers, in brackets.
+fn reasons(skipped: &BTreeMap<&'static str, usize>) -> String {
+    let reasons: Vec<String> = skipped.iter().map(|(reason, number)| format!("{number} {reason}")).collect();
+    if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) }
 }
 
 #[cfg(test)]
@@ -165,7 +206,8 @@ mod tests {
 
     #[test]
     fn the_report_counts_and_says_why() {
-        let mut late = Late { trades: 3, copied: 1, skipped: BTreeMap::from([("too old", 2)]), undecided: 0 };
+        let mut late =
+            Late { trades: 3, copied: 1, skipped: BTreeMap::from([("too old", 2)]), ..Late::default() };
         assert_eq!(
             late.words(Duration::from_secs(61)),
             "3 trades happened in the 61 s while nothing ran: 1 copied late, 2 skipped (2 too old)"
@@ -174,5 +216,9 @@ mod tests {
         assert!(
             late.words(Duration::from_secs(61)).ends_with("2 skipped (2 too old), 1 still being decided")
         );
+        (late.left, late.undecided) = (2, 0);
+        assert!(late.words(Duration::ZERO).ends_with("2 left to a sync that is still to come"));
+        late.count(&Verdict::Skip(SkipReason::NoPrice), true);
+        assert!(late.words(Duration::ZERO).ends_with("2 left to a sync, which made 0 orders (1 no price)"));
     }
 }

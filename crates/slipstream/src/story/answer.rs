@@ -9,12 +9,12 @@ use domain::{
     lifecycle::OrderState,
     money::MoneyError,
     skip::SkipReason,
-    trade::GroupKey,
+    trade::{Action, GroupKey},
 };
 use engine::{
     orders::booked_so_far,
     ports::{
-        execution::{EndReason, OrderRecord},
+        execution::{EndReason, OrderRecord, Why},
         reports::{DecisionRecord, Reports},
         store::StoreResult,
     },
@@ -69,6 +69,8 @@ pub enum Answer {
         orders: Vec<CopiedOrder>,
         /// Why it ended without an order.
         ended: Option<EndReason>,
+        /// What it is for, as far as its orders tell.
+        why: Option<Why>,
     },
 }
 
@@ -128,8 +130,16 @@ impl CopiedOrder {
 }
 
 impl Answer {
-    /// A sentence for a table.
+    /// A sentence for a table, with what it was for if that was not to follow a trade.
     pub(super) fn sentence(&self) -> String {
+        match self {
+            Self::Copied { why: Some(Why::Target { .. }), .. } => format!("sync: {}", self.outcome()),
+            Self::Copied { why: Some(Why::Panic), .. } => format!("panic: {}", self.outcome()),
+            _ => self.outcome(),
+        }
+    }
+
+    fn outcome(&self) -> String {
         match self {
             Self::Skipped { reason, words } if reason.label() == words => words.clone(),
             Self::Skipped { reason, words } => format!("{}: {words}", reason.label()),
@@ -149,6 +159,14 @@ impl Answer {
                     None => format!("{} at {}, nothing filled", amount(decided), price(decided.limit)),
                 },
             },
+        }
+    }
+
+    /// What we do, or what the leader did where we do nothing.
+    pub(super) fn action(&self, leader: Action) -> String {
+        match self {
+            Self::Copied { decided, .. } => decided.side.to_string(),
+            Self::Skipped { .. } => leader.to_string(),
         }
     }
 
@@ -199,7 +217,8 @@ pub async fn answers(
                     let orders = of_intent.into_iter().flatten().map(CopiedOrder::of);
                     let orders = orders.collect::<Result<Vec<_>, _>>()?;
                     let ended = record.intent.and_then(|intent| ends.get(&intent)).copied();
-                    Answer::Copied { decided, ended: ended.filter(|_| orders.is_empty()), orders }
+                    let why = of_intent.and_then(|orders| orders.first()).map(|order| order.intent.cause.why);
+                    Answer::Copied { decided, ended: ended.filter(|_| orders.is_empty()), orders, why }
                 }
             };
             lines.push(AnswerLine {

@@ -118,7 +118,7 @@ pub async fn order_story(
     record: &OrderRecord,
 ) -> Result<OrderStory, StoryError> {
     let intent = &record.intent;
-    let IntentCause::Trade { key, part } = intent.cause;
+    let IntentCause { key, part, .. } = intent.cause;
     let snapshot = reports.part(key, part).await?.and_then(|part| part.snapshot.market);
     let leaders = reports.leaders().await?;
     let accounts = reports.accounts(owner).await?;

@@ -2,6 +2,7 @@
 
 use domain::{
     MarketOrderType, Price, Usd,
+    downtime::DowntimeRule,
     money::ONE,
     policy::{MinimumRule, PhantomRule, Policy, PriceBand, Sizing},
 };
@@ -32,6 +33,14 @@ pub fn policy_words(policy: &Policy) -> Vec<String> {
         words.push("buys all of it or nothing".to_owned());
     }
     words.push(format!("copies buys up to {} old", age(policy)));
+    let near = percent(policy.late_slippage().saturating_mul(ONE / 10_000));
+    match policy.downtime {
+        DowntimeRule::Skip => {}
+        DowntimeRule::Late => words.push(format!("copies older ones at up to {near} above the leader")),
+        DowntimeRule::Sync => words.push(format!(
+            "buys what the leader still holds of older ones, at up to {near} above what the leader paid"
+        )),
+    }
     words.push(if policy.follow_exits { "follows exits" } else { "does not follow exits" }.to_owned());
     if policy.copy_own_orders {
         words.push("copies orders of our own too".to_owned());

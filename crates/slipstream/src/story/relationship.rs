@@ -156,7 +156,11 @@ pub(crate) fn hold_words(hold: &Hold) -> String {
         HoldScope::Leader(id) => format!("on leader {id}"),
         HoldScope::Relationship(id) => format!("on relationship {id}"),
     };
-    let stops = if hold.stops_exits { "buys and exits" } else { "buys" };
+    let stops = match (hold.stops_exits, hold.sells) {
+        (true, _) => "buys and exits",
+        (false, true) => "buys and sells what is held",
+        (false, false) => "buys",
+    };
     let until = hold.expires_at.map_or_else(|| "until lifted".to_owned(), |end| format!("until {end}"));
     let reason = crate::wording::harmless(&hold.reason);
     format!("hold {} {scope} stops {stops} {until}: {reason}", hold.id)

@@ -216,7 +216,7 @@ impl Activity {
                 time_of_day(line.at),
                 line.relationship.to_string(),
                 short_tx(line.trade.tx),
-                line.trade.action.to_string(),
+                line.answer.action(line.trade.action),
                 name_of(self.markets.get(&line.trade.token)),
                 line.answer.word().to_owned(),
                 line.answer.sentence(),

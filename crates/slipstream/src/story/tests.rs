@@ -243,6 +243,7 @@ async fn a_relationship_with_a_hold() {
         cause: HoldCause::Operator,
         reason: "the leader's wallet was sold".to_owned(),
         stops_exits: false,
+        sells: false,
         expires_at: None,
     };
     world.store.place_hold(None, &hold, at(2_000)).await.unwrap();

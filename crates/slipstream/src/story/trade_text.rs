@@ -150,6 +150,8 @@ fn part_words(part: &PartLine, group: &TradeGroup) -> String {
         PartKind::Dust => "not copied: less than a lot, finally",
         PartKind::Revisit => "looked at again, for followers who could not sell before",
         PartKind::Phantom => "a phantom: copies sold on wish",
+        PartKind::Target => "a sync: what the leader still holds of trades found too late, bought at once",
+        PartKind::Panic => "sold on command, whatever the leader does",
     };
     let late = span(part.seen_at.0.saturating_sub(group.traded_at.0));
     format!("{} shares, seen after {late}; {kind}", wording::shares(part.added))

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use domain::{
     Side, Usd,
-    decide::{Verdict, decide_entry, decide_exit},
+    decide::{Verdict, decide_entry, decide_exit, decide_sale},
     ids::{IntentId, RelationshipId},
     policy::Policy,
     skip::SkipReason,
@@ -79,7 +79,9 @@ pub(super) fn expected(part: &StoredPart, policy: &Policy, inputs: &DecisionInpu
     let computed = match (part.part.kind, action.side(), inputs) {
         (PartKind::Settling, _, DecisionInputs::None) => Verdict::Skip(SkipReason::MaySettle),
         (PartKind::Dust, _, DecisionInputs::None) => Verdict::Skip(SkipReason::Dust),
-        (PartKind::Trade, Side::Buy, DecisionInputs::Entry(inputs)) if action == Action::Buy => {
+        (PartKind::Trade | PartKind::Target, Side::Buy, DecisionInputs::Entry(inputs))
+            if action == Action::Buy =>
+        {
             decide_entry(snapshot, policy, inputs).unwrap_or(uncomputable)
         }
         (PartKind::Trade | PartKind::Revisit, _, DecisionInputs::Exit(inputs, _)) if action.is_exit() => {
@@ -88,6 +90,11 @@ pub(super) fn expected(part: &StoredPart, policy: &Policy, inputs: &DecisionInpu
         (PartKind::Phantom, _, DecisionInputs::Exit(inputs, _)) if action == Action::Buy => {
             decide_exit(snapshot, policy, inputs).unwrap_or(uncomputable)
         }
+        (PartKind::Panic, _, DecisionInputs::Exit(inputs, _)) if action == Action::Buy => {
+            decide_sale(snapshot, policy, inputs).unwrap_or(uncomputable)
+        }
+        // A sync waits for the leader's balances as an exit does.
+        (PartKind::Target, _, DecisionInputs::None) => return Expected::OneOf(uncomputed(Side::Sell)),
         (PartKind::Trade, side, DecisionInputs::None) => return Expected::OneOf(uncomputed(side)),
         _ => return Expected::OneOf(Vec::new()),
     };
@@ -129,7 +136,7 @@ pub(super) async fn check(
         for record in &page {
             reader.check_verdict(record, facts, findings).await?;
             reader.check_group(record, findings).await?;
-            targets.check(record, findings).await?;
+            targets.check(record, reader.kind_of(record), findings).await?;
             check_intent_named(reports, record, last, findings).await?;
         }
     }
@@ -232,6 +239,8 @@ impl Reader<'_> {
             let records = self.reports.decisions_of(None, record.key).await?;
             self.groups.keep(record.key, Answers::of(records));
         }
+        // A sync answers several trades.
+        let own = self.kind_of(record) != Some(PartKind::Target);
         let Some(answers) = self.groups.get(&record.key) else { return Ok(()) };
         let subject = || words::decision(record);
         let about = About { check: Check::OneAnswer, subject: &subject, basis: "the first one is" };
@@ -239,13 +248,19 @@ impl Reader<'_> {
         if first != Some(record.id) {
             findings.wrong(&about, "decision", &record.id.to_string(), &words::option(first));
         }
-        if let DecisionInputs::Entry(inputs) = record.inputs {
+        if let (DecisionInputs::Entry(inputs), true) = (record.inputs, own) {
             let basis = "its earlier decisions sum to";
             let about = About { check: Check::Decisions, basis, ..about };
             let before = answers.before(record.relationship, record.part);
             findings.same(&about, "the amount decided before", inputs.decided_before, before);
         }
         Ok(())
+    }
+
+    /// What the part of a decision that was read asked for.
+    fn kind_of(&mut self, record: &DecisionRecord) -> Option<PartKind> {
+        let part = self.parts.get(&(record.key, record.part)).and_then(Option::as_ref);
+        part.map(|stored| stored.part.kind)
     }
 
     async fn read(&mut self, record: &DecisionRecord) -> StoreResult<()> {

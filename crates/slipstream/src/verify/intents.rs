@@ -140,7 +140,7 @@ pub(super) fn words_of(intent: &Intent) -> String {
 fn compare(intent: &Intent, record: &DecisionRecord, order: &CopyOrder, findings: &mut Findings) {
     let subject = || words_of(intent);
     let about = About { check: Check::Intents, subject: &subject, basis: "its decision says" };
-    let IntentCause::Trade { key, part } = intent.cause;
+    let IntentCause { key, part, .. } = intent.cause;
     let lane = match order.side {
         Side::Buy => Lane::Entries,
         Side::Sell => Lane::Exits,

@@ -11,7 +11,7 @@ use domain::{
     decide::{ExitInputs, Verdict},
     exits::{CopiedBuy, ExitFactor, buys_that_count, exit_target, mark_of_basis},
     ids::{IntentId, LeaderId, RelationshipId},
-    trade::{Action, GroupKey},
+    trade::{Action, GroupKey, PartKind},
 };
 use engine::ports::{
     detection::{DecisionInputs, TargetBasis},
@@ -80,11 +80,22 @@ impl<'a> Targets<'a> {
     pub(super) async fn check(
         &mut self,
         record: &DecisionRecord,
+        kind: Option<PartKind>,
         findings: &mut Findings,
     ) -> StoreResult<()> {
         let DecisionInputs::Exit(inputs, basis) = record.inputs else { return Ok(()) };
         let subject = || words::decision(record);
         let about = About { check: Check::Targets, subject: &subject, basis: "ledger and factors give" };
+        if kind == Some(PartKind::Panic) {
+            findings.compared(Check::Targets, 1);
+            findings.same(
+                &About { basis: "a panic keeps", ..about },
+                "the target",
+                inputs.target,
+                Shares::ZERO,
+            );
+            return Ok(());
+        }
         if basis == TargetBasis::default() {
             findings.compared(Check::Targets, 1);
             if inputs != ExitInputs::default() {
@@ -127,6 +138,9 @@ impl<'a> Targets<'a> {
                 continue;
             }
             for decision in reports.decisions_of(None, group.key).await? {
+                let synced =
+                    reports.part(group.key, decision.part).await?.and_then(|part| part.snapshot.sync);
+                let block = synced.map_or(block, |target| target.through);
                 let Some(intent) = decision.intent else { continue };
                 // What is sold of a phantom is no copy of it.
                 if !matches!(decision.verdict, Verdict::Copy(order) if order.side == Side::Buy) {

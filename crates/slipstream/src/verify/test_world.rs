@@ -20,7 +20,7 @@ use engine::{
             DecisionInputs, Detection, DetectionCommit, DetectionOutcome, IntentFacts, NewDecision, Source,
             StoredFill, StoredPart, TargetBasis,
         },
-        execution::{Execution, OrderRecord, SignedAttempt, SignedOutcome, StageTimes},
+        execution::{Execution, OrderRecord, SignedAttempt, SignedOutcome, StageTimes, Why},
         following::{AccountMode, Following, NewAccount, NewRelationship},
         store::{InstanceId, Lease, Leases},
         tasks::Tasks,
@@ -160,7 +160,7 @@ impl World {
         };
         let market = Some(market());
         let top = Some(top(bid, ask));
-        let snapshot = TradeSnapshot { whole: trade.quantity, market, top, own_order: false };
+        let snapshot = TradeSnapshot { whole: trade.quantity, market, top, own_order: false, sync: None };
         let decided_through = RelationshipId(0);
         (group, StoredPart { part, seen_at, snapshot, decided_through, complete: true })
     }
@@ -185,6 +185,7 @@ impl World {
             verdict,
             decided_at,
             intent: copies.then(|| IntentFacts {
+                why: Why::Trade,
                 account: self.account,
                 condition: market().condition,
                 leader_price: trade.quantity.price().unwrap(),

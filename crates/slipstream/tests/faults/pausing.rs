@@ -64,6 +64,7 @@ async fn a_hold_at_the_moment_of_signing() {
         cause: HoldCause::Operator,
         reason: "a drill".to_owned(),
         stops_exits: false,
+        sells: false,
         expires_at: None,
     };
     let hold = scene.store.place_hold(None, &hold, scene.clock.now()).await.expect("a hold");

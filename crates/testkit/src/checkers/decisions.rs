@@ -9,7 +9,7 @@ use domain::{
 };
 use engine::ports::{
     detection::StoredPart,
-    execution::{Intent, IntentCause},
+    execution::Intent,
     following::{Relationship, RelationshipStatus},
     reports::DecisionRecord,
 };
@@ -73,7 +73,7 @@ fn one_intent(facts: &Facts, findings: &mut Findings) {
 fn is_of(intent: &Intent, row: &DecisionRecord, order: &CopyOrder) -> bool {
     intent.owner == row.owner
         && intent.relationship == row.relationship
-        && intent.cause == IntentCause::Trade { key: row.key, part: row.part }
+        && (intent.cause.key, intent.cause.part) == (row.key, row.part)
         && (intent.leader, intent.token) == (row.key.leader, row.key.token)
         && (intent.side, intent.amount, intent.limit, intent.reserve)
             == (order.side, order.amount, order.limit, order.reserve)

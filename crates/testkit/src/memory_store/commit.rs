@@ -50,6 +50,18 @@ impl State {
             .extend(factors.map(|(leader, token, factor)| ((*leader, *token, factor.block), *factor)));
         commit.exit_notes.iter().for_each(|note| self.note_exit(note));
         commit.revisited.iter().for_each(|(revisit, next)| self.revisited(revisit, *next));
+        for note in &commit.missed {
+            if !self
+                .missed
+                .iter()
+                .any(|(known, _)| (known.relationship, known.key) == (note.relationship, note.key))
+            {
+                self.missed.push((*note, false));
+            }
+        }
+        for (note, synced) in &mut self.missed {
+            *synced |= commit.synced.contains(note);
+        }
         commit.parts.iter().for_each(|part| self.add_part(part));
         self.markets.extend(commit.markets.iter().map(|market| (market.token, market.clone())));
         let mut waiting = Vec::new();
@@ -83,7 +95,7 @@ impl State {
             account: account.trading.clone(),
             relationship: decision.relationship,
             leader: decision.key.leader,
-            cause: IntentCause::Trade { key: decision.key, part: decision.part },
+            cause: IntentCause { key: decision.key, part: decision.part, why: facts.why },
             lane: match order.side {
                 Side::Buy => Lane::Entries,
                 Side::Sell => Lane::Exits,

@@ -13,9 +13,9 @@ use domain::{
 use engine::ports::{
     detection::{
         DecidedBefore, Detection, DetectionCommit, DetectionOutcome, ExitBasis, ExitHolder, ExitRevisit,
-        Source, StoredPart,
+        MissedNote, Source, StoredPart,
     },
-    execution::{Intent, IntentCause},
+    execution::{Intent, Why},
     store::{Lease, StoreResult},
     venue::BlockHeader,
 };
@@ -106,6 +106,15 @@ impl Detection for MemoryStore {
         Ok(due.into_iter().take(limit).map(|(_, row)| row.revisit).collect())
     }
 
+    async fn missed_buys(&self, limit: usize) -> StoreResult<Vec<MissedNote>> {
+        let state = self.read();
+        let mut notes: Vec<MissedNote> =
+            state.missed.iter().filter(|(_, synced)| !synced).map(|(note, _)| *note).collect();
+        notes.sort_by_key(|note| note.relationship);
+        notes.truncate(limit);
+        Ok(notes)
+    }
+
     async fn decided_before(&self, key: GroupKey, part: u32) -> StoreResult<Vec<DecidedBefore>> {
         let state = self.read();
         let mut sums: BTreeMap<RelationshipId, i64> = BTreeMap::new();
@@ -180,10 +189,12 @@ impl State {
             holder.open_entries |= may_fill;
             match intent.side {
                 Side::Buy if filled.is_positive() => {
-                    let IntentCause::Trade { key, .. } = intent.cause;
-                    let group = self.groups.get(&key);
-                    // After every other while its block is not known.
-                    let block = group.and_then(|group| group.block).unwrap_or(i64::MAX);
+                    let group = self.groups.get(&intent.cause.key);
+                    let block = match intent.cause.why {
+                        Why::Target { through } => through,
+                        // After every other while its block is not known.
+                        _ => group.and_then(|group| group.block).unwrap_or(i64::MAX),
+                    };
                     let phantom = group.is_some_and(TradeGroup::is_phantom);
                     holder.buys.push(CopiedBuy { block, filled, phantom });
                 }

@@ -1,6 +1,6 @@
 //! Owners, accounts, leaders, relationships and holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use domain::{
@@ -11,6 +11,7 @@ use domain::{
     position::Entry,
 };
 use engine::ports::{
+    detection::ExitNote,
     execution::LedgerCause,
     following::{
         Account, Exposure, Following, FollowingSnapshot, Hold, HoldScope, Leader, NewAccount, NewHold,
@@ -156,10 +157,11 @@ impl Following for MemoryStore {
     async fn hold_once(&self, hold: &NewHold, now: Timestamp) -> StoreResult<Option<HoldId>> {
         let mut state = self.write();
         let alike = |row: &HoldRow| {
-            let Hold { scope, cause, stops_exits, .. } = row.hold;
+            let Hold { scope, cause, stops_exits, sells, .. } = row.hold;
             in_force(row, now)
                 && (scope, cause) == (hold.scope, hold.cause)
                 && stops_exits >= hold.stops_exits
+                && sells >= hold.sells
         };
         if state.holds.rows().any(alike) {
             return Ok(None);
@@ -227,6 +229,7 @@ impl Following for MemoryStore {
                 .filter(trades)
                 .map(|(id, row)| state.account(AccountId(id), row))
                 .collect(),
+            left_over: state.left_over(),
             holds: state.holds.rows().filter(|row| in_force(row, now)).map(|row| row.hold.clone()).collect(),
             exposures: state.exposures()?,
             relationships,
@@ -307,21 +310,52 @@ impl State {
 
     /// Exits of a scope that wait to be looked at are due now.
     fn look_now(&mut self, scope: HoldScope, now: Timestamp) {
-        let Self { revisits, relationships, .. } = self;
-        let in_scope = |id: &RelationshipId| {
-            relationships.get(id.0).map(|row| &row.relationship).is_some_and(|of| match scope {
-                HoldScope::Installation => true,
-                HoldScope::Account(account) => of.account == account,
-                HoldScope::Leader(leader) => of.leader == leader,
-                HoldScope::Relationship(relationship) => of.id == relationship,
-            })
-        };
-        for ((relationship, _), row) in revisits {
-            if row.due > now && in_scope(relationship) {
+        let in_scope = self.in_scope(scope);
+        for ((relationship, _), row) in &mut self.revisits {
+            if row.due > now && in_scope.contains(relationship) {
                 row.due = now;
                 row.revisit.version += 1;
             }
         }
+    }
+
+    /// Relationships that a hold of this scope concerns.
+    fn in_scope(&self, scope: HoldScope) -> BTreeSet<RelationshipId> {
+        let all = self.relationships.rows().map(|row| &row.relationship);
+        let concerned = all.filter(|of| match scope {
+            HoldScope::Installation => true,
+            HoldScope::Account(account) => of.account == account,
+            HoldScope::Leader(leader) => of.leader == leader,
+            HoldScope::Relationship(relationship) => of.id == relationship,
+        });
+        concerned.map(|of| of.id).collect()
+    }
+
+    /// Everything held in a scope is looked at now.
+    fn note_held(&mut self, scope: HoldScope, now: Timestamp) {
+        let in_scope = self.in_scope(scope);
+        let held = self.positions.iter().filter(|((_, relationship, _), row)| {
+            row.position.shares.is_positive() && in_scope.contains(relationship)
+        });
+        let held: Vec<_> =
+            held.map(|((_, relationship, token), row)| (*relationship, *token, row.owner)).collect();
+        for (relationship, token, owner) in held {
+            self.note_exit(&ExitNote { owner, relationship, token, due: now });
+            if let Some(row) = self.revisits.get_mut(&(relationship, token)) {
+                row.due = now;
+            }
+        }
+    }
+
+    /// Stopped relationships that hold something.
+    fn left_over(&self) -> Vec<Relationship> {
+        let holds = |id: RelationshipId| {
+            let own = self.positions.iter().filter(|((_, relationship, _), _)| *relationship == id);
+            own.into_iter().any(|(_, row)| row.position.shares.is_positive())
+        };
+        let stopped = self.relationships.rows().map(|row| &row.relationship);
+        let stopped = stopped.filter(|of| of.status == RelationshipStatus::Stopped && holds(of.id));
+        stopped.cloned().collect()
     }
 
     fn exposures(&self) -> StoreResult<Vec<Exposure>> {
@@ -361,9 +395,13 @@ impl State {
             cause: hold.cause,
             reason: hold.reason.clone(),
             stops_exits: hold.stops_exits,
+            sells: hold.sells,
             expires_at: hold.expires_at,
         };
         self.holds.insert(HoldRow { hold: stored, lifted: false });
+        if hold.sells {
+            self.note_held(hold.scope, now);
+        }
         self.following_changed(of, now, format!("hold {id} placed: {}", hold.reason));
         Ok(id)
     }

@@ -12,7 +12,7 @@ use domain::{
     trade::{GroupKey, Quantity, TradeGroup},
 };
 use engine::ports::{
-    detection::{ExitRevisit, Lane, Source, StoredFill, StoredPart, StoredRedemption},
+    detection::{ExitRevisit, Lane, MissedNote, Source, StoredFill, StoredPart, StoredRedemption},
     execution::{Intent, OrderRecord, SignedAttempt, StageTimes},
     following::{Account, AccountMode, Hold, HoldScope, Leader, Relationship, RelationshipStatus},
     reports::{DecisionRecord, IntentEnd, LedgerRecord, SkipSum, SkipSumKey},
@@ -47,6 +47,8 @@ pub(super) struct State {
     pub(super) groups: BTreeMap<GroupKey, TradeGroup>,
     pub(super) factors: BTreeMap<(LeaderId, TokenId, i64), ExitFactor>,
     pub(super) revisits: BTreeMap<(RelationshipId, TokenId), RevisitRow>,
+    /// Buys left to a sync, in the order they were noted; whether it is decided.
+    pub(super) missed: Vec<(MissedNote, bool)>,
     pub(super) parts: Table<StoredPart>,
     pub(super) part_keys: BTreeMap<(GroupKey, u32), i64>,
     pub(super) decisions: Table<DecisionRecord>,
@@ -253,17 +255,19 @@ impl State {
             .relationships
             .get(intent.relationship.0)
             .is_some_and(|row| row.relationship.status == RelationshipStatus::Active);
-        let stops = |row: &HoldRow| {
-            let lane = intent.lane == Lane::Entries || row.hold.stops_exits;
+        let concerned = |row: &&HoldRow| {
             let scope = match row.hold.scope {
                 HoldScope::Installation => true,
                 HoldScope::Account(account) => account == intent.account.id,
                 HoldScope::Leader(leader) => leader == intent.leader,
                 HoldScope::Relationship(relationship) => relationship == intent.relationship,
             };
-            lane && scope && in_force(row, now)
+            scope && in_force(row, now)
         };
-        !active || self.holds.rows().any(stops)
+        let exits = intent.lane == Lane::Exits;
+        let sold_out = exits && self.holds.rows().filter(concerned).any(|row| row.hold.sells);
+        let held = self.holds.rows().filter(concerned).any(|row| row.hold.stops_exits || !exits);
+        held || (!active && !sold_out)
     }
 
     pub(super) fn attempts_of(&self, intent: IntentId) -> &[AttemptId] {

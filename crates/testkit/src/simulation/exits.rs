@@ -8,7 +8,7 @@ use domain::{
     money::{LOT, mul_div},
 };
 use engine::ports::{
-    execution::{IntentCause, OrderRecord},
+    execution::{OrderRecord, Why},
     following::RelationshipStatus,
     store::StoreResult,
 };
@@ -77,8 +77,10 @@ fn should_hold(
         (intent.relationship, intent.token, intent.side) == (relationship, token, Side::Buy)
     });
     buys.map(|record| {
-        let IntentCause::Trade { key, .. } = record.intent.cause;
-        let bought_at = world.venue.height_of_trade(key.tx).unwrap_or(i64::MAX);
+        let bought_at = match record.intent.cause.why {
+            Why::Target { through } => through,
+            _ => world.venue.height_of_trade(record.intent.cause.key.tx).unwrap_or(i64::MAX),
+        };
         sales.range(bought_at.saturating_add(1)..).fold(record.booked.shares, |kept, block| {
             let [before, after] = kept_over(world, wallet, token, *block);
             if after >= before {

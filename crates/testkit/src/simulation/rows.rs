@@ -87,6 +87,9 @@ async fn decided(store: &dyn Store, intents: &[Intent]) -> StoreResult<Vec<Strin
         rows.push(format!("waiting {lane:?} {}", store.count_waiting(lane, far).await?));
     }
     rows.push(format!("incomplete {:?}", store.incomplete_parts().await?));
+    for missed in store.missed_buys(ALL).await? {
+        rows.push(format!("missed {missed:?}"));
+    }
     for revisit in store.due_revisits(far, ALL).await? {
         rows.push(format!("revisit {revisit:?}"));
     }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     Address, Book, ConditionId, FeeSchedule, KeyRef, Level, Market, MarketOrderType, Price, Shares, Side,
     TickSize, Timestamp, TokenId, Usd, WalletKind,
+    downtime::DowntimeRule,
     ids::{OwnerId, RelationshipId},
     money::ONE,
     policy::{MinimumRule, Policy, Sizing},
@@ -227,6 +228,19 @@ impl Scenario {
         scenario
     }
 
+    /// A buy that is always late, of which the leader sells a half before anything else is read: what is left is bought
+    /// with a sync. Later the leader sells the rest.
+    #[must_use]
+    pub fn synced() -> Self {
+        let mut scenario = Self { name: "synced".to_owned(), ..Self::entry() };
+        for follower in &mut scenario.followers {
+            follower.policy.maximum_age = Duration::from_micros(1);
+            follower.policy.downtime = DowntimeRule::Sync;
+        }
+        scenario.trades.extend([sells_half(6), sells_half(24)]);
+        scenario
+    }
+
     /// After a copied entry the leader sells everything.
     #[must_use]
     pub fn exit() -> Self {
@@ -434,6 +448,10 @@ fn buys(second: u64) -> LeaderTrade {
 fn sells(second: u64) -> LeaderTrade {
     let fills = vec![fill(200, 49), fill(200, 49)];
     LeaderTrade { side: Side::Sell, fills, ..buys(second) }
+}
+
+fn sells_half(second: u64) -> LeaderTrade {
+    LeaderTrade { fills: vec![fill(200, 49)], ..sells(second) }
 }
 
 /// A policy with a fixed amount per trade.

@@ -277,6 +277,9 @@ impl World {
         if waiting > 0 {
             return waits("an intent waits");
         }
+        if !store.missed_buys(1).await?.is_empty() {
+            return waits("a buy is left to a sync");
+        }
         // Who is paused, or finds nobody who buys, is looked at for ever.
         let relationships = store.relationships(None).await?;
         let active =

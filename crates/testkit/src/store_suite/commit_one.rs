@@ -3,7 +3,7 @@
 use domain::{Side, Usd, decide::Verdict, ids::RelationshipId};
 use engine::ports::{
     detection::{DecidedBefore, DetectionCommit, DetectionOutcome, Lane, QueuedIntent, Source},
-    execution::{EndReason, IntentCause},
+    execution::{EndReason, IntentCause, Why},
     following::RelationshipStatus,
     reports::DecisionRecord,
     store::{Event, EventKind, Lease, StoreError},
@@ -31,7 +31,7 @@ pub(crate) async fn a_copy_makes_intent_reservation_and_work(bench: Bench) -> Ca
     let account = only(world.store.accounts(None).await?, "account")?;
     same!((intent.id, intent.owner, &intent.account), (queued.id, world.owner, &account.trading), "keys");
     same!((intent.relationship, intent.leader), (follower.relationship, world.leader), "who copies whom");
-    same!(intent.cause, IntentCause::Trade { key, part: 0 }, "cause");
+    same!(intent.cause, IntentCause { key, part: 0, why: Why::Trade }, "cause");
     same!((intent.lane, intent.side, intent.token), (Lane::Entries, Side::Buy, key.token), "what");
     same!(intent.condition, condition(key.token)?, "condition");
     same!((intent.amount, intent.limit, intent.reserve), (BUY.0, LIMIT, RESERVE), "amounts");

@@ -29,12 +29,17 @@ pub(crate) fn hold(scope: HoldScope) -> NewHold {
         cause: HoldCause::Incident,
         reason: "the venue answers nonsense".to_owned(),
         stops_exits: false,
+        sells: false,
         expires_at: None,
     }
 }
 
 /// Which of `intents` may be signed now; signs none of those that may not.
-async fn signable(world: &World, intents: &[domain::ids::IntentId], number: u32) -> CaseResult<Vec<bool>> {
+pub(crate) async fn signable(
+    world: &World,
+    intents: &[domain::ids::IntentId],
+    number: u32,
+) -> CaseResult<Vec<bool>> {
     let attempts: Vec<_> = intents.iter().map(|intent| world.attempt(*intent, number)).collect();
     let outcomes = world.store.commit_signed(&worker("a"), LEASE, &attempts).await?;
     let mut answers = Vec::new();

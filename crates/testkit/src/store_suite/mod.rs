@@ -96,6 +96,8 @@ macro_rules! store_suite_cases {
                 what_was_blocked_is_looked_at_at_once,
                 orders_and_ends_note_exits,
                 the_newest_sale_has_the_highest_block,
+                what_is_missed_is_synced_once,
+                what_is_to_be_sold_is_looked_at,
             ];
             commit_one: [
                 a_copy_makes_intent_reservation_and_work,

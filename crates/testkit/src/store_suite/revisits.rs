@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use domain::{
     Side, Timestamp,
-    ids::RelationshipId,
+    ids::{IntentId, RelationshipId},
     trade::{Action, GroupKey, TradeGroup},
 };
 use engine::ports::{
-    detection::{DetectionCommit, ExitNote, ExitRevisit, NextLook},
-    execution::{EndReason, OrderUpdate},
-    following::{HoldScope, RelationshipStatus},
+    detection::{DetectionCommit, ExitNote, ExitRevisit, IntentFacts, MissedNote, NextLook},
+    execution::{EndReason, IntentCause, OrderUpdate, Why},
+    following::{HoldScope, NewHold, RelationshipStatus},
 };
 
 use super::{
     bench::{Bench, CaseResult, only, same, some},
+    holds::{hold, signable},
     world::{World, token, wallet},
 };
 
@@ -177,5 +178,80 @@ pub(crate) async fn the_newest_sale_has_the_highest_block(bench: Bench) -> CaseR
     let merged = moved(20, 31, Action::Merge);
     world.commit(&DetectionCommit { groups: vec![merged], ..Default::default() }).await?;
     same!(some(newest().await?, "newest sale")?.key, merged.key, "a merge is one");
+    Ok(())
+}
+
+pub(crate) async fn what_is_missed_is_synced_once(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 2).await?;
+    let (first, second) = (world.follower(0)?, world.follower(1)?);
+    let (one, two) = (world.key(1, Side::Buy), world.key(2, Side::Buy));
+    let note = |relationship, key| MissedNote { owner: world.owner, relationship, key };
+    let notes =
+        [note(first.relationship, one), note(first.relationship, two), note(second.relationship, one)];
+    let left = async |limit| world.store.missed_buys(limit).await;
+    let commit = DetectionCommit {
+        groups: vec![world.group(one), world.group(two)],
+        missed: notes.to_vec(),
+        ..Default::default()
+    };
+    world.commit(&commit).await?;
+    world.commit(&commit).await?;
+    same!(left(9).await?, notes, "what is missed");
+    same!(left(1).await?, notes[..1], "at most one");
+    let synced = DetectionCommit { synced: notes[..2].to_vec(), ..Default::default() };
+    world.commit(&synced).await?;
+    same!(left(9).await?, notes[2..], "after the first follower's sync");
+    // Noted again, it stays synced.
+    world.commit(&commit).await?;
+    same!(left(9).await?, notes[2..], "after it was noted again");
+    // A sync's intent tells from which block on exits count; so does what it holds.
+    let mut copy = world.copy(second, two, 0)?;
+    copy.intent = copy.intent.map(|facts| IntentFacts { why: Why::Target { through: 77 }, ..facts });
+    let decided = DetectionCommit {
+        parts: vec![world.part(two, 0)?],
+        decisions: vec![copy],
+        synced: notes[2..].to_vec(),
+        ..Default::default()
+    };
+    world.commit(&decided).await?;
+    same!(left(9).await?, [], "after every sync");
+    let intents = world.store.intents_after(None, IntentId(0), 9).await?;
+    let intent = only(intents, "intent of the sync")?;
+    same!(intent.cause, IntentCause { key: two, part: 0, why: Why::Target { through: 77 } }, "its cause");
+    world.fill_all(intent.id, 10_000_000).await?;
+    let basis = world.store.exit_basis(world.leader, two.token, None).await?;
+    let blocks: Vec<i64> =
+        basis.holders.iter().flat_map(|holder| &holder.buys).map(|buy| buy.block).collect();
+    same!(blocks, [77], "the block that exits count from");
+    Ok(())
+}
+
+pub(crate) async fn what_is_to_be_sold_is_looked_at(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 2).await?;
+    world.endow(1, 10_000_000).await?;
+    let (first, second, sold) = (world.follower(0)?, world.follower(1)?, world.key(1, Side::Buy));
+    let status =
+        async |of: RelationshipId, status| world.store.set_status(world.owner, of, status, world.now()).await;
+    status(first.relationship, RelationshipStatus::Stopped).await?;
+    let sale = world.intent(2, Side::Sell).await?;
+    same!(signable(&world, &[sale], 0).await?, [false], "a sale of who stopped");
+    for due in world.store.due_revisits(FAR, 9).await? {
+        write(&world, Vec::new(), vec![(due, None)]).await?;
+    }
+    let sells = NewHold { sells: true, ..hold(HoldScope::Account(first.account)) };
+    same!(world.store.hold_once(&sells, world.now()).await?.is_some(), true, "the hold is placed");
+    same!(world.store.hold_once(&sells, world.now()).await?, None, "it is placed once");
+    let due = only(world.store.due_revisits(world.now(), 9).await?, "note of what is held")?;
+    same!((due.relationship, due.token), (first.relationship, sold.token), "whose, and what");
+    let following = world.store.following(world.now()).await?;
+    let left: Vec<RelationshipId> = following.left_over.iter().map(|one| one.id).collect();
+    same!(left, [first.relationship], "stopped, with something left");
+    same!(following.holds.iter().map(|hold| hold.sells).collect::<Vec<_>>(), [true], "a hold that sells");
+    same!(signable(&world, &[sale], 0).await?, [true], "a sale of who stopped, under the hold");
+    let all = NewHold { sells: true, ..hold(HoldScope::Installation) };
+    world.store.place_hold(None, &all, world.now()).await?;
+    let due: Vec<RelationshipId> =
+        world.store.due_revisits(world.now(), 9).await?.iter().map(|one| one.relationship).collect();
+    same!(due, [first.relationship, second.relationship], "everything held is looked at");
     Ok(())
 }

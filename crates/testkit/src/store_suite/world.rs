@@ -18,7 +18,7 @@ use engine::ports::{
         StoredFill, StoredPart, TargetBasis,
     },
     execution::{
-        LedgerCause, OrderRecord, OrderUpdate, SignedAttempt, SignedOutcome, StageTimes, WorkChange,
+        LedgerCause, OrderRecord, OrderUpdate, SignedAttempt, SignedOutcome, StageTimes, Why, WorkChange,
     },
     following::{AccountMode, NewAccount, NewRelationship},
     store::{InstanceId, Lease, Store},
@@ -177,6 +177,7 @@ impl World {
                 market: Some(market(key.token)?),
                 top: None,
                 own_order: false,
+                sync: None,
             },
             decided_through: RelationshipId(i64::MAX),
             complete: true,
@@ -198,6 +199,7 @@ impl World {
             },
         };
         let facts = IntentFacts {
+            why: Why::Trade,
             account: follower.account,
             condition: condition(key.token)?,
             leader_price: Price(490_000),
@@ -426,7 +428,7 @@ impl World {
         Ok(())
     }
 
-    async fn fill_all(&self, intent: IntentId, shares: i64) -> CaseResult {
+    pub(crate) async fn fill_all(&self, intent: IntentId, shares: i64) -> CaseResult {
         self.sign("a", intent, 0).await?;
         let order = self.order(intent, 0).await?;
         let update = OrderUpdate {

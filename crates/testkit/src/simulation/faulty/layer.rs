@@ -12,8 +12,8 @@ use domain::{
 };
 use engine::ports::{
     detection::{
-        DecidedBefore, Detection, DetectionCommit, DetectionOutcome, ExitBasis, ExitRevisit, Lane, Source,
-        StoredFill, StoredPart, StoredRedemption,
+        DecidedBefore, Detection, DetectionCommit, DetectionOutcome, ExitBasis, ExitRevisit, Lane,
+        MissedNote, Source, StoredFill, StoredPart, StoredRedemption,
     },
     execution::{
         EndReason, Execution, Intent, OrderRecord, OrderUpdate, RedemptionPayout, SignedAttempt,
@@ -242,6 +242,7 @@ through! { Detection,
         groups_from(block: i64) -> Vec<TradeGroup>;
         unsettled_groups(block: i64, hinted_before: Timestamp, limit: usize) -> Vec<TradeGroup>;
         newest_sale(leader: LeaderId, token: TokenId) -> Option<TradeGroup>;
+        missed_buys(limit: usize) -> Vec<MissedNote>;
         due_revisits(now: Timestamp, limit: usize) -> Vec<ExitRevisit>;
         incomplete_parts() -> Vec<StoredPart>;
         markets(tokens: &[TokenId]) -> Vec<Market>;

@@ -1,0 +1,84 @@
+//! What becomes of what leaders did while nothing ran, and how it is told.
+
+use std::{fs, time::Duration};
+
+use domain::{Clock, Side, money::ONE};
+use slipstream::clock::SystemClock;
+
+use crate::scene::{OFFERS, POLICY, Scene};
+
+/// What the leader still holds of a time when nothing ran is bought at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_buys_what_the_leader_still_holds() {
+    let scene = Scene::begin().await;
+    scene.init(&[
+        "--ratio",
+        "0.5",
+        "--slippage-to-book",
+        "0.05",
+        "--maximum-age",
+        "1s",
+        "--downtime",
+        "sync",
+    ]);
+    scene.next_second().await;
+    let mut child = scene.run(true, None);
+    scene.up().await;
+    assert!(scene.end(&mut child).await.success());
+    let minute_ago = SystemClock.now().minus(Duration::from_secs(60));
+    fs::write(scene.data().join("alive"), minute_ago.0.to_string()).expect("a file");
+    scene.leader_buys(1, &[(40, 900)]).await;
+    scene.leader_buys(2, &[(40, 900)]).await;
+    // In another block, so that all of the sale is of what was there before.
+    scene.next_second().await;
+    scene.leader_trades(3, Side::Sell, 30).await;
+    for _ in 0..3 {
+        scene.next_second().await;
+    }
+    let mut child = scene.run(true, None);
+    // Half of half of 200 shares for $80.
+    scene.until_held("sync", 50 * ONE).await;
+    scene.leader_trades(4, Side::Sell, 30).await;
+    scene.until_held("exit", 0).await;
+    let told = async || {
+        let log = fs::read_to_string(scene.log()).ok()?;
+        log.contains("while nothing ran").then_some(log)
+    };
+    let log = scene.until("report", told).await;
+    assert!(log.contains("2 left to a sync, which made 1 order"), "{log}");
+    let words = scene.command(&["inspect", "relationship", "1"], true).output().expect("it runs");
+    let words = String::from_utf8_lossy(&words.stdout);
+    assert!(
+        words.contains("buys what the leader still holds of older ones") && words.contains("sync: "),
+        "{words}"
+    );
+    assert!(scene.end(&mut child).await.success());
+    let _ = scene.ask(&["verify"]);
+}
+
+/// Twenty seconds after a start the log says what came of the trades of the time before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_while_nothing_ran_is_told() {
+    let scene = Scene::begin().await;
+    scene.init(&[&POLICY[..], &["--maximum-age", "1s"]].concat());
+    scene.next_second().await;
+    let mut child = scene.run(false, None);
+    scene.up().await;
+    assert!(scene.end(&mut child).await.success());
+    // As if that had been a minute ago.
+    let minute_ago = SystemClock.now().minus(Duration::from_secs(60));
+    fs::write(scene.data().join("alive"), minute_ago.0.to_string()).expect("a file");
+    scene.leader_buys(1, &OFFERS).await;
+    for _ in 0..3 {
+        scene.next_second().await;
+    }
+    let mut child = scene.run(false, None);
+    let told = async || {
+        let log = fs::read_to_string(scene.log()).ok()?;
+        log.contains("while nothing ran").then_some(log)
+    };
+    let log = scene.until("report", told).await;
+    assert!(log.contains("1 trade happened in the 6"), "{log}");
+    assert!(log.contains("0 copied late, 1 skipped (1 too old)"), "{log}");
+    assert!(scene.end(&mut child).await.success());
+}

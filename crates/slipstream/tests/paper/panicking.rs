@@ -1,0 +1,41 @@
+//! `panic --sell`.
+
+use crate::scene::{GIVEN, OFFERS, POLICY, Scene, is_over};
+
+/// Everything held is sold at what the book pays, whoever paused; lifting buys nothing back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_sells_what_is_held() {
+    let scene = Scene::begin().await;
+    scene.init(&[&POLICY[..], &["--follow-exits", "false"]].concat());
+    scene.next_second().await;
+    let mut child = scene.run(true, None);
+    scene.up().await;
+    scene.leader_buys(1, &OFFERS).await;
+    scene.until_held("copy", GIVEN).await;
+    scene.ask(&["pause", "1"]);
+    let asked = scene.command(&["panic", "--sell"], true).output().expect("it runs");
+    let errors = String::from_utf8_lossy(&asked.stderr);
+    assert!(!asked.status.success() && errors.contains("--yes"), "nobody can be asked: {errors}");
+    scene.ask(&["panic"]);
+    let sold = scene.ask(&["panic", "--sell", "--yes", "--account", "paper"]);
+    assert_eq!((&sold["sells"], &sold["positions"]), (&true.into(), &1.into()));
+    // The first panic stops exits, too; that of the same scope is replaced.
+    assert_eq!(scene.ask(&["holds"])["holds"].as_array().map(Vec::len), Some(2));
+    scene.ask(&["panic", "--sell", "--yes"]);
+    // In lots of a hundredth.
+    scene.until_held("what is less than a lot", GIVEN % 10_000).await;
+    scene.until_answers("sale", |lines| lines.iter().all(is_over)).await;
+    let activity = scene.command(&["activity"], true).output().expect("it runs");
+    let text = String::from_utf8_lossy(&activity.stdout);
+    assert!(text.contains("SELL") && text.contains("panic: 12.31 shares at 0.3"), "{text}");
+    for hold in ["2", "3"] {
+        scene.ask(&["lift", hold]);
+    }
+    assert_eq!(scene.ask(&["holds"])["holds"].as_array().map(Vec::len), Some(0));
+    scene.ask(&["resume", "1"]);
+    scene.leader_buys(2, &OFFERS).await;
+    // Of what was at 0.40 five shares are gone.
+    scene.until_held("next copy", 12_195_122 + GIVEN % 10_000).await;
+    assert!(scene.end(&mut child).await.success());
+    let _ = scene.ask(&["verify"]);
+}

@@ -1,0 +1,252 @@
+//! The real market, played by a simulator in a process of its own, and an installation beside it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use domain::{Address, Clock, ConditionId, Price, Shares, Side, TokenId, TxHash, money::ONE};
+use serde_json::Value;
+use simulator::world::{
+    control::{ForeignFill, ForeignTrade, Level, Levels},
+    fees::FeeSchedule,
+    registry::MarketSpec,
+};
+use slipstream::{
+    clock::SystemClock,
+    commands::Request,
+    demo::{SimulatorUrls, control::Control},
+    socket,
+};
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_slipstream");
+/// What takes longer is a failure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(200);
+pub(crate) const LEADER: Address = Address([0x1e; 20]);
+pub(crate) const TOKEN: TokenId = TokenId([0x51; 32]);
+pub(crate) const OTHER: TokenId = TokenId([0x52; 32]);
+
+/// A child that is killed with the test.
+pub(crate) struct Guard(pub(crate) Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) fn condition() -> ConditionId {
+    ConditionId::from_slice(&[0xc0; 32]).expect("32 bytes")
+}
+
+/// The real market, as far as this test goes, and an installation beside it.
+pub(crate) struct Scene {
+    _simulator: Guard,
+    urls: SimulatorUrls,
+    pub(crate) control: Control,
+    pub(crate) directory: tempfile::TempDir,
+}
+
+impl Scene {
+    pub(crate) async fn begin() -> Self {
+        let mut child = Command::new(BINARY)
+            .args(["simulator", "--block-ms", "200"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the simulator starts");
+        let stdout = child.stdout.take().expect("piped");
+        let simulator = Guard(child);
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).expect("addresses");
+        let urls: SimulatorUrls = serde_json::from_str(&line).expect("addresses");
+        let control = Control::new(polymarket::client().expect("a client"), &urls.control);
+        let market = MarketSpec {
+            condition: condition(),
+            tokens: [TOKEN, OTHER],
+            outcomes: ["Yes".to_owned(), "No".to_owned()],
+            tick: Price(10_000),
+            min_size: Shares(5 * ONE),
+            neg_risk: false,
+            fee: FeeSchedule { rate: Price(40_000), exponent: 1 },
+            title: "Will paper hold?".to_owned(),
+            slug: String::new(),
+            event_slug: String::new(),
+            end_date: String::new(),
+        };
+        control.add_market(&market).await.expect("a market");
+        let directory = tempfile::tempdir().expect("a directory");
+        Self { _simulator: simulator, urls, control, directory }
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.directory.path().join("slipstream.toml")
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// A command of this installation, at this test's venue.
+    pub(crate) fn command(&self, arguments: &[&str], with_chain: bool) -> Command {
+        let mut command = Command::new(BINARY);
+        let keys = self.directory.path().join("identity");
+        if keys.is_file() {
+            command.env("SLIPSTREAM_LIVE_ENABLED", "true").env("SLIPSTREAM_LIVE_KEY_FILE", keys);
+        }
+        command
+            .args(arguments)
+            .env_remove("SLIPSTREAM_CRASH")
+            .env("SLIPSTREAM_CONFIG", self.file())
+            .env("SLIPSTREAM_RUN_CLOB_URL", &self.urls.clob)
+            .env("SLIPSTREAM_RUN_DATA_URL", &self.urls.data)
+            .env("SLIPSTREAM_RUN_GAMMA_URL", &self.urls.gamma)
+            .env("SLIPSTREAM_RUN_GEOBLOCK_URL", &self.urls.clob)
+            .env("SLIPSTREAM_ENGINE_CHANNEL_URL", self.urls.clob.replacen("http", "ws", 1))
+            .env("SLIPSTREAM_ENGINE_LIVE_URL", "")
+            .env("SLIPSTREAM_ENGINE_HISTORY_INTERVAL", "200ms")
+            .env("SLIPSTREAM_VENUE_POSITIONS_LAG", "0s")
+            .stdin(Stdio::null());
+        if with_chain {
+            command.env("POLYGON_RPC_URL", &self.urls.rpc);
+        }
+        command
+    }
+
+    /// Runs a command to its end; its answer as JSON.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Value {
+        let arguments = [arguments, &["--json"]].concat();
+        let output = self.command(&arguments, true).output().expect("it runs");
+        let (answer, errors) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {answer}{errors}");
+        serde_json::from_str(&answer).expect("JSON")
+    }
+
+    pub(crate) fn init(&self, policy: &[&str]) {
+        let (file, leader) = (self.file(), LEADER.to_string());
+        let file = file.to_string_lossy();
+        let arguments = ["init", "--yes", "--file", &file, "--data-dir", "data", "--leader", &leader];
+        let mut command = self.command(&[&arguments, policy].concat(), false);
+        command.env_remove("SLIPSTREAM_CONFIG");
+        let output = command.output().expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    pub(crate) fn run(&self, with_chain: bool, crash: Option<&str>) -> Guard {
+        let log = fs::File::options().append(true).create(true).open(self.log()).expect("a log");
+        let mut command = self.command(&["run"], with_chain);
+        command.stderr(log);
+        if let Some(crash) = crash {
+            command.env("SLIPSTREAM_CRASH", crash);
+        }
+        Guard(command.spawn().expect("it starts"))
+    }
+
+    /// A file that only its owner can read.
+    pub(crate) fn private(&self, name: &str, text: &str) -> String {
+        let path = self.directory.path().join(name);
+        fs::write(&path, text).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("permissions");
+        path.to_string_lossy().into_owned()
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    pub(crate) async fn until<T>(&self, what: &str, mut done: impl AsyncFnMut() -> Option<T>) -> T {
+        let limit = SystemClock.uptime() + PATIENCE;
+        loop {
+            if let Some(done) = done().await {
+                return done;
+            }
+            let log = || fs::read_to_string(self.log()).unwrap_or_default();
+            assert!(SystemClock.uptime() < limit, "no {what} within {PATIENCE:?}\n{}", log());
+            SystemClock.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(crate) async fn up(&self) {
+        let data = self.data();
+        self.until("running program", async || socket::ask(&data, &Request::Ping).await.ok().flatten()).await;
+    }
+
+    /// Waits until the newest answers satisfy `done`.
+    pub(crate) async fn until_answers(&self, what: &str, done: impl Fn(&[Value]) -> bool) {
+        let data = self.data();
+        self.until(what, async || {
+            let request = Request::Activity { limit: 50, colour: false };
+            let answer = socket::ask(&data, &request).await.ok().flatten()?;
+            done(answer.json.as_array().map_or(&[][..], Vec::as_slice)).then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) async fn until_held(&self, what: &str, shares: i64) -> Value {
+        let data = self.data();
+        self.until(what, async || {
+            let answer = socket::ask(&data, &Request::Positions { colour: false }).await.ok().flatten()?;
+            let held = answer.json.as_array()?.iter().filter_map(|line| line["shares"].as_i64()).sum::<i64>();
+            (held == shares).then_some(answer.json)
+        })
+        .await
+    }
+
+    /// The best offers, and the leader buys at the first of them.
+    pub(crate) async fn leader_buys(&self, number: u8, offers: &[(i64, i64)]) {
+        let level = |(cents, shares): &(i64, i64)| Level {
+            price: Price(cents * 10_000),
+            shares: Shares(shares * ONE),
+        };
+        let asks = offers.iter().map(level).collect();
+        let levels = Levels { token: TOKEN, bids: vec![level(&(30, 1_000))], asks, extend: false };
+        self.control.set_levels(&levels).await.expect("levels");
+        self.leader_trades(number, Side::Buy, offers[0].0).await;
+    }
+
+    pub(crate) async fn leader_trades(&self, number: u8, side: Side, cents: i64) {
+        let price = Price(cents * 10_000);
+        let fill = ForeignFill {
+            wallet: LEADER,
+            token: TOKEN,
+            side,
+            price,
+            shares: Shares(100 * ONE),
+            maker: false,
+        };
+        let trade = ForeignTrade { tx_hash: TxHash([number; 32]), fills: vec![fill], moves: Vec::new() };
+        self.control.trade(&trade).await.expect("a trade");
+    }
+
+    pub(crate) async fn end(&self, child: &mut Guard) -> ExitStatus {
+        let id = i32::try_from(child.0.id()).expect("a pid");
+        let pid = rustix::process::Pid::from_raw(id).expect("a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+        self.until("end", async || child.0.try_wait().expect("a child")).await
+    }
+
+    /// Trades are dated in whole seconds; those of the second in which somebody began to follow may be older.
+    pub(crate) async fn next_second(&self) {
+        let now = SystemClock.now().seconds();
+        self.until("next second", async || (SystemClock.now().seconds() > now).then_some(())).await;
+    }
+}
+
+/// Whether nothing more becomes of an answer.
+pub(crate) fn is_over(line: &Value) -> bool {
+    let orders = line["answer"]["orders"].as_array().map_or(&[][..], Vec::as_slice);
+    let over = |order: &Value| {
+        ["confirmed", "missed", "killed"].contains(&order["state"].as_str().unwrap_or_default())
+    };
+    line["answer"]["answer"] == "skipped" || (!orders.is_empty() && orders.iter().all(over))
+}
+
+/// $2 at 0.40, then $3 at 0.41: 5 shares and 7.317074, rounded up as settlements on Polygon are.
+pub(crate) const OFFERS: [(i64, i64); 2] = [(40, 5), (41, 900)];
+pub(crate) const GIVEN: i64 = 12_317_074;
+pub(crate) const POLICY: [&str; 4] = ["--fixed", "5", "--slippage-to-book", "0.05"];
