@@ -1,6 +1,6 @@
 //! `slipstream rpc`: which providers of the chain are asked, how they do, and another list for a running process.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use anyhow::{Context, ensure};
 use clap::Subcommand;
@@ -150,7 +150,27 @@ fn render(health: &[ProviderHealth]) -> String {
             one.name, one.latency_ms, one.calls_today, one.failures, one.wrong
         ));
     }
+    text.push_str(&witnesses(health));
     text
+}
+
+/// What an exit can be held against, where that is less than it looks.
+fn witnesses(health: &[ProviderHealth]) -> String {
+    let owners: BTreeSet<&str> = health.iter().map(|one| one.owner.as_str()).collect();
+    match owners.len() {
+        // The others are enough for each of them to be held against.
+        2.. | 0 => String::new(),
+        _ if health.len() == 1 => {
+            "\nOne provider: an exit is held against the final block or the Data API, which comes \
+            later. Add another provider to have it at once.\n"
+                .to_owned()
+        }
+        _ => format!(
+            "\nAll of them are of {}, and so one witness: an exit is held against the final block or the Data API, which \
+             comes later. Add another provider to have it at once.\n",
+            owners.first().copied().unwrap_or_default()
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +189,13 @@ mod tests {
         let other = RpcList::of("http://c.example:8545/s3cret");
         let reloaded = reload(&providers, &other).unwrap();
         assert_eq!(reloaded.text, "1 RPC provider in force: c.example:8545");
+        let one = status(&providers).unwrap().text;
+        assert!(one.contains("One provider") && one.contains("c.example"), "{one}");
+        assert_eq!(status(&providers).unwrap().json[0]["owner"], "c.example");
+        let urls = RpcList::of("http://a.c.example/s3cret,http://b.c.example/s3cret");
+        reload(&providers, &urls).unwrap();
+        let both = status(&providers).unwrap().text;
+        assert!(both.contains("All of them are of c.example") && !both.contains("s3cret"), "{both}");
         let bad = reload(&providers, &RpcList::of("c.example/s3cret")).unwrap_err();
         for text in
             [answer.text, reloaded.text, format!("{bad:#}"), status(&providers).unwrap().json.to_string()]

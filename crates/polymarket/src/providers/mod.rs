@@ -107,6 +107,8 @@ impl Provider {
 pub struct ProviderHealth {
     /// Its host.
     pub name: String,
+    /// Whose it is, as far as its name tells: several URLs of one provider are one witness.
+    pub owner: String,
     /// Whether questions go to it first.
     pub first: bool,
     /// Why it is not asked, or asked last; `None` when all is well.
@@ -146,6 +148,11 @@ impl Member {
 
     fn name(&self) -> &str {
         &self.provider.name
+    }
+
+    /// Whose it is: several URLs of one provider say the same.
+    fn owner(&self) -> &str {
+        url::owner(self.name())
     }
 
     fn set_aside(&self, now: Duration, reason: &str) {
@@ -235,6 +242,7 @@ impl Providers {
             };
             ProviderHealth {
                 name: member.name().to_owned(),
+                owner: member.owner().to_owned(),
                 first: first.as_ref() == Some(&member.provider.identity),
                 trouble,
                 latency_ms: u64::try_from(health.latency().as_millis()).unwrap_or(u64::MAX),

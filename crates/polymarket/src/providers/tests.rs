@@ -411,6 +411,27 @@ fn an_exit_is_agreed_on_by_two() {
     assert_eq!(bench.time(hear_after).0, Testimony::Agreed);
 }
 
+/// Two keys at one provider are one witness: what is broken there is broken behind both.
+#[test]
+fn two_urls_of_one_provider_are_one_witness() {
+    let hear = async |pool: Arc<Providers>| pool.witness(&claim()).await.unwrap();
+    let heard = |names: [&str; 3], manners: [Manner; 3]| {
+        let mut bench = bench(&manners);
+        let named = names.into_iter().zip(&bench.fakes).map(|(name, fake)| Provider::of(name, fake.clone()));
+        bench.pool.set_providers(named.collect());
+        bench.clock.advance(Duration::from_secs(10));
+        let heard = bench.time(hear).0;
+        (heard, bench.pool.health().into_iter().map(|one| one.trouble).collect::<Vec<_>>())
+    };
+    let (good, names) = (Manner::Good(30), ["a.one.example", "b.one.example", "two.example"]);
+    assert_eq!(heard(names, [good, good, Manner::Hangs]).0, Testimony::Nobody);
+    assert_eq!(heard(names, [good, Manner::Hangs, good]).0, Testimony::Agreed);
+    // What both say against a third is one word against one.
+    let (disputed, troubles) = heard(names, [Manner::Liar, Manner::Liar, good]);
+    assert!(matches!(disputed, Testimony::Disputed { .. }), "{disputed:?}");
+    assert_eq!(troubles, [None, None, None]);
+}
+
 #[test]
 fn the_list_is_replaced_while_everything_runs() {
     let mut bench = bench(&[Manner::Good(50), Manner::Good(60)]);

@@ -15,6 +15,23 @@ pub(crate) fn host(url: &str) -> &str {
     authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
+/// Second labels under which countries register names.
+const UNDER_COUNTRIES: [&str; 7] = ["ac", "co", "com", "edu", "gov", "net", "org"];
+
+/// Whose a host is, as far as its name tells: the part that is registered. A host without a name, or without a dot in it,
+/// stands for itself, with its port.
+pub(crate) fn owner(host: &str) -> &str {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_address = name.starts_with('[') || name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let mut dots = name.rmatch_indices('.').map(|(at, _)| at);
+    let (Some(last), false) = (dots.next(), is_address) else { return host };
+    let second = dots.next();
+    let label = name.get(second.map_or(0, |at| at.saturating_add(1))..last).unwrap_or_default();
+    let under_country = name.len().saturating_sub(last) == 3 && UNDER_COUNTRIES.contains(&label);
+    let from = if under_country { dots.next() } else { second };
+    name.get(from.map_or(0, |at| at.saturating_add(1))..).unwrap_or(name)
+}
+
 /// A list of URLs that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RpcUrlError {
@@ -109,6 +126,26 @@ mod tests {
         );
         let shown = format!("{urls:?} {}", urls[1]);
         assert!(!shown.contains("s3cret") && !shown.contains("pass") && !shown.contains('k'), "{shown}");
+    }
+
+    #[test]
+    fn the_owner_of_a_host_is_what_is_registered() {
+        for (host, expected) in [
+            ("polygon.llamarpc.com", "llamarpc.com"),
+            ("llamarpc.com:443", "llamarpc.com"),
+            ("a.b.quiknode.pro", "quiknode.pro"),
+            ("1rpc.io", "1rpc.io"),
+            ("rpc.example.co.uk", "example.co.uk"),
+            ("example.co.uk", "example.co.uk"),
+            ("co.uk", "co.uk"),
+            ("127.0.0.1:8545", "127.0.0.1:8545"),
+            ("[::1]:8545", "[::1]:8545"),
+            ("localhost:8545", "localhost:8545"),
+            ("p0", "p0"),
+            ("", ""),
+        ] {
+            assert_eq!(owner(host), expected, "{host}");
+        }
     }
 
     #[test]

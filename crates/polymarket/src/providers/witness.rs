@@ -1,6 +1,7 @@
-//! What the providers say to a claim about an exit: each is asked for everything, and two must say the same.
+//! What the providers say to a claim about an exit: each is asked for everything, and two must say the same. Several URLs
+//! of one provider are one witness: what is broken behind one of them is broken behind the others.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{Hash, Shares, trade::Dispute};
 use engine::{
@@ -27,7 +28,7 @@ enum Statement {
 impl Providers {
     pub(super) async fn hear(&self, claim: &ExitClaim) -> Result<Testimony, VenueError> {
         let ready = self.ranked(Need::default()).ready;
-        if ready.len() < 2 {
+        if !are_two(ready.iter()) {
             return Ok(Testimony::Nobody);
         }
         let mut statements: FuturesUnordered<_> =
@@ -40,7 +41,7 @@ impl Providers {
                 Statement::Other(about, words) => others.push((member, about, words)),
                 Statement::Silent => {}
             }
-            if same.len() >= 2 {
+            if are_two(same.iter()) {
                 // Whoever was heard before and said otherwise stands alone against two.
                 for (member, _, words) in &others {
                     member.set_aside(self.clock.uptime(), words);
@@ -63,8 +64,9 @@ impl Providers {
     /// Where two say one and the same other thing, whoever made the claim stands alone: the next one to be read is
     /// somebody else.
     fn doubt(&self, same: &[Arc<Member>], others: &[(Arc<Member>, Dispute, String)]) {
-        let agreed =
-            others.iter().find(|(_, _, words)| others.iter().filter(|(.., one)| one == words).count() >= 2);
+        let agreed = others.iter().find(|(_, _, words)| {
+            are_two(others.iter().filter(|(.., one)| one == words).map(|(member, ..)| member))
+        });
         for (member, (_, _, words)) in same.iter().zip(agreed.iter().cycle()) {
             member.set_aside(self.clock.uptime(), &format!("two others agree, and not with it: {words}"));
         }
@@ -77,6 +79,12 @@ impl Providers {
         let answer = venue_call(self.clock.as_ref(), "witness", WITNESS_DEADLINE, asked).await;
         (member, answer.unwrap_or(Statement::Silent))
     }
+}
+
+/// Whether two providers are among these.
+fn are_two<'a>(members: impl Iterator<Item = &'a Arc<Member>>) -> bool {
+    let owners: BTreeSet<&str> = members.map(|member| member.owner()).collect();
+    owners.len() >= 2
 }
 
 async fn state(reader: &dyn ChainProvider, claim: &ExitClaim) -> Result<Statement, VenueError> {
