@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use alloy_primitives::U256;
 use domain::{Address, TokenId, TradingAccount};
 use eip712::Exchange;
 use engine::ports::{detection::Lane, venue::VenueError};
@@ -74,12 +75,12 @@ fn allows(answer: &Answer, spender: Address) -> Result<Option<bool>, VenueError>
     let body: Body = answer.json(what)?;
     let mut allowed = None;
     for (name, allowance) in &body.allowances {
-        let digits = !allowance.is_empty() && allowance.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits || allowance.len() > MAX_ALLOWANCE {
-            return Err(malformed(what, &format!("`{}` is no allowance", shorten(allowance))));
-        }
+        let digits = allowance.len() <= MAX_ALLOWANCE && allowance.bytes().all(|byte| byte.is_ascii_digit());
+        let number = allowance.parse::<U256>().ok().filter(|_| digits && !allowance.is_empty());
+        let number =
+            number.ok_or_else(|| malformed(what, &format!("`{}` is no allowance", shorten(allowance))))?;
         if name.parse() == Ok(spender) {
-            allowed = Some(allowance.bytes().any(|byte| byte != b'0'));
+            allowed = Some(!number.is_zero());
         }
     }
     Ok(allowed)
@@ -151,7 +152,16 @@ mod tests {
     fn the_corpus_is_survived() {
         let spender = Exchange::V3.address(eip712::Chain::Polygon);
         let sample = format!(r#"{{"balance":"5000000","allowances":{{"{spender}":"7"}}}}"#);
-        crate::hostile::survives(&sample, |bytes| allows(&Answer::of(200, bytes), spender).is_ok());
+        // Whatever stands in place of the number, only a number of more than nothing is an approval.
+        let allowed = |bytes: &[u8]| {
+            let told: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+            let written = told["allowances"][spender.to_string()].as_str().map(str::to_owned);
+            Some((allows(&Answer::of(200, bytes), spender).ok()?, written))
+        };
+        crate::hostile::survives(&sample, allowed, |(allowed, written)| {
+            let number = written.as_ref().and_then(|text| text.parse::<alloy_primitives::U256>().ok());
+            *allowed != Some(true) || number.is_some_and(|number| !number.is_zero())
+        });
     }
 
     proptest! {

@@ -1,7 +1,10 @@
 //! A corpus of hostile bytes for every decoder: what a good answer becomes when each of its values is replaced by
 //! something absurd, left out, said twice or cut off, and bodies that are absurd as a whole.
 
+use domain::{Book, money::ONE};
 use serde_json::Value;
+
+use crate::limits::MAX_AMOUNT;
 
 /// Nesting far beyond what any answer has, and beyond what a reader's stack would bear.
 const DEEP: usize = 20_000;
@@ -153,14 +156,43 @@ pub(crate) fn corpus(sample: &str) -> Vec<Vec<u8>> {
     out
 }
 
-/// Lets a decoder read its good sample, and then everything hostile that is made of it: it must answer, whatever it
-/// answers. `reads` says whether it understood.
-pub(crate) fn survives(sample: &str, reads: impl Fn(&[u8]) -> bool) {
-    assert!(reads(sample.as_bytes()), "the sample itself is not understood: {sample}");
+/// Lets a decoder read its good sample, and then everything hostile that is made of it: it must answer, and what it
+/// believes to have understood must be `sound`, which looks at every amount, price and name in it.
+pub(crate) fn survives<T>(sample: &str, reads: impl Fn(&[u8]) -> Option<T>, sound: impl Fn(&T) -> bool) {
+    let good = reads(sample.as_bytes()).unwrap_or_else(|| panic!("the sample is not understood: {sample}"));
+    assert!(sound(&good), "the sample itself is not sound: {sample}");
     let corpus = corpus(sample);
-    let understood = corpus.iter().filter(|bytes| reads(bytes)).count();
+    let mut understood = 0;
+    for bytes in &corpus {
+        if let Some(read) = reads(bytes) {
+            understood += 1;
+            let shown = bytes.get(..bytes.len().min(2_000)).unwrap_or_default();
+            assert!(sound(&read), "understood, and not sound: {}", String::from_utf8_lossy(shown));
+        }
+    }
     // Some of it is no mistake, as an optional field that is left out; but who takes everything decodes nothing.
     assert!(understood < corpus.len(), "all of {understood} were understood");
+}
+
+/// Whether these are amounts that anybody can have, in millionths.
+pub(crate) fn amounts(amounts: impl IntoIterator<Item = i64>) -> bool {
+    amounts.into_iter().all(|amount| (0..=MAX_AMOUNT).contains(&amount))
+}
+
+/// Whether these are prices, in millionths.
+pub(crate) fn prices(prices: impl IntoIterator<Item = i64>) -> bool {
+    prices.into_iter().all(|price| (0..=ONE).contains(&price))
+}
+
+/// Whether this is a book: prices and sizes that can be, best first, each price once.
+pub(crate) fn is_book(book: &Book) -> bool {
+    let levels = || book.bids.iter().chain(&book.asks);
+    let falls = book.bids.iter().zip(book.bids.iter().skip(1)).all(|(one, next)| one.price > next.price);
+    let rises = book.asks.iter().zip(book.asks.iter().skip(1)).all(|(one, next)| one.price < next.price);
+    prices(levels().map(|level| level.price.0))
+        && amounts(levels().map(|level| level.size.0))
+        && falls
+        && rises
 }
 
 #[cfg(test)]

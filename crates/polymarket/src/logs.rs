@@ -227,7 +227,7 @@ fn position_redeemed(
     let (_outcome, condition) = position.0.split_last().ok_or(LogError::Field("position"))?;
     let wallet = address_of(&recipient.0, "recipient")?;
     let condition = ConditionId::from_slice(condition)?;
-    let counted = number(payout, "payout").ok();
+    let counted = amount(payout, "payout").ok();
     Ok(counted.map(|payout| ChainEventKind::Redemption { wallet, condition, payout: Usd(payout) }))
 }
 
@@ -238,7 +238,7 @@ fn paid(
 ) -> Result<Option<ChainEventKind>, LogError> {
     let wallet = address_of(&redeemer.0, "redeemer")?;
     let condition = ConditionId::from_slice(condition)?;
-    let counted = number(payout, "payout").ok();
+    let counted = amount(payout, "payout").ok();
     Ok(counted.map(|payout| ChainEventKind::Redemption { wallet, condition, payout: Usd(payout) }))
 }
 
@@ -299,7 +299,7 @@ pub fn attribute(events: &mut [ChainEvent], handovers: &[Handover]) {
 }
 
 /// A word that may be an amount of shares or dollars.
-fn amount(word: &[u8; 32], name: &'static str) -> Result<i64, LogError> {
+pub(crate) fn amount(word: &[u8; 32], name: &'static str) -> Result<i64, LogError> {
     number(word, name).ok().filter(|amount| *amount <= MAX_AMOUNT).ok_or(LogError::Field(name))
 }
 

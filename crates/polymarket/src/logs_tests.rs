@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::hostile;
 
 /// A recorded log; its place where that was not recorded is made up.
 pub(crate) fn recorded(name: &str) -> RawLog {
@@ -271,16 +272,76 @@ proptest! {
     }
 }
 
-/// Hostile sizes, depths and numbers.
-#[test]
-fn the_corpus_is_survived() {
-    let log = recorded("order_filled");
-    let sample = serde_json::json!({
+/// Numbers for the place of every word: none, one too many for 64 bits and for their half, more than anybody has.
+pub(crate) fn hostile_words() -> [[u8; 32]; 6] {
+    let of = |number: u64| {
+        let mut word = [0; 32];
+        word[24..].copy_from_slice(&number.to_be_bytes());
+        word
+    };
+    let mut above = [0; 32];
+    above[23] = 1;
+    [of(0), [0xff; 32], above, of(1 << 63), of(u64::MAX), of(MAX_AMOUNT.unsigned_abs() + 1)]
+}
+
+/// A recorded log with each word of its data, and each topic, replaced in turn.
+pub(crate) fn altered(log: &RawLog) -> Vec<RawLog> {
+    let data = hex::decode(&log.data).unwrap();
+    let mut all = Vec::new();
+    for word in hostile_words() {
+        for place in 0..data.len() / 32 {
+            let mut data = data.clone();
+            data[place * 32..(place + 1) * 32].copy_from_slice(&word);
+            all.push(RawLog { data: hex::encode_prefixed(data), ..log.clone() });
+        }
+        for place in 0..log.topics.len() {
+            let mut other = log.clone();
+            other.topics[place] = hex::encode_prefixed(word);
+            all.push(other);
+        }
+    }
+    for length in (0..data.len()).step_by(16) {
+        all.push(RawLog { data: hex::encode_prefixed(&data[..length]), ..log.clone() });
+    }
+    all
+}
+
+pub(crate) fn json(log: &RawLog) -> String {
+    serde_json::json!({
         "address": log.address, "topics": log.topics, "data": log.data, "blockNumber": log.block_number,
         "blockHash": log.block_hash, "transactionHash": log.transaction_hash, "logIndex": log.log_index,
         "removed": false,
-    });
-    crate::hostile::survives(&sample.to_string(), |bytes| {
-        serde_json::from_slice::<RawLog>(bytes).is_ok_and(|log| decode(&log, Chain::Polygon).is_ok())
-    });
+    })
+    .to_string()
+}
+
+pub(crate) fn is_sound(event: &ChainEvent) -> bool {
+    let amounts = match &event.kind {
+        ChainEventKind::Fill(fill) => vec![fill.shares.0, fill.usd.0, fill.fee.0],
+        ChainEventKind::Redemption { payout, .. } => vec![payout.0],
+        ChainEventKind::Move(moved) => vec![moved.shares.0],
+    };
+    event.block >= 0 && event.log_index >= 0 && hostile::amounts(amounts)
+}
+
+/// Hostile sizes, depths and numbers.
+#[test]
+fn the_corpus_is_survived() {
+    for name in ["order_filled", "redemption", "neg_risk_redemption"] {
+        let log = recorded(name);
+        let read = |bytes: &[u8]| decode(&serde_json::from_slice(bytes).ok()?, Chain::Polygon).ok();
+        hostile::survives(&json(&log), read, |event| event.as_ref().is_none_or(is_sound));
+        for log in altered(&log) {
+            if let Ok(Some(event)) = decode(&log, Chain::Polygon) {
+                assert!(is_sound(&event), "{name}: {log:?}");
+            }
+        }
+    }
+    let log = recorded("handover");
+    let adapter = handover(&log, Chain::Polygon).unwrap().adapter;
+    let read = |bytes: &[u8]| handover(&serde_json::from_slice(bytes).ok()?, Chain::Polygon).ok();
+    hostile::survives(&json(&log), read, |read| read.adapter == adapter && read.log_index >= 0);
+    for log in altered(&log) {
+        let _ = handover(&log, Chain::Polygon);
+    }
 }

@@ -7,6 +7,7 @@ use super::*;
 use crate::{
     VenueLimits,
     clob::tests::{LOGIN, account, clob},
+    hostile,
     test_server::{Action, Request, TestServer, reply},
 };
 
@@ -263,11 +264,14 @@ proptest! {
 #[test]
 fn the_corpus_is_survived() {
     let trade = trade_json("t-1", "MATCHED").to_string();
-    crate::hostile::survives(&trade, |bytes| {
-        serde_json::from_slice::<TradeRow>(bytes).is_ok_and(|row| trade_of(&row, ID).is_ok())
+    let ours = |bytes: &[u8]| trade_of(&serde_json::from_slice::<TradeRow>(bytes).ok()?, ID).ok();
+    hostile::survives(&trade, ours, |ours| {
+        ours.as_ref().is_none_or(|(trade, _)| {
+            // It costs no more than a dollar a share, but for the rounding.
+            hostile::amounts([trade.shares.0, trade.usd.0]) && trade.usd.0 <= trade.shares.0 + 1
+        })
     });
     let order = r#"{"id":"0x01","status":"LIVE","owner":"o","maker_address":"0x70","asset_id":"1","side":"BUY","original_size":"10","size_matched":"0","price":"0.5","associate_trades":["t-1"],"created_at":1777400001,"expiration":"0"}"#;
-    crate::hostile::survives(order, |bytes| {
-        serde_json::from_slice::<OrderRow>(bytes).is_ok_and(|row| order_state(&row).is_ok())
-    });
+    let state = |bytes: &[u8]| order_state(&serde_json::from_slice::<OrderRow>(bytes).ok()?).ok();
+    hostile::survives(order, state, |order| hostile::amounts([order.matched.0]));
 }

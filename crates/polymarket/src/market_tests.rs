@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     clob::tests::clob,
+    hostile,
     test_server::{TestServer, reply},
 };
 
@@ -216,7 +217,38 @@ proptest! {
 fn the_corpus_is_survived() {
     let level = json!([{"price": "0.5", "size": "10"}]);
     let sample = json!({"market": "0x01", "asset_id": TOKEN, "timestamp": "1", "bids": level, "asks": []});
-    crate::hostile::survives(&sample.to_string(), |bytes| {
-        serde_json::from_slice::<BookRow>(bytes).is_ok_and(|row| read_book(row, token()).is_ok())
+    let book = |bytes: &[u8]| read_book(serde_json::from_slice::<BookRow>(bytes).ok()?, token()).ok();
+    hostile::survives(&sample.to_string(), book, hostile::is_book);
+}
+
+/// Each of the three answers that make a market, the other two being good.
+#[test]
+fn the_corpus_of_market_rules_is_survived() {
+    let condition = format!("0x{}", "0c".repeat(31));
+    let token_row = json!({ "condition_id": condition }).to_string();
+    let compact = json!({
+        "c": condition, "t": [{ "t": TOKEN, "o": "Yes" }], "mts": 0.01, "mos": 5, "nr": false,
+        "fd": { "r": 0.07, "e": 1, "to": true }, "itode": false,
     });
+    let words = json!({
+        "enable_order_book": true, "active": true, "closed": true, "accepting_orders": false,
+        "is_50_50_outcome": false, "tokens": [{ "token_id": TOKEN, "winner": true }], "question": "?",
+        "market_slug": "q", "seconds_delay": 1,
+    });
+    let (compact, words) = (compact.to_string(), words.to_string());
+    let of = |compact: &[u8], words: &[u8]| {
+        let (compact, words) = (serde_json::from_slice(compact).ok()?, serde_json::from_slice(words).ok()?);
+        join(token(), condition.parse().unwrap(), compact, words, 0).ok()
+    };
+    let sound = |market: &Market| {
+        let known = (market.token, market.condition) == (token(), condition.parse().unwrap());
+        let rate = hostile::prices([market.fee.rate].into_iter().chain(market.payout.map(|payout| payout.0)));
+        let fee = rate && i64::from(market.fee.exponent) <= MAX_FEE_EXPONENT;
+        let delay = i64::from(market.taker_delay_ms) <= i64::from(MAX_TAKER_DELAY) * 1_000;
+        known && fee && delay && hostile::amounts([market.minimum_size.0])
+    };
+    hostile::survives(&compact, |bytes| of(bytes, words.as_bytes()), sound);
+    hostile::survives(&words, |bytes| of(compact.as_bytes(), bytes), sound);
+    let named = |bytes: &[u8]| serde_json::from_slice::<TokenRow>(bytes).ok();
+    hostile::survives(&token_row, named, |row| row.condition_id == condition.parse().unwrap());
 }

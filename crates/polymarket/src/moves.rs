@@ -8,7 +8,7 @@ use engine::ports::venue::{ChainEvent, ChainEventKind, ChainMove, Counterparty};
 
 use crate::{
     contracts::{TRANSFER_BATCH, TRANSFER_SINGLE, gives_and_takes, token_contract, token_contracts},
-    logs::{LogError, Parts, RawLog, address_of, number},
+    logs::{LogError, Parts, RawLog, address_of, amount, number},
 };
 
 /// A word of a log's data.
@@ -40,7 +40,7 @@ pub fn moves(log: &RawLog, chain: Chain, wallets: &[Address]) -> Result<Vec<Chai
     for (wallet, other, side) in ends.into_iter().filter(|(wallet, ..)| wallets.contains(wallet)) {
         let with = counterparty(operator, other, chain);
         for (token, value) in &items {
-            let (token, shares) = (TokenId(**token), number(value, "value").unwrap_or(0));
+            let (token, shares) = (TokenId(**token), amount(value, "value").unwrap_or(0));
             if shares > 0 && token_contract(&token, chain) == Some(parts.address) {
                 let moved = ChainMove { wallet, token, side, shares: Shares(shares), with };
                 events.push(parts.place.event(ChainEventKind::Move(moved)));

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     contracts::{conditional_tokens, neg_risk_adapter},
-    logs::tests::{address_word, raw, recorded, word},
+    logs::tests::{address_word, altered, is_sound, json, raw, recorded, word},
 };
 
 const WALLET: Address = Address([0x77; 20]);
@@ -144,5 +144,21 @@ proptest! {
         let _ = read(&log);
         log.data.push_str(&rest);
         let _ = read(&log);
+    }
+}
+
+/// Hostile sizes, depths and numbers: one transfer, and several at once.
+#[test]
+fn the_corpus_is_survived() {
+    let batch = [word(64), word(160), word(2), ONE, TWO, word(2), word(5), word(7)];
+    for log in [single(WALLET, WALLET, NOBODY, word(5)), batch_log(&batch)] {
+        let read = |bytes: &[u8]| moves(&serde_json::from_slice(bytes).ok()?, Chain::Polygon, &[WALLET]).ok();
+        let sound = |events: &Vec<ChainEvent>| events.len() <= 4 && events.iter().all(is_sound);
+        crate::hostile::survives(&json(&log), read, sound);
+        for log in altered(&log) {
+            if let Ok(events) = moves(&log, Chain::Polygon, &[WALLET]) {
+                assert!(sound(&events), "{log:?}");
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     http::{Answer, Failure, Service, malformed, shorten},
-    json::Scalar,
+    json::{NumberError, Scalar},
     limits::{HISTORY_DEADLINE, PAGE_BODY},
 };
 
@@ -142,19 +142,19 @@ impl People {
         let what = "GET /v1/leaderboard";
         let rows: Vec<StandingRow> =
             read(what, self.data.get(path, HISTORY_DEADLINE, PAGE_BODY).await)?.json(what)?;
-        let person = |row: StandingRow| {
-            let millionths =
-                |number: &Scalar| number.millionths().map(Usd).map_err(|error| malformed(what, &error));
-            let standing = Standing { profit: millionths(&row.pnl)?, volume: millionths(&row.vol)? };
-            let name = shorten(&row.user_name.unwrap_or_default());
-            Ok(Person { wallet: row.proxy_wallet, name, standing: Some(standing) })
-        };
-        rows.into_iter().map(person).collect()
+        rows.into_iter().map(standing).collect::<Result<_, _>>().map_err(|error| malformed(what, &error))
     }
 }
 
 fn read(what: &str, answer: Result<Answer, Failure>) -> Result<Answer, VenueError> {
     answer.map_err(|failure| failure.into_error(what))
+}
+
+fn standing(row: StandingRow) -> Result<Person, NumberError> {
+    let millionths = |number: &Scalar| number.millionths().map(Usd);
+    let standing = Standing { profit: millionths(&row.pnl)?, volume: millionths(&row.vol)? };
+    let name = shorten(&row.user_name.unwrap_or_default());
+    Ok(Person { wallet: row.proxy_wallet, name, standing: Some(standing) })
 }
 
 fn person(row: ProfileRow) -> Option<Person> {
@@ -173,6 +173,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MAX_TEXT;
 
     #[test]
     fn hostile_answers_are_errors() {
@@ -185,6 +186,30 @@ mod tests {
         assert!(Answer::of(200, row).json::<Vec<StandingRow>>(what).is_err());
         let nobody = Answer::of(200, "{\"profiles\":null}").json::<Found>("search").unwrap();
         assert!(nobody.profiles.is_none());
+    }
+
+    /// Hostile sizes, depths and numbers, of the Data API and of Gamma.
+    #[test]
+    fn the_corpus_is_survived() {
+        let wallet = Address([0x1e; 20]);
+        let sound = |people: &Vec<Person>| {
+            people.iter().all(|one| one.wallet == wallet && one.name.chars().count() <= MAX_TEXT)
+        };
+        let board = serde_json::json!([{ "proxyWallet": wallet, "userName": "a", "vol": 7.5, "pnl": -2.25 }]);
+        let standings = |bytes: &[u8]| {
+            let rows: Vec<StandingRow> = Answer::of(200, bytes).json("x").ok()?;
+            rows.into_iter().map(|row| standing(row).ok()).collect::<Option<Vec<_>>>()
+        };
+        crate::hostile::survives(&board.to_string(), standings, sound);
+        let profile = serde_json::json!({ "proxyWallet": wallet, "name": "a", "pseudonym": "b" });
+        let search = serde_json::json!({ "profiles": [profile] }).to_string();
+        let found = |bytes: &[u8]| {
+            let found: Found = Answer::of(200, bytes).json("x").ok()?;
+            Some(found.profiles.unwrap_or_default().into_iter().filter_map(person).collect::<Vec<_>>())
+        };
+        crate::hostile::survives(&search, found, sound);
+        let one = |bytes: &[u8]| Some(vec![person(Answer::of(200, bytes).json("x").ok()?)?]);
+        crate::hostile::survives(&profile.to_string(), one, sound);
     }
 
     #[test]

@@ -378,6 +378,13 @@ async fn a_venue_that_explains_nothing_costs_no_reply() {
     assert!(replies.iter().all(|reply| matches!(reply, PostReply::Rejected { .. })), "{replies:?}");
 }
 
+/// Hostile sizes, depths and numbers.
+#[test]
+fn the_corpus_of_versions_is_survived() {
+    let read = |bytes: &[u8]| read_version(&Answer::of(200, bytes)).ok();
+    crate::hostile::survives(r#"{"version":2}"#, read, |version| *version >= 0);
+}
+
 #[tokio::test]
 async fn a_mode_with_a_time_admits_nobody_meanwhile() {
     let server = server(|_| Action::Reply(425, "retry-after: 90\r\n", String::new())).await;

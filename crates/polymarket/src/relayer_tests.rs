@@ -7,7 +7,10 @@ use engine::ports::venue::{Signature, SignerError};
 use serde_json::Value;
 
 use super::*;
-use crate::test_server::{Action, Request, StoppedClock, TestServer, reply};
+use crate::{
+    limits::MAX_TEXT,
+    test_server::{Action, Request, StoppedClock, TestServer, reply},
+};
 
 struct Stamp;
 
@@ -284,8 +287,31 @@ async fn an_outcome_is_evidence() {
 #[test]
 fn the_corpus_is_survived() {
     let sample = row("4", "STATE_CONFIRMED", "0x1b");
-    crate::hostile::survives(&sample, |bytes| {
-        serde_json::from_slice::<Vec<Row>>(bytes)
-            .is_ok_and(|rows| rows.into_iter().all(|row| row.read().is_ok()))
+    fn known<T: serde::de::DeserializeOwned, R>(bytes: &[u8], read: fn(T) -> Result<R, String>) -> Option<R> {
+        read(serde_json::from_slice(bytes).ok()?).ok()
+    }
+    // Final is only what has a transaction of a form that there is.
+    let sound = |relayed: &Relayed| !relayed.id.is_empty() && relayed.reason.chars().count() <= MAX_TEXT;
+    let rows = |bytes: &[u8]| {
+        let rows: Vec<Row> = serde_json::from_slice(bytes).ok()?;
+        rows.into_iter().map(|row| row.read().ok()).collect::<Option<Vec<_>>>()
+    };
+    crate::hostile::survives(&sample, rows, |rows| rows.iter().all(sound));
+    let hash = format!("0x{}", "ab".repeat(32));
+    let submitted =
+        serde_json::json!({ "transactionID": "a-1", "state": "STATE_NEW", "transactionHash": hash })
+            .to_string();
+    crate::hostile::survives(&submitted, |bytes| known(bytes, Submitted::read), sound);
+    let one = serde_json::json!({
+        "transaction_id": "a-1", "state": "STATE_CONFIRMED", "transaction_hash": hash, "error_msg": "",
     });
+    crate::hostile::survives(&one.to_string(), |bytes| known(bytes, OneTransaction::read), sound);
+    let next = serde_json::json!({ "address": Address([7; 20]), "nonce": "4" }).to_string();
+    crate::hostile::survives(
+        &next,
+        |bytes| known(bytes, Next::read),
+        |(_, address)| *address == Address([7; 20]),
+    );
+    let deployed = |bytes: &[u8]| known(bytes, |row: Deployed| Ok(row.deployed));
+    crate::hostile::survives(r#"{"deployed":true}"#, deployed, |deployed| *deployed);
 }

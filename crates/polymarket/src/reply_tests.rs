@@ -288,10 +288,26 @@ fn the_corpus_is_survived() {
     let one = format!(
         r#"{{"success":true,"orderID":"{id}","status":"matched","makingAmount":"5","takingAmount":"10.5","transactionsHashes":["0x01"],"tradeIDs":["t-1"],"errorMsg":""}}"#
     );
-    crate::hostile::survives(&one, |bytes| !is_unknown(&classify(&Answer::of(200, bytes), ID)));
+    let known = |reply: PostReply| (!is_unknown(&reply)).then_some(reply);
+    // Taken is only what names the order; amounts that cannot be are as good as untold.
+    let sound = |reply: &PostReply| match reply {
+        PostReply::Accepted(taken) => crate::hostile::amounts(taken.making.into_iter().chain(taken.taking)),
+        PostReply::NotAccepted { retry_after, .. } => {
+            retry_after.is_none_or(|wait| wait <= crate::limits::MAX_RETRY_AFTER)
+        }
+        _ => true,
+    };
+    crate::hostile::survives(&one, |bytes| known(classify(&Answer::of(200, bytes), ID)), sound);
     let refused = r#"{"error":"invalid signature","code":"x","retry_after_seconds":7}"#;
-    crate::hostile::survives(refused, |bytes| !is_unknown(&classify(&Answer::of(400, bytes), ID)));
-    crate::hostile::survives(&format!("[{one}]"), |bytes| {
-        !classify_batch(&Answer::of(200, bytes), &[ID]).iter().any(is_unknown)
+    let read = |bytes: &[u8]| known(classify(&Answer::of(400, bytes), ID));
+    crate::hostile::survives(refused, read, |reply| !matches!(reply, PostReply::Accepted(_)));
+    let closed = r#"{"error":"post-only mode","code":"post_only_mode","retry_after_seconds":7}"#;
+    crate::hostile::survives(closed, |bytes| known(classify(&Answer::of(503, bytes), ID)), sound);
+    let several = |bytes: &[u8]| {
+        let replies = classify_batch(&Answer::of(200, bytes), &[ID]);
+        replies.into_iter().map(known).collect::<Option<Vec<_>>>()
+    };
+    crate::hostile::survives(&format!("[{one}]"), several, |replies| {
+        replies.len() == 1 && replies.iter().all(sound)
     });
 }

@@ -27,7 +27,7 @@ use crate::{
     },
     http::{Service, malformed, send, shorten},
     limits::{BALANCE_BATCH, LOG_RANGE, LOG_WALLETS, RPC_BODY, RPC_DEADLINE},
-    logs::{Handover, RawLog, attribute, decode, handover, is_by_adapter, number, quantity},
+    logs::{Handover, RawLog, amount, attribute, decode, handover, is_by_adapter, number, quantity},
     moves::moves,
 };
 
@@ -411,7 +411,7 @@ fn read_balances(data: &[u8], expected: usize) -> Result<Vec<Shares>, String> {
     if !fits {
         return Err(format!("not a list of {expected} balances"));
     }
-    let read = |word: &[u8; 32]| number(word, "balance").map(Shares).map_err(|error| error.to_string());
+    let read = |word: &[u8; 32]| amount(word, "balance").map(Shares).map_err(|error| error.to_string());
     items.iter().map(read).collect()
 }
 

@@ -394,7 +394,30 @@ proptest! {
 fn the_corpus_is_survived() {
     let hash = format!("0x{}", "ab".repeat(32));
     let sample = json!({ "number": "0x64", "hash": hash, "parentHash": hash, "timestamp": "0x65000000" });
-    crate::hostile::survives(&sample.to_string(), |bytes| {
-        serde_json::from_slice::<RawHeader>(bytes).is_ok_and(|raw| read_header(&raw).is_ok())
+    let header = |bytes: &[u8]| read_header(&serde_json::from_slice::<RawHeader>(bytes).ok()?).ok();
+    crate::hostile::survives(&sample.to_string(), header, |header| {
+        let known = Hash([0xab; 32]);
+        header.number >= 0 && header.time.0 >= 0 && (header.hash, header.parent) == (known, known)
     });
+}
+
+/// Every word of a list of balances in turn becomes one of these.
+#[test]
+fn hostile_balances_are_no_balances() {
+    let good = [word(32), word(2), word(5), word(7)];
+    let list = |words: &[[u8; 32]]| read_balances(&words.concat(), 2);
+    assert_eq!(list(&good), Ok(vec![Shares(5), Shares(7)]));
+    for place in 0..good.len() {
+        for hostile in crate::logs::tests::hostile_words() {
+            let mut words = good;
+            words[place] = hostile;
+            if let Ok(balances) = list(&words) {
+                assert_eq!(balances.len(), 2);
+                assert!(crate::hostile::amounts(balances.iter().map(|shares| shares.0)), "{balances:?}");
+            }
+        }
+    }
+    for length in 0..good.len() {
+        assert!(list(&good[..length]).is_err(), "{length} words");
+    }
 }

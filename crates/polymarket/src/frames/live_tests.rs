@@ -4,7 +4,7 @@ use domain::{Price, Shares, Side, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
-use crate::frames::corpus;
+use crate::{frames::corpus, hostile};
 
 const FOLLOWED: &str = "0x1015bb260154f51e5f432cb0a3227c1619fcbac8";
 
@@ -116,7 +116,13 @@ proptest! {
 /// Hostile sizes, depths and numbers.
 #[test]
 fn the_corpus_is_survived() {
-    crate::hostile::survives(&recorded(), |bytes| {
-        decode(bytes, &wallets()).is_ok_and(|told| told.is_some_and(|told| told.events.len() == 1))
+    let events =
+        |bytes: &[u8]| Some(decode(bytes, &wallets()).ok()??.events).filter(|events| !events.is_empty());
+    crate::hostile::survives(&recorded(), events, |events| {
+        events.iter().all(|event| {
+            let HistoryKind::Trade { shares, price, .. } = event.row.kind else { return false };
+            let followed = event.row.wallet.to_string() == FOLLOWED;
+            followed && shares.is_positive() && hostile::amounts([shares.0]) && hostile::prices([price.0])
+        })
     });
 }

@@ -4,7 +4,10 @@ use domain::Level;
 use proptest::prelude::*;
 
 use super::*;
-use crate::frames::corpus::{all_of, one};
+use crate::{
+    frames::corpus::{all_of, one},
+    hostile,
+};
 
 fn all(frame: &[u8]) -> Result<Vec<MarketEvent>, FrameError> {
     decode(frame, |_| true).map(|decoded| decoded.events)
@@ -144,11 +147,53 @@ proptest! {
     }
 }
 
+fn is_sound(event: &MarketEvent) -> bool {
+    let best = |best: &Best| hostile::prices(best.bid.iter().chain(&best.ask).map(|price| price.0));
+    match event {
+        MarketEvent::Book(snapshot) => hostile::is_book(&snapshot.book),
+        MarketEvent::Changes(changes) => changes.changes.iter().all(|change| {
+            hostile::prices([change.price.0])
+                && hostile::amounts([change.size.0])
+                && change.best.as_ref().is_none_or(best)
+        }),
+        MarketEvent::LastTrade(trade) => hostile::prices([trade.price.0]) && hostile::amounts([trade.size.0]),
+        MarketEvent::Best(prices) => best(&prices.best),
+        MarketEvent::Tick(_) | MarketEvent::NewMarket(_) => true,
+        MarketEvent::Resolved(end) => end.winner.is_none_or(|winner| end.tokens.contains(&winner)),
+    }
+}
+
 /// Hostile sizes, depths and numbers.
 #[test]
 fn the_corpus_is_survived() {
-    for sample in ["market/tick.json", "market/resolved.json", "market/best.json"] {
-        let sample = String::from_utf8(one(sample)).unwrap();
-        crate::hostile::survives(&sample, |bytes| all(bytes).is_ok());
+    let mut samples: Vec<String> = ["market/tick.json", "market/resolved.json", "market/best.json"]
+        .map(|name| String::from_utf8(one(name)).unwrap())
+        .to_vec();
+    // A book, and a change of levels.
+    let level = serde_json::json!([{ "price": "0.5", "size": "10" }]);
+    samples.push(
+        serde_json::json!({
+            "event_type": "book", "asset_id": TOKEN, "market": format!("0x{}", "0c".repeat(32)),
+            "timestamp": "1785163378339", "hash": "ab", "tick_size": "0.01", "bids": level,
+            "asks": [{ "price": "0.52", "size": "7.5" }],
+        })
+        .to_string(),
+    );
+    samples.push(
+        serde_json::json!({
+            "event_type": "price_change", "market": format!("0x{}", "0c".repeat(32)), "timestamp": "1785163378339",
+            "price_changes": [{
+                "asset_id": TOKEN, "price": "0.5", "size": "10", "side": "BUY", "hash": "ab", "best_bid": "0.5",
+                "best_ask": "0.52",
+            }],
+        })
+        .to_string(),
+    );
+    for sample in samples {
+        hostile::survives(
+            &sample,
+            |bytes| all(bytes).ok().filter(|events| !events.is_empty()),
+            |events| events.iter().all(is_sound),
+        );
     }
 }

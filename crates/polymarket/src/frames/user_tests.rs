@@ -5,7 +5,10 @@ use engine::ports::venue::SettlementStatus;
 use proptest::prelude::*;
 
 use super::*;
-use crate::frames::corpus::{all_of, one};
+use crate::{
+    frames::corpus::{all_of, one},
+    hostile,
+};
 
 const KEY: &str = "3e2c94ca-8124-c4c1-c7ea-be1ea21b71fe";
 const WALLET: &str = "0xa3D82Ed56F4c68d2328Fb8c29e568Ba2cAF7d7c8";
@@ -136,13 +139,17 @@ proptest! {
 fn the_corpus_is_survived() {
     for sample in ["user/placement.json", "user/killed.json", "user/trade_as_maker.json"] {
         let sample = String::from_utf8(one(sample)).unwrap();
-        crate::hostile::survives(&sample, |bytes| {
-            decode(bytes).is_ok_and(|decoded| {
-                decoded.events.iter().all(|event| match event {
-                    UserEvent::Order(_) => true,
-                    UserEvent::Trade(trade) => trade.parts_of(KEY, wallet()).is_ok(),
-                })
-            })
-        });
+        // Of each event what is booked: the shares of an order, or shares and dollars of a trade.
+        let booked = |bytes: &[u8]| {
+            let read = |event: &UserEvent| match event {
+                UserEvent::Order(order) => Some(vec![order.record.matched.0]),
+                UserEvent::Trade(trade) => {
+                    let parts = trade.parts_of(KEY, wallet()).ok()?;
+                    Some(parts.iter().flat_map(|part| [part.trade.shares.0, part.trade.usd.0]).collect())
+                }
+            };
+            decode(bytes).ok()?.events.iter().map(read).collect::<Option<Vec<Vec<i64>>>>()
+        };
+        crate::hostile::survives(&sample, booked, |booked| hostile::amounts(booked.concat()));
     }
 }
