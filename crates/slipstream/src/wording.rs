@@ -1,5 +1,7 @@
 //! How numbers, times and names are written for people: the same on a screen, in a report and in a story.
 
+use std::time::Duration;
+
 use domain::{Address, Price, Shares, Timestamp, Usd, money::ONE};
 
 /// What is written where a number is not known.
@@ -83,6 +85,19 @@ pub fn span(micros: i64) -> String {
 pub fn clock_span(seconds: u64) -> String {
     let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// A time that is waited for, or an age, as people say it.
+#[must_use]
+pub fn lasting(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..1 => format!("{} ms", time.as_millis()),
+        1..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }
 
 /// Time of day in UTC.
@@ -210,6 +225,8 @@ mod tests {
         assert_eq!([percent(1, 3), percent(2, 3), percent(1, 0)], ["33.3 %", "66.7 %", NONE]);
         let spans = [0, 850, 1_250, 12_000, 1_254_000, 75_000_000, -2_000].map(span);
         assert_eq!(spans, ["0 µs", "850 µs", "1.2 ms", "12 ms", "1.25 s", "75 s", "-2.0 ms"]);
+        let times = [0, 90, 135, 7_200, 2_592_000].map(|seconds| lasting(Duration::from_secs(seconds)));
+        assert_eq!(times, ["0 ms", "90 s", "2 min", "2 h", "30 days"]);
         assert_eq!((clock_span(59), clock_span(3_661)), ("0:59".to_owned(), "1:01:01".to_owned()));
         assert_eq!(
             (count(1, "trade"), count(2_000, "trade")),

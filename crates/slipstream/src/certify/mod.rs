@@ -15,3 +15,4 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod transcript;
+mod words;

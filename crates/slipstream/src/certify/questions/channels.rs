@@ -17,6 +17,7 @@ use super::super::{
     finding::{Seen, Verdict},
     place::Place,
 };
+use crate::wording::{count, lasting};
 
 /// The longest time that one thing is listened for.
 const LISTEN: Duration = Duration::from_secs(20);
@@ -32,7 +33,9 @@ async fn came(place: &Place, what: impl Future<Output = ()>) -> bool {
 
 fn told(health: &FeedHealth) -> String {
     let FeedHealth { frames, errors, failures, .. } = health;
-    format!("{frames} frames, {errors} not understood, {failures} connections lost or not made")
+    let lost = usize::try_from(*failures).unwrap_or(usize::MAX);
+    let frames = count(usize::try_from(*frames).unwrap_or(usize::MAX), "frame");
+    format!("{frames}, {errors} not understood, {} lost or not made", count(lost, "connection"))
 }
 
 /// Whether there was no way to hear anything.
@@ -42,7 +45,7 @@ const fn deaf(health: &FeedHealth) -> bool {
 
 /// What was awaited did not come.
 fn missing(done: &str, what: &str, health: &FeedHealth) -> Seen {
-    let seen = format!("{what} did not come within {LISTEN:?}: {}", told(health));
+    let seen = format!("{what} did not come within {}: {}", lasting(LISTEN), told(health));
     if deaf(health) { Seen::new(Verdict::NotObservable, done, seen) } else { Seen::that(false, done, seen) }
 }
 
@@ -141,7 +144,11 @@ pub(super) async fn live(place: &Place) -> anyhow::Result<Seen> {
     let (trades, matched) = (count("trades"), count("orders_matched"));
     let seen = format!("trades {trades}, orders_matched {matched}: {}", told(&health));
     if trades + matched == 0 && health.errors == 0 {
-        return Ok(Seen::new(Verdict::NotObservable, DONE, format!("nothing within {LISTEN:?}: {seen}")));
+        return Ok(Seen::new(
+            Verdict::NotObservable,
+            DONE,
+            format!("nothing within {}: {seen}", lasting(LISTEN)),
+        ));
     }
     Ok(Seen::that(health.errors == 0, DONE, seen))
 }

@@ -9,6 +9,7 @@ use super::super::{
     finding::{Seen, Verdict},
     place::{Place, Reply, is_known, word},
 };
+use crate::wording::lasting;
 
 /// After which times an id's bytes are posted again, as far as the patience goes. The first is how long bytes are
 /// sent again.
@@ -50,7 +51,10 @@ pub(super) async fn after_cancel(place: &Place) -> anyhow::Result<Seen> {
 
 pub(super) async fn after_expiry(place: &Place) -> anyhow::Result<Seen> {
     if place.terms.patience < LIVES {
-        return Ok(Seen::nothing(format!("an order lives {LIVES:?} at least; allow it with --patience")));
+        return Ok(Seen::nothing(format!(
+            "a dated order lives {0} s at least: --patience {0} waits for its end",
+            LIVES.as_secs()
+        )));
     }
     let expires_at = Timestamp::from_seconds(place.clock.now().plus(LIFE).seconds());
     let order = place.order(OrderType::GoodTillDate { post_only: true, expires_at }).await?;
@@ -70,7 +74,10 @@ async fn twice(place: &Place, order: &PreparedOrder, whose: &str) -> anyhow::Res
         place.wait(after.saturating_sub(waited)).await;
         replies.push((after, place.post(order).await?));
     }
-    let told = |(after, reply): &(Duration, Reply)| format!("after {after:?}: {}", told(reply, order.id));
+    let told = |(after, reply): &(Duration, Reply)| {
+        let when = if after.is_zero() { "at once".to_owned() } else { format!("after {}", lasting(*after)) };
+        format!("{when}: {}", told(reply, order.id))
+    };
     let mut seen: Vec<String> = replies.iter().map(told).collect();
     let means = |(_, reply): &(Duration, Reply)| reply.means(order.id);
     let holds =
@@ -80,7 +87,7 @@ async fn twice(place: &Place, order: &PreparedOrder, whose: &str) -> anyhow::Res
     }
     let done = format!("posted {whose} bytes again");
     if holds && place.terms.patience < LATER[0] {
-        seen.push("longer was not waited for: allow it with --patience".to_owned());
+        seen.push("longer was not waited for: --patience 5 does, up to 600".to_owned());
         return Ok(Seen::new(Verdict::NotObservable, done, seen.join("; ")));
     }
     Ok(Seen::that(holds, done, seen.join("; ")))

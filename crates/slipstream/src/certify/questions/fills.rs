@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use domain::{Shares, Usd};
+use domain::{Price, Shares, Usd};
 use engine::ports::venue::{OrderLookup, PostReply, PreparedOrder, SettlementStatus};
 
 use super::super::{
     finding::{Seen, Verdict},
     place::{Place, word},
+    words::of_trade,
 };
 
 /// The longest that is waited for settlement.
@@ -58,8 +59,8 @@ pub(super) async fn fill(place: &Place) -> anyhow::Result<Seen> {
     };
     let rate = place.market().fee;
     let seen = format!(
-        "bought {} shares for {} at most {limit} ({}), sold {} for {} ({}); fees of {paid} and {got}, by the schedule {} and \
-         {} (rate {} ppm, exponent {})",
+        "bought {} shares for {} $, at most {limit} each ({}), sold {} for {} $ ({}); fees of {paid} $ and {got} $, by the \
+         schedule {} $ and {} $ (rate {}, exponent {})",
         bought.shares,
         bought.usd,
         bought.seen.join(", "),
@@ -68,7 +69,7 @@ pub(super) async fn fill(place: &Place) -> anyhow::Result<Seen> {
         sold.seen.join(", "),
         bought.fee,
         sold.fee,
-        rate.rate,
+        Price(rate.rate),
         rate.exponent,
     );
     let settled = bought.settled && sold.settled && sold.shares == bought.shares;
@@ -92,7 +93,7 @@ async fn through(place: &Place, order: &PreparedOrder) -> anyhow::Result<Result<
     let (mut seen, until) = (Vec::new(), place.clock.uptime() + SETTLES);
     loop {
         let found = place.look_up(order.id).await?;
-        for status in found.trades.iter().map(|trade| format!("{:?}", trade.status)) {
+        for status in found.trades.iter().map(|trade| of_trade(trade.status).to_owned()) {
             if seen.last() != Some(&status) {
                 seen.push(status);
             }

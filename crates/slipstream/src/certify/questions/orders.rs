@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::super::{
     finding::{Seen, Verdict},
     place::{Place, word},
+    words::{of_order, wallet},
 };
+use crate::wording::{count, lasting};
 
 /// Dates in orders that are tried, by their age. What is relied on is the second.
 const AGES: [Duration; 5] = [
@@ -26,9 +28,12 @@ pub(super) async fn order_id(place: &Place) -> anyhow::Result<Seen> {
     place.cancel(order.id).await?;
     let named = reply.json().get("orderID").and_then(Value::as_str).unwrap_or("nothing").to_owned();
     let kind = place.terms.account.kind;
-    let done = format!("placed an order of a {kind:?} wallet whose hash was known before");
-    let seen = format!("the venue calls it {named}, its hash is {}", order.id);
+    let done = format!("placed an order of {} whose hash was known before", wallet(kind));
     let same = named.eq_ignore_ascii_case(&order.id.to_string());
+    let seen = match same {
+        true => format!("the venue calls it by its hash, {}", order.id),
+        false => format!("the venue calls it {named}, its hash is {}", order.id),
+    };
     if same && kind != WalletKind::Deposit {
         return Ok(Seen::new(
             Verdict::Confirmed,
@@ -75,13 +80,14 @@ pub(super) async fn timestamp(place: &Place) -> anyhow::Result<Seen> {
         let order = place.order_dated(OrderType::FillAndKill, place.clock.now().minus(age)).await?;
         let reply = place.post(&order).await?;
         if !matches!(reply.means(order.id), PostReply::Killed { .. }) {
-            refusal = Some(format!("{age:?}: {}", reply.words()));
+            refusal = Some(format!("{}: {}", lasting(age), reply.words()));
             break;
         }
         oldest = Some(age);
     }
-    let taken = oldest.map_or_else(|| "none was taken".to_owned(), |age| format!("taken up to {age:?}"));
-    let refused = refusal.map(|words| format!("; refused at {words}")).unwrap_or_default();
+    let taken = oldest
+        .map_or_else(|| "none was taken".to_owned(), |age| format!("taken up to an age of {}", lasting(age)));
+    let refused = refusal.map(|words| format!("; refused at an age of {words}")).unwrap_or_default();
     let holds = oldest.is_some_and(|age| age >= RELIED_AGE);
     Ok(Seen::that(holds, "posted FAKs with older and older dates", taken + &refused))
 }
@@ -103,8 +109,8 @@ pub(super) async fn unmatched(place: &Place) -> anyhow::Result<Seen> {
     const DONE: &str = "looked up an order that was answered so";
     Ok(match found {
         Ok(found) => {
-            let status = found.order.map(|order| order.status);
-            let seen = format!("the order is {status:?}, with {} trades", found.trades.len());
+            let status = found.order.map_or("not shown", |order| of_order(order.status));
+            let seen = format!("the order is {status}, with {}", count(found.trades.len(), "trade"));
             Seen::that(true, DONE, seen)
         }
         Err(error) => Seen::that(false, DONE, format!("cannot be read: {error}")),

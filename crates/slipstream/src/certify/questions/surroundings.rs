@@ -12,6 +12,7 @@ use super::super::{
     finding::{Seen, Verdict},
     place::Place,
 };
+use crate::wording::lasting;
 
 /// Pages of markets that are read.
 const MARKET_PAGES: usize = 5;
@@ -29,7 +30,11 @@ pub(super) async fn clock(place: &Place) -> anyhow::Result<Seen> {
     // It was some moment between the two, cut to a second.
     let early = before.since(theirs.plus(Duration::from_secs(1)));
     let late = theirs.since(after);
-    let seen = format!("this clock is {early:?} ahead, {late:?} behind at least");
+    let seen = match (early.is_zero(), late.is_zero()) {
+        (true, true) => "the same second as here".to_owned(),
+        (false, _) => format!("this clock is at least {} ahead", lasting(early)),
+        (true, false) => format!("this clock is at least {} behind", lasting(late)),
+    };
     Ok(Seen::that(early <= APART && late <= APART, "asked for the time", seen))
 }
 
@@ -114,8 +119,11 @@ pub(super) async fn signer_limit(place: &Place) -> anyhow::Result<Seen> {
         return Ok(Seen::new(Verdict::NotObservable, DONE, "none tells of a limit"));
     };
     let named = |name: &str| reply.header(name).unwrap_or("nothing").to_owned();
-    let (left, warning) = (named("poly-ratelimit-remaining"), named("poly-ratelimit-warning"));
-    let seen = format!("tier {tier}, {left} left, warning {warning}");
+    let left = named("poly-ratelimit-remaining");
+    let warning = reply
+        .header("poly-ratelimit-warning")
+        .map_or("no warning".to_owned(), |text| format!("warning {text}"));
+    let seen = format!("tier {tier}, {left} tokens left, {warning}");
     Ok(Seen::that(Tier::named(tier).is_some(), DONE, seen))
 }
 
@@ -136,7 +144,7 @@ pub(super) async fn signer_limit_enforced(place: &Place) -> anyhow::Result<Seen>
     let ids: Vec<OrderId> = (0..many).map(nobody).collect();
     let reply = place.cancel_all_of(&ids).await?;
     let done =
-        format!("asked to cancel {many} orders that do not exist, one more than the burst of {tier:?}");
+        format!("asked to cancel {many} orders that do not exist, one more than the tier lets go at once");
     let warning = reply.header("poly-ratelimit-warning").unwrap_or("none").to_owned();
     match reply.status {
         429 => Ok(Seen::that(true, done, format!("enforced: {}", reply.words()))),
