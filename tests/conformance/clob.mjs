@@ -51,6 +51,8 @@ const calls = {
     client = connect(settings.host, creds);
     return creds.key;
   },
+  // Creates credentials and does not go on to deriving them when that is refused.
+  create_key: async () => (await client.createApiKey()).key,
   // Posts through `host` from now on, with the same credentials.
   host: async ({ host }) => { client = connect(host, client.creds); return true; },
   sign: async ({ name, token, price, size, side: of, expiration, options }) =>

@@ -48,6 +48,10 @@ class Driver:
         self.client.set_api_creds(creds)
         return creds.api_key
 
+    def create_key(self):
+        """Creates credentials and does not go on to deriving them when that is refused."""
+        return self.client.create_api_key().api_key
+
     def host(self, host):
         """Posts through `host` from now on, with the same credentials."""
         creds: ApiCreds = self.client.creds

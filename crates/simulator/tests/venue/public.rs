@@ -43,6 +43,22 @@ async fn prices_one_by_one_and_in_batches() {
     venue.running.shutdown().await;
 }
 
+/// Some clients look with it whether the venue is there.
+#[tokio::test]
+async fn the_head_of_the_markets_is_their_answer_without_a_body() {
+    let venue = Venue::manual().await;
+    let url = format!("{}/markets", venue.running.clob_url);
+    let head = venue.http.head(&url).send().await.unwrap();
+    assert_eq!(
+        (head.status().as_u16(), head.headers()["content-type"].to_str().unwrap()),
+        (200, "application/json")
+    );
+    assert!(head.bytes().await.unwrap().is_empty());
+    let body = venue.get(url).await.1;
+    assert!(body["count"].as_u64() > Some(0), "{body}");
+    venue.running.shutdown().await;
+}
+
 #[tokio::test]
 async fn the_history_of_prices_has_spans_and_steps() {
     let venue = Venue::manual().await;

@@ -219,7 +219,7 @@ async fn a_venue_that_does_something_else_is_found_out() {
     assert_eq!(verdict(&forgetful, "duplicated_cancelled"), Verdict::Differs, "{}", table(&forgetful));
     let said = |name: &str| forgetful.iter().find(|finding| finding.name == name).unwrap().seen.seen.clone();
     assert!(said("signer_limit_enforced").starts_with("not enforced"), "{}", table(&forgetful));
-    assert!(said("unmatched").contains("Live"), "{}", table(&forgetful));
+    assert!(said("unmatched").contains("the order is open"), "{}", table(&forgetful));
     // A channel that says nothing, and one that says what nobody understands.
     world.with(|world, _| {
         use simulator::world::faults::{Fault, FaultKind, FaultTarget};

@@ -1,7 +1,11 @@
 //! What the venue documents as errors of an order, as the official clients tell them.
 
+use std::{sync::Arc, time::Duration};
+
+use domain::{Clock, Timestamp, clock::Sleep};
 use serde_json::json;
 use simulator::{config::RefuseWith, world::registry::MarketState};
+use slipstream::clock::SystemClock;
 
 use crate::{
     client::Language,
@@ -12,6 +16,7 @@ use crate::{
 
 witnessed! {
     documented_errors => typescript_tells_documented_errors, python_tells_documented_errors;
+    wrong_clocks => typescript_has_a_wrong_clock, python_has_a_wrong_clock;
     strangers => typescript_meets_a_venue_that_does_not_know_it, python_meets_a_venue_that_does_not_know_it;
 }
 
@@ -59,6 +64,31 @@ async fn documented_errors(language: Language) {
     turn(MarketState::Closed);
     let told = client.refused("post", json!({ "name": "early", "orderType": "GTC" }), 404).await;
     assert!(told.contains("No orderbook exists for the requested token id"), "{told}");
+    venue.close().await;
+}
+
+/// This machine's clock, an hour ahead: to the venue the client is an hour behind.
+struct Ahead;
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().plus(Duration::from_secs(3_600))
+    }
+
+    fn uptime(&self) -> Duration {
+        SystemClock.uptime()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        SystemClock.sleep(duration)
+    }
+}
+
+async fn wrong_clocks(language: Language) {
+    let venue = Venue::open_at(Arc::new(Ahead)).await;
+    let mut client = venue.stranger(language, 0).await;
+    let told = client.refused("create_key", json!({}), 401).await;
+    assert!(told.contains("Invalid L1 Request headers"), "{told}");
     venue.close().await;
 }
 

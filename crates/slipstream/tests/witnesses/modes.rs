@@ -144,19 +144,25 @@ async fn limits_of_addresses(language: Language) {
     let venue = Venue::open().await;
     let mut client = venue.trader(language).await;
     let balance = json!({ "assetType": "COLLATERAL" });
+    low(&mut client, "first").await;
+    low(&mut client, "second").await;
     venue.running.world().with(|world, _| {
         let rates = &mut world.knobs.rates;
         (rates.per_ip, rates.most_delay_ms) = (true, 0);
         let quota = Quota { per_10s: Some(2), per_10min: None };
         rates.quotas.insert(Group::BalanceAllowance, quota);
+        rates.quotas.insert(Group::PostOrder, Quota { per_10s: Some(1), per_10min: None });
     });
     for _ in 0..2 {
         client.ok("balance", balance.clone()).await;
     }
-    let refused = client.refusal("balance", balance, 429).await;
-    assert!(refused.text.contains("Too Many Requests"), "{}", refused.text);
-    let seconds: u64 = refused.retry_after.expect("it is told when to come back").parse().unwrap();
-    assert!((1..=10).contains(&seconds), "{seconds}");
+    assert_eq!(post(&mut client, "first", "GTC").await["status"], "live");
+    for (call, arguments) in [("balance", balance), ("post", resting("second", false))] {
+        let refused = client.refusal(call, arguments, 429).await;
+        assert!(refused.text.contains("Too Many Requests"), "{call}: {}", refused.text);
+        let seconds: u64 = refused.retry_after.expect("it is told when to come back").parse().unwrap();
+        assert!((1..=10).contains(&seconds), "{call}: {seconds}");
+    }
     venue.close().await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Address, ConditionId, Hash, Price, Shares, TokenId};
+use domain::{Address, Clock, ConditionId, Hash, Price, Shares, TokenId};
 use serde_json::json;
 use simulator::{
     Running, Simulator, SimulatorConfig,
@@ -102,8 +102,13 @@ pub struct Venue {
 impl Venue {
     /// Blocks every 100 ms, so that nobody waits long for settlement.
     pub async fn open() -> Self {
+        Self::open_at(Arc::new(SystemClock)).await
+    }
+
+    /// The same by this clock.
+    pub async fn open_at(clock: Arc<dyn Clock>) -> Self {
         let config = SimulatorConfig { block_interval_ms: 100, ..SimulatorConfig::default() };
-        let running = Simulator::start(config, Arc::new(SystemClock)).await.unwrap();
+        let running = Simulator::start(config, clock).await.unwrap();
         let owner: Address = OWNER.parse().unwrap();
         running.world().with(|world, _| {
             for kind in Kind::ALL {
