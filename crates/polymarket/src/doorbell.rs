@@ -12,6 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::Clock;
+use engine::ports::feeds::FeedHealth;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::{sync::Notify, task::AbortHandle};
@@ -90,6 +91,12 @@ impl Doorbells {
         };
         let mut channel = Heads { bell: Arc::clone(&self.bell), clock: Arc::clone(&self.clock) };
         tokio::spawn(async move { socket.run(&mut channel).await }).abort_handle()
+    }
+
+    /// How they do, all together.
+    #[must_use]
+    pub fn health(&self) -> FeedHealth {
+        self.counters.health()
     }
 
     /// Waits for a ring; one that nobody waited for is not lost.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use domain::Clock;
 use eip712::Chain;
-use engine::ports::venue::ChainReader;
+use engine::ports::{feeds::FeedHealth, venue::ChainReader};
 use polymarket::{JsonRpc, Provider, ProviderHealth, Providers, RpcUrl, rpc_urls};
 use reqwest::Client;
 
@@ -67,6 +67,12 @@ impl ChainProviders {
     #[must_use]
     pub fn json_rpc(&self) -> Arc<dyn JsonRpc> {
         Arc::clone(&self.pool) as Arc<dyn JsonRpc>
+    }
+
+    /// How the websockets among them do, which tell of new blocks.
+    #[must_use]
+    pub fn doorbells(&self) -> FeedHealth {
+        self.pool.doorbells()
     }
 
     /// Puts another list in place of the one in force, from the next question on.

@@ -150,6 +150,9 @@ fn render(health: &[ProviderHealth]) -> String {
             one.name, one.latency_ms, one.calls_today, one.failures, one.wrong
         ));
     }
+    if health.iter().any(|one| one.first) {
+        text.push_str("* is asked first; `usually` is the time to its answers\n");
+    }
     text.push_str(&witnesses(health));
     text
 }

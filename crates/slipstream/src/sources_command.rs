@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     channels::Channels,
     commands::{Answer, Witnesses},
+    wording::count,
 };
 
 /// What a running process knows of its sources.
@@ -68,33 +69,29 @@ pub fn answer(witnesses: &Witnesses, clock: &dyn Clock) -> anyhow::Result<Answer
         ("live feed", sources.live.as_ref().map(|live| live.health())),
         ("market channel", channels.map(|channels| channels.market.health())),
         ("user channel", channels.map(|channels| channels.accounts.health())),
+        ("new blocks", witnesses.providers.as_ref().map(|providers| providers.doorbells())),
     ];
     for (name, feed) in &feeds {
-        let _ = match feed {
-            Some(feed) => writeln!(
-                text,
-                "  {name}: {} of {} open, {} frames, {} not understood, connected again {} times",
-                feed.open, feed.wanted, feed.frames, feed.errors, feed.reconnects
-            ),
-            None => writeln!(text, "  {name}: nobody listens"),
-        };
+        let told = feed.map_or_else(|| "nobody listens".to_owned(), |feed| state_of(&feed));
+        let _ = writeln!(text, "  {name}: {told}");
     }
     for one in &providers {
-        let behind = behind(one).map_or_else(|| "unknown".to_owned(), |blocks| blocks.to_string());
-        let _ = writeln!(
-            text,
-            "  provider {}: {behind} blocks behind, answers in {} ms",
-            one.name, one.latency_ms
-        );
+        let behind = match behind(one) {
+            None => "its head is unknown".to_owned(),
+            Some(0) => "at the head".to_owned(),
+            Some(blocks) => format!("{} behind", many(blocks.unsigned_abs(), "block")),
+        };
+        let _ = writeln!(text, "  provider {}: {behind}, answers in {} ms", one.name, one.latency_ms);
     }
     let providers: Vec<Value> = providers
         .iter()
         .map(|one| json!({ "name": one.name, "head": one.head, "behind": behind(one), "latency_ms": one.latency_ms }))
         .collect();
-    let [live, market, user] = feeds.map(|(_, feed)| feed.map(of_feed));
+    let [live, market, user, blocks] = feeds.map(|(_, feed)| feed.map(of_feed));
     let sources: Vec<Value> = health.iter().map(row).collect();
     let json = json!({
-        "sources": sources, "live_feed": live, "market_channel": market, "user_channel": user, "providers": providers,
+        "sources": sources, "live_feed": live, "market_channel": market, "user_channel": user, "doorbells": blocks,
+        "providers": providers,
         "answers": answers.iter().map(|(topic, tally)| json!({ "topic": topic, "tally": tally })).collect::<Vec<_>>(),
     });
     Ok(Answer { text: text.trim_end().to_owned(), json, ok: true })
@@ -120,6 +117,26 @@ fn of_answers(answers: &[(Topic, Tally)]) -> String {
     }
     text.push('\n');
     text
+}
+
+/// How a channel does, in words.
+fn state_of(feed: &FeedHealth) -> String {
+    let open = match feed.wanted {
+        0 => "closed, because nothing is to be heard there now".to_owned(),
+        1 if feed.open > 0 => "open".to_owned(),
+        1 => "NOT open".to_owned(),
+        wanted => format!("{} of {wanted} open", feed.open),
+    };
+    let again = match feed.reconnects {
+        0 => String::new(),
+        1 => ", connected again once".to_owned(),
+        times => format!(", connected again {times} times"),
+    };
+    format!("{open}; {}, {} not understood{again}", many(feed.frames, "frame"), feed.errors)
+}
+
+fn many(number: u64, one: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), one)
 }
 
 fn of_feed(feed: FeedHealth) -> Value {

@@ -30,7 +30,7 @@ const THREADS: [(&str, &[u32]); 26] = [
     ("poly-market-maker", &[72, 79]),
     ("polyfill-rs", &[20]),
     ("polymarket-apis", &[79]),
-    ("polymarket-bot", &[61]),
+    ("polymarket-bot", &[61, 62]),
     ("polymarket-cli", &[14, 27, 46, 47, 54, 69, 74, 84]),
     ("polymarket-trade-tracker", &[1]),
     ("py-builder-relayer-client", &[11]),

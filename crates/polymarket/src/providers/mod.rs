@@ -23,6 +23,7 @@ use std::{
 use async_trait::async_trait;
 use domain::{Address, Clock, Hash, Shares, TokenId};
 use eip712::Chain;
+use engine::ports::feeds::FeedHealth;
 use engine::{
     deadline::venue_call,
     ports::{
@@ -219,6 +220,11 @@ impl Providers {
     /// Listens at these websockets for new blocks, instead of those before.
     pub fn hang_doorbells(&self, urls: &[RpcUrl]) {
         self.doorbells.hang(urls);
+    }
+
+    /// How its doorbells do.
+    pub fn doorbells(&self) -> FeedHealth {
+        self.doorbells.health()
     }
 
     /// How each provider does, in the order of the list.

@@ -51,6 +51,8 @@ async fn a_doorbell_that_stalls_or_lies_hides_nothing() {
         scene.world.with(|world, _| world.faults.happened().contains_key(&FaultKind::Stall))
     })
     .await;
+    let health = scene.providers.doorbells();
+    assert!((health.wanted, health.errors > 0) == (1, true), "{health:?}");
     scene.leader_buys();
     scene.decided(1).await;
     until("it is not believed any more", async || !scene.would_ring()).await;

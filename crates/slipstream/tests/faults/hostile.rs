@@ -100,6 +100,8 @@ async fn a_hostile_rpc_delays_and_nothing_more() {
     for (name, bytes) in hostile_answers() {
         twice(&fronts[2], name, bytes).await;
     }
+    let health = scene.providers.health();
+    assert!(health.iter().any(|one| one.failures.saturating_add(one.wrong) > 0), "{health:?}");
     scene.leader_buys();
     fronts[2].behave();
     scene.decided(1).await;
@@ -136,8 +138,11 @@ async fn hostile_market_data_is_no_answer_and_the_copy_waits() {
         until(name, async || fronts[0].answered() > before).await;
     }
     assert!(scene.decisions().await.is_empty(), "none of them says that there is no such token");
-    let counted = scene.answers.of(Topic::Markets);
-    assert!(counted.malformed > 0 && counted.failed > 0, "{counted:?}");
+    until("each kind is counted", async || {
+        let Tally { malformed, failed, .. } = scene.answers.of(Topic::Markets);
+        malformed > 0 && failed > 0
+    })
+    .await;
     fronts[0].behave();
     is_copied_once(scene, &[None]).await;
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use domain::{Clock, Timestamp, clock::Sleep, lifecycle::OrderState, skip::SkipReason};
+use polymarket::Topic;
 use slipstream::{
     clock::SystemClock,
     commands::{Request, Witnesses},
@@ -80,6 +81,7 @@ async fn a_clock_that_is_slow_cannot_log_in_and_signs_nothing() {
     scene.decided(1).await;
     until("a login is tried twice", async || scene.gate.signed.passed() >= 2).await;
     assert!(scene.orders().await.is_empty() && scene.seen().is_empty(), "the venue refuses the login");
+    assert!(scene.answers.of(Topic::Logins).refused > 0, "and it is counted");
 
     // The clock is put right: what is still young enough is copied, once.
     clock.set(0);
@@ -103,6 +105,7 @@ async fn a_clock_that_falls_back_after_the_login_is_refused_and_recovers() {
     scene.settled().await;
     assert_eq!(scene.states().await, [OrderState::Confirmed, OrderState::Rejected]);
     assert_eq!(scene.seen().len(), 1, "the refused order never reached the book");
+    assert_eq!(scene.answers.of(Topic::Orders).refused, 1);
     assert_eq!(scene.has(0).await, Has::copied());
 
     clock.set(0);
