@@ -37,7 +37,7 @@ use engine::{
 use tokio::{sync::Notify, task::JoinHandle};
 use tracing::{debug, error, info, warn};
 
-use alarms::Rounds;
+use alarms::{PAYOUTS_HANG_AFTER, Rounds};
 pub use supervisor::{Killed, TaskPanicked};
 use supervisor::{Supervisor, Task};
 
@@ -387,7 +387,7 @@ async fn payout_loop(shared: Arc<Shared>, instance: InstanceId, redeemer: Arc<dy
     let mut redeeming = Redeeming::new(store, markets, redeemer, Arc::clone(&ports.clock))
         .telling(Arc::clone(&ports.gateway));
     while !shared.supervisor.is_stopped() {
-        match shared.rounds.of(&instance, redeeming.round()).await {
+        match shared.rounds.of_at_most(&instance, PAYOUTS_HANG_AFTER, redeeming.round()).await {
             Ok(0) => shared.supervisor.pause(REDEEM_PAUSE).await,
             Ok(_) => {}
             Err(error) => {

@@ -17,7 +17,9 @@ use tracing::{info, warn};
 
 /// Every call of a task has a deadline, and a round makes some of them one after the other; a round of this length is no
 /// round.
-const HANGS_AFTER: Duration = Duration::from_secs(180);
+const HANGS_AFTER: Duration = Duration::from_secs(300);
+/// The same of payouts: the relayer takes a few calls a minute, and each account's turn is waited for.
+pub(super) const PAYOUTS_HANG_AFTER: Duration = Duration::from_secs(3_600);
 /// Time between two looks.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long the store may take for an alarm.
@@ -32,6 +34,7 @@ pub(super) struct Rounds {
 struct Round {
     /// Uptime.
     began: Duration,
+    may_last: Duration,
     told: bool,
 }
 
@@ -56,7 +59,17 @@ impl Rounds {
 
     /// Does what a task does before it looks again what there is to do.
     pub(super) async fn of<T>(&self, task: &InstanceId, work: impl Future<Output = T>) -> T {
-        self.lock().insert(task.clone(), Round { began: self.clock.uptime(), told: false });
+        self.of_at_most(task, HANGS_AFTER, work).await
+    }
+
+    /// The same, for one that may last so long.
+    pub(super) async fn of_at_most<T>(
+        &self,
+        task: &InstanceId,
+        may_last: Duration,
+        work: impl Future<Output = T>,
+    ) -> T {
+        self.lock().insert(task.clone(), Round { began: self.clock.uptime(), may_last, told: false });
         let _ends = Ends(self, task);
         work.await
     }
@@ -67,7 +80,7 @@ impl Rounds {
         let mut open = self.lock();
         let hangs = open.iter_mut().filter_map(|(task, round)| {
             let time = now.saturating_sub(round.began);
-            if time < HANGS_AFTER || std::mem::replace(&mut round.told, true) {
+            if time < round.may_last || std::mem::replace(&mut round.told, true) {
                 return None;
             }
             let InstanceId(name) = task;
@@ -158,9 +171,9 @@ mod tests {
             scene.clock.advance(HANGS_AFTER - LOOK_EVERY);
             assert_eq!(scene.told().await, []);
             scene.clock.advance(LOOK_EVERY);
-            assert_eq!(scene.told().await, [hangs(180)]);
+            assert_eq!(scene.told().await, [hangs(300)]);
             scene.clock.advance(HANGS_AFTER);
-            assert_eq!(scene.told().await, [hangs(180)], "once");
+            assert_eq!(scene.told().await, [hangs(300)], "once");
         }
         // It was killed; another one is at work, and done in time.
         scene.rounds.of(&task, async {}).await;
