@@ -180,7 +180,17 @@ pub(super) async fn certify_until(
     }
     tidied.context("orders of this run may still rest: look at them and cancel them")?;
     written?;
-    ensure!(!broken_off, "broken off; no order of this run rests, and {} tells what was seen", out.display());
+    let held = place.held();
+    let left = if held.is_positive() {
+        format!("; {held} shares that it bought are NOT sold again")
+    } else {
+        String::new()
+    };
+    ensure!(
+        !broken_off,
+        "broken off; no order of this run rests{left}, and {} tells what was seen",
+        out.display()
+    );
     Ok(Outcome { findings, document })
 }
 

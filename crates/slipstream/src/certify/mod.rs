@@ -11,6 +11,7 @@ mod place;
 mod questions;
 mod recorder;
 mod redaction;
+mod resting;
 mod stage;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //! as is what websockets begin with (not what the adapter asks by itself: market, book, time, login, its look-ups).
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -20,24 +20,20 @@ use engine::{
     ports::{
         detection::Lane,
         venue::{
-            MarketData as _, OrderGateway as _, OrderLookup, OrderQuery, PostReply, PreparedOrder,
-            VenueError, VenueOrderStatus,
+            MarketData as _, OrderGateway as _, OrderLookup, OrderQuery, PostReply, PreparedOrder, VenueError,
         },
     },
 };
 use polymarket::{Clob, read_replies, read_reply, socket::Connector};
 use reqwest::{Client, Method, Request};
 use serde_json::{Value, json};
-use tracing::warn;
 
 use super::{
     recorder::Recorder,
+    resting::Resting,
     transcript::{Raw, Transcript},
 };
 
-/// How often it is tried to end all orders of a run, and after which pause.
-const TIDY_TRIES: u32 = 6;
-const TIDY_AGAIN: Duration = Duration::from_millis(500);
 /// One call takes at most this long.
 const CALL_DEADLINE: Duration = Duration::from_secs(15);
 /// Longest reply that is read.
@@ -88,7 +84,9 @@ pub(super) struct Place {
     price: Price,
     asked: Mutex<Usd>,
     salt: AtomicU64,
-    resting: Mutex<Vec<OrderId>>,
+    pub(super) resting: Resting,
+    /// Shares that were bought and are not sold again.
+    bought: Mutex<Shares>,
     statuses: Mutex<Vec<(String, OrderId)>>,
 }
 
@@ -125,14 +123,6 @@ impl Reply {
     pub(super) fn words(&self) -> String {
         format!("{} {}", self.status, self.shown.chars().take(SHOWN).collect::<String>())
     }
-}
-
-/// Of these orders those that a cancel's reply names as cancelled.
-fn named(reply: &Reply, ids: &[OrderId]) -> BTreeSet<OrderId> {
-    let reply = reply.json();
-    let told = reply.get("canceled").and_then(Value::as_array).into_iter().flatten();
-    let told: BTreeSet<OrderId> = told.filter_map(|id| id.as_str()?.parse().ok()).collect();
-    ids.iter().copied().filter(|id| told.contains(id)).collect()
 }
 
 /// What a reply is taken for, in a word.
@@ -177,9 +167,23 @@ impl Place {
         for hidden in [terms.account.wallet, terms.account.signer] {
             transcript.hide(&hidden.to_string());
         }
-        let (resting, statuses, asked) = (Mutex::default(), Mutex::default(), Mutex::new(Usd::ZERO));
+        let (resting, statuses, asked) = (Resting::default(), Mutex::default(), Mutex::new(Usd::ZERO));
         let salt = AtomicU64::new(salt);
-        Ok(Self { terms, clob, clock, transcript, client, market, price, asked, salt, resting, statuses })
+        let bought = Mutex::new(Shares::ZERO);
+        Ok(Self {
+            terms,
+            clob,
+            clock,
+            transcript,
+            client,
+            market,
+            price,
+            asked,
+            salt,
+            resting,
+            bought,
+            statuses,
+        })
     }
 
     /// An order at the lowest price, for as few shares as the market takes.
@@ -228,6 +232,16 @@ impl Place {
         balance.map(Usd).with_context(|| format!("the balance cannot be read: {}", reply.words()))
     }
 
+    /// Notes what is left of what was bought.
+    pub(super) fn holds(&self, shares: Shares) {
+        *self.bought.lock().unwrap_or_else(PoisonError::into_inner) = shares;
+    }
+
+    /// Shares that were bought and are not sold again.
+    pub(super) fn held(&self) -> Shares {
+        *self.bought.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the market's fee is.
     pub(super) const fn market(&self) -> &Market {
         &self.market
@@ -270,8 +284,9 @@ impl Place {
 
     /// Posts an order as it is. A venue that takes nothing for a while answers no question.
     pub(super) async fn post(&self, order: &PreparedOrder) -> anyhow::Result<Reply> {
-        self.may_rest([order.id]);
+        self.resting.may([order.id], self.clock.uptime());
         let reply = self.call(Method::POST, "/order", "", order.body.clone()).await?;
+        self.resting.answered(order.id, &reply.means(order.id));
         ensure!(!is_later(&reply.means(order.id)), "not now: {}", reply.words());
         if let Some(status) = reply.json().get("status").and_then(Value::as_str) {
             self.statuses.lock().unwrap_or_else(PoisonError::into_inner).push((status.to_owned(), order.id));
@@ -284,15 +299,11 @@ impl Place {
         let bodies: Vec<Value> =
             orders.iter().map(|order| serde_json::from_slice(&order.body)).collect::<Result<_, _>>()?;
         let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
-        self.may_rest(ids.iter().copied());
+        self.resting.may(ids.iter().copied(), self.clock.uptime());
         let reply = self.call(Method::POST, "/orders", "", serde_json::to_vec(&bodies)?).await?;
+        ids.iter().zip(&reply.mean(&ids)).for_each(|(id, means)| self.resting.answered(*id, means));
         ensure!(!reply.mean(&ids).iter().any(is_later), "not now: {}", reply.words());
         Ok(reply)
-    }
-
-    /// What is sent may rest, whatever the reply, and also without one.
-    fn may_rest(&self, ids: impl IntoIterator<Item = OrderId>) {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
     }
 
     /// An order that rests; an error when it does not.
@@ -317,59 +328,11 @@ impl Place {
         self.call(Method::DELETE, "/orders", "", serde_json::to_vec(ids)?).await
     }
 
-    /// Ends whatever may rest still: cancels it, and looks up what the venue does not name as cancelled.
-    ///
-    /// # Errors
-    /// With the orders that may rest, after several tries.
-    pub(super) async fn tidy(&self) -> anyhow::Result<()> {
-        for attempt in 0..TIDY_TRIES {
-            let ids = self.unended();
-            if ids.is_empty() {
-                return Ok(());
-            }
-            if attempt > 0 {
-                self.clock.sleep(TIDY_AGAIN).await;
-            }
-            match self.cancel_all_of(&ids).await {
-                Ok(reply) => self.over(&named(&reply, &ids)),
-                Err(error) => warn!(%error, "orders of this run are not cancelled yet"),
-            }
-            let mut ended = BTreeSet::new();
-            for id in self.unended() {
-                if self.has_ended(id).await {
-                    ended.insert(id);
-                }
-            }
-            self.over(&ended);
-        }
-        let left = self.unended();
-        let ids: Vec<String> = left.iter().map(ToString::to_string).collect();
-        ensure!(
-            left.is_empty(),
-            "orders that the venue still shows, or cannot be asked for: {}",
-            ids.join(", ")
-        );
-        Ok(())
-    }
-
     /// Looks an order up as the engine does.
     pub(super) async fn look_up(&self, id: OrderId) -> Result<OrderLookup, VenueError> {
         let (token, signed_at) = (self.terms.token, self.clock.now());
         let query = OrderQuery { id, token, signed_at, lane: Lane::Entries };
         self.clob.look_up(&self.terms.account, &query).await
-    }
-
-    /// Whether a look-up shows that an order rests no more; one that the venue does not know does not rest.
-    async fn has_ended(&self, id: OrderId) -> bool {
-        match self.look_up(id).await {
-            Ok(found) => found.order.is_none_or(|order| {
-                matches!(order.status, VenueOrderStatus::Cancelled | VenueOrderStatus::Matched)
-            }),
-            Err(error) => {
-                warn!(%error, %id, "an order of this run cannot be looked up");
-                false
-            }
-        }
     }
 
     /// Statuses that orders were answered with so far, each with the newest order.
@@ -395,15 +358,6 @@ impl Place {
     /// What spreads the pauses of a socket.
     pub(super) fn seed(&self) -> u64 {
         self.salt.load(Ordering::Relaxed)
-    }
-
-    /// What may rest still.
-    fn unended(&self) -> Vec<OrderId> {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn over(&self, ids: &BTreeSet<OrderId>) {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner).retain(|id| !ids.contains(id));
     }
 
     /// Waits if it may; `false` when that would take too long.

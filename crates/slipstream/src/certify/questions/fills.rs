@@ -40,6 +40,7 @@ pub(super) async fn fill(place: &Place) -> anyhow::Result<Seen> {
         Ok(filled) => filled,
         Err(words) => return Ok(Seen::new(Verdict::NotObservable, DONE, format!("not bought: {words}"))),
     };
+    place.holds(bought.shares);
     let between = place.dollars().await?;
     let sold = match sell(place, bought.shares).await {
         Ok(filled) => filled,
@@ -48,6 +49,7 @@ pub(super) async fn fill(place: &Place) -> anyhow::Result<Seen> {
             return Ok(Seen::that(false, DONE, seen));
         }
     };
+    place.holds(bought.shares.less(sold.shares));
     let after = place.dollars().await?;
     // What the venue took beyond the price, beside what the market's schedule says.
     let difference = |more: Usd, less: Usd| Usd(more.0.saturating_sub(less.0));
