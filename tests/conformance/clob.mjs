@@ -57,11 +57,8 @@ const calls = {
   host: async ({ host }) => { client = connect(host, client.creds); return true; },
   sign: async ({ name, token, price, size, side: of, expiration, options }) =>
     keep(name, await client.createOrder({ tokenID: token, price, size, side: side(of), expiration }, options)),
-  sign_market: async ({ name, token, amount, side: of, price, orderType }) =>
-    keep(name, await client.createMarketOrder({ tokenID: token, amount, side: side(of), price, orderType })),
-  sign_v3: async ({ name, token, makerAmount, takerAmount, side: of }) =>
-    keep(name, await client.createExchangeV3OrderFromAmounts(
-      { positionID: token, tokenID: token, makerAmount, takerAmount, side: side(of) })),
+  sign_market: async ({ name, token, amount, side: of, price, orderType, options }) =>
+    keep(name, await client.createMarketOrder({ tokenID: token, amount, side: side(of), price, orderType }, options)),
   post: async ({ name, orderType, postOnly, deferExec }) =>
     client.postOrder(orders.get(name), orderType, postOnly, deferExec),
   post_many: async ({ names, orderType, postOnly, deferExec }) =>

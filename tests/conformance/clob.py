@@ -70,9 +70,11 @@ class Driver:
             given = OrderArgsV2(position_id=token, price=price, size=size, side=side, expiration=expiration or 0)
         return self._keep(name, self.client.create_order(given, PartialCreateOrderOptions(version=version)))
 
-    def sign_market(self, name, token, amount, side, price, orderType):
-        given = MarketOrderArgsV2(token_id=token, amount=amount, side=side, price=price, order_type=orderType)
-        return self._keep(name, self.client.create_market_order(given))
+    def sign_market(self, name, token, amount, side, price, orderType, options=None):
+        version = (options or {}).get("version")
+        named = {"position_id": token} if version == 3 else {"token_id": token}
+        given = MarketOrderArgsV2(amount=amount, side=side, price=price, order_type=orderType, **named)
+        return self._keep(name, self.client.create_market_order(given, PartialCreateOrderOptions(version=version)))
 
     def post(self, name, orderType, postOnly=False, deferExec=False):
         return self.client.post_order(self.orders[name], orderType, postOnly, deferExec)

@@ -1,7 +1,8 @@
 //! Refusals that are about the account, or about where this program runs, and not about the order: the next
 //! orders would be refused too. They are answered by one alarm and one hold, not by an alarm for each order.
 //!
-//! A refused buy stops buys; only a refused sale stops exits too. The hold ends by itself, and the next order
+//! A refused buy stops buys; only a refused sale stops exits too, and not where an approval is missing: the others' may be
+//! there. The hold ends by itself, and the next order
 //! is the question whether it still is so; an operator can lift it earlier. What a user has paused stays so.
 
 use std::time::Duration;
@@ -45,8 +46,9 @@ fn hold_for(record: &OrderRecord, refused: RejectReason, now: Timestamp) -> Opti
     let account = record.intent.account.id;
     let scope = scope(refused, HoldScope::Account(account))?;
     let lasts = lasts(refused);
-    let stops_exits = record.intent.side == Side::Sell;
-    let order = if stops_exits { "a sale" } else { "a buy" };
+    let sale = record.intent.side == Side::Sell;
+    let stops_exits = sale && refused != RejectReason::Approval;
+    let order = if sale { "a sale" } else { "a buy" };
     let reason = format!(
         "the venue refused {order} of account {account} ({}), order {}; tried again when this hold ends",
         refused.word(),

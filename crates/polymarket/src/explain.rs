@@ -35,6 +35,16 @@ pub(crate) struct Explaining<'a> {
     ends: Duration,
 }
 
+/// That this program is too old for the venue concerns everybody: it takes more than one refusal to believe it.
+fn unproven(reply: PostReply) -> PostReply {
+    match reply {
+        PostReply::Rejected { reason: RejectReason::OrderVersion, text } => {
+            PostReply::Rejected { reason: RejectReason::Signature, text }
+        }
+        reply => reply,
+    }
+}
+
 /// What is to be moved (a token's shares, or dollars), and the exchange that moves it, if that is known.
 type Moved = (Option<TokenId>, Option<Exchange>);
 
@@ -67,9 +77,10 @@ impl<'a> Explaining<'a> {
         let clock = self.clob.clock.as_ref();
         let left = self.ends.saturating_sub(clock.uptime()).saturating_sub(EXPLAIN_MARGIN);
         if left.is_zero() {
-            return reply;
+            return unproven(reply);
         }
-        within(clock, left, self.asked(order, reply.clone())).await.unwrap_or(reply)
+        let asked = self.asked(order, reply.clone());
+        within(clock, left, asked).await.unwrap_or_else(|_| unproven(reply))
     }
 
     async fn asked(&mut self, order: &PreparedOrder, reply: PostReply) -> PostReply {
@@ -100,7 +111,7 @@ impl<'a> Explaining<'a> {
             RejectReason::Credentials => {
                 return PostReply::Rejected { reason, text: text + &clock_hint(clob.clock.now()) };
             }
-            RejectReason::OrderVersion => (reason, clob.version_hint().await),
+            RejectReason::OrderVersion => clob.judge_version().await,
             RejectReason::WalletKind => {
                 let kind = self.account.kind;
                 (

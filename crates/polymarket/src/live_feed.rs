@@ -144,7 +144,7 @@ impl Channel for TradeChannel {
                     self.tell(LiveNews::Trade(trade)).await;
                 }
                 if events == 0 && wallets.named(frame) == Named::Nobody {
-                    return Taken::Aside;
+                    return Taken::Aside { passed_over: 1 };
                 }
                 Taken::Understood { events, passed_over }
             }

@@ -110,23 +110,31 @@ impl MarketFeed for MarketSockets {
     /// Tokens stay on the socket they are on, so that their books go on; sockets without tokens are closed.
     fn follow(&self, tokens: &BTreeSet<TokenId>) {
         let mut sockets = self.lock();
-        let mut new = tokens.clone();
+        let (mut new, mut changed) = (tokens.clone(), Vec::new());
         for slot in sockets.iter() {
             let mut wanted = slot.wishes.lock();
+            let before = wanted.tokens.len();
             wanted.tokens.retain(|token| tokens.contains(token));
             wanted.tokens.iter().for_each(|token| {
                 new.remove(token);
             });
+            changed.push(wanted.tokens.len() < before);
+        }
+        let mut new = new.into_iter();
+        for (slot, changed) in sockets.iter().zip(changed) {
+            let mut wanted = slot.wishes.lock();
+            if wanted.tokens.is_empty() {
+                continue;
+            }
+            let before = wanted.tokens.len();
+            wanted.tokens.extend(new.by_ref().take(TOKENS_PER_SOCKET.saturating_sub(before)));
+            // Whoever wants the same as before wakes nobody: it would look like something new to be told.
+            if changed || wanted.tokens.len() > before {
+                drop(wanted);
+                slot.wishes.changed.notify_one();
+            }
         }
         sockets.retain(|slot| !slot.wishes.lock().tokens.is_empty());
-        let mut new = new.into_iter();
-        for slot in sockets.iter() {
-            let mut wanted = slot.wishes.lock();
-            let room = TOKENS_PER_SOCKET.saturating_sub(wanted.tokens.len());
-            wanted.tokens.extend(new.by_ref().take(room));
-            drop(wanted);
-            slot.wishes.changed.notify_one();
-        }
         loop {
             let more: BTreeSet<TokenId> = new.by_ref().take(TOKENS_PER_SOCKET).collect();
             if more.is_empty() {
@@ -229,7 +237,8 @@ impl Channel for MarketChannel {
         if !news.is_empty() && self.news.send(news).await.is_err() {
             std::future::pending::<()>().await;
         }
-        Taken::Understood { events, passed_over }
+        // What is told of strangers, or of what is not listened for, does not show that books still come.
+        if events == 0 { Taken::Aside { passed_over } } else { Taken::Understood { events, passed_over } }
     }
 
     async fn lost(&mut self) {
@@ -242,6 +251,10 @@ impl Channel for MarketChannel {
 
     fn silence(&self) -> Option<Duration> {
         Some(MARKET_SILENCE)
+    }
+
+    fn may_be_silent(&self) -> bool {
+        true
     }
 }
 
@@ -326,6 +339,29 @@ mod tests {
         let followed = BTreeSet::from([OURS.parse().unwrap()]);
         let mut channel = MarketChannel { wishes: Arc::default(), followed, told: false, news };
         channel.take(frame.to_string().as_bytes()).now_or_never().unwrap()
+    }
+
+    /// Events of other markets come every few seconds; they do not show that books of ours still do.
+    #[test]
+    fn what_strangers_do_ends_no_silence() {
+        let condition = format!("0x{}", "0c".repeat(32));
+        let level = json!([{ "price": "0.5", "size": "10" }]);
+        let book = |asset: &str| {
+            json!({
+                "event_type": "book", "asset_id": asset, "market": condition, "timestamp": "1785163378339", "bids": level,
+                "asks": [],
+            })
+        };
+        let best = json!({
+            "event_type": "best_bid_ask", "asset_id": "8", "market": condition, "best_bid": "0.5", "best_ask": "0.6",
+            "spread": "0.1", "timestamp": "1785163378339",
+        });
+        let made = json!({ "event_type": "new_market", "assets_ids": ["8", "9"], "market": condition, "timestamp": "1785163378339" });
+        for others in [book("8"), best.clone(), made, json!([book("8"), best])] {
+            assert!(matches!(taken(&others), Taken::Aside { passed_over: 1.. }), "{others}");
+        }
+        let mixed = json!([book("8"), book(OURS)]);
+        assert!(matches!(taken(&mixed), Taken::Understood { events: 1, passed_over: 1 }));
     }
 
     /// What cannot be read of somebody else's market is counted; of ours it ends the connection, whose books may be wrong.

@@ -351,7 +351,8 @@ impl Pace {
             let both = [Endpoint::Post, Endpoint::PostBatch];
             let by_mode = told.closed && both.contains(&call.endpoint);
             let also = both.into_iter().filter(|_| by_mode);
-            for endpoint in also.chain([call.endpoint]) {
+            let whole = [call.endpoint.service()].into_iter().filter(|service| *service != Endpoint::Other);
+            for endpoint in also.chain(whole).chain([call.endpoint]) {
                 let closed = self.closed.entry(endpoint).or_default();
                 *closed = (*closed).max(until);
             }

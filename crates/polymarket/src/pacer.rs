@@ -128,8 +128,8 @@ impl Pacer {
         let turn = self.wait(call, patience).await;
         turn.map_err(|wait| VenueError::RateLimited { what: what.to_owned(), retry_after: Some(wait) })?;
         let answer = answer.await;
-        if let Ok(Answer { status: 429, limit, retry_after, .. }) = &answer {
-            self.learn(call, &Told { limit, limited: true, closed: false, retry_after: *retry_after });
+        if let Ok(answer) = &answer {
+            self.learn_of(call, answer);
         }
         Ok(answer)
     }

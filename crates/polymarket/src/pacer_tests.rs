@@ -141,3 +141,26 @@ fn without_limits_nobody_waits() {
     let asks: Vec<Ask> = (0..10_000).map(entry).collect();
     assert!(block_on(pacer.admit(&asks, Duration::ZERO)).iter().all(|answer| *answer == Admission::Now));
 }
+
+/// Not only 429 names a time, and it is meant for the whole service.
+#[test]
+fn a_service_that_asks_to_wait_is_asked_nothing_meanwhile() {
+    for status in [429, 503, 425] {
+        let (_, pacer) = pacer(VenueLimits::default());
+        let wait = Duration::from_secs(60);
+        let answer = Answer { retry_after: Some(wait), ..Answer::of(status, "") };
+        let asked = pacer.paced(
+            ("trades", Endpoint::HistoryTrades, Lane::Entries),
+            Duration::ZERO,
+            std::future::ready(Ok::<_, ()>(answer)),
+        );
+        assert!(block_on(asked).is_ok());
+        let other = ("positions", Endpoint::HistoryPositions, Lane::Exits);
+        let never = std::future::ready(Ok::<_, ()>(Answer::of(200, "")));
+        let spared = block_on(pacer.paced(other, Duration::from_secs(10), never));
+        assert!(
+            matches!(spared, Err(VenueError::RateLimited { retry_after: Some(left), .. }) if left == wait),
+            "{status}: {spared:?}"
+        );
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{OrderId, TradingAccount};
 use engine::ports::{
     detection::Lane,
-    venue::{PostReply, PreparedOrder, VenueError},
+    venue::{PostReply, PreparedOrder, RejectReason, VenueError},
 };
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -165,17 +165,22 @@ impl Clob {
         self.pacer.learn(call, &Told { limit: &answer.limit, limited, closed, retry_after });
     }
 
-    /// What the venue's order version is, beside ours.
-    pub(crate) async fn version_hint(&self) -> String {
+    /// What a refused version means: that this program is too old only where the venue names another version than ours.
+    /// Single orders were refused so by a venue that had not moved on.
+    pub(crate) async fn judge_version(&self) -> (RejectReason, String) {
         match self.order_version().await {
-            Ok(ORDER_VERSION) => {
-                format!("the venue says it takes version {ORDER_VERSION}, which was sent: try again later")
-            }
-            Ok(version) => format!(
-                "the venue takes version {version}, this program signs version {ORDER_VERSION}: update it before \
-                 it trades on"
+            Ok(ORDER_VERSION) => (
+                RejectReason::Signature,
+                format!("the venue says it takes version {ORDER_VERSION}, which was sent"),
             ),
-            Err(error) => format!("the venue's version is unknown: {error}"),
+            Ok(version) => (
+                RejectReason::OrderVersion,
+                format!(
+                    "the venue takes version {version}, this program signs version {ORDER_VERSION}: update it before it \
+                     trades on"
+                ),
+            ),
+            Err(error) => (RejectReason::Signature, format!("the venue's version is unknown: {error}")),
         }
     }
 

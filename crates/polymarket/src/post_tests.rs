@@ -185,6 +185,22 @@ async fn a_refused_version_is_compared_with_the_venue_s() {
     assert!(text.contains("takes version 3") && text.contains("signs version 2: update it"), "{text}");
 }
 
+/// One refusal of a venue that takes what was sent, or does not say what it takes, is about one order.
+#[tokio::test]
+async fn a_refused_version_that_is_the_venue_s_own_is_about_one_order() {
+    for version in [r#"{"version":2}"#, "odd"] {
+        let server = server(move |request| match request.path() {
+            "/version" => reply(200, version),
+            _ => error(400, "order_version_mismatch"),
+        })
+        .await;
+        let clob = clob(&server);
+        let order = prepared(&clob).await;
+        let answer = clob.post(&account(1), &order, DEADLINE).await;
+        assert!(matches!(answer, PostReply::Rejected { reason: RejectReason::Signature, .. }), "{answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_refused_kind_of_wallet_is_named() {
     let text = refused(

@@ -137,6 +137,8 @@ pub struct Knobs {
     pub verify_signatures: bool,
     /// How far the timestamp of L1 and L2 headers may be off, in seconds. Default 60.
     pub auth_skew_s: u64,
+    /// The version of orders that it names and takes. Orders are of version 2. Default 2.
+    pub order_version: u32,
     /// Oldest acceptable order timestamp in seconds; none = any, as nothing is documented. Default none.
     pub max_timestamp_age_s: Option<u64>,
     /// How long ids are remembered as duplicates. Default for ever.
@@ -214,6 +216,7 @@ impl Default for Knobs {
         Self {
             verify_signatures: true,
             auth_skew_s: 60,
+            order_version: 2,
             max_timestamp_age_s: None,
             duplicated_for: DuplicateMemory::Ever,
             killed_fak_executes_again: false,

@@ -281,9 +281,9 @@ impl RejectReason {
                  decided again."
             }
             Self::OrderVersion => {
-                "The order is over. The venue's version is asked for and told; one alarm says that this program is \
-                 too old for the venue, and everybody is held for a while, buys by a refused buy, exits by a refused \
-                 sale."
+                "The order is over. The venue's version is asked for. If it is another one than ours: one alarm says that \
+                 this program is too old for the venue, and everybody is held for a while, buys by a refused buy, exits \
+                 by a refused sale. Else the market's rules are read anew; an exit is decided again."
             }
             Self::Money => {
                 "The order is over. The venue is asked to look at the wallet again, in case its copy of the balance is \
@@ -291,8 +291,8 @@ impl RejectReason {
             }
             Self::Approval => {
                 "The order is over. The venue is asked to look at the wallet again. If the approval is missing still: \
-                 one alarm, and one hold on the account, which ends by itself; `slipstream account check` names the \
-                 approval and gives it. If it is there, as if money were missing."
+                 one alarm, and one hold on the account's buys, which ends by itself (exits go on, because each exchange has an \
+                 approval of its own); `slipstream account check` names the approval and gives it. If it is there, as if money were missing."
             }
             Self::Expiration | Self::Crosses | Self::CancelledOnChain => {
                 "The order is over; an exit is decided again."

@@ -63,7 +63,10 @@ pub enum Taken {
         passed_over: usize,
     },
     /// Nothing of what is listened for, as a reply to what was said: it ends no silence.
-    Aside,
+    Aside {
+        /// Events passed over.
+        passed_over: usize,
+    },
     /// Not understood, and what follows can be: the connection stays. It ends no silence.
     Refused(String),
     /// Not understood, and what follows would be built on a gap: the connection is made again.
@@ -94,6 +97,11 @@ pub trait Channel: Send + Sync {
     /// Longest silence that is believed, if any is suspicious now.
     fn silence(&self) -> Option<Duration> {
         None
+    }
+
+    /// Whether such a silence may be no more than a quiet hour, and worth no line in the log.
+    fn may_be_silent(&self) -> bool {
+        false
     }
 
     /// How old a connection may become. It is made again then: some stop to tell a part of what they should.
@@ -178,7 +186,12 @@ impl Socket {
             let lived = self.clock.uptime().saturating_sub(began);
             failures = if lived >= STEADY_AFTER { 0 } else { failures.saturating_add(1) };
             let pause = self.pause(failures);
-            if let Ended::Old(_) = ended {
+            let usual = match ended {
+                Ended::Old(_) => true,
+                Ended::Silent(_) => channel.may_be_silent(),
+                _ => false,
+            };
+            if usual {
                 debug!(host = host(&self.url), "a connection is made again: {ended}");
             } else if failures <= 1 {
                 let host = host(&self.url);
@@ -242,11 +255,13 @@ impl Socket {
             match self.next(connection.as_mut(), channel, &times).await {
                 Next::Frame(frame) => self.take(channel, frame?, &mut times).await?,
                 Next::More(texts) => {
+                    // What is new deserves its own time to answer.
+                    if !texts.is_empty() {
+                        times.heard = self.clock.uptime();
+                    }
                     for text in texts {
                         self.send(connection.as_mut(), &text).await?;
                     }
-                    // What is new deserves its own time to answer.
-                    times.heard = self.clock.uptime();
                 }
                 Next::Time => {}
             }
@@ -321,8 +336,8 @@ impl Socket {
         times.heard = times.heard.saturating_add(spent);
         match taken {
             Taken::Blank => Ok(()),
-            Taken::Aside => {
-                self.counters.understood(0, 1, uptime);
+            Taken::Aside { passed_over } => {
+                self.counters.understood(0, passed_over, uptime);
                 Ok(())
             }
             Taken::Understood { events, passed_over } => {

@@ -120,7 +120,7 @@ impl Channel for Reader {
         match text.as_str() {
             "broken" => Taken::Broken(text),
             "odd" => Taken::Refused(text),
-            "aside" => Taken::Aside,
+            "aside" => Taken::Aside { passed_over: 1 },
             _ => Taken::Understood { events: 1, passed_over: 0 },
         }
     }

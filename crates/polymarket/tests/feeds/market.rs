@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use domain::{Price, TickSize};
+use domain::{ConditionId, Price, TickSize, TokenId};
 use engine::ports::feeds::{MarketFeed, MarketNews};
 use polymarket::limits::{MARKET_SILENCE, PONG_WITHIN, RECONNECT_LAST, TOKENS_PER_SOCKET};
 use simulator::{
@@ -10,6 +10,7 @@ use simulator::{
     world::{
         control::Redeemers,
         faults::{FaultKind, FaultTarget},
+        registry::MarketSpec,
     },
 };
 
@@ -120,15 +121,42 @@ fn a_silent_stall_is_noticed_although_pings_are_answered() {
         venue.fault(SOCKET, FaultKind::Stall, 1);
         venue.levels(&[(30, 6)], &[(70, 5)]);
         venue.happened(FaultKind::Stall).await;
-        // Ping by ping, so that each is answered.
+        // Ping by ping, so that each is answered. Whoever holds tokens says again and again that they are wanted.
         for _ in 1..MARKET_SILENCE.as_secs() / 10 {
             venue.clock.advance(Duration::from_secs(10));
+            books.feed.follow(&BTreeSet::from([TOKEN]));
             venue.pulse().await;
             assert_eq!(books.feed.health().failures, 0);
         }
         venue.clock.advance(Duration::from_secs(10));
         back(&venue, &mut books).await;
         assert_eq!((books.feed.health().frames, books.feed.health().reconnects), (2, 1), "two snapshots");
+    });
+}
+
+/// Strangers' markets are told of on the same socket; that books of ours still come they do not show.
+#[test]
+fn strangers_do_not_hide_a_silence() {
+    run(async {
+        let (venue, mut books) = following().await;
+        let before = books.feed.health().passed_over;
+        for number in 1..MARKET_SILENCE.as_secs() / 10 {
+            let byte = u8::try_from(number).unwrap();
+            let spec = MarketSpec {
+                condition: ConditionId::from_slice(&[byte; 32]).unwrap(),
+                tokens: [TokenId([0x60 + byte; 32]), TokenId([0x70 + byte; 32])],
+                slug: format!("stranger-{number}"),
+                ..market()
+            };
+            venue.world.with(|world, _| world.add_market(spec)).unwrap();
+            venue.clock.advance(Duration::from_secs(10));
+            venue.pulse().await;
+            assert_eq!(books.feed.health().failures, 0);
+        }
+        assert!(books.feed.health().passed_over > before, "they are told of");
+        venue.clock.advance(Duration::from_secs(10));
+        back(&venue, &mut books).await;
+        assert_eq!(books.feed.health().reconnects, 1);
     });
 }
 

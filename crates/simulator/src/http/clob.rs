@@ -36,7 +36,7 @@ fn public() -> Router<Arc<Shared>> {
         .route("/", get(async || Json("OK")))
         .route("/ok", get(async || Json("OK")))
         .route("/time", get(time))
-        .route("/version", get(async || Json(json!({ "version": 2 }))))
+        .route("/version", get(version))
         .route("/tick-size", get(tick_size))
         .route("/neg-risk", get(neg_risk))
         .route("/fee-rate", get(fee_rate))
@@ -104,6 +104,10 @@ fn private() -> Router<Arc<Shared>> {
 /// Prices and sizes that the venue sends as JSON numbers.
 pub(super) fn number(text: &str) -> Value {
     text.parse::<serde_json::Number>().map_or(Value::Null, Value::Number)
+}
+
+async fn version(State(shared): App) -> Json<Value> {
+    Json(json!({ "version": shared.with(|world, _| world.knobs.order_version) }))
 }
 
 async fn time(State(shared): App) -> Json<i64> {

@@ -37,6 +37,8 @@ use crate::{
 
 /// Bytes of a reply that get through when it is truncated: status line, headers, a piece of the body.
 const TRUNCATED_BODY: usize = 20;
+/// The version of the orders that can be read here.
+const ORDER_VERSION: u32 = 2;
 /// Refusal of a region. Text of the live venue.
 const RESTRICTED: &str = "Trading restricted in your region, please refer to available regions - https://docs.polymarket.com/developers/CLOB/geoblock";
 
@@ -252,6 +254,9 @@ fn submission(shared: &Shared, key: &ApiKey, order: ParsedOrder) -> Result<Submi
     let (exchange, owner, by_session, verify) = shared.with(|world, now| {
         if fields.side == Side::Buy && world.knobs.geo.refuses == GeoRefusal::Buys {
             return Err(Refusal::new(403, RESTRICTED));
+        }
+        if world.knobs.order_version != ORDER_VERSION {
+            return Err(Refusal::bad("order_version_mismatch"));
         }
         if let Some(refuse) = &world.knobs.refuse_orders_with {
             return Err(Refusal::new(refuse.status, refuse.error.clone()));

@@ -184,7 +184,7 @@ async fn a_region_the_venue_does_not_trade_with_holds_everybody() {
 #[tokio::test]
 async fn an_order_version_that_is_no_more_holds_everybody() {
     let scene = Scene::set(Setup { followers: 2, ..Setup::default() }).await;
-    scene.fault(FaultKind::VersionMismatch, 100);
+    scene.world.with(|world, _| world.knobs.order_version = 3);
     scene.leader_buys();
     scene.decided(2).await;
     scene.settled().await;
@@ -197,6 +197,42 @@ async fn an_order_version_that_is_no_more_holds_everybody() {
     let holds = scene.holds().await;
     assert_eq!(holds.iter().map(|hold| hold.scope).collect::<Vec<_>>(), [HoldScope::Installation]);
     assert!(scene.seen().is_empty(), "no order was taken");
+    scene.finish().await;
+}
+
+/// One order is refused for its version by a venue that takes what was sent: nobody is held, and the exit goes on.
+#[tokio::test]
+async fn one_refused_version_holds_nobody() {
+    let scene = Scene::usual().await;
+    scene.leader_buys();
+    scene.decided(1).await;
+    scene.settled().await;
+    scene.fault(FaultKind::VersionMismatch, 1);
+    scene.leader_trades(&SELLS_ALL);
+    until("the shares are sold", async || scene.has(0).await.shares == Shares::ZERO).await;
+    scene.settled().await;
+    assert!(scene.states().await.contains(&OrderState::Rejected), "it was refused once");
+    assert!(scene.alarms().await.is_empty() && scene.holds().await.is_empty());
+    scene.finish().await;
+}
+
+/// An approval of one exchange is missing: buys are held, and exits are tried on.
+#[tokio::test]
+async fn a_sale_without_an_approval_holds_buys_alone() {
+    let scene = Scene::usual().await;
+    scene.leader_buys();
+    scene.decided(1).await;
+    scene.settled().await;
+    let wallet = scene.followers[0].wallet;
+    scene.world.with(|world, _| world.approve(wallet, false)).expect("a wallet");
+    scene.leader_trades(&SELLS_ALL);
+    until("it is told", async || scene.alarms().await == [OrderAlarm::ApprovalMissing]).await;
+    let holds = scene.holds().await;
+    assert!(holds.iter().all(|hold| !hold.stops_exits) && !holds.is_empty(), "{holds:?}");
+    scene.world.with(|world, _| world.approve(wallet, true)).expect("a wallet");
+    until("the shares are sold", async || scene.has(0).await.shares == Shares::ZERO).await;
+    scene.settled().await;
+    assert_eq!(scene.alarms().await, [OrderAlarm::ApprovalMissing], "one alarm");
     scene.finish().await;
 }
 

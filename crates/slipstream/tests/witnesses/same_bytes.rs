@@ -153,7 +153,7 @@ impl Case {
 }
 
 /// Every order type, every exchange, both sides.
-const CASES: [Case; 10] = [
+const CASES: [Case; 12] = [
     Case::new(Kind::Plain, Side::Buy, "0.56", Terms::Limit("21.04"), OrderType::FillAndKill),
     Case::new(Kind::Plain, Side::Sell, "0.5", Terms::Limit("7.31"), OrderType::FillOrKill),
     Case::new(Kind::NegativeRisk, Side::Buy, "0.07", Terms::Limit("123.45"), GTC),
@@ -164,6 +164,8 @@ const CASES: [Case; 10] = [
     Case::new(Kind::Plain, Side::Buy, "0.56", Terms::Limit("21.04"), GTC).built(),
     Case::new(Kind::Plain, Side::Buy, "0.56", Terms::Market("17.35"), OrderType::FillAndKill),
     Case::new(Kind::NegativeRisk, Side::Sell, "0.47", Terms::Market("12.34"), OrderType::FillOrKill),
+    Case::new(Kind::Third, Side::Buy, "0.31", Terms::Market("17.35"), OrderType::FillAndKill),
+    Case::new(Kind::Third, Side::Sell, "0.47", Terms::Market("12.34"), OrderType::FillOrKill),
 ];
 
 /// Every price grid, with amounts that have to be cut.
@@ -234,6 +236,9 @@ async fn sign(client: &mut Client, case: &Case) -> Value {
     let mut order = json!({
         "name": "order", "token": case.kind.token(), "price": number(case.price), "side": case.side,
     });
+    if case.kind == Kind::Third {
+        order["options"] = json!({ "version": 3 });
+    }
     let size = match case.terms {
         Terms::Market(amount) => {
             order["amount"] = json!(number(amount));
@@ -243,9 +248,6 @@ async fn sign(client: &mut Client, case: &Case) -> Value {
         Terms::Limit(size) => size,
     };
     order["size"] = json!(number(size));
-    if case.kind == Kind::Third {
-        order["options"] = json!({ "version": 3 });
-    }
     if let OrderType::GoodTillDate { expires_at, .. } = case.order_type {
         order["expiration"] = json!(expires_at.seconds());
     }
