@@ -1,15 +1,17 @@
-//! Private instances of the servers a team's installation stands on: PostgreSQL and Redis, for tests, chaos and drills.
+//! Private instances of the servers a team's installation stands on: PostgreSQL, PgBouncer and Redis, for tests, chaos and drills.
 //!
 //! They come from the machine's packages, run in a directory of their own on a free port of the loopback address, and
 //! end with the process that started them, however that ends. The machine's own instances are never touched.
 
 mod keeper;
+mod pgbouncer;
 mod postgres;
 mod programs;
 mod redis;
 
 use std::{io, path::PathBuf};
 
+pub use pgbouncer::PgBouncer;
 pub use postgres::PostgresServer;
 pub use redis::RedisServer;
 

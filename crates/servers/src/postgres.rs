@@ -14,7 +14,7 @@ const PACKAGE: &str = "postgresql";
 /// How the server is set. It listens to nobody but this machine, and a password is asked of nobody: the directory of its
 /// socket is its user's, and the port is one of the loopback address.
 const SETTINGS: &str = "listen_addresses = '127.0.0.1'\n\
-    max_connections = 100\n\
+    max_connections = 500\n\
     shared_buffers = 64MB\n\
     max_wal_size = 256MB\n\
     autovacuum_naptime = 10s\n\

@@ -1,6 +1,7 @@
 //! Finding and running programs of servers.
 
 use std::{
+    io::{BufRead as _, BufReader, Read},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Command,
@@ -15,6 +16,8 @@ const POSTGRESQL: &str = "/usr/lib/postgresql";
 pub(crate) fn find(program: &'static str, package: &'static str) -> Result<PathBuf, ServerError> {
     let in_path = std::env::var_os("PATH").unwrap_or_default();
     let mut places: Vec<PathBuf> = std::env::split_paths(&in_path).collect();
+    // Where Debian has programs for administrators, who alone have it in PATH.
+    places.push(PathBuf::from("/usr/sbin"));
     let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir(POSTGRESQL)
         .into_iter()
         .flatten()
@@ -65,6 +68,20 @@ impl User {
         }
         command
     }
+}
+
+/// Reads what a server says until it says this; all that it said if it ends before. Nobody reads on afterwards.
+pub(crate) fn said(log: Option<impl Read>, ready: &str) -> Result<Result<(), String>, ServerError> {
+    let mut text = String::new();
+    for line in log.map(BufReader::new).into_iter().flat_map(BufReader::lines) {
+        let line = line.map_err(ServerError::io("what a server says"))?;
+        if line.contains(ready) {
+            return Ok(Ok(()));
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    Ok(Err(text))
 }
 
 /// Runs a command to its end; what it printed.

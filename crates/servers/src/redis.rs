@@ -1,7 +1,6 @@
 //! A Redis server.
 
 use std::{
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Mutex, PoisonError},
@@ -10,11 +9,14 @@ use std::{
 use crate::{
     ServerError, directory, free_port,
     keeper::Keeper,
-    programs::{find, run},
+    programs::{User, find, run, said},
 };
 
 /// Debian's package.
 const PACKAGE: &str = "redis-server";
+
+/// What it says when it listens.
+const READY: &str = "Ready to accept connections";
 
 /// A private Redis server that keeps nothing on disk. It ends when this is dropped, and with this process.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ impl RedisServer {
     /// # Errors
     /// [`ServerError`], when it is not installed or does not start.
     pub fn start() -> Result<Self, ServerError> {
-        let user = crate::programs::User::of_servers()?;
+        let user = User::of_servers()?;
         let client = find("redis-cli", "redis-tools")?;
         // Removed by the keeper, last.
         let directory = directory("slipstream-redis-")?.keep();
@@ -84,24 +86,19 @@ impl RedisServer {
     /// # Errors
     /// [`ServerError`].
     pub fn start_again(&self) -> Result<(), ServerError> {
-        let user = crate::programs::User::of_servers()?;
+        let user = User::of_servers()?;
         let (port, socket) = (self.port.to_string(), socket(&self.directory));
         let mut server = user.command(&find("redis-server", PACKAGE)?, &self.directory);
         server.args(["--port", &port, "--bind", "127.0.0.1", "--unixsocket", &socket]);
         server.args(["--save", "", "--appendonly", "no"]);
         server.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = server.spawn().map_err(ServerError::io("redis-server"))?;
-        let mut said = String::new();
-        // Nobody reads on when it is there, which Redis does not mind.
-        for line in process.stdout.take().map(BufReader::new).into_iter().flat_map(BufReader::lines) {
-            let line = line.map_err(ServerError::io("what redis-server says"))?;
-            if line.contains("Ready to accept connections") {
-                *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process);
-                return Ok(());
-            }
-            said.push_str(&line);
+        let log = process.stdout.take();
+        match said(log, READY)? {
+            Ok(()) => *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process),
+            Err(output) => return Err(ServerError::Failed { command: format!("{server:?}"), output }),
         }
-        Err(ServerError::Failed { command: format!("{server:?}"), output: said })
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use engine::ports::store::StoreResult;
 use sqlx::{PgConnection, SqliteConnection};
 
 use crate::{
-    dialect::{Connection, Database, Row},
+    dialect::{Connection, Database, Row, Statements},
     limits::{BULK_ROWS, BULK_ROWS_ON_POSTGRES},
     sql::{self, Column, Value},
 };
@@ -32,7 +32,9 @@ impl Insert {
     ) -> StoreResult<Vec<Row>> {
         match connection.database() {
             Database::Sqlite(connection) => self.on_sqlite(connection, rows).await,
-            Database::Postgres(connection) => self.on_postgres(connection, rows).await,
+            Database::Postgres(connection, statements) => {
+                self.on_postgres((connection, statements), rows).await
+            }
         }
     }
 
@@ -53,7 +55,7 @@ impl Insert {
 
     async fn on_postgres<const N: usize>(
         &self,
-        connection: &mut PgConnection,
+        (connection, statements): (&mut PgConnection, Statements),
         rows: Vec<[Value; N]>,
     ) -> StoreResult<Vec<Row>> {
         let mut returned = Vec::new();
@@ -67,7 +69,7 @@ impl Insert {
                         column.push(value)?;
                     }
                 }
-                returned.extend(sql::rows_on_postgres(connection, text, columns).await?);
+                returned.extend(sql::rows_on_postgres((&mut *connection, statements), text, columns).await?);
             }
         }
         Ok(returned)

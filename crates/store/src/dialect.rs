@@ -22,13 +22,21 @@ pub(crate) enum Connection {
     /// For one statement that reads.
     Postgres(PoolConnection<Postgres>),
     /// A transaction, of one state of the database or one that writes.
-    PostgresTransaction(Transaction<'static, Postgres>),
+    PostgresTransaction(Transaction<'static, Postgres>, Statements),
+}
+
+/// Whether statements are kept by the server under a name. Behind a pooler they cannot be: the next transaction is
+/// another server connection's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Statements {
+    Named,
+    Unnamed,
 }
 
 /// Which database a connection is to.
 pub(crate) enum Database<'c> {
     Sqlite(&'c mut SqliteConnection),
-    Postgres(&'c mut PgConnection),
+    Postgres(&'c mut PgConnection, Statements),
 }
 
 impl Connection {
@@ -38,8 +46,10 @@ impl Connection {
             Self::Sqlite(connection) => Database::Sqlite(connection),
             Self::SqliteReader(connection) => Database::Sqlite(connection),
             Self::SqliteSnapshot(transaction) => Database::Sqlite(transaction),
-            Self::Postgres(connection) => Database::Postgres(connection),
-            Self::PostgresTransaction(transaction) => Database::Postgres(transaction),
+            Self::Postgres(connection) => Database::Postgres(connection, Statements::Named),
+            Self::PostgresTransaction(transaction, statements) => {
+                Database::Postgres(transaction, *statements)
+            }
         }
     }
 }
@@ -53,9 +63,6 @@ pub(crate) enum Row {
 /// Begins a transaction that will write. A transaction that reads first and writes later could fail at
 /// the first write however long it waits (SQLITE_BUSY_SNAPSHOT); one that begins as a writer cannot.
 pub(crate) const BEGIN_ON_SQLITE: &str = "BEGIN IMMEDIATE";
-
-/// Begins one state of the database for several statements.
-pub(crate) const SNAPSHOT_ON_POSTGRES: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// An expression that makes 32 random bytes: the mark of an installation. Not a secret.
 macro_rules! random_mark {

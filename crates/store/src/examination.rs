@@ -41,7 +41,7 @@ impl SqlStore {
         let (schema, software) = stored.ok_or_else(empty)?;
         let (size, check) = match connection.database() {
             Database::Sqlite(_) => (SIZE_ON_SQLITE, Some("PRAGMA quick_check")),
-            Database::Postgres(_) => (SIZE_ON_POSTGRES, None),
+            Database::Postgres(..) => (SIZE_ON_POSTGRES, None),
         };
         let row = sql::row(&mut connection, size, []).await?;
         let bytes: i64 = row.map_or(Ok(0), |row| Fields::of(&row).get())?;

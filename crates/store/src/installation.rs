@@ -36,6 +36,14 @@ pub(crate) async fn check(connection: &mut Connection) -> Result<(), OpenError> 
     Ok(())
 }
 
+/// Whether the schema is just this binary's, for whoever cannot bring it up to date.
+pub(crate) async fn check_current(connection: &mut Connection) -> Result<(), OpenError> {
+    match stored(connection).await? {
+        Some((SCHEMA_VERSION, _)) => Ok(()),
+        other => Err(OpenError::OlderSchema { found: other.map(|(found, _)| found), known: SCHEMA_VERSION }),
+    }
+}
+
 /// The version that wrote it; `None` for an empty database. Refuses one that is newer.
 pub(crate) async fn stored(connection: &mut Connection) -> Result<Option<(i64, String)>, OpenError> {
     let stored = stored_version(connection).await?;
@@ -57,7 +65,7 @@ pub(crate) async fn migrate(connection: &mut Connection) -> Result<(), OpenError
     let stored = stored(connection).await?;
     let migrated = match connection.database() {
         Database::Sqlite(connection) => migrator(FIRST.into_sql_str()).run(connection).await,
-        Database::Postgres(connection) => {
+        Database::Postgres(connection, _) => {
             let first = AssertSqlSafe(schema_on_postgres(FIRST)).into_sql_str();
             migrator(first).run(connection).await
         }
@@ -81,7 +89,7 @@ async fn stored_version(connection: &mut Connection) -> StoreResult<Option<(i64,
     const VERSION: &str = "SELECT schema_version, software FROM installation WHERE id = 1";
     let table = match connection.database() {
         Database::Sqlite(_) => ON_SQLITE,
-        Database::Postgres(_) => ON_POSTGRES,
+        Database::Postgres(..) => ON_POSTGRES,
     };
     if sql::row(connection, table, []).await?.is_none() {
         return Ok(None);

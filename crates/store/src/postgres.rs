@@ -1,28 +1,29 @@
 //! A database on a PostgreSQL server: its address, the pool of connections, the one writer.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use engine::ports::store::{StoreError, StoreResult};
 use sqlx::{
-    ConnectOptions as _, Pool, Postgres,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Pool, Postgres,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
 use crate::{
-    dialect::{Connection, SNAPSHOT_ON_POSTGRES},
+    dialect::{Connection, Statements},
     error, installation, limits,
     store::OpenError,
 };
 
-/// Begins a transaction that writes, under the lock that whoever writes holds until the transaction's end. Its number is
-/// any that nobody else uses in this database: the letters of "slip".
-const BEGIN_ON_POSTGRES: &str = "BEGIN; SELECT pg_advisory_xact_lock(1936484720)";
+/// The lock that whoever writes holds until the transaction's end: any number that nobody else uses in this database,
+/// the letters of "slip".
+const WRITER: i64 = 1_936_484_720;
 
 /// Where a database is, and as whom to work there. May hold a password: it is never printed.
 #[derive(Clone)]
 pub struct PostgresAddress {
     options: PgConnectOptions,
     connections: u32,
+    pooled: bool,
 }
 
 impl fmt::Debug for PostgresAddress {
@@ -48,7 +49,8 @@ impl FromStr for PostgresAddress {
         }
         let options =
             PgConnectOptions::from_str(url).map_err(|error| BadAddress { why: error.to_string() })?;
-        Ok(Self { options: options.disable_statement_logging(), connections: limits::POSTGRES_CONNECTIONS })
+        let (options, connections) = (options.disable_statement_logging(), limits::POSTGRES_CONNECTIONS);
+        Ok(Self { options, connections, pooled: false })
     }
 }
 
@@ -57,6 +59,14 @@ impl PostgresAddress {
     #[must_use]
     pub fn named(mut self, application: &str) -> Self {
         self.options = self.options.application_name(application);
+        self
+    }
+
+    /// Through a pooler that hands out connections for a transaction at a time, as PgBouncer does. The schema is then
+    /// brought up to date by whoever connects past it.
+    #[must_use]
+    pub fn behind_a_pooler(mut self) -> Self {
+        self.pooled = true;
         self
     }
 
@@ -71,26 +81,41 @@ impl PostgresAddress {
 /// Connections to the database.
 pub(crate) struct PostgresPool {
     pool: Pool<Postgres>,
+    pooled: bool,
 }
 
 impl PostgresPool {
-    /// Connects and brings the schema up to date.
+    /// Connects, and brings the schema up to date unless it is behind a pooler: that takes a connection of one's own.
     pub(crate) async fn connect(address: &PostgresAddress) -> Result<Self, OpenError> {
-        let milliseconds = |limit: std::time::Duration| limit.as_millis().to_string();
-        let options = address.options.clone().options([
-            ("statement_timeout", milliseconds(limits::STATEMENT_TIMEOUT)),
-            ("lock_timeout", milliseconds(limits::LOCK_TIMEOUT)),
-            ("idle_in_transaction_session_timeout", milliseconds(limits::IDLE_IN_TRANSACTION)),
-        ]);
+        let pooled = address.pooled;
+        let options = if pooled {
+            // A pooler takes no settings of a session: they would be another's next.
+            address.options.clone().extra_float_digits(None).statement_cache_capacity(0)
+        } else {
+            address
+                .options
+                .clone()
+                .options(limits().map(|(name, limit)| (name, limit.as_millis().to_string())))
+        };
+        // The pool would try for as long as anybody waits, and say only that they waited.
+        options.connect().await.map_err(error::of)?.close().await.map_err(error::of)?;
         let pool = PgPoolOptions::new()
             .max_connections(address.connections)
             .acquire_timeout(limits::POOL_WAIT)
+            // Asking would be a statement of its own.
+            .test_before_acquire(!pooled)
             .connect_with(options)
             .await
             .map_err(error::of)?;
-        let mut connection = Connection::Postgres(pool.acquire().await.map_err(error::of)?);
-        installation::migrate(&mut connection).await?;
-        Ok(Self { pool })
+        let pool = Self { pool, pooled };
+        let mut connection = pool.read().await?;
+        if pooled {
+            installation::check_current(&mut connection).await?;
+        } else {
+            installation::migrate(&mut connection).await?;
+        }
+        drop(connection);
+        Ok(pool)
     }
 
     pub(crate) async fn close(&self) {
@@ -99,25 +124,48 @@ impl PostgresPool {
 
     /// Begins a transaction that writes, once nobody else does.
     pub(crate) async fn write(&self) -> StoreResult<Connection> {
-        let begun = self.pool.begin_with(BEGIN_ON_POSTGRES).await;
-        begun.map(Connection::PostgresTransaction).map_err(error::of)
+        self.begin(&format!("BEGIN; {}SELECT pg_advisory_xact_lock({WRITER})", self.limits())).await
     }
 
     pub(crate) async fn read(&self) -> StoreResult<Connection> {
+        if self.pooled {
+            return self.snapshot().await;
+        }
         self.pool.acquire().await.map(Connection::Postgres).map_err(error::of)
     }
 
     pub(crate) async fn snapshot(&self) -> StoreResult<Connection> {
-        let begun = self.pool.begin_with(SNAPSHOT_ON_POSTGRES).await;
-        begun.map(Connection::PostgresTransaction).map_err(error::of)
+        self.begin(&format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", self.limits())).await
     }
+
+    async fn begin(&self, statement: &str) -> StoreResult<Connection> {
+        let statements = if self.pooled { Statements::Unnamed } else { Statements::Named };
+        // Made of the constants of this file.
+        let begun = self.pool.begin_with(AssertSqlSafe(statement.to_owned())).await;
+        begun.map(|transaction| Connection::PostgresTransaction(transaction, statements)).map_err(error::of)
+    }
+
+    /// The limits of a transaction, where the session does not have them.
+    fn limits(&self) -> String {
+        let set = |(name, limit): (&str, Duration)| format!("SET LOCAL {name} = {}; ", limit.as_millis());
+        if self.pooled { limits().map(set).concat() } else { String::new() }
+    }
+}
+
+/// What the server keeps a session of ours to.
+fn limits() -> [(&'static str, Duration); 3] {
+    [
+        ("statement_timeout", limits::STATEMENT_TIMEOUT),
+        ("lock_timeout", limits::LOCK_TIMEOUT),
+        ("idle_in_transaction_session_timeout", limits::IDLE_IN_TRANSACTION),
+    ]
 }
 
 impl Connection {
     /// Ends a transaction on PostgreSQL: everything of it is true.
     pub(crate) async fn commit(self) -> StoreResult<()> {
         match self {
-            Self::PostgresTransaction(transaction) => transaction.commit().await.map_err(error::of_commit),
+            Self::PostgresTransaction(transaction, _) => transaction.commit().await.map_err(error::of_commit),
             _ => Err(StoreError::Conflict("a connection without a transaction cannot commit".to_owned())),
         }
     }
@@ -125,7 +173,7 @@ impl Connection {
     /// Ends a transaction on PostgreSQL: nothing of it is true.
     pub(crate) async fn undo(self) -> StoreResult<()> {
         match self {
-            Self::PostgresTransaction(transaction) => transaction.rollback().await.map_err(error::of),
+            Self::PostgresTransaction(transaction, _) => transaction.rollback().await.map_err(error::of),
             _ => Ok(()),
         }
     }

@@ -4,7 +4,7 @@ use engine::ports::store::{StoreError, StoreResult};
 use sqlx::{Arguments, AssertSqlSafe, Encode, Type, postgres::PgArguments, sqlite::SqliteArguments};
 
 use crate::{
-    dialect::{BlobList, Connection, Database, IdList, Row, on_postgres},
+    dialect::{BlobList, Connection, Database, IdList, Row, Statements, on_postgres},
     error,
 };
 
@@ -86,8 +86,9 @@ pub(crate) async fn execute(
             let query = sqlx::query_with(sql, for_sqlite(values)?);
             Ok(query.execute(connection).await.map_err(error::of)?.rows_affected())
         }
-        Database::Postgres(connection) => {
+        Database::Postgres(connection, statements) => {
             let query = sqlx::query_with(on_postgres(sql), for_postgres(values)?);
+            let query = query.persistent(statements == Statements::Named);
             Ok(query.execute(connection).await.map_err(error::of)?.rows_affected())
         }
     }
@@ -105,8 +106,9 @@ pub(crate) async fn rows(
             let rows = query.fetch_all(connection).await.map_err(error::of)?;
             Ok(rows.into_iter().map(Row::Sqlite).collect())
         }
-        Database::Postgres(connection) => {
+        Database::Postgres(connection, statements) => {
             let query = sqlx::query_with(on_postgres(sql), for_postgres(values)?);
+            let query = query.persistent(statements == Statements::Named);
             let rows = query.fetch_all(connection).await.map_err(error::of)?;
             Ok(rows.into_iter().map(Row::Postgres).collect())
         }
@@ -124,8 +126,9 @@ pub(crate) async fn row(
             let query = sqlx::query_with(sql, for_sqlite(values)?);
             Ok(query.fetch_optional(connection).await.map_err(error::of)?.map(Row::Sqlite))
         }
-        Database::Postgres(connection) => {
+        Database::Postgres(connection, statements) => {
             let query = sqlx::query_with(on_postgres(sql), for_postgres(values)?);
+            let query = query.persistent(statements == Statements::Named);
             Ok(query.fetch_optional(connection).await.map_err(error::of)?.map(Row::Postgres))
         }
     }
@@ -144,7 +147,7 @@ pub(crate) async fn rows_on_sqlite(
 
 /// The same for PostgreSQL, with a column of values for each parameter.
 pub(crate) async fn rows_on_postgres(
-    connection: &mut sqlx::PgConnection,
+    (connection, statements): (&mut sqlx::PgConnection, Statements),
     sql: String,
     columns: Vec<Column>,
 ) -> StoreResult<Vec<Row>> {
@@ -156,7 +159,7 @@ pub(crate) async fn rows_on_postgres(
             Column::Texts(texts) => add(&mut arguments, texts),
         }?;
     }
-    let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+    let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(statements == Statements::Named);
     let rows = query.fetch_all(connection).await.map_err(error::of)?;
     Ok(rows.into_iter().map(Row::Postgres).collect())
 }

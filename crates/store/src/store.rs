@@ -46,6 +46,18 @@ pub enum OpenError {
         /// This binary's version.
         software: &'static str,
     },
+    /// The database is behind a pooler, and its schema is not this binary's yet.
+    #[error(
+        "the database has {}, this binary needs schema {known}: connect once past the pooler, so that it is brought up to \
+         date",
+        found.map_or_else(|| "no schema of this program".to_owned(), |found| format!("schema {found}"))
+    )]
+    OlderSchema {
+        /// Its schema, if it has one.
+        found: Option<i64>,
+        /// The schema this binary knows.
+        known: i64,
+    },
     /// The data directory or a file in it cannot be used.
     #[error("{path} cannot be used: {source}")]
     Io {

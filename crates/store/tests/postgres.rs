@@ -51,5 +51,6 @@ mod on_postgres {
     );
 
     mod opening;
+    mod pooled;
     mod same_rows;
 }
