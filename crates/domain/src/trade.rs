@@ -179,7 +179,16 @@ impl PartKind {
     }
 }
 
+/// No block is as high as this, and no trade as old: what stands for a block and is higher is Unix seconds.
+const SECONDS_FROM: i64 = 1_000_000_000;
+
 impl TradeGroup {
+    /// Whether it is ordered by its time, because nobody read the chain.
+    #[must_use]
+    pub fn is_ordered_by_time(&self) -> bool {
+        self.block.is_some_and(|block| block >= SECONDS_FROM)
+    }
+
     /// A group nobody has reported a quantity for yet.
     #[must_use]
     pub fn new(key: GroupKey, traded_at: Timestamp, now: Timestamp) -> Self {

@@ -54,7 +54,8 @@ enum KeyFile {
     Builder { builder_key: String, secret: Zeroizing<String>, passphrase: Zeroizing<String> },
 }
 
-fn relayer_key(path: &Path) -> anyhow::Result<RelayerKey> {
+/// The key in this file.
+pub(crate) fn relayer_key(path: &Path) -> anyhow::Result<RelayerKey> {
     let shown = path.display();
     let text = read_private(path).with_context(|| format!("the key in {shown}"))?;
     // What serde says could quote the file.

@@ -38,6 +38,7 @@ pub(crate) use add::check_wallet;
 pub use add::{AddArgs, WalletType};
 pub use arm::ArmArgs;
 pub use desk::{Desk, Need};
+pub(crate) use fix::relayer_key;
 pub use keyring::{Keyring, Opening, Parts as KeyringParts, live_key};
 pub use requests::{AccountLine, AccountRequest, EncryptedKey, answer as answer_request};
 pub(crate) use unlock::silently as unlock_silently;

@@ -431,7 +431,11 @@ fn the_reference_is_a_configuration() {
         .lines()
         .filter_map(|line| line.strip_prefix('#').filter(|line| !line.starts_with(' ')))
         .filter(|line| !line.starts_with("tape = ") && !line.starts_with("fixed = "))
-        .filter(|line| !line.starts_with("key_file = ") && !line.starts_with("socket = "))
+        .filter(|line| {
+            !line.starts_with("key_file = ")
+                && !line.starts_with("relayer_key = ")
+                && !line.starts_with("socket = ")
+        })
         .collect();
     let all = good(&uncommented.join("\n"));
     assert_eq!(

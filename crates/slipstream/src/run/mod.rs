@@ -9,13 +9,12 @@ mod journal;
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use domain::Clock;
+use domain::{Clock, WalletKind};
 use eip712::Chain;
 use engine::{
     deadline::venue_call,
     ports::{
-        detection::Source,
-        following::{AccountMode, RelationshipStatus},
+        following::{Account, AccountMode, RelationshipStatus},
         secrets::SealedKeys as _,
         store::Store,
         wallets::Redeemer,
@@ -23,14 +22,14 @@ use engine::{
     salt::Salts,
 };
 use paper::{PaperRedeemer, PaperVenue};
-use polymarket::{Eoa, WalletRedeemer};
+use polymarket::{Eoa, WalletRedeemer, relayer::Relayer};
 use store::SqliteStore;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use self::{downtime::Downtime, funding::Funding, journal::Journal};
 use crate::{
-    account::{Keyring, KeyringParts, Opening, unlock_known},
+    account::{Keyring, KeyringParts, Opening, relayer_key, unlock_known},
     chain::{CALLS_A_DAY, public_providers},
     channels::Channels,
     clock::SystemClock,
@@ -106,10 +105,24 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     let live = configuration.live.enabled;
     let venue = Arc::clone(&ports.gateway);
     ports.gateway = Arc::new(Seam::new(Arc::new(on_paper), live.then_some(venue)));
+    let relayer = match &configuration.live.relayer_key {
+        Some(path) if live => Some(
+            Relayer::new(
+                foundation.client.clone(),
+                &configuration.run.relayer_url,
+                relayer_key(path)?,
+                Arc::clone(&signer),
+                Arc::clone(&clock),
+            )
+            .paced(configuration.venue.limits.clone()),
+        ),
+        _ => None,
+    };
     let payouts = providers.as_ref().filter(|_| live).map(|providers| {
         let eoa = Eoa::new(providers.json_rpc(), signer, Chain::Polygon);
         let rpc = providers.json_rpc();
-        Arc::new(WalletRedeemer::new(None, eoa, rpc, providers.reader(), Chain::Polygon)) as Arc<dyn Redeemer>
+        Arc::new(WalletRedeemer::new(relayer, eoa, rpc, providers.reader(), Chain::Polygon))
+            as Arc<dyn Redeemer>
     });
     let on_paper = PaperRedeemer::new(Arc::clone(&ports.markets));
     ports.redeemer = Some(Arc::new(SeamOfPayouts::new(Arc::new(on_paper), payouts)));
@@ -117,9 +130,7 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
         .channels
         .map(|channels| Channels { accounts: Arc::new(LiveAccounts(channels.accounts)), ..channels });
     let has_chain = ports.chain.is_some();
-    if has_chain {
-        chain_can_begin(store.as_ref(), data_dir).await?;
-    }
+    same_order(store.as_ref(), has_chain, data_dir).await?;
     let funding = providers.as_ref().filter(|_| live).map(|providers| Funding::new(providers.json_rpc()));
     let mut witnesses = Witnesses {
         venue: None,
@@ -161,19 +172,27 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether what was copied so far can be held against the chain. Without one, trades are ordered by their time; by
-/// height they would all come after whatever is read, no later sale would count for them, and those of before the first
-/// block that is read would look like phantoms.
-async fn chain_can_begin(store: &dyn Store, data_dir: &Path) -> anyhow::Result<()> {
-    let read = store.cursor(Source::Chain).await?.is_some();
-    if read || store.decisions_after(None, 0, 1).await?.is_empty() {
-        return Ok(());
+/// Whether what was copied so far is ordered as what comes will be: by block where a chain is read, else by time. By height
+/// all that was ordered by time would come after whatever is read, and a sale would be followed once in each order.
+async fn same_order(store: &dyn Store, has_chain: bool, data_dir: &Path) -> anyhow::Result<()> {
+    let Some(first) = store.decisions_after(None, 0, 1).await?.into_iter().next() else { return Ok(()) };
+    let group =
+        store.groups(&[first.key], first.decided_at).await?.into_iter().find(|group| group.key == first.key);
+    let by_time = group.is_some_and(|group| group.is_ordered_by_time());
+    let data_dir = data_dir.display();
+    match (by_time, has_chain) {
+        (true, true) => bail!(
+            "{data_dir} was copied into without an RPC provider: its trades are ordered by time and not by block, and cannot \
+             be held against the chain. Take [chain] rpc_urls away again, or begin another data directory with `slipstream \
+             init`"
+        ),
+        (false, false) => bail!(
+            "{data_dir} was copied into with an RPC provider: its trades are ordered by block, and exits could not be told \
+             without the chain. Name providers in [chain] rpc_urls again, or begin another data directory with `slipstream \
+             init`"
+        ),
+        _ => Ok(()),
     }
-    bail!(
-        "{} was copied into without an RPC provider: its trades are ordered by time and not by block, and cannot be held \
-         against the chain. Take [chain] rpc_urls away again, or begin another data directory with `slipstream init`",
-        data_dir.display()
-    )
 }
 
 /// The keys: throw-away ones, and with the first switch those of accounts with real money, which may ask on the
@@ -320,6 +339,16 @@ async fn tell_start(store: &dyn Store, configuration: &Configuration, has_chain:
         (0, _) => info!("no money moves"),
         (_, true) => warn!("{} may trade with real money, as far as armed", count(live, "account")),
         (_, false) => warn!("{} cannot trade: live trading is switched off", count(live, "live account")),
+    }
+    let by_relayer = |account: &&Account| {
+        account.mode == AccountMode::Live && account.trading.kind != WalletKind::Eoa && !account.removed
+    };
+    let waiting = accounts.iter().filter(by_relayer).count();
+    if waiting > 0 && configuration.live.enabled && configuration.live.relayer_key.is_none() {
+        warn!(
+            "what {} win waits until it is redeemed by hand: their wallets are contracts, and [live] relayer_key is not set",
+            count(waiting, "account")
+        );
     }
     if relationships.is_empty() {
         info!("nobody is followed yet: `slipstream follow 0x…` in another terminal");

@@ -10,10 +10,10 @@ use testkit::simulation::{
     world::World,
 };
 
-use super::chain_can_begin;
+use super::same_order;
 
 #[tokio::test]
-async fn a_chain_is_begun_before_anything_was_copied_or_never() {
+async fn a_chain_is_read_from_the_beginning_on_or_never() {
     for with_chain in [false, true] {
         let buy = LeaderTrade {
             at: at(4),
@@ -28,7 +28,10 @@ async fn a_chain_is_begun_before_anything_was_copied_or_never() {
         let scenario =
             Scenario { trades: vec![buy], ..Scenario::one_follower("begun with or without a chain") };
         let world = World::by_hand(scenario).unwrap();
-        assert!(chain_can_begin(world.store.as_ref(), Path::new("data")).await.is_ok(), "nothing was copied");
+        let goes_on = async |has_chain| same_order(world.store.as_ref(), has_chain, Path::new("data")).await;
+        for has_chain in [false, true] {
+            assert!(goes_on(has_chain).await.is_ok(), "nothing was copied");
+        }
         let ports = world.watcher_ports();
         let chain = ports.chain.clone().filter(|_| with_chain);
         let mut watcher = Watcher::new(WatcherPorts { chain, ..ports });
@@ -37,7 +40,8 @@ async fn a_chain_is_begun_before_anything_was_copied_or_never() {
             world.clock.advance(std::time::Duration::from_secs(1));
         }
         assert!(!world.store.decisions_after(None, 0, 1).await.unwrap().is_empty());
-        let begins = chain_can_begin(world.store.as_ref(), Path::new("data")).await;
-        assert_eq!(begins.is_ok(), with_chain, "{begins:?}");
+        assert!(goes_on(with_chain).await.is_ok());
+        let refused = goes_on(!with_chain).await.unwrap_err().to_string();
+        assert!(refused.contains("rpc_urls"), "{refused}");
     }
 }

@@ -6,10 +6,11 @@ use simulator::world::registry::{Standing, Wallet};
 use crate::scene::{GIVEN, LEADER, OFFERS, POLICY, Scene, is_over};
 
 /// The key that everybody knows, and its address.
-const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
-const EOA: &str = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
+pub(crate) const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+pub(crate) const EOA: &str = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
 /// Made for tests; it opens nothing else.
-const IDENTITY: &str = "AGE-SECRET-KEY-13XZNAP72Y42UP0YMCETKQVNC7NTV4CHU4TWS2Q90WYLRMQV9L6QSGJQ627";
+pub(crate) const IDENTITY: &str =
+    "AGE-SECRET-KEY-13XZNAP72Y42UP0YMCETKQVNC7NTV4CHU4TWS2Q90WYLRMQV9L6QSGJQ627";
 
 /// Two deliberate switches, and the same installation trades with (simulated) real money beside paper; it is killed at
 /// any moment and books what the venue executed, once.

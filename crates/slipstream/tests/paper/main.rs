@@ -7,6 +7,7 @@ mod armed;
 mod downtime;
 mod panicking;
 mod scene;
+mod winnings;
 
 use std::{
     fs,

@@ -98,6 +98,10 @@ impl Scene {
         if keys.is_file() {
             command.env("SLIPSTREAM_LIVE_ENABLED", "true").env("SLIPSTREAM_LIVE_KEY_FILE", keys);
         }
+        let relayer = self.directory.path().join("relayer.json");
+        if relayer.is_file() {
+            command.env("SLIPSTREAM_LIVE_RELAYER_KEY", relayer);
+        }
         command
             .args(arguments)
             .env_remove("SLIPSTREAM_CRASH")
@@ -106,6 +110,7 @@ impl Scene {
             .env("SLIPSTREAM_RUN_DATA_URL", &self.urls.data)
             .env("SLIPSTREAM_RUN_GAMMA_URL", &self.urls.gamma)
             .env("SLIPSTREAM_RUN_GEOBLOCK_URL", &self.urls.clob)
+            .env("SLIPSTREAM_RUN_RELAYER_URL", &self.urls.relayer)
             .env("SLIPSTREAM_ENGINE_CHANNEL_URL", self.urls.clob.replacen("http", "ws", 1))
             .env("SLIPSTREAM_ENGINE_LIVE_URL", "")
             .env("SLIPSTREAM_ENGINE_HISTORY_INTERVAL", "200ms")

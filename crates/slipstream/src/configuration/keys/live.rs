@@ -18,6 +18,8 @@ pub struct LiveSettings {
     pub key_file: Option<PathBuf>,
     /// Where the signer listens, if it is a process of its own.
     pub socket: Option<PathBuf>,
+    /// Who asks the relayer.
+    pub relayer_key: Option<PathBuf>,
 }
 
 /// Keys of `[live]`.
@@ -43,5 +45,13 @@ pub const LIVE: &[Key<LiveSettings>] = &[
         Kind::File(|live, path| live.socket = Some(path)),
         "The socket of a signer that runs as a process of its own (`slipstream signer serve`) and alone opens the keys; \
          `key_file` is that one's then. Without it: the signer is in this process.",
+    ),
+    key(
+        "relayer_key",
+        Example("relayer.json"),
+        Kind::Secret(|live, path| live.relayer_key = Some(path)),
+        "Who asks the venue's relayer to redeem what accounts win whose wallets are contracts (deposit wallets, Safes, proxies): \
+         the file that `account check --relayer-key` takes, readable by its owner alone. Without it such winnings wait until \
+         they are redeemed by hand.",
     ),
 ];
