@@ -105,7 +105,7 @@ fn orders_of_our_own_are_copied_on_wish() {
     assert!(matches!(copied, Verdict::Copy(_)));
     let stored =
         serde_json::to_string(&Policy::careful()).unwrap().replace(r#""copy_own_orders":false,"#, "");
-    assert!(!stored.contains("own"), "{stored}");
+    assert!(!stored.contains("copy_own"), "{stored}");
     assert!(!serde_json::from_str::<Policy>(&stored).unwrap().copy_own_orders, "unless it is said");
 }
 

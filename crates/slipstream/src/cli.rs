@@ -111,8 +111,8 @@ pub enum Command {
     /// The newest answers to leaders' trades, with their reasons.
     Activity {
         /// How many.
-        #[arg(long, default_value_t = 30)]
-        limit: usize,
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
+        limit: u16,
         /// Where the installation is.
         #[command(flatten)]
         at: Installation,
@@ -364,6 +364,12 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Leader { command } => {
             following::leader(&command).await.and_then(|(answer, json)| told(&answer, json))
         }
+        Command::Follow(FollowArgs { policy, .. }) | Command::Edit(EditArgs { policy, .. })
+            if !policy.mistakes().is_empty() =>
+        {
+            complain(&policy.mistakes().join("\n"));
+            Ok(ExitCode::from(BAD_INPUT))
+        }
         Command::Follow(FollowArgs { leader, account, policy, at }) => {
             let request = FollowingRequest::Follow { leader, account, policy: policy.changes() };
             ask(&at, &Request::Following(request)).await
@@ -383,7 +389,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Simulator(arguments) => crate::simulate::run(&arguments).await,
         Command::Inspect { thing, id, at } => ask(&at, &Request::Inspect { thing, id, colour }).await,
         Command::Positions { at } => ask(&at, &Request::Positions { colour }).await,
-        Command::Activity { limit, at } => ask(&at, &Request::Activity { limit, colour }).await,
+        Command::Activity { limit, at } => {
+            ask(&at, &Request::Activity { limit: usize::from(limit), colour }).await
+        }
         Command::Verify { at } => ask(&at, &Request::Verify).await,
         Command::Sources { at } => ask(&at, &Request::Sources).await,
         Command::Holds { at } => ask(&at, &Request::Holds).await,

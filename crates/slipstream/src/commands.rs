@@ -239,9 +239,12 @@ pub async fn ask(data_dir: &Path, request: &Request) -> anyhow::Result<Answer> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = match SqliteStore::open(&path, Arc::clone(&clock)).await {
         Err(OpenError::InUse { directory, pid }) => bail!(
-            "the process that works on {} ({}) does not answer commands yet: it is starting or ending; try again in a moment",
+            "the process that works on {} ({}) does not answer commands: it is starting or ending, or somebody removed its \
+             socket. Try again in a moment. If that does not help, end it{}, which loses nothing, and ask then: commands, \
+             `panic` too, work without it",
             directory.display(),
-            pid.map_or_else(|| "its number is not known".to_owned(), |pid| format!("process {pid}"))
+            pid.map_or_else(|| "its number is not known".to_owned(), |pid| format!("process {pid}")),
+            pid.map(|pid| format!(" (`kill -9 {pid}`)")).unwrap_or_default()
         ),
         opened => opened?,
     };

@@ -3,7 +3,7 @@
 use domain::ids::IntentId;
 use engine::ports::store::Store;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::commands::Answer;
 
@@ -32,17 +32,18 @@ pub async fn answer(store: &dyn Store, table: Table) -> anyhow::Result<Answer> {
         Table::Orders => orders(store).await?,
         Table::Ledger => ledger(store).await?,
     };
-    Ok(Answer { text: csv(&rows), json: Value::from_iter(rows.into_iter().map(Value::Object)), ok: true })
+    let objects = rows.iter().map(|row| Value::from_iter(row.iter().cloned()));
+    Ok(Answer { text: csv(&rows), json: Value::from_iter(objects), ok: true })
 }
 
-type Row = Map<String, Value>;
+/// Columns in the order of the CSV; JSON has them by name.
+type Row = Vec<(&'static str, Value)>;
 
-/// A row from its columns, in their order in JSON and CSV alike.
-fn row(value: Value) -> Row {
-    match value {
-        Value::Object(row) => row,
-        other => Row::from_iter([("value".to_owned(), other)]),
-    }
+/// A row: `row! { "column": value, … }`.
+macro_rules! row {
+    ($($column:literal : $value:expr),* $(,)?) => {
+        vec![$(($column, json!($value))),*]
+    };
 }
 
 async fn decisions(store: &dyn Store) -> anyhow::Result<Vec<Row>> {
@@ -55,11 +56,11 @@ async fn decisions(store: &dyn Store) -> anyhow::Result<Vec<Row>> {
                 domain::decide::Verdict::Copy(_) => ("copied", String::new()),
                 domain::decide::Verdict::Skip(reason) => ("skipped", reason.to_string()),
             };
-            rows.push(row(json!({
+            rows.push(row! {
                 "decision": one.id, "at": one.decided_at.to_string(), "relationship": one.relationship,
                 "trade": one.key.tx, "token": one.key.token, "part": one.part, "answer": answer, "reason": reason,
                 "intent": one.intent,
-            })));
+            });
         }
         if page.len() < PAGE {
             return Ok(rows);
@@ -73,12 +74,12 @@ async fn orders(store: &dyn Store) -> anyhow::Result<Vec<Row>> {
         let intents: Vec<IntentId> =
             store.intents_after(None, after, PAGE).await?.into_iter().map(|intent| intent.id).collect();
         for one in store.attempts_of(&intents).await? {
-            rows.push(row(json!({
+            rows.push(row! {
                 "order": one.order.id, "signed_at": one.signed_at.to_string(), "intent": one.intent.id,
                 "attempt": one.number, "account": one.intent.account.id, "relationship": one.intent.relationship,
                 "token": one.intent.token, "side": one.intent.side, "state": one.state.label(),
                 "shares": one.booked.shares, "cash": one.booked.cash, "fee": one.booked.fee,
-            })));
+            });
         }
         match intents.last() {
             Some(last) if intents.len() == PAGE => after = *last,
@@ -93,12 +94,12 @@ async fn ledger(store: &dyn Store) -> anyhow::Result<Vec<Row>> {
         let page = store.ledger_after(None, after, PAGE).await?;
         for one in &page {
             after = one.id;
-            rows.push(row(json!({
+            rows.push(row! {
                 "row": one.id, "at": one.at.to_string(), "account": one.account, "relationship": one.relationship,
                 "token": one.token, "intent": one.intent, "cause": format!("{:?}", one.cause).to_lowercase(),
                 "shares": one.entry.shares, "cash": one.entry.cash, "cost": one.entry.cost,
                 "realised": one.entry.realised, "fee": one.entry.fee,
-            })));
+            });
         }
         if page.len() < PAGE {
             return Ok(rows);
@@ -109,23 +110,23 @@ async fn ledger(store: &dyn Store) -> anyhow::Result<Vec<Row>> {
 /// Rows as RFC 4180 has them; amounts are millionths, as in JSON.
 fn csv(rows: &[Row]) -> String {
     let Some(first) = rows.first() else { return String::new() };
-    let header: Vec<&str> = first.keys().map(String::as_str).collect();
+    let header: Vec<&str> = first.iter().map(|(name, _)| *name).collect();
     let mut out = header.join(",");
     for row in rows {
         out.push_str("\r\n");
-        let fields: Vec<String> = header.iter().map(|name| field(row.get(*name))).collect();
+        let fields: Vec<String> = row.iter().map(|(_, value)| field(value)).collect();
         out.push_str(&fields.join(","));
     }
     out
 }
 
 /// A field; what a spreadsheet would compute is kept a text.
-fn field(value: Option<&Value>) -> String {
+fn field(value: &Value) -> String {
     let text = match value {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) if text.starts_with(['=', '+', '-', '@']) => format!("'{text}"),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
+        Value::Null => String::new(),
+        Value::String(text) if text.starts_with(['=', '+', '-', '@']) => format!("'{text}"),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     };
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
@@ -136,8 +137,8 @@ mod tests {
 
     #[test]
     fn fields_are_quoted_where_they_must_be() {
-        let rows = [row(json!({ "a": "x, \"y\"", "b": null, "c": -5, "d": "=1+1" }))];
-        assert_eq!(csv(&rows), "a,b,c,d\r\n\"x, \"\"y\"\"\",,-5,'=1+1");
+        let rows = [row! { "b": "x, \"y\"", "a": Value::Null, "c": -5, "d": "=1+1" }];
+        assert_eq!(csv(&rows), "b,a,c,d\r\n\"x, \"\"y\"\"\",,-5,'=1+1");
         assert_eq!(csv(&[]), "");
     }
 }

@@ -181,9 +181,11 @@ async fn ask_within(
         Ok(line) => line?,
         Err(_) => bail!(
             "the process that holds {}{} has not answered for {patience:?}: it is stopped, hangs or is overloaded. \
-             Whether it did what was asked is not known; look at its log and ask again",
+             Whether it did what was asked is not known; look at its log and ask again. Or end it{}, which loses nothing, and \
+             ask then: commands, `panic` too, work without it",
             data_dir.display(),
             pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(),
+            pid.map(|pid| format!(" (`kill -9 {pid}`)")).unwrap_or_default(),
         ),
     };
     match serde_json::from_str(&line).with_context(|| format!("{} gave no answer", path.display()))? {

@@ -160,7 +160,7 @@ fn names(lines: &[Value]) -> Vec<(&str, &str)> {
 async fn accounts_with_play_money_need_no_key() {
     let place = Place::new().await;
     assert!(place.accounts().await.is_empty());
-    let added = place.json(&["account", "add", "practice", "--cash", "250"]).await;
+    let added = place.json(&["account", "add", "practice", "--money", "250"]).await;
     assert_eq!((added["mode"].as_str(), added["account"].as_i64()), (Some("paper"), Some(1)));
     place.json(&["account", "add", "second"]).await;
     let lines = place.accounts().await;

@@ -1,13 +1,15 @@
 //! A copy of the file while others work on it.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
+use engine::ports::store::StoreResult;
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
+use tracing::info;
 
 use crate::{
     dialect::Connection,
@@ -20,7 +22,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The target, or the source.
-    #[error("{path} cannot be used: {source}")]
+    #[error("{path} cannot be used")]
     Io {
         /// Which.
         path: PathBuf,
@@ -38,17 +40,14 @@ pub enum BackupError {
 /// # Errors
 /// [`BackupError`]; then no target is left.
 pub async fn backup(file: &Path, target: &Path) -> Result<(), BackupError> {
-    let io = |path: &Path, source| BackupError::Io { path: path.to_owned(), source };
-    // SQLite would make one that exists, and fills an empty file.
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(target);
-    let made = made.map_err(|source| io(target, source))?;
+    let io = |source| BackupError::Io { path: target.to_owned(), source };
+    let made = make(target).map_err(io)?;
     let copied = async {
         let options = SqliteConnectOptions::new().filename(file).create_if_missing(false);
         let options = options.busy_timeout(limits::BUSY_TIMEOUT);
         let mut connection = Connection::Sqlite(options.connect().await.map_err(error::of)?);
         installation::check(&mut connection).await?;
-        let target = target.to_string_lossy().into_owned();
-        sql::execute(&mut connection, "VACUUM INTO $1", values![target]).await?;
+        fill(&mut connection, target).await?;
         if let Connection::Sqlite(connection) = connection {
             connection.close().await.map_err(error::of)?;
         }
@@ -60,5 +59,37 @@ pub async fn backup(file: &Path, target: &Path) -> Result<(), BackupError> {
         let _ = std::fs::remove_file(target);
     }
     copied?;
-    made.sync_all().map_err(|source| io(target, source))
+    made.sync_all().map_err(io)
+}
+
+/// An empty file of its user's, which SQLite fills; it would write over none that is there.
+fn make(target: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(target)
+}
+
+async fn fill(connection: &mut Connection, target: &Path) -> StoreResult<()> {
+    let target = target.to_string_lossy().into_owned();
+    sql::execute(connection, "VACUUM INTO $1", values![target]).await.map(drop)
+}
+
+/// Keeps a copy beside `file`, of which the schema is about to change, under a name that nothing has yet.
+pub(crate) async fn before_migration(
+    connection: &mut Connection,
+    file: &Path,
+    version: i64,
+) -> Result<(), OpenError> {
+    let name = format!("{}.schema-{version}", file.display());
+    let names = std::iter::once(name.clone()).chain((2..).map(|number: u32| format!("{name}.{number}")));
+    for target in names.map(PathBuf::from) {
+        match make(&target) {
+            Ok(made) => {
+                fill(connection, &target).await?;
+                info!("the schema is brought up to date; {} is the database of before", target.display());
+                return made.sync_all().map_err(|source| OpenError::Io { path: target, source });
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(OpenError::Io { path: target, source }),
+        }
+    }
+    Ok(())
 }

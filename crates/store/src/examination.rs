@@ -35,7 +35,7 @@ impl SqlStore {
             "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
         const SIZE_ON_POSTGRES: &str = "SELECT pg_database_size(current_database())";
         let mut connection = self.read().await?;
-        let stored = installation::stored(&mut connection).await;
+        let stored = installation::stored(&mut connection, installation::STEPS).await;
         let stored = stored.map_err(|error| StoreError::Corrupt(error.to_string()))?;
         let empty = || StoreError::Corrupt("it is no database of this program".to_owned());
         let (schema, software) = stored.ok_or_else(empty)?;

@@ -20,17 +20,28 @@ pub const SCHEMA_VERSION: i64 = 1;
 /// This binary's version, for messages.
 const SOFTWARE: &str = env!("CARGO_PKG_VERSION");
 
-/// The first migration, as SQLite has it.
-const FIRST: &str = include_str!("../migrations/0001_first.sql");
+/// A migration as SQLite has it: its name and its text.
+pub(crate) type Step = (&'static str, &'static str);
 
-fn migrator(first: SqlStr) -> Migrator {
-    let first = Migration::new(1, "first".into(), MigrationType::Simple, first, false);
-    Migrator::with_migrations(vec![first])
+/// All of them, in their order: the schema's version is how many there are. Never changed once released.
+pub(crate) const STEPS: &[Step] = &[("first", include_str!("../migrations/0001_first.sql"))];
+
+/// The version that these migrations lead to.
+pub(crate) fn version_of(steps: &[Step]) -> i64 {
+    i64::try_from(steps.len()).unwrap_or(i64::MAX)
+}
+
+fn migrator(steps: &[Step], text: impl Fn(&'static str) -> SqlStr) -> Migrator {
+    let numbered = (1..).zip(steps);
+    let migrations = numbered.map(|(number, (name, sql))| {
+        Migration::new(number, (*name).into(), MigrationType::Simple, text(sql), false)
+    });
+    Migrator::with_migrations(migrations.collect())
 }
 
 /// Whether this is a database of ours that this binary can read.
 pub(crate) async fn check(connection: &mut Connection) -> Result<(), OpenError> {
-    if stored(connection).await?.is_none() {
+    if stored(connection, STEPS).await?.is_none() {
         return Err(StoreError::Corrupt("it is no database of this program".to_owned()).into());
     }
     Ok(())
@@ -38,36 +49,35 @@ pub(crate) async fn check(connection: &mut Connection) -> Result<(), OpenError> 
 
 /// Whether the schema is just this binary's, for whoever cannot bring it up to date.
 pub(crate) async fn check_current(connection: &mut Connection) -> Result<(), OpenError> {
-    match stored(connection).await? {
+    match stored(connection, STEPS).await? {
         Some((SCHEMA_VERSION, _)) => Ok(()),
         other => Err(OpenError::OlderSchema { found: other.map(|(found, _)| found), known: SCHEMA_VERSION }),
     }
 }
 
 /// The version that wrote it; `None` for an empty database. Refuses one that is newer.
-pub(crate) async fn stored(connection: &mut Connection) -> Result<Option<(i64, String)>, OpenError> {
-    let stored = stored_version(connection).await?;
+pub(crate) async fn stored(
+    connection: &mut Connection,
+    steps: &[Step],
+) -> Result<Option<(i64, String)>, OpenError> {
+    let (stored, known) = (stored_version(connection).await?, version_of(steps));
     if let Some((version, software)) = &stored
-        && *version > SCHEMA_VERSION
+        && *version > known
     {
-        return Err(OpenError::NewerSchema {
-            found: *version,
-            found_software: software.clone(),
-            known: SCHEMA_VERSION,
-            software: SOFTWARE,
-        });
+        let (found, found_software) = (*version, software.clone());
+        return Err(OpenError::NewerSchema { found, found_software, known, software: SOFTWARE });
     }
     Ok(stored)
 }
 
-/// Brings the schema up to this binary's version; refuses one that is newer.
-pub(crate) async fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
-    let stored = stored(connection).await?;
+/// Brings the schema up to the version of these migrations; refuses one that is newer.
+pub(crate) async fn migrate(connection: &mut Connection, steps: &[Step]) -> Result<(), OpenError> {
+    let (stored, version) = (stored(connection, steps).await?, version_of(steps));
     let migrated = match connection.database() {
-        Database::Sqlite(connection) => migrator(FIRST.into_sql_str()).run(connection).await,
+        Database::Sqlite(connection) => migrator(steps, |text| text.into_sql_str()).run(connection).await,
         Database::Postgres(connection, _) => {
-            let first = AssertSqlSafe(schema_on_postgres(FIRST)).into_sql_str();
-            migrator(first).run(connection).await
+            let text = |text| AssertSqlSafe(schema_on_postgres(text)).into_sql_str();
+            migrator(steps, text).run(connection).await
         }
     };
     migrated.map_err(|error| match error {
@@ -76,9 +86,9 @@ pub(crate) async fn migrate(connection: &mut Connection) -> Result<(), OpenError
         }
         error => StoreError::Unavailable(format!("the schema cannot be brought up to date: {error}")),
     })?;
-    let current = stored.is_some_and(|(version, software)| version == SCHEMA_VERSION && software == SOFTWARE);
+    let current = stored.is_some_and(|(found, software)| found == version && software == SOFTWARE);
     if !current {
-        note_version(connection).await?;
+        note_version(connection, version).await?;
     }
     Ok(())
 }
@@ -99,13 +109,13 @@ async fn stored_version(connection: &mut Connection) -> StoreResult<Option<(i64,
     Ok(Some((fields.get()?, fields.get()?)))
 }
 
-async fn note_version(connection: &mut Connection) -> StoreResult<()> {
+async fn note_version(connection: &mut Connection, version: i64) -> StoreResult<()> {
     const NOTE: &str = concat!(
         "INSERT INTO installation (id, schema_version, software, commit_number, mark) VALUES (1, $1, $2, 0, ",
         random_mark!(),
         ") ON CONFLICT (id) DO UPDATE SET schema_version = excluded.schema_version, software = excluded.software"
     );
-    sql::execute(connection, NOTE, values![SCHEMA_VERSION, SOFTWARE]).await?;
+    sql::execute(connection, NOTE, values![version, SOFTWARE]).await?;
     Ok(())
 }
 

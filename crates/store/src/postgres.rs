@@ -112,7 +112,7 @@ impl PostgresPool {
         if pooled {
             installation::check_current(&mut connection).await?;
         } else {
-            installation::migrate(&mut connection).await?;
+            installation::migrate(&mut connection, installation::STEPS).await?;
         }
         drop(connection);
         Ok(pool)

@@ -18,8 +18,11 @@ use sqlx::{
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
+    backup,
     dialect::{BEGIN_ON_SQLITE, Connection, Database},
-    error, installation, limits,
+    error,
+    installation::{self, Step},
+    limits,
     lock::{DirectoryLock, LockError},
     sql,
     store::OpenError,
@@ -46,8 +49,16 @@ pub(crate) struct Writer {
 
 impl SqliteFile {
     /// Opens the file and brings its schema up to date. Its directory is made if it is missing, and belongs to this
-    /// process until this is dropped.
+    /// process until this is dropped. Of a file with an older schema a copy is kept beside it.
     pub(crate) async fn open(file: &Path, synchronous: SqliteSynchronous) -> Result<Self, OpenError> {
+        Self::open_with(file, synchronous, installation::STEPS).await
+    }
+
+    async fn open_with(
+        file: &Path,
+        synchronous: SqliteSynchronous,
+        steps: &[Step],
+    ) -> Result<Self, OpenError> {
         let directory = file.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
         let lock = lock_directory(directory)?;
         // Made here so that it and the files SQLite puts beside it belong to its user alone.
@@ -61,7 +72,13 @@ impl SqliteFile {
         let options = writer_options(file, synchronous);
         let opened = async {
             let mut connection = Connection::Sqlite(options.connect().await.map_err(error::of)?);
-            installation::migrate(&mut connection).await.map(|()| connection)
+            let stored = installation::stored(&mut connection, steps).await?;
+            if let Some((version, _)) =
+                stored.filter(|(version, _)| *version < installation::version_of(steps))
+            {
+                backup::before_migration(&mut connection, file, version).await?;
+            }
+            installation::migrate(&mut connection, steps).await.map(|()| connection)
         };
         let connection = opened.await.map_err(|error| match error {
             OpenError::Store(source @ StoreError::Corrupt(_)) => {
@@ -193,4 +210,45 @@ fn options(file: &Path, cache_kib: i64) -> SqliteConnectOptions {
         // Lists in statements and what a statement would have to undo: small, and worthless after it.
         .pragma("temp_store", "memory")
         .disable_statement_logging()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// Migrations of a version to come.
+    fn next(text: &'static str) -> Vec<Step> {
+        [installation::STEPS, &[("next", text)]].concat()
+    }
+
+    #[tokio::test]
+    async fn a_copy_is_kept_before_the_schema_changes() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("slipstream.db");
+        let copy = |number: &str| directory.path().join(format!("slipstream.db.schema-1{number}"));
+        let sync = SqliteSynchronous::Off;
+        SqliteFile::open(&file, sync).await.unwrap().close().await.unwrap();
+        SqliteFile::open(&file, sync).await.unwrap().close().await.unwrap();
+        assert!(!copy("").exists(), "nothing changed");
+        // One that fails leaves everything as it was, and the copy.
+        let broken = SqliteFile::open_with(&file, sync, &next("CREATE TABLE leaders (id INTEGER)")).await;
+        assert!(broken.is_err());
+        assert!(copy("").exists());
+        let mut better = next("ALTER TABLE leaders ADD COLUMN note TEXT");
+        SqliteFile::open_with(&file, sync, &better).await.unwrap().close().await.unwrap();
+        assert!(copy(".2").exists(), "the first copy is not written over");
+        better.push(("later", "ALTER TABLE leaders ADD COLUMN more TEXT"));
+        SqliteFile::open_with(&file, sync, &better).await.unwrap().close().await.unwrap();
+        assert!(directory.path().join("slipstream.db.schema-2").exists());
+        let refused = SqliteFile::open(&file, sync).await.err().unwrap();
+        assert!(matches!(refused, OpenError::NewerSchema { found: 3, known: 1, .. }), "{refused}");
+        // The copy is whole, of the old version, and its user's alone.
+        for number in ["", ".2"] {
+            let copy = copy(number);
+            assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+            SqliteFile::look(&copy).await.unwrap();
+        }
+    }
 }

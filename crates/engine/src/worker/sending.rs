@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use domain::{Clock, ids::AccountId};
 use futures_util::{StreamExt, stream};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Worker, reply};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     ports::{
         detection::Lane,
         execution::OrderRecord,
-        venue::{Admission, Ask, OrderGateway, PostReply, PreparedOrder, RejectReason},
+        venue::{AcceptedStatus, Admission, Ask, OrderGateway, PostReply, PreparedOrder, RejectReason},
     },
 };
 
@@ -132,7 +132,8 @@ impl Worker {
         let id = record.order.id;
         match reply {
             Some(reply) => {
-                info!(order.id = %id, intent.id = %record.intent.id, ?reply, "posted order {id}");
+                info!(order.id = %id, intent.id = %record.intent.id, "posted order {id}: {}", words(reply));
+                debug!(order.id = %id, ?reply, "its reply");
             }
             None => warn!(
                 order.id = %id, intent.id = %record.intent.id,
@@ -214,5 +215,21 @@ pub(crate) async fn post_until(
         });
         let PostReply::NotAccepted { .. } = &reply else { return Some(reply) };
         last = Some(reply);
+    }
+}
+
+/// What a reply says, for people.
+fn words(reply: &PostReply) -> String {
+    match reply {
+        PostReply::Accepted(acceptance) => match acceptance.status {
+            AcceptedStatus::Matched => "matched".to_owned(),
+            AcceptedStatus::Live => "taken, not matched yet".to_owned(),
+            AcceptedStatus::Delayed => "taken, held back for a moment".to_owned(),
+        },
+        PostReply::Killed { text } => format!("nothing to match ({text})"),
+        PostReply::Rejected { text, .. } => format!("refused ({text})"),
+        PostReply::Duplicated => "known to the venue already".to_owned(),
+        PostReply::NotAccepted { text, .. } => format!("not taken now ({text})"),
+        PostReply::Unknown { text, .. } => format!("outcome unknown ({text})"),
     }
 }

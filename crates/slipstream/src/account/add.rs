@@ -31,7 +31,7 @@ const POLYGON: &str = "0x89";
 /// Arguments of `account add`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  slipstream account add practice --cash 500
+  slipstream account add practice --money 500
   slipstream account add main --live --key-file key.txt
   age -r \"$(slipstream signer public-key)\" key.txt > key.age   # on another machine, with its output
   slipstream account add main --live --sealed key.age
@@ -46,7 +46,7 @@ pub struct AddArgs {
     pub live: bool,
     /// Dollars of play money.
     #[arg(long, value_name = "USD", default_value = "1000", conflicts_with = "live")]
-    pub cash: Usd,
+    pub money: Usd,
     /// The most dollars at risk in the account. Without it: no such cap.
     #[arg(long, value_name = "USD")]
     pub cap: Option<Usd>,
@@ -103,7 +103,7 @@ pub(super) async fn run(arguments: &AddArgs) -> anyhow::Result<Answer> {
     let directory = arguments.at.directory_by(&arguments.config)?;
     if !arguments.live {
         let desk = Desk::open(&directory, &live, Need::Nothing).await?;
-        let (label, cash, cap) = (arguments.label.clone(), arguments.cash, arguments.cap);
+        let (label, cash, cap) = (arguments.label.clone(), arguments.money, arguments.cap);
         return desk.ask(AccountRequest::AddPaper { label, cash, cap }).await;
     }
     unlock::hardened()?;

@@ -287,7 +287,7 @@ impl Desk<'_> {
 
     async fn add_paper(&self, label: &str, cash: Usd, cap: Option<Usd>) -> anyhow::Result<Answer> {
         self.check_new(label, None).await?;
-        ensure!(cash.is_positive(), "an account with play money begins with some: --cash above 0");
+        ensure!(cash.is_positive(), "an account with play money begins with some: --money above 0");
         // One more than there ever were: keys of removed accounts are not used again.
         let number = self.store.accounts(None).await?.len() + 1;
         let key = KeyRef(format!("paper:{label}:{number}"));

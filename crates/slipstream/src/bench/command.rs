@@ -15,7 +15,7 @@ use super::{
     installation::{MOST_TRADES, quiet},
     live,
     memory::{self, IdleOrder},
-    order_cost, pace,
+    order_cost, pace, past,
     report::{Machine, Report},
     signer_process,
 };
@@ -27,6 +27,8 @@ const CORES: usize = 2;
 const MANY: usize = 10_000;
 /// Failures of a provider of the chain, of each kind.
 const FAILURES: usize = 5;
+/// Orders of a long past.
+const PAST: usize = 100_000;
 /// Orders that the venue tells of.
 const TOLD: usize = 1_000;
 
@@ -46,6 +48,9 @@ pub struct BenchArgs {
     /// Print JSON; nothing else goes to standard output.
     #[arg(long)]
     json: bool,
+    /// Measure only an installation with a long past.
+    #[arg(long)]
+    past: bool,
     /// Be the idle process that is measured.
     #[arg(long, hide = true, value_name = "JSON")]
     idle: Option<IdleOrder>,
@@ -84,6 +89,10 @@ async fn measure(arguments: &BenchArgs, machine: Machine) -> anyhow::Result<Repo
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let directory = Directory::make(arguments.data_dir.clone())?;
     let mut report = Report::new(machine);
+    if arguments.past {
+        report.past(PAST, &past::measure(&directory.0, PAST, &clock).await?);
+        return Ok(report);
+    }
     progress("the cost of an order");
     let cost = order_cost::measure(&clock).await?;
     progress("disk and loopback");
@@ -104,6 +113,8 @@ async fn measure(arguments: &BenchArgs, machine: Machine) -> anyhow::Result<Repo
         report.fan_out(fan_out::measure(&directory.0, followers, rounds, &clock).await?, parts);
     }
     report.growth();
+    progress("an installation with a long past");
+    report.past(PAST, &past::measure(&directory.0, PAST, &clock).await?);
     progress("the pace of one address");
     report.pace(&pace::measure(pace::Size::PUBLISHED, &clock).await?);
     progress("what the venue tells by itself");

@@ -14,6 +14,7 @@ mod live;
 mod memory;
 mod order_cost;
 mod pace;
+mod past;
 mod report;
 mod sample;
 mod signer_process;

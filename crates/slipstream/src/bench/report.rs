@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     channels, failover::Failure, fan_out::FanOut, http::IN_FLIGHT, live::EventCost, memory::Idle,
-    order_cost::OrderCost, pace::Paced, sample, signer_process::SignerCost,
+    order_cost::OrderCost, pace::Paced, past::Answers, sample, signer_process::SignerCost,
 };
 
 /// Targets of the project, in the unit of their line.
@@ -20,6 +20,10 @@ const BACK_TARGET_MS: f64 = 2_000.0;
 const FAILOVER_TARGET_MS: f64 = 3_000.0;
 /// What one follower may take beyond two syncs.
 const ONE_BEYOND_SYNCS_MS: f64 = 5.0;
+
+/// From process start to watching, and from a question to its answer.
+const START_TARGET_MS: f64 = 1_000.0;
+const ANSWER_TARGET_MS: f64 = 100.0;
 
 /// One line of the table.
 #[derive(Clone, Debug, Serialize)]
@@ -215,6 +219,19 @@ impl Report {
         );
         let after = f64::from(u32::try_from(measured.buys_after_exits).unwrap_or(u32::MAX));
         self.line("buys that came before those exits and were answered after them", (after, "orders"), None);
+    }
+
+    /// An installation with a long past.
+    pub(super) fn past(&mut self, orders: usize, measured: &Answers) {
+        let start = format!("process start to watching 100 leaders, {orders} past orders");
+        self.line(start, (sample::millis(measured.watching), "ms"), Some(START_TARGET_MS));
+        for (command, took) in &measured.commands {
+            self.line(
+                format!("{command}, {orders} past orders"),
+                (sample::millis(*took), "ms"),
+                Some(ANSWER_TARGET_MS),
+            );
+        }
     }
 
     /// An idle process.

@@ -170,6 +170,14 @@ impl Control {
         self.post("/wallets", wallet).await.map(drop)
     }
 
+    /// Gives or takes every exchange's approval to move what a wallet has.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn approve(&self, wallet: Address, approved: bool) -> anyhow::Result<()> {
+        self.post("/approve", &json!({ "wallet": wallet, "approved": approved })).await.map(drop)
+    }
+
     /// Gives dollars.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 pub mod books;
 pub mod command;
 pub mod control;
-mod directory;
+pub(crate) mod directory;
 pub mod figures;
 pub mod headless;
 pub mod live;

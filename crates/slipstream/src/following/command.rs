@@ -9,7 +9,10 @@ use super::FollowingRequest;
 use crate::{
     cli::Installation,
     commands::{self, Answer, Request},
-    configuration::{ConfigFile, keys::FOLLOWER},
+    configuration::{
+        ConfigFile, change_follower,
+        keys::{FOLLOWER, FollowerSettings},
+    },
     wording::{NONE, dollars, harmless, signed_dollars},
 };
 
@@ -23,6 +26,12 @@ const SHOWN: usize = 20;
 pub struct PolicyFlags(Vec<(String, String)>);
 
 impl PolicyFlags {
+    /// What is wrong with the values, each by itself.
+    #[must_use]
+    pub fn mistakes(&self) -> Vec<String> {
+        change_follower(&mut FollowerSettings::default(), &self.0).err().unwrap_or_default()
+    }
+
     /// Keys and their values.
     #[must_use]
     pub fn changes(&self) -> Vec<(String, String)> {

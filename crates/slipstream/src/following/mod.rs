@@ -115,6 +115,7 @@ async fn follow(
     account: Option<&str>,
     changes: &[(String, String)],
 ) -> anyhow::Result<Answer> {
+    ensure!(wallet != Address([0; 20]), "{wallet} is nobody's wallet; `slipstream leader top` shows some");
     let account = account_of(store, account).await?;
     let policy = changed(Policy::careful(), changes)?;
     let now = clock.now();

@@ -8,6 +8,8 @@ use engine::ports::{
 };
 use tracing::{debug, info, warn};
 
+use crate::wording::{dollars, harmless};
+
 /// Rows read at once.
 const PAGE: usize = 500;
 /// The subscriber's name of the cursor in events.
@@ -77,6 +79,31 @@ fn tell_event(event: &Event) {
         EventKind::SourceLate { .. } | EventKind::SourceInTime { .. } | EventKind::TaskHangs { .. } => {}
         // The decisions say more.
         EventKind::TradeSeen { key, .. } => debug!(trade = %key.tx, "trade seen"),
+        EventKind::Phantom { key } => warn!(
+            trade = %key.tx,
+            "trade {} is not on the chain: it was shown by hints only; `slipstream inspect trade {}`", key.tx, key.tx
+        ),
+        EventKind::Overcounted { key } => warn!(
+            trade = %key.tx,
+            "the chain has less of trade {} than was copied; `slipstream inspect trade {}`", key.tx, key.tx
+        ),
+        EventKind::Disputed { key, words, .. } => {
+            warn!(trade = %key.tx, "providers differ in trade {}: {}", key.tx, harmless(words));
+        }
+        EventKind::ForeignOrder { account, order } => warn!(
+            order.id = %order,
+            "account {account} has the order {order}, which was not placed here: a wallet is for one installation"
+        ),
+        EventKind::WalletTransaction { transaction, account, state, reason } => info!(
+            "transaction {transaction} of account {account} is {state:?} now{}{}",
+            if reason.is_empty() { "" } else { ": " },
+            harmless(reason)
+        ),
+        EventKind::PayoutDiffers { account, condition, paid, due } => warn!(
+            "account {account} was paid {} $ for {condition}, and what is booked pays {} $; `slipstream verify`",
+            dollars(*paid),
+            dollars(*due)
+        ),
         other => warn!(event = ?other, "{}", serde_json::to_string(other).unwrap_or_default()),
     }
 }

@@ -5,6 +5,7 @@ mod downtime;
 mod funding;
 pub mod installation;
 mod journal;
+mod reconciling;
 
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
@@ -27,7 +28,7 @@ use store::SqliteStore;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use self::{downtime::Downtime, funding::Funding, journal::Journal};
+use self::{downtime::Downtime, funding::Funding, journal::Journal, reconciling::Reconciling};
 use crate::{
     account::{Keyring, KeyringParts, Opening, relayer_key, unlock_known},
     chain::{CALLS_A_DAY, public_providers},
@@ -36,12 +37,13 @@ use crate::{
     commands::{DATABASE, Witnesses},
     composition::{CHANNELS, Composed, Foundation, Hosts, LIVE_FEED, Pace},
     configuration::{ConfigFile, Configuration},
+    demo::directory::DataDirectory,
     instance::this_process,
     logging,
     runtime::{Runtime, Settings},
     seam::{LiveAccounts, Seam, SeamOfPayouts},
     secrets::InstallationSecret,
-    socket,
+    socket, story,
     wording::{count, grouped},
 };
 
@@ -79,6 +81,7 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     logging::of_service(arguments.json)?;
     let data_dir = arguments.data_dir.as_ref().unwrap_or(&configuration.run.data_dir);
     socket::check_path(data_dir)?;
+    DataDirectory::refuse(data_dir)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let file = Arc::new(SqliteStore::open(&data_dir.join(DATABASE), Arc::clone(&clock)).await?);
     let store = Arc::clone(&file) as Arc<dyn Store>;
@@ -131,7 +134,10 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
         .map(|channels| Channels { accounts: Arc::new(LiveAccounts(channels.accounts)), ..channels });
     let has_chain = ports.chain.is_some();
     same_order(store.as_ref(), has_chain, data_dir).await?;
-    let funding = providers.as_ref().filter(|_| live).map(|providers| Funding::new(providers.json_rpc()));
+    let wallets = providers.as_ref().filter(|_| live).map(|providers| WalletWatch {
+        funding: Funding::new(providers.json_rpc()),
+        reconciling: Reconciling::new(providers.json_rpc(), providers.reader()),
+    });
     let mut witnesses = Witnesses {
         venue: None,
         chain: None,
@@ -150,7 +156,7 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     witnesses.sources = Some(runtime.sources());
     let watch = runtime.clock_watch();
     let socket = socket::serve(data_dir, Arc::clone(&store), Arc::clone(&clock), witnesses, watch)?;
-    tell_start(store.as_ref(), &configuration, has_chain).await?;
+    tell_start(store.as_ref(), clock.as_ref(), &configuration, has_chain).await?;
     if let Err(error) = venue_call(clock.as_ref(), "venue", PROBE_DEADLINE, venue_clock.server_time()).await {
         warn!(
             "the venue cannot be reached: {error}. Nothing is copied until it can; it is asked again and again. \
@@ -158,7 +164,7 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
         );
     }
     let journal = Journal::begin(store.as_ref()).await?;
-    let attended = attend(&runtime, store.as_ref(), clock.as_ref(), (journal, downtime, funding), stop).await;
+    let attended = attend(&runtime, store.as_ref(), clock.as_ref(), (journal, downtime, wallets), stop).await;
     socket.abort();
     // Nobody listens on it any more.
     let _ = std::fs::remove_file(socket::path(data_dir));
@@ -226,20 +232,27 @@ async fn keyring(
     Keyring::open(parts).await
 }
 
+/// What is watched of wallets with real money.
+struct WalletWatch {
+    funding: Funding,
+    reconciling: Reconciling,
+}
+
 /// Says in the log what happens, until somebody wants it to end.
 async fn attend(
     runtime: &Runtime,
     store: &dyn Store,
     clock: &dyn Clock,
-    (mut journal, mut downtime, mut funding): (Journal, Downtime, Option<Funding>),
+    (mut journal, mut downtime, mut wallets): (Journal, Downtime, Option<WalletWatch>),
     mut stop: Stop,
 ) -> anyhow::Result<()> {
     let mut panics = 0;
     loop {
         journal.tell(store).await;
         downtime.tell(store, clock).await;
-        if let Some(funding) = &mut funding {
-            funding.look(store, clock).await;
+        if let Some(wallets) = &mut wallets {
+            wallets.reconciling.look(store, clock).await;
+            wallets.funding.look(store, clock).await;
         }
         if runtime.restarts() > panics {
             panics = runtime.restarts();
@@ -325,9 +338,16 @@ fn random_seed() -> u64 {
 }
 
 /// Says what is going to happen, and what it rests on.
-async fn tell_start(store: &dyn Store, configuration: &Configuration, has_chain: bool) -> anyhow::Result<()> {
-    let accounts = store.accounts(None).await?;
-    let relationships = store.relationships(None).await?;
+async fn tell_start(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    configuration: &Configuration,
+    has_chain: bool,
+) -> anyhow::Result<()> {
+    let following = store.following(clock.now()).await?;
+    let (relationships, holds) = (&following.relationships, &following.holds);
+    let mut accounts = store.accounts(None).await?;
+    accounts.retain(|account| !account.removed);
     let active = relationships.iter().filter(|one| one.status == RelationshipStatus::Active).count();
     let live = accounts.iter().filter(|account| account.mode == AccountMode::Live).count();
     info!(
@@ -335,6 +355,9 @@ async fn tell_start(store: &dyn Store, configuration: &Configuration, has_chain:
         count(accounts.len().saturating_sub(live), "account"),
         count(relationships.len(), "relationship"),
     );
+    for hold in holds {
+        warn!("{}; `slipstream lift {}` ends it", story::hold_words(hold), hold.id);
+    }
     match (live, configuration.live.enabled) {
         (0, _) => info!("no money moves"),
         (_, true) => warn!("{} may trade with real money, as far as armed", count(live, "account")),

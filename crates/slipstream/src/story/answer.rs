@@ -148,7 +148,7 @@ impl Answer {
                 None => format!("{} at {}, not signed yet", amount(decided), price(decided.limit)),
                 Some(order) => match order.price {
                     Some(ours) => format!(
-                        "{} shares at {} (leader {})",
+                        "{} at {} (leader {})",
                         wording::shares(order.cost.shares),
                         price(ours),
                         wording::leader_price(order.leader_price)

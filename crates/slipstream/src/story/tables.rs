@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use domain::{
-    Market, Price, Shares, TokenId, Usd,
+    Market, Price, Shares, Timestamp, TokenId, Usd,
     ids::{AccountId, OwnerId, RelationshipId},
     money::MoneyError,
 };
 use engine::ports::{
+    detection::ExitRevisit,
     reports::{PositionRecord, Reports, SkipSumKey},
     store::Store,
 };
@@ -23,6 +24,8 @@ use crate::wording::{self, NONE, dollars, price, signed_dollars, time_of_day};
 
 /// Tokens asked for at once.
 const PAGE: usize = 500;
+/// Exits that wait shown at most.
+const WAITING: usize = 20;
 
 /// One position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -91,7 +94,9 @@ pub async fn positions(
     prices: &Prices,
 ) -> Result<Vec<PositionLine>, StoryError> {
     let records = store.positions(owner).await?;
-    let markets = market_names(store, records.iter().map(|record| record.token)).await?;
+    // Closed ones are summed up; of a long past there are thousands.
+    let held = records.iter().filter(|record| record.position.shares != Shares::ZERO);
+    let markets = market_names(store, held.map(|record| record.token)).await?;
     Ok(position_lines(&records, &markets, prices)?)
 }
 
@@ -182,6 +187,40 @@ pub struct Activity {
     pub markets: HashMap<TokenId, MarketName>,
     /// There are older skips, of which only sums are kept.
     pub summed: bool,
+    /// Exits that could not be carried out and are looked at again.
+    pub waiting: Vec<WaitingExit>,
+}
+
+/// What is to be sold as soon as it can be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WaitingExit {
+    /// Through which relationship.
+    pub relationship: RelationshipId,
+    /// The market.
+    pub market: Option<MarketName>,
+    /// How often it was looked at in vain.
+    pub tries: u32,
+}
+
+/// Exits that wait, of what is held.
+async fn waiting_exits(store: &dyn Store, owner: Option<OwnerId>) -> Result<Vec<WaitingExit>, StoryError> {
+    let mut noted = store.due_revisits(Timestamp(i64::MAX), WAITING).await?;
+    if noted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let held = store.positions(owner).await?;
+    noted.retain(|noted| {
+        let own =
+            |held: &PositionRecord| (held.relationship, held.token) == (noted.relationship, noted.token);
+        held.iter().any(|held| own(held) && held.position.shares.is_positive())
+    });
+    let markets = market_names(store, noted.iter().map(|noted| noted.token)).await?;
+    let line = |noted: &ExitRevisit| WaitingExit {
+        relationship: noted.relationship,
+        market: markets.get(&noted.token).map(MarketName::of),
+        tries: noted.tries,
+    };
+    Ok(noted.iter().map(line).collect())
 }
 
 /// The newest decisions that `owner` may see, newest first.
@@ -199,7 +238,12 @@ pub async fn activity(
     let names = markets.iter().map(|(token, market)| (*token, MarketName::of(market)));
     let older = decisions.len() < limit;
     let summed = older && !reports.skip_sums_after(owner, SkipSumKey::default(), 1).await?.is_empty();
-    Ok(Activity { lines: answers(reports, &decisions).await?, markets: names.collect(), summed })
+    Ok(Activity {
+        lines: answers(reports, &decisions).await?,
+        markets: names.collect(),
+        summed,
+        waiting: waiting_exits(store, owner).await?,
+    })
 }
 
 impl Activity {
@@ -226,6 +270,17 @@ impl Activity {
         };
         let rows: Vec<Row> = self.lines.iter().map(row).collect();
         screen.table(&["decided", ">rel", "trade", "action", "~market", "answer", "what"], &rows);
+        for exit in &self.waiting {
+            screen.painted(
+                Paint::Bold,
+                &format!(
+                    "  to be sold for relationship {} as soon as it can be: {} (looked at {} times in vain)",
+                    exit.relationship,
+                    name_of(exit.market.as_ref()),
+                    exit.tries
+                ),
+            );
+        }
         if self.summed {
             screen.painted(Paint::Dim, "  older skips are summed: slipstream inspect relationship ID");
         }

@@ -89,7 +89,7 @@ async fn a_trade_that_one_copies_and_one_skips() {
       answers     1 copied, 1 skipped (too old 1)
 
       rel  part  answer     order       what
-        1     0  confirmed  0xafccdd7d  19.60 shares at 0.510 (leader 0.500), cost +0.54 $, fees 0.34
+        1     0  confirmed  0xafccdd7d  19.60 at 0.510 (leader 0.500), cost +0.54 $, fees 0.34
         seen 900ms, decided 100ms, signed 4.0ms, sent 2.0ms, replied 85ms, mined 2.40s, confirmed 0µs
         2     0  skipped    –           too old: 75.0 s old, allowed 60.0 s
     "#);
@@ -267,7 +267,7 @@ async fn a_relationship_with_a_hold() {
 
       decided   action  trade       answer     what
       12:00:01  BUY     0xb5b5b5b5  skipped    on hold
-      12:00:01  BUY     0xb1b1b1b1  confirmed  19.60 shares at 0.510 (leader 0.500)
+      12:00:01  BUY     0xb1b1b1b1  confirmed  19.60 at 0.510 (leader 0.500)
     "#);
     let json = serde_json::to_value(&story).unwrap();
     assert_eq!(json["positions"][0]["unrealised"], 1_764_000);
@@ -302,8 +302,8 @@ async fn positions_and_activity() {
     decided   rel  trade       action  market          answer     what
     12:00:51    1  0xb7b7b7b7  BUY     Yes · W…March?  waiting    10.00 $ at 0.520, not signed yet
     12:00:41    1  0xb6b6b6b6  BUY     Yes · W…March?  ended      not sent: too old when its turn came
-    12:00:31    1  0xb2b2b2b2  SELL    Yes · W…March?  confirmed  19.60 shares at 0.590 (leader 0.600)
-    12:00:01    1  0xb1b1b1b1  BUY     Yes · W…March?  confirmed  19.60 shares at 0.510 (leader 0.500)
+    12:00:31    1  0xb2b2b2b2  SELL    Yes · W…March?  confirmed  19.60 at 0.590 (leader 0.600)
+    12:00:01    1  0xb1b1b1b1  BUY     Yes · W…March?  confirmed  19.60 at 0.510 (leader 0.500)
     "#);
     let lines = positions(&world.store, Some(world.owner), &Prices::new()).await.unwrap();
     insta::assert_snapshot!(screen(render_positions(&lines, PLAIN)), @r#"

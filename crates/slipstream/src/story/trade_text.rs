@@ -101,7 +101,9 @@ const fn meaning(action: Action) -> Option<&'static str> {
 
 fn when(group: &TradeGroup) -> String {
     let late = span(group.first_seen_at.0.saturating_sub(group.traded_at.0));
-    let block = group.block.map(|block| format!(", block {block}")).unwrap_or_default();
+    // Without a chain trades are ordered by their seconds, which are no blocks.
+    let block = group.block.filter(|block| *block != group.traded_at.seconds());
+    let block = block.map(|block| format!(", block {block}")).unwrap_or_default();
     format!("{}, first seen {late} later{block}", group.traded_at)
 }
 

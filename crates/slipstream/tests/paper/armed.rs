@@ -3,14 +3,37 @@
 use domain::{Address, Usd, money::ONE};
 use simulator::world::registry::{Standing, Wallet};
 
-use crate::scene::{GIVEN, LEADER, OFFERS, POLICY, Scene, is_over};
+use crate::scene::{EOA, GIVEN, IDENTITY, KEY, LEADER, OFFERS, POLICY, Scene, is_over};
 
-/// The key that everybody knows, and its address.
-pub(crate) const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
-pub(crate) const EOA: &str = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
-/// Made for tests; it opens nothing else.
-pub(crate) const IDENTITY: &str =
-    "AGE-SECRET-KEY-13XZNAP72Y42UP0YMCETKQVNC7NTV4CHU4TWS2Q90WYLRMQV9L6QSGJQ627";
+impl Scene {
+    /// A wallet with money, whose armed account follows the leader; the paper one is paused.
+    async fn armed(&self) -> Address {
+        let eoa: Address = EOA.parse().expect("an address");
+        let standing = Standing::default();
+        let wallet = Wallet { address: eoa, owner: eoa, signature_type: 0, approved: true, standing };
+        self.control.add_wallet(&wallet).await.expect("a wallet");
+        self.control.credit_usd(eoa, Usd(100 * ONE)).await.expect("money");
+        self.control.credit_pol(eoa, 10).await.expect("gas");
+        self.private("identity", &format!("{IDENTITY}\n"));
+        let key = self.private("key", &format!("{KEY}\n"));
+        self.ask(&["account", "add", "main", "--live", "--key-file", &key, "--wallet", EOA]);
+        self.ask(&["account", "arm", "main", "--per-order", "20", "--per-day", "200", "--yes", "main"]);
+        let leader = LEADER.to_string();
+        self.ask(&[&["follow", &leader, "--account", "main"][..], &POLICY].concat());
+        self.ask(&["pause", "1"]);
+        self.next_second().await;
+        eoa
+    }
+
+    /// What the wallet has is booked, so that it can be spent.
+    async fn funded(&self) {
+        let funded = async || {
+            let rows = self.ask(&["export", "ledger"]);
+            rows.as_array()?.iter().any(|row| row["account"] == 2 && row["cash"] == 100 * ONE).then_some(())
+        };
+        self.until("deposit", funded).await;
+    }
+}
 
 /// Two deliberate switches, and the same installation trades with (simulated) real money beside paper; it is killed at
 /// any moment and books what the venue executed, once.
@@ -18,28 +41,10 @@ pub(crate) const IDENTITY: &str =
 async fn an_armed_account_trades_at_the_venue_and_survives_being_killed() {
     let scene = Scene::begin().await;
     scene.init(&POLICY);
-    let eoa: Address = EOA.parse().expect("an address");
-    let standing = Standing::default();
-    let wallet = Wallet { address: eoa, owner: eoa, signature_type: 0, approved: true, standing };
-    scene.control.add_wallet(&wallet).await.expect("a wallet");
-    scene.control.credit_usd(eoa, Usd(100 * ONE)).await.expect("money");
-    scene.control.credit_pol(eoa, 10).await.expect("gas");
-    scene.private("identity", &format!("{IDENTITY}\n"));
-    let key = scene.private("key", &format!("{KEY}\n"));
-    scene.ask(&["account", "add", "main", "--live", "--key-file", &key, "--wallet", EOA]);
-    let leader = LEADER.to_string();
-    scene.ask(&[&["follow", &leader, "--account", "main"][..], &POLICY].concat());
-    scene.ask(&["pause", "1"]);
-    scene.next_second().await;
+    let eoa = scene.armed().await;
     let mut child = scene.run(true, None);
     scene.up().await;
-    // What the wallet has is booked, so that it can be spent.
-    let funded = async || {
-        let rows = scene.ask(&["export", "ledger"]);
-        rows.as_array()?.iter().any(|row| row["account"] == 2 && row["cash"] == 100 * ONE).then_some(())
-    };
-    scene.until("deposit", funded).await;
-    scene.ask(&["account", "arm", "main", "--per-order", "20", "--per-day", "200", "--yes", "main"]);
+    scene.funded().await;
     scene.leader_buys(1, &OFFERS).await;
     scene
         .until_answers("answers", |lines| lines.len() == 2 && is_over(&lines[0]) && is_over(&lines[1]))
@@ -73,4 +78,40 @@ async fn an_armed_account_trades_at_the_venue_and_survives_being_killed() {
     scene.until_held("what is less than a lot", executed % 10_000).await;
     assert!(scene.end(&mut child).await.success());
     let _ = scene.ask(&["verify"]);
+}
+
+/// A backup from before an order: after its restore the wallet is compared, its money booked, and what differs is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_installation_is_held_against_the_wallet() {
+    let scene = Scene::begin().await;
+    scene.init(&POLICY);
+    scene.armed().await;
+    let mut child = scene.run(true, None);
+    scene.up().await;
+    scene.funded().await;
+    let file = scene.directory.path().join("backup.db");
+    scene.ask(&["backup", &file.to_string_lossy()]);
+    scene.leader_buys(1, &OFFERS).await;
+    scene.until_answers("answers", |lines| lines.len() == 2 && lines.iter().all(is_over)).await;
+    assert!(scene.end(&mut child).await.success());
+    let spent = 100 * ONE - cash(&scene);
+    scene.ask(&["restore", &file.to_string_lossy()]);
+    assert_eq!(cash(&scene), 100 * ONE, "the order is forgotten");
+    let mut child = scene.run(true, None);
+    let told = async || {
+        let log = std::fs::read_to_string(scene.log()).ok()?;
+        log.contains("differences between wallets and books").then_some(log)
+    };
+    let log = scene.until("comparison", told).await;
+    assert!(log.contains("2 differences") && log.contains("the books say 0"), "{log}");
+    assert!(scene.end(&mut child).await.success());
+    assert_eq!(cash(&scene), 100 * ONE - spent, "the wallet's money is booked");
+    let _ = scene.ask(&["verify"]);
+}
+
+/// What the books say that the armed account has.
+fn cash(scene: &Scene) -> i64 {
+    let rows = scene.ask(&["export", "ledger"]);
+    let own = rows.as_array().expect("rows").iter().filter(|row| row["account"] == 2);
+    own.filter_map(|row| row["cash"].as_i64()).sum()
 }

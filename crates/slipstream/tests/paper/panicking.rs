@@ -27,7 +27,7 @@ async fn a_panic_sells_what_is_held() {
     scene.until_answers("sale", |lines| lines.iter().all(is_over)).await;
     let activity = scene.command(&["activity"], true).output().expect("it runs");
     let text = String::from_utf8_lossy(&activity.stdout);
-    assert!(text.contains("SELL") && text.contains("panic: 12.31 shares at 0.3"), "{text}");
+    assert!(text.contains("SELL") && text.contains("panic: 12.31 at 0.3"), "{text}");
     for hold in ["2", "3"] {
         scene.ask(&["lift", hold]);
     }

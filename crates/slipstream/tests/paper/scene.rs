@@ -30,6 +30,13 @@ pub(crate) const LEADER: Address = Address([0x1e; 20]);
 pub(crate) const TOKEN: TokenId = TokenId([0x51; 32]);
 pub(crate) const OTHER: TokenId = TokenId([0x52; 32]);
 
+/// The key that everybody knows, and its address.
+pub(crate) const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+pub(crate) const EOA: &str = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
+/// Made for tests; it opens nothing else.
+pub(crate) const IDENTITY: &str =
+    "AGE-SECRET-KEY-13XZNAP72Y42UP0YMCETKQVNC7NTV4CHU4TWS2Q90WYLRMQV9L6QSGJQ627";
+
 /// A child that is killed with the test.
 pub(crate) struct Guard(pub(crate) Child);
 
@@ -246,7 +253,7 @@ impl Scene {
 pub(crate) fn is_over(line: &Value) -> bool {
     let orders = line["answer"]["orders"].as_array().map_or(&[][..], Vec::as_slice);
     let over = |order: &Value| {
-        ["confirmed", "missed", "killed"].contains(&order["state"].as_str().unwrap_or_default())
+        ["confirmed", "missed", "killed", "rejected"].contains(&order["state"].as_str().unwrap_or_default())
     };
     line["answer"]["answer"] == "skipped" || (!orders.is_empty() && orders.iter().all(over))
 }

@@ -4,10 +4,7 @@ use domain::{Address, Price, Usd, money::ONE};
 use polymarket::wallets::deposit_wallets;
 use simulator::world::registry::{Standing, Wallet};
 
-use crate::{
-    armed::{EOA, IDENTITY, KEY},
-    scene::{GIVEN, LEADER, OFFERS, POLICY, Scene, condition, is_over},
-};
+use crate::scene::{EOA, GIVEN, IDENTITY, KEY, LEADER, OFFERS, POLICY, Scene, condition, is_over};
 
 /// A deposit wallet, as new users of the venue have it.
 #[tokio::test(flavor = "multi_thread")]
