@@ -233,6 +233,9 @@ pub const SECOND_LOOK: Duration = Duration::from_secs(1);
 /// Deadline of all questions about an exit to one provider.
 pub const WITNESS_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How many calls a day a provider is asked is told after this long.
+pub const PACE_KNOWN_AFTER: Duration = Duration::from_secs(60);
+
 // The relayer and wallets.
 
 /// One call of the relayer, which simulates before it answers.

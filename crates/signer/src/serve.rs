@@ -48,6 +48,9 @@ struct Shared {
 /// When the socket cannot be made.
 pub async fn serve(path: &Path, served: Served) -> io::Result<()> {
     let listener = listen(path)?;
+    let orders =
+        if served.live { "signs orders of armed accounts" } else { "signs no orders: live trading is off" };
+    tracing::info!("the signer listens at {} and {orders}", path.display());
     let shared = Arc::new(Shared { served, keeper: RwLock::default() });
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {

@@ -1,13 +1,14 @@
 //! The command line.
 
 use std::{
+    ffi::OsString,
     io::{self, IsTerminal},
     ops::RangeInclusive,
     path::PathBuf,
     process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, FromArgMatches as _, Parser, Subcommand};
 
 use domain::ids::{HoldId, RelationshipId};
 
@@ -19,9 +20,11 @@ use crate::{
     commands::{self, Answer, Request, Thing},
     configuration::{ConfigFile, Mistakes, command::ConfigCommand, keys},
     demo::{SimulatorUrls, paint::Paint},
+    discretion::without_secrets,
     doctor::command::DoctorArgs,
     export::Table,
     following::{self, EditArgs, FollowArgs, FollowingRequest, LeaderCommand, PanicArgs},
+    manual,
     output::print,
     rpc_command::RpcCommand,
     run::{RunArgs, installation::InitArgs},
@@ -334,6 +337,26 @@ fn range(range: &RangeInclusive<u16>) -> RangeInclusive<i64> {
     i64::from(*range.start())..=i64::from(*range.end())
 }
 
+/// Reads the command line. What it refuses is told without repeating a secret that was typed in the wrong place; help and
+/// version are printed.
+///
+/// # Errors
+/// The exit status to end with.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    let read = manual::command().try_get_matches_from(arguments);
+    read.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| {
+        let told = error.render();
+        if error.exit_code() == 0 {
+            // Help that nobody reads to its end is fine.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        let paint = Paint::of(&io::stderr()).is_on();
+        complain(without_secrets(&if paint { told.ansi().to_string() } else { told.to_string() }).trim_end());
+        ExitCode::from(BAD_INPUT)
+    })
+}
+
 /// Runs a command. Errors go to standard error, with their causes.
 pub async fn run(cli: Cli) -> ExitCode {
     let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -417,7 +440,7 @@ pub async fn run(cli: Cli) -> ExitCode {
                 ExitCode::from(BAD_INPUT)
             }
             None => {
-                complain(&format!("slipstream: {error:#}"));
+                complain(&without_secrets(&format!("slipstream: {error:#}")));
                 ExitCode::FAILURE
             }
         },

@@ -15,6 +15,7 @@ pub mod configuration;
 pub mod copying_cost;
 pub mod crash;
 pub mod demo;
+pub mod discretion;
 pub mod doctor;
 pub mod export;
 pub mod following;

@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use slipstream::cli::Cli;
+use slipstream::cli;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    slipstream::cli::run(Cli::parse()).await
+    match cli::parse(std::env::args_os()) {
+        Ok(wish) => cli::run(wish).await,
+        Err(code) => code,
+    }
 }

@@ -9,12 +9,12 @@ use polymarket::{ProviderHealth, RpcUrl, rpc_urls};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    chain::{ChainProviders, public_providers},
+    chain::{CALLS_A_DAY, ChainProviders, public_providers},
     cli::Installation,
     clock::SystemClock,
     commands::{self, Answer, Request},
     configuration::ConfigFile,
-    wording::count,
+    wording::{NONE, count, grouped},
 };
 
 /// Commands on providers.
@@ -135,18 +135,19 @@ pub fn reload(providers: &ChainProviders, list: &RpcList) -> anyhow::Result<Answ
 fn render(health: &[ProviderHealth]) -> String {
     let width = health.iter().map(|one| one.name.chars().count()).max().unwrap_or(0).max(8);
     let mut text = format!(
-        "  {:width$}  {:>12}  {:>7}  {:>11}  {:>8}  {:>5}  state\n",
-        "provider", "head", "usually", "calls today", "failures", "wrong"
+        "  {:width$}  {:>12}  {:>7}  {:>11}  {:>9}  {:>8}  {:>5}  state\n",
+        "provider", "head", "usually", "calls today", "a day", "failures", "wrong"
     );
     for one in health {
         let mark = if one.first { '*' } else { ' ' };
+        let pace = one.calls_a_day.map_or_else(|| NONE.to_owned(), grouped);
         let head = one.head.map_or_else(|| "–".to_owned(), |head| head.to_string());
         let state = one.trouble.clone().unwrap_or_else(|| match &one.last_trouble {
             None => "well".to_owned(),
             Some(last) => format!("well; last trouble: {last}"),
         });
         text.push_str(&format!(
-            "{mark} {:width$}  {head:>12}  {:>4} ms  {:>11}  {:>8}  {:>5}  {state}\n",
+            "{mark} {:width$}  {head:>12}  {:>4} ms  {:>11}  {pace:>9}  {:>8}  {:>5}  {state}\n",
             one.name, one.latency_ms, one.calls_today, one.failures, one.wrong
         ));
     }
@@ -154,6 +155,10 @@ fn render(health: &[ProviderHealth]) -> String {
         text.push_str("* is asked first; `usually` is the time to its answers\n");
     }
     text.push_str(&witnesses(health));
+    text.push_str(&format!(
+        "  a day: at the pace so far, known after a minute; `run` asks the one that does best about {} times\n",
+        grouped(CALLS_A_DAY)
+    ));
     text
 }
 

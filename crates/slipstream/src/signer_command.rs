@@ -14,6 +14,7 @@ use crate::{
     clock::SystemClock,
     commands::Answer,
     configuration::ConfigFile,
+    logging,
     wording::count,
 };
 
@@ -82,6 +83,7 @@ pub async fn run(command: &SignerCommand) -> anyhow::Result<(Answer, bool)> {
                 live: live.enabled,
                 clock: Arc::new(SystemClock),
             };
+            logging::of_service(false)?;
             fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
             serve(socket, served).await.with_context(|| format!("the signer at {}", socket.display()))?;
             Ok((Answer { text: String::new(), json: json!({}), ok: true }, false))

@@ -295,6 +295,15 @@ async fn wrong_keys_and_wrong_wallets_are_told_before_money_moves() {
     place.file("slipstream.toml", &text.replace("key_file = 'identity'\n", ""));
     place.doctor().await.has("sealed keys", "unknown", "asked for", "key_file");
     place.file("slipstream.toml", &text);
+    // Real money without a chain to hold it against: told, and `run` does not start.
+    let blind: String =
+        text.lines().filter(|line| !line.starts_with("rpc_urls")).map(|line| format!("{line}\n")).collect();
+    place.file("slipstream.toml", &blind);
+    place.doctor().await.has("providers", "fail", "`run` does not start", "polygon-bor-rpc.publicnode.com");
+    let refused = place.output(&["run"]).await;
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(1) && told.contains("account `main` has real money"), "{told}");
+    place.file("slipstream.toml", &text);
     // The file of caps was changed by somebody.
     fs::write(place.path("data/signer.spending"), "00 {}\n").unwrap();
     place.doctor().await.has("armed", "fail", "was not written by this signer", "arm again");

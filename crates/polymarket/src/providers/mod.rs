@@ -49,7 +49,8 @@ pub use self::{
 use crate::{
     doorbell::Doorbells,
     limits::{
-        HEAD_LAG, HEAD_STANDS_FOR, PROBE_DEADLINE, PROBE_EVERY, PROBE_WHEN_STALLED, SECOND_LOOK, TEND_EVERY,
+        HEAD_LAG, HEAD_STANDS_FOR, PACE_KNOWN_AFTER, PROBE_DEADLINE, PROBE_EVERY, PROBE_WHEN_STALLED,
+        SECOND_LOOK, TEND_EVERY,
     },
     rpc::Rpc,
     socket::WebSockets,
@@ -126,6 +127,8 @@ pub struct ProviderHealth {
     pub calls_today: u64,
     /// Calls made in all.
     pub calls: u64,
+    /// Calls a day at the pace since it was in the list; nothing in the first minute.
+    pub calls_a_day: Option<u64>,
     /// Calls that failed.
     pub failures: u64,
     /// How often it answered wrongly.
@@ -140,6 +143,8 @@ struct Member {
     health: Mutex<Health>,
     /// The day and the number of calls when it began.
     day: Mutex<(i64, u64)>,
+    /// Uptime and number of calls when it came into the list.
+    since: (Duration, u64),
 }
 
 impl Member {
@@ -159,6 +164,12 @@ impl Member {
     fn set_aside(&self, now: Duration, reason: &str) {
         warn!("RPC provider {} is set aside: {reason}", self.name());
         self.health().set_aside(now, reason);
+    }
+
+    fn calls_a_day(&self, now: Duration) -> Option<u64> {
+        let seconds = now.saturating_sub(self.since.0).as_secs();
+        let calls = self.provider.reader.calls().saturating_sub(self.since.1);
+        calls.checked_mul(86_400)?.checked_div(seconds).filter(|_| seconds >= PACE_KNOWN_AFTER.as_secs())
     }
 
     /// Calls of the UTC day that holds `second`.
@@ -210,6 +221,7 @@ impl Providers {
                     provider,
                     health: Mutex::new(Health::new()),
                     day: Mutex::new((day, calls)),
+                    since: (self.clock.uptime(), calls),
                 })
             }));
         }
@@ -257,6 +269,7 @@ impl Providers {
                 pruned: health.pruned(),
                 calls_today: member.calls_today(second),
                 calls: member.provider.reader.calls(),
+                calls_a_day: member.calls_a_day(now),
                 failures: health.failures,
                 wrong: health.wrong,
                 last_trouble: health.last_trouble,

@@ -21,6 +21,7 @@ use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use super::CheckArgs;
+use crate::terminal::Progress;
 
 /// How long a transaction may take to be in a block.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -40,6 +41,8 @@ pub(super) struct Fixer<'a> {
     pub(super) relayer: OnceCell<Relayer>,
     pub(super) relayer_url: String,
     pub(super) clob_url: String,
+    /// What is waited for.
+    pub(super) progress: Progress,
     /// The relayer's among them.
     pub(super) limits: VenueLimits,
     /// The wallet, where it is fixed.
@@ -227,6 +230,7 @@ impl Fixer<'_> {
             self.clock.uptime() < until,
             "{what} is in no block after {PATIENCE:?}; run this again, it does only what is still missing"
         );
+        self.progress.now(&format!("waiting for {what}"));
         let waited = PATIENCE.saturating_sub(until.saturating_sub(self.clock.uptime()));
         self.clock.sleep((waited / 4).clamp(LOOK_FIRST, LOOK_LAST)).await;
         Ok(())

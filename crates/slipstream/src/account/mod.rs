@@ -32,6 +32,7 @@ use crate::{
     configuration::{ConfigFile, Configuration},
     doctor::{Finding as Seen, Verdict, venue},
     rpc_command::configured,
+    terminal::Progress,
 };
 
 pub(crate) use add::check_wallet;
@@ -213,6 +214,7 @@ async fn check(arguments: &CheckArgs) -> anyhow::Result<(Answer, bool)> {
             relayer: OnceCell::new(),
             relayer_url: told(&arguments.relayer_url, &configuration.run.relayer_url),
             clob_url: clob_url.clone(),
+            progress: Progress::begin("looking at what is missing"),
             limits: configuration.venue.limits,
             wallet: who.wallet,
         };

@@ -149,7 +149,7 @@ impl AccountLine {
         })
     }
 
-    fn row(&self) -> String {
+    fn row(&self, width: usize) -> String {
         let may = match (&self.caps, self.spent) {
             (Some(caps), Some(spent)) => {
                 format!("{} an order, {} of {} today", dollars(caps.order), dollars(spent), dollars(caps.day))
@@ -157,7 +157,7 @@ impl AccountLine {
             _ => String::new(),
         };
         let Self { id, label, state, wallet, cash, .. } = self;
-        format!("{:>4}  {label:20}  {state:9}  {wallet}  {:>12}  {may}", id.0, dollars(*cash))
+        format!("{:>4}  {label:width$}  {state:9}  {wallet}  {:>12}  {may}", id.0, dollars(*cash))
             .trim_end()
             .to_owned()
     }
@@ -241,11 +241,14 @@ impl Desk<'_> {
         for account in &accounts {
             lines.push(AccountLine::of(account, self.keyring).await?);
         }
+        let letters = |line: &AccountLine| line.label.chars().count();
+        let width = lines.iter().map(letters).max().unwrap_or(0).max("account".len());
         let head = format!(
-            "{:>4}  {:20}  {:9}  {:42}  {:>12}  may spend",
+            "{:>4}  {:width$}  {:9}  {:42}  {:>12}  may spend",
             "no", "account", "state", "wallet", "cash"
         );
-        let rows: Vec<String> = std::iter::once(head).chain(lines.iter().map(AccountLine::row)).collect();
+        let rows: Vec<String> =
+            std::iter::once(head).chain(lines.iter().map(|line| line.row(width))).collect();
         let text = match lines.is_empty() {
             true => {
                 "there is no account; `slipstream account add LABEL` makes one with play money".to_owned()

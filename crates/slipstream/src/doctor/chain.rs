@@ -34,15 +34,15 @@ const STATE_BACK: i64 = 1_000;
 /// Tells of new blocks. Source: ethereum.org/developers/docs/apis/json-rpc, geth's real-time events.
 const SUBSCRIBE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#;
 
-/// Looks at each provider. `skew` is how far this machine's clock is off, where that is known.
+/// Looks at each provider. `live`: whether real money needs one; `skew` is how far this machine's clock is off, where that is known.
 pub(super) async fn look(
     clock: &Arc<dyn Clock>,
     client: &Client,
-    urls: &[RpcUrl],
+    (urls, live): (&[RpcUrl], bool),
     skew: Option<ClockSkew>,
 ) -> Vec<Finding> {
     if urls.is_empty() {
-        return vec![nobody()];
+        return vec![nobody(live)];
     }
     let (bells, providers): (Vec<_>, Vec<_>) = urls.iter().partition(|url| url.is_socket());
     let heads = join_all(providers.iter().map(|url| head(clock.as_ref(), client, url)));
@@ -69,18 +69,24 @@ pub(super) async fn look(
     findings
 }
 
-fn nobody() -> Finding {
-    Finding::warn(
-        (AREA, "providers"),
-        "none is configured: trades come from the Data API and are not held against the chain, exits come late, and no \
-         account with real money can trade",
-        format!(
-            "name some in `rpc_urls` of [chain]. Public ones, good for a beginning on paper, not for about {} calls a day \
-             without fail: {}",
-            grouped(CALLS_A_DAY),
-            public_providers()
-        ),
-    )
+fn nobody(live: bool) -> Finding {
+    let what = (AREA, "providers");
+    let fix = format!(
+        "name some in `rpc_urls` of [chain]. Public ones, good for a beginning on paper, not for about {} calls a day \
+         without fail: {}",
+        grouped(CALLS_A_DAY),
+        public_providers()
+    );
+    let seen = "none is configured: trades come from the Data API and are not held against the chain, and exits come late";
+    match live {
+        true => {
+            let seen = format!(
+                "{seen}; live trading is on, and `run` does not start so with an account with real money"
+            );
+            Finding::fail(what, seen, fix)
+        }
+        false => Finding::warn(what, seen, fix),
+    }
 }
 
 type Told = (Result<BlockHeader, VenueError>, Duration, Rpc);
@@ -169,7 +175,8 @@ async fn reach(clock: &dyn Clock, url: &RpcUrl, rpc: &Rpc, head: &BlockHeader) -
         Err(error) => Finding::warn(
             what("state"),
             format!("{STATE_BACK} blocks back is not there: {error}"),
-            "after a longer pause exits are decided by the Data API's positions; an archive provider knows the chain's",
+            "after a longer pause what a leader kept is counted back from newer blocks, and where that cannot be done the exit is \
+             told as `balance unknown`; a provider with older state knows it",
         ),
     };
     let last = match last {

@@ -5,8 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use domain::Clock;
 
 use super::{
-    accounts, chain, copying, data, discretion::Discretion, finding::Finding, keys, process, report::Report,
-    settings, venue,
+    accounts, chain, copying, data, finding::Finding, keys, process, report::Report, settings, venue,
 };
 use crate::{
     chain::ChainProviders,
@@ -15,6 +14,7 @@ use crate::{
     commands::Answer,
     configuration::{ConfigFile, Configuration},
     demo::paint::Paint,
+    discretion::Discretion,
     terminal::Progress,
 };
 
@@ -112,7 +112,7 @@ async fn outside(configuration: &Configuration, clock: &Arc<dyn Clock>) -> Outsi
     let live = configuration.live.enabled;
     let (services, chain) = tokio::join!(
         venue::services(clock.as_ref(), &client, configuration, live),
-        chain::look(clock, &client, urls, skew),
+        chain::look(clock, &client, (urls, live), skew),
     );
     findings.extend(services);
     findings.extend(chain);

@@ -7,7 +7,6 @@ mod chain;
 pub mod command;
 mod copying;
 mod data;
-mod discretion;
 mod finding;
 mod keys;
 mod process;

@@ -3,12 +3,10 @@
 use domain::Timestamp;
 use serde_json::{Value, json};
 
-use super::{
-    discretion::Discretion,
-    finding::{Finding, Verdict},
-};
+use super::finding::{Finding, Verdict};
 use crate::{
     demo::paint::Paint,
+    discretion::Discretion,
     wording::{count, wrapped},
 };
 

@@ -88,6 +88,7 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     let secret = Arc::new(InstallationSecret::of_installation(data_dir, store.as_ref()).await?);
     crate::crash::arm_from_environment(store.as_ref()).await?;
     let downtime = Downtime::begin(data_dir, store.as_ref(), clock.as_ref()).await?;
+    real_money_has_a_chain(store.as_ref(), &configuration).await?;
     let hosts = hosts(&configuration);
     let keyring = Arc::new(keyring(&configuration, data_dir, &secret, &file, &clock).await?);
     let signer = keyring.signer();
@@ -176,6 +177,23 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     sound?;
     info!("stopped; nothing is lost: what is under way is settled at the next start");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether accounts with real money may trade: what a wallet holds, and what leaders do, is then held against the chain,
+/// and the venue's own services are never believed alone.
+async fn real_money_has_a_chain(store: &dyn Store, configuration: &Configuration) -> anyhow::Result<()> {
+    if !configuration.live.enabled || !configuration.chain.rpc_urls.is_empty() {
+        return Ok(());
+    }
+    let accounts = store.accounts(None).await?;
+    match accounts.iter().find(|account| account.mode == AccountMode::Live && !account.removed) {
+        None => Ok(()),
+        Some(account) => bail!(
+            "account `{}` has real money, and no RPC provider is configured to hold trades and wallets against the chain: \
+             name some in `rpc_urls` of [chain], or set `enabled = false` of [live] to run on paper alone",
+            account.label
+        ),
+    }
 }
 
 /// Whether what was copied so far is ordered as what comes will be: by block where a chain is read, else by time. By height

@@ -78,8 +78,10 @@ impl Check {
     const fn needs(self) -> &'static str {
         match self {
             Self::Salts => "needs the installation's secret",
-            Self::Venue | Self::Strangers => "needs the venue of the running process",
-            Self::Chain => "needs the chain of the running process",
+            Self::Venue | Self::Strangers => {
+                "asked while a demo runs: it has a venue whose books it may read"
+            }
+            Self::Chain => "asked while a demo runs, of its chain",
             _ => "",
         }
     }
