@@ -42,7 +42,7 @@ fn broken_every_few_seconds_it_still_ends_green() {
     assert_eq!(log.metadata().map_or(0, |log| log.len()), 0);
     let (sound, verdict) = verify(&data);
     assert!(sound && verdict.contains("0 differences"), "{verdict}");
-    assert!(verdict.contains("needs the venue of the running process"), "{verdict}");
+    assert!(verdict.contains("asked while a demo runs"), "{verdict}");
 }
 
 /// What `verify` says of data whose process has ended, and whether all is well.

@@ -235,7 +235,7 @@ async fn all_is_well_and_each_thing_that_breaks_is_told_with_its_remedy() {
     seen.has(&host(1), "fail", "blocks behind the best of the others", "lags");
     seen.has(&host(2), "fail", "serves chain 1, not 137", "correct its URL");
     seen.has("geoblock", "fail", "does not trade with IE-L", "cannot trade from here");
-    seen.has("account 2 wallet", "fail", "no POL", "send POL to 0xf39f…2266");
+    seen.has("account 2 wallet", "warn", "no POL", "send POL to 0xf39f…2266");
     seen.has("hold 1", "warn", "panic", "slipstream lift 1");
     seen.has("installation.secret", "fail", "mode 644", "mode 600");
     seen.has("directory", "warn", "mode 755", "chmod 700");

@@ -455,7 +455,10 @@ fn a_reference_with_chosen_keys_can_be_uncommented() {
     ];
     let text = toml_with(&chosen);
     let read = good(&text);
-    assert_eq!((read.run.data_dir.to_str(), read.chain.rpc_urls.len(), read.set()), (Some("kept"), 1, 2));
+    assert_eq!(
+        (read.run.data_dir.to_str(), read.chain.rpc_urls.len(), read.set()),
+        (Some("/etc/kept"), 1, 2)
+    );
     let engine = text.replace("#[engine]", "[engine]").replace("#workers", "workers");
     assert_eq!(good(&engine).set(), 3);
 }

@@ -10,7 +10,10 @@ use engine::ports::{
     venue::Signer,
 };
 use futures_util::future::join_all;
-use polymarket::{Clob, JsonRpc, wallets::WalletReport};
+use polymarket::{
+    Clob, JsonRpc,
+    wallets::{Finding as Lack, WalletReport},
+};
 use reqwest::Client;
 use store::SqliteStore;
 
@@ -105,7 +108,14 @@ impl Witnesses<'_> {
                 Some(_) => format!("`slipstream account check {} {remedy}`", account.trading.id),
                 None => remedy,
             };
-            findings.push(Finding::fail((AREA, format!("{called} wallet")), lack, fix));
+            let what = (AREA, format!("{called} wallet"));
+            // An EOA trades without gas, once its approvals are there; it cannot redeem.
+            findings.push(match finding {
+                Lack::NoGas if report.missing.len() == 1 => {
+                    Finding::warn(what, format!("{lack}: winnings wait"), fix)
+                }
+                _ => Finding::fail(what, lack, fix),
+            });
         }
         findings
     }

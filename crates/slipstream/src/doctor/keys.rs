@@ -108,7 +108,7 @@ fn here(
     let mut findings = vec![Finding::ok(what, format!("{keys}, all open"))];
     findings.push(match Spending::armed(directory, &vault) {
         Ok(armed) if armed.is_empty() => Finding::ok((AREA, "armed"), "no account: nothing is signed for any"),
-        Ok(armed) => Finding::ok((AREA, "armed"), format!("{} of {keys}", armed.len())),
+        Ok(armed) => Finding::ok((AREA, "armed"), format!("{} of {keys} may sign orders, within caps", armed.len())),
         Err(error) => Finding::fail(
             (AREA, "armed"),
             error.to_string(),

@@ -91,9 +91,9 @@ async fn a_sound_installation_has_no_difference() {
     ✓ positions equal the ledger                          1
     ✓ cash equals the ledger                              1
     ✓ reservations equal their intents                    2
-    – fills equal the venue's books               not asked  needs the venue of the running process
-    – fills equal the chain's logs                not asked  needs the chain of the running process
-    – no unknown order was executed               not asked  needs the venue of the running process
+    – fills equal the venue's books               not asked  asked while a demo runs: it has a venue whose books it may read
+    – fills equal the chain's logs                not asked  asked while a demo runs, of its chain
+    – no unknown order was executed               not asked  asked while a demo runs: it has a venue whose books it may read
     0 differences in 28 comparisons.
     "#);
 }
