@@ -4,7 +4,7 @@ use domain::{Shares, Usd, money::ONE, position::Position};
 use engine::ports::execution::LedgerCause;
 use slipstream::demo::setup::DEPOSIT;
 
-use crate::scene::{Scene, TOKEN};
+use crate::scene::Scene;
 
 /// What a follower has, as booked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Scene {
         let mut held = Position::default();
         for line in self.store.positions(None).await.expect("positions") {
             if line.account == account.trading.id {
-                assert_eq!(line.token, TOKEN, "one token is traded");
+                assert_eq!(line.token, self.market.tokens[0], "one token is traded");
                 held = line.position;
             }
         }

@@ -47,7 +47,8 @@ impl Scene {
 
     /// A transaction of the leader with this hash, for the next block.
     pub fn submit_as(&self, tx: TxHash, fills: &[(Side, i64, i64)]) {
-        let fill = |&(side, shares, price): &(Side, i64, i64)| leader_fill(TOKEN, side, shares, price);
+        let token = self.market.tokens[0];
+        let fill = |&(side, shares, price): &(Side, i64, i64)| leader_fill(token, side, shares, price);
         self.trade(tx, fills.iter().map(fill).collect());
     }
 

@@ -1,6 +1,6 @@
 //! Resolved shares that the engine redeems by itself, for every kind of wallet.
 
-use domain::{Address, Price, Shares, Usd, money::ONE};
+use domain::{Address, Price, Shares, Side, Usd, money::ONE};
 use engine::ports::{execution::LedgerCause, store::EventKind, wallets::TransactionState};
 use simulator::world::{
     control::Redeemers,
@@ -8,7 +8,7 @@ use simulator::world::{
     ledger::Asset,
 };
 
-use crate::scene::{Has, Scene, Setup, condition, until, whole};
+use crate::scene::{Has, Scene, Setup, until, whole};
 
 /// One follower of each kind.
 const KINDS: usize = 4;
@@ -24,7 +24,8 @@ async fn holding(setup: Setup) -> Scene {
 
 impl Scene {
     fn resolve(&self, payouts: [Price; 2]) {
-        self.world.with(|world, _| world.resolve(&condition(), payouts, &Redeemers::None)).expect("resolved");
+        let condition = &self.market.condition;
+        self.world.with(|world, _| world.resolve(condition, payouts, &Redeemers::None)).expect("resolved");
     }
 
     fn break_relayer(&self, kind: FaultKind, depth: u64) {
@@ -80,6 +81,37 @@ async fn every_kind_of_wallet_is_paid_once() {
         assert_eq!(scene.transactions().await, [TransactionState::Confirmed; KINDS]);
         scene.finish().await;
     }
+}
+
+/// The third exchange, its shares and their redemption, as far as the contracts' source tells of it: copied, left in part
+/// when the leader does, and paid.
+#[tokio::test]
+async fn shares_of_the_v3_era_are_copied_left_and_redeemed() {
+    let scene = holding(Setup { v3: true, ..Setup::default() }).await;
+    assert!(scene.market.tokens[0].is_v3());
+    for follower in 0..KINDS {
+        assert_eq!(scene.has(follower).await, Has::copied(), "follower {follower}");
+    }
+    scene.leader_trades(&[(Side::Sell, 50, 49)]);
+    scene.decided(2 * KINDS).await;
+    scene.settled().await;
+    let left: Vec<Has> =
+        [scene.has(0).await, scene.has(1).await, scene.has(2).await, scene.has(3).await].into();
+    assert_eq!(left.iter().map(|has| has.shares).collect::<Vec<_>>(), [whole(5); KINDS]);
+    scene.resolve([Price(ONE), Price(0)]);
+    for (follower, before) in left.into_iter().enumerate() {
+        until("it is paid", async || scene.has(follower).await.shares == Shares::ZERO).await;
+        let (has, wallet) = (scene.has(follower).await, scene.followers[follower].wallet);
+        assert_eq!(has.cash, Usd(before.cash.0 + 5 * ONE), "follower {follower}");
+        let balance = scene.world.with(|world, _| world.balance(wallet, Asset::Collateral));
+        assert_eq!(balance, has.cash.0, "the chain has as much of follower {follower}");
+    }
+    until("nothing is open", async || {
+        scene.store.open_transactions().await.expect("transactions").is_empty()
+    })
+    .await;
+    assert_eq!(scene.transactions().await, [TransactionState::Confirmed; KINDS]);
+    scene.finish().await;
 }
 
 #[tokio::test]

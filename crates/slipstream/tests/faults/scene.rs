@@ -88,6 +88,8 @@ pub struct Setup {
     pub knobs: Knobs,
     /// Whether the market is a neg-risk one.
     pub neg_risk: bool,
+    /// Whether its shares are of the V3 era.
+    pub v3: bool,
     /// Whether the Data API is read.
     pub history: bool,
     /// Whether the chain is read.
@@ -119,6 +121,7 @@ impl Default for Setup {
             clock: Arc::new(SystemClock),
             knobs: Knobs { data_lag_ms: 0, ..Knobs::default() },
             neg_risk: false,
+            v3: false,
             history: false,
             chain: true,
             live: false,
@@ -150,6 +153,8 @@ pub struct Scene {
     pub providers: ChainProviders,
     pub answers: Arc<Answers>,
     pub followers: Vec<Follower>,
+    /// The market; its first token is traded.
+    pub market: MarketSpec,
     pub directory: PathBuf,
     channels: Option<Channels>,
     pub live: Arc<dyn LiveFeed>,
@@ -186,6 +191,18 @@ pub fn market() -> MarketSpec {
         event_slug: String::new(),
         end_date: String::new(),
     }
+}
+
+/// The same question with shares of the V3 era: a token's id is its condition's and the number of the outcome.
+pub fn market_v3() -> MarketSpec {
+    let mut id = [0; 32];
+    (id[0], id[1]) = (1, 0xc3);
+    let condition = ConditionId::from_slice(&id[..31]).expect("31 bytes");
+    let tokens = [0, 1].map(|outcome| {
+        id[31] = outcome;
+        TokenId(id)
+    });
+    MarketSpec { condition, tokens, ..market() }
 }
 
 /// Waits until `holds`, looking again and again; fails after a long time.
@@ -233,8 +250,8 @@ impl Scene {
         let followers = setup::followers(setup.followers, SEED, &secret, &signer).await.expect("followers");
         let opened = SqliteStore::open(&directory.join(DATABASE), Arc::clone(&clock)).await.expect("a store");
         let store: Arc<dyn Store> = Arc::new(opened);
-        let spec = MarketSpec { neg_risk: setup.neg_risk, ..market() };
-        control.add_market(&spec).await.expect("a market");
+        let market = if setup.v3 { market_v3() } else { MarketSpec { neg_risk: setup.neg_risk, ..market() } };
+        control.add_market(&market).await.expect("a market");
         let now = Timestamp::from_seconds(clock.now().seconds());
         let styles = setup::built_in_styles();
         setup::enrol(store.as_ref(), &control, &followers, &styles, &[LEADER], now).await.expect("enrolled");
@@ -294,6 +311,7 @@ impl Scene {
             providers,
             answers,
             followers,
+            market,
             directory,
             channels,
             live,
@@ -318,7 +336,7 @@ impl Scene {
 
     /// 1,000 shares on each side, in cents.
     pub fn book(&self, bid: i64, ask: i64) {
-        self.book_of(TOKEN, bid, ask);
+        self.book_of(self.market.tokens[0], bid, ask);
     }
 
     pub fn book_of(&self, token: TokenId, bid: i64, ask: i64) {
@@ -419,7 +437,7 @@ impl Scene {
     /// The leader's group of a transaction.
     pub async fn group(&self, tx: TxHash, side: Side) -> Option<domain::trade::TradeGroup> {
         let leader = self.store.leaders().await.expect("leaders")[0].id;
-        let key = GroupKey { leader, tx, token: TOKEN, action: side.into() };
+        let key = GroupKey { leader, tx, token: self.market.tokens[0], action: side.into() };
         self.store.group_with_fills(key).await.expect("a group").map(|(group, _)| group)
     }
 
