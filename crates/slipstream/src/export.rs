@@ -1,7 +1,7 @@
-//! `slipstream export`: decisions, orders and the ledger as rows for other programs.
+//! `slipstream export`: decisions, orders, the ledger and wallets' transactions as rows for other programs.
 
 use domain::ids::IntentId;
-use engine::ports::store::Store;
+use engine::ports::{store::Store, wallets::TransactionRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -9,6 +9,8 @@ use crate::commands::Answer;
 
 /// Rows read at once.
 const PAGE: usize = 1_000;
+/// Transactions of wallets at most: each resolved market makes one for each account.
+const TRANSACTIONS: usize = 1_000_000;
 
 /// What can be exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -20,6 +22,8 @@ pub enum Table {
     Orders,
     /// Every change of cash and positions.
     Ledger,
+    /// Every transaction by which a wallet redeemed, the newest first.
+    Transactions,
 }
 
 /// The rows of a table: as CSV with a header, and as JSON.
@@ -31,6 +35,7 @@ pub async fn answer(store: &dyn Store, table: Table) -> anyhow::Result<Answer> {
         Table::Decisions => decisions(store).await?,
         Table::Orders => orders(store).await?,
         Table::Ledger => ledger(store).await?,
+        Table::Transactions => transactions(store).await?,
     };
     let objects = rows.iter().map(|row| Value::from_iter(row.iter().cloned()));
     Ok(Answer { text: csv(&rows), json: Value::from_iter(objects), ok: true })
@@ -105,6 +110,20 @@ async fn ledger(store: &dyn Store) -> anyhow::Result<Vec<Row>> {
             return Ok(rows);
         }
     }
+}
+
+async fn transactions(store: &dyn Store) -> anyhow::Result<Vec<Row>> {
+    let newest = store.newest_transactions(None, TRANSACTIONS).await?;
+    let of = |one: TransactionRecord| {
+        row(json!({
+            "transaction": one.id, "signed_at": one.signed_at.to_string(), "account": one.account.id,
+            "wallet": one.account.wallet, "attempt": one.attempt, "nonce": one.transaction.nonce,
+            "relayer_id": one.relayer_id, "tx": one.transaction.tx,
+            "state": format!("{:?}", one.state).to_lowercase(), "reason": one.reason,
+            "ended_at": one.ended_at.map(|at| at.to_string()),
+        }))
+    };
+    Ok(newest.into_iter().map(of).collect())
 }
 
 /// Rows as RFC 4180 has them; amounts are millionths, as in JSON.
