@@ -1,16 +1,10 @@
 //! Small cases that once went wrong, each named after what must hold.
 
-use std::{sync::Arc, time::Duration};
-
-use testkit::{
-    memory_store::MemoryStore,
-    simulation::{
-        explorer::{Exploration, Report},
-        histories::History,
-        probe::{CallSite, Role},
-        scenario::Scenario,
-        venue::{Duplicated, Reorganisation, VenueModel},
-    },
+use testkit::simulation::{
+    explorer::{Exploration, Report},
+    probe::{CallSite, Role},
+    scenario::Scenario,
+    venue::{Reorganisation, VenueModel},
 };
 
 /// One fault at every call for which `only` holds.
@@ -69,23 +63,6 @@ fn an_exit_read_together_with_its_buy_is_carried_out() {
     assert_eq!(report.broken, Vec::<String>::new());
 }
 
-/// An exit's first attempt was filled after the second had been signed; its order stayed "mined" for ever,
-/// because the work row belongs to the newest attempt.
-#[test]
-fn a_late_fill_of_an_earlier_attempt_is_followed_until_it_is_final() {
-    let model = VenueModel {
-        duplicated: Duplicated::WhileLive,
-        executes_again: true,
-        look_up_lag: Duration::from_secs(10),
-        maximum_age: Some(Duration::from_secs(10)),
-        shows_done_orders: false,
-        ..VenueModel::PLAIN
-    };
-    let scenario = Scenario::exit_in_two_attempts();
-    let run = Exploration::of(&scenario, model).random_pair(559);
-    assert_eq!(run.judgement.broken, Vec::<String>::new());
-}
-
 /// Commit 1 took effect, its answer was lost and the repetition failed: the watcher forgot the block it had stored. The
 /// block was replaced, its fill came back under another index, and both were booked.
 #[test]
@@ -97,25 +74,5 @@ fn a_block_stored_by_a_lost_commit_is_known_when_it_is_replaced() {
         let report = exploration.explore();
         assert!(report.executions + report.merged > 100, "{} placements", report.executions + report.merged);
         assert_eq!(report.broken, Vec::<String>::new());
-    }
-}
-
-/// A sale moved to another block: the leader's balances at the old one went on counting. And an exit that was
-/// looked at while the sale was in no block was taken for settled.
-#[test]
-fn what_a_leader_kept_is_read_anew_when_its_sale_moves() {
-    for seed in [928, 14_914] {
-        let (run, _) = History::of(seed).play(&|clock| Arc::new(MemoryStore::new(clock)));
-        assert_eq!(run.judgement.broken, Vec::<String>::new(), "history {seed}");
-    }
-}
-
-/// The history showed a trade late, under the hash that had been replaced, after the chain had told of it: a hint
-/// nobody waited for, decided as a second trade.
-#[test]
-fn a_late_row_under_a_replaced_hash_is_not_bought_twice() {
-    for seed in [8, 24] {
-        let (run, _) = History::of(seed).play(&|clock| Arc::new(MemoryStore::new(clock)));
-        assert_eq!(run.judgement.broken, Vec::<String>::new(), "history {seed}");
     }
 }

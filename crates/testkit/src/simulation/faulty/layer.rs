@@ -176,6 +176,12 @@ pub trait Layer: Send + Sync {
     }
 
     /// See the port.
+    async fn unbooked_orders(&self, after: AttemptId, limit: usize) -> StoreResult<Vec<OrderRecord>> {
+        self.reads("unbooked_orders").await?;
+        answer(self.is_lowest(), self.inner().unbooked_orders(after, limit)).await
+    }
+
+    /// See the port.
     async fn orders_of(&self, attempts: &[(IntentId, u32)]) -> StoreResult<Vec<OrderRecord>> {
         self.reads("orders_of").await?;
         answer(self.is_lowest(), self.inner().orders_of(attempts)).await
@@ -265,7 +271,6 @@ through! { Execution,
         next_due() -> Option<Timestamp>;
         load_waiting(ids: &[IntentId]) -> Vec<WaitingIntent>;
         orders(ids: &[OrderId]) -> Vec<OrderRecord>;
-        unbooked_orders(after: AttemptId, limit: usize) -> Vec<OrderRecord>;
         unbooked_redemptions(finalized: i64, limit: usize) -> Vec<StoredRedemption>;
         open_accounts(limit: usize) -> Vec<TradingAccount>;
         tokens_held(limit: usize) -> Vec<TokenId>;
@@ -282,6 +287,7 @@ through! { Execution,
         update_orders(updates: &[OrderUpdate]) -> Vec<bool>;
         book_redemption(block_hash: Hash, log_index: i64, payouts: &[RedemptionPayout], now: Timestamp) -> bool;
         orders_of(attempts: &[(IntentId, u32)]) -> Vec<OrderRecord>;
+        unbooked_orders(after: AttemptId, limit: usize) -> Vec<OrderRecord>;
         hurry(accounts: &[AccountId], now: Timestamp) -> usize;
         note_foreign_orders(orders: &[(AccountId, OrderId)], now: Timestamp) -> usize;
     }

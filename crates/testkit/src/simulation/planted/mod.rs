@@ -260,6 +260,20 @@ fn detecting() -> Vec<Planted> {
             0,
         ),
         planted("a part is called complete too early", store(StoreBug::SkipsFollowers), entry(), plain, 0),
+        planted(
+            "a late row under a hash that was replaced is another trade",
+            store(StoreBug::TakesToldForShown),
+            shown_late(),
+            replaced,
+            0,
+        ),
+        planted(
+            "what a leader kept in a block that is gone goes on counting",
+            store(StoreBug::KeepsFactorsOfGoneBlocks),
+            half_exit(),
+            moved,
+            0,
+        ),
     ]
 }
 
@@ -302,6 +316,13 @@ fn booking() -> Vec<Planted> {
             Bug::Outside(OutsideBug::BelievesOneProvider),
             half_exit(),
             liar(),
+            0,
+        ),
+        planted(
+            "an attempt that was filled is not followed once the next is signed",
+            store(StoreBug::ForgetsEarlierAttempts),
+            Scenario::exit_in_two_attempts(),
+            plain,
             0,
         ),
         planted("what is booked is forgotten", store(StoreBug::ForgetsBookings), Scenario::entry(), plain, 0),
@@ -411,6 +432,13 @@ fn failing() -> Scenario {
 fn liar() -> VenueModel {
     let lasting = std::time::Duration::from_secs(40);
     VenueModel { witnesses: Witnesses::AgainstLiar(lasting), ..VenueModel::PLAIN }
+}
+
+/// The history shows the trade when the chain has told of it.
+fn shown_late() -> Scenario {
+    let mut scenario = Scenario::entry();
+    scenario.trades.iter_mut().for_each(|trade| trade.shown_at = Some(at(14)));
+    scenario
 }
 
 fn half_exit() -> Scenario {

@@ -9,6 +9,7 @@ use std::{
 use async_trait::async_trait;
 use domain::{
     Address, Clock, Shares, Timestamp, TokenId, TxHash,
+    exits::ExitFactor,
     ids::{AttemptId, IntentId, LeaderId, RelationshipId},
     lifecycle::OrderState,
     position::Entry,
@@ -53,6 +54,9 @@ pub(super) enum StoreBug {
     CountsHeldTwice,
     ForgetsBookings,
     ForgetsOwnWallets,
+    ForgetsEarlierAttempts,
+    KeepsFactorsOfGoneBlocks,
+    TakesToldForShown,
 }
 
 /// A store with a bug.
@@ -70,6 +74,8 @@ pub(super) struct WrongStore {
 struct Memory {
     released: BTreeSet<AttemptId>,
     filled: BTreeSet<(TxHash, i64)>,
+    /// What leaders kept, by block.
+    factors: BTreeMap<(LeaderId, TokenId), BTreeMap<i64, ExitFactor>>,
 }
 
 impl WrongStore {
@@ -174,6 +180,11 @@ impl Layer for WrongStore {
         if self.is(StoreBug::ForgetsRelatedGroups) {
             groups.retain(|group| keys.contains(&group.key));
         }
+        if self.is(StoreBug::TakesToldForShown) {
+            for group in groups.iter_mut().filter(|group| !keys.contains(&group.key)) {
+                group.history.shares = group.chain.map_or(group.history.shares, |chain| chain.shares);
+            }
+        }
         if self.forgets_decisions() {
             for group in groups.iter_mut().filter(|group| group.chain.is_none()) {
                 group.decided = Shares::ZERO;
@@ -203,6 +214,12 @@ impl Layer for WrongStore {
         only: Option<&[RelationshipId]>,
     ) -> StoreResult<ExitBasis> {
         let mut basis = self.inner.exit_basis(leader, token, only).await?;
+        if self.is(StoreBug::KeepsFactorsOfGoneBlocks) {
+            let mut kept = self.memory().factors.get(&(leader, token)).cloned().unwrap_or_default();
+            kept.retain(|block, _| basis.factors.iter().all(|factor| factor.block != *block));
+            basis.factors.extend(kept.into_values());
+            basis.factors.sort_by_key(|factor| factor.block);
+        }
         if self.is(StoreBug::CountsHeldTwice) {
             for holder in &mut basis.holders {
                 holder.held = Shares(holder.held.0 * 2);
@@ -230,7 +247,19 @@ impl Layer for WrongStore {
         if self.is(StoreBug::SkipsFollowers) {
             wrong.decisions.clear();
         }
+        for (leader, token, factor) in &wrong.factors {
+            let mut memory = self.memory();
+            memory.factors.entry((*leader, *token)).or_default().insert(factor.block, *factor);
+        }
         self.inner.commit_detection(lease, config_version, &wrong).await
+    }
+
+    async fn unbooked_orders(&self, after: AttemptId, limit: usize) -> StoreResult<Vec<OrderRecord>> {
+        let mut page = self.inner.unbooked_orders(after, limit).await?;
+        if self.is(StoreBug::ForgetsEarlierAttempts) {
+            page.retain(|record| record.open_work || record.state != OrderState::Mined);
+        }
+        Ok(page)
     }
 
     async fn commit_signed(
