@@ -246,5 +246,7 @@ pub const RELAYER_PATIENCE: Duration = Duration::from_secs(90);
 pub const BATCH_DEADLINE: Duration = Duration::from_secs(600);
 /// Gas of a proxy wallet's calls. Redeeming and all approvals at once take less.
 pub const PROXY_GAS_LIMIT: u64 = 1_500_000;
+/// A session key that ends sooner than this is told of: its owner has to act.
+pub const SESSION_NOTICE: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Calls of the chain at the same time while wallets are looked at.
 pub const CALLS_IN_FLIGHT: usize = 8;

@@ -12,7 +12,11 @@ use engine::ports::venue::VenueError;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
-use crate::{http::malformed, limits::CALLS_IN_FLIGHT, providers::JsonRpc};
+use crate::{
+    http::malformed,
+    limits::{CALLS_IN_FLIGHT, SESSION_NOTICE},
+    providers::JsonRpc,
+};
 
 /// Says what code deposit wallets run; those made before it run the implementation below.
 const BEACON: Address = Address(hex!("7a18edfe055488a3128f01f563e5b479d92ffc3a"));
@@ -117,6 +121,8 @@ pub enum Finding {
     NoMoney,
     /// The wallet does not let this key trade, or does not any more: until when it did.
     NoSession(Option<Timestamp>),
+    /// The wallet lets this key trade, and not for long any more: until when.
+    SessionEnds(Timestamp),
 }
 
 /// How to get what is missing.
@@ -150,7 +156,7 @@ impl Finding {
             Self::Unwrapped(usd) => Fix::Wrap(usd),
             Self::NoGas => Fix::Gas,
             Self::NoMoney => Fix::Deposit,
-            Self::NoSession(_) => Fix::Authorise,
+            Self::NoSession(_) | Self::SessionEnds(_) => Fix::Authorise,
         }
     }
 }
@@ -221,8 +227,12 @@ impl<'a> Wallets<'a> {
         let used = self.candidate(WalletKind::Session, wallet).await?;
         let until = if used.deployed { self.session_until(key, wallet).await? } else { None };
         let mut missing = self.missing(used).await?;
-        if used.deployed && until.is_none_or(|until| until <= now) {
-            missing.insert(0, Finding::NoSession(until));
+        match until.filter(|until| *until > now) {
+            None if used.deployed => missing.insert(0, Finding::NoSession(until)),
+            Some(until) if until.since(now) < SESSION_NOTICE => {
+                missing.insert(0, Finding::SessionEnds(until));
+            }
+            _ => {}
         }
         Ok(WalletReport { used, candidates: vec![used], missing, until })
     }

@@ -38,6 +38,12 @@ pub const CALL_DEADLINE: std::time::Duration = std::time::Duration::from_secs(5)
 /// How long the rest of a frame may take whose beginning is there.
 pub const FRAME_DEADLINE: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// A session key signs no order in the last minute before its end: it could be worth nothing when it arrives …
+pub const SESSION_MARGIN: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// … and no buy in its last day: what it buys it must be able to sell.
+pub const SESSION_SELLS_ONLY: std::time::Duration = std::time::Duration::from_secs(24 * 3_600);
+
 /// Most gas of one transaction of an EOA. Redeeming takes about 300,000.
 pub const MAX_GAS: u64 = 2_000_000;
 

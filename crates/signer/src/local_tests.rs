@@ -244,12 +244,19 @@ async fn a_session_key_signs_orders_until_its_end_and_nothing_else() {
     let wallet = Address([5; 20]);
     let order = plan(address, WalletKind::Session, wallet);
     let refused = |answer| matches!(answer, Err(SignerError::Policy(_)));
-    let end = order.timestamp.plus(std::time::Duration::from_secs(1));
+    let day = crate::limits::SESSION_SELLS_ONLY;
+    let end = order.timestamp.plus(day).plus(std::time::Duration::from_millis(1));
     let binding = Binding { wallet, kind: WalletKind::Session, until: Some(end) };
     signer.bind(key, binding).unwrap();
     assert!(sign_one(&signer, SignRequest::Order(order.clone())).await.is_ok());
-    let late = OrderPlan { timestamp: end, ..order.clone() };
-    assert!(refused(sign_one(&signer, SignRequest::Order(late)).await));
+    let of = |side, before: std::time::Duration| {
+        SignRequest::Order(OrderPlan { side, timestamp: end.minus(before), ..order.clone() })
+    };
+    let minute = crate::limits::SESSION_MARGIN;
+    assert!(refused(sign_one(&signer, of(Side::Buy, day)).await));
+    assert!(sign_one(&signer, of(Side::Sell, day)).await.is_ok());
+    assert!(refused(sign_one(&signer, of(Side::Sell, minute)).await));
+    assert!(refused(sign_one(&signer, of(Side::Sell, std::time::Duration::ZERO)).await));
     let owner = plan(address, WalletKind::Deposit, wallet);
     assert!(refused(sign_one(&signer, SignRequest::Order(owner)).await));
     let actions = vec![WalletAction::AllowDollars { spender: eip712::DOLLAR_SPENDERS[0] }];

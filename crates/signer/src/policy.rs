@@ -1,9 +1,9 @@
 //! What the signer refuses whatever it is asked: its own check, independent of the caller's.
 
-use domain::{Address, OrderPlan, RelayPlan, Timestamp, TradingAccount, TransactionPlan, WalletKind};
+use domain::{Address, OrderPlan, RelayPlan, Side, Timestamp, TradingAccount, TransactionPlan, WalletKind};
 use engine::ports::venue::SignerError;
 
-use crate::limits::{MAX_ACTIONS, MAX_FEE, MAX_GAS};
+use crate::limits::{MAX_ACTIONS, MAX_FEE, MAX_GAS, SESSION_MARGIN, SESSION_SELLS_ONLY};
 
 /// The wallet a key may trade for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,21 +24,32 @@ impl Binding {
 }
 
 /// Whether an order may be signed with the key of `address` bound as `binding`. Exchanges need no list:
-/// an order can name no other contract than those of the era. A session key signs no order of a time at which it is
-/// worth nothing.
+/// an order can name no other contract than those of the era. A session key signs no order near or after its end.
 pub(crate) fn check_order(plan: &OrderPlan, address: Address, binding: Binding) -> Result<(), SignerError> {
     check_account(&plan.account, address, binding)?;
-    match (binding.kind, binding.until) {
-        (WalletKind::Session, None) => Err(SignerError::Policy(format!(
-            "until when session key `{}` may sign is not known",
-            plan.account.key
-        ))),
-        (WalletKind::Session, Some(until)) if plan.timestamp >= until => Err(SignerError::Policy(format!(
-            "session key `{}` of wallet {} ended at {until}; its owner must authorise another",
-            plan.account.key, binding.wallet
-        ))),
-        _ => Ok(()),
+    if binding.kind == WalletKind::Session { check_session(plan, binding) } else { Ok(()) }
+}
+
+fn check_session(plan: &OrderPlan, binding: Binding) -> Result<(), SignerError> {
+    let (key, wallet) = (&plan.account.key, binding.wallet);
+    let Some(until) = binding.until else {
+        let text = format!("until when session key `{key}` may sign is not known");
+        return Err(SignerError::Policy(text));
+    };
+    let (margin, rule) = match plan.side {
+        Side::Buy => (SESSION_SELLS_ONLY, "in its last day it only sells"),
+        Side::Sell => (SESSION_MARGIN, "in its last minute it signs nothing"),
+    };
+    if plan.timestamp < until.minus(margin) {
+        return Ok(());
     }
+    let how = if plan.timestamp < until {
+        format!("ends at {until}, and {rule}")
+    } else {
+        format!("ended at {until}")
+    };
+    let text = format!("session key `{key}` of wallet {wallet} {how}; its owner must authorise another");
+    Err(SignerError::Policy(text))
 }
 
 /// Whether a relayed transaction may be signed: for the bound wallet only. What it may do is in its type: named

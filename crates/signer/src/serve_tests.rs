@@ -125,7 +125,8 @@ async fn another_process_keeps_what_this_one_would() {
     assert!(matches!(client.address_of(b"no key").await, Err(KeeperError::Refused(_))));
     let name = KeyRef("live".to_owned());
     let wallet = key().address();
-    let purpose = KeyUse { owner: OwnerId(1), name: name.clone(), wallet, kind: WalletKind::Eoa, version: 1 };
+    let (owner, kind) = (OwnerId(1), WalletKind::Eoa);
+    let purpose = KeyUse { owner, name: name.clone(), wallet, kind, until: None, version: 1 };
     let sealed = client.seal(&file, &purpose).await.unwrap();
     assert_eq!(
         client.address(&name).await,

@@ -7,7 +7,7 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
-use domain::{Address, KeyRef, WalletKind, ids::OwnerId};
+use domain::{Address, KeyRef, Timestamp, WalletKind, ids::OwnerId};
 use engine::ports::{
     secrets::{SealedKey, StoredKeys},
     venue::SignerError,
@@ -81,12 +81,14 @@ fn books_context(source: &Source) -> Result<Vec<u8>, VaultError> {
 
 /// What is authenticated with a key.
 fn context(purpose: &[u8], key: &SealedKey) -> Vec<u8> {
+    let until = key.until.map(|until| until.0.to_be_bytes());
     fields(&[
         b"slipstream key v1",
         purpose,
         &key.owner.0.to_be_bytes(),
         &key.wallet.0,
         kind_word(key.kind).as_bytes(),
+        until.as_ref().map_or(&[], <[u8; 8]>::as_slice),
         &key.signer.0,
         key.name.0.as_bytes(),
         &key.version.to_be_bytes(),
@@ -123,6 +125,8 @@ pub struct KeyUse {
     pub wallet: Address,
     /// How that wallet checks signatures.
     pub kind: WalletKind,
+    /// Until when a session key may sign.
+    pub until: Option<Timestamp>,
     /// A number that grows with each sealing under this name.
     pub version: i64,
 }
@@ -212,6 +216,7 @@ impl Vault {
             owner: to.owner,
             wallet: to.wallet,
             kind: to.kind,
+            until: to.until,
             signer: key.address(),
             version: to.version,
             wrapped: Vec::new(),
@@ -281,7 +286,8 @@ impl KeySource for Vault {
     }
 
     fn sealed_for(&self, key: &KeyRef) -> Option<Binding> {
-        self.find(key).map(|sealed| Binding { wallet: sealed.wallet, kind: sealed.kind, until: None })
+        let binding = |SealedKey { wallet, kind, until, .. }| Binding { wallet, kind, until };
+        self.find(key).map(binding)
     }
 }
 

@@ -29,6 +29,7 @@ fn purpose() -> KeyUse {
         name: KeyRef("wallet one".to_owned()),
         wallet: Address([5; 20]),
         kind: WalletKind::Safe,
+        until: None,
         version: 11,
     }
 }
@@ -86,6 +87,7 @@ fn a_changed_row_opens_nothing() {
         change(&|key| key.wallet = Address([6; 20])),
         change(&|key| key.kind = WalletKind::Proxy),
         change(&|key| key.kind = WalletKind::Session),
+        change(&|key| key.until = Some(domain::Timestamp(0))),
         change(&|key| key.signer = Address([6; 20])),
         change(&|key| key.name = KeyRef("wallet two".to_owned())),
         change(&|key| key.version += 1),

@@ -105,6 +105,7 @@ CREATE TABLE sealed_keys (
     owner_id    INTEGER NOT NULL REFERENCES owners (id),
     wallet      BLOB    NOT NULL UNIQUE,
     kind        INTEGER NOT NULL,
+    until       INTEGER,
     signer      BLOB    NOT NULL,
     version     INTEGER NOT NULL,
     wrapped     BLOB    NOT NULL,

@@ -22,7 +22,7 @@ use crate::{
 #[async_trait]
 impl SealedKeys for SqlStore {
     async fn sealed_keys(&self) -> StoreResult<Option<StoredKeys>> {
-        const KEYS: &str = "SELECT name, owner_id, wallet, kind, signer, version, wrapped, sealed \
+        const KEYS: &str = "SELECT name, owner_id, wallet, kind, until, signer, version, wrapped, sealed \
             FROM sealed_keys ORDER BY name";
         let mut snapshot = self.snapshot().await?;
         let Some(header) = header(&mut snapshot).await? else { return Ok(None) };
@@ -119,6 +119,7 @@ fn read(row: &Row) -> StoreResult<SealedKey> {
         owner: fields.get()?,
         wallet: fields.get()?,
         kind: fields.code::<WalletKind>()?,
+        until: fields.get()?,
         signer: fields.get()?,
         version: fields.get()?,
         wrapped: fields.get()?,
@@ -161,13 +162,14 @@ async fn revive(
 
 async fn insert(connection: &mut Connection, key: &SealedKey) -> StoreResult<()> {
     const INSERT: &str = "INSERT INTO sealed_keys \
-        (name, owner_id, wallet, kind, signer, version, wrapped, sealed) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
+        (name, owner_id, wallet, kind, until, signer, version, wrapped, sealed) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
     let values = values![
         key.name.0.as_str(),
         key.owner,
         key.wallet,
         Coded(key.kind),
+        key.until,
         key.signer,
         key.version,
         key.wrapped.as_slice(),

@@ -20,6 +20,8 @@ pub struct SealedKey {
     pub wallet: Address,
     /// How that wallet checks signatures.
     pub kind: WalletKind,
+    /// Until when the wallet's owner lets a session key sign; `None` for other keys, which never end.
+    pub until: Option<Timestamp>,
     /// The key's address.
     pub signer: Address,
     /// Counts how often this name was given a key.

@@ -33,6 +33,7 @@ const POLYGON: &str = "0x89";
 #[command(after_help = "Examples:
   slipstream account add practice --money 500
   slipstream account add main --live --key-file key.txt
+  slipstream account add main --live --session --wallet 0x… --key-file session-key
   age -r \"$(slipstream signer public-key)\" key.txt > key.age   # on another machine, with its output
   slipstream account add main --live --sealed key.age
 
@@ -59,6 +60,9 @@ pub struct AddArgs {
     /// The wallet that holds the money. Without it: the one found on the chain.
     #[arg(long, value_name = "ADDRESS", requires = "live")]
     pub wallet: Option<Address>,
+    /// The key is a session key: the owner of this wallet lets it trade, and nothing else.
+    #[arg(long, requires_all = ["live", "wallet"], conflicts_with = "wallet_type")]
+    pub session: bool,
     /// Its kind, as a check of what is found.
     #[arg(long, requires = "live")]
     pub wallet_type: Option<WalletType>,
@@ -126,11 +130,9 @@ pub(super) async fn run(arguments: &AddArgs) -> anyhow::Result<Answer> {
     let address: Address = answer.json["address"].as_str().unwrap_or_default().parse()?;
     let rpc = chain.json_rpc();
     let wallets = Wallets::new(rpc.as_ref());
-    let report = wallets.detect(address).await.context("the chain cannot be read, so nothing was stored")?;
-    let used = choose(&report, address, arguments)?;
-    let missing = wallets.missing(used).await.context("the chain cannot be read, so nothing was stored")?;
+    let WalletReport { used, missing, until, .. } = report_for(&wallets, address, arguments).await?;
     let (label, cap) = (arguments.label.clone(), arguments.cap);
-    let request = AccountRequest::AddLive { label, key, wallet: used.wallet, kind: used.kind, cap };
+    let request = AccountRequest::AddLive { label, key, wallet: used.wallet, kind: used.kind, until, cap };
     let mut answer = desk.ask(request).await?;
     let (text, json) = missing_of(&missing, used);
     answer.text.push_str(&format!(
@@ -144,6 +146,22 @@ pub(super) async fn run(arguments: &AddArgs) -> anyhow::Result<Answer> {
         object.insert("missing".to_owned(), json.into());
     }
     Ok(answer)
+}
+
+/// The wallet to trade with, and what it lacks.
+async fn report_for(
+    wallets: &Wallets<'_>,
+    address: Address,
+    arguments: &AddArgs,
+) -> anyhow::Result<WalletReport> {
+    let unread = "the chain cannot be read, so nothing was stored";
+    if let (true, Some(wallet)) = (arguments.session, arguments.wallet) {
+        return wallets.session(address, wallet, SystemClock.now()).await.context(unread);
+    }
+    let report = wallets.detect(address).await.context(unread)?;
+    let used = choose(&report, address, arguments)?;
+    let missing = wallets.missing(used).await.context(unread)?;
+    Ok(WalletReport { used, missing, ..report })
 }
 
 enum Key {
@@ -234,7 +252,7 @@ pub(crate) fn check_wallet(signer: Address, wallet: Address, kind: WalletKind) -
         WalletKind::Proxy => wallet == polymarket::wallets::proxy_wallet(signer),
         WalletKind::Safe => wallet == polymarket::wallets::safe(signer),
         WalletKind::Deposit => polymarket::wallets::deposit_wallets(signer).contains(&wallet),
-        // Its wallet is another key's, and until when it may sign is known to that one alone.
+        // Its wallet is another key's.
         WalletKind::Session => false,
     };
     if own { Ok(()) } else { bail!("{wallet} is no {} of {signer}; nothing was stored", kind_name(kind)) }

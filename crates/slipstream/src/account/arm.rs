@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use domain::{Clock, Usd};
+use domain::{Clock, Usd, WalletKind};
 use engine::ports::following::AccountMode;
 use polymarket::wallets::Wallets;
 use signer::Caps;
@@ -119,7 +119,12 @@ async fn read_balance(config: &ConfigFile, line: &AccountLine) -> anyhow::Result
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let providers = ChainProviders::of(polymarket::client()?, &clock, &configured(config)?);
     let rpc = providers.json_rpc();
-    let report = Wallets::new(rpc.as_ref()).detect(line.signer).await?;
+    let wallets = Wallets::new(rpc.as_ref());
+    if line.kind == WalletKind::Session {
+        let report = wallets.session(line.signer, line.wallet, SystemClock.now()).await?;
+        return Ok(report.used.dollars);
+    }
+    let report = wallets.detect(line.signer).await?;
     let found = report.candidates.iter().find(|one| one.wallet == line.wallet);
     Ok(found.context("the wallet is not among those of its key")?.dollars)
 }

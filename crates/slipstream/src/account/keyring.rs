@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 use async_trait::async_trait;
-use domain::{Address, Clock, KeyRef};
+use domain::{Address, Clock, KeyRef, Timestamp};
 use eip712::Chain;
 use engine::ports::{
     secrets::{SealedKey, SealedKeys},
@@ -112,6 +112,15 @@ impl Keyring {
             Some(keeper) => Ok(Some(keeper.standing(key).await?)),
             None => Ok(None),
         }
+    }
+
+    /// Until when a session key may sign, as it was sealed.
+    ///
+    /// # Errors
+    /// Store errors.
+    pub async fn end_of(&self, key: &KeyRef) -> anyhow::Result<Option<Timestamp>> {
+        let keys = self.store.sealed_keys().await?.unwrap_or_default().keys;
+        Ok(keys.into_iter().find(|sealed| sealed.name == *key).and_then(|sealed| sealed.until))
     }
 
     /// Whoever keeps the keys.

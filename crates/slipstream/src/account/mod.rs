@@ -182,7 +182,7 @@ async fn check(arguments: &CheckArgs) -> anyhow::Result<(Answer, bool)> {
     let providers = ChainProviders::of(client.clone(), &clock, &configured(&arguments.config)?);
     let rpc = providers.json_rpc();
     let who = who(arguments, &configuration).await?;
-    let mut report = match arguments.wallet {
+    let mut report = match arguments.wallet.or(who.session) {
         Some(wallet) => Wallets::new(rpc.as_ref())
             .session(who.address, wallet, clock.now())
             .await
@@ -255,6 +255,8 @@ struct Who {
     address: Address,
     /// The wallet, where it is fixed.
     wallet: Option<Address>,
+    /// The same, where it is another's, for which the key trades.
+    session: Option<Address>,
     key: KeyRef,
     /// Who can sign for it.
     signer: Option<Unbound>,
@@ -284,6 +286,7 @@ async fn who(arguments: &CheckArgs, configuration: &Configuration) -> anyhow::Re
             id: AccountId(0),
             address,
             wallet: None,
+            session: None,
             key: key_ref(),
             signer: Some(Unbound::File(signer)),
         });
@@ -291,7 +294,14 @@ async fn who(arguments: &CheckArgs, configuration: &Configuration) -> anyhow::Re
     let whom = arguments.whom.as_deref().context("give an address, an account or --key-file")?;
     if let Ok(address) = whom.parse() {
         ensure!(!changes, "--deploy, --approve and --wrap need --key-file, or an account of yours");
-        return Ok(Who { id: AccountId(0), address, wallet: None, key: key_ref(), signer: None });
+        return Ok(Who {
+            id: AccountId(0),
+            address,
+            wallet: None,
+            session: None,
+            key: key_ref(),
+            signer: None,
+        });
     }
     let data_dir = arguments.at.data_dir.as_ref().unwrap_or(&configuration.run.data_dir);
     ensure!(
@@ -303,6 +313,13 @@ async fn who(arguments: &CheckArgs, configuration: &Configuration) -> anyhow::Re
     let desk = Desk::open(data_dir, live, if changes { Need::Keys } else { Need::Nothing }).await?;
     let line = arm::find(&desk, whom).await?;
     ensure!(line.mode == AccountMode::Live, "account `{}` has play money and no wallet", line.label);
+    let session = (line.kind == WalletKind::Session).then_some(line.wallet);
+    ensure!(
+        !changes || session.is_none(),
+        "account `{}` trades with a session key, which does nothing else; the owner of {} must do that",
+        line.label,
+        line.wallet
+    );
     let signer = match desk {
         Desk::Own { keyring, .. } if keyring.keeper().is_ok() => Some(Unbound::Sealed(keyring.signer())),
         Desk::Running(_) if changes => bail!("a process runs on {}; stop it first", data_dir.display()),
@@ -312,6 +329,7 @@ async fn who(arguments: &CheckArgs, configuration: &Configuration) -> anyhow::Re
         id: line.id,
         address: line.signer,
         wallet: Some(line.wallet),
+        session,
         key: live_key(line.wallet),
         signer,
     })
@@ -384,6 +402,9 @@ pub(crate) fn wants(finding: Finding, used: Candidate) -> (String, String) {
         Finding::NoMoney => "there is no money".to_owned(),
         Finding::NoSession(None) => format!("wallet {wallet} does not let this key trade"),
         Finding::NoSession(Some(until)) => format!("wallet {wallet} let this key trade until {until}"),
+        Finding::SessionEnds(until) => {
+            format!("wallet {wallet} lets this key trade until {until} only, and buy until a day before")
+        }
     };
     // A session key trades and does nothing else.
     if used.kind == WalletKind::Session && !matches!(finding.fix(), Fix::Deposit | Fix::Site) {

@@ -14,7 +14,7 @@ use engine::ports::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use signer::{Caps, KeyUse};
+use signer::{Binding, Caps, KeyUse};
 
 use super::{
     add::check_wallet,
@@ -73,6 +73,8 @@ pub enum AccountRequest {
         wallet: Address,
         /// How it checks signatures.
         kind: WalletKind,
+        /// Until when its owner lets a session key sign.
+        until: Option<Timestamp>,
         /// The most at risk.
         cap: Option<Usd>,
     },
@@ -110,6 +112,8 @@ pub struct AccountLine {
     pub wallet: Address,
     /// Its kind.
     pub kind: WalletKind,
+    /// Until when its session key may sign.
+    pub until: Option<Timestamp>,
     /// The key's address.
     pub signer: Address,
     /// What the books say it has.
@@ -134,6 +138,10 @@ impl AccountLine {
             (AccountMode::Live, Some(standing)) if standing.caps.is_some() => "armed",
             (AccountMode::Live, Some(_)) => "not armed",
         };
+        let until = match account.trading.kind {
+            WalletKind::Session => keyring.end_of(&account.trading.key).await?,
+            _ => None,
+        };
         Ok(Self {
             id: account.trading.id,
             label: account.label.clone(),
@@ -141,6 +149,7 @@ impl AccountLine {
             state: state.to_owned(),
             wallet: account.trading.wallet,
             kind: account.trading.kind,
+            until,
             signer: account.trading.signer,
             cash: account.cash,
             cap: account.cap,
@@ -155,6 +164,10 @@ impl AccountLine {
                 format!("{} an order, {} of {} today", dollars(caps.order), dollars(spent), dollars(caps.day))
             }
             _ => String::new(),
+        };
+        let may = match self.until {
+            Some(until) => format!("{may}  session key until {until}").trim_start().to_owned(),
+            None => may,
         };
         let Self { id, label, state, wallet, cash, .. } = self;
         format!("{:>4}  {label:width$}  {state:9}  {wallet}  {:>12}  {may}", id.0, dollars(*cash))
@@ -186,8 +199,8 @@ pub async fn answer(
             Ok(said(address.to_string(), json!({ "address": address })))
         }
         AccountRequest::AddPaper { label, cash, cap } => desk.add_paper(label, *cash, *cap).await,
-        AccountRequest::AddLive { label, key, wallet, kind, cap } => {
-            desk.add_live(label, key, (*wallet, *kind), *cap).await
+        AccountRequest::AddLive { label, key, wallet, kind, until, cap } => {
+            desk.add_live(label, key, Binding { wallet: *wallet, kind: *kind, until: *until }, *cap).await
         }
         AccountRequest::Arm { account, caps } => desk.arm(account, *caps).await,
         AccountRequest::Disarm { account } => desk.disarm(account).await,
@@ -318,17 +331,25 @@ impl Desk<'_> {
         &self,
         label: &str,
         key: &EncryptedKey,
-        (wallet, kind): (Address, WalletKind),
+        Binding { wallet, kind, until }: Binding,
         cap: Option<Usd>,
     ) -> anyhow::Result<Answer> {
         self.check_new(label, Some(wallet)).await?;
         let (keeper, file) = (self.keyring.keeper()?, file_of(key)?);
         let signer = keeper.address_of(&file).await?;
-        check_wallet(signer, wallet, kind)?;
+        // Whose a session key's wallet is was read from the chain; were it wrong, the venue would refuse its orders.
+        if kind == WalletKind::Session {
+            ensure!(
+                until.is_some_and(|until| until > self.now),
+                "wallet {wallet} does not let this key trade now; its owner must authorise it. Nothing was stored"
+            );
+        } else {
+            check_wallet(signer, wallet, kind)?;
+        }
         self.keyring.begin().await?;
         let owner = self.owner().await?;
         let (name, version) = (live_key(wallet), self.now.0);
-        let purpose = KeyUse { owner, name: name.clone(), wallet, kind, version };
+        let purpose = KeyUse { owner, name: name.clone(), wallet, kind, until, version };
         let sealed = keeper.seal(&file, &purpose).await?;
         let account = NewAccount {
             label: label.to_owned(),

@@ -71,7 +71,8 @@ async fn per_order(keeper: &dyn KeyKeeper, clock: &dyn Clock) -> anyhow::Result<
     let key = PrivateKey::parse("77".repeat(32).as_bytes())?;
     let (wallet, name) = (key.address(), KeyRef("bench".to_owned()));
     let file = encrypt_for(&keeper.public_key().await?, &key)?;
-    let purpose = KeyUse { owner: OwnerId(1), name: name.clone(), wallet, kind: WalletKind::Eoa, version: 1 };
+    let (owner, kind) = (OwnerId(1), WalletKind::Eoa);
+    let purpose = KeyUse { owner, name: name.clone(), wallet, kind, until: None, version: 1 };
     keeper.take(keeper.seal(&file, &purpose).await?).await?;
     // A day's cap that all runs fit in, so that what is measured is no refusal.
     let caps = Caps { order: Usd(100 * ONE), day: Usd(10_000_000 * ONE) };

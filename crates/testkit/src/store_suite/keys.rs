@@ -23,6 +23,7 @@ fn sealed(owner: OwnerId, account: &NewAccount) -> SealedKey {
         owner,
         wallet: account.wallet,
         kind: account.kind,
+        until: None,
         signer: account.signer,
         version: 7,
         wrapped: vec![0, 255, 1],
@@ -42,7 +43,8 @@ pub(crate) async fn sealed_keys_come_back_bit_by_bit(bench: Bench) -> CaseResult
     holds!(is_conflict(&keys.begin_keys("other").await), "a second header is taken");
     let mut expected = Vec::new();
     for number in 0..3 {
-        let key = sealed(world.owner, &account(number));
+        let ends = (number == 2).then(|| world.now());
+        let key = SealedKey { until: ends, ..sealed(world.owner, &account(number)) };
         keys.add_keyed_account(world.owner, &account(number), &key, world.now()).await?;
         expected.push(key);
     }
