@@ -184,6 +184,15 @@ impl SourceWatch {
         }
     }
 
+    /// The chain has nothing of a group that others showed, and should have by now.
+    pub(crate) fn denied(&self, key: GroupKey, now: Timestamp) {
+        if let Some(Shown(shown)) = self.lock().groups.get_mut(&key)
+            && let Some(slot) = shown.get_mut(place(SourceName::Chain))
+        {
+            *slot = Some((now, Shares::ZERO));
+        }
+    }
+
     /// As [`Self::heard`], of what a source says of some groups, as `shares` finds it; zero is nothing.
     pub(crate) fn heard_of(
         &self,

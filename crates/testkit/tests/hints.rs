@@ -2,24 +2,34 @@
 
 #![cfg(test)]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use domain::{Address, Clock, Shares, Side, Timestamp, TokenId, TxHash};
 use engine::{
     ports::{
+        feeds::FeedHealth,
+        live::{LiveChannel, LiveFeed, LiveNews, LiveTrade},
         reports::DecisionRecord,
-        store::EventKind,
+        store::{EventKind, Store},
         venue::{BlockHeader, ChainEvent, ChainReader, History, TradeHistory, VenueError},
     },
+    sources::{SourceName, SourceWatch},
     watcher::{Watcher, WatcherPorts},
 };
 use testkit::{
     executor::block_on,
+    memory_store::MemoryStore,
     simulation::{
+        explorer::run,
         over::{ChainLayer, Over},
         scenario::{Scenario, at, fill, leader_wallet, token},
-        venue::{LeaderTrade, Venue},
+        tampering::Honest,
+        venue::{LeaderTrade, Venue, VenueModel},
         world::World,
     },
 };
@@ -94,6 +104,88 @@ fn a_trade_in_blocks_that_nobody_can_read_is_no_phantom() {
     assert_eq!(phantoms(&world), 0, "it is in a block all the time");
     watch(&world, &mut watcher, 3 * LIGHT);
     assert_eq!((decided(&world).len(), phantoms(&world)), (1, 0));
+}
+
+/// A sale that the Data API shows and no block has: followers keep what they hold, and nobody was told.
+#[test]
+fn a_sale_that_no_block_has_is_told() {
+    let sale = LeaderTrade { side: Side::Sell, dropped: true, ..buy(20) };
+    let world = world("a sale on no chain", vec![buy(4), sale]);
+    let sources = Arc::<SourceWatch>::default();
+    let mut watcher = Watcher::new(world.watcher_ports()).with_sources(sources.clone());
+    watch(&world, &mut watcher, 100);
+    assert_eq!((decided(&world).len(), phantoms(&world)), (1, 0), "it may come yet");
+    watch(&world, &mut watcher, 160);
+    assert_eq!((decided(&world).len(), phantoms(&world)), (1, 1), "told once");
+    let health = sources.health(world.clock.now());
+    let history = health.iter().find(|one| one.source == SourceName::History).unwrap();
+    assert_eq!((history.compared, history.differs), (2, 1));
+}
+
+/// A row under a hash that was replaced is no missing trade.
+#[test]
+fn a_sale_under_a_replaced_hash_is_no_phantom() {
+    let memory = |clock| Arc::new(MemoryStore::new(clock)) as Arc<dyn Store>;
+    let model = VenueModel { replaced_tx: true, ..VenueModel::PLAIN };
+    let mut scenario = Scenario::exit();
+    scenario.trades.push(LeaderTrade { fills: vec![fill(10, 50)], ..buy(200) });
+    let (run, world) = run(&scenario, model, &[], &Honest, &memory, false);
+    assert!(run.judgement.broken.is_empty(), "{:#?}", run.judgement.broken);
+    assert_eq!(phantoms(&world.unwrap()), 0);
+}
+
+/// A live feed that tells of trades so long after them.
+struct Late {
+    world: Arc<Venue>,
+    clock: Arc<dyn Clock>,
+    by: Duration,
+    told: Mutex<usize>,
+}
+
+#[async_trait]
+impl LiveFeed for Late {
+    fn follow(&self, _: &BTreeSet<Address>) {}
+
+    async fn next(&self, _: usize) -> Vec<LiveNews> {
+        let since = self.clock.now().minus(self.by);
+        let responses = self.world.activity(leader_wallet(1), at(0)).await.unwrap().responses;
+        let mut rows = responses.into_iter().next().unwrap_or_default().rows;
+        rows.retain(|row| row.traded_at <= since);
+        let news: Vec<LiveNews> = {
+            let mut told = self.told.lock().unwrap();
+            let new = rows.split_off((*told).min(rows.len()));
+            *told += new.len();
+            let trade = |row| LiveNews::Trade(LiveTrade { channel: LiveChannel::Trades, row });
+            new.into_iter().map(trade).collect()
+        };
+        if news.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        news
+    }
+
+    fn health(&self) -> FeedHealth {
+        FeedHealth::default()
+    }
+}
+
+/// What the feed told 40 minutes late was left out before it was noted: its lag stayed what it had been.
+#[test]
+fn a_feed_that_is_forty_minutes_late_is_noticed() {
+    for with_chain in [true, false] {
+        let world = world("a late feed", (0..6).map(|number| buy(4 + 10 * number)).collect());
+        let by = Duration::from_secs(2_400);
+        let (venue, clock): (_, Arc<dyn Clock>) = (world.venue.clone(), world.clock.clone());
+        let live: Arc<dyn LiveFeed> = Arc::new(Late { world: venue, clock, by, told: Mutex::default() });
+        let sources = Arc::<SourceWatch>::default();
+        let mut ports = WatcherPorts { live: Some(live), ..world.watcher_ports() };
+        ports.chain = ports.chain.filter(|_| with_chain);
+        let mut watcher = Watcher::new(ports).with_sources(sources.clone());
+        watch(&world, &mut watcher, 2_500);
+        let turns = sources.turns();
+        let late = EventKind::SourceLate { source: SourceName::Live, seconds: 2_400 };
+        assert!(turns.contains(&late), "with a chain: {with_chain}: {turns:?}");
+    }
 }
 
 /// A history in which each page repeats its first row with another transaction and a date that is yet to come.

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use domain::{Timestamp, trade::PHANTOM_AFTER};
+use domain::{
+    Timestamp,
+    money::LOT,
+    trade::{PHANTOM_AFTER, SURPLUS_WINDOW, TradeGroup},
+};
 use tracing::warn;
 
 use super::{Watcher, WatcherError};
@@ -58,7 +62,12 @@ impl Watcher {
                 // Followers may hold copies of it: later sales of the leader count for them.
                 group.block = group.block.or_else(|| self.height_at(group.traded_at));
                 phantoms.insert((group.key.leader, group.key.token));
-                if group.parts > 0 {
+                let missing = self.is_missing(&group).await?;
+                if missing {
+                    self.sources.denied(group.key, now);
+                }
+                // What another group has inherited was copied, under another hash.
+                if before.surplus().is_positive() || missing {
                     commit.events.push(phantom(&group, now));
                 }
             }
@@ -75,6 +84,22 @@ impl Watcher {
         self.commit_parts(commit, pending).await?;
         self.finalized = Some(height);
         Ok(judged)
+    }
+
+    /// Whether the chain, as it was read, should have this trade and has not: it is of the time of blocks we keep, and no
+    /// trade there is this one under another hash. Whoever sold so leaves followers with what they hold.
+    async fn is_missing(&self, group: &TradeGroup) -> Result<bool, WatcherError> {
+        if self.headers.front().is_none_or(|oldest| group.traded_at < oldest.time) {
+            return Ok(false);
+        }
+        let since = group.first_seen_at.minus(SURPLUS_WINDOW);
+        let related = self.store.groups(&[group.key], since).await?;
+        let least = group.hinted().shares.less(LOT);
+        let same = |other: &TradeGroup| {
+            let settled = other.chain.is_some_and(|chain| chain.shares >= least);
+            other.key != group.key && settled
+        };
+        Ok(!related.iter().any(same))
     }
 
     /// Whether our block at `height` is an ancestor of the finalized one. A height we keep no header of is
@@ -99,7 +124,9 @@ impl Watcher {
     }
 }
 
-fn phantom(group: &domain::trade::TradeGroup, now: Timestamp) -> Event {
-    warn!(trade.tx = %group.key.tx, "trade {} was hinted at but is not on the chain", group.key.tx);
+fn phantom(group: &TradeGroup, now: Timestamp) -> Event {
+    let (tx, action, undecided) = (group.key.tx, group.key.action, group.parts == 0);
+    let copied = if undecided { "; nobody copied it" } else { "" };
+    warn!(trade.tx = %tx, "trade {tx} ({action}) was told of but is not on the chain{copied}");
     Event { owner: None, at: now, kind: EventKind::Phantom { key: group.key } }
 }

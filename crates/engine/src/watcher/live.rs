@@ -141,6 +141,7 @@ impl Watcher {
             let Some(trades) = trades.remove(&leader.id) else { continue };
             if self.chain.is_none() {
                 // Nothing could tell a hint from the same trade under another hash: the history is asked instead.
+                self.hear(&leader, &trades)?;
                 self.hurry(std::slice::from_ref(&leader));
                 continue;
             }
@@ -160,19 +161,18 @@ impl Watcher {
         self.live.hurry.extend(leaders.iter().map(|leader| (leader.id, until)));
     }
 
-    async fn take_live(&mut self, leader: &Leader, trades: &[LiveTrade]) -> Result<bool, WatcherError> {
-        // A wallet that is ours is decided from chain logs alone, because only they name the order.
-        if !self.store.accounts_of_wallets(&[leader.wallet]).await?.is_empty() {
-            return Ok(false);
-        }
+    /// What these messages come to, with those before them; how late they are is noted, however late.
+    fn hear(
+        &mut self,
+        leader: &Leader,
+        trades: &[LiveTrade],
+    ) -> Result<BTreeMap<GroupKey, Hint>, WatcherError> {
         let (now, uptime) = (self.clock.now(), self.clock.uptime());
-        // What is older than the blocks we keep was read there, or is of the time before we began.
-        let oldest = self.headers.front().map_or(leader.baseline, |header| header.time.max(leader.baseline));
         let mut hints: BTreeMap<GroupKey, Hint> = BTreeMap::new();
         for trade in trades {
             let Some((key, mut hint)) = hint_of(leader.id, &trade.row)? else { continue };
             hint.traded_at = hint.traded_at.min(now);
-            if hint.traded_at < oldest {
+            if hint.traded_at < leader.baseline {
                 continue;
             }
             if let Some(sum) = self.live.told.note(key, trade, &hint, uptime) {
@@ -183,6 +183,19 @@ impl Watcher {
         for (key, hint) in &hints {
             self.sources.heard(SourceName::Live, (*key, hint.traded_at), hint.quantity.shares, now);
         }
+        Ok(hints)
+    }
+
+    async fn take_live(&mut self, leader: &Leader, trades: &[LiveTrade]) -> Result<bool, WatcherError> {
+        // A wallet that is ours is decided from chain logs alone, because only they name the order.
+        if !self.store.accounts_of_wallets(&[leader.wallet]).await?.is_empty() {
+            return Ok(false);
+        }
+        let now = self.clock.now();
+        let mut hints = self.hear(leader, trades)?;
+        // What is older than the blocks we keep was read there, or is of the time before we began.
+        let oldest = self.headers.front().map_or(leader.baseline, |header| header.time.max(leader.baseline));
+        hints.retain(|_, hint| hint.traded_at >= oldest);
         let keys: Vec<GroupKey> = hints.keys().copied().collect();
         let mut set = self.stored_groups(&keys).await?;
         set.apply_live(&hints, now);
