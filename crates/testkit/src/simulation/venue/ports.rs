@@ -27,24 +27,20 @@ const OVERLAP: usize = 2;
 
 #[async_trait]
 impl OrderGateway for Venue {
-    /// By what the venue's answers have told: of one signer one order at a time.
-    async fn admit(&self, asks: &[Ask], _: Duration) -> Vec<Admission> {
-        let now = self.clock.now();
-        let state = self.now();
-        let mut admitted = BTreeSet::new();
-        let limit = state.model.signer_limit.filter(|limit| limit.known);
-        let admit = |ask: &Ask| {
-            let side = if ask.lane == Lane::Exits { Side::Sell } else { Side::Buy };
-            let (left, told) = state.shut(side, ask.signer, now);
-            if !left.is_zero() && told && (limit.is_some() || state.model.closed.is_some()) {
-                return Admission::Later(left);
-            }
-            match limit.filter(|_| !admitted.insert(ask.signer)) {
-                Some(limit) => Admission::Later(limit.pause),
-                None => Admission::Now,
-            }
+    /// By what the venue's answers have told: of one signer one order at a time. As the port says, whoever finds no room at
+    /// all waits for it.
+    async fn admit(&self, asks: &[Ask], patience: Duration) -> Vec<Admission> {
+        let wait = |admission: &Admission| match admission {
+            Admission::Now => Duration::ZERO,
+            Admission::Later(wait) => *wait,
         };
-        asks.iter().map(admit).collect()
+        let admissions = self.admissions(asks);
+        let least = admissions.iter().map(wait).min().unwrap_or_default();
+        if least.is_zero() {
+            return admissions;
+        }
+        self.clock.sleep(least.min(patience)).await;
+        self.admissions(asks)
     }
 
     async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
@@ -88,6 +84,27 @@ impl OrderGateway for Venue {
     /// Nothing of ours rests.
     async fn cancel(&self, _: &TradingAccount, _: &Cancel) -> Result<Cancelled, VenueError> {
         Ok(Cancelled::default())
+    }
+}
+
+impl Venue {
+    fn admissions(&self, asks: &[Ask]) -> Vec<Admission> {
+        let now = self.clock.now();
+        let state = self.now();
+        let mut admitted = BTreeSet::new();
+        let limit = state.model.signer_limit.filter(|limit| limit.known);
+        let admit = |ask: &Ask| {
+            let side = if ask.lane == Lane::Exits { Side::Sell } else { Side::Buy };
+            let (left, told) = state.shut(side, ask.signer, now);
+            if !left.is_zero() && told && (limit.is_some() || state.model.closed.is_some()) {
+                return Admission::Later(left);
+            }
+            match limit.filter(|_| !admitted.insert(ask.signer)) {
+                Some(limit) => Admission::Later(limit.pause),
+                None => Admission::Now,
+            }
+        };
+        asks.iter().map(admit).collect()
     }
 }
 
