@@ -346,7 +346,7 @@ async fn sealed_for_a_stranger(place: &Place) {
     let file = encrypt_for(&keeper.public_key().await.unwrap(), &key).unwrap();
     let (wallet, kind) = (safe(Address([9; 20])), WalletKind::Safe);
     let name = account::live_key(wallet);
-    let purpose = KeyUse { owner, name: name.clone(), wallet, kind, version: 1 };
+    let purpose = KeyUse { owner, name: name.clone(), wallet, kind, until: None, version: 1 };
     let sealed = keeper.seal(&file, &purpose).await.unwrap();
     let account = NewAccount {
         label: "odd".to_owned(),
