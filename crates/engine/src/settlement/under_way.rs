@@ -39,7 +39,7 @@ pub struct Settling<'a> {
     settlement: &'a Settlement,
     /// A stream of answers for each account and round.
     under_way: SelectAll<BoxStream<'a, Looked>>,
-    /// The orders that are being looked up.
+    /// The orders that are being looked up, until what was learned is recorded.
     asked: HashSet<AttemptId>,
     /// Answers that are not recorded yet.
     answered: Vec<Looked>,
@@ -117,7 +117,7 @@ impl<'a> Settling<'a> {
     /// Waits for an answer; for ever while nobody was asked.
     pub async fn heard(&mut self) {
         match self.under_way.next().await {
-            Some(looked) => self.take(looked),
+            Some(looked) => self.answered.push(looked),
             None => std::future::pending().await,
         }
     }
@@ -133,7 +133,7 @@ impl<'a> Settling<'a> {
 
     async fn gather(&mut self) {
         while let Some(looked) = self.under_way.next().await {
-            self.take(looked);
+            self.answered.push(looked);
         }
     }
 
@@ -153,11 +153,6 @@ impl<'a> Settling<'a> {
         }
     }
 
-    fn take(&mut self, looked: Looked) {
-        self.asked.remove(&looked.record.attempt);
-        self.answered.push(looked);
-    }
-
     /// Takes what is answered by now, or a little later if something was just `begun`, and records it with what is
     /// `known` already. Returns how many orders changed.
     async fn record(&mut self, begun: bool, known: Vec<(OrderRecord, Learned)>) -> StoreResult<usize> {
@@ -167,6 +162,7 @@ impl<'a> Settling<'a> {
         } else {
             self.gather().now_or_never();
         }
+        let looked_up: HashSet<AttemptId> = self.answered.iter().map(|one| one.record.attempt).collect();
         let mut learned = known;
         let (mut orders, mut last) = (0_usize, None);
         for Looked { record, learned: what, failed } in self.answered.drain(..) {
@@ -183,7 +179,10 @@ impl<'a> Settling<'a> {
         }
         let Settlement { store, failures, .. } = self.settlement;
         crash_points::reach("settlement.before_record");
-        let changed = apply(store.as_ref(), clock.now(), learned, Some(failures)).await?;
+        let changed = apply(store.as_ref(), clock.now(), learned, Some(failures)).await;
+        // Not before: a second look-up would be made beside what this one learned, and both return one permit.
+        self.asked.retain(|attempt| !looked_up.contains(attempt));
+        let changed = changed?;
         crash_points::reach("settlement.after_record");
         Ok(changed)
     }
