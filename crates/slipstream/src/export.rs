@@ -115,13 +115,13 @@ async fn ledger(store: &dyn Store) -> anyhow::Result<Vec<Row>> {
 async fn transactions(store: &dyn Store) -> anyhow::Result<Vec<Row>> {
     let newest = store.newest_transactions(None, TRANSACTIONS).await?;
     let of = |one: TransactionRecord| {
-        row(json!({
+        row! {
             "transaction": one.id, "signed_at": one.signed_at.to_string(), "account": one.account.id,
             "wallet": one.account.wallet, "attempt": one.attempt, "nonce": one.transaction.nonce,
             "relayer_id": one.relayer_id, "tx": one.transaction.tx,
             "state": format!("{:?}", one.state).to_lowercase(), "reason": one.reason,
             "ended_at": one.ended_at.map(|at| at.to_string()),
-        }))
+        }
     };
     Ok(newest.into_iter().map(of).collect())
 }
