@@ -11,8 +11,10 @@ use testkit::simulation::{
     venue::{Closed, VenueModel},
 };
 
-/// A venue gets one of so many placements of a fault; `SLIPSTREAM_EVERY_CALL=1` tries all of them.
+/// A venue gets one of so many placements of a fault; `SLIPSTREAM_EVERY_CALL=1` tries all of them …
 const SHARE: usize = 8;
+/// … and of one while exits wait for minutes, which makes many calls.
+const EXIT_SHARE: usize = 32;
 
 /// The calls whose answers the venue's limits are about.
 fn sends(site: &CallSite) -> bool {
@@ -27,11 +29,15 @@ fn sends_and_looks(site: &CallSite) -> bool {
 /// Placements of one fault, of which each venue gets its share, another one than its neighbour; from when the entry is final,
 /// where one is.
 #[expect(clippy::print_stdout, reason = "the number of explored executions is part of the result")]
-fn explore(scenario: &Scenario, models: &[VenueModel], only: fn(&CallSite) -> bool) -> Report {
+fn explore(
+    scenario: &Scenario,
+    models: &[VenueModel],
+    (only, share): (fn(&CallSite) -> bool, usize),
+) -> Report {
     let every_call = std::env::var("SLIPSTREAM_EVERY_CALL").is_ok_and(|value| value == "1");
     let mut sum = Report::default();
     for (number, model) in models.iter().enumerate() {
-        let sample = if every_call { (0, 1) } else { (number % SHARE, SHARE) };
+        let sample = if every_call { (0, 1) } else { (number % share, share) };
         let exits = scenario.trades.iter().any(|trade| trade.side == Side::Sell);
         let stage = exits.then(|| Stage::of(scenario, *model, &Honest, at(ENTRY_IS_FINAL)).ok()).flatten();
         let of = Exploration::of(scenario, *model);
@@ -51,7 +57,7 @@ fn explore(scenario: &Scenario, models: &[VenueModel], only: fn(&CallSite) -> bo
 fn entries_are_safe_while_orders_are_not_taken() {
     let models = VenueModel::all_refusing(Side::Buy);
     for scenario in [Scenario::entry(), Scenario::whole_entry(), Scenario::two_entries()] {
-        let report = explore(&scenario, &models, sends);
+        let report = explore(&scenario, &models, (sends, SHARE));
         assert!(report.missed < report.executions, "{}: nothing is ever bought", scenario.name);
     }
 }
@@ -60,8 +66,8 @@ fn entries_are_safe_while_orders_are_not_taken() {
 #[test]
 fn exits_are_carried_out_once_orders_are_taken_again() {
     let models = VenueModel::all_refusing(Side::Sell);
-    explore(&Scenario::exit_in_two_attempts(), &models, sends_and_looks);
-    explore(&Scenario::two_exits_at_once(), &models, sends);
+    explore(&Scenario::exit_in_two_attempts(), &models, (sends_and_looks, EXIT_SHARE));
+    explore(&Scenario::two_exits_at_once(), &models, (sends, EXIT_SHARE));
 }
 
 /// What "unmatched" means is an open question: neither a fill nor a kill is taken from it.
@@ -74,7 +80,7 @@ fn killed_orders_that_are_called_unmatched_are_safe() {
         Scenario::exit_in_two_attempts(),
         Scenario::exit_looked_at_again(),
     ] {
-        explore(&scenario, &models, sends_and_looks);
+        explore(&scenario, &models, (sends_and_looks, SHARE));
     }
 }
 
