@@ -156,7 +156,7 @@ fn render(health: &[ProviderHealth]) -> String {
     }
     text.push_str(&witnesses(health));
     text.push_str(&format!(
-        "  a day: at the pace so far, known after a minute; `run` asks the one that does best about {} times\n",
+        "`a day` is the pace so far, known after a minute; `run` asks the one that does best about {} times\n",
         grouped(CALLS_A_DAY)
     ));
     text
