@@ -4,12 +4,46 @@
 use std::{collections::VecDeque, time::Duration};
 
 use engine::ports::venue::{BlockHeader, VenueError};
+use serde::Serialize;
 
 use crate::limits::{
     ASIDE_FIRST, ASIDE_LAST, BLOCK_TIME, BREAKER_CALLS, BREAKER_IN_A_ROW, BREAKER_OPEN, BREAKER_OPEN_LAST,
     BREAKER_WINDOW, FIRST_LATENCY, HEAD_KNOWN_FOR, HEAD_LAG, HEADERS_REMEMBERED, HEDGE_LEAST, HEDGE_MOST,
     PACE_EASES_AFTER, PACE_FIRST, PACE_LAST, PROBE_EVERY, SLOW_CALL, TEND_EVERY,
 };
+
+/// How a provider does, for people and programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProviderHealth {
+    /// Its host.
+    pub name: String,
+    /// Whose it is, as far as its name tells: several URLs of one provider are one witness.
+    pub owner: String,
+    /// Whether questions go to it first.
+    pub first: bool,
+    /// Why it is not asked, or asked last; `None` when all is well.
+    pub trouble: Option<String>,
+    /// Usual time to an answer, in milliseconds.
+    pub latency_ms: u64,
+    /// Newest block it told lately.
+    pub head: Option<i64>,
+    /// How many blocks that was behind the best head known at that moment.
+    pub behind: i64,
+    /// State of this block and below is gone, as far as it was asked for.
+    pub pruned: Option<i64>,
+    /// Calls made today (UTC).
+    pub calls_today: u64,
+    /// Calls made in all.
+    pub calls: u64,
+    /// Calls a day at the pace since it was in the list; nothing in the first minute.
+    pub calls_a_day: Option<u64>,
+    /// Calls that failed.
+    pub failures: u64,
+    /// How often it answered wrongly.
+    pub wrong: u64,
+    /// The last thing that went wrong.
+    pub last_trouble: Option<String>,
+}
 
 /// Whether a provider is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

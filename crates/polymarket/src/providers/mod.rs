@@ -33,7 +33,6 @@ use engine::{
 };
 use futures_util::{FutureExt, future::join_all};
 use reqwest::Client;
-use serde::Serialize;
 use serde_json::Value;
 use tracing::{info, warn};
 
@@ -43,6 +42,7 @@ use self::{
     health::{Health, Standing, links},
 };
 pub use self::{
+    health::ProviderHealth,
     raw::JsonRpc,
     url::{RpcUrl, RpcUrlError, rpc_urls},
 };
@@ -102,39 +102,6 @@ impl Provider {
     pub fn of(name: &str, reader: Arc<dyn ChainProvider>) -> Self {
         Self { name: name.to_owned(), identity: name.into(), reader }
     }
-}
-
-/// How a provider does, for people and programs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ProviderHealth {
-    /// Its host.
-    pub name: String,
-    /// Whose it is, as far as its name tells: several URLs of one provider are one witness.
-    pub owner: String,
-    /// Whether questions go to it first.
-    pub first: bool,
-    /// Why it is not asked, or asked last; `None` when all is well.
-    pub trouble: Option<String>,
-    /// Usual time to an answer, in milliseconds.
-    pub latency_ms: u64,
-    /// Newest block it told lately.
-    pub head: Option<i64>,
-    /// How many blocks that was behind the best head known at that moment.
-    pub behind: i64,
-    /// State of this block and below is gone, as far as it was asked for.
-    pub pruned: Option<i64>,
-    /// Calls made today (UTC).
-    pub calls_today: u64,
-    /// Calls made in all.
-    pub calls: u64,
-    /// Calls a day at the pace since it was in the list; nothing in the first minute.
-    pub calls_a_day: Option<u64>,
-    /// Calls that failed.
-    pub failures: u64,
-    /// How often it answered wrongly.
-    pub wrong: u64,
-    /// The last thing that went wrong.
-    pub last_trouble: Option<String>,
 }
 
 /// A provider and its record.
