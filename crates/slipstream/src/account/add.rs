@@ -33,7 +33,7 @@ const POLYGON: &str = "0x89";
 #[command(after_help = "Examples:
   slipstream account add practice --money 500
   slipstream account add main --live --key-file key.txt
-  slipstream account add main --live --session --wallet 0x… --key-file session-key
+  slipstream account add main --live --session --wallet 0x1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e --key-file session-key
   age -r \"$(slipstream signer public-key)\" key.txt > key.age   # on another machine, with its output
   slipstream account add main --live --sealed key.age
 

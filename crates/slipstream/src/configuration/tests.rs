@@ -441,7 +441,7 @@ fn the_reference_is_a_configuration() {
     assert_eq!(
         all.effective.len(),
         7 + RUN.len() + DEMO.len() + ENGINE.len() + CHAIN.len() + VENUE.len() + LIVE.len() + FOLLOWER.len()
-            - 4
+            - 5
     );
     assert!(reference.lines().all(|line| line.chars().count() <= 100));
 }
