@@ -348,7 +348,15 @@ async fn settle_loop(shared: Arc<Shared>, instance: InstanceId) {
             Ok(None) => {}
             Err(error) => {
                 error!(%error, "settlement failed: {error}");
-                shared.supervisor.pause(ERROR_PAUSE).await;
+                let resting = shared.supervisor.pause(ERROR_PAUSE);
+                tokio::pin!(resting);
+                // What is under way goes on meanwhile.
+                loop {
+                    tokio::select! {
+                        () = &mut resting => break,
+                        () = settling.heard() => {}
+                    }
+                }
             }
         }
     }

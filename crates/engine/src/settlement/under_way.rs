@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    pin::pin,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,6 +14,7 @@ use domain::{
 };
 use futures_util::{
     FutureExt, StreamExt,
+    future::{Either, select},
     stream::{self, BoxStream, SelectAll},
 };
 use tracing::warn;
@@ -37,19 +39,53 @@ pub(super) struct Looked {
 /// Settlement at work.
 pub struct Settling<'a> {
     settlement: &'a Settlement,
-    /// A stream of answers for each account and round.
-    under_way: SelectAll<BoxStream<'a, Looked>>,
+    questions: Questions<'a, Looked>,
     /// The orders that are being looked up, until what was learned is recorded.
     asked: HashSet<AttemptId>,
+}
+
+/// What is asked, and what was answered.
+struct Questions<'a, Answer> {
+    /// A stream of answers for each account and round.
+    under_way: SelectAll<BoxStream<'a, Answer>>,
     /// Answers that are not recorded yet.
-    answered: Vec<Looked>,
+    answered: Vec<Answer>,
+}
+
+impl<Answer> Questions<'_, Answer> {
+    /// Waits for an answer; whether there was one.
+    async fn heard(&mut self) -> bool {
+        let looked = self.under_way.next().await;
+        let heard = looked.is_some();
+        self.answered.extend(looked);
+        heard
+    }
+
+    /// Waits for a call of the store. What is under way goes on meanwhile: it calls the store, too (to send again it takes
+    /// a permit), and where there is one writer, one that stood still half-way would keep it from everybody for ever.
+    async fn beside<T>(&mut self, call: impl Future<Output = T>) -> T {
+        let mut call = pin!(call);
+        loop {
+            match select(call.as_mut(), pin!(self.heard())).await {
+                Either::Left((value, _)) => return value,
+                Either::Right((true, _)) => {}
+                Either::Right((false, _)) => return call.await,
+            }
+        }
+    }
+
+    /// Waits for all answers.
+    async fn gather(&mut self) {
+        while self.heard().await {}
+    }
 }
 
 impl<'a> Settling<'a> {
     /// Nothing is under way.
     #[must_use]
     pub fn new(settlement: &'a Settlement) -> Self {
-        Self { settlement, under_way: SelectAll::new(), asked: HashSet::new(), answered: Vec::new() }
+        let questions = Questions { under_way: SelectAll::new(), answered: Vec::new() };
+        Self { settlement, questions, asked: HashSet::new() }
     }
 
     /// Claims what is due and moves on what is answered soon; the rest is recorded by a later round. Returns how many
@@ -67,7 +103,8 @@ impl<'a> Settling<'a> {
             // What is under way is still due, and ours: it is claimed again, and not asked for again. Two sends of one
             // order would return one permit.
             let limit = room.saturating_add(self.asked.len());
-            due = store.claim_due(instance, limits::WORK_LEASE, clock.now(), limit).await?;
+            let claim = store.claim_due(instance, limits::WORK_LEASE, clock.now(), limit);
+            due = self.questions.beside(claim).await?;
             due.retain(|record| !self.asked.contains(&record.attempt));
         }
         let claimed = due.len();
@@ -88,7 +125,7 @@ impl<'a> Settling<'a> {
     pub async fn book_chain_fills(&mut self) -> StoreResult<usize> {
         let Settlement { store, clock, round, .. } = self.settlement;
         let (after, asks) = round.next(clock.uptime());
-        let page = store.unbooked_orders(after, limits::SETTLE_BATCH).await?;
+        let page = self.questions.beside(store.unbooked_orders(after, limits::SETTLE_BATCH)).await?;
         round.read(&page);
         let alone = |record: &OrderRecord| {
             let left = asks && !record.state.is_settled() && !record.open_work;
@@ -109,16 +146,15 @@ impl<'a> Settling<'a> {
     /// # Errors
     /// Store errors.
     pub async fn rest(&mut self) -> StoreResult<Duration> {
-        let rest = self.settlement.rest().await?;
+        let rest = self.questions.beside(self.settlement.rest()).await?;
         // What is under way is due all the time.
         Ok(if self.asked.is_empty() { rest } else { rest.max(limits::SETTLE_ASKING) })
     }
 
     /// Waits for an answer; for ever while nobody was asked.
     pub async fn heard(&mut self) {
-        match self.under_way.next().await {
-            Some(looked) => self.answered.push(looked),
-            None => std::future::pending().await,
+        if !self.questions.heard().await {
+            std::future::pending().await
         }
     }
 
@@ -127,21 +163,16 @@ impl<'a> Settling<'a> {
     /// # Errors
     /// Store errors.
     pub async fn finish(&mut self) -> StoreResult<()> {
-        self.gather().await;
+        self.questions.gather().await;
         self.record(false, Vec::new()).await.map(drop)
-    }
-
-    async fn gather(&mut self) {
-        while let Some(looked) = self.under_way.next().await {
-            self.answered.push(looked);
-        }
     }
 
     async fn look_up(&mut self, records: Vec<OrderRecord>) {
         let settlement = self.settlement;
         // What is known whole is not waited for.
         let waits = |record: &OrderRecord| record.state.is_open() || record.evidence.unlisted() >= LOT;
-        let head_moves = records.iter().any(waits) && settlement.head_advances().await;
+        let waits = records.iter().any(waits);
+        let head_moves = waits && self.questions.beside(settlement.head_advances()).await;
         let mut accounts: BTreeMap<AccountId, Vec<OrderRecord>> = BTreeMap::new();
         for record in records {
             self.asked.insert(record.attempt);
@@ -149,7 +180,7 @@ impl<'a> Settling<'a> {
         }
         for records in accounts.into_values() {
             let looked = stream::iter(records).map(move |record| settlement.resolve(record, head_moves));
-            self.under_way.push(looked.buffer_unordered(limits::LOOK_UPS_OF_ACCOUNT).boxed());
+            self.questions.under_way.push(looked.buffer_unordered(limits::LOOK_UPS_OF_ACCOUNT).boxed());
         }
     }
 
@@ -158,14 +189,15 @@ impl<'a> Settling<'a> {
     async fn record(&mut self, begun: bool, known: Vec<(OrderRecord, Learned)>) -> StoreResult<usize> {
         let clock = self.settlement.clock.as_ref();
         if begun {
-            let _some_are_late = within(clock, limits::SETTLE_GATHER, self.gather()).await;
+            let _some_are_late = within(clock, limits::SETTLE_GATHER, self.questions.gather()).await;
         } else {
-            self.gather().now_or_never();
+            self.questions.gather().now_or_never();
         }
-        let looked_up: HashSet<AttemptId> = self.answered.iter().map(|one| one.record.attempt).collect();
+        let looked_up: HashSet<AttemptId> =
+            self.questions.answered.iter().map(|one| one.record.attempt).collect();
         let mut learned = known;
         let (mut orders, mut last) = (0_usize, None);
-        for Looked { record, learned: what, failed } in self.answered.drain(..) {
+        for Looked { record, learned: what, failed } in self.questions.answered.drain(..) {
             if let Some(error) = failed {
                 (orders, last) = (orders + 1, Some(error));
             }
@@ -179,7 +211,8 @@ impl<'a> Settling<'a> {
         }
         let Settlement { store, failures, .. } = self.settlement;
         crash_points::reach("settlement.before_record");
-        let changed = apply(store.as_ref(), clock.now(), learned, Some(failures)).await;
+        let apply = apply(store.as_ref(), clock.now(), learned, Some(failures));
+        let changed = self.questions.beside(apply).await;
         // Not before: a second look-up would be made beside what this one learned, and both return one permit.
         self.asked.retain(|attempt| !looked_up.contains(attempt));
         let changed = changed?;
@@ -209,5 +242,39 @@ impl Silent {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, bool>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use futures_util::lock::Mutex;
+
+    use super::*;
+
+    /// Before, everything that writes stood still for ever.
+    #[test]
+    fn a_question_that_holds_the_stores_writer_gives_it_back_while_the_store_is_waited_for() {
+        let writer = Mutex::new(());
+        let question = async {
+            let _held = writer.lock().await;
+            // Half-way: whoever polls it once has to poll it again.
+            let mut begun = false;
+            std::future::poll_fn(|context| {
+                context.waker().wake_by_ref();
+                if std::mem::replace(&mut begun, true) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        };
+        let mut questions = Questions { under_way: SelectAll::new(), answered: Vec::new() };
+        questions.under_way.push(stream::once(question).boxed());
+        assert!(questions.heard().now_or_never().is_none(), "it holds the writer");
+        let recorded = questions.beside(async {
+            let _held = writer.lock().await;
+        });
+        let mut recorded = pin!(recorded);
+        let mut polls = (0..10).filter_map(|_| recorded.as_mut().now_or_never());
+        assert!(polls.next().is_some(), "the writer is held for ever");
     }
 }
