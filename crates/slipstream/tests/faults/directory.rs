@@ -28,6 +28,8 @@ const BINARY: &str = env!("CARGO_BIN_EXE_slipstream");
 #[tokio::test]
 async fn a_second_process_is_refused() {
     let scene = Scene::usual().await;
+    // As a demo's directory is marked: another's would be refused for that alone.
+    std::fs::write(scene.directory.join("demo"), "").expect("a mark");
     let refused = Command::new(BINARY)
         .args(["demo", "--headless", "--followers", "1", "--data-dir"])
         .arg(&scene.directory)
