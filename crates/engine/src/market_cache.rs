@@ -123,28 +123,36 @@ impl MarketCache {
     /// # Errors
     /// Store errors.
     pub async fn ask(&self, token: TokenId, lane: Lane) -> StoreResult<Rules> {
+        let told = self.ask_anew(token, lane).await;
+        if !matches!(told, Rules::Unanswered) {
+            return Ok(told);
+        }
+        let Some(market) = self.store.markets(&[token]).await?.pop() else { return Ok(told) };
+        self.remember(&market, FAILED_FOR);
+        Ok(Rules::Known(market))
+    }
+
+    /// [`MarketCache::ask`] about a market of which nothing is stored. It does not ask the store, so that whoever lets it
+    /// stand for a while keeps none of the store's connections from others.
+    pub async fn ask_anew(&self, token: TokenId, lane: Lane) -> Rules {
         let remembered = self.lock().get(&token).cloned();
         if let Some((market, until)) = &remembered
             && self.clock.uptime() < *until
         {
-            return Ok(Rules::Known(market.clone()));
+            return Rules::Known(market.clone());
         }
         let ask = self.data.market(token, lane);
         match venue_call(self.clock.as_ref(), "market", limits::READ_DEADLINE, ask).await {
             Ok(Some(market)) => {
                 self.remember(&market, FRESH_FOR);
-                Ok(Rules::Known(market))
+                Rules::Known(market)
             }
-            Ok(None) => Ok(Rules::NoSuchToken),
+            Ok(None) => Rules::NoSuchToken,
             Err(error) => {
                 warn!(token = %token, %error, "rules of a market cannot be read; using the last known");
-                let market = match remembered {
-                    Some((market, _)) => Some(market),
-                    None => self.store.markets(&[token]).await?.pop(),
-                };
-                let Some(market) = market else { return Ok(Rules::Unanswered) };
+                let Some((market, _)) = remembered else { return Rules::Unanswered };
                 self.remember(&market, FAILED_FOR);
-                Ok(Rules::Known(market))
+                Rules::Known(market)
             }
         }
     }

@@ -30,11 +30,11 @@ pub struct PostgresServer {
 }
 
 impl PostgresServer {
-    /// Makes and starts one. Whether a commit waits for the disk: tests do without, what is measured does not.
+    /// Makes and starts one. No commit waits for the disk: what is in it is as short-lived as a test.
     ///
     /// # Errors
     /// [`ServerError`], when it is not installed or does not start.
-    pub fn start(synced: bool) -> Result<Self, ServerError> {
+    pub fn start() -> Result<Self, ServerError> {
         let user = User::of_servers()?;
         let (initdb, pg_ctl) = (find("initdb", PACKAGE)?, find("pg_ctl", PACKAGE)?);
         // Removed by the keeper, last.
@@ -53,10 +53,9 @@ impl PostgresServer {
         make.arg(&data);
         run(make)?;
         let port = free_port()?;
-        let sync = if synced { "on" } else { "off" };
         let settings = format!(
-            "{SETTINGS}port = {port}\nunix_socket_directories = '{}'\nfsync = {sync}\nsynchronous_commit = {sync}\n\
-             full_page_writes = {sync}\n",
+            "{SETTINGS}port = {port}\nunix_socket_directories = '{}'\nfsync = off\nsynchronous_commit = off\n\
+             full_page_writes = off\n",
             directory.display()
         );
         let file = data.join("postgresql.auto.conf");
@@ -71,8 +70,7 @@ impl PostgresServer {
     }
 
     /// The port it listens on, on the loopback address.
-    #[must_use]
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
@@ -91,15 +89,6 @@ impl PostgresServer {
         psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]);
         psql.args(["--dbname", &self.url(database), "--command", sql]);
         run(psql)
-    }
-
-    /// Ends it at once, as a crash of the server does, and starts it again.
-    ///
-    /// # Errors
-    /// [`ServerError::Failed`] when it does not start again.
-    pub fn crash_and_start(&self) -> Result<(), ServerError> {
-        self.control(&["stop", "--mode=immediate", "--wait"])?;
-        self.control(&["start", "--wait"])
     }
 
     fn control(&self, arguments: &[&str]) -> Result<(), ServerError> {

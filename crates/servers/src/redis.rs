@@ -47,12 +47,6 @@ impl RedisServer {
         Ok(server)
     }
 
-    /// The port it listens on, on the loopback address.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
     /// The address of one of its 16 databases.
     #[must_use]
     pub fn url(&self, database: u32) -> String {

@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use domain::Clock;
 use engine::ports::following::{Following as _, HoldCause, HoldScope, NewHold};
 use serde_json::json;
-use store::SqliteStore;
+use store::SqlStore;
 
 use crate::{
     cli::Installation,
@@ -106,7 +106,7 @@ async fn put_in_place(arguments: &RestoreArgs, directory: &Path) -> anyhow::Resu
     let before = name_before(directory);
     if file.exists() {
         // Closed in order, so that its newest commits are in the one file; and nobody else has it open.
-        let old = SqliteStore::open(&file, Arc::clone(&clock)).await?;
+        let old = SqlStore::open(&file, Arc::clone(&clock)).await?;
         old.close().await?;
         drop(old);
         fs::rename(&file, &before).with_context(|| format!("cannot rename {}", file.display()))?;
@@ -115,7 +115,7 @@ async fn put_in_place(arguments: &RestoreArgs, directory: &Path) -> anyhow::Resu
         }
     }
     fs::rename(&fresh, &file).with_context(|| format!("cannot rename {}", fresh.display()))?;
-    let store = SqliteStore::open(&file, Arc::clone(&clock)).await?;
+    let store = SqlStore::open(&file, Arc::clone(&clock)).await?;
     let hold = NewHold {
         scope: HoldScope::Installation,
         cause: HoldCause::Reconciliation,

@@ -18,7 +18,7 @@ use engine::{
 };
 use polymarket::Answers;
 use serde::{Deserialize, Serialize};
-use store::{OpenError, SqliteStore};
+use store::{OpenError, SqlStore};
 
 use crate::{
     account::{self, AccountRequest, Keyring},
@@ -237,7 +237,7 @@ pub async fn ask(data_dir: &Path, request: &Request) -> anyhow::Result<Answer> {
         data_dir.display()
     );
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = match SqliteStore::open(&path, Arc::clone(&clock)).await {
+    let store = match SqlStore::open(&path, Arc::clone(&clock)).await {
         Err(OpenError::InUse { directory, pid }) => bail!(
             "the process that works on {} ({}) does not answer commands: it is starting or ending, or somebody removed its \
              socket. Try again in a moment. If that does not help, end it{}, which loses nothing, and ask then: commands, \

@@ -13,7 +13,7 @@ use std::{
 use domain::{Usd, money::ONE, policy::Sizing};
 use engine::ports::reports::Reports;
 use slipstream::clock::SystemClock;
-use store::SqliteStore;
+use store::SqlStore;
 
 /// Runs the program in `directory` with nothing of ours in the environment but `variables`.
 fn slipstream(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -154,7 +154,7 @@ async fn every_setting_of_a_demo_takes_effect() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["holds"], &report["speed"]), (&true.into(), &1000.into()));
     let path = directory.path().join("etc/data/slipstream.db");
-    let store = SqliteStore::open(&path, Arc::new(SystemClock)).await.unwrap();
+    let store = SqlStore::open(&path, Arc::new(SystemClock)).await.unwrap();
     let accounts = store.accounts(None).await.unwrap();
     let about: Vec<_> = accounts.iter().map(|account| (account.label.as_str(), account.cap)).collect();
     let fifty = Some(Usd(50 * ONE));

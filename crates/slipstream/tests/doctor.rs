@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use signer::{KeyKeeper as _, KeyUse, LocalKeeper, PrivateKey, encrypt_for};
 use simulator::{Running, Simulator, SimulatorConfig, world::ledger::Asset};
 use slipstream::{account, clock::SystemClock};
-use store::SqliteStore;
+use store::SqlStore;
 
 /// The key that everybody knows, and its address.
 const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
@@ -337,7 +337,7 @@ async fn a_fresh_machine_is_told_how_to_begin() {
 /// Puts an account into the store whose wallet another key owns.
 async fn sealed_for_a_stranger(place: &Place) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = SqliteStore::open(&place.path("data/slipstream.db"), Arc::clone(&clock)).await.unwrap();
+    let store = SqlStore::open(&place.path("data/slipstream.db"), Arc::clone(&clock)).await.unwrap();
     let owner = store.accounts(None).await.unwrap()[0].owner;
     let unlock = account::unlock_file(&place.path("identity")).unwrap();
     let stored = store.sealed_keys().await.unwrap();

@@ -21,7 +21,7 @@ use slipstream::{
     socket,
     venue_clock::ClockWatch,
 };
-use store::SqliteStore;
+use store::SqlStore;
 
 /// The key that everybody knows, and its address.
 const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
@@ -294,7 +294,7 @@ async fn a_key_comes_sealed_and_a_running_process_takes_it() {
     fs::write(place.path("key.age"), signer::encrypt_for(&to, &key).unwrap()).unwrap();
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = Arc::new(SqliteStore::open(&place.data().join(DATABASE), Arc::clone(&clock)).await.unwrap());
+    let store = Arc::new(SqlStore::open(&place.data().join(DATABASE), Arc::clone(&clock)).await.unwrap());
     let unlock = account::unlock_file(&place.path("identity")).unwrap();
     let parts = KeyringParts {
         directory: &place.data(),
@@ -390,7 +390,7 @@ async fn a_signer_of_its_own_keeps_the_keys_and_may_die_in_the_middle() {
     assert!(!place.data().join("signer.spending").exists(), "it is the signer's own");
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = SqliteStore::open(&place.data().join(DATABASE), Arc::clone(&clock)).await.unwrap();
+    let store = SqlStore::open(&place.data().join(DATABASE), Arc::clone(&clock)).await.unwrap();
     let parts = KeyringParts {
         directory: &place.data(),
         secret: &InstallationSecret::open(&place.data()).unwrap(),

@@ -270,7 +270,7 @@ async fn nothing_is_lost_or_doubled_whatever_is_killed() {
     let status = wait(&mut last, "the last process").await;
     let mut report = String::new();
     std::io::Read::read_to_string(&mut last.0.stdout.take().expect("piped"), &mut report).expect("a report");
-    let store = store::SqliteStore::open(&data.path().join("slipstream.db"), Arc::new(SystemClock))
+    let store = store::SqlStore::open(&data.path().join("slipstream.db"), Arc::new(SystemClock))
         .await
         .expect("the store");
     judge(&store, &control, &trades).await;

@@ -39,7 +39,7 @@ use engine::ports::{
     venue::{PreparedOrder, SettlementStatus, VenueTrade},
 };
 use rustix::time::{ClockId, clock_gettime};
-use store::SqliteStore;
+use store::SqlStore;
 
 const CHUNK: usize = 500;
 const BATCH: usize = 64;
@@ -77,7 +77,7 @@ struct Follower {
 }
 
 struct World {
-    store: SqliteStore,
+    store: SqlStore,
     owner: OwnerId,
     leader: LeaderId,
     followers: Vec<Follower>,
@@ -167,7 +167,7 @@ fn now() -> Timestamp {
 impl World {
     async fn new(file: &Path, followers: usize) -> Outcome<Self> {
         let clock: Arc<dyn Clock> = Arc::new(WallClock);
-        let filling = SqliteStore::open_unsynced(file, Arc::clone(&clock)).await?;
+        let filling = SqlStore::open_unsynced(file, Arc::clone(&clock)).await?;
         let owner = filling.add_owner("measured", now()).await?;
         let leader = filling.add_leader(Address(bytes(-1)), now()).await?;
         let mut enrolled = Vec::with_capacity(followers);
@@ -187,7 +187,7 @@ impl World {
             enrolled.push(Follower { account, relationship });
         }
         drop(filling);
-        let store = SqliteStore::open(file, clock).await?;
+        let store = SqlStore::open(file, clock).await?;
         let worker = InstanceId("worker".to_owned());
         let lease = store.take_lease("watcher", &worker, LEASE).await?.ok_or("the lease is taken")?;
         Ok(Self { store, owner, leader, followers: enrolled, lease, worker })

@@ -58,6 +58,3 @@ pub use examination::Examination;
 pub use installation::SCHEMA_VERSION;
 pub use postgres::{BadAddress, PostgresAddress};
 pub use store::{OpenError, SqlStore, StoreClock};
-
-/// The store as those name it that know it in a file alone.
-pub type SqliteStore = SqlStore;

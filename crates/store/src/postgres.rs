@@ -55,13 +55,6 @@ impl FromStr for PostgresAddress {
 }
 
 impl PostgresAddress {
-    /// As whom this process shows itself to the server: `slipstream-worker`, say.
-    #[must_use]
-    pub fn named(mut self, application: &str) -> Self {
-        self.options = self.options.application_name(application);
-        self
-    }
-
     /// Through a pooler that hands out connections for a transaction at a time, as PgBouncer does. The schema is then
     /// brought up to date by whoever connects past it.
     #[must_use]

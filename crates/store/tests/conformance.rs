@@ -5,7 +5,7 @@
 use std::{cell::RefCell, sync::Arc};
 
 use domain::Timestamp;
-use store::SqliteStore;
+use store::SqlStore;
 use tempfile::TempDir;
 use testkit::{
     store_suite::{Bench, Job},
@@ -25,7 +25,7 @@ fn beside(job: Job) -> Job {
 async fn make_bench() -> Bench {
     let directory = tempfile::tempdir().unwrap();
     let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
-    let store = SqliteStore::open(&directory.path().join("slipstream.db"), clock.clone()).await.unwrap();
+    let store = SqlStore::open(&directory.path().join("slipstream.db"), clock.clone()).await.unwrap();
     let store = Arc::new(store);
     DIRECTORIES.with_borrow_mut(|directories| directories.push(directory));
     Bench { store: store.clone(), keys: store, clock, spawn: beside }

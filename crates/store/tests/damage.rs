@@ -11,16 +11,16 @@ use engine::ports::{
     store::StoreError,
 };
 use sqlx::{ConnectOptions as _, Executor as _, sqlite::SqliteConnectOptions};
-use store::SqliteStore;
+use store::SqlStore;
 use tempfile::TempDir;
 use testkit::virtual_clock::VirtualClock;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 
-async fn fresh() -> (TempDir, Arc<SqliteStore>) {
+async fn fresh() -> (TempDir, Arc<SqlStore>) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("slipstream.db");
-    let store = SqliteStore::open(&file, VirtualClock::new(NOW)).await.unwrap();
+    let store = SqlStore::open(&file, VirtualClock::new(NOW)).await.unwrap();
     (directory, Arc::new(store))
 }
 

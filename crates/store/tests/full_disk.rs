@@ -10,7 +10,7 @@ use domain::Timestamp;
 use engine::ports::{following::Following as _, reports::Reports as _, store::StoreError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
-use store::SqliteStore;
+use store::SqlStore;
 use testkit::virtual_clock::VirtualClock;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -24,12 +24,12 @@ const FILE_TOO_LARGE: i32 = 25;
 const SMALL: &str = "size=2m";
 const LARGER: &str = "size=8m";
 
-async fn open(directory: &Path) -> SqliteStore {
-    SqliteStore::open(&directory.join("slipstream.db"), VirtualClock::new(NOW)).await.unwrap()
+async fn open(directory: &Path) -> SqlStore {
+    SqlStore::open(&directory.join("slipstream.db"), VirtualClock::new(NOW)).await.unwrap()
 }
 
 /// Adds owners until one is refused. Returns the names that were taken, and the refusal.
-async fn fill(store: &SqliteStore) -> (Vec<String>, StoreError) {
+async fn fill(store: &SqlStore) -> (Vec<String>, StoreError) {
     let mut names = Vec::new();
     loop {
         let name = format!("{} {}", names.len(), "x".repeat(500));
@@ -55,7 +55,7 @@ async fn holds_exactly(directory: &Path, expected: &[String]) {
 
 /// What cannot be written is refused as such, what was written stays and can be read, and with room again the
 /// store goes on. `make_room` undoes what `fill` ran into.
-async fn refuses_and_recovers(directory: &Path, store: SqliteStore, make_room: impl FnOnce()) -> StoreError {
+async fn refuses_and_recovers(directory: &Path, store: SqlStore, make_room: impl FnOnce()) -> StoreError {
     let (mut names, refused) = fill(&store).await;
     // At least as long as the one that was refused: a shorter one may still fit.
     let again = store.add_owner(&"still no room ".repeat(40), NOW).await;

@@ -9,13 +9,13 @@ use engine::ports::{
     following::Following as _, reports::Reports as _, store::InstanceId, store::Leases as _,
 };
 use sqlx::{ConnectOptions as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions};
-use store::{OpenError, SCHEMA_VERSION, SqliteStore};
+use store::{OpenError, SCHEMA_VERSION, SqlStore};
 use testkit::virtual_clock::VirtualClock;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 
-async fn open(file: &Path) -> Result<SqliteStore, OpenError> {
-    SqliteStore::open(file, VirtualClock::new(NOW)).await
+async fn open(file: &Path) -> Result<SqlStore, OpenError> {
+    SqlStore::open(file, VirtualClock::new(NOW)).await
 }
 
 /// A connection past the store, as an operator's shell has it.
@@ -113,7 +113,7 @@ async fn a_file_that_is_no_database_is_an_error() {
 async fn a_look_disturbs_nobody_and_finds_damage() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("slipstream.db");
-    let looked = async || SqliteStore::look(&file, VirtualClock::new(NOW)).await;
+    let looked = async || SqlStore::look(&file, VirtualClock::new(NOW)).await;
     assert!(looked().await.is_err() && !file.exists(), "a look makes nothing");
     let store = open(&file).await.unwrap();
     let leader = store.add_leader(Address([7; 20]), NOW).await.unwrap();

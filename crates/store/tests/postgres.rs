@@ -18,7 +18,7 @@ use testkit::{
 };
 
 /// One server for all tests; it ends with this process.
-static SERVER: LazyLock<PostgresServer> = LazyLock::new(|| PostgresServer::start(false).unwrap());
+static SERVER: LazyLock<PostgresServer> = LazyLock::new(|| PostgresServer::start().unwrap());
 
 /// Makes a database of the test's own: its name.
 fn new_database() -> String {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use domain::Clock;
 use engine::ports::store::Store;
-use store::SqliteStore;
+use store::SqlStore;
 use testkit::executor::block_on;
 
 #[test]
@@ -18,7 +18,7 @@ fn random_histories_leave_the_same_rows_in_memory_and_in_sqlite() {
         let directory = tempfile::tempdir().unwrap();
         Box::new(move |clock: Arc<dyn Clock>| -> Arc<dyn Store> {
             let file = directory.path().join("slipstream.db");
-            Arc::new(block_on(SqliteStore::open_unsynced(&file, clock)).unwrap())
+            Arc::new(block_on(SqlStore::open_unsynced(&file, clock)).unwrap())
         })
     });
 }

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Rules and book of a token, once told.
-type Answer = (TokenId, StoreResult<Rules>, Option<TopOfBook>);
+type Answer = (TokenId, Rules, Option<TopOfBook>);
 
 /// The tokens that are asked for again.
 #[derive(Default)]
@@ -164,7 +164,7 @@ impl Watcher {
         ask.asking = true;
         let markets = self.markets.clone();
         answers.push(Box::pin(async move {
-            let (rules, book) = join(markets.ask(token, lane), markets.book(token, lane)).await;
+            let (rules, book) = join(markets.ask_anew(token, lane), markets.book(token, lane)).await;
             (token, rules, book.map(|book| book.top()))
         }));
     }
@@ -172,9 +172,9 @@ impl Watcher {
     fn take_market(&mut self, (token, rules, top): Answer) {
         let now = self.clock.uptime();
         let market = match rules {
-            Ok(Rules::Known(market)) => Some(market),
-            Ok(Rules::NoSuchToken) => None,
-            Ok(Rules::Unanswered) | Err(_) => {
+            Rules::Known(market) => Some(market),
+            Rules::NoSuchToken => None,
+            Rules::Unanswered => {
                 if let Some(ask) = self.unknown.asks.get_mut(&token) {
                     ask.put_off(now);
                 }

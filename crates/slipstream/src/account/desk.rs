@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, bail};
 use domain::Clock;
-use store::{OpenError, SqliteStore};
+use store::{OpenError, SqlStore};
 
 use super::{
     keyring::{Keyring, Opening, Parts},
@@ -37,7 +37,7 @@ pub enum Desk<'a> {
     /// This one.
     Own {
         /// Its store.
-        store: Arc<SqliteStore>,
+        store: Arc<SqlStore>,
         /// Its keys.
         keyring: Box<Keyring>,
         /// Time.
@@ -55,7 +55,7 @@ impl<'a> Desk<'a> {
             return Ok(Self::Running(data_dir));
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = match SqliteStore::open(&data_dir.join(DATABASE), Arc::clone(&clock)).await {
+        let store = match SqlStore::open(&data_dir.join(DATABASE), Arc::clone(&clock)).await {
             Err(OpenError::InUse { directory, .. }) => bail!(
                 "another command or a process that is starting or ending works on {}; try again in a moment",
                 directory.display()

@@ -23,7 +23,7 @@ use simulator::{
         registry::{MarketSpec, Standing, Wallet},
     },
 };
-use store::SqliteStore;
+use store::SqlStore;
 
 use crate::{
     composition::{Composed, Foundation, Hosts, Pace, derived_signer},
@@ -82,7 +82,7 @@ impl Keys {
 /// Fills a fresh data directory with followers of the leader, each with money. The commits of this set-up
 /// do not wait for the disk; one wait at the end makes them durable.
 pub(super) async fn fill(file: &Path, followers: &[Follower], clock: &Arc<dyn Clock>) -> anyhow::Result<()> {
-    let store = SqliteStore::open_unsynced(file, Arc::clone(clock)).await?;
+    let store = SqlStore::open_unsynced(file, Arc::clone(clock)).await?;
     // Trades are dated in whole seconds: none of this second may look older than its followers.
     let now = domain::Timestamp::from_seconds(clock.now().seconds());
     let owner = store.add_owner("bench", now).await?;
@@ -189,7 +189,7 @@ impl Running {
         keys: &Keys,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(file, Arc::clone(clock)).await?);
+        let store: Arc<dyn Store> = Arc::new(SqlStore::open(file, Arc::clone(clock)).await?);
         let foundation = Foundation {
             client: polymarket::local_client()?,
             clock: Arc::clone(clock),

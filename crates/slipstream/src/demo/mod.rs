@@ -33,7 +33,7 @@ use engine::{
     salt::Salts,
 };
 use polymarket::{Clob, DataApi};
-use store::SqliteStore;
+use store::SqlStore;
 use tokio::sync::watch;
 
 pub use self::urls::SimulatorUrls;
@@ -116,7 +116,7 @@ pub struct Demo {
     control: Control,
     clock: Arc<dyn Clock>,
     store: Arc<dyn Store>,
-    file: Arc<SqliteStore>,
+    file: Arc<SqlStore>,
     chain: Arc<dyn ChainReader>,
     venue_down: bool,
     /// Workers that are about to be killed.
@@ -163,7 +163,7 @@ impl Demo {
         let secret = Arc::new(InstallationSecret::of_seed(options.seed));
         let signer = derived_signer(&secret);
         let followers = setup::followers(options.followers, options.seed, &secret, &signer).await?;
-        let opened = SqliteStore::open(&data_dir.join(crate::commands::DATABASE), Arc::clone(&clock)).await?;
+        let opened = SqlStore::open(&data_dir.join(crate::commands::DATABASE), Arc::clone(&clock)).await?;
         let file = Arc::new(opened);
         let store = Arc::clone(&file) as Arc<dyn Store>;
         let player = player_of(options, &control, &clock)?;

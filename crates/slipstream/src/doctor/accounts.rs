@@ -15,7 +15,7 @@ use polymarket::{
     wallets::{Finding as Lack, WalletReport},
 };
 use reqwest::Client;
-use store::SqliteStore;
+use store::SqlStore;
 
 use super::{
     finding::Finding,
@@ -43,7 +43,7 @@ pub(super) struct Witnesses<'a> {
 
 impl Witnesses<'_> {
     /// Looks at each account.
-    pub(super) async fn look(&self, store: &SqliteStore) -> Vec<Finding> {
+    pub(super) async fn look(&self, store: &SqlStore) -> Vec<Finding> {
         let accounts = match store.accounts(None).await {
             Ok(accounts) => accounts,
             Err(error) => {

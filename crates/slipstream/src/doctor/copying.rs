@@ -6,7 +6,7 @@ use engine::ports::{
     reports::Reports as _,
     store::StoreResult,
 };
-use store::SqliteStore;
+use store::SqlStore;
 
 use super::finding::Finding;
 use crate::{story::hold_words, wording::count};
@@ -14,7 +14,7 @@ use crate::{story::hold_words, wording::count};
 const AREA: &str = "copying";
 
 /// Looks at relationships and holds.
-pub(super) async fn look(store: &SqliteStore, clock: &dyn Clock) -> Vec<Finding> {
+pub(super) async fn look(store: &SqlStore, clock: &dyn Clock) -> Vec<Finding> {
     match found(store, clock).await {
         Ok(findings) => findings,
         Err(error) => {
@@ -23,7 +23,7 @@ pub(super) async fn look(store: &SqliteStore, clock: &dyn Clock) -> Vec<Finding>
     }
 }
 
-async fn found(store: &SqliteStore, clock: &dyn Clock) -> StoreResult<Vec<Finding>> {
+async fn found(store: &SqlStore, clock: &dyn Clock) -> StoreResult<Vec<Finding>> {
     let relationships = store.relationships(None).await?;
     let number = |status| relationships.iter().filter(|one| one.status == status).count();
     let (active, paused) = (number(RelationshipStatus::Active), number(RelationshipStatus::Paused));

@@ -11,7 +11,7 @@ use std::{
 
 use domain::Clock;
 use engine::deadline::within;
-use store::{OpenError, SCHEMA_VERSION, SqliteStore};
+use store::{OpenError, SCHEMA_VERSION, SqlStore};
 
 use super::finding::Finding;
 use crate::{
@@ -33,7 +33,7 @@ const OLD_BACKUP: Duration = Duration::from_hours(7 * 24);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Looks at a directory; the store as far as it can be read.
-pub(super) async fn look(directory: &Path, clock: &Arc<dyn Clock>) -> (Option<SqliteStore>, Vec<Finding>) {
+pub(super) async fn look(directory: &Path, clock: &Arc<dyn Clock>) -> (Option<SqlStore>, Vec<Finding>) {
     let mut findings = Vec::new();
     if let Err(error) = socket::check_path(directory) {
         findings.push(Finding::fail(
@@ -134,7 +134,7 @@ fn secret(directory: &Path) -> Finding {
     }
 }
 
-async fn database(file: &Path, clock: &Arc<dyn Clock>, findings: &mut Vec<Finding>) -> Option<SqliteStore> {
+async fn database(file: &Path, clock: &Arc<dyn Clock>, findings: &mut Vec<Finding>) -> Option<SqlStore> {
     let what = (AREA, "database");
     if let Ok(metadata) = fs::metadata(file)
         && metadata.permissions().mode() & 0o077 != 0
@@ -148,7 +148,7 @@ async fn database(file: &Path, clock: &Arc<dyn Clock>, findings: &mut Vec<Findin
         ));
     }
     let restore = "stop what runs, keep a copy of the file, and `slipstream restore` the newest backup";
-    let store = match SqliteStore::look(file, Arc::clone(clock)).await {
+    let store = match SqlStore::look(file, Arc::clone(clock)).await {
         Ok(store) => store,
         Err(error @ OpenError::NewerSchema { .. }) => {
             findings.push(Finding::fail(what, error.to_string(), "run the newer version"));

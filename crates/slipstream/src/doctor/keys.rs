@@ -9,7 +9,7 @@ use engine::ports::{
     venue::Signer,
 };
 use signer::{KeyKeeper as _, LocalSigner, RemoteKeeper, Spending, Vault};
-use store::SqliteStore;
+use store::SqlStore;
 
 use super::finding::Finding;
 use crate::{account::unlock_silently, configuration::keys::LiveSettings, wording::count};
@@ -20,7 +20,7 @@ const AREA: &str = "keys";
 pub(super) async fn look(
     live: &LiveSettings,
     directory: &Path,
-    store: Option<&Arc<SqliteStore>>,
+    store: Option<&Arc<SqlStore>>,
     clock: &Arc<dyn Clock>,
 ) -> (Option<Arc<dyn Signer>>, Vec<Finding>) {
     let switch = match live.enabled {
@@ -56,7 +56,7 @@ pub(super) async fn look(
 
 async fn remote(
     socket: &Path,
-    store: &Arc<SqliteStore>,
+    store: &Arc<SqlStore>,
     clock: &Arc<dyn Clock>,
     keys: usize,
 ) -> (Option<Arc<dyn Signer>>, Finding) {

@@ -16,7 +16,7 @@ use engine::ports::{
     venue::Signer,
 };
 use serde_json::json;
-use store::SqliteStore;
+use store::SqlStore;
 
 use crate::{
     chain::public_providers,
@@ -187,7 +187,7 @@ fn write(file: &Path, text: &str) -> anyhow::Result<()> {
 async fn furnish(data_dir: &Path, wishes: &Wishes) -> anyhow::Result<Vec<String>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     ensure!(wishes.money.is_positive(), "play money must be more than nothing: --money 1000");
-    let store = SqliteStore::open(&data_dir.join(DATABASE), Arc::clone(&clock)).await?;
+    let store = SqlStore::open(&data_dir.join(DATABASE), Arc::clone(&clock)).await?;
     let secret = InstallationSecret::open(data_dir)?;
     let now = clock.now();
     let owner = store.add_owner("me", now).await?;

@@ -24,7 +24,7 @@ use engine::{
 };
 use paper::{PaperRedeemer, PaperVenue};
 use polymarket::{Eoa, WalletRedeemer, relayer::Relayer};
-use store::SqliteStore;
+use store::SqlStore;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -83,7 +83,7 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     socket::check_path(data_dir)?;
     DataDirectory::refuse(data_dir)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let file = Arc::new(SqliteStore::open(&data_dir.join(DATABASE), Arc::clone(&clock)).await?);
+    let file = Arc::new(SqlStore::open(&data_dir.join(DATABASE), Arc::clone(&clock)).await?);
     let store = Arc::clone(&file) as Arc<dyn Store>;
     let secret = Arc::new(InstallationSecret::of_installation(data_dir, store.as_ref()).await?);
     crate::crash::arm_from_environment(store.as_ref()).await?;
@@ -225,7 +225,7 @@ async fn keyring(
     configuration: &Configuration,
     data_dir: &Path,
     secret: &InstallationSecret,
-    file: &Arc<SqliteStore>,
+    file: &Arc<SqlStore>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Keyring> {
     let live = &configuration.live;

@@ -19,7 +19,7 @@ use slipstream::{
     demo::{SimulatorUrls, tape::Tape},
     socket,
 };
-use store::SqliteStore;
+use store::SqlStore;
 
 use crate::scene::{Scene, TOKEN, cents, market, until, whole};
 
@@ -140,7 +140,7 @@ async fn a_disk_without_space() {
     let status = engine.0.try_wait().expect("a child").expect("ended");
     assert!(status.success(), "the report is not green: {:?}", log.lock().expect("a lock"));
 
-    let store = SqliteStore::open(&data.path().join(DATABASE), Arc::new(SystemClock)).await.expect("a store");
+    let store = SqlStore::open(&data.path().join(DATABASE), Arc::new(SystemClock)).await.expect("a store");
     let violations = testkit::checkers::at_rest(&store).await.expect("checks");
     assert!(violations.is_empty(), "{violations:?}");
     assert_eq!(store.decisions_after(None, 0, 100).await.expect("decisions").len(), 3, "one per trade");

@@ -57,7 +57,7 @@ use slipstream::{
     secrets::InstallationSecret,
     venue_clock::ClockWatch,
 };
-use store::SqliteStore;
+use store::SqlStore;
 
 pub use crate::has::Has;
 
@@ -248,7 +248,7 @@ impl Scene {
         let secret = Arc::new(InstallationSecret::of_seed(SEED));
         let signer = derived_signer(&secret);
         let followers = setup::followers(setup.followers, SEED, &secret, &signer).await.expect("followers");
-        let opened = SqliteStore::open(&directory.join(DATABASE), Arc::clone(&clock)).await.expect("a store");
+        let opened = SqlStore::open(&directory.join(DATABASE), Arc::clone(&clock)).await.expect("a store");
         let store: Arc<dyn Store> = Arc::new(opened);
         let market = if setup.v3 { market_v3() } else { MarketSpec { neg_risk: setup.neg_risk, ..market() } };
         control.add_market(&market).await.expect("a market");
