@@ -15,11 +15,13 @@ use polymarket::{RpcUrl, VenueLimits};
 
 mod live;
 mod run;
+mod servers;
 mod venue;
 
 use super::kind::Kind;
 pub use live::{LIVE, LiveSettings};
 pub use run::{RUN, RunSettings};
+pub use servers::{DATABASE, DatabaseSettings, QUEUE, QueueSettings};
 pub use venue::VENUE;
 
 /// How many times faster than recorded a tape may be played.
@@ -230,8 +232,15 @@ pub const CHAIN: &[Key<ChainSettings>] = &[key(
 )];
 
 /// Variables that are called as everybody calls them: section, key, name.
-pub const NAMED_VARIABLES: [(&str, &str, &str); 2] =
-    [("chain", "rpc_urls", "POLYGON_RPC_URL"), ("run", "data_dir", "SLIPSTREAM_DATA_DIR")];
+pub const NAMED_VARIABLES: [(&str, &str, &str); 4] = [
+    ("chain", "rpc_urls", "POLYGON_RPC_URL"),
+    ("run", "data_dir", "SLIPSTREAM_DATA_DIR"),
+    ("database", "url", "DATABASE_URL"),
+    ("queue", "url", "REDIS_URL"),
+];
+
+/// Other names of variables: the variable, what it is called too.
+pub const OTHER_NAMES: [(&str, &str); 1] = [("DATABASE_URL", "PRODUCTION_DATABASE_URL")];
 
 /// Why orders that rest are refused.
 const RESTS: &str = "is an order that rests on the book, which copies cannot be yet: nothing watches over it while this \

@@ -13,6 +13,8 @@ use std::{
 use domain::{Hash, Price, Usd, money::ONE};
 use polymarket::{RpcUrl, rpc_urls};
 
+use super::server_url::{Server, ServerUrl};
+
 /// The most dollars a key takes: enough for everybody, and far from where sums could overflow.
 const MOST_DOLLARS: Usd = Usd(1_000_000_000 * ONE);
 /// Letters of a name.
@@ -69,6 +71,8 @@ pub enum Kind<S: 'static> {
     Calls(fn(&mut S, u32, Option<u32>)),
     /// 32 bytes that everybody may know.
     Code(fn(&mut S, Hash)),
+    /// The address of a server, or a file that holds it.
+    Server(Server, fn(&mut S, ServerUrl)),
 }
 
 /// A word and what it sets.
@@ -193,6 +197,7 @@ impl<S: 'static> Kind<S> {
                     .to_owned()
             }
             Self::Code(_) => "0x and 64 hexadecimal digits, as text".to_owned(),
+            Self::Server(server, _) => server.expected(),
         }
     }
 
@@ -212,7 +217,8 @@ impl<S: 'static> Kind<S> {
             | Self::Origin(_)
             | Self::Urls(_)
             | Self::Calls(_)
-            | Self::Code(_) => true,
+            | Self::Code(_)
+            | Self::Server(..) => true,
         }
     }
 
@@ -229,9 +235,9 @@ impl<S: 'static> Kind<S> {
         }
     }
 
-    /// A value as it is shown with its mistake. URLs may carry keys.
+    /// A value as it is shown with its mistake. URLs may carry keys and passwords.
     pub(super) fn shown(&self, raw: &Raw<'_>) -> String {
-        if matches!(self, Self::Urls(_)) { "(not shown)".to_owned() } else { raw.shown() }
+        if matches!(self, Self::Urls(_) | Self::Server(..)) { "(not shown)".to_owned() } else { raw.shown() }
     }
 
     /// Reads a value into `settings`. Paths are relative to `base`. Returns the value as the environment
@@ -272,6 +278,12 @@ impl<S: 'static> Kind<S> {
                 let hosts: Vec<&str> = urls.iter().map(RpcUrl::host).collect();
                 let shown = hosts.join(",");
                 set(settings, urls);
+                return Ok(shown);
+            }
+            Self::Server(server, set) => {
+                let url = ServerUrl::read(*server, &word, base)?;
+                let shown = url.to_string();
+                set(settings, url);
                 return Ok(shown);
             }
             Self::Code(set) => {
@@ -320,6 +332,7 @@ impl<S: 'static> Kind<S> {
                 set(settings, short, long);
             }
             Self::Code(set) => set(settings, word.parse().ok()?),
+            Self::Server(server, set) => set(settings, ServerUrl::read(*server, word, Path::new("")).ok()?),
         }
         Some(())
     }

@@ -1,7 +1,7 @@
 //! What an installation is told: one TOML file, overridden by the environment, overridden by the command
 //! line. Owns the table of keys and everything that follows from it: reading, refusing what nobody reads,
 //! telling all mistakes at once, the reference. Knows no secret: none is a value of a key, and whatever
-//! looks like one is not repeated. Never starts anything.
+//! looks like one is not repeated; addresses of servers may hold a password and are shown without. Never starts anything.
 
 pub mod command;
 pub mod keys;
@@ -11,6 +11,7 @@ mod mistakes;
 mod properties;
 mod read;
 mod reference;
+mod server_url;
 #[cfg(test)]
 mod tests;
 mod unknown;
@@ -23,14 +24,20 @@ use std::{
 };
 
 use self::keys::{
-    ChainSettings, DemoSettings, EngineSettings, FollowerSettings, LiveSettings, RunSettings, VenueSettings,
+    ChainSettings, DatabaseSettings, DemoSettings, EngineSettings, FollowerSettings, LiveSettings,
+    QueueSettings, RunSettings, VenueSettings,
 };
 use self::read::read_anyway;
-pub(crate) use self::{keys::NAMED_VARIABLES, kind::may_be_secret, read::PREFIX};
+pub(crate) use self::{
+    keys::{NAMED_VARIABLES, OTHER_NAMES},
+    kind::may_be_secret,
+    read::PREFIX,
+};
 pub use self::{
     mistakes::{Mistake, Mistakes, Place},
     read::{Variables, read},
     reference::{markdown, toml, toml_with},
+    server_url::{Server, ServerUrl},
 };
 
 /// The file that is checked if none is named.
@@ -56,6 +63,10 @@ pub struct Configuration {
     pub venue: VenueSettings,
     /// `[live]`
     pub live: LiveSettings,
+    /// `[database]`
+    pub database: DatabaseSettings,
+    /// `[queue]`
+    pub queue: QueueSettings,
     /// Every `[[follower]]`.
     pub followers: Vec<FollowerSettings>,
     /// The same, for people.
@@ -210,7 +221,9 @@ fn ours(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Variable
         .into_iter()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), text(value)))
         .filter(|(name, _)| {
-            name.starts_with(read::PREFIX) || NAMED_VARIABLES.iter().any(|(.., named)| named == name)
+            name.starts_with(read::PREFIX)
+                || NAMED_VARIABLES.iter().any(|(.., named)| named == name)
+                || OTHER_NAMES.iter().any(|(_, other)| other == name)
         })
         .collect()
 }

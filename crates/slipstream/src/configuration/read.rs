@@ -15,7 +15,10 @@ use toml::{
 
 use super::{
     Configuration, Effective, follower_count,
-    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, FollowerSettings, Key, LIVE, NAMED_VARIABLES, RUN, Sample, VENUE},
+    keys::{
+        CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, FollowerSettings, Key, LIVE, NAMED_VARIABLES, OTHER_NAMES,
+        QUEUE, RUN, Sample, VENUE,
+    },
     kind::{Kind, Raw, shown},
     mistakes::{Mistake, Mistakes, Place},
     unknown,
@@ -68,6 +71,8 @@ pub(super) fn read_anyway(
     let (venue, _) = reader.single("venue", VENUE, document.get_ref());
     let (live, _) = reader.single("live", LIVE, document.get_ref());
     let (run, _) = reader.single("run", RUN, document.get_ref());
+    let (database, _) = reader.single("database", DATABASE, document.get_ref());
+    let (queue, _) = reader.single("queue", QUEUE, document.get_ref());
     let followers = reader.followers(document.get_ref(), errors);
     unknown::sections(&mut reader, document.get_ref());
     unknown::variables(&mut reader);
@@ -81,7 +86,8 @@ pub(super) fn read_anyway(
     let named: BTreeSet<Place> =
         mistakes.iter().filter(|it| !it.subject.is_empty()).map(|it| it.place).collect();
     mistakes.retain(|mistake| !(mistake.subject.is_empty() && named.contains(&mistake.place)));
-    let configuration = Configuration { run, demo, engine, chain, venue, live, followers, effective };
+    let configuration =
+        Configuration { run, demo, engine, chain, venue, live, database, queue, followers, effective };
     (configuration, (!mistakes.is_empty()).then(|| Mistakes::of(name, mistakes)))
 }
 
@@ -192,8 +198,7 @@ impl Reader<'_> {
 
     /// The environment wins over the file. Its paths are relative to the working directory.
     fn override_by_environment<S: 'static>(&mut self, settings: &mut S, section: &str, key: &Key<S>) {
-        let variable = variable(section, key.name);
-        let Some(value) = self.variables.get(&variable) else { return };
+        let Some((variable, value)) = self.variable_of(section, key.name) else { return };
         let Some(word) = value else {
             self.environment_mistake(variable, "is not UTF-8 text".to_owned());
             return;
@@ -205,6 +210,21 @@ impl Reader<'_> {
                 self.environment_mistake(subject, with_sample(text, key));
             }
         }
+    }
+
+    /// The variable that says something about a key, and what. Two names with different values are a mistake.
+    fn variable_of(&mut self, section: &str, key: &str) -> Option<(String, &Option<String>)> {
+        let usual = variable(section, key);
+        let other = OTHER_NAMES.iter().find(|(name, _)| *name == usual).map(|(_, other)| *other);
+        let said = |name: &str| self.variables.get_key_value(name);
+        let (first, second) = (said(&usual), other.and_then(said));
+        if let (Some((_, one)), Some((name, another))) = (first, second)
+            && one != another
+        {
+            let text = format!("says something else than {usual}; set one of them, or both to the same");
+            self.environment_mistake(name.clone(), text);
+        }
+        first.or(second).map(|(name, value)| (name.clone(), value))
     }
 
     /// Notes what is in force, in place of what was said about the key in this section before.
@@ -324,7 +344,7 @@ impl Reader<'_> {
 fn with_sample<S: 'static>(text: String, key: &Key<S>) -> String {
     // A path has no sample that would be right elsewhere.
     match key.kind {
-        Kind::File(_) | Kind::Secret(_) | Kind::Directory(_) => text,
+        Kind::File(_) | Kind::Secret(_) | Kind::Directory(_) | Kind::Server(..) => text,
         _ => format!("{text}; for example `{} = {}`", key.name, key.kind.toml(key.sample.word())),
     }
 }

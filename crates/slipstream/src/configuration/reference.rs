@@ -1,7 +1,7 @@
 //! The reference, written from the table of keys, so that it cannot say anything else than what is read.
 
 use super::{
-    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, LIVE, RUN, Sample, VENUE},
+    keys::{CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, Key, LIVE, QUEUE, RUN, Sample, VENUE},
     read::variable,
 };
 use crate::wording::wrapped;
@@ -27,6 +27,10 @@ pub fn toml_with(chosen: &[Chosen<'_>]) -> String {
     );
     let about = "The installation: `slipstream run`, and the commands on it.";
     section(&mut out, "[run]", about, (Some("run"), chosen), RUN);
+    let about = "An installation of many processes: the database they share.";
+    section(&mut out, "[database]", about, (Some("database"), chosen), DATABASE);
+    let about = "An installation of many processes: where orders wait for workers.";
+    section(&mut out, "[queue]", about, (Some("queue"), chosen), QUEUE);
     section(&mut out, "[demo]", "The demo: `slipstream demo`.", (Some("demo"), chosen), DEMO);
     section(&mut out, "[engine]", "The engine.", (Some("engine"), chosen), ENGINE);
     section(&mut out, "[chain]", "Polygon.", (Some("chain"), chosen), CHAIN);
@@ -112,8 +116,8 @@ pub fn markdown() -> String {
          - A variable is refused when it begins like a section's or is nearly one that is known; an empty one is a\n\
          \x20 value like any other.\n\
          - Paths in the file are relative to the file, elsewhere to the working directory.\n\
-         - A secret is never a value here, but URLs of providers may carry their keys: of those only the host is\n\
-         \x20 ever shown. Values of unknown keys, and values that look like a key or a mnemonic, are not repeated in\n\
+         - A secret is never a value here, but URLs of providers and servers may carry keys and passwords: of those\n\
+         \x20 only the host is ever shown. Values of unknown keys, and values that look like a key or a mnemonic, are not repeated in\n\
          \x20 messages.\n\
          \n\
          ```toml\n{}```\n",

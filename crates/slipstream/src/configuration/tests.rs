@@ -1,6 +1,7 @@
 //! Every kind of mistake, and what is in force without one.
 
 mod followers;
+mod servers;
 
 use std::{path::Path, time::Duration};
 
@@ -13,7 +14,7 @@ use domain::{
 use polymarket::{Endpoint, RpcUrl, Tier, VenueLimits};
 
 use super::{
-    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, Key, LIVE, RUN, RunSettings, Sample, VENUE},
+    keys::{CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, Key, LIVE, QUEUE, RUN, RunSettings, Sample, VENUE},
     kind::Raw,
     *,
 };
@@ -261,7 +262,9 @@ fn urls_of_providers_are_never_shown_whole() {
     let environment = bad_with("", &[("POLYGON_RPC_URL", "a.example/s3cret")]);
     assert!(environment[0].contains("POLYGON_RPC_URL=(not shown)"), "{environment:?}");
     assert!(!environment[0].contains("s3cret"), "{environment:?}");
-    assert!(bad_with("", &[("SLIPSTREAM_CHAIN_RPC_URLS", "x")])[0].contains("it names no key of [chain]"));
+    assert!(
+        bad_with("", &[("SLIPSTREAM_CHAIN_RPC_URLS", "x")])[0].contains("did you mean `POLYGON_RPC_URL`?")
+    );
 }
 
 #[test]
@@ -277,7 +280,7 @@ fn what_nobody_reads_is_refused_with_what_was_meant() {
     assert_eq!(only("[[folower]]"), "1:3 folower | no such section; did you mean `[[follower]]`?");
     assert!(
         only("[web]").contains(
-            "there are the sections [run], [demo], [engine], [chain], [venue], [live], [[follower]]"
+            "there are the sections [run], [database], [queue], [demo], [engine], [chain], [venue], [live], [[follower]]"
         )
     );
     assert!(only("demo = 3").contains("is a section: write `[demo]`"));
@@ -403,6 +406,8 @@ fn the_samples_of_every_key_are_good_and_the_default_policy_is_the_careful_one()
     check_samples(CHAIN);
     check_samples(VENUE);
     check_samples(LIVE);
+    check_samples(DATABASE);
+    check_samples(QUEUE);
     check_samples(RUN);
     check_samples(FOLLOWER);
     // Start from something else, so that each default must have been applied.
@@ -440,7 +445,11 @@ fn the_reference_is_a_configuration() {
     let all = good(&uncommented.join("\n"));
     assert_eq!(
         all.effective.len(),
-        7 + RUN.len() + DEMO.len() + ENGINE.len() + CHAIN.len() + VENUE.len() + LIVE.len() + FOLLOWER.len()
+        9 + [RUN.len(), DEMO.len(), ENGINE.len(), CHAIN.len(), VENUE.len(), LIVE.len(), FOLLOWER.len()]
+            .iter()
+            .sum::<usize>()
+            + DATABASE.len()
+            + QUEUE.len()
             - 5
     );
     assert!(reference.lines().all(|line| line.chars().count() <= 100));

@@ -4,13 +4,15 @@
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    keys::{CHAIN, DEMO, ENGINE, FOLLOWER, LIVE, RUN, VENUE},
+    keys::{CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, LIVE, NAMED_VARIABLES, QUEUE, RUN, VENUE},
     read::{PREFIX, Reader, key_shown, variable},
 };
 
 /// Sections as they are written.
-const SECTIONS: [(&str, &str); 7] = [
+const SECTIONS: [(&str, &str); 9] = [
     ("run", "[run]"),
+    ("database", "[database]"),
+    ("queue", "[queue]"),
     ("demo", "[demo]"),
     ("engine", "[engine]"),
     ("chain", "[chain]"),
@@ -71,6 +73,8 @@ pub(super) fn variables(reader: &mut Reader<'_>) {
     let known: Vec<String> = RUN
         .iter()
         .map(|key| variable("run", key.name))
+        .chain(DATABASE.iter().map(|key| variable("database", key.name)))
+        .chain(QUEUE.iter().map(|key| variable("queue", key.name)))
         .chain(DEMO.iter().map(|key| variable("demo", key.name)))
         .chain(ENGINE.iter().map(|key| variable("engine", key.name)))
         .chain(CHAIN.iter().map(|key| variable("chain", key.name)))
@@ -85,7 +89,13 @@ pub(super) fn variables(reader: &mut Reader<'_>) {
         let section = SECTIONS.iter().find(|(section, _)| {
             rest.strip_prefix(&section.to_uppercase()).is_some_and(|key| key.starts_with('_'))
         });
+        let named = NAMED_VARIABLES
+            .iter()
+            .find(|(section, key, _)| rest.eq_ignore_ascii_case(&format!("{section}_{key}")));
         let text = match (near, section) {
+            _ if named.is_some() => {
+                format!("no such variable; did you mean `{}`?", named.map_or("", |(.., named)| named))
+            }
             (Some(near), _) => format!("no such variable; did you mean `{PREFIX}{near}`?"),
             (None, Some(("follower", header))) => {
                 format!("no such variable: a {header} is described in a file only")
@@ -111,8 +121,9 @@ fn section_of(name: &str) -> Option<&'static str> {
     let in_chain = CHAIN.iter().any(|key| key.name == name).then_some("[chain]");
     let in_venue = VENUE.iter().any(|key| key.name == name).then_some("[venue]");
     let in_live = LIVE.iter().any(|key| key.name == name).then_some("[live]");
+    let in_database = DATABASE.iter().any(|key| key.name == name).then_some("[database]");
     let in_run = RUN.iter().any(|key| key.name == name).then_some("[run]");
-    in_demo.or(in_run).or(in_engine).or(in_chain).or(in_venue).or(in_live).or(in_follower)
+    in_demo.or(in_run).or(in_database).or(in_engine).or(in_chain).or(in_venue).or(in_live).or(in_follower)
 }
 
 /// The known name that is at most a third of its letters away.
