@@ -30,6 +30,8 @@ pub const HEAD_STALLED_AFTER: Duration = Duration::from_secs(60);
 pub const REBUILD_LIMIT: usize = 100_000;
 /// Deadline of building and signing a batch, credentials included.
 pub const PREPARE_DEADLINE: Duration = Duration::from_secs(10);
+/// Pause before a sale that the signer refuses is tried again: somebody must arm the account for it.
+pub const UNSIGNED_PAUSE: Duration = Duration::from_secs(15);
 /// Pause before what could not be prepared, or not in time, is planned again.
 pub const UNPREPARED_PAUSE: Duration = Duration::from_secs(1);
 /// Deadline of one post.

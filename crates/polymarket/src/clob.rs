@@ -314,7 +314,7 @@ fn time_of(answer: &Answer) -> Result<Timestamp, VenueError> {
 pub(crate) fn signer_error(what: &str, error: &SignerError) -> VenueError {
     let (what, reason) = (what.to_owned(), error.to_string());
     match error {
-        SignerError::UnknownKey(_) | SignerError::Policy(_) => VenueError::Refused { what, reason },
+        SignerError::UnknownKey(_) | SignerError::Policy(_) => VenueError::NotSigned { what, reason },
         SignerError::Unavailable(_) => VenueError::Unavailable { what, reason },
     }
 }

@@ -318,9 +318,17 @@ impl<'a> Wallets<'a> {
         self.dollars(COLLATERAL, wallet).await
     }
 
+    /// pUSD of a wallet after a block.
+    ///
+    /// # Errors
+    /// [`VenueError`], also while no provider has the block.
+    pub async fn money_at(&self, wallet: Address, block: i64) -> Result<Usd, VenueError> {
+        let block = format!("0x{block:x}");
+        dollars(self.ask_at(COLLATERAL, BALANCE_OF, &[wallet], &block).await?)
+    }
+
     async fn dollars(&self, token: Address, wallet: Address) -> Result<Usd, VenueError> {
-        let balance = self.ask(token, BALANCE_OF, &[wallet]).await?;
-        i64::try_from(balance).map(Usd).map_err(|_| malformed("balanceOf", &"more money than there is"))
+        dollars(self.ask(token, BALANCE_OF, &[wallet]).await?)
     }
 
     /// A call that answers one word.
@@ -330,11 +338,25 @@ impl<'a> Wallets<'a> {
         selector: [u8; 4],
         arguments: &[Address],
     ) -> Result<U256, VenueError> {
+        self.ask_at(contract, selector, arguments, "latest").await
+    }
+
+    async fn ask_at(
+        &self,
+        contract: Address,
+        selector: [u8; 4],
+        arguments: &[Address],
+        block: &str,
+    ) -> Result<U256, VenueError> {
         let words = arguments.iter().flat_map(|address| evm(*address).into_word().0);
         let data: Vec<u8> = selector.into_iter().chain(words).collect();
         let call = json!({ "to": contract, "data": hex::encode_prefixed(data) });
-        read_word(&self.rpc.ask("eth_call", json!([call, "latest"])).await?)
+        read_word(&self.rpc.ask("eth_call", json!([call, block])).await?)
     }
+}
+
+fn dollars(balance: U256) -> Result<Usd, VenueError> {
+    i64::try_from(balance).map(Usd).map_err(|_| malformed("balanceOf", &"more money than there is"))
 }
 
 /// The result of a call that answers one word.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::{Address, Hash, KeyRef, OrderPlan, Side, Usd};
+use domain::{Address, Hash, KeyRef, OrderPlan, Side, Usd, WalletAction};
 use eip712::{Chain, ClobAuth, OrderToSign, Relay, Transaction, clob_auth_digest, signing_digest};
 use engine::ports::venue::{SignRequest, Signature, Signer, SignerError};
 use lru::LruCache;
@@ -109,12 +109,14 @@ impl Inner {
             SignRequest::Relay(plan) => {
                 let key = self.key(&plan.account.key)?;
                 check_relay(plan, key.address, self.binding(&plan.account.key, key.address))?;
+                self.act(&plan.account.key, &plan.actions)?;
                 let relay = Relay::from_plan(plan).map_err(|error| SignerError::Policy(error.to_string()))?;
                 Ok((key, relay.digest(self.chain)))
             }
             SignRequest::Transaction(plan) => {
                 let key = self.key(&plan.account.key)?;
                 check_transaction(plan, key.address, self.binding(&plan.account.key, key.address))?;
+                self.act(&plan.account.key, &[plan.action])?;
                 let transaction =
                     Transaction::from_plan(plan).map_err(|error| SignerError::Policy(error.to_string()))?;
                 Ok((key, transaction.digest(self.chain)))
@@ -129,16 +131,29 @@ impl Inner {
         }
     }
 
+    /// Redemptions are made by themselves, so that a sealed key makes them only while it is armed; everything else a
+    /// person asks for by a command.
+    fn act(&self, key: &KeyRef, actions: &[WalletAction]) -> Result<(), SignerError> {
+        if !actions.iter().any(|action| matches!(action, WalletAction::Redeem(_))) {
+            return Ok(());
+        }
+        self.spending(key)?.map_or(Ok(()), |spending| spending.armed_for(key))
+    }
+
+    /// The caps of a sealed key; `None` for another.
+    fn spending(&self, key: &KeyRef) -> Result<Option<&Spending>, SignerError> {
+        if self.source.sealed_for(key).is_none() {
+            return Ok(None);
+        }
+        let text = "live trading is switched off; set `enabled = true` of [live] in the configuration";
+        let off = || SignerError::Policy(text.to_owned());
+        self.spending.as_ref().map(Some).ok_or_else(off)
+    }
+
     /// Counts what an order with a sealed key may give. A sale gives shares that were bought within the caps.
     fn spend(&self, plan: &OrderPlan, digest: Hash) -> Result<(), SignerError> {
         let key = &plan.account.key;
-        if self.source.sealed_for(key).is_none() {
-            return Ok(());
-        }
-        let Some(spending) = &self.spending else {
-            let text = "live trading is switched off; set `enabled = true` of [live] in the configuration";
-            return Err(SignerError::Policy(text.to_owned()));
-        };
+        let Some(spending) = self.spending(key)? else { return Ok(()) };
         let usd = match plan.side {
             Side::Buy => Usd(plan.amounts.maker),
             Side::Sell => Usd::ZERO,

@@ -206,6 +206,12 @@ impl Spending {
         Standing { caps: account.caps, spent }
     }
 
+    /// Whether a key may do what needs no money.
+    pub(crate) fn armed_for(&self, key: &KeyRef) -> Result<(), SignerError> {
+        let armed = self.books().accounts.get(key).is_some_and(|account| account.caps.is_some());
+        if armed { Ok(()) } else { Err(SignerError::Policy(not_armed(key))) }
+    }
+
     /// Whether an order with this digest may be signed that gives at most `usd` (nothing, for a sale); counts it.
     pub(crate) fn spend(&self, key: &KeyRef, digest: Hash, usd: Usd) -> Result<(), SignerError> {
         let refuse = |text: String| Err(SignerError::Policy(text));

@@ -182,7 +182,10 @@ fn weak_or_damaged_secrets_are_refused() {
 #[tokio::test]
 async fn a_sealed_key_signs_orders_only_where_live_trading_is_on_and_the_account_armed() {
     use crate::{Caps, Spending};
-    use domain::{OrderAmounts, OrderPlan, Side, Timestamp, TokenId, TradingAccount, Usd, ids::AccountId};
+    use domain::{
+        OrderAmounts, OrderPlan, Side, Timestamp, TokenId, TradingAccount, TransactionPlan, Usd,
+        WalletAction, ids::AccountId,
+    };
 
     let vault = std::sync::Arc::new(Vault::create(&identity()).ok().unwrap());
     let address = key().address();
@@ -227,7 +230,20 @@ async fn a_sealed_key_signs_orders_only_where_live_trading_is_on_and_the_account
     let answers = signer.sign(&batch).await;
     assert!(answers[0].is_ok() && answers[3].is_ok());
     assert!(refused(&answers[1], "cap of an order") && refused(&answers[2], "cap of a day"));
+    // What is done by itself wants an armed account; what a person asks for does not.
+    let transaction = |action| {
+        let account = account.clone();
+        SignRequest::Transaction(TransactionPlan { account, action, nonce: 0, gas: 1, max_fee: 1, tip: 1 })
+    };
+    let condition = domain::ConditionId::from_slice(&[7; 32]).unwrap();
+    let redeems = transaction(WalletAction::Redeem(domain::Redemption::Ordinary(condition)));
+    let wraps = transaction(WalletAction::Wrap(Usd(1)));
+    assert!(signer.sign(&[redeems.clone(), wraps.clone()]).await.iter().all(Result::is_ok));
     spending.disarm(&eoa.name).unwrap();
+    let answers = signer.sign(&[redeems.clone(), wraps.clone()]).await;
+    assert!(refused(&answers[0], "not armed") && answers[1].is_ok());
+    let answers = off.sign(&[redeems, wraps]).await;
+    assert!(refused(&answers[0], "switched off") && answers[1].is_ok());
     assert!(refused(&signer.sign(&[plan(1, Side::Buy, 5)]).await[0], "not armed"));
     assert!(refused(&signer.sign(&[plan(4, Side::Sell, 900)]).await[0], "not armed"));
     // Gone from the vault, gone from the signer.

@@ -137,6 +137,8 @@ pub struct Knobs {
     pub verify_signatures: bool,
     /// How far the timestamp of L1 and L2 headers may be off, in seconds. Default 60.
     pub auth_skew_s: u64,
+    /// By how many seconds the clock of the order book service is ahead of this machine's. Default 0.
+    pub clock_ahead_s: i64,
     /// The version of orders that it names and takes. Orders are of version 2. Default 2.
     pub order_version: u32,
     /// Oldest acceptable order timestamp in seconds; none = any, as nothing is documented. Default none.
@@ -216,6 +218,7 @@ impl Default for Knobs {
         Self {
             verify_signatures: true,
             auth_skew_s: 60,
+            clock_ahead_s: 0,
             order_version: 2,
             max_timestamp_age_s: None,
             duplicated_for: DuplicateMemory::Ever,

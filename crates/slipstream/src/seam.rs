@@ -25,7 +25,7 @@ pub struct Seam {
 const OFF: &str = "live trading is switched off";
 
 fn off() -> VenueError {
-    VenueError::Refused { what: "orders of a live account".to_owned(), reason: OFF.to_owned() }
+    VenueError::NotSigned { what: "orders of a live account".to_owned(), reason: OFF.to_owned() }
 }
 
 impl Seam {

@@ -49,7 +49,13 @@ impl ClockSkew {
     /// Whether it is certainly off by more than is tolerated.
     #[must_use]
     pub fn is_off(&self) -> bool {
-        Duration::from_micros(self.micros.unsigned_abs()) > TOLERATED + self.uncertain
+        self.is_off_by(TOLERATED)
+    }
+
+    /// Whether it is certainly off by more than this.
+    #[must_use]
+    pub fn is_off_by(&self, tolerated: Duration) -> bool {
+        Duration::from_micros(self.micros.unsigned_abs()) > tolerated + self.uncertain
     }
 }
 

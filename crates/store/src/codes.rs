@@ -55,8 +55,9 @@ codes! {
     Dispute = [Self::Fills, Self::Balances];
     AccountMode = [Self::Paper, Self::Live];
     RelationshipStatus = [Self::Active, Self::Paused, Self::Stopped];
-    HoldCause = [Self::Incident, Self::Breaker, Self::Risk, Self::Operator, Self::Reconciliation, Self::Venue];
-    EndReason = [Self::TooOld, Self::Blocked, Self::Unbuildable, Self::Done];
+    HoldCause = [Self::Incident, Self::Breaker, Self::Risk, Self::Operator, Self::Reconciliation, Self::Venue,
+        Self::NotReady];
+    EndReason = [Self::TooOld, Self::Blocked, Self::Unbuildable, Self::Done, Self::Unsigned];
     LedgerCause = [Self::Deposit, Self::Fill, Self::Reversal, Self::Redeemed, Self::Worthless];
     TransactionState = Self::ALL;
     SettlementStatus = [Self::Matched, Self::Mined, Self::Confirmed, Self::Retrying, Self::Failed];

@@ -40,6 +40,10 @@ impl Execution for SqlStore {
         work::count_open(&mut self.read().await?).await
     }
 
+    async fn accounts_with_work(&self) -> StoreResult<Vec<AccountId>> {
+        work::accounts(&mut self.read().await?).await
+    }
+
     async fn load_waiting(&self, ids: &[IntentId]) -> StoreResult<Vec<WaitingIntent>> {
         let mut snapshot = self.snapshot().await?;
         let now = self.now(&mut snapshot).await?;

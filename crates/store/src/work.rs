@@ -64,6 +64,14 @@ pub(crate) async fn count_open(connection: &mut Connection) -> StoreResult<usize
     row.map_or(Ok(0), |row| Fields::of(&row).number())
 }
 
+/// Accounts with work.
+pub(crate) async fn accounts(connection: &mut Connection) -> StoreResult<Vec<AccountId>> {
+    const ACCOUNTS: &str = "SELECT DISTINCT i.account_id FROM work w JOIN intents i ON i.id = w.intent_id \
+        ORDER BY i.account_id";
+    let rows = sql::rows(connection, ACCOUNTS, []).await?;
+    rows.iter().map(|row| Fields::of(row).get()).collect()
+}
+
 /// When the next order's work is due.
 pub(crate) async fn next_due(connection: &mut Connection) -> StoreResult<Option<Timestamp>> {
     let row = sql::row(connection, "SELECT MIN(due) FROM work WHERE state = 1", []).await?;

@@ -174,6 +174,8 @@ pub enum EndReason {
     Unbuildable,
     /// The last attempt is final and nothing more is to be done.
     Done,
+    /// The signer refuses it: the account is not armed, or a cap would be passed.
+    Unsigned,
 }
 
 /// A signed order with everything known about it.
@@ -329,6 +331,9 @@ pub trait Execution: Send + Sync {
 
     /// How many intents have a work row: waiting, out, or settling.
     async fn count_open_work(&self) -> StoreResult<usize>;
+
+    /// Accounts with work: of which an order waits, is under way or is not settled yet, by account.
+    async fn accounts_with_work(&self) -> StoreResult<Vec<AccountId>>;
 
     /// Of these ids, those that still wait (due or not), in the order of the ids, with all that signing
     /// needs.

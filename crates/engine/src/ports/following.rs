@@ -149,6 +149,8 @@ pub enum HoldCause {
     Reconciliation,
     /// The venue refuses the account.
     Venue,
+    /// What buying with real money needs is not as it should be: clock, chain, place, wallet or login.
+    NotReady,
 }
 
 /// A hold in force.

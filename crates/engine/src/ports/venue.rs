@@ -64,6 +64,14 @@ pub enum VenueError {
         /// The answer's text.
         reason: String,
     },
+    /// Nobody was asked, because it may not be signed: the signer's policy, or a switch.
+    #[error("{what}: not signed: {reason}")]
+    NotSigned {
+        /// The call.
+        what: String,
+        /// Who says so, and why.
+        reason: String,
+    },
 }
 
 impl VenueError {
@@ -75,7 +83,8 @@ impl VenueError {
             | Self::Unavailable { what, .. }
             | Self::RateLimited { what, .. }
             | Self::Malformed { what, .. }
-            | Self::Refused { what, .. } => what,
+            | Self::Refused { what, .. }
+            | Self::NotSigned { what, .. } => what,
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::{
     ports::{
         detection::Lane,
         execution::RedemptionPayout,
+        following::HoldScope,
         store::{Store, StoreResult},
         venue::{MarketData, OrderGateway, VenueError},
         wallets::{NewTransaction, Redeemer},
@@ -270,6 +271,8 @@ impl Redeeming {
         if due.is_empty() {
             return Ok(0);
         }
+        let held = self.held_accounts().await?;
+        due.retain(|(account, ..)| !held(*account));
         let accounts: HashMap<AccountId, TradingAccount> = self
             .store
             .accounts(None)
@@ -292,6 +295,19 @@ impl Redeeming {
             done += usize::from(begun?);
         }
         Ok(done)
+    }
+
+    /// Which accounts must not do anything by themselves now, not even for their good.
+    async fn held_accounts(&self) -> StoreResult<impl Fn(AccountId) -> bool + use<>> {
+        let now = self.clock.now();
+        let holds = self.store.following(now).await?.holds;
+        let stopped: Vec<HoldScope> =
+            holds.into_iter().filter(|hold| hold.stops_exits).map(|hold| hold.scope).collect();
+        Ok(move |account| {
+            stopped
+                .iter()
+                .any(|scope| *scope == HoldScope::Installation || *scope == HoldScope::Account(account))
+        })
     }
 
     /// Redeems one holding, or books that it pays nothing. Whether anything was done.

@@ -278,17 +278,26 @@ impl Worker {
                 let timeout = VenueError::Timeout { what, after: limits::PREPARE_DEADLINE };
                 plans.iter().map(|_| Err(timeout.clone())).collect()
             });
-        let due = self.clock.now().plus(limits::UNPREPARED_PAUSE);
-        let (mut signed, mut later) = (Vec::with_capacity(planned.len()), Vec::new());
+        let now = self.clock.now();
+        let (mut signed, mut later, mut ends) = (Vec::with_capacity(planned.len()), Vec::new(), Vec::new());
         for (planned, prepared) in planned.into_iter().zip(prepared) {
+            let (id, lane) = (planned.waiting.intent.id, planned.waiting.intent.lane);
             match prepared {
                 Ok(order) => signed.push((planned, order)),
+                Err(error @ VenueError::NotSigned { .. }) if lane == Lane::Entries => {
+                    warn!(intent.id = %id, "order of intent {id} is missed: {error}");
+                    ends.push((id, EndReason::Unsigned));
+                }
                 Err(error) => {
-                    let id = planned.waiting.intent.id;
-                    warn!(intent.id = %id, %error, "cannot prepare order of intent {id}; trying again");
-                    later.push((id, due));
+                    warn!(intent.id = %id, "cannot prepare order of intent {id}, trying again: {error}");
+                    let refused = matches!(error, VenueError::NotSigned { .. });
+                    let pause = if refused { limits::UNSIGNED_PAUSE } else { limits::UNPREPARED_PAUSE };
+                    later.push((id, now.plus(pause)));
                 }
             }
+        }
+        if !ends.is_empty() {
+            self.store.end_intents(&ends, now).await?;
         }
         self.put_off(later).await?;
         Ok(signed)

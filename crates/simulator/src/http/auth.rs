@@ -40,7 +40,7 @@ pub(super) fn authenticate(
     let address: Address = need("poly_address")?.parse().map_err(|_| unauthorized())?;
     let (key, now, skew, verify) = shared.with(|world, now| {
         let key = world.registry().key(name).cloned();
-        (key, now.seconds(), world.knobs.auth_skew_s, !world.is_stub())
+        (key, world.told_seconds(now), world.knobs.auth_skew_s, !world.is_stub())
     });
     let key =
         key.filter(|key| key.address == address && key.passphrase == passphrase).ok_or_else(unauthorized)?;
@@ -93,7 +93,7 @@ fn login(shared: &Shared, headers: &HeaderMap) -> Result<(Address, u64), Refusal
         signature.strip_prefix("0x").and_then(|text| hex::decode(text).ok()).ok_or_else(invalid)?;
     let seconds: i64 = timestamp.parse().map_err(|_| invalid())?;
     let (now, skew, verify) =
-        shared.with(|world, now| (now.seconds(), world.knobs.auth_skew_s, world.verifies()));
+        shared.with(|world, now| (world.told_seconds(now), world.knobs.auth_skew_s, world.verifies()));
     let signed = !verify || signing::is_login(address, timestamp, nonce, CHAIN_ID, &signature);
     if signed && now.abs_diff(seconds) <= skew { Ok((address, nonce)) } else { Err(invalid()) }
 }

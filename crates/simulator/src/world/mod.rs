@@ -318,6 +318,12 @@ impl World {
         [mode, late, expiry, sweep, block].into_iter().flatten().min()
     }
 
+    /// What the order book service's clock says, in Unix seconds.
+    #[must_use]
+    pub fn told_seconds(&self, now: Timestamp) -> i64 {
+        now.seconds().saturating_add(self.knobs.clock_ahead_s)
+    }
+
     /// Whether it is only a stub of a venue.
     #[must_use]
     pub fn is_stub(&self) -> bool {

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use domain::{Clock, Usd, WalletKind};
+use domain::{Clock, TradingAccount, Usd};
 use engine::ports::following::AccountMode;
-use polymarket::wallets::Wallets;
+use polymarket::wallets::WalletReport;
 use signer::Caps;
 
 use super::{
+    NOTHING_MISSING,
     desk::{Desk, Need},
+    keyring::live_key,
+    missing_of, report_of_account,
     requests::{AccountLine, AccountRequest},
 };
 use crate::{
@@ -61,16 +64,19 @@ pub(super) async fn run(arguments: &ArmArgs) -> anyhow::Result<Answer> {
     let desk = Desk::open(&directory, &live, Need::Keys).await?;
     let line = find(&desk, &arguments.account).await?;
     ensure!(line.mode == AccountMode::Live, "account `{}` has play money and needs no arming", line.label);
+    let (balance, lacks) = look(&arguments.config, &line).await;
     let word = match &arguments.yes {
         Some(word) => word.clone(),
         None => {
-            let balance = balance(&arguments.config, &line).await;
-            let question = question(&line, &caps, &balance, live.enabled);
+            let question = question(&line, &caps, (&balance, &lacks), live.enabled);
             terminal::ask(&question).context("give --yes with the account's name")?
         }
     };
     ensure!(word == line.label, "`{word}` is not the account's name `{}`; nothing was changed", line.label);
     let mut answer = desk.ask(AccountRequest::Arm { account: line.id.0.to_string(), caps }).await?;
+    if arguments.yes.is_some() && lacks != NOTHING_MISSING {
+        answer.text.push_str(&format!("\nits wallet has {balance}; {}", lacks.trim_end()));
+    }
     if !live.enabled {
         answer
             .text
@@ -93,12 +99,12 @@ pub(super) async fn find(desk: &Desk<'_>, name: &str) -> anyhow::Result<AccountL
     })
 }
 
-fn question(line: &AccountLine, caps: &Caps, balance: &str, enabled: bool) -> String {
+fn question(line: &AccountLine, caps: &Caps, (balance, lacks): (&str, &str), enabled: bool) -> String {
     let at_risk = line.cap.map_or_else(|| "no limit".to_owned(), dollars);
     let first = if enabled { "on" } else { "off, so nothing is signed yet" };
     format!(
         "account    {} ({})\nwallet     {} with {balance}\nat risk    {at_risk}, at most\nper order  {}\nper day    {} (UTC)\n\
-         live       {first}\n\nFrom now on this program may spend real money of this account by itself.\n\
+         live       {first}\n\n{lacks}\nFrom now on this program may spend real money of this account by itself.\n\
          Type the account's name to arm it: ",
         line.label,
         line.id,
@@ -108,23 +114,30 @@ fn question(line: &AccountLine, caps: &Caps, balance: &str, enabled: bool) -> St
     )
 }
 
-async fn balance(config: &ConfigFile, line: &AccountLine) -> String {
-    match read_balance(config, line).await {
-        Ok(usd) => format!("{} pUSD", dollars(usd)),
-        Err(error) => format!("an unknown balance ({error:#})"),
+/// What the wallet has, and what it lacks, in words. An unreadable chain arms all the same: `run` buys nothing before it
+/// has found the same things in order.
+async fn look(config: &ConfigFile, line: &AccountLine) -> (String, String) {
+    match report(config, line).await {
+        Ok(report) => {
+            let lacks = missing_of(&report.missing, report.used).0;
+            (format!("{} pUSD", dollars(report.used.dollars)), lacks)
+        }
+        Err(error) => {
+            let lacks = "what it lacks is not known either; `slipstream account check` tells\n".to_owned();
+            (format!("an unknown balance ({error:#})"), lacks)
+        }
     }
 }
 
-async fn read_balance(config: &ConfigFile, line: &AccountLine) -> anyhow::Result<Usd> {
+async fn report(config: &ConfigFile, line: &AccountLine) -> anyhow::Result<WalletReport> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let providers = ChainProviders::of(polymarket::client()?, &clock, &configured(config)?);
-    let rpc = providers.json_rpc();
-    let wallets = Wallets::new(rpc.as_ref());
-    if line.kind == WalletKind::Session {
-        let report = wallets.session(line.signer, line.wallet, SystemClock.now()).await?;
-        return Ok(report.used.dollars);
-    }
-    let report = wallets.detect(line.signer).await?;
-    let found = report.candidates.iter().find(|one| one.wallet == line.wallet);
-    Ok(found.context("the wallet is not among those of its key")?.dollars)
+    let account = TradingAccount {
+        id: line.id,
+        wallet: line.wallet,
+        signer: line.signer,
+        kind: line.kind,
+        key: live_key(line.wallet),
+    };
+    report_of_account(providers.json_rpc().as_ref(), &account, clock.now()).await
 }

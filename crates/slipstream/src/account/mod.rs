@@ -56,7 +56,7 @@ pub enum AccountCommand {
     List(ListArgs),
     /// Let an account with real money trade, within caps. Asks for its name.
     Arm(ArmArgs),
-    /// Sign nothing more for an account, from this moment on.
+    /// Sign no order and no redemption for an account any more, from this moment on.
     Disarm(OneArgs),
     /// Remove an account and its key. Refused while it follows somebody or has open orders; its books stay.
     Remove(OneArgs),
@@ -424,10 +424,12 @@ pub(crate) fn wants(finding: Finding, used: Candidate) -> (String, String) {
     (what, remedy)
 }
 
+const NOTHING_MISSING: &str = "nothing is missing\n";
+
 /// What a wallet lacks, with what to do: as text and as data.
 fn missing_of(findings: &[Finding], used: Candidate) -> (String, Vec<Value>) {
     if findings.is_empty() {
-        return ("nothing is missing\n".to_owned(), Vec::new());
+        return (NOTHING_MISSING.to_owned(), Vec::new());
     }
     let (mut text, mut missing) = ("missing:\n".to_owned(), Vec::new());
     for finding in findings {

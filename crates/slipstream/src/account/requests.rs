@@ -391,7 +391,10 @@ impl Desk<'_> {
         let account = self.find_live(name).await?;
         self.keyring.keeper()?.disarm(&account.trading.key).await?;
         let line = AccountLine::of(&account, self.keyring).await?;
-        let text = format!("account `{}` is not armed: from now on nothing is signed for it", account.label);
+        let text = format!(
+            "account `{}` is not armed: from now on no order and no redemption is signed for it",
+            account.label
+        );
         Ok(said(text, serde_json::to_value(line)?))
     }
 

@@ -260,6 +260,14 @@ impl Control {
         self.post("/faults", fault).await.map(drop)
     }
 
+    /// Changes the knobs that are named in this object, and leaves the others.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn set_knobs(&self, changes: &serde_json::Value) -> anyhow::Result<()> {
+        self.post("/knobs", changes).await.map(drop)
+    }
+
     /// Takes the order book service down or brings it back.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ mod downtime;
 mod funding;
 pub mod installation;
 mod journal;
+mod readiness;
 mod reconciling;
 
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
@@ -28,7 +29,9 @@ use store::SqlStore;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use self::{downtime::Downtime, funding::Funding, journal::Journal, reconciling::Reconciling};
+use self::{
+    downtime::Downtime, funding::Funding, journal::Journal, readiness::Readiness, reconciling::Reconciling,
+};
 use crate::{
     account::{Keyring, KeyringParts, Opening, relayer_key, unlock_known},
     chain::{CALLS_A_DAY, public_providers},
@@ -135,10 +138,25 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
         .map(|channels| Channels { accounts: Arc::new(LiveAccounts(channels.accounts)), ..channels });
     let has_chain = ports.chain.is_some();
     same_order(store.as_ref(), has_chain, data_dir).await?;
-    let wallets = providers.as_ref().filter(|_| live).map(|providers| WalletWatch {
-        funding: Funding::new(providers.json_rpc()),
-        reconciling: Reconciling::new(providers.json_rpc(), providers.reader()),
-    });
+    let wallets = match providers.as_ref().filter(|_| live) {
+        None => None,
+        Some(providers) => {
+            let ask = readiness::Witnesses {
+                clock: Arc::clone(&clock),
+                venue_clock: Arc::clone(&ports.venue_clock),
+                venue: Arc::clone(&ports.gateway),
+                client: foundation.client.clone(),
+                geoblock_url: configuration.run.geoblock_url.clone(),
+                reader: providers.reader(),
+                rpc: providers.json_rpc(),
+            };
+            Some(WalletWatch {
+                readiness: Readiness::begin(ask, store.as_ref()).await?,
+                funding: Funding::new(providers.json_rpc()),
+                reconciling: Reconciling::new(providers.json_rpc(), providers.reader()),
+            })
+        }
+    };
     let mut witnesses = Witnesses {
         venue: None,
         chain: None,
@@ -252,6 +270,7 @@ async fn keyring(
 
 /// What is watched of wallets with real money.
 struct WalletWatch {
+    readiness: Readiness,
     funding: Funding,
     reconciling: Reconciling,
 }
@@ -269,6 +288,7 @@ async fn attend(
         journal.tell(store).await;
         downtime.tell(store, clock).await;
         if let Some(wallets) = &mut wallets {
+            wallets.readiness.look(store).await;
             wallets.reconciling.look(store, clock).await;
             wallets.funding.look(store, clock).await;
         }

@@ -195,6 +195,9 @@ pub(super) const fn end_words(reason: EndReason) -> &'static str {
         EndReason::Blocked => "paused, stopped or on hold when its turn came",
         EndReason::Unbuildable => "the order could not be built (the market changed or a minimum)",
         EndReason::Done => "nothing more to do",
+        EndReason::Unsigned => {
+            "not signed: the account is not armed, or a cap would be passed (the log says which)"
+        }
     }
 }
 

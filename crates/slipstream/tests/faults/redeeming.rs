@@ -1,7 +1,12 @@
 //! Resolved shares that the engine redeems by itself, for every kind of wallet.
 
 use domain::{Address, Price, Shares, Side, Usd, money::ONE};
-use engine::ports::{execution::LedgerCause, store::EventKind, wallets::TransactionState};
+use engine::ports::{
+    execution::LedgerCause,
+    following::{Account, HoldCause, HoldScope, NewHold},
+    store::EventKind,
+    wallets::TransactionState,
+};
 use simulator::world::{
     control::Redeemers,
     faults::{Fault, FaultKind, FaultTarget},
@@ -70,6 +75,39 @@ impl Scene {
         let paid = self.ledger().await.into_iter().filter(|(cause, _)| *cause == LedgerCause::Redeemed);
         assert_eq!(paid.collect::<Vec<_>>(), [(LedgerCause::Redeemed, whole(-10)); KINDS]);
     }
+}
+
+/// What is held altogether does nothing by itself, not even for its good; when the hold is lifted it is paid.
+#[tokio::test]
+async fn an_account_whose_exits_are_held_redeems_nothing_meanwhile() {
+    let scene = holding(Setup::default()).await;
+    let accounts = scene.store.accounts(None).await.expect("accounts");
+    let of = |account: &&Account| account.trading.wallet == scene.followers[0].wallet;
+    let account = accounts.iter().find(of).expect("an account").trading.id;
+    let hold = NewHold {
+        scope: HoldScope::Account(account),
+        cause: HoldCause::Operator,
+        reason: "a look at it".to_owned(),
+        stops_exits: true,
+        sells: false,
+        expires_at: None,
+    };
+    let hold = scene.store.place_hold(None, &hold, scene.clock.now()).await.expect("a hold");
+    scene.resolve([Price(ONE), Price(0)]);
+    until("the others are paid", async || {
+        for follower in 1..KINDS {
+            if scene.has(follower).await.shares != Shares::ZERO {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+    assert_eq!(scene.redemptions(scene.followers[0].wallet), 0);
+    assert_eq!(scene.transactions().await.len(), KINDS - 1, "nothing was signed for it");
+    scene.store.lift_hold(None, hold, scene.clock.now()).await.expect("no hold");
+    scene.all_paid().await;
+    scene.finish().await;
 }
 
 #[tokio::test]

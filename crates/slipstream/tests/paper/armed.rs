@@ -1,9 +1,10 @@
 //! An account with (simulated) real money beside paper.
 
 use domain::{Address, Usd, money::ONE};
+use serde_json::{Value, json};
 use simulator::world::registry::{Standing, Wallet};
 
-use crate::scene::{EOA, GIVEN, IDENTITY, KEY, LEADER, OFFERS, POLICY, Scene, is_over};
+use crate::scene::{EOA, GIVEN, Guard, IDENTITY, KEY, LEADER, OFFERS, POLICY, Scene, is_over};
 
 impl Scene {
     /// A wallet with money, whose armed account follows the leader; the paper one is paused.
@@ -27,11 +28,7 @@ impl Scene {
 
     /// What the wallet has is booked, so that it can be spent.
     async fn funded(&self) {
-        let funded = async || {
-            let rows = self.ask(&["export", "ledger"]);
-            rows.as_array()?.iter().any(|row| row["account"] == 2 && row["cash"] == 100 * ONE).then_some(())
-        };
-        self.until("deposit", funded).await;
+        self.until("deposit", async || (cash(self) == 100 * ONE).then_some(())).await;
     }
 }
 
@@ -76,6 +73,100 @@ async fn an_armed_account_trades_at_the_venue_and_survives_being_killed() {
     );
     scene.ask(&["panic", "--sell", "--yes"]);
     scene.until_held("what is less than a lot", executed % 10_000).await;
+    assert!(scene.end(&mut child).await.success());
+    let _ = scene.ask(&["verify"]);
+}
+
+/// What comes to the wallet or leaves it later is booked, also beside shares; and no order is larger than what was armed.
+#[tokio::test(flavor = "multi_thread")]
+async fn money_that_comes_and_goes_is_booked_and_caps_are_kept() {
+    let scene = Scene::begin().await;
+    scene.init(&POLICY);
+    let eoa = scene.armed().await;
+    let mut child = scene.run(true, None);
+    scene.up().await;
+    scene.funded().await;
+    scene.leader_buys(1, &OFFERS).await;
+    scene.until_held("copy", GIVEN).await;
+    scene.until_answers("answers", |lines| lines.len() == 2 && lines.iter().all(is_over)).await;
+    let left = cash(&scene);
+    scene.control.credit_usd(eoa, Usd(50 * ONE)).await.expect("money");
+    scene.until("later deposit", async || (cash(&scene) == left + 50 * ONE).then_some(())).await;
+    scene.control.credit_usd(eoa, Usd(-80 * ONE)).await.expect("money");
+    scene.until("withdrawal", async || (cash(&scene) == left - 30 * ONE).then_some(())).await;
+    // Each of these orders is worth five dollars.
+    let orders = scene.control.orders().await.expect("orders").len();
+    scene.ask(&["account", "arm", "main", "--per-order", "4", "--per-day", "200", "--yes", "main"]);
+    scene.leader_buys(2, &OFFERS).await;
+    unsigned(&scene, 1, "the cap of an order is 4").await;
+    scene.ask(&["account", "arm", "main", "--per-order", "6", "--per-day", "6", "--yes", "main"]);
+    scene.leader_buys(3, &OFFERS).await;
+    unsigned(&scene, 2, "the cap of a day is 6").await;
+    scene.ask(&["account", "disarm", "main"]);
+    scene.leader_buys(4, &OFFERS).await;
+    unsigned(&scene, 3, "is not armed").await;
+    // The other switch: nothing of a live account is signed without it.
+    assert!(scene.end(&mut child).await.success());
+    scene.ask(&["account", "arm", "main", "--per-order", "20", "--per-day", "200", "--yes", "main"]);
+    let mut command = scene.command(&["run"], true);
+    let log = std::fs::File::options().append(true).open(scene.log()).expect("a log");
+    command.env("SLIPSTREAM_LIVE_ENABLED", "false").stderr(log);
+    let mut child = Guard(command.spawn().expect("it starts"));
+    scene.up().await;
+    scene.next_second().await;
+    scene.leader_buys(5, &OFFERS).await;
+    unsigned(&scene, 4, "live trading is switched off").await;
+    assert_eq!(scene.control.orders().await.expect("orders").len(), orders, "nothing of it was sent");
+    assert_eq!(cash(&scene), left - 30 * ONE, "what was set aside is given back");
+    assert!(scene.end(&mut child).await.success());
+    let _ = scene.ask(&["verify"]);
+}
+
+/// So many orders were not signed, the last of them for this reason.
+async fn unsigned(scene: &Scene, orders: usize, why: &str) {
+    let is = |line: &Value| line["answer"]["ended"] == "unsigned";
+    scene
+        .until_answers("refusal", |lines| {
+            lines.iter().filter(|line| is(line)).count() == orders && is(&lines[0])
+        })
+        .await;
+    let log = std::fs::read_to_string(scene.log()).expect("a log");
+    let last = log.lines().rfind(|line| line.contains("is missed")).unwrap_or_default();
+    assert!(last.contains(why), "{log}");
+}
+
+/// Nothing is bought with real money while clock and chain are not what it needs, which is told at the start, at once;
+/// then it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_bought_before_clock_and_chain_are_right() {
+    let scene = Scene::begin().await;
+    scene.init(&POLICY);
+    scene.armed().await;
+    scene.control.set_knobs(&json!({ "clock_ahead_s": 120 })).await.expect("a knob");
+    let log = std::fs::File::options().append(true).create(true).open(scene.log()).expect("a log");
+    let mut command = scene.command(&["run"], true);
+    let mut child =
+        Guard(command.env("POLYGON_RPC_URL", "http://127.0.0.1:9").stderr(log).spawn().expect("it starts"));
+    scene.up().await;
+    let told = std::fs::read_to_string(scene.log()).expect("a log");
+    let line = told.lines().find(|line| line.contains("account main: it buys nothing")).unwrap_or_default();
+    assert!(
+        line.contains("120") && line.contains("slow by the venue's") && line.contains("no RPC provider"),
+        "{told}"
+    );
+    scene.leader_buys(1, &OFFERS).await;
+    let held = |lines: &[Value]| lines.iter().any(|line| line["relationship"] == 2 && is_over(line));
+    scene.until_answers("answer", held).await;
+    assert!(scene.end(&mut child).await.success());
+    scene.control.set_knobs(&json!({ "clock_ahead_s": 0 })).await.expect("a knob");
+    let mut child = scene.run(true, None);
+    scene.up().await;
+    scene.funded().await;
+    assert_eq!(scene.ask(&["holds"])["holds"].as_array().map(Vec::len), Some(0));
+    scene.next_second().await;
+    assert!(scene.control.orders().await.expect("orders").is_empty());
+    scene.leader_buys(2, &OFFERS).await;
+    scene.until_held("copy", GIVEN).await;
     assert!(scene.end(&mut child).await.success());
     let _ = scene.ask(&["verify"]);
 }

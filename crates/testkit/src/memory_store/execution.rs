@@ -48,6 +48,13 @@ impl Execution for MemoryStore {
         Ok(self.read().work.len())
     }
 
+    async fn accounts_with_work(&self) -> StoreResult<Vec<AccountId>> {
+        let state = self.read();
+        let accounts: BTreeSet<_> =
+            state.work.keys().filter_map(|id| Some(state.intents.get(id.0)?.account.id)).collect();
+        Ok(accounts.into_iter().collect())
+    }
+
     async fn load_waiting(&self, ids: &[IntentId]) -> StoreResult<Vec<WaitingIntent>> {
         let (now, state) = (self.now(), self.read());
         ids.iter().filter(|id| state.waits(**id)).map(|id| state.waiting_intent(*id, now)).collect()

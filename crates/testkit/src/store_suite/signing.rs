@@ -174,6 +174,7 @@ pub(crate) async fn only_what_waits_is_loaded_and_put_off(bench: Bench) -> CaseR
     let (first, second, third) = (at(&intents, 0)?, at(&intents, 1)?, at(&intents, 2)?);
     world.sign("a", second, 0).await?;
     same!(world.store.count_open_work().await?, 3, "intents with work, waiting or not");
+    same!(world.store.accounts_with_work().await?.len(), 3, "accounts with work, waiting or not");
     let wanted = [third, IntentId(77_777), second, first];
     let loaded: Vec<_> = world.store.load_waiting(&wanted).await?.iter().map(|item| item.intent.id).collect();
     same!(loaded, [third, first], "what waits, in the order asked for");
@@ -208,6 +209,7 @@ pub(crate) async fn an_ended_intent_gives_its_money_back_once(bench: Bench) -> C
     same!(found, expected, "how they ended");
     same!(world.store.reservations(None).await?, [(third, RESERVE)], "reservations");
     same!(world.store.count_open_work().await?, 1, "intents with work after two ended");
+    same!(world.store.accounts_with_work().await?, [world.follower(2)?.account], "accounts with work");
     same!(world.store.load_waiting(&intents).await?, [], "waiting intents");
     same!(world.try_sign("a", first, 0).await?, SignedOutcome::NotWaiting, "signing for an ended intent");
     Ok(())

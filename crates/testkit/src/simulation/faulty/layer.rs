@@ -268,6 +268,7 @@ through! { Execution,
         waiting(lane: Lane, now: Timestamp, limit: usize) -> Vec<IntentId>;
         count_waiting(lane: Lane, now: Timestamp) -> usize;
         count_open_work() -> usize;
+        accounts_with_work() -> Vec<AccountId>;
         next_due() -> Option<Timestamp>;
         load_waiting(ids: &[IntentId]) -> Vec<WaitingIntent>;
         orders(ids: &[OrderId]) -> Vec<OrderRecord>;
