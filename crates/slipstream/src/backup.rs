@@ -3,13 +3,17 @@
 
 use std::{
     fs,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::{Context, ensure};
-use domain::Clock;
-use engine::ports::following::{Following as _, HoldCause, HoldScope, NewHold};
+use domain::{Clock, ids::HoldId};
+use engine::ports::{
+    following::{Account, AccountMode, Following as _, HoldCause, HoldScope, NewHold},
+    reports::Reports as _,
+};
 use serde_json::json;
 use store::SqlStore;
 
@@ -24,10 +28,8 @@ use crate::{
 pub const LAST_BACKUP: &str = "backup.last";
 /// What the database that was there is called after a restore.
 const BEFORE: &str = "slipstream.db.before-restore";
-/// What a restored database is called until it is in its place.
-const FRESH: &str = "slipstream.db.restored";
-/// Files that SQLite keeps beside a database.
-const BESIDE: [&str; 2] = ["-wal", "-shm"];
+/// The directory in which a restored database is made ready.
+const ROOM: &str = "restoring";
 
 /// Arguments of `backup`.
 #[derive(Debug, clap::Args)]
@@ -77,44 +79,57 @@ pub async fn backup(arguments: &BackupArgs) -> anyhow::Result<Answer> {
 /// In words, with what to do; then the database is as it was.
 pub async fn restore(arguments: &RestoreArgs) -> anyhow::Result<Answer> {
     let directory = arguments.at.directory()?;
-    let answer = put_in_place(arguments, &directory).await;
-    if answer.is_err() {
-        let _ = fs::remove_file(directory.join(FRESH));
-    }
-    answer
-}
-
-/// A name that no earlier restore has taken: what was there first must not be lost by the second.
-fn name_before(directory: &Path) -> PathBuf {
-    let first = directory.join(BEFORE);
-    let later = (2..).map(|number: u32| directory.join(format!("{BEFORE}.{number}")));
-    std::iter::once(first.clone()).chain(later).find(|name| !name.exists()).unwrap_or(first)
-}
-
-async fn put_in_place(arguments: &RestoreArgs, directory: &Path) -> anyhow::Result<Answer> {
     ensure!(
-        socket::ask(directory, &Request::Ping).await?.is_none(),
+        socket::ask(&directory, &Request::Ping).await?.is_none(),
         "a process runs on {}; stop it first",
         directory.display()
     );
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (file, fresh) = (directory.join(DATABASE), directory.join(FRESH));
-    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    let _ = fs::remove_file(&fresh);
+    let room = directory.join(ROOM);
+    let answer = restore_by(&arguments.from, &directory, &room).await;
+    // What is left there is of use to nobody.
+    let _ = fs::remove_dir_all(&room);
+    answer
+}
+
+async fn restore_by(from: &Path, directory: &Path, room: &Path) -> anyhow::Result<Answer> {
+    let held = held_copy(from, room).await?;
+    let (file, before) = (directory.join(DATABASE), name_before(directory));
+    let was_there = file.exists();
+    store::put_in_place(&room.join(DATABASE), &file, &before).await?;
+    let next = if held.live {
+        "`slipstream run` settles what it knows, compares the wallets with the books, and says then which `slipstream lift` \
+         lets it trade again. Lift nothing before: it could buy again what was bought after the backup"
+            .to_owned()
+    } else {
+        format!("No account has real money: `slipstream lift {}` lets it go on", held.hold)
+    };
+    let text = format!(
+        "restored {}. Everything is held. {next}.{}",
+        from.display(),
+        if was_there { format!(" What was there is {}", before.display()) } else { String::new() },
+    );
+    let before = was_there.then_some(before);
+    Ok(Answer { text, json: json!({ "hold": held.hold, "before": before }), ok: true })
+}
+
+/// A copy with a hold on everything.
+struct Held {
+    hold: HoldId,
+    /// Whether it has accounts with real money.
+    live: bool,
+}
+
+/// Copies a backup into a room of its own and holds everything there, before anybody can work on it.
+async fn held_copy(from: &Path, room: &Path) -> anyhow::Result<Held> {
+    let _ = fs::remove_dir_all(room);
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(room)
+        .with_context(|| format!("cannot make {}", room.display()))?;
+    let (file, clock): (_, Arc<dyn Clock>) = (room.join(DATABASE), Arc::new(SystemClock));
     // Reading it whole is the test that it can be read.
-    store::backup(&arguments.from, &fresh).await.with_context(|| format!("{}", arguments.from.display()))?;
-    let before = name_before(directory);
-    if file.exists() {
-        // Closed in order, so that its newest commits are in the one file; and nobody else has it open.
-        let old = SqlStore::open(&file, Arc::clone(&clock)).await?;
-        old.close().await?;
-        drop(old);
-        fs::rename(&file, &before).with_context(|| format!("cannot rename {}", file.display()))?;
-        for suffix in BESIDE {
-            remove_beside(&file, suffix);
-        }
-    }
-    fs::rename(&fresh, &file).with_context(|| format!("cannot rename {}", fresh.display()))?;
+    store::backup(from, &file).await.with_context(|| format!("{}", from.display()))?;
     let store = SqlStore::open(&file, Arc::clone(&clock)).await?;
     let hold = NewHold {
         scope: HoldScope::Installation,
@@ -124,20 +139,24 @@ async fn put_in_place(arguments: &RestoreArgs, directory: &Path) -> anyhow::Resu
         sells: false,
         expires_at: None,
     };
-    let hold = store.hold_once(&hold, clock.now()).await?;
+    let hold = store.place_hold(None, &hold, clock.now()).await?;
+    let live = has_real_money(&store.accounts(None).await?);
     store.close().await?;
-    let text = format!(
-        "restored {}. Nothing is signed until you lift the hold: compare `slipstream positions` with the wallets first \
-         (`slipstream holds`, `slipstream lift NUMBER`). {}",
-        arguments.from.display(),
-        if before.exists() { format!("What was there is {}", before.display()) } else { String::new() },
-    );
-    Ok(Answer { text: text.trim_end().to_owned(), json: json!({ "hold": hold, "before": before }), ok: true })
+    Ok(Held { hold, live })
 }
 
-fn remove_beside(file: &Path, suffix: &str) {
-    let mut name = file.as_os_str().to_owned();
-    name.push(suffix);
-    // They are there only after an end that was not in order.
-    let _ = fs::remove_file(PathBuf::from(name));
+/// Whether there are wallets to compare.
+pub(crate) fn has_real_money(accounts: &[Account]) -> bool {
+    accounts.iter().any(|account| account.mode == AccountMode::Live && !account.removed)
 }
+
+/// A name that no earlier restore has taken: what was there first must not be lost by the second.
+fn name_before(directory: &Path) -> PathBuf {
+    let first = directory.join(BEFORE);
+    let later = (2..).map(|number: u32| directory.join(format!("{BEFORE}.{number}")));
+    std::iter::once(first.clone()).chain(later).find(|name| !name.exists()).unwrap_or(first)
+}
+
+#[cfg(test)]
+#[path = "backup_tests.rs"]
+mod tests;

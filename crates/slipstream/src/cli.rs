@@ -24,6 +24,7 @@ use crate::{
     doctor::command::DoctorArgs,
     export::Table,
     following::{self, EditArgs, FollowArgs, FollowingRequest, LeaderCommand, PanicArgs},
+    holding::LiftArgs,
     manual,
     output::print,
     rpc_command::RpcCommand,
@@ -163,13 +164,7 @@ pub enum Command {
         at: Installation,
     },
     /// Lift a hold. What users have paused stays paused.
-    Lift {
-        /// Number of the hold.
-        hold: i64,
-        /// Where the installation is.
-        #[command(flatten)]
-        at: Installation,
-    },
+    Lift(LiftArgs),
     /// Print completions for a shell: `source <(slipstream completions bash)`.
     Completions {
         /// Which.
@@ -418,7 +413,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Verify { at } => ask(&at, &Request::Verify).await,
         Command::Sources { at } => ask(&at, &Request::Sources).await,
         Command::Holds { at } => ask(&at, &Request::Holds).await,
-        Command::Lift { hold, at } => ask(&at, &Request::Lift(HoldId(hold))).await,
+        Command::Lift(LiftArgs { hold, unchecked, at }) => {
+            ask(&at, &Request::Lift { hold: HoldId(hold), unchecked }).await
+        }
         Command::Rpc { command } => {
             crate::rpc_command::run(&command).await.and_then(|(answer, json)| told(&answer, json))
         }

@@ -26,7 +26,7 @@ use crate::{
     clock::SystemClock,
     export::{self, Table},
     following::{self, FollowingRequest},
-    prices,
+    holding, prices,
     rpc_command::{self, RpcList},
     secrets::InstallationSecret,
     socket,
@@ -74,7 +74,12 @@ pub enum Request {
     /// What is held for a cause.
     Holds,
     /// Lift a hold.
-    Lift(HoldId),
+    Lift {
+        /// Which.
+        hold: HoldId,
+        /// Also one that waits for wallets to be compared.
+        unchecked: bool,
+    },
     /// Recompute every decision, order id and sum.
     Verify,
     /// How the sources of leaders' trades do.
@@ -204,8 +209,8 @@ pub async fn answer(
         Request::Export(table) => export::answer(store, *table).await,
         Request::Following(request) => following::answer(store, clock, request).await,
         Request::Sources => sources_command::answer(witnesses, clock),
-        Request::Holds => holds(store, clock).await,
-        Request::Lift(id) => lift(store, clock, *id).await,
+        Request::Holds => holding::holds(store, clock).await,
+        Request::Lift { hold, unchecked } => holding::lift(store, clock, *hold, *unchecked).await,
         Request::RpcStatus => rpc_command::status(witnesses.providers()?),
         Request::RpcReload(list) => rpc_command::reload(witnesses.providers()?, list),
         Request::Account(request) => {
@@ -273,24 +278,6 @@ async fn set_status(
         format!("relationship {id} was {word} already")
     };
     Ok(said(&text, serde_json::json!({ "relationship": id, "status": word, "changed": changed })))
-}
-
-async fn holds(store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<Answer> {
-    let holds = store.following(clock.now()).await?.holds;
-    let lines: Vec<String> = holds.iter().map(story::hold_words).collect();
-    let text = if lines.is_empty() { "nothing is held".to_owned() } else { lines.join("\n") };
-    let ids: Vec<HoldId> = holds.iter().map(|hold| hold.id).collect();
-    Ok(said(&text, serde_json::json!({ "holds": ids, "words": lines })))
-}
-
-async fn lift(store: &dyn Store, clock: &dyn Clock, id: HoldId) -> anyhow::Result<Answer> {
-    let lifted = store.lift_hold(None, id, clock.now()).await?;
-    let text = if lifted {
-        format!("hold {id} is lifted; what users have paused stays paused")
-    } else {
-        format!("hold {id} was not in force; `slipstream holds` lists those that are")
-    };
-    Ok(Answer { ok: lifted, ..said(&text, serde_json::json!({ "hold": id, "lifted": lifted })) })
 }
 
 async fn inspect(

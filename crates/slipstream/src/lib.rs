@@ -19,6 +19,7 @@ pub mod discretion;
 pub mod doctor;
 pub mod export;
 pub mod following;
+pub mod holding;
 pub mod instance;
 pub mod logging;
 pub mod manual;

@@ -45,7 +45,7 @@ fn no_restore_loses_what_an_earlier_one_put_aside() {
         assert!(data.join(name).is_file(), "{name}");
     }
     assert!(!ask(there.path(), &["restore", "slipstream.toml"]).status.success());
-    assert!(!data.join("slipstream.db.restored").exists(), "a refused one leaves nothing behind");
+    assert!(!data.join("restoring").exists(), "a refused one leaves nothing behind");
 }
 
 #[test]

@@ -173,7 +173,7 @@ async fn readers(file: &Path) -> Result<Pool<Sqlite>, OpenError> {
     Ok(pool.connect_with(reader_options(file)).await.map_err(error::of)?)
 }
 
-fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenError> {
+pub(crate) fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenError> {
     let io = |path: &Path, source| OpenError::Io { path: path.to_owned(), source };
     fs::DirBuilder::new()
         .recursive(true)

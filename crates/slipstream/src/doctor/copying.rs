@@ -9,7 +9,7 @@ use engine::ports::{
 use store::SqlStore;
 
 use super::finding::Finding;
-use crate::{story::hold_words, wording::count};
+use crate::{holding::end_words, story::hold_words, wording::count};
 
 const AREA: &str = "copying";
 
@@ -39,7 +39,7 @@ async fn found(store: &SqlStore, clock: &dyn Clock) -> StoreResult<Vec<Finding>>
     }];
     let holds = store.following(clock.now()).await?.holds;
     for hold in &holds {
-        let fix = format!("when its cause is gone: `slipstream lift {}`", hold.id);
+        let fix = format!("when its cause is gone: {}", end_words(hold));
         findings.push(Finding::warn((AREA, format!("hold {}", hold.id)), hold_words(hold), fix));
     }
     if holds.is_empty() {

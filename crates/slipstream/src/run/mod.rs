@@ -41,6 +41,7 @@ use crate::{
     composition::{CHANNELS, Composed, Foundation, Hosts, LIVE_FEED, Pace},
     configuration::{ConfigFile, Configuration},
     demo::directory::DataDirectory,
+    holding::end_words,
     instance::this_process,
     logging,
     runtime::{Runtime, Settings},
@@ -394,7 +395,7 @@ async fn tell_start(
         count(relationships.len(), "relationship"),
     );
     for hold in holds {
-        warn!("{}; `slipstream lift {}` ends it", story::hold_words(hold), hold.id);
+        warn!("{}; {}", story::hold_words(hold), end_words(hold));
     }
     match (live, configuration.live.enabled) {
         (0, _) => info!("no money moves"),

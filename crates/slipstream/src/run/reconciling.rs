@@ -1,6 +1,6 @@
 //! After a restore: what wallets with real money have, against what the books say. Orders that were made after the backup
-//! are not known here; what they left is. Money that differs is booked, shares that differ are told, and only then is
-//! lifting the hold offered.
+//! are not known here; what they left is. Money that differs is booked, shares that differ are told, and only then does a
+//! hold that may be lifted take the place of the restore's.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -8,17 +8,19 @@ use anyhow::ensure;
 use domain::{Clock, Shares, TokenId, Usd, ids::AccountId};
 use engine::ports::{
     detection::Source,
-    following::{Account, AccountMode, Hold, HoldCause},
+    following::{Account, AccountMode, Hold, HoldCause, HoldScope, NewHold},
     store::Store,
     venue::ChainReader,
 };
 use polymarket::{JsonRpc, wallets::Wallets};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-use crate::wording::{dollars, shares, signed_dollars};
+use crate::wording::{count, dollars, shares, signed_dollars};
 
 /// Time between two tries.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Time between two words on why nothing was compared yet.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 /// The chain counts as read when no more blocks than this are missing.
 const BEHIND: i64 = 3;
 /// Tokens asked for at once.
@@ -32,13 +34,15 @@ pub(super) struct Reconciling {
     reader: Arc<dyn ChainReader>,
     /// Uptime of the last try.
     tried: Option<Duration>,
+    /// And of the last word on why it came to nothing.
+    told: Option<Duration>,
     done: bool,
 }
 
 impl Reconciling {
     /// Asks these providers.
     pub(super) fn new(rpc: Arc<dyn JsonRpc>, reader: Arc<dyn ChainReader>) -> Self {
-        Self { rpc, reader, tried: None, done: false }
+        Self { rpc, reader, tried: None, told: None, done: false }
     }
 
     /// Compares, when it is time to.
@@ -50,36 +54,64 @@ impl Reconciling {
         self.tried = Some(uptime);
         match self.reconcile(store, clock).await {
             Ok(done) => self.done = done,
-            Err(error) => debug!("wallets cannot be compared with the books yet: {error:#}"),
+            Err(error) if self.told.is_none_or(|at| uptime.saturating_sub(at) >= TELL_EVERY) => {
+                self.told = Some(uptime);
+                warn!(
+                    "after the restore: wallets cannot be compared with the books yet, and the hold stands until they were: \
+                     {error:#}"
+                );
+            }
+            Err(_) => {}
         }
     }
 
     async fn reconcile(&self, store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<bool> {
         let holds = store.following(clock.now()).await?.holds;
         let restored = |hold: &&Hold| hold.cause == HoldCause::Reconciliation;
-        let Some(hold) = holds.iter().find(restored) else { return Ok(true) };
+        if !holds.iter().any(|hold| restored(&hold)) {
+            return Ok(true);
+        }
         let head = self.reader.head().await?.number;
         let read = store.cursor(Source::Chain).await?.unwrap_or(0);
         ensure!(head - read <= BEHIND, "the chain is read to block {read} of {head}");
-        ensure!(store.count_open_work().await? == 0, "orders are still being settled");
+        // What waits to be signed waits for this.
+        ensure!(store.next_due().await?.is_none(), "orders are still being settled");
         let live = |account: &Account| account.mode == AccountMode::Live && !account.removed;
         let accounts: Vec<Account> = store.accounts(None).await?.into_iter().filter(live).collect();
         let mut differences = 0;
         for account in &accounts {
             differences += self.compare(store, clock, account, read).await?;
         }
+        let found = match differences {
+            0 => "no difference".to_owned(),
+            number => count(number, "difference"),
+        };
+        let asks = NewHold {
+            scope: HoldScope::Installation,
+            cause: HoldCause::Operator,
+            reason: format!("restored from a backup, and compared with the wallets: {found}"),
+            stops_exits: true,
+            sells: false,
+            expires_at: None,
+        };
+        // That one first: at no moment is nothing held. A panic's hold may be there, and does as well.
+        store.hold_once(&asks, clock.now()).await?;
+        for compared in holds.iter().filter(restored) {
+            store.lift_hold(None, compared.id, clock.now()).await?;
+        }
+        let held = store.following(clock.now()).await?.holds;
+        let of_all = held.iter().filter(|hold| hold.scope == HoldScope::Installation);
+        let lift: Vec<String> = of_all.map(|hold| format!("`slipstream lift {}`", hold.id)).collect();
+        let lift = lift.join(", ");
         if differences == 0 {
             info!(
-                "after the restore: wallets of {} accounts with real money have what the books say; \
-                 `slipstream lift {}` lets it trade again",
-                accounts.len(),
-                hold.id
+                "after the restore: the wallets of {} with real money have what the books say; {lift} lets it trade again",
+                count(accounts.len(), "account"),
             );
         } else {
             warn!(
-                "after the restore: {differences} differences between wallets and books, told above. Shares that the books do \
-                 not know are sold by nobody here. When you agree, `slipstream lift {}` lets it trade again",
-                hold.id
+                "after the restore: {found} between wallets and books, told above. Shares that the books do not know are sold \
+                 by nobody here. When you agree, {lift} lets it trade again"
             );
         }
         Ok(true)

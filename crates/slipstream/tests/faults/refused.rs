@@ -59,7 +59,7 @@ impl Scene {
     async fn lift(&self) {
         let holds = self.holds().await;
         assert_eq!(holds.len(), 1, "{holds:?}");
-        let request = Request::Lift(holds[0].id);
+        let request = Request::Lift { hold: holds[0].id, unchecked: false };
         let said = answer(self.store.as_ref(), self.clock.as_ref(), &Witnesses::default(), &request).await;
         assert!(said.expect("an answer").ok);
     }

@@ -1,8 +1,13 @@
 //! An account with (simulated) real money beside paper.
 
-use domain::{Address, Usd, money::ONE};
+use std::sync::Arc;
+
+use domain::{Address, Side, Usd, money::ONE};
+use engine::ports::execution::Execution as _;
 use serde_json::{Value, json};
 use simulator::world::registry::{Standing, Wallet};
+use slipstream::{clock::SystemClock, commands::DATABASE};
+use store::SqlStore;
 
 use crate::scene::{EOA, GIVEN, Guard, IDENTITY, KEY, LEADER, OFFERS, POLICY, Scene, is_over};
 
@@ -188,6 +193,10 @@ async fn a_restored_installation_is_held_against_the_wallet() {
     let spent = 100 * ONE - cash(&scene);
     scene.ask(&["restore", &file.to_string_lossy()]);
     assert_eq!(cash(&scene), 100 * ONE, "the order is forgotten");
+    // Lifted now, the trades since the backup would be copied a second time.
+    let early = scene.command(&["lift", "1"], true).output().expect("it runs");
+    let words = String::from_utf8_lossy(&early.stderr).into_owned();
+    assert!(!early.status.success() && words.contains("until the wallets were compared"), "{words}");
     let mut child = scene.run(true, None);
     let told = async || {
         let log = std::fs::read_to_string(scene.log()).ok()?;
@@ -195,9 +204,45 @@ async fn a_restored_installation_is_held_against_the_wallet() {
     };
     let log = scene.until("comparison", told).await;
     assert!(log.contains("2 differences") && log.contains("the books say 0"), "{log}");
+    // Another one asks for a word.
+    let (_, lift) = log.rsplit_once("agree, `slipstream lift ").expect("what to lift");
+    let (number, _) = lift.split_once('`').expect("a number");
+    assert_ne!(number, "1");
+    assert_eq!(scene.ask(&["lift", number])["lifted"], true);
     assert!(scene.end(&mut child).await.success());
     assert_eq!(cash(&scene), 100 * ONE - spent, "the wallet's money is booked");
     let _ = scene.ask(&["verify"]);
+}
+
+/// A sale that waits to be signed when the backup is made waits for the comparison, and does not keep it waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_with_an_exit_that_waits_is_compared() {
+    let scene = Scene::begin().await;
+    scene.init(&POLICY);
+    scene.armed().await;
+    let mut child = scene.run(true, None);
+    scene.up().await;
+    scene.funded().await;
+    scene.leader_buys(1, &OFFERS).await;
+    scene.until_held("copy", GIVEN).await;
+    scene.until_answers("answers", |lines| lines.len() == 2 && lines.iter().all(is_over)).await;
+    scene.ask(&["account", "disarm", "main"]);
+    scene.leader_trades(2, Side::Sell, 30).await;
+    let look = async || SqlStore::look(&scene.data().join(DATABASE), Arc::new(SystemClock)).await.ok();
+    let waits = async || Some(look().await?.count_open_work().await.ok()? > 0).filter(|waits| *waits);
+    scene.until("waiting exit", waits).await;
+    let file = scene.directory.path().join("backup.db");
+    scene.ask(&["backup", &file.to_string_lossy()]);
+    assert!(scene.end(&mut child).await.success());
+    scene.ask(&["restore", &file.to_string_lossy()]);
+    let mut child = scene.run(true, None);
+    let told = async || {
+        let log = std::fs::read_to_string(scene.log()).ok()?;
+        log.contains("have what the books say").then_some(())
+    };
+    scene.until("comparison", told).await;
+    assert!(look().await.expect("a store").count_open_work().await.expect("a number") > 0, "it still waits");
+    assert!(scene.end(&mut child).await.success());
 }
 
 /// What the books say that the armed account has.
