@@ -144,7 +144,11 @@ impl KeyKeeper for LocalKeeper {
     }
 
     async fn take(&self, key: SealedKey) -> KeeperResult<()> {
-        self.vault.take(key).map_err(refused)
+        let name = key.name.clone();
+        self.vault.take(key).map_err(refused)?;
+        // Another one may have been open under this name.
+        self.signer.forget(&name);
+        Ok(())
     }
 
     async fn forget(&self, key: &KeyRef) -> KeeperResult<()> {

@@ -58,6 +58,15 @@ impl SealedKeys for Stored {
     async fn rewrap_keys(&self, _: &str, _: &str, _: &[(KeyRef, Vec<u8>)]) -> StoreResult<()> {
         Ok(())
     }
+    async fn replace_key(
+        &self,
+        _: OwnerId,
+        _: domain::ids::AccountId,
+        _: &SealedKey,
+        _: Timestamp,
+    ) -> StoreResult<()> {
+        Ok(())
+    }
     async fn remove_account(&self, _: OwnerId, _: domain::ids::AccountId, _: Timestamp) -> StoreResult<()> {
         Ok(())
     }

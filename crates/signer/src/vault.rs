@@ -38,8 +38,7 @@ pub enum VaultError {
     Wrong(&'static str),
     /// A row that somebody changed.
     #[error(
-        "the sealed key `{0}` was changed after it was sealed, or belongs to another installation; restore a backup, or \
-         remove the account and add it again"
+        "the sealed key `{0}` was changed after it was sealed, or belongs to another installation; restore a backup"
     )]
     Changed(KeyRef),
     /// No entropy.

@@ -50,6 +50,9 @@ const OWNER: Address = Address([0x0e; 20]);
 /// The key that everybody knows.
 const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 
+/// Another one that everybody knows (Hardhat's second).
+const OTHER_KEY: &str = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+
 struct Scene {
     simulator: Running,
     directory: tempfile::TempDir,
@@ -107,9 +110,13 @@ impl Scene {
 
     /// Lets the key trade until then.
     fn authorise(&self, until: Timestamp) {
+        self.authorise_key(self.key, until);
+    }
+
+    fn authorise_key(&self, key: Address, until: Timestamp) {
         self.simulator.world().with(|world, now| {
             let seconds = until.seconds().unsigned_abs();
-            world.authorise_session(WALLET, self.key, seconds, vec!["CLOB".to_owned()]).unwrap();
+            world.authorise_session(WALLET, key, seconds, vec!["CLOB".to_owned()]).unwrap();
             world.mine(now);
         });
     }
@@ -274,7 +281,7 @@ async fn an_account_of_a_session_key_is_added_and_copies_for_its_owners_wallet()
         shares: Shares(100 * ONE),
         maker: false,
     };
-    let trade = ForeignTrade { tx_hash: TxHash([1; 32]), fills: vec![fill], moves: Vec::new() };
+    let trade = ForeignTrade { tx_hash: TxHash([1; 32]), fills: vec![fill.clone()], moves: Vec::new() };
     let control = Control::new(polymarket::client().unwrap(), &scene.simulator.control_url);
     control.trade(&trade).await.unwrap();
     scene
@@ -288,6 +295,32 @@ async fn an_account_of_a_session_key_is_added_and_copies_for_its_owners_wallet()
     assert_eq!((order.maker, order.executed().shares), (WALLET, Shares(10 * ONE)));
     let held = scene.simulator.world().with(|world, _| world.balance(WALLET, Asset::Token(TOKEN)));
     assert_eq!(held, 10 * ONE);
+    // What it holds would be sold by nobody.
+    let (removed, said) = scene.ask(&["account", "remove", "main"]).await;
+    assert!(!removed && said.contains("holds shares"), "{said}");
+
+    // The key ends: its owner lets another one trade, and the account goes on with that, while everything runs.
+    scene.simulator.world().with(|world, _| world.fence_session(WALLET, scene.key));
+    fs::write(path("key"), OTHER_KEY).unwrap();
+    let rekey = ["account", "rekey", "main", "--key-file", &key];
+    let (done, said) = scene.ask(&rekey).await;
+    assert!(!done && said.contains("its owner must authorise it"), "{said}");
+    let source = FileKey::read(&path("key")).unwrap();
+    let other = LocalSigner::new(Chain::Polygon, Box::new(source));
+    let other = other.address(&KeyRef("key".to_owned())).await.unwrap();
+    let end = Timestamp::from_seconds(SystemClock.now().plus(90 * DAY).seconds());
+    scene.authorise_key(other, end);
+    let said = scene.done(&rekey).await;
+    assert!(said.contains(&other.to_string()) && said.contains(&format!("until {end}")), "{said}");
+    let fill = ForeignFill { price: Price(ONE / 2), ..fill };
+    let trade = ForeignTrade { tx_hash: TxHash([2; 32]), fills: vec![fill], moves: Vec::new() };
+    control.trade(&trade).await.unwrap();
+    scene
+        .until("copy with the other key", async || {
+            let orders = control.orders().await.unwrap();
+            orders.len() == 2 && orders.iter().all(|order| order.executed().shares == Shares(10 * ONE))
+        })
+        .await;
 }
 
 #[tokio::test]

@@ -143,7 +143,10 @@ pub(crate) async fn add(
         now,
     ];
     let Some(row) = sql::row(connection, ADD, values).await? else {
-        return Err(StoreError::Conflict(format!("wallet {} has an account already", account.wallet)));
+        return Err(StoreError::Conflict(format!(
+            "wallet {} has an account already, or had one with another key",
+            account.wallet
+        )));
     };
     let id = Fields::of(&row).get::<AccountId>()?;
     sql::execute(connection, CASH, values![id, owner]).await?;

@@ -84,6 +84,49 @@ impl SealedKeys for SqlStore {
         write.commit().await
     }
 
+    async fn replace_key(
+        &self,
+        owner: OwnerId,
+        account: AccountId,
+        key: &SealedKey,
+        now: Timestamp,
+    ) -> StoreResult<()> {
+        const SETTLES: &str = "SELECT 1 FROM work w JOIN intents i ON i.id = w.intent_id \
+            WHERE i.account_id = $1 AND +w.state = 1 LIMIT 1";
+        const SIGNER: &str = "UPDATE accounts SET signer = $1 \
+            WHERE id = $2 AND owner_id = $3 AND wallet = $4 AND kind = $5 AND key_name = $6";
+        const REPLACE: &str = "UPDATE sealed_keys SET until = $1, signer = $2, version = $3, wrapped = $4, sealed = $5 \
+            WHERE name = $6 AND owner_id = $7 AND wallet = $8 AND kind = $9 AND version < $3";
+        let conflict = |why: &str| Err(StoreError::Conflict(format!("account {account} {why}")));
+        let mut write = self.change().await?;
+        let connection = write.connection();
+        accounts::check_owner(connection, owner, account).await?;
+        if sql::row(connection, SETTLES, values![account]).await?.is_some() {
+            return conflict("has orders that are not over; wait for them");
+        }
+        let name = key.name.0.as_str();
+        let of_account = values![key.signer, account, key.owner, key.wallet, Coded(key.kind), name];
+        if key.owner != owner || sql::execute(connection, SIGNER, of_account).await? == 0 {
+            return conflict("is not the one that this key was sealed for");
+        }
+        let values = values![
+            key.until,
+            key.signer,
+            key.version,
+            key.wrapped.as_slice(),
+            key.sealed.as_slice(),
+            name,
+            key.owner,
+            key.wallet,
+            Coded(key.kind),
+        ];
+        if sql::execute(connection, REPLACE, values).await? == 0 {
+            return conflict("has a newer key, or none to replace");
+        }
+        tell(connection, Some(owner), now, format!("account {account} has another key")).await?;
+        write.commit().await
+    }
+
     async fn remove_account(&self, owner: OwnerId, account: AccountId, now: Timestamp) -> StoreResult<()> {
         const FOLLOWS: &str = "SELECT 1 FROM relationships WHERE account_id = $1 AND status <> 2 LIMIT 1";
         const WORKS: &str =
@@ -141,8 +184,9 @@ async fn revive(
     owner: OwnerId,
     account: &NewAccount,
 ) -> StoreResult<Option<AccountId>> {
-    const REVIVE: &str = "UPDATE accounts SET removed_at = NULL, label = $1, cap = $2 \
-        WHERE removed_at IS NOT NULL AND owner_id = $3 AND wallet = $4 AND signer = $5 AND kind = $6 \
+    // Orders name the key of every kind of wallet but of those that session keys trade for.
+    const REVIVE: &str = "UPDATE accounts SET removed_at = NULL, label = $1, cap = $2, signer = $5 \
+        WHERE removed_at IS NOT NULL AND owner_id = $3 AND wallet = $4 AND (signer = $5 OR kind = $9) AND kind = $6 \
         AND key_name = $7 AND mode = $8 RETURNING id";
     let values = values![
         account.label.as_str(),
@@ -153,6 +197,7 @@ async fn revive(
         Coded(account.kind),
         account.key.0.as_str(),
         Coded(account.mode),
+        Coded(WalletKind::Session),
     ];
     match sql::row(connection, REVIVE, values).await? {
         Some(row) => Fields::of(&row).get().map(Some),

@@ -61,7 +61,7 @@ pub trait SealedKeys: Send + Sync {
 
     /// A new account with its key, both or neither. `Conflict` when the wallet or the key's name is taken, or when the
     /// account says something else of the key than is sealed with it. A wallet whose account was removed gets that
-    /// account back.
+    /// account back; of a session key also with another key.
     async fn add_keyed_account(
         &self,
         owner: OwnerId,
@@ -73,6 +73,18 @@ pub trait SealedKeys: Send + Sync {
     /// Another header, and each key's data key encrypted anew, all or nothing. `Conflict` when the header is not `old`
     /// any more, or when these are not all the keys there are.
     async fn rewrap_keys(&self, old: &str, new: &str, wrapped: &[(KeyRef, Vec<u8>)]) -> StoreResult<()>;
+
+    /// Another key for an account that is there, or the same sealed anew, under the same name and with a higher version:
+    /// the account's signer is the new key's. `NotFound` when it is not the owner's. `Conflict`, in words, when the key was
+    /// sealed for something else than the account, when its version is no higher, and while an order that was signed is
+    /// not over.
+    async fn replace_key(
+        &self,
+        owner: OwnerId,
+        account: AccountId,
+        key: &SealedKey,
+        now: Timestamp,
+    ) -> StoreResult<()>;
 
     /// Removes an account and its key; its books stay. `Conflict`, in words, while it has a relationship that is not
     /// stopped, an order that is not over, or a transaction under way.

@@ -112,22 +112,16 @@ pub(super) async fn run(arguments: &AddArgs) -> anyhow::Result<Answer> {
     }
     unlock::hardened()?;
     // What is wrong with the key and with the providers is told at once: neither needs the other.
-    let (key, chain) = (key_of(arguments), chain_of(&arguments.config).await);
+    let (key, chain) = (
+        key_of(arguments.key_file.as_deref(), arguments.sealed.as_deref()),
+        chain_of(&arguments.config).await,
+    );
     let mut wrong = Vec::new();
     let key = key.map_err(|error| wrong.push(format!("{error:#}"))).ok();
     let chain = chain.map_err(|error| wrong.push(format!("{error:#}"))).ok();
     let (Some(key), Some(chain)) = (key, chain) else { return Err(all_wrong(&wrong)) };
     let desk = Desk::open(&directory, &live, Need::FirstKeys).await?;
-    let key = match key {
-        Key::Encrypted(file) => EncryptedKey::of(&file),
-        Key::Open(key) => {
-            let answer = desk.ask(AccountRequest::PublicKey).await?;
-            let to = answer.json["public_key"].as_str().unwrap_or_default();
-            EncryptedKey::of(&encrypt_for(to, &key).context("the private key cannot be encrypted")?)
-        }
-    };
-    let answer = desk.ask(AccountRequest::AddressOf(key.clone())).await?;
-    let address: Address = answer.json["address"].as_str().unwrap_or_default().parse()?;
+    let (key, address) = encrypted_key(&desk, key).await?;
     let rpc = chain.json_rpc();
     let wallets = Wallets::new(rpc.as_ref());
     let WalletReport { used, missing, until, .. } = report_for(&wallets, address, arguments).await?;
@@ -164,17 +158,35 @@ async fn report_for(
     Ok(WalletReport { used, missing, ..report })
 }
 
-enum Key {
+/// A key on its way.
+pub(super) enum Key {
+    /// As it is.
     Open(PrivateKey),
+    /// A file that age encrypted.
     Encrypted(Vec<u8>),
 }
 
-fn key_of(arguments: &AddArgs) -> anyhow::Result<Key> {
-    if let Some(path) = &arguments.key_file {
+/// The key for whoever seals it, and its address.
+pub(super) async fn encrypted_key(desk: &Desk<'_>, key: Key) -> anyhow::Result<(EncryptedKey, Address)> {
+    let key = match key {
+        Key::Encrypted(file) => EncryptedKey::of(&file),
+        Key::Open(key) => {
+            let answer = desk.ask(AccountRequest::PublicKey).await?;
+            let to = answer.json["public_key"].as_str().unwrap_or_default();
+            EncryptedKey::of(&encrypt_for(to, &key).context("the private key cannot be encrypted")?)
+        }
+    };
+    let answer = desk.ask(AccountRequest::AddressOf(key.clone())).await?;
+    Ok((key, answer.json["address"].as_str().unwrap_or_default().parse()?))
+}
+
+/// The key from where it is said to be, or from the terminal.
+pub(super) fn key_of(key_file: Option<&Path>, sealed: Option<&Path>) -> anyhow::Result<Key> {
+    if let Some(path) = key_file {
         let key = FileKey::read(path).with_context(|| format!("the key in {}", path.display()))?;
         return Ok(Key::Open(key.into_key()));
     }
-    if let Some(path) = &arguments.sealed {
+    if let Some(path) = sealed {
         return encrypted(path).map(Key::Encrypted).with_context(|| format!("{}", path.display()));
     }
     let typed = terminal::ask_secret("Private key (64 hex digits, not shown): ")
@@ -192,7 +204,8 @@ fn encrypted(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-async fn chain_of(config: &ConfigFile) -> anyhow::Result<ChainProviders> {
+/// The chain's providers, which are Polygon's.
+pub(super) async fn chain_of(config: &ConfigFile) -> anyhow::Result<ChainProviders> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let providers = ChainProviders::of(polymarket::client()?, &clock, &configured(config)?);
     let number = providers.json_rpc().ask("eth_chainId", json!([])).await;
@@ -241,7 +254,8 @@ fn choose(report: &WalletReport, address: Address, arguments: &AddArgs) -> anyho
     }
 }
 
-fn all_wrong(wrong: &[String]) -> anyhow::Error {
+/// All that is wrong, in one.
+pub(super) fn all_wrong(wrong: &[String]) -> anyhow::Error {
     anyhow::anyhow!("nothing was stored:\n  {}", wrong.join("\n  "))
 }
 

@@ -6,6 +6,7 @@ mod arm;
 mod desk;
 mod fix;
 mod keyring;
+mod rekey;
 mod requests;
 mod unlock;
 
@@ -41,6 +42,7 @@ pub use arm::ArmArgs;
 pub use desk::{Desk, Need};
 pub(crate) use fix::relayer_key;
 pub use keyring::{Keyring, Opening, Parts as KeyringParts, live_key};
+pub use rekey::RekeyArgs;
 pub use requests::{AccountLine, AccountRequest, EncryptedKey, answer as answer_request};
 pub(crate) use unlock::silently as unlock_silently;
 pub use unlock::{
@@ -56,10 +58,12 @@ pub enum AccountCommand {
     List(ListArgs),
     /// Let an account with real money trade, within caps. Asks for its name.
     Arm(ArmArgs),
+    /// Give an account another key: the next session key of its wallet, or the same with a later end.
+    Rekey(RekeyArgs),
     /// Sign no order and no redemption for an account any more, from this moment on.
     Disarm(OneArgs),
-    /// Remove an account and its key. Refused while it follows somebody or has open orders; its books stay.
-    Remove(OneArgs),
+    /// Remove an account and its key. Refused while it follows somebody, has open orders or holds shares; its books stay.
+    Remove(RemoveArgs),
     /// Find the wallet that an address trades with, its money and what it still needs; fails while something is
     /// missing. With a key it gets what is asked for.
     Check(CheckArgs),
@@ -91,6 +95,17 @@ pub struct OneArgs {
     /// What opens the keys.
     #[command(flatten)]
     pub config: ConfigFile,
+}
+
+/// Arguments of `account remove`.
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// Also while it holds shares: nobody here sells them then.
+    #[arg(long)]
+    pub leave_shares: bool,
+    /// Which, and where.
+    #[command(flatten)]
+    pub one: OneArgs,
 }
 
 /// Arguments of `account check`.
@@ -156,8 +171,9 @@ pub async fn run(command: &AccountCommand) -> anyhow::Result<(Answer, bool)> {
             let request = AccountRequest::Disarm { account: account.clone() };
             Ok((ask(at, config, Need::Keys, request).await?, at.json))
         }
-        AccountCommand::Remove(OneArgs { account, at, config }) => {
-            let request = AccountRequest::Remove { account: account.clone() };
+        AccountCommand::Rekey(arguments) => Ok((rekey::run(arguments).await?, arguments.at.json)),
+        AccountCommand::Remove(RemoveArgs { leave_shares, one: OneArgs { account, at, config } }) => {
+            let request = AccountRequest::Remove { account: account.clone(), leave_shares: *leave_shares };
             Ok((ask(at, config, Need::Keys, request).await?, at.json))
         }
         AccountCommand::Check(arguments) => check(arguments).await,

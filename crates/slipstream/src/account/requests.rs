@@ -20,8 +20,13 @@ use super::{
     add::check_wallet,
     keyring::{Keyring, live_key},
 };
-use crate::{commands::Answer, wording::dollars};
+use crate::{
+    commands::Answer,
+    wording::{dollars, shares},
+};
 
+/// The least that can be sold, in millionths of a share.
+const LOT: i64 = 10_000;
 /// Letters of a label.
 const LABEL_LETTERS: usize = 40;
 
@@ -78,6 +83,15 @@ pub enum AccountRequest {
         /// The most at risk.
         cap: Option<Usd>,
     },
+    /// Another key for one that is there.
+    Rekey {
+        /// Its name or number.
+        account: String,
+        /// Its key.
+        key: EncryptedKey,
+        /// Until when its owner lets a session key sign.
+        until: Option<Timestamp>,
+    },
     /// Let one trade, within caps.
     Arm {
         /// Its name or number.
@@ -94,6 +108,8 @@ pub enum AccountRequest {
     Remove {
         /// Its name or number.
         account: String,
+        /// Also while it holds shares, which nobody here sells then.
+        leave_shares: bool,
     },
 }
 
@@ -186,7 +202,7 @@ pub async fn answer(
     clock: &dyn Clock,
     request: &AccountRequest,
 ) -> anyhow::Result<Answer> {
-    let desk = Desk { keyring, store, now: clock.now() };
+    let desk = Answering { keyring, store, now: clock.now() };
     match request {
         AccountRequest::List => desk.list().await,
         AccountRequest::PublicKey => {
@@ -202,19 +218,21 @@ pub async fn answer(
         AccountRequest::AddLive { label, key, wallet, kind, until, cap } => {
             desk.add_live(label, key, Binding { wallet: *wallet, kind: *kind, until: *until }, *cap).await
         }
+        AccountRequest::Rekey { account, key, until } => desk.rekey(account, key, *until).await,
         AccountRequest::Arm { account, caps } => desk.arm(account, *caps).await,
         AccountRequest::Disarm { account } => desk.disarm(account).await,
-        AccountRequest::Remove { account } => desk.remove(account).await,
+        AccountRequest::Remove { account, leave_shares } => desk.remove(account, *leave_shares).await,
     }
 }
 
-struct Desk<'a> {
-    keyring: &'a Keyring,
+/// Answers, with what it takes.
+pub(super) struct Answering<'a> {
+    pub(super) keyring: &'a Keyring,
     store: &'a dyn Store,
-    now: Timestamp,
+    pub(super) now: Timestamp,
 }
 
-impl Desk<'_> {
+impl Answering<'_> {
     async fn accounts(&self) -> anyhow::Result<Vec<Account>> {
         Ok(self.store.accounts(None).await?.into_iter().filter(|account| !account.removed).collect())
     }
@@ -231,7 +249,7 @@ impl Desk<'_> {
         })
     }
 
-    async fn find_live(&self, name: &str) -> anyhow::Result<Account> {
+    pub(super) async fn find_live(&self, name: &str) -> anyhow::Result<Account> {
         let account = self.find(name).await?;
         ensure!(
             account.mode == AccountMode::Live,
@@ -398,8 +416,11 @@ impl Desk<'_> {
         Ok(said(text, serde_json::to_value(line)?))
     }
 
-    async fn remove(&self, name: &str) -> anyhow::Result<Answer> {
+    async fn remove(&self, name: &str, leave_shares: bool) -> anyhow::Result<Answer> {
         let account = self.find(name).await?;
+        if account.mode == AccountMode::Live && !leave_shares {
+            self.holds_nothing(&account).await?;
+        }
         let key = &account.trading.key;
         // Disarmed first: a key that is gone must not be armed if it comes back.
         if account.mode == AccountMode::Live {
@@ -411,15 +432,33 @@ impl Desk<'_> {
         Ok(said(text, json!({ "account": account.trading.id, "label": account.label, "removed": true })))
     }
 
+    /// Whether an account may go without leaving shares that nobody here sells.
+    async fn holds_nothing(&self, account: &Account) -> anyhow::Result<()> {
+        let held = self.store.positions(None).await?;
+        let held: Vec<String> = held
+            .iter()
+            .filter(|held| held.account == account.trading.id && held.position.shares.0 >= LOT)
+            .map(|held| format!("{} of {}", shares(held.position.shares), held.token))
+            .collect();
+        ensure!(
+            held.is_empty(),
+            "account `{0}` holds shares that nobody here would sell then: {1}. `slipstream panic --account {0} --sell` sells \
+             them; with --leave-shares it is removed all the same",
+            account.label,
+            held.join(", ")
+        );
+        Ok(())
+    }
+
     async fn store_remove(&self, account: &Account) -> anyhow::Result<()> {
         Ok(self.keyring.store().remove_account(account.owner, account.trading.id, self.now).await?)
     }
 }
 
-fn file_of(key: &EncryptedKey) -> anyhow::Result<Vec<u8>> {
+pub(super) fn file_of(key: &EncryptedKey) -> anyhow::Result<Vec<u8>> {
     hex::decode(&key.0).ok().context("the encrypted key is no hex")
 }
 
-fn said(text: String, json: serde_json::Value) -> Answer {
+pub(super) fn said(text: String, json: serde_json::Value) -> Answer {
     Answer { text, json, ok: true }
 }

@@ -118,6 +118,9 @@ impl SealedKeys for Nothing {
     async fn rewrap_keys(&self, _: &str, _: &str, _: &[(KeyRef, Vec<u8>)]) -> StoreResult<()> {
         Err(nothing())
     }
+    async fn replace_key(&self, _: OwnerId, _: AccountId, _: &SealedKey, _: Timestamp) -> StoreResult<()> {
+        Err(nothing())
+    }
     async fn remove_account(&self, _: OwnerId, _: AccountId, _: Timestamp) -> StoreResult<()> {
         Err(nothing())
     }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{
-    KeyRef, Timestamp,
+    KeyRef, Timestamp, WalletKind,
     ids::{AccountId, OwnerId},
 };
 use engine::ports::{
@@ -11,7 +11,10 @@ use engine::ports::{
     store::{StoreError, StoreResult},
 };
 
-use super::{MemoryStore, state::State};
+use super::{
+    MemoryStore,
+    state::{State, WorkState},
+};
 
 #[async_trait]
 impl SealedKeys for MemoryStore {
@@ -72,6 +75,38 @@ impl SealedKeys for MemoryStore {
         Ok(())
     }
 
+    async fn replace_key(
+        &self,
+        owner: OwnerId,
+        account: AccountId,
+        key: &SealedKey,
+        now: Timestamp,
+    ) -> StoreResult<()> {
+        let mut state = self.write();
+        let conflict = |why: &str| Err(StoreError::Conflict(format!("account {account} {why}")));
+        let trading = state.own_account(owner, account)?.trading.clone();
+        let settles = state.work.iter().any(|(id, work)| {
+            let of_account = state.intents.get(id.0).is_some_and(|intent| intent.account.id == account);
+            of_account && matches!(work.state, WorkState::Signed)
+        });
+        if settles {
+            return conflict("has orders that are not over");
+        }
+        if (key.owner, key.wallet, key.kind, &key.name) != (owner, trading.wallet, trading.kind, &trading.key)
+        {
+            return conflict("is not the one that this key was sealed for");
+        }
+        match state.sealed_keys.get_mut(&key.name.0).filter(|known| known.version < key.version) {
+            Some(known) => known.clone_from(key),
+            None => return conflict("has a newer key, or none to replace"),
+        }
+        if let Some(row) = state.accounts.get_mut(account.0) {
+            row.trading.signer = key.signer;
+        }
+        state.following_changed(Some(owner), now, format!("account {account} has another key"));
+        Ok(())
+    }
+
     async fn remove_account(&self, owner: OwnerId, account: AccountId, now: Timestamp) -> StoreResult<()> {
         let mut state = self.write();
         let key = state.own_account(owner, account)?.trading.key.clone();
@@ -109,13 +144,15 @@ impl State {
             let known = &row.trading;
             row.removed
                 && (row.owner, row.mode, known.wallet) == (owner, account.mode, account.wallet)
-                && (known.signer, known.kind, &known.key) == (account.signer, account.kind, &account.key)
+                && (known.signer == account.signer || known.kind == WalletKind::Session)
+                && (known.kind, &known.key) == (account.kind, &account.key)
         });
         let id = found.map(|(id, _)| id)?;
         let row = self.accounts.get_mut(id)?;
         row.removed = false;
         row.label.clone_from(&account.label);
         row.cap = account.cap;
+        row.trading.signer = account.signer;
         Some(AccountId(id))
     }
 }

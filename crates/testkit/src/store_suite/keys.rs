@@ -165,3 +165,60 @@ pub(crate) async fn what_is_busy_is_not_removed(bench: Bench) -> CaseResult {
     keys.remove_account(follower.owner, follower.account, now).await?;
     Ok(())
 }
+
+pub(crate) async fn a_key_is_replaced_by_a_newer_one_alone(bench: Bench) -> CaseResult {
+    let keys = bench.keys.clone();
+    let world = World::new(bench, 0).await?;
+    let (store, owner, now) = (&world.store, world.owner, world.now());
+    keys.begin_keys("how").await?;
+    let stranger = store.add_owner("other", now).await?;
+    let session = NewAccount { kind: domain::WalletKind::Session, ..account(0) };
+    let key = sealed(owner, &session);
+    let newer = SealedKey {
+        signer: account(1).signer,
+        until: Some(now),
+        version: 8,
+        wrapped: vec![4],
+        sealed: vec![5],
+        ..key.clone()
+    };
+    let id = keys.add_keyed_account(owner, &session, &key, now).await?;
+    let not_his = keys.replace_key(stranger, id, &newer, now).await;
+    holds!(matches!(not_his, Err(StoreError::NotFound { .. })), "replaced by a stranger: {not_his:?}");
+    let wrong = [
+        SealedKey { owner: stranger, ..newer.clone() },
+        SealedKey { name: KeyRef("other".to_owned()), ..newer.clone() },
+        SealedKey { wallet: account(1).wallet, ..newer.clone() },
+        SealedKey { kind: domain::WalletKind::Safe, ..newer.clone() },
+        SealedKey { version: 7, ..newer.clone() },
+    ];
+    for other in wrong {
+        let answer = keys.replace_key(owner, id, &other, now).await;
+        holds!(is_conflict(&answer), "replaced by {other:?}: {answer:?}");
+        same!(keys.sealed_keys().await?.map(|stored| stored.keys), Some(vec![key.clone()]), "keys");
+        same!(only(store.accounts(None).await?, "account")?.trading.signer, key.signer, "the signer");
+    }
+    let version = store.config_version().await?;
+    keys.replace_key(owner, id, &newer, now).await?;
+    holds!(store.config_version().await? > version, "the version stands");
+    same!(keys.sealed_keys().await?.map(|stored| stored.keys), Some(vec![newer.clone()]), "keys");
+    same!(only(store.accounts(None).await?, "account")?.trading.signer, newer.signer, "the signer");
+    let again = keys.replace_key(owner, id, &newer, now).await;
+    holds!(is_conflict(&again), "the same once more: {again:?}");
+    Ok(())
+}
+
+pub(crate) async fn the_wallet_of_a_session_key_comes_back_with_another_key(bench: Bench) -> CaseResult {
+    let keys = bench.keys.clone();
+    let world = World::new(bench, 0).await?;
+    let (store, owner, now) = (&world.store, world.owner, world.now());
+    keys.begin_keys("how").await?;
+    let first = NewAccount { kind: domain::WalletKind::Session, ..account(0) };
+    let second = NewAccount { signer: account(1).signer, ..first.clone() };
+    let id = keys.add_keyed_account(owner, &first, &sealed(owner, &first), now).await?;
+    keys.remove_account(owner, id, now).await?;
+    same!(keys.add_keyed_account(owner, &second, &sealed(owner, &second), now).await?, id, "the account");
+    let stored = only(store.accounts(None).await?, "account")?;
+    same!((stored.removed, stored.trading.signer), (false, second.signer), "the account that came back");
+    Ok(())
+}

@@ -75,6 +75,8 @@ macro_rules! store_suite_cases {
                 keys_are_rewrapped_all_or_none,
                 a_removed_account_loses_its_key_and_keeps_its_books,
                 what_is_busy_is_not_removed,
+                a_key_is_replaced_by_a_newer_one_alone,
+                the_wallet_of_a_session_key_comes_back_with_another_key,
             ];
             detection: [
                 cursors_move_where_they_are_put,
