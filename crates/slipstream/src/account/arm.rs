@@ -14,7 +14,7 @@ use super::{
     NOTHING_MISSING,
     desk::{Desk, Need},
     keyring::live_key,
-    missing_of, report_of_account,
+    missing_of, named, report_of_account,
     requests::{AccountLine, AccountRequest},
 };
 use crate::{
@@ -89,14 +89,7 @@ pub(super) async fn run(arguments: &ArmArgs) -> anyhow::Result<Answer> {
 pub(super) async fn find(desk: &Desk<'_>, name: &str) -> anyhow::Result<AccountLine> {
     let answer = desk.ask(AccountRequest::List).await?;
     let lines: Vec<AccountLine> = serde_json::from_value(answer.json)?;
-    let mut called = lines.iter().filter(|line| line.label == name);
-    if let (Some(line), None) = (called.next(), called.next()) {
-        return Ok(line.clone());
-    }
-    let numbered = lines.into_iter().find(|line| line.id.0.to_string() == name);
-    numbered.with_context(|| {
-        format!("there is no account `{name}`, or several are called so; `slipstream account list` has their numbers")
-    })
+    named(lines, name)
 }
 
 fn question(line: &AccountLine, caps: &Caps, (balance, lacks): (&str, &str), enabled: bool) -> String {

@@ -19,6 +19,7 @@ use signer::{Binding, Caps, KeyUse};
 use super::{
     add::check_wallet,
     keyring::{Keyring, live_key},
+    named,
 };
 use crate::{
     commands::Answer,
@@ -238,15 +239,7 @@ impl Answering<'_> {
     }
 
     async fn find(&self, name: &str) -> anyhow::Result<Account> {
-        let accounts = self.accounts().await?;
-        let mut found = accounts.iter().filter(|account| account.label == name);
-        if let (Some(account), None) = (found.next(), found.next()) {
-            return Ok(account.clone());
-        }
-        let number = name.parse().map(AccountId).ok();
-        accounts.into_iter().find(|account| Some(account.trading.id) == number).with_context(|| {
-            format!("there is no account `{name}`, or several are called so; `slipstream account list` has their numbers")
-        })
+        named(self.accounts().await?, name)
     }
 
     pub(super) async fn find_live(&self, name: &str) -> anyhow::Result<Account> {

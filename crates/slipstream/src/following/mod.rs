@@ -7,7 +7,7 @@ mod panicking;
 use anyhow::{Context, bail, ensure};
 use domain::{
     Address, Clock,
-    ids::{AccountId, OwnerId, RelationshipId},
+    ids::{OwnerId, RelationshipId},
     policy::Policy,
 };
 use engine::ports::{
@@ -20,6 +20,7 @@ use serde_json::json;
 pub use self::command::{EditArgs, FollowArgs, LeaderCommand, PanicArgs, PolicyFlags, leader};
 pub use self::panicking::{Panic, confirmed};
 use crate::{
+    account::named,
     commands::Answer,
     configuration::{change_follower, keys::FollowerSettings},
     story::policy_words,
@@ -94,18 +95,17 @@ fn changed(policy: Policy, changes: &[(String, String)]) -> anyhow::Result<Polic
     Ok(settings.policy)
 }
 
+/// The account that is meant; the only one, if none is named.
 async fn account_of(store: &dyn Store, wanted: Option<&str>) -> anyhow::Result<Account> {
     let mut accounts = store.accounts(None).await?;
+    if let Some(wanted) = wanted {
+        return named(accounts, wanted);
+    }
+    accounts.retain(|account| !account.removed);
     let labels = accounts.iter().map(|account| account.label.as_str()).collect::<Vec<_>>().join(", ");
-    let Some(wanted) = wanted else {
-        ensure!(!accounts.is_empty(), "there is no account yet; `slipstream init` makes a paper one");
-        ensure!(accounts.len() == 1, "name one of the accounts with --account: {labels}");
-        return accounts.pop().context("no account");
-    };
-    let number = wanted.parse().ok().map(AccountId);
-    let fits = |account: &Account| account.label == wanted || Some(account.trading.id) == number;
-    let missing = format!("there is no account `{wanted}`; there are {labels}");
-    accounts.into_iter().find(fits).context(missing)
+    ensure!(!accounts.is_empty(), "there is no account yet; `slipstream init` makes a paper one");
+    ensure!(accounts.len() == 1, "name one of the accounts with --account: {labels}");
+    accounts.pop().context("no account")
 }
 
 async fn follow(

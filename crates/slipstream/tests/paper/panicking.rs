@@ -1,6 +1,6 @@
 //! `panic --sell`.
 
-use crate::scene::{GIVEN, OFFERS, POLICY, Scene, is_over};
+use crate::scene::{GIVEN, LEADER, OFFERS, POLICY, Scene, is_over};
 
 /// Everything held is sold at what the book pays, whoever paused; lifting buys nothing back.
 #[tokio::test(flavor = "multi_thread")]
@@ -38,4 +38,26 @@ async fn a_panic_sells_what_is_held() {
     scene.until_held("next copy", 12_195_122 + GIVEN % 10_000).await;
     assert!(scene.end(&mut child).await.success());
     let _ = scene.ask(&["verify"]);
+}
+
+/// The label of an account that was removed is free; whoever takes it is the one that a panic means.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_holds_the_account_that_is_called_so_now() {
+    let scene = Scene::begin().await;
+    scene.init(&[]);
+    scene.ask(&["stop", "1"]);
+    scene.ask(&["account", "remove", "paper"]);
+    scene.ask(&["account", "add", "paper"]);
+    let leader = LEADER.to_string();
+    // The only account that is there needs no name.
+    scene.ask(&[&["follow", &leader][..], &POLICY].concat());
+    scene.next_second().await;
+    let mut child = scene.run(false, None);
+    scene.up().await;
+    scene.ask(&["panic", "--account", "paper"]);
+    scene.leader_buys(1, &OFFERS).await;
+    scene.until_answers("answer", |lines| lines.len() == 1 && lines.iter().all(is_over)).await;
+    scene.until_held("nothing", 0).await;
+    assert_eq!(scene.ask(&["export", "orders"]), serde_json::json!([]), "nothing was signed");
+    assert!(scene.end(&mut child).await.success());
 }
