@@ -77,14 +77,15 @@ impl Place {
     }
 
     async fn output(&self, line: &[&str]) -> Output {
-        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_slipstream"))
-            .args(line)
-            .arg("--data-dir")
-            .arg(self.data())
-            .arg("--config")
-            .arg(self.path("slipstream.toml"))
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_slipstream"));
+        command.args(line).arg("--data-dir").arg(self.data());
+        if ["account", "signer"].contains(&line[0]) {
+            command.arg("--config").arg(self.path("slipstream.toml"));
+        }
+        let output = command
             .env("RUST_LOG", "trace")
             .env_remove("CREDENTIALS_DIRECTORY")
+            .env_remove("SLIPSTREAM_CONFIG")
             .env_remove("POLYGON_RPC_URL")
             .stdin(std::process::Stdio::null())
             .output()
@@ -277,8 +278,17 @@ async fn an_account_with_real_money_is_added_armed_and_removed() {
     place.json(&[&arm[..], &["--yes", "main"]].concat()).await;
     assert_eq!(names(&place.accounts().await), [("main", "armed")]);
     place.no_secret_anywhere();
+    // What is refused changes nothing.
+    place.json(&["follow", "0x1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e"]).await;
+    assert!(place.refused(&["account", "remove", "main"]).await.contains("follows a leader"));
+    assert_eq!(names(&place.accounts().await), [("main", "armed")]);
+    place.json(&["stop", "1"]).await;
     place.json(&["account", "remove", "main"]).await;
     assert!(place.accounts().await.is_empty());
+    // The same key again is not armed by what was said before.
+    place.json(&add).await;
+    assert_eq!(names(&place.accounts().await), [("main", "not armed")]);
+    place.json(&["account", "remove", "main"]).await;
     place.no_secret_anywhere();
     place.simulator.shutdown().await;
 }

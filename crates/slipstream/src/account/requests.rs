@@ -360,15 +360,17 @@ impl Answering<'_> {
         self.keyring.begin().await?;
         let owner = self.owner().await?;
         let (name, version) = (live_key(wallet), self.now.0);
-        let purpose = KeyUse { owner, name: name.clone(), wallet, kind, until, version };
+        let purpose = KeyUse { owner, name, wallet, kind, until, version };
         let sealed = keeper.seal(&file, &purpose).await?;
+        // Whatever was said of this wallet before: a key that comes is not armed.
+        keeper.disarm(&purpose.name).await?;
         let account = NewAccount {
             label: label.to_owned(),
             mode: AccountMode::Live,
             wallet,
             signer,
             kind,
-            key: name,
+            key: purpose.name,
             cap,
         };
         let id = self.keyring.store().add_keyed_account(owner, &account, &sealed, self.now).await?;
@@ -415,11 +417,16 @@ impl Answering<'_> {
             self.holds_nothing(&account).await?;
         }
         let key = &account.trading.key;
-        // Disarmed first: a key that is gone must not be armed if it comes back.
         if account.mode == AccountMode::Live {
-            self.keyring.keeper()?.disarm(key).await?;
+            // Whoever keeps the keys must be there to be told.
+            self.keyring.keeper()?.header().await?;
         }
+        // What is refused here leaves the account as it was, armed too.
         self.store_remove(&account).await?;
+        if account.mode == AccountMode::Live {
+            let told = "the account is removed, and the signer could not be told; stop it";
+            self.keyring.keeper()?.disarm(key).await.context(told)?;
+        }
         self.keyring.forget(key).await?;
         let text = format!("account `{}` and its key are removed; its books stay", account.label);
         Ok(said(text, json!({ "account": account.trading.id, "label": account.label, "removed": true })))
