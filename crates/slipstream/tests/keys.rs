@@ -265,6 +265,10 @@ async fn an_account_with_real_money_is_added_armed_and_removed() {
     // Without what opens them the keys stay sealed.
     place.opened_by("passphrase", true);
     assert!(place.refused(&["account", "list"]).await.contains("an age identity"));
+    // A check that cannot try the login does not say that nothing is missing.
+    place.file("slipstream.toml", &format!("[chain]\nrpc_urls = ['{}']\n", place.simulator.rpc_url));
+    let missing = found().await;
+    assert!(missing.contains("log in was not tried") && missing.contains("passphrase"), "{missing}");
     place.file("slipstream.toml", "");
     assert_eq!(names(&place.accounts().await), [("main", "sealed")]);
     assert!(place.refused(&[&arm[..], &["--yes", "main"]].concat()).await.contains("key_file"));
@@ -322,6 +326,15 @@ async fn a_key_comes_sealed_and_a_running_process_takes_it() {
     let file = place.path("key.age").display().to_string();
     let added = place.json(&["account", "add", "main", "--live", "--sealed", &file]).await;
     assert_eq!((added["kind"].as_str(), added["wallet"].as_str()), (Some("eoa"), Some(EOA)));
+    // Its login is tried beside that process, which has the store and the keys.
+    let venue = place.simulator.clob_url.clone();
+    let check = ["account", "check", "main", "--clob-url", &venue, "--geoblock-url", &venue];
+    let told = String::from_utf8(place.output(&check).await.stdout).unwrap();
+    assert!(!told.contains("log in"), "{told}");
+    place.opened_by("passphrase", true);
+    let told = String::from_utf8(place.output(&check).await.stdout).unwrap();
+    assert!(told.contains("log in was not tried") && told.contains("does not open the keys"), "{told}");
+    place.opened_by("identity", true);
     let arm = ["account", "arm", "main", "--per-order", "5", "--per-day", "5", "--yes", "main"];
     assert_eq!(place.json(&arm).await["state"].as_str(), Some("armed"));
     let name = account::live_key(eoa);

@@ -6,12 +6,16 @@ mod arm;
 mod desk;
 mod fix;
 mod keyring;
+mod login;
 mod named;
 mod rekey;
 mod requests;
 mod unlock;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
@@ -19,7 +23,7 @@ use domain::{Address, Clock, KeyRef, TradingAccount, WalletKind, ids::AccountId}
 use eip712::Chain;
 use engine::ports::{following::AccountMode, venue::Signer};
 use polymarket::{
-    Clob, JsonRpc,
+    JsonRpc,
     wallets::{Candidate, Finding, Fix, WalletReport, Wallets},
 };
 use serde_json::{Value, json};
@@ -32,7 +36,7 @@ use crate::{
     clock::SystemClock,
     commands::{Answer, DATABASE},
     configuration::{ConfigFile, Configuration},
-    doctor::{Finding as Seen, Verdict, venue},
+    doctor::Finding as Seen,
     rpc_command::configured,
     terminal::Progress,
 };
@@ -199,7 +203,8 @@ async fn check(arguments: &CheckArgs) -> anyhow::Result<(Answer, bool)> {
     let configuration = arguments.config.configured()?;
     let providers = ChainProviders::of(client.clone(), &clock, &configured(&arguments.config)?);
     let rpc = providers.json_rpc();
-    let who = who(arguments, &configuration).await?;
+    let data_dir = arguments.at.data_dir.as_ref().unwrap_or(&configuration.run.data_dir).clone();
+    let who = who(arguments, &configuration, &data_dir).await?;
     let mut report = match arguments.wallet.or(who.session) {
         Some(wallet) => Wallets::new(rpc.as_ref())
             .session(who.address, wallet, clock.now())
@@ -216,7 +221,11 @@ async fn check(arguments: &CheckArgs) -> anyhow::Result<(Answer, bool)> {
     };
     let told = |flag: &Option<String>, usual: &String| flag.as_ref().unwrap_or(usual).clone();
     let clob_url = told(&arguments.clob_url, &configuration.run.clob_url);
-    let mut login = None;
+    let mut login = match (&who.signer, who.wallet) {
+        // An account's key is opened beside whoever works on its store, for a login and no more.
+        (None, Some(_)) => login::Try::of_account(&configuration, &data_dir, account.clone(), &clock).await,
+        _ => login::Try::Nobodys,
+    };
     if let Some(signer) = who.signer {
         if let Unbound::File(signer) = &signer {
             let (wallet, kind) = (account.wallet, account.kind);
@@ -237,34 +246,11 @@ async fn check(arguments: &CheckArgs) -> anyhow::Result<(Answer, bool)> {
             wallet: who.wallet,
         };
         report = fixer.fix(report).await?;
-        login = Some((signer.signer(), &account));
+        login = login::Try::By(signer.signer(), account);
     }
     let geoblock_url = told(&arguments.geoblock_url, &configuration.run.geoblock_url);
-    let seen = surroundings(&client, (&clob_url, &geoblock_url), &clock, login).await;
+    let seen = login::surroundings(&client, (&clob_url, &geoblock_url), &clock, login).await;
     Ok((answer(who.address, &report, &seen), arguments.at.json))
-}
-
-/// What surrounds a wallet: this machine's clock, the place the venue sees it in, and whether the venue knows the key.
-async fn surroundings(
-    client: &reqwest::Client,
-    (clob_url, geoblock_url): (&str, &str),
-    clock: &Arc<dyn Clock>,
-    login: Option<(Arc<dyn Signer>, &TradingAccount)>,
-) -> Vec<Seen> {
-    let clob = venue::anybodys_clob(client, clob_url, clock);
-    let mut seen = vec![venue::place(clock.as_ref(), client, geoblock_url).await];
-    match venue::clock(clock.as_ref(), &clob).await {
-        Err(unreached) => seen.push(unreached),
-        Ok((found, _)) => {
-            seen.extend(found);
-            if let Some((signer, account)) = login {
-                let clob = Clob::new(client.clone(), clob_url, Chain::Polygon, signer, Arc::clone(clock));
-                seen.push(venue::login(&clob, account).await);
-            }
-        }
-    }
-    seen.retain(|one| one.verdict != Verdict::Ok);
-    seen
 }
 
 /// Whose wallet is looked at.
@@ -296,7 +282,7 @@ impl Unbound {
     }
 }
 
-async fn who(arguments: &CheckArgs, configuration: &Configuration) -> anyhow::Result<Who> {
+async fn who(arguments: &CheckArgs, configuration: &Configuration, data_dir: &Path) -> anyhow::Result<Who> {
     let changes = arguments.deploy || arguments.approve || arguments.wrap;
     if let Some(path) = &arguments.key_file {
         let (signer, address) = key_of(path).await?;
@@ -321,7 +307,6 @@ async fn who(arguments: &CheckArgs, configuration: &Configuration) -> anyhow::Re
             signer: None,
         });
     }
-    let data_dir = arguments.at.data_dir.as_ref().unwrap_or(&configuration.run.data_dir);
     ensure!(
         data_dir.join(DATABASE).exists(),
         "`{whom}` is no address, and there is no installation in {} whose account it could be: --data-dir names another",
@@ -385,7 +370,7 @@ pub(crate) async fn report_of_account(
     report_of(rpc, account.signer, Some(account.wallet)).await
 }
 
-async fn key_of(path: &std::path::Path) -> anyhow::Result<(LocalSigner, Address)> {
+async fn key_of(path: &Path) -> anyhow::Result<(LocalSigner, Address)> {
     unlock::hardened()?;
     let key = FileKey::read(path).with_context(|| format!("the key in {}", path.display()))?;
     let signer = LocalSigner::new(Chain::Polygon, Box::new(key));

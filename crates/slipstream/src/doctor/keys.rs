@@ -17,7 +17,7 @@ use crate::{account::unlock_silently, configuration::keys::LiveSettings, wording
 const AREA: &str = "keys";
 
 /// Whoever signs logins with the sealed keys, as far as they can be opened without asking, and what was found.
-pub(super) async fn look(
+pub(crate) async fn look(
     live: &LiveSettings,
     directory: &Path,
     store: Option<&Arc<SqlStore>>,

@@ -15,4 +15,5 @@ mod settings;
 pub(crate) mod venue;
 
 pub use finding::{Finding, Verdict};
+pub(crate) use keys::look as look_at_keys;
 pub use report::Report;
