@@ -21,6 +21,7 @@ use tokio::{
 use crate::{
     keeper::{KeeperResult, KeyKeeper, LocalKeeper},
     limits::{CONNECTIONS, FRAME_DEADLINE},
+    state::{StateError, lock_state},
     unlock::Unlock,
     wire::{self, Call, Reply},
 };
@@ -42,11 +43,23 @@ struct Shared {
     keeper: RwLock<Option<(Option<String>, Arc<LocalKeeper>)>>,
 }
 
-/// Listens at `path` until it is dropped; a socket file that is there already is of a process that died.
+/// Listens at `path` until it is dropped; a socket file that is there already, and at which nobody answers, is of a
+/// process that died. Its directory is this signer's alone meanwhile: two would each count a day's cap for themselves.
 ///
 /// # Errors
-/// When the socket cannot be made.
+/// When the socket cannot be made, or another signer works in the directory or at the socket.
 pub async fn serve(path: &Path, served: Served) -> io::Result<()> {
+    let _state = lock_state(&served.directory).map_err(|error| {
+        let kind = match &error {
+            StateError::Held { .. } => io::ErrorKind::ResourceBusy,
+            StateError::Io { source, .. } => source.kind(),
+        };
+        io::Error::new(kind, error)
+    })?;
+    if UnixStream::connect(path).await.is_ok() {
+        let text = "a signer listens there already; stop it first, or name another socket";
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+    }
     let listener = listen(path)?;
     let orders =
         if served.live { "signs orders of armed accounts" } else { "signs no orders: live trading is off" };

@@ -204,6 +204,31 @@ async fn what_is_no_frame_ends_the_conversation_and_not_the_signer() {
     server.abort();
 }
 
+/// Two signers with one record would each spend the day's cap, and `disarm` would reach one of them.
+#[tokio::test]
+async fn a_second_signer_is_refused_and_the_first_goes_on() {
+    let place = Place::new();
+    let first = place.start();
+    drop(place.connect().await);
+    let second = place.start().await.unwrap().unwrap_err().to_string();
+    let own = std::process::id().to_string();
+    assert!(second.contains("works with") && second.contains(&own), "{second}");
+    // Neither with another record at the same socket.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let served = Served {
+        unlock: Unlock::read(IDENTITY).ok().unwrap(),
+        directory: elsewhere.path().to_owned(),
+        live: true,
+        clock: Arc::clone(&place.clock) as _,
+    };
+    let second = serve(&place.socket(), served).await.unwrap_err();
+    assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+    // Nor in the process of whoever opens the keys there.
+    assert!(matches!(lock_state(place.directory.path()), Err(StateError::Held { .. })));
+    assert!(place.client().header().await.is_ok());
+    first.abort();
+}
+
 #[test]
 fn other_users_are_not_answered() {
     assert!(may_ask(1_000, 1_000) && may_ask(0, 1_000));

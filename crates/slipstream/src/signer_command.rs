@@ -1,7 +1,7 @@
 //! `slipstream signer`: for whom to encrypt a private key, another secret that opens the keys, and the signer as a
 //! process of its own.
 
-use std::{fs, os::unix::fs::DirBuilderExt as _, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -84,7 +84,6 @@ pub async fn run(command: &SignerCommand) -> anyhow::Result<(Answer, bool)> {
                 clock: Arc::new(SystemClock),
             };
             logging::of_service(false)?;
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
             serve(socket, served).await.with_context(|| format!("the signer at {}", socket.display()))?;
             Ok((Answer { text: String::new(), json: json!({}), ok: true }, false))
         }

@@ -15,7 +15,9 @@ use engine::ports::{
     secrets::{SealedKey, SealedKeys},
     venue::{SignRequest, Signature, Signer, SignerError},
 };
-use signer::{DerivedKeys, KeyKeeper, LocalKeeper, LocalSigner, RemoteKeeper, Standing, Unlock};
+use signer::{
+    DerivedKeys, KeyKeeper, LocalKeeper, LocalSigner, RemoteKeeper, Standing, StateLock, Unlock, lock_state,
+};
 use zeroize::Zeroizing;
 
 use crate::secrets::InstallationSecret;
@@ -26,6 +28,8 @@ pub struct Keyring {
     keeper: Option<Arc<dyn KeyKeeper>>,
     /// The same, where it is in this process.
     local: Option<Arc<LocalKeeper>>,
+    /// No other signer counts what is spent beside that one.
+    _state: Option<StateLock>,
     signer: Arc<AccountSigner>,
 }
 
@@ -75,11 +79,12 @@ impl Keyring {
     /// In words, with what to do.
     pub async fn open(parts: Parts<'_>) -> anyhow::Result<Self> {
         let Parts { directory, secret, store, opening, live, clock } = parts;
-        let mut local = None;
+        let (mut local, mut state) = (None, None);
         let keeper: Option<Arc<dyn KeyKeeper>> = match opening {
             Opening::Nowhere => None,
             Opening::Here(unlock) => {
                 let stored = store.sealed_keys().await?;
+                state = Some(lock_state(directory)?);
                 let keeper = LocalKeeper::open(unlock, stored.as_ref(), directory, live, clock)?;
                 let keeper = Arc::new(keeper);
                 local = Some(Arc::clone(&keeper));
@@ -94,7 +99,7 @@ impl Keyring {
         let paper = DerivedKeys::new(Zeroizing::new(secret.derive(&[b"keys"])));
         let paper = LocalSigner::new(Chain::Polygon, Box::new(paper));
         let signer = Arc::new(AccountSigner { paper, keeper: keeper.clone(), live });
-        Ok(Self { store, keeper, local, signer })
+        Ok(Self { store, keeper, local, _state: state, signer })
     }
 
     /// Who signs.
