@@ -1,6 +1,7 @@
 //! Which keys may spend, and how much of it they have spent today: the signer's own record, in a file that no other part
 //! of the program writes and that is authenticated record by record. Whoever can write the database can neither arm an
-//! account nor raise a cap.
+//! account nor raise a cap. Arming and disarming write the file anew, as one record of everything: who cuts records off
+//! its end arms nobody.
 //!
 //! Counted is what is signed, at the most that an order may give. What a day may spend is taken out of the file in
 //! pieces before it is used, so that a crash loses a piece and never spends one twice.
@@ -96,19 +97,19 @@ pub enum SpendingError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 enum Record {
-    Armed {
-        key: KeyRef,
-        caps: Caps,
-    },
-    Disarmed {
-        key: KeyRef,
-    },
+    /// All there is to know, before what follows.
+    Everything { keys: Vec<Kept> },
     /// Up to this much of the day may have been spent.
-    Taken {
-        key: KeyRef,
-        day: i64,
-        usd: Usd,
-    },
+    Taken { key: KeyRef, day: i64, usd: Usd },
+}
+
+/// A key in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    key: KeyRef,
+    caps: Option<Caps>,
+    day: i64,
+    taken: Usd,
 }
 
 /// A key in memory.
@@ -149,16 +150,9 @@ impl Spending {
         let io = |source| SpendingError::Io { path: path.clone(), source };
         let accounts = replay(&path, &key)?;
         // Written anew, so that the file does not grow for ever and a record cut short by a crash is gone.
-        let new = path.with_extension("new");
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&new).map_err(io)?;
+        let (file, last) = written_anew(&path, &key, &accounts).map_err(io)?;
         let counted = LruCache::new(COUNTED_ORDERS);
-        let mut books = Books { path, file, key, last: [0; 32], accounts, counted, broken: false };
-        let records: Vec<Record> = books.records();
-        books.write(&records)?;
-        let io = |source| SpendingError::Io { path: books.path.clone(), source };
-        fs::rename(&new, &books.path).map_err(io)?;
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)?;
+        let books = Books { path, file, key, last, accounts, counted, broken: false };
         Ok(Self { books: Arc::new(Mutex::new(books)), clock })
     }
 
@@ -181,9 +175,13 @@ impl Spending {
             return Err(SpendingError::Caps(mistake));
         }
         let mut books = self.books();
-        books.write(&[Record::Armed { key: key.clone(), caps }])?;
-        books.accounts.entry(key.clone()).or_default().caps = Some(caps);
-        Ok(())
+        let before = books.accounts.get(key).copied().unwrap_or_default();
+        books.accounts.insert(key.clone(), Account { caps: Some(caps), ..before });
+        let written = books.write_anew();
+        if written.is_err() {
+            books.accounts.insert(key.clone(), before);
+        }
+        written
     }
 
     /// Lets a key spend nothing more, from the moment this is called.
@@ -193,7 +191,7 @@ impl Spending {
     pub fn disarm(&self, key: &KeyRef) -> Result<(), SpendingError> {
         let mut books = self.books();
         books.accounts.entry(key.clone()).or_default().caps = None;
-        books.write(&[Record::Disarmed { key: key.clone() }])
+        books.write_anew()
     }
 
     /// How a key stands.
@@ -242,7 +240,7 @@ impl Spending {
             let piece = Usd((caps.day.0 / PIECES_OF_A_DAY).max(1));
             let taken = spent.plus(piece).unwrap_or(caps.day).min(caps.day);
             let record = Record::Taken { key: key.clone(), day: account.day, usd: taken };
-            books.write(&[record]).map_err(|error| SignerError::Unavailable(error.to_string()))?;
+            books.write(&record).map_err(|error| SignerError::Unavailable(error.to_string()))?;
             account.taken = taken;
         }
         account.spent = spent;
@@ -265,32 +263,23 @@ fn not_armed(key: &KeyRef) -> String {
 }
 
 impl Books {
-    /// All that is to be known, as records.
-    fn records(&self) -> Vec<Record> {
-        let mut keys: Vec<_> = self.accounts.iter().collect();
-        keys.sort_by(|(one, _), (other, _)| one.0.cmp(&other.0));
-        let of = |(key, account): (&KeyRef, &Account)| {
-            let armed = account.caps.map(|caps| Record::Armed { key: key.clone(), caps });
-            let taken = Record::Taken { key: key.clone(), day: account.day, usd: account.taken };
-            armed.into_iter().chain(account.taken.is_positive().then_some(taken))
-        };
-        keys.into_iter().flat_map(of).collect()
+    /// Puts one record of everything in the place of all there were.
+    fn write_anew(&mut self) -> Result<(), SpendingError> {
+        let anew = written_anew(&self.path, &self.key, &self.accounts);
+        let (file, last) = anew.map_err(|source| SpendingError::Io { path: self.path.clone(), source })?;
+        (self.file, self.last, self.broken) = (file, last, false);
+        Ok(())
     }
 
-    /// Adds records, on the disk when this returns.
-    fn write(&mut self, records: &[Record]) -> Result<(), SpendingError> {
+    /// Adds a record, on the disk when this returns.
+    fn write(&mut self, record: &Record) -> Result<(), SpendingError> {
         let io = |source| SpendingError::Io { path: self.path.clone(), source };
         if self.broken {
             return Err(io(io::Error::other(
                 "an earlier record could not be written; start the signer again",
             )));
         }
-        let (mut text, mut last) = (String::new(), self.last);
-        for record in records {
-            let line = serde_json::to_string(record).map_err(|error| io(io::Error::other(error)))?;
-            last = code(&self.key, &last, &line);
-            text.push_str(&format!("{} {line}\n", hex::encode(last)));
-        }
+        let (text, last) = line(&self.key, &self.last, record).map_err(io)?;
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
         if let Err(source) = written {
             self.broken = true;
@@ -299,6 +288,42 @@ impl Books {
         self.last = last;
         Ok(())
     }
+}
+
+/// The file with one record of everything, in its place; and that record's code.
+fn written_anew(
+    path: &Path,
+    key: &Secret32,
+    accounts: &HashMap<KeyRef, Account>,
+) -> io::Result<(File, [u8; 32])> {
+    let mut keys: Vec<Kept> = accounts
+        .iter()
+        .map(|(key, Account { caps, day, taken, .. })| Kept {
+            key: key.clone(),
+            caps: *caps,
+            day: *day,
+            taken: *taken,
+        })
+        .filter(|kept| kept.caps.is_some() || kept.taken.is_positive())
+        .collect();
+    keys.sort_by(|one, other| one.key.0.cmp(&other.key.0));
+    let (text, last) = line(key, &[0; 32], &Record::Everything { keys })?;
+    let new = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()?;
+    Ok((file, last))
+}
+
+/// A record as it is written, and its code.
+fn line(key: &Secret32, last: &[u8; 32], record: &Record) -> io::Result<(String, [u8; 32])> {
+    let line = serde_json::to_string(record).map_err(io::Error::other)?;
+    let code = code(key, last, &line);
+    Ok((format!("{} {line}\n", hex::encode(code)), code))
 }
 
 /// Authenticates a record and all before it.
@@ -319,8 +344,16 @@ fn replay(path: &Path, key: &Secret32) -> Result<HashMap<KeyRef, Account>, Spend
         mac.verify_slice(&stated).map_err(|_| damaged())?;
         last = stated.try_into().map_err(|_| damaged())?;
         match serde_json::from_str(line).map_err(|_| damaged())? {
-            Record::Armed { key, caps } => accounts.entry(key).or_default().caps = Some(caps),
-            Record::Disarmed { key } => accounts.entry(key).or_default().caps = None,
+            Record::Everything { keys } if number == 0 => {
+                let account = |Kept { caps, day, taken, .. }: &Kept| Account {
+                    caps: *caps,
+                    day: *day,
+                    spent: *taken,
+                    taken: *taken,
+                };
+                accounts = keys.iter().map(|kept| (kept.key.clone(), account(kept))).collect();
+            }
+            Record::Everything { .. } => return Err(damaged()),
             Record::Taken { key, day, usd } => {
                 let account = accounts.entry(key).or_default();
                 *account = Account { day, spent: usd, taken: usd, ..*account };

@@ -110,11 +110,13 @@ fn whoever_changes_the_file_arms_nobody() {
     let spending = place.open().unwrap();
     spending.arm(&key(), caps(10, 20)).unwrap();
     spending.spend(&key(), digest(1), dollars(10)).unwrap();
-    spending.disarm(&key()).unwrap();
+    for (number, usd) in [(2, 4), (3, 6)] {
+        spending.spend(&key(), digest(number), dollars(usd)).unwrap();
+    }
     drop(spending);
     let good = fs::read_to_string(place.path()).unwrap();
     let lines: Vec<&str> = good.lines().collect();
-    assert_eq!(lines.len(), 3);
+    assert_eq!(lines.len(), 4, "{good}");
     let all = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
     let forged = [
         good.replace("10000000", "90000000"),
@@ -139,12 +141,35 @@ fn whoever_changes_the_file_arms_nobody() {
     assert_eq!(place.open().unwrap().standing(&key()).caps, Some(caps(10, 20)));
 }
 
+/// Of a file that was disarmed no beginning is armed, wherever it is cut off.
+#[test]
+fn whoever_cuts_off_records_arms_nobody() {
+    let place = Place::new();
+    let spending = place.open().unwrap();
+    spending.arm(&key(), caps(10, 20)).unwrap();
+    spending.spend(&key(), digest(1), dollars(10)).unwrap();
+    spending.disarm(&key()).unwrap();
+    spending.arm(&KeyRef("other".to_owned()), caps(1, 2)).unwrap();
+    spending.spend(&KeyRef("other".to_owned()), digest(2), dollars(1)).unwrap();
+    drop(spending);
+    let good = fs::read(place.path()).unwrap();
+    for length in 0..=good.len() {
+        fs::write(place.path(), &good[..length]).unwrap();
+        assert_eq!(place.open().unwrap().standing(&key()).caps, None, "{length} bytes");
+    }
+    let standing = place.open().unwrap().standing(&key());
+    // Ten dollars, and a sixteenth of the day.
+    assert_eq!(standing.spent, Usd(11_250_000), "what was spent is not forgotten by disarming");
+}
+
 #[test]
 fn a_full_disk_signs_nothing() {
     let place = Place::new();
     let spending = place.open().unwrap();
     spending.arm(&key(), caps(10, 20)).unwrap();
+    // Neither what is added nor what is written anew.
     spending.books().file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    std::os::unix::fs::symlink("/dev/full", place.path().with_extension("new")).unwrap();
     let answer = spending.spend(&key(), digest(1), dollars(10));
     assert!(matches!(answer, Err(SignerError::Unavailable(_))), "{answer:?}");
     assert_eq!(spending.standing(&key()).spent, Usd::ZERO);
