@@ -31,6 +31,16 @@ pub const KEYS_IN_A_FRAME: usize = 500;
 /// Connections a signer's process has open.
 pub const CONNECTIONS: usize = 32;
 
+/// How long a connection may rest between two calls, so that no client keeps all of them: shorter
+/// than [`CALL_DEADLINE`].
+pub const LONGEST_REST: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// A client does not use a connection again that has rested for longer: it is not closed in the middle of a call.
+pub const REUSED_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Pause after a connection that could not be taken.
+pub const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
 /// How long a client waits for an answer. The longest calls open all keys (a passphrase is stretched for a tenth of a
 /// second); a batch takes milliseconds.
 pub const CALL_DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);

@@ -5,6 +5,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -20,7 +21,7 @@ use tokio::net::UnixStream;
 
 use crate::{
     keeper::{KeeperError, KeeperResult, KeyKeeper},
-    limits::{CALL_DEADLINE, CONNECTIONS, KEYS_IN_A_FRAME, MAX_BATCH},
+    limits::{CALL_DEADLINE, CONNECTIONS, KEYS_IN_A_FRAME, MAX_BATCH, REUSED_WITHIN},
     spending::{Caps, Standing},
     vault::KeyUse,
     wire::{self, Call, Reply},
@@ -31,7 +32,8 @@ pub struct RemoteKeeper {
     path: PathBuf,
     store: Arc<dyn SealedKeys>,
     clock: Arc<dyn Clock>,
-    idle: Mutex<Vec<UnixStream>>,
+    /// Connections that rest, since which uptime.
+    idle: Mutex<Vec<(UnixStream, Duration)>>,
 }
 
 impl RemoteKeeper {
@@ -83,7 +85,7 @@ impl RemoteKeeper {
         // Only a connection whose answer was read whole is used again.
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < CONNECTIONS / 2 {
-            idle.push(stream);
+            idle.push((stream, self.clock.uptime()));
         }
         Ok(reply)
     }
@@ -91,7 +93,11 @@ impl RemoteKeeper {
     /// A connection that the other side has not closed.
     fn take_idle(&self) -> Option<UnixStream> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(stream) = idle.pop() {
+        let now = self.clock.uptime();
+        while let Some((stream, since)) = idle.pop() {
+            if now.saturating_sub(since) > REUSED_WITHIN {
+                continue;
+            }
             let mut byte = [0];
             // Nothing may be waiting: between two calls there is nothing to say.
             if matches!(stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock) {

@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     keeper::{KeeperResult, KeyKeeper, LocalKeeper},
-    limits::{CONNECTIONS, FRAME_DEADLINE},
+    limits::{ACCEPT_PAUSE, CONNECTIONS, FRAME_DEADLINE, LONGEST_REST},
     state::{StateError, lock_state},
     unlock::Unlock,
     wire::{self, Call, Reply},
@@ -52,6 +52,7 @@ pub async fn serve(path: &Path, served: Served) -> io::Result<()> {
     let _state = lock_state(&served.directory).map_err(|error| {
         let kind = match &error {
             StateError::Held { .. } => io::ErrorKind::ResourceBusy,
+            StateError::Open { .. } => io::ErrorKind::PermissionDenied,
             StateError::Io { source, .. } => source.kind(),
         };
         io::Error::new(kind, error)
@@ -69,7 +70,15 @@ pub async fn serve(path: &Path, served: Served) -> io::Result<()> {
     loop {
         // Waits here when all are taken: what comes next waits at the socket.
         let place = Arc::clone(&room).acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, _) = listener.accept().await?;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of files, or whoever asked is gone: no reason to end with all keys.
+                tracing::warn!(%error, "a client of the signer cannot be heard");
+                shared.served.clock.sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             if let Err(error) = converse(stream, &shared).await {
@@ -107,8 +116,9 @@ async fn converse(mut stream: UnixStream, shared: &Shared) -> io::Result<()> {
     }
     let clock = shared.served.clock.as_ref();
     let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-    // A client rests between two calls for as long as it likes.
-    while let Some(length) = wire::length(&mut stream).await? {
+    // A client that rests for long gives its place to others: `disarm` must find one.
+    while let Ok(length) = within(clock, LONGEST_REST, wire::length(&mut stream)).await {
+        let Some(length) = length? else { break };
         let call = within(clock, FRAME_DEADLINE, wire::body(&mut stream, length)).await.map_err(late)??;
         let reply = shared.answer(call).await;
         within(clock, FRAME_DEADLINE, wire::write(&mut stream, &reply)).await.map_err(late)??;

@@ -229,6 +229,29 @@ async fn a_second_signer_is_refused_and_the_first_goes_on() {
     first.abort();
 }
 
+/// Whoever wants to disarm finds a place, however many rest at the socket.
+#[tokio::test]
+async fn connections_that_rest_keep_nobody_out() {
+    let place = Place::new();
+    let server = place.start();
+    let mut resting = Vec::new();
+    for _ in 0..CONNECTIONS {
+        resting.push(place.connect().await);
+    }
+    assert!(place.client().header().await.is_ok());
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_directory_that_others_may_write_is_refused() {
+    let place = Place::new();
+    let others = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(place.directory.path(), others).unwrap();
+    let refused = place.start().await.unwrap().unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+    assert!(!place.socket().exists(), "the socket was not touched");
+}
+
 #[test]
 fn other_users_are_not_answered() {
     assert!(may_ask(1_000, 1_000) && may_ask(0, 1_000));

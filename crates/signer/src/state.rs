@@ -1,9 +1,9 @@
 //! The directory in which a signer keeps what was spent: one signer works with it, or a day would be spent twice.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read as _, Seek as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -14,6 +14,9 @@ use rustix::{
 
 /// Name of the file whose lock is the kernel's: it ends with the process, however that ends.
 const LOCK: &str = "signer.lock";
+
+/// Who must not write there.
+const OTHERS_WRITE: u32 = 0o022;
 
 /// Holds the directory until dropped.
 #[derive(Debug)]
@@ -31,6 +34,14 @@ pub enum StateError {
         directory: PathBuf,
         /// The other process, if it said so.
         pid: Option<u32>,
+    },
+    /// Others could put an old record in the place of the newest.
+    #[error("others may write in {directory} (mode {mode:o}); `chmod 700` it")]
+    Open {
+        /// Which.
+        directory: PathBuf,
+        /// Who may do what.
+        mode: u32,
     },
     /// It cannot be made or read.
     #[error("{path} cannot be used")]
@@ -56,6 +67,10 @@ pub fn lock_state(directory: &Path) -> Result<StateLock, StateError> {
         move |source| StateError::Io { path, source }
     };
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))?;
+    let mode = fs::metadata(directory).map_err(at(directory))?.permissions().mode() & 0o777;
+    if mode & OTHERS_WRITE != 0 {
+        return Err(StateError::Open { directory: directory.to_owned(), mode });
+    }
     let path = directory.join(LOCK);
     // Not truncated: a file that cannot be locked names its holder.
     let mut options = OpenOptions::new();
