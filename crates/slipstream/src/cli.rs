@@ -363,6 +363,14 @@ pub async fn run(cli: Cli) -> ExitCode {
             crate::doctor::command::run(&arguments).await.and_then(|answer| told(&answer, arguments.at.json))
         }
         Command::Run(arguments) => crate::run::run(&arguments).await,
+        Command::Follow(FollowArgs { policy, .. })
+        | Command::Edit(EditArgs { policy, .. })
+        | Command::Init(InitArgs { policy, .. })
+            if !policy.mistakes().is_empty() =>
+        {
+            complain(&policy.mistakes().join("\n"));
+            Ok(ExitCode::from(BAD_INPUT))
+        }
         Command::Init(arguments) => {
             crate::run::installation::init(&arguments).await.and_then(|(answer, json)| told(&answer, json))
         }
@@ -381,12 +389,6 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Export { table, at } => ask(&at, &Request::Export(table)).await,
         Command::Leader { command } => {
             following::leader(&command).await.and_then(|(answer, json)| told(&answer, json))
-        }
-        Command::Follow(FollowArgs { policy, .. }) | Command::Edit(EditArgs { policy, .. })
-            if !policy.mistakes().is_empty() =>
-        {
-            complain(&policy.mistakes().join("\n"));
-            Ok(ExitCode::from(BAD_INPUT))
         }
         Command::Follow(FollowArgs { leader, account, policy, at }) => {
             let request = FollowingRequest::Follow { leader, account, policy: policy.changes() };

@@ -71,6 +71,24 @@ fn an_installation_is_stopped_whatever_is_wrong_in_its_configuration() {
     assert!(told.contains("only the data directory"), "{told}");
 }
 
+#[test]
+fn an_installation_is_made_whole_or_not_at_all() {
+    let there = tempfile::tempdir().expect("a directory");
+    let (leader, nobody) = (format!("0x{}", "1e".repeat(20)), format!("0x{}", "0".repeat(40)));
+    for wrong in [
+        &["--leader", &leader, "--fixed", "abc"][..],
+        &["--leader", &leader, "--fixed", "5", "--ratio", "0.5"],
+        &["--leader", &nobody],
+        &["--money", "0"],
+        &["--rpc", "nowhere"],
+    ] {
+        let refused = ask(there.path(), &[&["init", "--yes"][..], wrong].concat());
+        assert!(!refused.status.success(), "{wrong:?}");
+        assert_eq!(fs::read_dir(there.path()).unwrap().count(), 0, "{wrong:?} leaves something");
+    }
+    done(there.path(), &["init", "--yes", "--leader", &leader, "--fixed", "5"]);
+}
+
 /// The name of the directory with the database.
 fn data_of(entry: std::io::Result<fs::DirEntry>) -> Option<std::ffi::OsString> {
     let entry = entry.ok()?;

@@ -108,6 +108,15 @@ async fn account_of(store: &dyn Store, wanted: Option<&str>) -> anyhow::Result<A
     accounts.pop().context("no account")
 }
 
+/// The policy to follow a wallet with.
+///
+/// # Errors
+/// All that is wrong with it, and when it is nobody's wallet.
+pub(crate) fn wanted(wallet: Address, changes: &[(String, String)]) -> anyhow::Result<Policy> {
+    ensure!(wallet != Address([0; 20]), "{wallet} is nobody's wallet; `slipstream leader top` shows some");
+    changed(Policy::careful(), changes)
+}
+
 async fn follow(
     store: &dyn Store,
     clock: &dyn Clock,
@@ -115,9 +124,8 @@ async fn follow(
     account: Option<&str>,
     changes: &[(String, String)],
 ) -> anyhow::Result<Answer> {
-    ensure!(wallet != Address([0; 20]), "{wallet} is nobody's wallet; `slipstream leader top` shows some");
+    let policy = wanted(wallet, changes)?;
     let account = account_of(store, account).await?;
-    let policy = changed(Policy::careful(), changes)?;
     let now = clock.now();
     let leader = store.add_leader(wallet, now).await?;
     let new = NewRelationship { account: account.trading.id, leader, policy: policy.clone() };

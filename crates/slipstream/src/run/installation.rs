@@ -24,7 +24,7 @@ use crate::{
     commands::{Answer, DATABASE},
     composition::derived_signer,
     configuration::{self, FILE},
-    following::{FollowingRequest, PolicyFlags, answer as answer_following},
+    following::{self, FollowingRequest, PolicyFlags, answer as answer_following},
     secrets::InstallationSecret,
     socket,
     wording::dollars,
@@ -97,6 +97,10 @@ pub async fn init(arguments: &InitArgs) -> anyhow::Result<(Answer, bool)> {
         if arguments.yes || !io::stdin().is_terminal() { told(arguments) } else { asked(arguments)? };
     let text = contents(&data_dir, &wishes.rpc);
     // What would be refused later is refused before anything is written.
+    ensure!(wishes.money.is_positive(), "play money must be more than nothing: --money 1000");
+    if let Some(leader) = wishes.leader {
+        following::wanted(leader, &wishes.policy)?;
+    }
     configuration::read(&file.display().to_string(), base, &text, &configuration::Variables::new())?;
     let lines = furnish(&path, &wishes).await?;
     write(file, &text)?;
@@ -186,7 +190,6 @@ fn write(file: &Path, text: &str) -> anyhow::Result<()> {
 /// Makes the data directory and what is in it; says what that is.
 async fn furnish(data_dir: &Path, wishes: &Wishes) -> anyhow::Result<Vec<String>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    ensure!(wishes.money.is_positive(), "play money must be more than nothing: --money 1000");
     let store = SqlStore::open(&data_dir.join(DATABASE), Arc::clone(&clock)).await?;
     let secret = InstallationSecret::open(data_dir)?;
     let now = clock.now();
