@@ -16,8 +16,8 @@ use toml::{
 use super::{
     Configuration, Effective, follower_count,
     keys::{
-        CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, FollowerSettings, Key, LIVE, NAMED_VARIABLES, OTHER_NAMES,
-        QUEUE, RUN, Sample, VENUE,
+        CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, FollowerSettings, Key, LIVE, LiveSettings, NAMED_VARIABLES,
+        OTHER_NAMES, QUEUE, RUN, Sample, VENUE,
     },
     kind::{Kind, Raw, shown},
     mistakes::{Mistake, Mistakes, Place},
@@ -69,7 +69,8 @@ pub(super) fn read_anyway(
     let (engine, _) = reader.single("engine", ENGINE, document.get_ref());
     let (chain, _) = reader.single("chain", CHAIN, document.get_ref());
     let (venue, _) = reader.single("venue", VENUE, document.get_ref());
-    let (live, _) = reader.single("live", LIVE, document.get_ref());
+    let (live, live_given) = reader.single("live", LIVE, document.get_ref());
+    reader.one_opener(&live, &live_given);
     let (run, _) = reader.single("run", RUN, document.get_ref());
     let (database, _) = reader.single("database", DATABASE, document.get_ref());
     let (queue, _) = reader.single("queue", QUEUE, document.get_ref());
@@ -328,6 +329,23 @@ impl Reader<'_> {
             for text in follower.policy.mistakes() {
                 self.mistake(begin, header.to_owned(), text);
             }
+        }
+    }
+
+    /// Keys are opened here or by a signer's process: of a file beside its socket nobody would know that it is not read.
+    fn one_opener(&mut self, live: &LiveSettings, given: &Given) {
+        if live.socket.is_none() || live.key_file.is_none() {
+            return;
+        }
+        let text = "stands beside `socket`, whose process opens the keys, so it is not read; keep one of them (`key_file` \
+                    belongs in the configuration of `signer serve`)"
+            .to_owned();
+        let variable = variable("live", "key_file");
+        match given.get("key_file") {
+            Some(span) if !self.variables.contains_key(&variable) => {
+                self.mistake(span.start, "[live] key_file".to_owned(), text);
+            }
+            _ => self.environment_mistake(variable, text),
         }
     }
 

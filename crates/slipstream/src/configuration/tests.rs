@@ -1,6 +1,7 @@
 //! Every kind of mistake, and what is in force without one.
 
 mod followers;
+mod opener;
 mod servers;
 
 use std::{path::Path, time::Duration};

@@ -44,7 +44,7 @@ pub const LIVE: &[Key<LiveSettings>] = &[
         Example("signer.sock"),
         Kind::File(|live, path| live.socket = Some(path)),
         "The socket of a signer that runs as a process of its own (`slipstream signer serve`) and alone opens the keys; \
-         `key_file` is that one's then. Without it: the signer is in this process.",
+         `key_file` is that one's then and does not stand here. Without it: the signer is in this process.",
     ),
     key(
         "relayer_key",
