@@ -11,6 +11,8 @@ const ADDRESS: usize = 40;
 
 /// As short a run of letters and digits is no secret.
 const SHORTEST_SECRET: usize = 32;
+/// Letters of 24, 32, 48 and 64 bytes in base64, without what it is filled up with.
+const BASE64: [usize; 4] = [32, 43, 64, 86];
 /// What age's identities begin with.
 const IDENTITY: &str = "AGE-SECRET-KEY-";
 /// Letters of a hexadecimal number that are shown where it may be a key: enough to look an order or a transaction up by.
@@ -20,11 +22,12 @@ const SHOWN_OF_HEX: usize = 10;
 /// beginning is shown.
 #[must_use]
 pub fn without_secrets(text: &str) -> String {
-    each_word(text, |word| {
+    let no_base64 =
+        each_word(text, "+/=", |word| if is_base64_secret(word) { hidden(word) } else { word.to_owned() });
+    each_word(&no_base64, "+=_-", |word| {
         let hex = word.strip_prefix("0x").unwrap_or(word).bytes().all(|byte| byte.is_ascii_hexdigit());
         let digits = word.strip_prefix("0x").unwrap_or(word).len();
-        let has = |kind: fn(&u8) -> bool| word.as_bytes().iter().any(kind);
-        let mixed = has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_digit);
+        let mixed = is_mixed(word);
         match word.len() {
             _ if word.to_ascii_uppercase().contains(IDENTITY) => hidden(word),
             0..SHORTEST_SECRET => word.to_owned(),
@@ -36,13 +39,28 @@ pub fn without_secrets(text: &str) -> String {
     })
 }
 
+fn is_mixed(word: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| word.as_bytes().iter().any(kind);
+    has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_digit)
+}
+
+/// Whether a run of base64's letters is as long as 24, 32, 48 or 64 bytes are in it. Its slashes must not hide it; what begins
+/// with one is rather a path.
+fn is_base64_secret(word: &str) -> bool {
+    let letters = word.trim_end_matches('=');
+    // Behind the name of a flag or a key.
+    let letters = letters.rsplit_once('=').map_or(letters, |(_, value)| value);
+    let is_path = letters.starts_with('/') && !word.ends_with('=');
+    letters.contains('/') && !is_path && is_mixed(letters) && BASE64.contains(&letters.len())
+}
+
 fn hidden(word: &str) -> String {
     format!("({} characters, not shown)", word.len())
 }
 
-/// A text with its runs of letters and digits replaced.
-fn each_word(text: &str, mut shown: impl FnMut(&str) -> String) -> String {
-    let part = |letter: char| letter.is_ascii_alphanumeric() || "+=_-".contains(letter);
+/// A text with its runs of letters, digits and these signs replaced.
+fn each_word(text: &str, signs: &str, mut shown: impl FnMut(&str) -> String) -> String {
+    let part = |letter: char| letter.is_ascii_alphanumeric() || signs.contains(letter);
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(begin) = rest.find(part) {
         let (before, from) = rest.split_at(begin);
@@ -98,7 +116,7 @@ impl Discretion {
         for (path, short) in &self.paths {
             out = out.replace(path.as_str(), short);
         }
-        each_word(&out, |word| self.word(word))
+        each_word(&out, "+=_-", |word| self.word(word))
     }
 
     fn word(&self, word: &str) -> String {
@@ -132,9 +150,16 @@ mod tests {
             without_secrets(&text),
             format!(
                 "invalid value 'ac0974bec3…' or 0xac0974be… for {wallet}, (19 characters, not shown), \
-                     rAl0vsOaF+NrpKa00jj/lEustHjL7V78rnhNe/Ty/4A="
+                     (44 characters, not shown)"
             )
         );
+        for (shown, hidden) in [
+            ("--secret=rAl0vsOaF+NrpKa00jj/lEustHjL7V78rnhNe/Ty/4A=", "--(51 characters, not shown)"),
+            ("(/Al0vsOaF+NrpKa00jj/lEustHjL7V78rnhNe/Ty/4A=)", "((44 characters, not shown))"),
+            ("/home/Ann1/slipstream/copies/of/november/17", "/home/Ann1/slipstream/copies/of/november/17"),
+        ] {
+            assert_eq!(without_secrets(shown), hidden);
+        }
         let secret = "dGhlIHNlY3JldCBvZiBhbiBBUEkga2V5IDEyMw==";
         assert_eq!(without_secrets(secret), format!("({} characters, not shown)", secret.len()));
         let file = "cannot read /srv/slipstream-before-the-upgrade-of-november.db: not there";
