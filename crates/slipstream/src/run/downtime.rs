@@ -2,12 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::Context;
 use domain::{
     Clock, Timestamp,
     decide::Verdict,
@@ -66,17 +65,29 @@ struct Synced {
 }
 
 impl Downtime {
-    /// Reads when the process before was alive last. Only the holder of the data directory's lock calls this.
+    /// Reads when the process before was alive last, and writes nothing: a start that comes to nothing must not look as if
+    /// it had run. Only the holder of the data directory's lock calls this.
     pub(super) async fn begin(data_dir: &Path, store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<Self> {
         let file = data_dir.join(FILE);
-        let since = fs::read_to_string(&file).ok();
-        let since = since.and_then(|text| text.trim().parse().ok()).map(Timestamp);
+        let since = match fs::read_to_string(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            read => {
+                let text = read.unwrap_or_default();
+                let since = text.trim().parse().ok().map(Timestamp);
+                if since.is_none() {
+                    warn!(
+                        "{} does not say when this program ran last: what happened meanwhile is copied as the policies say, \
+                         and not told",
+                        file.display()
+                    );
+                }
+                since
+            }
+        };
         let newest = store.newest_decisions(None, 1).await?;
         let decision = newest.first().map_or(0, |decision| decision.id);
         let (started, begun) = (clock.now(), clock.uptime());
         let written = None;
-        fs::write(&file, started.0.to_string())
-            .with_context(|| format!("cannot write {}", file.display()))?;
         Ok(Self { file, since, started, begun, decision, reported: false, written })
     }
 
@@ -85,7 +96,7 @@ impl Downtime {
         let uptime = clock.uptime();
         if self.written.is_none_or(|at| uptime.saturating_sub(at) >= WRITE_EVERY) {
             self.written = Some(uptime);
-            if let Err(error) = fs::write(&self.file, clock.now().0.to_string()) {
+            if let Err(error) = self.write(clock.now()) {
                 warn!(%error, "cannot write {}: the next start does not know when this process was alive", self.file.display());
             }
         }
@@ -101,6 +112,13 @@ impl Downtime {
             Ok(late) => info!("{}", late.words(self.started.since(since))),
             Err(error) => warn!(%error, "what happened while nothing ran cannot be told"),
         }
+    }
+
+    /// Under another name first: a file that is cut short says nothing.
+    fn write(&self, now: Timestamp) -> io::Result<()> {
+        let new = self.file.with_extension("new");
+        fs::write(&new, now.0.to_string())?;
+        fs::rename(&new, &self.file)
     }
 
     async fn late(&self, store: &dyn Store, since: Timestamp) -> StoreResult<Late> {
@@ -202,7 +220,33 @@ fn reasons(skipped: &BTreeMap<&'static str, usize>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use engine::ports::store::Store;
+    use store::SqlStore;
+
     use super::*;
+    use crate::clock::SystemClock;
+
+    /// A unit that a service manager starts again and again, and that each time refuses to run.
+    #[tokio::test]
+    async fn a_start_that_comes_to_nothing_forgets_no_downtime() {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = std::sync::Arc::new(SystemClock);
+        let store = SqlStore::open(&directory.path().join("db"), clock.clone()).await.unwrap();
+        let store = &store as &dyn Store;
+        let file = directory.path().join(FILE);
+        let begin = async || Downtime::begin(directory.path(), store, clock.as_ref()).await.unwrap();
+        assert_eq!(begin().await.since, None, "the first");
+        assert!(!file.exists());
+        fs::write(&file, "12345").unwrap();
+        assert_eq!(begin().await.since, Some(Timestamp(12_345)));
+        let mut that_runs = begin().await;
+        assert_eq!(that_runs.since, Some(Timestamp(12_345)));
+        that_runs.tell(store, clock.as_ref()).await;
+        let since = begin().await.since.unwrap();
+        assert!(clock.now().since(since) < Duration::from_secs(60), "{since:?}");
+        fs::write(&file, "123x").unwrap();
+        assert_eq!(begin().await.since, None);
+    }
 
     #[test]
     fn the_report_counts_and_says_why() {
