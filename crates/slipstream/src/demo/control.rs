@@ -277,6 +277,14 @@ impl Control {
         self.post("/outage", &json!({ "service": "clob", "outage": outage })).await.map(drop)
     }
 
+    /// The order book service reads requests and answers none, until [`Control::outage`] ends it.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn silence(&self) -> anyhow::Result<()> {
+        self.post("/outage", &json!({ "service": "clob", "outage": "silent" })).await.map(drop)
+    }
+
     /// Replaces the newest blocks by others; as deep as finality allows, at most `depth`.
     ///
     /// # Errors

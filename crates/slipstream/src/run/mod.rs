@@ -172,6 +172,8 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     let history_every = configuration.engine.history_interval.unwrap_or(usual);
     let settings = Settings { workers: usize::from(configuration.engine.workers), history_every };
     let venue_clock = Arc::clone(&ports.venue_clock);
+    // Before anything is decided, so that the log tells all of it.
+    let journal = Journal::begin(store.as_ref()).await?;
     let runtime = Runtime::start(ports, settings, this_process(clock.now())).await?;
     witnesses.sources = Some(runtime.sources());
     let watch = runtime.clock_watch();
@@ -183,7 +185,6 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
              Look at the network, and at [run] clob_url"
         );
     }
-    let journal = Journal::begin(store.as_ref()).await?;
     let attended = attend(&runtime, store.as_ref(), clock.as_ref(), (journal, downtime, wallets), stop).await;
     socket.abort();
     // Nobody listens on it any more.

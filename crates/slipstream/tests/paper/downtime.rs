@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use domain::{Clock, Side, money::ONE};
+use domain::{Clock, Side, TxHash, money::ONE};
 use slipstream::clock::SystemClock;
 
 use crate::scene::{OFFERS, POLICY, Scene};
@@ -69,10 +69,15 @@ async fn what_happened_while_nothing_ran_is_told() {
     let minute_ago = SystemClock.now().minus(Duration::from_secs(60));
     fs::write(scene.data().join("alive"), minute_ago.0.to_string()).expect("a file");
     scene.leader_buys(1, &OFFERS).await;
+    // The first question, whether there is a network, hangs meanwhile.
+    scene.control.silence().await.expect("an outage");
     for _ in 0..3 {
         scene.next_second().await;
     }
     let mut child = scene.run(false, None);
+    scene.up().await;
+    scene.until_answers("answer", |lines| lines.len() == 1).await;
+    scene.control.outage(false).await.expect("its end");
     let told = async || {
         let log = fs::read_to_string(scene.log()).ok()?;
         log.contains("while nothing ran").then_some(log)
@@ -80,5 +85,8 @@ async fn what_happened_while_nothing_ran_is_told() {
     let log = scene.until("report", told).await;
     assert!(log.contains("1 trade happened in the 6"), "{log}");
     assert!(log.contains("0 copied late, 1 skipped (1 too old)"), "{log}");
+    // Decided before the venue had answered the first question, and told all the same.
+    let trade = TxHash([1; 32]);
+    assert!(log.contains(&format!("trade {trade}: skipped for relationship 1")), "{log}");
     assert!(scene.end(&mut child).await.success());
 }
