@@ -21,8 +21,62 @@ const TUTORIAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/tutorial
 /// What writes it again when it is set.
 const WRITE: &str = "SLIPSTREAM_WRITE_TUTORIAL";
 
+/// Public providers of the chain, for which this test's stand.
+const PROVIDERS: [&str; 2] = ["https://polygon-bor-rpc.publicnode.com", "https://polygon.drpc.org"];
+
 /// Where fields of a line of the log begin.
 const FIELDS: [&str; 2] = [" trade=", " order.id="];
+
+impl Scene {
+    /// Where the chain's providers are.
+    fn rpc_urls(&self) -> Vec<&str> {
+        self.urls.rpc.split(',').collect()
+    }
+
+    /// Puts values into the file that `init` wrote: keys are uncommented, and the sections above them.
+    fn edit(&self, section: &str, values: &[(&str, &str)]) {
+        let text = fs::read_to_string(self.file()).expect("init writes it");
+        let header = format!("[{section}]");
+        let (mut inside, mut left, mut out) = (false, values.len(), String::new());
+        for line in text.lines() {
+            let bare = line.trim_start_matches('#');
+            if bare.starts_with('[') {
+                inside = bare == header;
+            }
+            let value = values.iter().find(|(key, _)| inside && bare.starts_with(&format!("{key} = ")));
+            match value {
+                _ if inside && bare == header => out.push_str(bare),
+                Some((key, value)) => {
+                    left -= 1;
+                    out.push_str(&format!("{key} = {value}"));
+                }
+                None => out.push_str(line),
+            }
+            out.push('\n');
+        }
+        assert_eq!(left, 0, "{values:?} are keys of {header}");
+        fs::write(self.file(), out).expect("it is written");
+    }
+
+    /// Names this test's venue in the file.
+    fn name_hosts(&self) {
+        let quoted = |url: &str| format!("\"{url}\"");
+        let clob = quoted(&self.urls.clob);
+        let hosts = [
+            ("clob_url", clob.as_str()),
+            ("data_url", &quoted(&self.urls.data)),
+            ("gamma_url", &quoted(&self.urls.gamma)),
+            ("geoblock_url", &clob),
+            ("relayer_url", &quoted(&self.urls.relayer)),
+        ];
+        self.edit("run", &hosts);
+        let channel = quoted(&self.urls.clob.replacen("http", "ws", 1));
+        let engine =
+            [("channel_url", channel.as_str()), ("live_url", "\"\""), ("history_interval", "\"200ms\"")];
+        self.edit("engine", &engine);
+        self.edit("venue", &[("positions_lag", "\"0s\"")]);
+    }
+}
 
 /// The text as it grows.
 struct Tutorial {
@@ -45,13 +99,14 @@ impl Tutorial {
     }
 
     fn run(&self, line: &str) -> String {
+        let own = self.scene.rpc_urls();
+        let mut line = line.to_owned();
+        for (public, own) in PROVIDERS.iter().zip(own) {
+            line = line.replace(public, own);
+        }
         let arguments: Vec<&str> = line.split(' ').collect();
         let mut command = self.scene.command(&arguments, true);
-        command.current_dir(self.scene.directory.path()).env("COLUMNS", "100");
-        if arguments.first() == Some(&"init") {
-            command.env_remove("SLIPSTREAM_CONFIG");
-        }
-        let output = command.output().expect("it runs");
+        let output = command.env("COLUMNS", "100").output().expect("it runs");
         let text = [output.stdout, output.stderr].concat();
         String::from_utf8(text).expect("text")
     }
@@ -141,14 +196,20 @@ async fn paper(tutorial: &mut Tutorial) -> Guard {
 # Tutorial: from nothing to a live copy
 
 Everything below was done by a test (`crates/slipstream/tests/tutorial.rs`) with the program itself, against a venue that
-`slipstream simulator` plays. Only moments, directories and the ids of orders were made alike. At the real venue the
-commands are the same.
+`slipstream simulator` plays. Only moments, directories, the ids of orders and the chain's providers were made alike; the
+test writes the simulator's addresses into `slipstream.toml` (`[run]` and `[engine]`), which at the real venue stays as it is.
+Nothing is told by variables of the environment, so the commands and the file are all there is.
 
 ## On paper
 
 One command makes an installation: a commented configuration, and a data directory with an account of play money. It writes
-over nothing.");
-    tutorial.shell(&format!("init --yes --leader {LEADER} --fixed 5 --data-dir data"));
+over nothing. Paper needs no provider of the chain's; real money does, and because trades are ordered by the chain's blocks or not
+at all, providers are named here and not later:");
+    let [first, second] = PROVIDERS;
+    tutorial.shell(&format!(
+        "init --yes --leader {LEADER} --fixed 5 --data-dir data --rpc {first} --rpc {second}"
+    ));
+    tutorial.scene.name_hosts();
     tutorial.say("
 `slipstream run` copies until it is stopped (Ctrl-C). It says what it does, one line for each answer, order and alarm:");
     let child = tutorial.up().await;
@@ -187,7 +248,7 @@ async fn live(tutorial: &mut Tutorial, mut child: Guard) -> Guard {
 ## Real money
 
 Two switches are needed: `[live] enabled` in the configuration, and arming each account. The keys are sealed in the database;
-what opens them is a file of yours (`[live] key_file`), kept apart ([keys](keys.md)). Here the test sets
+what opens them is a file of yours (`[live] key_file`), kept apart ([keys](keys.md)). In `slipstream.toml`:
 
 ```toml
 [live]
@@ -197,6 +258,7 @@ key_file = \"identity\"     # age-keygen -o identity
 
 `add` reads your key from a file that only you can read (or asks for it), and finds its wallet:");
     assert!(tutorial.scene.end(&mut child).await.success());
+    tutorial.scene.edit("live", &[("enabled", "true"), ("key_file", "\"identity\"")]);
     tutorial.scene.private("identity", &format!("{IDENTITY}\n"));
     tutorial.scene.private("key", &format!("{KEY}\n"));
     tutorial.shell(&format!("account add main --live --key-file key --wallet {EOA}"));
@@ -280,7 +342,8 @@ async fn panic(tutorial: &mut Tutorial) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tutorial_is_what_happens() {
-    let scene = Scene::begin().await;
+    let mut scene = Scene::begin().await;
+    scene.by_file = true;
     let eoa: Address = EOA.parse().expect("an address");
     let standing = Standing::default();
     let wallet = Wallet { address: eoa, owner: eoa, signature_type: 0, approved: true, standing };

@@ -34,6 +34,10 @@ use crate::{
 const PLAY_MONEY: Usd = Usd(1_000 * ONE);
 /// Name of the first paper account.
 const ACCOUNT: &str = "paper";
+/// What is good for paper alone, and cannot be changed once something was copied.
+const WITHOUT_CHAIN: &str = "\nno RPC provider is named: good for paper. If real money is ever meant, name some in `rpc_urls` of \
+                             [chain] before the first `run`; once something was copied without the chain it takes another \
+                             installation (`init --rpc https://…`)";
 /// Who may read the configuration: its owner, because URLs of providers may carry keys.
 const MODE: u32 = 0o600;
 
@@ -105,8 +109,9 @@ pub async fn init(arguments: &InitArgs) -> anyhow::Result<(Answer, bool)> {
     let lines = furnish(&path, &wishes).await?;
     write(file, &text)?;
     let next = "slipstream run";
+    let alone = if wishes.rpc.is_empty() { WITHOUT_CHAIN } else { "" };
     let text = format!(
-        "wrote {}\n{}\n\nNext: `{next}`, and in another terminal `slipstream activity`, `slipstream positions`{}",
+        "wrote {}\n{}{alone}\n\nNext: `{next}`, and in another terminal `slipstream activity`, `slipstream positions`{}",
         file.display(),
         lines.join("\n"),
         if wishes.leader.is_some() { "" } else { ", `slipstream leader top`, `slipstream follow 0x…`" },
@@ -142,8 +147,8 @@ fn asked(arguments: &InitArgs) -> anyhow::Result<Wishes> {
             (list.is_empty() || polymarket::rpc_urls(&list.join(",")).is_ok()).then_some(list)
         };
         let question = format!(
-            "RPC providers of Polygon (https://…, spaces between; empty for none).\n  Public ones, good for a beginning on \
-             paper: {}\n ",
+            "RPC providers of Polygon (https://…, spaces between; empty for none, which is for paper alone and for \
+             good).\n  Public ones, good for a beginning on paper: {}\n ",
             public_providers()
         );
         wishes.rpc = ask(&question, "", urls)?;

@@ -428,7 +428,7 @@ async fn tell_start(
         info!(
             "no RPC provider is configured: trades are taken from the Data API and the live feed and not held against \
              the chain, so they come some seconds later and a wrong answer of these services would be believed; \
-             [chain] rpc_urls names providers (each that is asked first must bear about {} calls a day). Public ones, \
+             [chain] rpc_urls names providers, which real money needs, and no longer once something was copied here (each that is asked first must bear about {} calls a day). Public ones, \
              which promise nothing: {}",
             grouped(CALLS_A_DAY),
             public_providers()

@@ -54,9 +54,11 @@ pub(crate) fn condition() -> ConditionId {
 /// The real market, as far as this test goes, and an installation beside it.
 pub(crate) struct Scene {
     _simulator: Guard,
-    urls: SimulatorUrls,
+    pub(crate) urls: SimulatorUrls,
     pub(crate) control: Control,
     pub(crate) directory: tempfile::TempDir,
+    /// Everything is told by slipstream.toml of the directory, as a reader has it, and nothing by the environment.
+    pub(crate) by_file: bool,
 }
 
 impl Scene {
@@ -87,7 +89,7 @@ impl Scene {
         };
         control.add_market(&market).await.expect("a market");
         let directory = tempfile::tempdir().expect("a directory");
-        Self { _simulator: simulator, urls, control, directory }
+        Self { _simulator: simulator, urls, control, directory, by_file: false }
     }
 
     pub(crate) fn file(&self) -> PathBuf {
@@ -101,6 +103,14 @@ impl Scene {
     /// A command of this installation, at this test's venue.
     pub(crate) fn command(&self, arguments: &[&str], with_chain: bool) -> Command {
         let mut command = Command::new(BINARY);
+        if self.by_file {
+            let ours = |name: &str| name.starts_with("SLIPSTREAM_") || name.starts_with("POLYGON_");
+            for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
+                command.env_remove(name);
+            }
+            command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
+            return command;
+        }
         let keys = self.directory.path().join("identity");
         if keys.is_file() {
             command.env("SLIPSTREAM_LIVE_ENABLED", "true").env("SLIPSTREAM_LIVE_KEY_FILE", keys);
