@@ -83,10 +83,11 @@ pub(super) async fn panic(store: &dyn Store, clock: &dyn Clock, wanted: &Panic) 
     };
     let before = store.following(clock.now()).await?.holds;
     let placed = store.hold_once(&hold, clock.now()).await?;
+    let of = account.as_ref().map(|account| format!(" of account `{}`", account.label)).unwrap_or_default();
     let mut lines = vec![match (wanted.sell, wanted.keep_exits) {
-        (true, _) => format!("buys are held; {} while `slipstream run` runs", to_sell(&held)),
-        (_, true) => "buys are held; exits go on".to_owned(),
-        _ => "everything is held, exits too".to_owned(),
+        (true, _) => format!("buys{of} are held; {} while `slipstream run` runs", to_sell(&held)),
+        (_, true) => format!("buys{of} are held; exits go on"),
+        _ => format!("everything{of} is held, exits too"),
     }];
     if wanted.sell {
         for stops in before.iter().filter(|other| other.stops_exits) {
@@ -102,8 +103,11 @@ pub(super) async fn panic(store: &dyn Store, clock: &dyn Clock, wanted: &Panic) 
     }
     lines.push(match placed {
         Some(id) if wanted.sell => format!("until `slipstream lift {id}`, which buys nothing back; `slipstream activity` shows the sales"),
+        Some(id) if wanted.keep_exits => {
+            format!("no more buys{of} are signed until `slipstream lift {id}`; what leaders sell is sold")
+        }
         Some(id) => format!(
-            "nothing more is signed until `slipstream lift {id}`. No order of ours rests at the venue, so there is none \
+            "nothing more{of} is signed until `slipstream lift {id}`. No order of ours rests at the venue, so there is none \
              to cancel; what is held stays held (`slipstream panic --sell` sells it)"
         ),
         None => "it was so already; `slipstream holds` tells by what".to_owned(),

@@ -54,6 +54,13 @@ async fn a_panic_holds_the_account_that_is_called_so_now() {
     scene.next_second().await;
     let mut child = scene.run(false, None);
     scene.up().await;
+    let said =
+        scene.command(&["panic", "--account", "paper", "--keep-exits"], false).output().expect("it runs");
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(
+        said.contains("no more buys of account `paper` are signed") && !said.contains("nothing"),
+        "{said}"
+    );
     scene.ask(&["panic", "--account", "paper"]);
     scene.leader_buys(1, &OFFERS).await;
     scene.until_answers("answer", |lines| lines.len() == 1 && lines.iter().all(is_over)).await;
