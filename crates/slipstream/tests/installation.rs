@@ -69,6 +69,11 @@ fn an_installation_is_stopped_whatever_is_wrong_in_its_configuration() {
     assert_eq!(ask(there.path(), &["run"]).status.code(), Some(2), "nothing is started");
     let told = done(there.path(), &["panic"]);
     assert!(told.contains("only the data directory"), "{told}");
+    // Nor whatever is missing in it.
+    fs::write(&file, &sound[..120]).expect("it is written");
+    done(there.path(), &["lift", "1"]);
+    fs::write(&file, "[run").expect("it is written");
+    done(there.path(), &["panic"]);
 }
 
 #[test]

@@ -278,13 +278,17 @@ impl ConfigFile {
         Configuration::load_anyway(self.file().as_deref(), std::env::vars_os())
     }
 
-    /// The data directory as the file tells it, if that is TOML, whatever else is wrong.
+    /// The data directory as the file tells it, whatever else is wrong in it; where it does not tell, because somebody is
+    /// writing it, the one installation beside it.
     #[must_use]
     pub fn data_dir_alone(&self) -> Option<PathBuf> {
         let file = self.file()?;
-        let table: toml::Table = contents(&file).ok()?.parse().ok()?;
-        let told = table.get("run")?.get("data_dir")?.as_str()?;
-        Some(file.parent().map_or_else(|| PathBuf::from(told), |base| base.join(told)))
+        let base = file.parent().map(Path::to_owned).unwrap_or_default();
+        let told = contents(&file).ok().and_then(|text| {
+            let table: toml::Table = text.parse().ok()?;
+            Some(base.join(table.get("run")?.get("data_dir")?.as_str()?))
+        });
+        told.or_else(|| beside(&base))
     }
 
     /// As the environment names it, where no flag can.
@@ -292,4 +296,12 @@ impl ConfigFile {
     pub fn of_environment() -> Self {
         Self { path: std::env::var_os(FILE_VARIABLE).map(PathBuf::from) }
     }
+}
+
+/// The only directory in `base` that has a database of ours.
+fn beside(base: &Path) -> Option<PathBuf> {
+    let here = if base.as_os_str().is_empty() { Path::new(".") } else { base };
+    let names = std::fs::read_dir(here).ok()?.filter_map(|entry| Some(base.join(entry.ok()?.file_name())));
+    let mut found = names.filter(|directory| directory.join(crate::commands::DATABASE).is_file());
+    found.next().filter(|_| found.next().is_none())
 }
