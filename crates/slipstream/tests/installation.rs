@@ -77,6 +77,16 @@ fn an_installation_is_stopped_whatever_is_wrong_in_its_configuration() {
 }
 
 #[test]
+fn a_run_makes_no_installation() {
+    let there = tempfile::tempdir().expect("a directory");
+    let refused = ask(there.path(), &["run"]);
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && words.contains("`slipstream init` makes one"), "{words}");
+    assert_eq!(fs::read_dir(there.path()).unwrap().count(), 0, "it leaves something");
+    done(there.path(), &["init", "--yes"]);
+}
+
+#[test]
 fn an_installation_is_made_whole_or_not_at_all() {
     let there = tempfile::tempdir().expect("a directory");
     let (leader, nobody) = (format!("0x{}", "1e".repeat(20)), format!("0x{}", "0".repeat(40)));

@@ -122,6 +122,19 @@ pub async fn init(arguments: &InitArgs) -> anyhow::Result<(Answer, bool)> {
     Ok((Answer { text, json, ok: true }, arguments.json))
 }
 
+/// Whether there is an installation: `run` makes none, so a mistyped directory is told.
+///
+/// # Errors
+/// In words, with what to do.
+pub(super) fn exists(data_dir: &Path) -> anyhow::Result<()> {
+    ensure!(
+        data_dir.join(DATABASE).exists(),
+        "there is no installation in {}: `slipstream init` makes one, --data-dir names another directory",
+        data_dir.display()
+    );
+    Ok(())
+}
+
 fn told(arguments: &InitArgs) -> Wishes {
     Wishes {
         money: arguments.money.unwrap_or(PLAY_MONEY),

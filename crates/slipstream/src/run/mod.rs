@@ -86,6 +86,7 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
     let data_dir = arguments.data_dir.as_ref().unwrap_or(&configuration.run.data_dir);
     socket::check_path(data_dir)?;
     DataDirectory::refuse(data_dir)?;
+    installation::exists(data_dir)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let file = Arc::new(SqlStore::open(&data_dir.join(DATABASE), Arc::clone(&clock)).await?);
     let store = Arc::clone(&file) as Arc<dyn Store>;
