@@ -207,6 +207,13 @@ async fn an_account_with_real_money_is_added_armed_and_removed() {
     let bad = place.path("bad").display().to_string();
     let told = place.refused(&["account", "add", "main", "--live", "--key-file", &bad]).await;
     assert!(told.contains("it is an address") && told.contains("no RPC provider is configured"), "{told}");
+    // A label that cannot be is told with it, and what opens the keys too.
+    let told = place.refused(&["account", "add", "17", "--live", "--key-file", &bad]).await;
+    assert!(told.contains("a label is no number") && told.contains("it is an address"), "{told}");
+    assert!(told.contains("no RPC provider is configured"), "{told}");
+    // Nobody is asked for a key that comes to nothing.
+    let told = place.refused(&["account", "add", "17", "--live"]).await;
+    assert!(told.contains("a label is no number") && !told.contains("is typed"), "{told}");
     place.opened_by("identity", false);
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(place.refused(&add).await.contains("chmod 600"));

@@ -21,8 +21,13 @@ use super::{
     unlock,
 };
 use crate::{
-    chain::ChainProviders, cli::Installation, clock::SystemClock, commands::Answer,
-    configuration::ConfigFile, rpc_command::configured, terminal,
+    chain::ChainProviders,
+    cli::Installation,
+    clock::SystemClock,
+    commands::Answer,
+    configuration::{ConfigFile, keys::LiveSettings},
+    rpc_command::configured,
+    terminal,
 };
 
 /// Polygon's number, as JSON-RPC has it.
@@ -111,15 +116,19 @@ pub(super) async fn run(arguments: &AddArgs) -> anyhow::Result<Answer> {
         return desk.ask(AccountRequest::AddPaper { label, cash, cap }).await;
     }
     unlock::hardened()?;
-    // What is wrong with the key and with the providers is told at once: neither needs the other.
-    let (key, chain) = (
-        key_of(arguments.key_file.as_deref(), arguments.sealed.as_deref()),
-        chain_of(&arguments.config).await,
-    );
-    let mut wrong = Vec::new();
-    let key = key.map_err(|error| wrong.push(format!("{error:#}"))).ok();
-    let chain = chain.map_err(|error| wrong.push(format!("{error:#}"))).ok();
-    let (Some(key), Some(chain)) = (key, chain) else { return Err(all_wrong(&wrong)) };
+    // All that is wrong is told at once, and before anything is asked for.
+    let mut wrong = label_mistakes(&directory, &live, &arguments.label).await;
+    let chain = chain_of(&arguments.config).await.map_err(|error| wrong.push(format!("{error:#}"))).ok();
+    let asks = arguments.key_file.is_none() && arguments.sealed.is_none();
+    let key = match asks && !wrong.is_empty() {
+        true => None,
+        false => key_of(arguments.key_file.as_deref(), arguments.sealed.as_deref())
+            .map_err(|error| wrong.push(format!("{error:#}")))
+            .ok(),
+    };
+    let (Some(key), Some(chain), true) = (key, chain, wrong.is_empty()) else {
+        return Err(all_wrong(&wrong));
+    };
     let desk = Desk::open(&directory, &live, Need::FirstKeys).await?;
     let (key, address) = encrypted_key(&desk, key).await?;
     let rpc = chain.json_rpc();
@@ -140,6 +149,18 @@ pub(super) async fn run(arguments: &AddArgs) -> anyhow::Result<Answer> {
         object.insert("missing".to_owned(), json.into());
     }
     Ok(answer)
+}
+
+/// What speaks against a label, and against what opens the keys as far as nobody is asked for it.
+async fn label_mistakes(directory: &Path, live: &LiveSettings, label: &str) -> Vec<String> {
+    let asked = async {
+        let desk = Desk::open(directory, live, Need::Nothing).await?;
+        desk.ask(AccountRequest::MistakesOf { label: label.to_owned() }).await
+    };
+    match asked.await {
+        Ok(answer) => serde_json::from_value(answer.json).unwrap_or_default(),
+        Err(error) => vec![format!("{error:#}")],
+    }
 }
 
 /// The wallet to trade with, and what it lacks.

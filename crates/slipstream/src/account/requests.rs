@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use domain::{
     Address, Clock, KeyRef, Timestamp, Usd, WalletKind,
     ids::{AccountId, OwnerId},
@@ -17,7 +17,7 @@ use serde_json::json;
 use signer::{Binding, Caps, KeyUse};
 
 use super::{
-    add::check_wallet,
+    add::{all_wrong, check_wallet},
     keyring::{Keyring, live_key},
     named,
 };
@@ -56,6 +56,11 @@ impl fmt::Debug for EncryptedKey {
 pub enum AccountRequest {
     /// All accounts.
     List,
+    /// What speaks against a label for a new one.
+    MistakesOf {
+        /// Its name.
+        label: String,
+    },
     /// For whom to encrypt a private key.
     PublicKey,
     /// The address of an encrypted private key.
@@ -206,6 +211,10 @@ pub async fn answer(
     let desk = Answering { keyring, store, now: clock.now() };
     match request {
         AccountRequest::List => desk.list().await,
+        AccountRequest::MistakesOf { label } => {
+            let wrong = desk.mistakes_of(label, None).await?;
+            Ok(said(wrong.join("\n"), json!(wrong)))
+        }
         AccountRequest::PublicKey => {
             let key = keyring.keeper()?.public_key().await?;
             keyring.begin().await?;
@@ -282,8 +291,13 @@ impl Answering<'_> {
         Ok(said(text, serde_json::to_value(lines)?))
     }
 
-    /// What is wrong with a new account, all of it.
     async fn check_new(&self, label: &str, wallet: Option<Address>) -> anyhow::Result<()> {
+        let wrong = self.mistakes_of(label, wallet).await?;
+        if wrong.is_empty() { Ok(()) } else { Err(all_wrong(&wrong)) }
+    }
+
+    /// What is wrong with a new account, all of it.
+    async fn mistakes_of(&self, label: &str, wallet: Option<Address>) -> anyhow::Result<Vec<String>> {
         let mut wrong = Vec::new();
         let letters = label.chars().count();
         if !(1..=LABEL_LETTERS).contains(&letters)
@@ -309,7 +323,7 @@ impl Answering<'_> {
                 ));
             }
         }
-        if wrong.is_empty() { Ok(()) } else { bail!("nothing was stored:\n  {}", wrong.join("\n  ")) }
+        Ok(wrong)
     }
 
     async fn add_paper(&self, label: &str, cash: Usd, cap: Option<Usd>) -> anyhow::Result<Answer> {
