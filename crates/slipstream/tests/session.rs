@@ -336,7 +336,7 @@ async fn a_session_key_trades_until_it_ends() {
     let mut prepared = clob.prepare(&[scene.plan(1), late, scene.plan(3)]).await;
     let Some(Ok(third)) = prepared.pop() else { panic!("it may be signed") };
     // An order of a time at which the key is worth nothing is not signed.
-    let Some(Err(VenueError::Refused { reason, .. })) = prepared.pop() else { panic!("it was signed") };
+    let Some(Err(VenueError::NotSigned { reason, .. })) = prepared.pop() else { panic!("it was signed") };
     assert!(reason.contains("ended at") && reason.contains("its owner"), "{reason}");
     let Some(Ok(first)) = prepared.pop() else { panic!("it may be signed") };
     let account = scene.account();
