@@ -165,7 +165,12 @@ impl Policy {
                 found.push(format!("cap per {name} {cap} is not positive; leave it out for none"));
             }
         }
-        if self.band.from > self.band.to || self.band.from.0 < 0 || self.band.to.0 > ONE {
+        if self.band.from > self.band.to {
+            found.push(format!(
+                "no price is from {} to {}: price_from must not be above price_to",
+                self.band.from, self.band.to
+            ));
+        } else if self.band.from.0 < 0 || self.band.to.0 > ONE {
             found.push(format!("price band {} to {} is not within 0 to 1", self.band.from, self.band.to));
         }
         let slippages = [

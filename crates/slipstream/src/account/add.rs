@@ -263,7 +263,7 @@ fn choose(report: &WalletReport, address: Address, arguments: &AddArgs) -> anyho
         && found.kind != kind
     {
         wrong.push(format!(
-            "--wallet-type says {}, and {} is a {}; leave it out, or name the wallet with --wallet",
+            "--wallet-type says {}, and {} is another kind ({}); leave it out, or name the wallet with --wallet",
             kind_name(kind),
             found.wallet,
             kind_name(found.kind)
