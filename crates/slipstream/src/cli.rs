@@ -151,11 +151,11 @@ pub enum Command {
         #[command(subcommand)]
         command: RpcCommand,
     },
-    /// Pause a relationship: once this returns, nothing further is signed for it.
+    /// Pause a relationship: once this returns, nothing further is signed for it. What it holds stays held, unsold.
     Pause(RelationshipArgs),
     /// Resume a paused relationship.
     Resume(RelationshipArgs),
-    /// End a relationship for good.
+    /// End a relationship for good. What it holds stays held: nobody sells it, but for `panic --sell`.
     Stop(RelationshipArgs),
     /// What is held for a cause: by an operator, or because the venue refuses an account.
     Holds {

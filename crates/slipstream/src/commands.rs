@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, bail, ensure};
 use domain::{
-    Clock,
+    Clock, Shares,
     ids::{HoldId, RelationshipId},
 };
 use eip712::Chain;
@@ -33,6 +33,7 @@ use crate::{
     sources_command::{self, Sources},
     story::{self, Style},
     verify::{Eip712Ids, VenueBooks, VerifyOptions, verify},
+    wording::shares,
 };
 
 /// Name of the database in a data directory.
@@ -277,7 +278,28 @@ async fn set_status(
     } else {
         format!("relationship {id} was {word} already")
     };
-    Ok(said(&text, serde_json::json!({ "relationship": id, "status": word, "changed": changed })))
+    let held = store.positions(None).await?;
+    let held: Shares = held
+        .iter()
+        .filter(|held| held.relationship == id && status != RelationshipStatus::Active)
+        .map(|held| held.position.shares)
+        .sum();
+    let left = if held.is_positive() {
+        let again = if status == RelationshipStatus::Paused {
+            format!("`slipstream resume {id}` follows what its leader sold meanwhile, ")
+        } else {
+            String::new()
+        };
+        format!(
+            "\nthe {} shares that it holds are sold by nobody now, whatever its leader sells: {again}`slipstream panic --sell` \
+             sells everything",
+            shares(held)
+        )
+    } else {
+        String::new()
+    };
+    let json = serde_json::json!({ "relationship": id, "status": word, "changed": changed, "held": held });
+    Ok(said(&format!("{text}{left}"), json))
 }
 
 async fn inspect(
