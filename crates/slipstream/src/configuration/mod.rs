@@ -23,6 +23,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use domain::{Usd, policy::Policy};
+
 use self::keys::{
     ChainSettings, DatabaseSettings, DemoSettings, EngineSettings, FollowerSettings, LiveSettings,
     QueueSettings, RunSettings, VenueSettings,
@@ -177,11 +179,18 @@ pub fn change_follower(
 ) -> Result<(), Vec<String>> {
     let mut mistakes = Vec::new();
     for (name, word) in changes {
+        if let Some(cap) = cap_of(&mut settings.policy, name).filter(|_| word == NO_CAP) {
+            *cap = None;
+            continue;
+        }
         let key = keys::FOLLOWER.iter().find(|key| key.name == name);
         let applied = key.map(|key| key.kind.apply(settings, &kind::Raw::Word(word), Path::new("")));
         match applied {
             Some(Ok(_)) => {}
-            Some(Err(text)) => mistakes.push(format!("{name} = {} {text}", kind::shown(word))),
+            Some(Err(text)) => {
+                let or = if cap_of(&mut settings.policy, name).is_some() { ", or `none`" } else { "" };
+                mistakes.push(format!("{name} = {} {text}{or}", kind::shown(word)));
+            }
             None => mistakes.push(format!("there is no {name}")),
         }
     }
@@ -195,6 +204,19 @@ pub fn change_follower(
         mistakes = settings.policy.mistakes();
     }
     if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+}
+
+/// The word that takes a cap off.
+const NO_CAP: &str = "none";
+
+/// What a policy may be without.
+fn cap_of<'a>(policy: &'a mut Policy, name: &str) -> Option<&'a mut Option<Usd>> {
+    match name {
+        "cap_order" => Some(&mut policy.caps.order),
+        "cap_market" => Some(&mut policy.caps.market),
+        "cap_leader" => Some(&mut policy.caps.leader),
+        _ => None,
+    }
 }
 
 /// Followers of a demo: as many as are wanted, or described, or built in. None that is described is left out.

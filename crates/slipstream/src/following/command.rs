@@ -90,7 +90,10 @@ pub struct FollowArgs {
 
 /// Arguments of `edit`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  slipstream edit 3 --fixed 10 --maximum-age 30s   # nothing else changes")]
+#[command(
+    after_help = "Examples:\n  slipstream edit 3 --fixed 10 --maximum-age 30s   # nothing else changes\n  \
+    slipstream edit 3 --cap-market none              # takes a cap off"
+)]
 pub struct EditArgs {
     /// Number of the relationship.
     pub relationship: i64,

@@ -53,6 +53,10 @@ async fn a_panic_holds_the_account_that_is_called_so_now() {
     let leader = LEADER.to_string();
     // The only account that is there needs no name.
     scene.ask(&[&["follow", &leader][..], &POLICY].concat());
+    // A cap is put on and taken off.
+    let cap =
+        |value: &str| scene.ask(&["edit", "2", "--cap-market", value])["policy"]["caps"]["market"].clone();
+    assert_eq!((cap("50"), cap("none")), (50_000_000.into(), serde_json::Value::Null));
     scene.next_second().await;
     let mut child = scene.run(false, None);
     scene.up().await;

@@ -16,7 +16,8 @@ fn a_file_that_opens_keys_does_not_stand_beside_a_signers_socket() {
     let (socket, keys) = (file("s.sock"), file("keys.txt"));
     let both = only(&format!("[live]\nsocket = '{socket}'\nkey_file = '{keys}'\n"));
     assert!(both.starts_with("3:12 [live] key_file | stands beside `socket`"), "{both}");
-    let by_variable = bad_with(&format!("[live]\nsocket = '{socket}'\n"), &[("SLIPSTREAM_LIVE_KEY_FILE", &keys)]);
+    let by_variable =
+        bad_with(&format!("[live]\nsocket = '{socket}'\n"), &[("SLIPSTREAM_LIVE_KEY_FILE", &keys)]);
     assert!(
         by_variable[0].starts_with("Environment SLIPSTREAM_LIVE_KEY_FILE | stands beside"),
         "{by_variable:?}"
