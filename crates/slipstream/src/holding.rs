@@ -3,7 +3,8 @@
 use anyhow::ensure;
 use domain::{Clock, ids::HoldId};
 use engine::ports::{
-    following::{Hold, HoldCause},
+    following::{Account, Hold, HoldCause, HoldScope},
+    gateway::RejectReason,
     store::Store,
 };
 use serde_json::json;
@@ -24,6 +25,24 @@ pub struct LiftArgs {
     pub at: Installation,
 }
 
+/// A hold in words, by the name of the account, with what to do where that is known.
+fn words_of(hold: &Hold, accounts: &[Account]) -> String {
+    let words = story::hold_words(hold);
+    let HoldScope::Account(id) = hold.scope else { return words };
+    let Some(account) = accounts.iter().find(|account| account.trading.id == id) else { return words };
+    let label = &account.label;
+    let words = words.replacen(&format!("account {id}"), &format!("account {id} (`{label}`)"), 1);
+    let approval = hold.cause == HoldCause::Venue && hold.reason.contains(RejectReason::Approval.word());
+    if approval {
+        format!(
+            "{words}\n  stop `run`, `slipstream account check {label} --approve`, `run`, `slipstream lift {}`",
+            hold.id
+        )
+    } else {
+        words
+    }
+}
+
 /// How a hold ends, in words.
 pub(crate) fn end_words(hold: &Hold) -> String {
     match hold.cause {
@@ -41,7 +60,8 @@ pub(crate) fn end_words(hold: &Hold) -> String {
 /// Store errors.
 pub(crate) async fn holds(store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<Answer> {
     let holds = store.following(clock.now()).await?.holds;
-    let lines: Vec<String> = holds.iter().map(story::hold_words).collect();
+    let accounts = store.accounts(None).await?;
+    let lines: Vec<String> = holds.iter().map(|hold| words_of(hold, &accounts)).collect();
     let text = if lines.is_empty() { "nothing is held".to_owned() } else { lines.join("\n") };
     let ids: Vec<HoldId> = holds.iter().map(|hold| hold.id).collect();
     Ok(Answer { text, json: json!({ "holds": ids, "words": lines }), ok: true })
