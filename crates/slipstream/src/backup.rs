@@ -108,6 +108,14 @@ async fn restore_by(from: &Path, directory: &Path, room: &Path) -> anyhow::Resul
         from.display(),
         if was_there { format!(" What was there is {}", before.display()) } else { String::new() },
     );
+    let mut text = text;
+    if !directory.join(secrets::FILE).exists() {
+        text.push_str(&format!(
+            "\n{} is not there: put its copy in place before `run`; without it orders cannot be recomputed, and paper \
+             accounts have other keys",
+            directory.join(secrets::FILE).display()
+        ));
+    }
     let before = was_there.then_some(before);
     Ok(Answer { text, json: json!({ "hold": held.hold, "before": before }), ok: true })
 }
@@ -128,8 +136,10 @@ async fn held_copy(from: &Path, room: &Path) -> anyhow::Result<Held> {
         .create(room)
         .with_context(|| format!("cannot make {}", room.display()))?;
     let (file, clock): (_, Arc<dyn Clock>) = (room.join(DATABASE), Arc::new(SystemClock));
+    ensure!(from.is_file(), "there is no file {}", from.display());
     // Reading it whole is the test that it can be read.
-    store::backup(from, &file).await.with_context(|| format!("{}", from.display()))?;
+    let read = store::backup(from, &file).await;
+    read.with_context(|| format!("{} is no backup that can be read", from.display()))?;
     let store = SqlStore::open(&file, Arc::clone(&clock)).await?;
     let hold = NewHold {
         scope: HoldScope::Installation,

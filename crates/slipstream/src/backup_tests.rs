@@ -79,6 +79,19 @@ async fn nobody_works_on_a_database_while_it_is_replaced() {
     place.restore().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_restore_elsewhere_tells_that_the_secret_is_missing() {
+    let place = Place::new().await;
+    let said = place.restore().await.unwrap().text;
+    assert!(said.contains("installation.secret is not there"), "{said}");
+    fs::write(place.data().join(secrets::FILE), [7; 32]).unwrap();
+    let said = place.restore().await.unwrap().text;
+    assert!(!said.contains("installation.secret"), "{said}");
+    fs::remove_file(place.backup()).unwrap();
+    let refused = place.restore().await.unwrap_err().to_string();
+    assert!(refused.contains("there is no file"), "{refused}");
+}
+
 /// That is what backups are for.
 #[tokio::test]
 async fn a_database_that_cannot_be_read_is_replaced_and_kept() {
