@@ -42,7 +42,8 @@ const POLYGON: &str = "0x89";
   age -r \"$(slipstream signer public-key)\" key.txt > key.age   # on another machine, with its output
   slipstream account add main --live --sealed key.age
 
-Without --key-file or --sealed the private key is asked for and not shown. Nothing is stored unless all is well.
+Without --key-file or --sealed the private key is asked for and not shown. Nothing is stored when something is wrong with
+the label, the key, the chain or the wallet. What the wallet still lacks (money, approvals, being there) is told, and got later.
 Exit status: 0 added, 1 something is wrong (all of it is told), 2 the flags cannot be understood.")]
 pub struct AddArgs {
     /// What it is called.
@@ -144,6 +145,13 @@ pub(super) async fn run(arguments: &AddArgs) -> anyhow::Result<Answer> {
         used.wallet,
         used.dollars
     ));
+    if !used.dollars.is_positive() && used.kind != WalletKind::Session && arguments.wallet.is_none() {
+        answer.text.push_str(&format!(
+            "\nno wallet of this key has money yet. This account is for {} for good: if the money comes to another one, `slipstream \
+             account remove {}` and add it again then",
+            used.wallet, arguments.label
+        ));
+    }
     if let Some(object) = answer.json.as_object_mut() {
         object.insert("usd".to_owned(), json!(used.dollars));
         object.insert("missing".to_owned(), json.into());
