@@ -1,7 +1,11 @@
 //! Getting what a wallet lacks: through the relayer, or as transactions of an EOA. Each is done only if the chain says
 //! that it is missing, so whoever breaks off runs the command again.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context, bail, ensure};
 use domain::{Address, Clock, TradingAccount, WalletAction, WalletKind};
@@ -43,6 +47,8 @@ pub(super) struct Fixer<'a> {
     pub(super) clob_url: String,
     /// What is waited for.
     pub(super) progress: Progress,
+    /// Transactions that were carried out.
+    pub(super) done: Mutex<Vec<String>>,
     /// The relayer's among them.
     pub(super) limits: VenueLimits,
     /// The wallet, where it is fixed.
@@ -186,7 +192,10 @@ impl Fixer<'_> {
         };
         loop {
             match relayer.outcome(&self.account, &transaction, id.as_deref()).await? {
-                TransactionOutcome::Confirmed(_) => return Ok(()),
+                TransactionOutcome::Confirmed(_) => {
+                    self.note(id.unwrap_or_else(|| format!("{nonce} of the wallet")));
+                    return Ok(());
+                }
                 TransactionOutcome::Underway | TransactionOutcome::Unseen => {
                     self.wait(until, &format!("transaction {nonce} of the wallet")).await?;
                 }
@@ -204,7 +213,8 @@ impl Fixer<'_> {
     async fn send(&self, actions: &[WalletAction]) -> anyhow::Result<()> {
         let signer = Arc::clone(&self.signer);
         let eoa = Eoa::new(Arc::clone(&self.rpc), signer, Chain::Polygon);
-        for action in actions {
+        for (number, action) in (1..).zip(actions) {
+            self.progress.now(&format!("transaction {number} of {}", actions.len()));
             let transaction = eoa.prepare(&self.account, *action).await?;
             let hash = transaction.tx.map(|hash| hash.to_string()).unwrap_or_default();
             if let Taken::NotNow(reason) = eoa.send(&transaction).await? {
@@ -215,7 +225,10 @@ impl Fixer<'_> {
             let until = self.clock.uptime() + PATIENCE;
             loop {
                 match eoa.outcome(&self.account, &transaction).await? {
-                    TransactionOutcome::Underway | TransactionOutcome::Confirmed(_) => break,
+                    TransactionOutcome::Underway | TransactionOutcome::Confirmed(_) => {
+                        self.note(hash);
+                        break;
+                    }
                     TransactionOutcome::Unseen => self.wait(until, &format!("transaction {hash}")).await?,
                     TransactionOutcome::Failed(reason) => bail!("transaction {hash} failed: {reason}"),
                     TransactionOutcome::Replaced => bail!("another transaction took the place of {hash}"),
@@ -223,6 +236,10 @@ impl Fixer<'_> {
             }
         }
         Ok(())
+    }
+
+    fn note(&self, transaction: String) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).push(transaction);
     }
 
     async fn wait(&self, until: Duration, what: &str) -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ mod unlock;
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use anyhow::{Context, bail, ensure};
@@ -39,6 +39,7 @@ use crate::{
     doctor::Finding as Seen,
     rpc_command::configured,
     terminal::Progress,
+    wording::count,
 };
 
 pub(crate) use add::check_wallet;
@@ -226,6 +227,7 @@ async fn check(arguments: &CheckArgs) -> anyhow::Result<(Answer, bool)> {
         (None, Some(_)) => login::Try::of_account(&configuration, &data_dir, account.clone(), &clock).await,
         _ => login::Try::Nobodys,
     };
+    let mut done = Vec::new();
     if let Some(signer) = who.signer {
         if let Unbound::File(signer) = &signer {
             let (wallet, kind) = (account.wallet, account.kind);
@@ -242,15 +244,22 @@ async fn check(arguments: &CheckArgs) -> anyhow::Result<(Answer, bool)> {
             relayer_url: told(&arguments.relayer_url, &configuration.run.relayer_url),
             clob_url: clob_url.clone(),
             progress: Progress::begin("looking at what is missing"),
+            done: Mutex::default(),
             limits: configuration.venue.limits,
             wallet: who.wallet,
         };
         report = fixer.fix(report).await?;
+        done = fixer.done.into_inner().unwrap_or_default();
         login = login::Try::By(signer.signer(), account);
     }
     let geoblock_url = told(&arguments.geoblock_url, &configuration.run.geoblock_url);
     let seen = login::surroundings(&client, (&clob_url, &geoblock_url), &clock, login).await;
-    Ok((answer(who.address, &report, &seen), arguments.at.json))
+    let mut answer = answer(who.address, &report, &seen);
+    if !done.is_empty() {
+        answer.text = format!("carried out: {}\n{}", count(done.len(), "transaction"), answer.text);
+        answer.json["transactions"] = json!(done);
+    }
+    Ok((answer, arguments.at.json))
 }
 
 /// Whose wallet is looked at.
