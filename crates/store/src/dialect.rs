@@ -234,7 +234,13 @@ pub(crate) enum ErrorClass {
 
 /// Source: sqlite.org/rescode.html; the low byte is the primary code.
 pub(crate) fn classify_sqlite(code: &str) -> ErrorClass {
-    match code.parse::<i32>().map(|code| code & 0xff) {
+    /// The file that connections share cannot grow (`SQLITE_IOERR_SHMSIZE`).
+    const NO_ROOM_TO_SHARE: i32 = 10 | 19 << 8;
+    let code = code.parse::<i32>();
+    if code == Ok(NO_ROOM_TO_SHARE) {
+        return ErrorClass::Full;
+    }
+    match code.map(|code| code & 0xff) {
         Ok(13) => ErrorClass::Full,
         Ok(11 | 26) => ErrorClass::Damaged,
         Ok(19) => ErrorClass::Constraint,
@@ -285,6 +291,8 @@ mod tests {
     #[test]
     fn codes_are_understood() {
         assert_eq!(classify_sqlite("13"), ErrorClass::Full);
+        // SQLITE_IOERR_SHMSIZE.
+        assert_eq!(classify_sqlite("4874"), ErrorClass::Full);
         // SQLITE_CONSTRAINT_UNIQUE and SQLITE_IOERR_WRITE.
         assert_eq!(classify_sqlite("2067"), ErrorClass::Constraint);
         assert_eq!(classify_sqlite("778"), ErrorClass::Other);

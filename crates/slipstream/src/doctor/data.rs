@@ -10,7 +10,7 @@ use std::{
 };
 
 use domain::Clock;
-use engine::deadline::within;
+use engine::{deadline::within, ports::store::StoreError};
 use store::{OpenError, SCHEMA_VERSION, SqlStore};
 
 use super::finding::Finding;
@@ -22,6 +22,8 @@ use crate::{
     wording::grouped,
 };
 
+/// What helps where nothing is wrong but the disk.
+const NO_ROOM: &str = "make room on the disk; what was committed is whole, and no backup is needed";
 const AREA: &str = "data";
 /// Less room than this, and the next commits may fail.
 const LEAST_ROOM: u64 = 200 << 20;
@@ -154,6 +156,10 @@ async fn database(file: &Path, clock: &Arc<dyn Clock>, findings: &mut Vec<Findin
             findings.push(Finding::fail(what, error.to_string(), "run the newer version"));
             return None;
         }
+        Err(error @ OpenError::Store(StoreError::Full(_))) => {
+            findings.push(Finding::fail(what, error.to_string(), NO_ROOM));
+            return None;
+        }
         Err(error) => {
             findings.push(Finding::fail(what, error.to_string(), restore));
             return None;
@@ -171,6 +177,7 @@ async fn database(file: &Path, clock: &Arc<dyn Clock>, findings: &mut Vec<Findin
             ),
         ),
         Ok(Ok(found)) => Finding::fail(what, format!("damaged: {}", found.damage.join("; ")), restore),
+        Ok(Err(error @ StoreError::Full(_))) => Finding::fail(what, error.to_string(), NO_ROOM),
         Ok(Err(error)) => Finding::fail(what, error.to_string(), restore),
         Err(_) => Finding::unknown(
             what,
