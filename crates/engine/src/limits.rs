@@ -174,6 +174,9 @@ pub const SOURCE_SAMPLES: usize = 256;
 pub const SOURCE_LATE: Duration = Duration::from_secs(30);
 /// The Data API is late after this: it is asked from time to time only, and is not the first where there is another.
 pub const HISTORY_LATE: Duration = Duration::from_secs(180);
+/// A source of which nothing was read for this long has stopped: a block comes every two seconds, and histories are asked
+/// for more often.
+pub const SOURCE_STOPPED: Duration = Duration::from_secs(60);
 /// The newest trades of a source by which it is judged whether it is late …
 pub const LATE_SAMPLES: usize = 5;
 /// … and how many there must be.

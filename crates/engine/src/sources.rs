@@ -14,7 +14,9 @@ use domain::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    limits::{HISTORY_LATE, LATE_AT_LEAST, LATE_SAMPLES, SOURCE_GROUPS, SOURCE_LATE, SOURCE_SAMPLES},
+    limits::{
+        HISTORY_LATE, LATE_AT_LEAST, LATE_SAMPLES, SOURCE_GROUPS, SOURCE_LATE, SOURCE_SAMPLES, SOURCE_STOPPED,
+    },
     ports::{store::EventKind, venue::VenueError},
 };
 
@@ -80,6 +82,8 @@ pub struct SourceHealth {
     pub failed: u64,
     /// Whether its newest trades come late.
     pub late: bool,
+    /// Whether nothing of it can be read now.
+    pub stopped: bool,
 }
 
 /// What was heard of each source.
@@ -113,6 +117,11 @@ struct Record {
     /// Lags of the newest trades that were made since anything was heard: what was caught up with is no lag.
     newest_lags: VecDeque<Duration>,
     late: bool,
+    /// Uptime since which it is waited for; `None` while nobody asks.
+    waited_since: Option<Duration>,
+    /// Why nothing could be read of it, when it was tried last.
+    reason: String,
+    stopped: bool,
 }
 
 impl Record {
@@ -128,6 +137,20 @@ impl Record {
         let turned = late != self.late;
         self.late = late;
         turned.then_some(lag)
+    }
+
+    /// Whether it has stopped, or is back.
+    fn stopped_or_back(&mut self, source: SourceName, uptime: Duration) -> Option<EventKind> {
+        let waited = self.waited_since.map(|since| uptime.saturating_sub(since)).unwrap_or_default();
+        let stopped = waited >= SOURCE_STOPPED;
+        if std::mem::replace(&mut self.stopped, stopped) == stopped {
+            return None;
+        }
+        let reason = self.reason.clone();
+        Some(match stopped {
+            true => EventKind::SourceStopped { source, seconds: waited.as_secs(), reason },
+            false => EventKind::SourceBack { source },
+        })
     }
 }
 
@@ -218,12 +241,45 @@ impl SourceWatch {
             _ => &mut record.failed,
         };
         *count = count.saturating_add(1);
+        record.reason = error.to_string();
     }
 
-    /// What a person must know: sources that have become late since this was asked last, and those that are in time
-    /// again.
-    pub fn turns(&self) -> Vec<EventKind> {
+    /// A source is waited for, from this moment of uptime on if it was not before.
+    pub(crate) fn waited_for(&self, source: SourceName, uptime: Duration) {
+        if let Some(record) = self.lock().sources.get_mut(place(source)) {
+            record.waited_since.get_or_insert(uptime);
+        }
+    }
+
+    /// Something was read of a source: a new block, a whole history.
+    pub(crate) fn read(&self, source: SourceName) {
+        if let Some(record) = self.lock().sources.get_mut(place(source)) {
+            record.waited_since = None;
+            record.reason.clear();
+        }
+    }
+
+    /// Nothing could be read of a source.
+    pub(crate) fn unread(&self, source: SourceName, reason: String) {
+        if let Some(record) = self.lock().sources.get_mut(place(source)) {
+            record.reason = reason;
+        }
+    }
+
+    /// Nobody reads here any more: another process does.
+    pub(crate) fn given_up(&self) {
+        for record in &mut self.lock().sources {
+            (record.waited_since, record.stopped) = (None, false);
+        }
+    }
+
+    /// What a person must know at this moment of uptime: sources that have become late or have stopped since this was
+    /// asked last, and those that are in time again, or back.
+    pub fn turns(&self, uptime: Duration) -> Vec<EventKind> {
         let mut state = self.lock();
+        let stopped = SourceName::ALL.into_iter().zip(&mut state.sources);
+        let stopped: Vec<EventKind> =
+            stopped.filter_map(|(source, record)| record.stopped_or_back(source, uptime)).collect();
         let turned = SourceName::ALL.into_iter().zip(&mut state.sources).filter_map(|(source, record)| {
             let lag = record.turned(source)?;
             Some(match record.late {
@@ -231,7 +287,7 @@ impl SourceWatch {
                 false => EventKind::SourceInTime { source },
             })
         });
-        turned.collect()
+        stopped.into_iter().chain(turned).collect()
     }
 
     /// How each source does.
@@ -261,6 +317,7 @@ impl SourceWatch {
                 unreadable: record.unreadable,
                 failed: record.failed,
                 late: record.late,
+                stopped: record.stopped,
             })
         };
         SourceName::ALL.into_iter().filter_map(one).collect()
@@ -337,7 +394,7 @@ mod tests {
                 trades += 1;
                 let made = at(i64::from(trades) * 10_000);
                 watch.heard(SourceName::Live, (key(trades), made), Shares(1), made.plus(lag));
-                told.extend(watch.turns());
+                told.extend(watch.turns(Duration::ZERO));
             }
             told
         };
@@ -355,12 +412,38 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_stops_is_told_once_and_once_when_it_is_back() {
+        let (watch, source) = (SourceWatch::default(), SourceName::Chain);
+        let turns = |second: u64| watch.turns(Duration::from_secs(second));
+        let waits = |second: u64| watch.waited_for(source, Duration::from_secs(second));
+        let stopped = |seconds| EventKind::SourceStopped { source, seconds, reason: "no answer".to_owned() };
+        assert_eq!(turns(1_000), [], "nobody asks");
+        waits(1_000);
+        watch.read(source);
+        waits(1_002);
+        watch.unread(source, "no answer".to_owned());
+        waits(1_061);
+        assert_eq!(turns(1_061), []);
+        assert_eq!(turns(1_062), [stopped(60)]);
+        assert_eq!(turns(9_999), [], "once");
+        assert!(watch.health(at(0))[0].stopped && !watch.health(at(0))[1].stopped);
+        watch.read(source);
+        waits(9_999);
+        assert_eq!(turns(10_000), [EventKind::SourceBack { source }]);
+        watch.unread(source, "no answer".to_owned());
+        assert_eq!(turns(10_059), [stopped(60)], "another time");
+        // Another process reads now.
+        watch.given_up();
+        assert_eq!(turns(10_060), []);
+    }
+
+    #[test]
     fn what_is_caught_up_with_is_not_late() {
         let watch = SourceWatch::default();
         let now = at(3_600_000);
         for number in 0..20 {
             watch.heard(SourceName::Chain, (key(number), at(i64::from(number))), Shares(1), now);
-            assert_eq!(watch.turns(), []);
+            assert_eq!(watch.turns(Duration::ZERO), []);
         }
     }
 

@@ -58,6 +58,9 @@ pub fn answer(witnesses: &Witnesses, clock: &dyn Clock) -> anyhow::Result<Answer
     for one in health.iter().filter(|one| one.late) {
         let _ = writeln!(text, "  the {} shows trades late now", one.source.name());
     }
+    for one in health.iter().filter(|one| one.stopped) {
+        let _ = writeln!(text, "  nothing new can be read of the {} now", one.source.name());
+    }
     for one in health.iter().filter(|one| one.unreadable.saturating_add(one.failed) > 0) {
         let (source, unreadable, failed) = (one.source.name(), one.unreadable, one.failed);
         let _ = writeln!(text, "  {source}: {unreadable} answers not understood, {failed} did not come");
@@ -153,7 +156,7 @@ fn row(one: &SourceHealth) -> Value {
         "newest": one.newest.map(|at| at.to_string()), "lag_ms": millis(one.lag),
         "behind_first_ms": millis(one.behind_first), "silent_ms": millis(one.silent),
         "compared": one.compared, "differs": one.differs, "unreadable": one.unreadable, "failed": one.failed,
-        "late": one.late,
+        "late": one.late, "stopped": one.stopped,
     })
 }
 

@@ -182,7 +182,7 @@ fn a_feed_that_is_forty_minutes_late_is_noticed() {
         ports.chain = ports.chain.filter(|_| with_chain);
         let mut watcher = Watcher::new(ports).with_sources(sources.clone());
         watch(&world, &mut watcher, 2_500);
-        let turns = sources.turns();
+        let turns = sources.turns(world.clock.uptime());
         let late = EventKind::SourceLate { source: SourceName::Live, seconds: 2_400 };
         assert!(turns.contains(&late), "with a chain: {with_chain}: {turns:?}");
     }

@@ -216,6 +216,20 @@ pub enum EventKind {
         /// Which.
         source: crate::sources::SourceName,
     },
+    /// Nothing of a source can be read any more: no new block, or no history of any leader.
+    SourceStopped {
+        /// Which.
+        source: crate::sources::SourceName,
+        /// For how long.
+        seconds: u64,
+        /// Why, in the words of what was tried last; empty where it answers and has nothing new.
+        reason: String,
+    },
+    /// A source that had stopped is read again.
+    SourceBack {
+        /// Which.
+        source: crate::sources::SourceName,
+    },
     /// A task of the engine does not come to the end of what it does.
     TaskHangs {
         /// Which.

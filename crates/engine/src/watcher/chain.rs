@@ -38,8 +38,18 @@ struct Batch {
 }
 
 impl Watcher {
-    /// Reads what is new on the chain. Returns whether anything was.
-    pub(super) async fn chain_step(&mut self) -> Result<bool, WatcherError> {
+    /// Reads what is new on the chain, and takes note whether it could. Returns whether anything was.
+    pub(super) async fn read_chain(&mut self) -> Result<bool, WatcherError> {
+        let read = self.chain_step().await;
+        match &read {
+            Ok(true) => self.sources.read(SourceName::Chain),
+            Ok(false) => self.sources.unread(SourceName::Chain, String::new()),
+            Err(error) => self.sources.unread(SourceName::Chain, error.to_string()),
+        }
+        read
+    }
+
+    async fn chain_step(&mut self) -> Result<bool, WatcherError> {
         let Some(chain) = self.chain.clone() else { return Ok(false) };
         let head = self.call("head", chain.head()).await?;
         self.head_time = Some(head.time);

@@ -77,6 +77,7 @@ impl Watcher {
                 continue;
             }
             self.asked_history.insert(leader.id, uptime);
+            self.sources.waited_for(SourceName::History, uptime);
             let position = self.store.cursor(Source::History(leader.id)).await?;
             let newest =
                 position.map_or(leader.baseline, domain::Timestamp::from_seconds).min(self.clock.now());
@@ -99,8 +100,9 @@ impl Watcher {
                 }
                 Err(error) => Some(error),
             };
-            if let Some(error) = &gap {
-                self.sources.failed(SourceName::History, error);
+            match &gap {
+                Some(error) => self.sources.failed(SourceName::History, error),
+                None => self.sources.read(SourceName::History),
             }
             failed = failed.or(gap);
         }

@@ -47,7 +47,7 @@ use crate::{
         store::{InstanceId, Lease, Store, StoreError},
         venue::{BlockHeader, ChainReader, History, TradeHistory, VenueError},
     },
-    sources::SourceWatch,
+    sources::{SourceName, SourceWatch},
 };
 
 use self::{
@@ -225,12 +225,15 @@ impl Watcher {
         if !self.hold_lease().await? {
             return Ok(StepReport::default());
         }
+        if self.chain.is_some() {
+            self.sources.waited_for(SourceName::Chain, self.clock.uptime());
+        }
         self.refresh_following().await?;
         self.recover().await?;
         self.market_step().await?;
         self.hear_witnesses().await?;
         let decided = self.decide_next_chunk().await?;
-        let read = self.chain_step().await;
+        let read = self.read_chain().await;
         let told = self.live_step().await;
         let asked = self.history_step().await;
         let judged = self.finality_step().await;
@@ -264,6 +267,9 @@ impl Watcher {
             self.witnesses.forget();
             self.pending.clear();
             self.recovered = false;
+        }
+        if lease.is_none() {
+            self.sources.given_up();
         }
         self.lease = lease;
         Ok(self.lease.is_some())

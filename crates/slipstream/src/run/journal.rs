@@ -77,6 +77,7 @@ fn tell_event(event: &Event) {
         EventKind::FollowingChanged { what } => info!("{what}"),
         // Whoever looked has told the log.
         EventKind::SourceLate { .. } | EventKind::SourceInTime { .. } | EventKind::TaskHangs { .. } => {}
+        EventKind::SourceStopped { .. } | EventKind::SourceBack { .. } => {}
         // The decisions say more.
         EventKind::TradeSeen { key, .. } => debug!(trade = %key.tx, "trade seen"),
         EventKind::Phantom { key } => warn!(

@@ -15,6 +15,8 @@ use engine::{
 };
 use tracing::{info, warn};
 
+use crate::wording::harmless;
+
 /// Every call of a task has a deadline, and a round makes some of them one after the other; a round of this length is no
 /// round.
 const HANGS_AFTER: Duration = Duration::from_secs(300);
@@ -98,7 +100,7 @@ impl Rounds {
 /// Looks once, and tells what is new. The log is told here and now: the store may be what hangs.
 pub(super) async fn look(rounds: &Rounds, sources: &SourceWatch, store: &dyn Store) {
     let clock = rounds.clock.as_ref();
-    for kind in rounds.hanging().into_iter().chain(sources.turns()) {
+    for kind in rounds.hanging().into_iter().chain(sources.turns(clock.uptime())) {
         match &kind {
             EventKind::TaskHangs { task, seconds } => warn!(
                 task,
@@ -111,6 +113,14 @@ pub(super) async fn look(rounds: &Rounds, sources: &SourceWatch, store: &dyn Sto
                 "the {} shows leaders' trades {seconds} s late; `slipstream sources` tells more",
                 source.name()
             ),
+            EventKind::SourceStopped { source, seconds, reason } => warn!(
+                ?source,
+                seconds,
+                "nothing new could be read of the {} for {seconds} s; {}",
+                source.name(),
+                why(reason)
+            ),
+            EventKind::SourceBack { source } => info!(?source, "the {} is read again", source.name()),
             EventKind::SourceInTime { source } => info!(?source, "the {} is in time again", source.name()),
             _ => {}
         }
@@ -120,6 +130,13 @@ pub(super) async fn look(rounds: &Rounds, sources: &SourceWatch, store: &dyn Sto
             Ok(Err(error)) => warn!(%error, "an alarm is in this log alone: {error}"),
             Err(_) => warn!("an alarm is in this log alone: the store does not answer"),
         }
+    }
+}
+
+fn why(reason: &str) -> String {
+    match reason {
+        "" => "it answers and has nothing new".to_owned(),
+        reason => harmless(reason),
     }
 }
 
