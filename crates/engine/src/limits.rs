@@ -197,6 +197,9 @@ pub const LIVE_HURRY: Duration = Duration::from_secs(5);
 pub const WITNESS_FIRST: Duration = Duration::from_millis(500);
 /// … and at last this often, until they do.
 pub const WITNESS_LAST: Duration = Duration::from_secs(30);
+/// Without a chain, sales that long before a newer one are counted back again with it, and newest sales no older than twice
+/// as long when they are looked at: what positions showed at first may have been newer than all rows.
+pub const COUNTED_AGAIN: Duration = Duration::from_secs(300);
 /// An exit whose balances cannot be read is decided as unknown after this long.
 pub const BALANCE_PATIENCE: Duration = Duration::from_secs(600);
 /// Sales of a token whose balances could not be read when they were decided, read again in one look.

@@ -1,16 +1,17 @@
 //! How much of a token a leader kept over a block: read from the chain, or counted back from a later balance.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{
-    Address, Hash, Shares, Side, TokenId,
+    Address, Hash, Shares, Side, Timestamp, TokenId,
     exits::ExitFactor,
+    ids::LeaderId,
     trade::{Action, GroupKey, SURPLUS_WINDOW, TradeGroup},
 };
 use futures_util::future::join;
-use tracing::info;
+use tracing::{debug, info};
 
-use super::{Watcher, witness::claim};
+use super::{Watcher, WatcherError, witness::claim};
 use crate::{
     deadline::venue_call,
     limits,
@@ -27,19 +28,109 @@ impl Watcher {
         block: i64,
         fresh: &[TradeGroup],
     ) -> Result<Option<ExitFactor>, VenueError> {
-        let wallet = self.wallet_of(group.key.leader).ok_or_else(|| VenueError::Refused {
-            what: "balances".to_owned(),
-            reason: "nobody follows this leader any more".to_owned(),
-        })?;
+        let wallet = self.wallet_of(group.key.leader).ok_or_else(nobody)?;
         let known = self.known_groups(group, fresh).await?;
         let factor = match &self.chain {
             Some(chain) => self.factor_on_chain(chain, wallet, group, block, &known).await?,
-            None => Some(counted_back((block, i64::MAX), self.held_now(wallet, group).await?, &known)),
+            None => {
+                let counted = self.counted(wallet, group, &known).await?.factors;
+                counted.into_iter().find(|factor| factor.block == block)
+            }
         };
         let sent = |group: &&TradeGroup| group.key.action == Action::Send && group.block == Some(block);
         let sent: i64 =
             known.iter().filter(sent).fold(0, |sum, group| sum.saturating_add(group.quantity().shares.0));
         Ok(factor.map(|factor| ExitFactor { after: Shares(factor.after.0.saturating_add(sent)), ..factor }))
+    }
+
+    /// As [`Self::leader_factor`]; without a chain also of the sales shortly before it, counted back from the same
+    /// position: when they were decided it may have been newer than all rows.
+    pub(super) async fn leader_factors(
+        &self,
+        group: &TradeGroup,
+        block: i64,
+    ) -> Result<Option<Vec<ExitFactor>>, VenueError> {
+        if self.chain.is_some() {
+            return Ok(self.leader_factor(group, block, &[]).await?.map(|factor| vec![factor]));
+        }
+        let wallet = self.wallet_of(group.key.leader).ok_or_else(nobody)?;
+        let known = self.known_groups(group, &[]).await?;
+        Ok(Some(self.counted(wallet, group, &known).await?.factors))
+    }
+
+    /// What a leader kept over the seconds of its newest sales, counted back once more without a chain; and whether
+    /// something still may come to be known.
+    pub(super) async fn count_again(
+        &self,
+        newest: &TradeGroup,
+    ) -> Result<(Vec<ExitFactor>, bool), WatcherError> {
+        let old = self.clock.now().since(newest.traded_at) > limits::COUNTED_AGAIN.saturating_mul(2);
+        let wallet = self.wallet_of(newest.key.leader).filter(|_| self.chain.is_none() && !old);
+        let Some(wallet) = wallet else { return Ok((Vec::new(), false)) };
+        let counted = match self.known_groups(newest, &[]).await {
+            Ok(known) => self.counted(wallet, newest, &known).await,
+            Err(error) => Err(error),
+        };
+        match counted {
+            Ok(counted) => Ok((counted.factors, !counted.whole)),
+            Err(error) => {
+                debug!(%error, token = %newest.key.token, "what the leader kept cannot be counted again yet");
+                Ok((Vec::new(), !matches!(error, VenueError::Refused { .. })))
+            }
+        }
+    }
+
+    /// Tokens of which a sale is known that comes before another trade, one of which is new: without a chain what was
+    /// kept over it is counted again.
+    pub(super) async fn to_count_again(
+        &self,
+        changed: &[TradeGroup],
+    ) -> Result<BTreeSet<(LeaderId, TokenId)>, WatcherError> {
+        let mut tokens = BTreeSet::new();
+        for new in changed {
+            let known = self.known_groups(new, changed).await?;
+            let sales = known.iter().filter(|group| group.key.action.is_exit());
+            let before = |sale: &TradeGroup, other: &TradeGroup| {
+                sale.key != other.key && sale.traded_at <= other.traded_at
+            };
+            let mut with_new = sales.map(|sale| match sale.key == new.key {
+                true => known.iter().any(|other| before(sale, other)),
+                false => before(sale, new),
+            });
+            if with_new.any(|found| found) {
+                tokens.insert((new.key.leader, new.key.token));
+            }
+        }
+        Ok(tokens)
+    }
+
+    /// What the leader kept over the second of a sale and over those of its sales shortly before, by what the venue
+    /// says it holds now. That shows every trade up to some moment and perhaps newer ones: newer sales that are known
+    /// count as shown, newer buys as not, so that too little is sold until it is certain.
+    async fn counted(
+        &self,
+        wallet: Address,
+        group: &TradeGroup,
+        known: &[TradeGroup],
+    ) -> Result<Counted, VenueError> {
+        let token = group.key.token;
+        let newest = known.iter().map(|one| one.traded_at).fold(group.traded_at, Timestamp::max);
+        let (held, shown) = match self.held_now(wallet, token, newest).await {
+            Err(VenueError::Unavailable { .. }) if newest > group.traded_at => {
+                (self.held_now(wallet, token, group.traded_at).await?, group.traded_at)
+            }
+            held => (held?, newest),
+        };
+        let counts = |one: &&TradeGroup| one.traded_at <= shown || one.key.action.side() == Side::Sell;
+        let counting: Vec<TradeGroup> = known.iter().filter(counts).copied().collect();
+        let earliest = group.traded_at.minus(limits::COUNTED_AGAIN);
+        let sales = known.iter().filter(|one| {
+            let sold = one.key.action.is_exit() && one.quantity().shares.is_positive();
+            sold && (earliest..=shown).contains(&one.traded_at)
+        });
+        let blocks: BTreeSet<i64> = sales.chain([group]).filter_map(|sale| sale.block).collect();
+        let factors = blocks.into_iter().map(|block| counted_back((block, i64::MAX), held, &counting));
+        Ok(Counted { factors: factors.collect(), whole: shown == newest })
     }
 
     /// Everything known of the leader and the token since shortly before the group was seen.
@@ -146,14 +237,31 @@ impl Watcher {
         Ok(answer.first().copied().unwrap_or(Shares::ZERO))
     }
 
-    /// What the leader holds now, by its public history.
-    async fn held_now(&self, wallet: Address, group: &TradeGroup) -> Result<Shares, VenueError> {
+    /// What the leader holds now, by its public history, which shows every trade up to `since`.
+    async fn held_now(
+        &self,
+        wallet: Address,
+        token: TokenId,
+        since: Timestamp,
+    ) -> Result<Shares, VenueError> {
         let Some(history) = &self.history else {
             return Err(VenueError::Refused { what: "balances".to_owned(), reason: "no source".to_owned() });
         };
-        let ask = history.held(wallet, group.key.token, group.traded_at);
+        let ask = history.held(wallet, token, since);
         venue_call(self.clock.as_ref(), "positions", limits::LOOK_UP_DEADLINE, ask).await
     }
+}
+
+/// What was counted back without a chain.
+struct Counted {
+    factors: Vec<ExitFactor>,
+    /// Whether the position shows all that is known.
+    whole: bool,
+}
+
+fn nobody() -> VenueError {
+    let reason = "nobody follows this leader any more".to_owned();
+    VenueError::Refused { what: "balances".to_owned(), reason }
 }
 
 fn not_yet(refusal: &VenueError) -> VenueError {

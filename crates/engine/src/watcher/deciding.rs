@@ -35,6 +35,9 @@ use crate::{
     },
 };
 
+/// What leaders kept of tokens, to be stored.
+type Factors = Vec<(LeaderId, TokenId, ExitFactor)>;
+
 /// A part on its way to decisions.
 pub(super) struct Pending {
     pub stored: StoredPart,
@@ -82,7 +85,7 @@ pub(super) enum Basis {
 }
 
 impl Watcher {
-    /// Builds what a new part is decided from. Returns the leader's factor to store with it. `later` leaves
+    /// Builds what a new part is decided from. Returns the leader's factors to store with it. `later` leaves
     /// its basis for when its turn comes.
     pub(super) async fn prepare(
         &self,
@@ -90,7 +93,7 @@ impl Watcher {
         group: &TradeGroup,
         own_order: bool,
         later: bool,
-    ) -> Result<(Pending, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
+    ) -> Result<(Pending, Factors), WatcherError> {
         let now = self.clock.now();
         let (rules, top) = self.rules_and_top(part.key.token, Lane::of(part.key.action)).await?;
         let unanswered = matches!(rules, Rules::Unanswered);
@@ -102,21 +105,21 @@ impl Watcher {
             decided_through: RelationshipId(0),
             complete: false,
         };
-        let (basis, factor) = if unanswered && needs_market(&stored) && self.has_room_to_wait() {
-            (Basis::Market, None)
+        let (basis, factors) = if unanswered && needs_market(&stored) && self.has_room_to_wait() {
+            (Basis::Market, Factors::new())
         } else if later {
-            (Basis::Later, None)
+            (Basis::Later, Factors::new())
         } else {
             self.basis(&stored, group).await?
         };
-        Ok((Pending { stored, group: *group, basis, orders: 0, new: true, sequence: 0 }, factor))
+        Ok((Pending { stored, group: *group, basis, orders: 0, new: true, sequence: 0 }, factors))
     }
 
     pub(super) async fn basis(
         &self,
         stored: &StoredPart,
         group: &TradeGroup,
-    ) -> Result<(Basis, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
+    ) -> Result<(Basis, Factors), WatcherError> {
         let part = stored.part;
         let basis = match (part.kind, part.key.action.never_copied()) {
             // Nobody is asked about the others but those they are stored with.
@@ -130,7 +133,7 @@ impl Watcher {
             }
             (PartKind::Trade | PartKind::Revisit, None) => Basis::Entry(self.decided_before(part).await?),
         };
-        Ok((basis, None))
+        Ok((basis, Factors::new()))
     }
 
     async fn decided_before(&self, part: Part) -> Result<HashMap<RelationshipId, Usd>, WatcherError> {
@@ -145,29 +148,30 @@ impl Watcher {
         &self,
         stored: &StoredPart,
         group: &TradeGroup,
-    ) -> Result<(Basis, Option<(LeaderId, TokenId, ExitFactor)>), WatcherError> {
-        let key = stored.part.key;
-        let Some(block) = group.block else { return Ok((Basis::Later, None)) };
-        let factor = match self.leader_factor(group, block, &[]).await {
-            Ok(Some(factor)) => factor,
+    ) -> Result<(Basis, Factors), WatcherError> {
+        let (key, none) = (stored.part.key, Factors::new());
+        let Some(block) = group.block else { return Ok((Basis::Later, none)) };
+        let factors = match self.leader_factors(group, block).await {
+            Ok(Some(factors)) => factors,
             // Others are being asked.
-            Ok(None) => return Ok((Basis::Later, None)),
+            Ok(None) => return Ok((Basis::Later, none)),
             Err(VenueError::Refused { reason, .. }) => {
                 warn!(%reason, tx = %key.tx, "balances of the leader are not available");
-                return Ok((Basis::Skip(SkipReason::BalanceUnknown), None));
+                return Ok((Basis::Skip(SkipReason::BalanceUnknown), none));
             }
             Err(error) if self.clock.now().since(stored.seen_at) > limits::BALANCE_PATIENCE => {
                 warn!(%error, tx = %key.tx, "balances of the leader could not be read for too long");
-                return Ok((Basis::Skip(SkipReason::BalanceUnknown), None));
+                return Ok((Basis::Skip(SkipReason::BalanceUnknown), none));
             }
             Err(error) => {
                 debug!(%error, tx = %key.tx, "balances of the leader cannot be read, or nobody else has told them yet");
-                return Ok((Basis::Later, None));
+                return Ok((Basis::Later, none));
             }
         };
         let stored_basis = self.store.exit_basis(key.leader, key.token, None).await?;
-        let holders = holders(&stored_basis, Some(factor), |id| self.phantom_rule(key.leader, id));
-        Ok((Basis::Exit(holders), Some((key.leader, key.token, factor))))
+        let holders = holders(&stored_basis, &factors, |id| self.phantom_rule(key.leader, id));
+        let factors = factors.into_iter().map(|factor| (key.leader, key.token, factor));
+        Ok((Basis::Exit(holders), factors.collect()))
     }
 
     /// Commits `base` with the first chunk of each part's decisions; parts that need more chunks stay
@@ -241,8 +245,8 @@ impl Watcher {
             let key = pending.stored.part.key;
             let stored = self.store.groups(&[key], self.clock.now()).await?;
             pending.group = stored.into_iter().find(|group| group.key == key).unwrap_or(pending.group);
-            let (basis, factor) = self.basis(&pending.stored, &pending.group).await?;
-            base.factors.extend(factor);
+            let (basis, factors) = self.basis(&pending.stored, &pending.group).await?;
+            base.factors.extend(factors);
             pending.basis = basis;
             if matches!(pending.basis, Basis::Later) {
                 self.pending.push_back(pending);

@@ -175,6 +175,10 @@ impl Watcher {
             ..DetectionCommit::default()
         };
         let pending = self.prepare_all(&parts, &set, &std::collections::BTreeSet::new(), &mut commit).await?;
+        if alone {
+            let tokens = self.to_count_again(&commit.groups).await?;
+            commit.exit_notes = self.exit_notes(tokens, now).await?;
+        }
         let found = !pending.is_empty();
         self.commit_parts(commit, pending).await?;
         Ok(found)

@@ -49,16 +49,21 @@ impl Holder {
 /// The followers of an exit, by relationship.
 pub(super) type Holders = HashMap<RelationshipId, Holder>;
 
-/// Everybody's side, from what is stored, the factor of the sale itself (which may not be stored yet), and what
+/// Takes over factors that were read just now; of a block the newest word stands.
+pub(super) fn take_newer(known: &mut Vec<ExitFactor>, read: &[ExitFactor]) {
+    known.retain(|factor| read.iter().all(|newer| newer.block != factor.block));
+    known.extend(read);
+}
+
+/// Everybody's side, from what is stored, the factors of the sale itself (which may not be stored yet), and what
 /// becomes of everybody's copies of phantoms.
 pub(super) fn holders(
     stored: &ExitBasis,
-    own: Option<ExitFactor>,
+    own: &[ExitFactor],
     rule_of: impl Fn(RelationshipId) -> PhantomRule,
 ) -> Holders {
-    let replaced = |known: &&ExitFactor| own.is_none_or(|own| own.block != known.block);
-    let mut factors: Vec<ExitFactor> = stored.factors.iter().filter(replaced).copied().collect();
-    factors.extend(own);
+    let mut factors = stored.factors.clone();
+    take_newer(&mut factors, own);
     factors.sort_by_key(|factor| factor.block);
     let side = |holder: &ExitHolder| {
         let rule = rule_of(holder.relationship);

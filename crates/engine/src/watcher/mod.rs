@@ -370,8 +370,8 @@ impl Watcher {
         });
         let mut prepared = Vec::with_capacity(parts.len());
         for result in futures_util::future::join_all(prepare).await {
-            let (pending, factor) = result?;
-            commit.factors.extend(factor);
+            let (pending, factors) = result?;
+            commit.factors.extend(factors);
             prepared.push(pending);
         }
         Ok(prepared)

@@ -23,7 +23,7 @@ use tracing::{debug, info};
 use super::{
     Watcher, WatcherError,
     deciding::{Basis, Pending, decide_followers},
-    holders::{Holder, holders},
+    holders::{Holder, holders, take_newer},
 };
 use crate::{
     limits,
@@ -96,9 +96,9 @@ impl Watcher {
             let (read, left) = self.read_again(sale, &basis.factors).await?;
             unread = left;
             commit.factors.extend(read.iter().map(|factor| (leader, token, *factor)));
-            basis.factors.extend(read);
+            take_newer(&mut basis.factors, &read);
         }
-        let mut holders = holders(&basis, None, |id| self.phantom_rule(leader, id));
+        let mut holders = holders(&basis, &[], |id| self.phantom_rule(leader, id));
         let (mut sellers, mut leavers, mut sold_out) = (Vec::new(), Vec::new(), Vec::new());
         for Noted { revisit, relationship, sold_out: sells_all } in open {
             let tries = revisit.tries;
@@ -163,7 +163,8 @@ impl Watcher {
     }
 
     /// What the leader kept over the blocks of sales that were decided without it: nobody could tell, or nobody
-    /// else said the same, or the block was replaced. Returns what is known now, and whether something still may
+    /// else said the same, or the block was replaced; without a chain, over those of the newest sales too, as far as
+    /// rows that came since tell more. Returns what is known now, and whether something still may
     /// come to be known.
     pub(super) async fn read_again(
         &self,
@@ -171,7 +172,8 @@ impl Watcher {
         known: &[ExitFactor],
     ) -> Result<(Vec<ExitFactor>, bool), WatcherError> {
         let mut blocks: BTreeSet<i64> = known.iter().map(|factor| factor.block).collect();
-        let (mut read, mut unread) = (Vec::new(), false);
+        let (mut read, mut unread) = self.count_again(sale).await?;
+        blocks.extend(read.iter().map(|factor| factor.block));
         let sales = self.sales_of(sale.key).await?;
         let sold =
             sales.iter().rev().filter(|group| group.parts > 0 && group.quantity().shares.is_positive());

@@ -21,6 +21,7 @@ use tracing::{debug, info};
 use super::{
     Watcher, WatcherError,
     deciding::{Basis, Pending, decide_followers},
+    holders::take_newer,
 };
 use crate::{
     limits,
@@ -90,7 +91,7 @@ impl Watcher {
                 return Ok(false);
             }
             commit.factors.extend(read.iter().map(|factor| (leader, token, *factor)));
-            known.extend(read);
+            take_newer(&mut known, &read);
         }
         let mut decided = false;
         for (keys, notes) in missed {
