@@ -168,7 +168,8 @@ pub fn decide_entry(
 }
 
 /// Decides an exit (the leader's balance fell). Exits have no age, caps or price band; the limit is the
-/// lowest tick within the follower's slippage of the best bid.
+/// lowest tick within the follower's slippage of the best bid. What is below the market's minimum is sold only where
+/// nothing is to be kept.
 ///
 /// # Errors
 /// [`MoneyError::Overflow`].
@@ -208,7 +209,9 @@ pub fn decide_sale(
     if !market.accepting_orders {
         return Ok(Verdict::Skip(SkipReason::MarketClosed));
     }
-    if sell < market.minimum_size {
+    // The minimum is that of limit orders; whether the venue holds sales that take to it is not known. Where nothing is to
+    // be kept the little that is held is tried: a refusal costs nothing.
+    if sell < market.minimum_size && inputs.target.is_positive() {
         return Ok(Verdict::Skip(SkipReason::SellBelowMinimum {
             shares: sell,
             minimum: market.minimum_size,

@@ -167,6 +167,16 @@ fn exits_sell_what_is_above_the_target() {
     assert_eq!(skip(decide_exit(&trade, &keep, &inputs).unwrap()), "exits not followed");
 }
 
+/// A buy that filled 3.5 shares could never be sold: the leader's exit left them until the market was resolved.
+#[test]
+fn what_is_below_the_minimum_is_sold_where_nothing_is_to_be_kept() {
+    let (trade, policy) = (snapshot(100, "0.5", "0.5", "0.48"), Policy::careful());
+    let small =
+        |target| ExitInputs { held: Shares(3_500_000), target: Shares(target), open_exits: Shares::ZERO };
+    assert_eq!(copy(decide_exit(&trade, &policy, &small(0)).unwrap()).amount, 3_500_000);
+    assert_eq!(skip(decide_exit(&trade, &policy, &small(1_000_000)).unwrap()), "sale below minimum");
+}
+
 fn any_policy() -> impl Strategy<Value = Policy> {
     let cap = || prop::option::of((1_000_000_i64..500_000_000).prop_map(Usd));
     (

@@ -89,7 +89,7 @@ pub fn update(
     let reopened = state.is_open() && !record.state.is_open();
     let unseen_for = if reopened { Duration::ZERO } else { unseen_for(record, learned, now) };
     let work = work_change(record, learned, state, &filled, now)?;
-    let revisit = revisits(record, work, &filled, delta).then(|| now.plus(limits::REVISIT_FIRST));
+    let revisit = revisits(record, learned, work, &filled, delta).then(|| now.plus(limits::REVISIT_FIRST));
     let overfilled = overfilled(record, &filled).then_some(OrderAlarm::Overfilled);
     let refused = learned.refused.filter(|_| !learned.refusal_known).and_then(RejectReason::alarm);
     let doubt = (doubted && record.doubts == 0).then_some(OrderAlarm::NotBelieved);
@@ -282,9 +282,17 @@ fn left_of(record: &OrderRecord, filled: &Filled) -> i64 {
 }
 
 /// Whether the follower's exit of the token is to be looked at again: an exit is over and has not sold
-/// everything, or a buy that was over brought shares after all, which no exit has counted.
-fn revisits(record: &OrderRecord, work: WorkChange, filled: &Filled, delta: BookingDelta) -> bool {
+/// everything that the venue takes, or a buy that was over brought shares after all, which no exit has counted.
+fn revisits(
+    record: &OrderRecord,
+    learned: &Learned,
+    work: WorkChange,
+    filled: &Filled,
+    delta: BookingDelta,
+) -> bool {
     match record.intent.side {
+        // What is below the minimum would be refused again, for ever.
+        Side::Sell if learned.refused == Some(RejectReason::Minimum) => false,
         Side::Sell => work == WorkChange::Close && left_of(record, filled) >= LOT.0,
         Side::Buy => delta.shares.is_positive() && !record.state.is_open(),
     }

@@ -191,6 +191,8 @@ pub struct Knobs {
     /// Least dollars of a buy that takes at once, in millionths; none = any, as nothing is documented.
     /// Default none.
     pub min_marketable_buy: Option<Usd>,
+    /// Whether orders that never rest are held to the market's minimum of shares too: an open question. Default true.
+    pub minimum_of_immediate: bool,
     /// Milliseconds by which every FAK that would take is answered `delayed` and matched later. Default 0.
     pub fak_delay_ms: u64,
     /// Whether the venue notices deposits, withdrawals and approvals only after
@@ -241,6 +243,7 @@ impl Default for Knobs {
             fixed_sizes: false,
             shows_not_broadcasted: false,
             min_marketable_buy: None,
+            minimum_of_immediate: true,
             fak_delay_ms: 0,
             balances_lag: false,
             unmined_is_locked: false,

@@ -1,14 +1,21 @@
 //! A venue that takes no orders for a while, limits of signers, orders that are not admitted, and killed orders with a status
-//! nobody has explained: every placement of a fault in sending and looking up, on every such venue.
+//! nobody has explained, sales below the minimum of orders that rest: every placement of a fault in sending and looking up, on every such venue.
 
-use domain::Side;
-use testkit::simulation::{
-    explorer::{Exploration, Report},
-    probe::{CallSite, Role},
-    scenario::{ENTRY_IS_FINAL, Scenario, at},
-    stage::Stage,
-    tampering::Honest,
-    venue::{Closed, VenueModel},
+use std::sync::Arc;
+
+use domain::{Shares, Side, ids::IntentId, lifecycle::OrderState, money::ONE};
+use engine::ports::store::Store;
+use testkit::{
+    executor::block_on,
+    memory_store::MemoryStore,
+    simulation::{
+        explorer::{Exploration, Report, run},
+        probe::{CallSite, Role},
+        scenario::{ENTRY_IS_FINAL, Scenario, at},
+        stage::Stage,
+        tampering::Honest,
+        venue::{Closed, VenueModel},
+    },
 };
 
 /// A venue gets one of so many placements of a fault; `SLIPSTREAM_EVERY_CALL=1` tries all of them …
@@ -81,6 +88,28 @@ fn killed_orders_that_are_called_unmatched_are_safe() {
         Scenario::exit_looked_at_again(),
     ] {
         explore(&scenario, &models, (sends_and_looks, SHARE));
+    }
+}
+
+/// Whether they are taken is an open question: where they are, all is sold, and where not, one refusal ends it.
+#[test]
+fn sales_below_the_minimum_are_tried_once() {
+    let models = VenueModel::all_small();
+    explore(&Scenario::small_exit(), &models, (sends_and_looks, SHARE));
+    for refuses_small in [false, true] {
+        let model = VenueModel { refuses_small, ..VenueModel::PLAIN };
+        let memory = |clock| Arc::new(MemoryStore::new(clock)) as Arc<dyn Store>;
+        let (run, world) = run(&Scenario::small_exit(), model, &[], &Honest, &memory, false);
+        assert!(run.judgement.broken.is_empty(), "{:#?}", run.judgement.broken);
+        let world = world.expect("a world");
+        let intents = block_on(world.store.intents_after(None, IntentId(0), 100)).unwrap();
+        let ids: Vec<IntentId> = intents.iter().map(|intent| intent.id).collect();
+        let mut sales = block_on(world.store.attempts_of(&ids)).unwrap();
+        sales.retain(|order| order.intent.side == Side::Sell);
+        let [sale] = sales.as_slice() else { panic!("{} sales were sent", sales.len()) };
+        let state = if refuses_small { OrderState::Rejected } else { OrderState::Confirmed };
+        let sold = if refuses_small { 0 } else { -3 * ONE };
+        assert_eq!((sale.state, sale.booked.shares), (state, Shares(sold)));
     }
 }
 

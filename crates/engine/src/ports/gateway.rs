@@ -265,7 +265,11 @@ impl RejectReason {
             Self::Tick | Self::Amounts => {
                 "The order is over. The market's rules are read anew, and an exit's next attempt is made on them."
             }
-            Self::Minimum | Self::MarketUnknown | Self::MarketClosed | Self::Payload => {
+            Self::Minimum => {
+                "The order is over. The market's rules are read anew; what is left of an exit stays until its leader sells \
+                 again."
+            }
+            Self::MarketUnknown | Self::MarketClosed | Self::Payload => {
                 "The order is over. The market's rules are read anew; an exit is decided again."
             }
             Self::Banned | Self::ClosedOnly | Self::WalletKind | Self::Region => {

@@ -263,22 +263,30 @@ impl Watcher {
         let stored = self.revisit_part(part, &cause, now).await?;
         commit.markets.extend(stored.snapshot.market.clone());
         let resolved = stored.snapshot.market.as_ref().is_some_and(|market| market.payout.is_some());
+        let minimum = stored.snapshot.market.as_ref().map(|market| market.minimum_size.0);
         let pending = Pending { stored, group: cause, basis, orders: 0, new: false, sequence: self.sequence };
         let following = self.following().await?;
         let decisions = decide_followers(following, &pending, &sellers, now);
         for decision in decisions {
+            let relationship = decision.relationship;
+            let own = commit.revisited.iter_mut().find(|(one, _)| one.relationship == relationship);
             match decision.verdict {
                 Verdict::Copy(order) => {
                     info!(relationship = %decision.relationship, token = %cause.key.token,
                         "selling {} more shares for relationship {}", domain::Shares(order.amount),
                         decision.relationship);
+                    // What is below the minimum is tried once; whoever learns why it was not sold knows whether to
+                    // try again.
+                    if minimum.is_some_and(|minimum| order.amount < minimum)
+                        && let Some((_, next)) = own
+                    {
+                        *next = None;
+                    }
                     commit.decisions.push(decision);
                 }
                 // Resolved shares are redeemed, never sold.
                 Verdict::Skip(reason) if reason.may_pass() && !resolved => {}
                 Verdict::Skip(_) => {
-                    let relationship = decision.relationship;
-                    let own = commit.revisited.iter_mut().find(|(one, _)| one.relationship == relationship);
                     own.into_iter().for_each(|(_, next)| *next = None);
                 }
             }

@@ -172,7 +172,9 @@ fn sell(reading: &Reading, market: &Market) -> Option<(OrderAmounts, Price)> {
     let waiting = &reading.waiting;
     let free = waiting.held.less(waiting.promised);
     let left = Shares(waiting.intent.amount).less(waiting.filled).min(free).floor_to(LOT);
-    if left < market.minimum_size.max(LOT) {
+    // Below the minimum only all there is, or what was decided so, is tried.
+    let small = left < market.minimum_size && Shares(waiting.intent.amount) >= market.minimum_size;
+    if left < LOT || (small && left < free.floor_to(LOT)) {
         return None;
     }
     let best = reading.best_bid.map(|best| lowest(best, waiting.slippage_to_book_bps));

@@ -100,7 +100,7 @@ impl World {
         if hold.is_zero() || order.post_only {
             return None;
         }
-        let (tick, min_size) = (market.tick, market.spec.min_size);
+        let (tick, min_size) = (market.tick, self.least(market.spec.min_size, order.order_type));
         let checked = rules::check(order.id, &order.fields, order.order_type, tick, min_size).ok()?;
         let best = self.book(&order.fields.token)?.best(super::book::opposite(order.fields.side))?;
         let takes = match order.fields.side {

@@ -115,10 +115,15 @@ impl World {
         self.size_up(now, order)
     }
 
+    /// The least shares of an order in a market with this minimum.
+    pub(super) const fn least(&self, minimum: Shares, order_type: OrderType) -> Shares {
+        if order_type.is_immediate() && !self.knobs.minimum_of_immediate { Shares::ZERO } else { minimum }
+    }
+
     /// Checks the order's numbers and money against its market and the book of this moment.
     pub(super) fn size_up(&mut self, now: Timestamp, order: &Submission) -> Judged<Ready> {
         let market = self.open_market(order).map_err(refused)?;
-        let (tick, min_size) = (market.tick, market.spec.min_size);
+        let (tick, min_size) = (market.tick, self.least(market.spec.min_size, order.order_type));
         let checked =
             rules::check(order.id, &order.fields, order.order_type, tick, min_size).map_err(refused)?;
         if self.profile == Profile::Stub {

@@ -129,6 +129,33 @@ async fn some_markets_hold_takers_before_they_answer() {
     venue.running.shutdown().await;
 }
 
+/// Whether the minimum of limit orders holds for those that never rest is an open question: both answers.
+#[tokio::test]
+async fn less_than_the_minimum_is_refused_or_taken_of_whoever_never_rests() {
+    let venue = Venue::manual().await;
+    let trader = Trader::logged_in(&venue, 1, 0).await;
+    let bodies = |salt: u64| {
+        [("FAK", salt), ("GTC", salt + 10)].map(|(kind, salt)| {
+            let mut order = trader.order(yes(), Side::Buy, 1_120_000, 2_000_000);
+            order.salt = salt;
+            trader.body(&order, Exchange::V2, kind).1
+        })
+    };
+    for (holds, salt) in [(true, 1), (false, 2)] {
+        venue.control("/knobs", json!({ "minimum_of_immediate": holds })).await;
+        let [fak, gtc] = bodies(salt);
+        let (_, taken) = trader.post(&venue, &fak).await;
+        if holds {
+            assert!(taken["error"].as_str().unwrap().contains("lower than the minimum: 5"), "{taken}");
+        } else {
+            assert_eq!(taken["status"], "matched", "{taken}");
+        }
+        let (_, rests) = trader.post(&venue, &gtc).await;
+        assert!(rests["error"].as_str().unwrap().contains("lower than the minimum: 5"), "{rests}");
+    }
+    venue.running.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_fak_may_be_delayed_for_long() {
     let venue = Venue::manual().await;

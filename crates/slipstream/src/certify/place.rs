@@ -87,6 +87,8 @@ pub(super) struct Place {
     pub(super) resting: Resting,
     /// Shares that were bought and are not sold again.
     bought: Mutex<Shares>,
+    /// What came of the sale of less than the market's minimum.
+    small_sale: Mutex<Option<(bool, String)>>,
     statuses: Mutex<Vec<(String, OrderId)>>,
 }
 
@@ -182,6 +184,7 @@ impl Place {
             salt,
             resting,
             bought,
+            small_sale: Mutex::default(),
             statuses,
         })
     }
@@ -240,6 +243,16 @@ impl Place {
     /// Shares that were bought and are not sold again.
     pub(super) fn held(&self) -> Shares {
         *self.bought.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what came of the sale of less than the market's minimum, and whether that is a known answer.
+    pub(super) fn sold_small(&self, known: bool, seen: String) {
+        *self.small_sale.lock().unwrap_or_else(PoisonError::into_inner) = Some((known, seen));
+    }
+
+    /// What came of it, if there was one.
+    pub(super) fn small_sale(&self) -> Option<(bool, String)> {
+        self.small_sale.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the market's fee is.

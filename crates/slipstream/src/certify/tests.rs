@@ -55,6 +55,11 @@ const KEY: &str = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b786
 /// Address of the key that [`key_file`] writes.
 const OWNER: &str = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8";
 
+/// What was seen of a question.
+fn said(findings: &[Finding], name: &str) -> String {
+    findings.iter().find(|finding| finding.name == name).unwrap().seen.seen.clone()
+}
+
 /// Makes the key's owner a trader of the stage, with 50 dollars.
 fn fund_owner(stage: &Stage) -> domain::Address {
     let owner: domain::Address = OWNER.parse().unwrap();
@@ -114,6 +119,11 @@ async fn a_transcript_holds_no_secret_and_nothing_is_left_behind() {
     let outcome = certify(&arguments(&line).unwrap(), &system_clock(), &out).await.unwrap();
     assert!(!differs(&outcome.findings), "{}", table(&outcome.findings));
     assert_eq!(verdict(&outcome.findings, "fill"), Verdict::Confirmed, "{}", table(&outcome.findings));
+    assert!(
+        said(&outcome.findings, "small_sale").contains("below the minimum"),
+        "{}",
+        table(&outcome.findings)
+    );
     let text = outcome.document.to_ascii_lowercase();
     let (api, resting) = world.with(|world, _| {
         let name = world.registry().keys_of(owner).next().unwrap().to_owned();
@@ -192,7 +202,10 @@ async fn a_venue_that_does_something_else_is_found_out() {
     let world = stage.running.world();
     let run = async |name: &str| {
         let (key, token) = (key_file(directory.path(), 0o600), TOKEN.to_string());
-        let line = live_line(&stage, "5", &key, &token);
+        let mut line = live_line(&stage, "5", &key, &token);
+        if name == "forgetful" {
+            line.push("--fill".to_owned());
+        }
         let out = directory.path().join(name);
         certify(&arguments(&line).unwrap(), &system_clock(), &out).await
     };
@@ -214,12 +227,14 @@ async fn a_venue_that_does_something_else_is_found_out() {
         world.knobs.killed_fak_executes_again = true;
         world.knobs.rates.signers = simulator::world::rates::Signers::Warn;
         world.knobs.resting_is_unmatched = true;
+        world.knobs.minimum_of_immediate = false;
     });
     let forgetful = run("forgetful").await.unwrap().findings;
     assert_eq!(verdict(&forgetful, "duplicated_cancelled"), Verdict::Differs, "{}", table(&forgetful));
-    let said = |name: &str| forgetful.iter().find(|finding| finding.name == name).unwrap().seen.seen.clone();
-    assert!(said("signer_limit_enforced").starts_with("not enforced"), "{}", table(&forgetful));
-    assert!(said("unmatched").contains("the order is open"), "{}", table(&forgetful));
+    assert!(said(&forgetful, "signer_limit_enforced").starts_with("not enforced"), "{}", table(&forgetful));
+    assert!(said(&forgetful, "unmatched").contains("the order is open"), "{}", table(&forgetful));
+    assert_eq!(said(&forgetful, "small_sale"), "taken: sold 1", "{}", table(&forgetful));
+    assert_eq!(verdict(&forgetful, "fill"), Verdict::Confirmed, "{}", table(&forgetful));
     // A channel that says nothing, and one that says what nobody understands.
     world.with(|world, _| {
         use simulator::world::faults::{Fault, FaultKind, FaultTarget};

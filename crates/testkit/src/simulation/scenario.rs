@@ -249,6 +249,13 @@ impl Scenario {
         scenario
     }
 
+    /// The same, but the book held less than the least order when the copy was bought: all of it is to be sold.
+    #[must_use]
+    pub fn small_exit() -> Self {
+        let books = vec![change(7, START, (49, 1_000), (50, 3))];
+        Self { name: "exit of less than the least order".to_owned(), books, ..Self::exit() }
+    }
+
     /// The same, but nobody buys until later: the exit is looked at again.
     #[must_use]
     pub fn exit_looked_at_again() -> Self {

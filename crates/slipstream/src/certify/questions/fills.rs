@@ -1,9 +1,9 @@
-//! What a fill comes to: the least there is is bought, and sold again.
+//! What a fill comes to: the least there is is bought, and sold again, one share of it first.
 
 use std::time::Duration;
 
-use domain::{Price, Shares, Usd};
-use engine::ports::venue::{OrderLookup, PostReply, PreparedOrder, SettlementStatus};
+use domain::{OrderId, Price, Shares, Usd, money::ONE};
+use engine::ports::venue::{OrderLookup, PostReply, PreparedOrder, RejectReason, SettlementStatus};
 
 use super::super::{
     finding::{Seen, Verdict},
@@ -18,9 +18,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The venue cuts a fee to five decimals, for each fill.
 const FEE_STEP: i64 = 10;
 
+/// Less than the minimum of any market that is known.
+const ONE_SHARE: Shares = Shares(ONE);
+
 const DONE: &str = "bought the least there is, and sold it again";
 
-/// What became of an order: what it filled, and the ways its trades went.
+/// What became of an order, or of two: what it filled, and the ways its trades went.
+#[derive(Default)]
 struct Filled {
     shares: Shares,
     usd: Usd,
@@ -28,6 +32,20 @@ struct Filled {
     trades: usize,
     settled: bool,
     seen: Vec<String>,
+}
+
+impl Filled {
+    /// Both together.
+    fn and(self, other: Self) -> Self {
+        Self {
+            shares: Shares(self.shares.0.saturating_add(other.shares.0)),
+            usd: Usd(self.usd.0.saturating_add(other.usd.0)),
+            fee: Usd(self.fee.0.saturating_add(other.fee.0)),
+            trades: self.trades.saturating_add(other.trades),
+            settled: self.settled && other.settled,
+            seen: self.seen.into_iter().chain(other.seen).collect(),
+        }
+    }
 }
 
 pub(super) async fn fill(place: &Place) -> anyhow::Result<Seen> {
@@ -42,10 +60,14 @@ pub(super) async fn fill(place: &Place) -> anyhow::Result<Seen> {
     };
     place.holds(bought.shares);
     let between = place.dollars().await?;
-    let sold = match sell(place, bought.shares).await {
-        Ok(filled) => filled,
+    let small = sell_one(place).await;
+    place.holds(bought.shares.less(small.shares));
+    let sold = match sell(place, bought.shares.less(small.shares)).await {
+        Ok(filled) => small.and(filled),
         Err(words) => {
-            let seen = format!("bought {} shares, which are left: not sold: {words}", bought.shares);
+            let left = place.held();
+            let seen =
+                format!("bought {} shares, of which {left} are left: not sold: {words}", bought.shares);
             return Ok(Seen::that(false, DONE, seen));
         }
     };
@@ -78,6 +100,46 @@ pub(super) async fn fill(place: &Place) -> anyhow::Result<Seen> {
     Ok(Seen::that(settled && close(paid, &bought) && close(got, &sold), DONE, seen))
 }
 
+/// Sells one share by itself, less than any market's minimum, to see whether the venue takes it.
+async fn sell_one(place: &Place) -> Filled {
+    let nothing = Filled { settled: true, ..Filled::default() };
+    if place.market().minimum_size <= ONE_SHARE {
+        return nothing;
+    }
+    let sold = match place.sale(ONE_SHARE).await {
+        Ok(order) => reply_to(place, &order).await,
+        Err(error) => Err(error),
+    };
+    let means = match sold {
+        Ok((PostReply::Accepted(_), order, _)) => match followed(place, order).await {
+            Ok(filled) => {
+                place.sold_small(true, format!("taken: sold {}", filled.shares));
+                return filled;
+            }
+            Err(error) => {
+                place.sold_small(false, format!("taken, and then not to be seen: {error:#}"));
+                return Filled::default();
+            }
+        },
+        Ok((means, _, words)) => {
+            let refused = matches!(means, PostReply::Rejected { reason: RejectReason::Minimum, .. });
+            (refused, format!("{words} ({})", word(&means)))
+        }
+        Err(error) => (false, format!("not asked: {error:#}")),
+    };
+    place.sold_small(means.0, means.1);
+    nothing
+}
+
+/// Whether less than the market's minimum can be sold, as was seen when what was bought was sold again.
+pub(super) fn small_sale(place: &Place) -> Seen {
+    const DONE: &str = "sold one share of those that were bought";
+    match place.small_sale() {
+        None => Seen::nothing("nothing was bought, or the market's minimum is one share"),
+        Some((known, seen)) => Seen::that(known, DONE, seen),
+    }
+}
+
 /// Sells what was bought; else in words why not.
 async fn sell(place: &Place, shares: Shares) -> Result<Filled, String> {
     let told = |error: anyhow::Error| format!("{error:#}");
@@ -87,14 +149,24 @@ async fn sell(place: &Place, shares: Shares) -> Result<Filled, String> {
 
 /// Posts an order and follows its trades until they are final. The inner error says why it was not matched.
 async fn through(place: &Place, order: &PreparedOrder) -> anyhow::Result<Result<Filled, String>> {
-    let reply = place.post(order).await?;
-    let means = reply.means(order.id);
+    let (means, id, words) = reply_to(place, order).await?;
     if !matches!(means, PostReply::Accepted(_)) {
-        return Ok(Err(format!("{} ({})", reply.words(), word(&means))));
+        return Ok(Err(format!("{words} ({})", word(&means))));
     }
+    followed(place, id).await.map(Ok)
+}
+
+/// Posts an order; what the reply means, and its words.
+async fn reply_to(place: &Place, order: &PreparedOrder) -> anyhow::Result<(PostReply, OrderId, String)> {
+    let reply = place.post(order).await?;
+    Ok((reply.means(order.id), order.id, reply.words()))
+}
+
+/// Follows an order's trades until they are final, or for as long as is waited.
+async fn followed(place: &Place, order: OrderId) -> anyhow::Result<Filled> {
     let (mut seen, until) = (Vec::new(), place.clock.uptime() + SETTLES);
     loop {
-        let found = place.look_up(order.id).await?;
+        let found = place.look_up(order).await?;
         for status in found.trades.iter().map(|trade| of_trade(trade.status).to_owned()) {
             if seen.last() != Some(&status) {
                 seen.push(status);
@@ -103,7 +175,7 @@ async fn through(place: &Place, order: &PreparedOrder) -> anyhow::Result<Result<
         let over = |status| matches!(status, SettlementStatus::Confirmed | SettlementStatus::Failed);
         let settled = !found.trades.is_empty() && found.trades.iter().all(|trade| over(trade.status));
         if settled || place.clock.uptime() >= until {
-            return Ok(Ok(sum(&found, settled, seen)));
+            return Ok(sum(&found, settled, seen));
         }
         place.clock.sleep(LOOK_EVERY).await;
     }

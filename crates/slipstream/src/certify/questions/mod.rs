@@ -136,6 +136,12 @@ const QUESTIONS: &[Question] = &[
         |place| Box::pin(fills::fill(place)),
     ),
     question(
+        "small_sale",
+        "Is a sale of less than the market's minimum taken?",
+        "either: it is tried where nothing is to be kept, and a refusal ends it",
+        |place| Box::pin(std::future::ready(Ok(fills::small_sale(place)))),
+    ),
+    question(
         "market_channel",
         "Does the market channel begin with a whole book, and tell an order's level?",
         "it does, in frames that can be read; where it does not, the book is asked for",

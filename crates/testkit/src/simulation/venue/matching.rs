@@ -9,7 +9,8 @@ use domain::{
 use engine::ports::venue::{Acceptance, AcceptedStatus, ChainFill, PostReply, RejectReason};
 
 use super::{
-    BookChange, Duplicated, Effect, LineTrade, Settling, State, VenueLine, VenueModel, chain::digest,
+    super::scenario::MINIMUM, BookChange, Duplicated, Effect, LineTrade, Settling, State, VenueLine,
+    VenueModel, chain::digest,
 };
 
 /// From match to the earliest block.
@@ -182,6 +183,9 @@ impl State {
         self.last_orders.insert(line.plan.account.signer, now);
         if model.maximum_age.is_some_and(|maximum| now.since(line.plan.timestamp) > maximum) {
             return rejected(RejectReason::Payload, "order timestamp is too old");
+        }
+        if model.refuses_small && line.plan.side == Side::Sell && line.plan.amounts.maker < MINIMUM.0 {
+            return rejected(RejectReason::Minimum, "Size lower than the minimum");
         }
         if let Some(last) = line.last_accepted {
             let settled = line.trades.iter().all(|trade| self.chain.place_of(trade.tx).is_some());

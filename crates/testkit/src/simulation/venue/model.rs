@@ -88,6 +88,8 @@ pub struct VenueModel {
     pub closed: Option<Closed>,
     /// How often it takes those of a signer.
     pub signer_limit: Option<SignerLimit>,
+    /// Whether sales are held to the minimum of orders that rest.
+    pub refuses_small: bool,
     /// Whether an order that found nobody is answered "unmatched", which says nothing about what becomes of it, instead of
     /// with the refusal of killed orders.
     pub says_unmatched: bool,
@@ -111,6 +113,7 @@ impl VenueModel {
         witnesses: Witnesses::Honest,
         closed: None,
         signer_limit: None,
+        refuses_small: false,
         says_unmatched: false,
         splits: None,
     };
@@ -159,6 +162,14 @@ impl VenueModel {
     #[must_use]
     pub fn all_unmatched() -> Vec<Self> {
         Self { says_unmatched: true, ..Self::PLAIN }.with_answers()
+    }
+
+    /// Sales below the minimum of orders that rest taken or refused, with every answer to repeated bytes and every lag of
+    /// look-ups.
+    #[must_use]
+    pub fn all_small() -> Vec<Self> {
+        let of = |refuses_small| Self { refuses_small, ..Self::PLAIN }.with_answers();
+        [false, true].into_iter().flat_map(of).collect()
     }
 
     fn with_answers(self) -> Vec<Self> {
