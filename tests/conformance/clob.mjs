@@ -1,7 +1,7 @@
 // Drives the official TypeScript client: one JSON command per line in, one JSON answer per line out.
 // Answers are {"ok": value} or {"error": {"status": number|null, "text": string, "retryAfter": string|null}}.
 import { createInterface } from "node:readline";
-import { ClobClient, Side } from "@polymarket/clob-client-v2";
+import { ClobClient, Side, createL2Headers, orderToJsonV2 } from "@polymarket/clob-client-v2";
 import axios from "axios";
 import { createWalletClient, http } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
@@ -61,6 +61,17 @@ const calls = {
     keep(name, await client.createMarketOrder({ tokenID: token, amount, side: side(of), price, orderType }, options)),
   post: async ({ name, orderType, postOnly, deferExec }) =>
     client.postOrder(orders.get(name), orderType, postOnly, deferExec),
+  // Posts what the client makes of an order with other words in it: another owner, fields of the order (null leaves one out).
+  post_changed: async ({ name, orderType, owner, changes = {} }) => {
+    const data = orderToJsonV2(orders.get(name), owner ?? client.creds.key, orderType, false, false);
+    for (const [field, value] of Object.entries(changes)) {
+      if (value === null) delete data.order[field];
+      else data.order[field] = value;
+    }
+    const request = { method: "POST", requestPath: "/order", body: JSON.stringify(data) };
+    const headers = await createL2Headers(client.signer, client.creds, request);
+    return client.post(`${client.host}/order`, { headers, data });
+  },
   post_many: async ({ names, orderType, postOnly, deferExec }) =>
     client.postOrders(names.map((name) => ({ order: orders.get(name), orderType })), postOnly, deferExec),
   cancel: async ({ id }) => client.cancelOrder({ orderID: id }),

@@ -15,6 +15,7 @@ from py_clob_client_v2.clob_types import (
 )
 from py_clob_client_v2.exceptions import PolyApiException
 from py_clob_client_v2.http_helpers import helpers
+from py_clob_client_v2.order_utils.model.order_data_v2 import order_to_json_v2
 from py_clob_client_v2.utilities import parse_raw_orderbook_summary
 
 logging.disable(logging.CRITICAL)
@@ -78,6 +79,18 @@ class Driver:
 
     def post(self, name, orderType, postOnly=False, deferExec=False):
         return self.client.post_order(self.orders[name], orderType, postOnly, deferExec)
+
+    def post_changed(self, name, orderType, owner=None, changes=None):
+        """Posts what the client makes of an order with other words in it: another owner, fields of the order (None leaves one out)."""
+        body = order_to_json_v2(self.orders[name], owner or self.client.creds.api_key, orderType, False, False)
+        for field, value in (changes or {}).items():
+            if value is None:
+                del body["order"][field]
+            else:
+                body["order"][field] = value
+        text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+        headers = self.client._l2_headers("POST", "/order", body=body, serialized_body=text)
+        return self.client._post(f"{self.client.host}/order", headers=headers, data=text)
 
     def post_many(self, names, orderType, postOnly=False, deferExec=False):
         given = [PostOrdersV2Args(order=self.orders[name], orderType=orderType) for name in names]

@@ -59,12 +59,17 @@ impl Wallet {
     /// # Errors
     /// [`Refusal`] with the venue's text.
     pub fn allows(&self, order: &SignedFields, sender: Address, by_session: bool) -> Result<(), Refusal> {
+        // Who signs for itself has the key. Source: docs.polymarket.com/resources/error-codes.
+        let foreign = || Refusal::bad("the order signer address has to be the address of the API KEY");
+        if self.signature_type != 3 && order.signer != sender && !by_session {
+            return Err(foreign());
+        }
         let signer = if self.signature_type == 3 { self.address } else { self.owner };
         if order.signature_type != self.signature_type || order.signer != signer {
             return Err(Refusal::bad("invalid signature"));
         }
         if self.owner != sender && !by_session {
-            return Err(Refusal::bad("the order signer address has to be the address of the API KEY"));
+            return Err(foreign());
         }
         let address = self.address;
         match self.standing {
