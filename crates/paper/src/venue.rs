@@ -12,8 +12,8 @@ use engine::{
         store::StoreError,
         venue::{
             Acceptance, AcceptedStatus, Cancel, Cancelled, MarketData, NotCancelled, OrderGateway,
-            OrderLookup, OrderQuery, PostReply, PreparedOrder, RejectReason, SettlementStatus, VenueError,
-            VenueOrder, VenueOrderStatus, VenueTrade,
+            OrderLookup, OrderQuery, PostReply, PostTimes, PreparedOrder, RejectReason, SettlementStatus,
+            VenueError, VenueOrder, VenueOrderStatus, VenueTrade,
         },
     },
 };
@@ -143,9 +143,9 @@ impl OrderGateway for PaperVenue {
         self.orders.prepare_on_paper(plans).await
     }
 
-    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, times: PostTimes) -> PostReply {
         let lost = || PostReply::Unknown { text: "no answer".to_owned(), blocked: false };
-        let replies = self.post_batch(account, Lane::Entries, std::slice::from_ref(order), deadline).await;
+        let replies = self.post_batch(account, Lane::Entries, std::slice::from_ref(order), times).await;
         replies.into_iter().next().unwrap_or_else(lost)
     }
 
@@ -154,8 +154,9 @@ impl OrderGateway for PaperVenue {
         account: &TradingAccount,
         lane: Lane,
         orders: &[PreparedOrder],
-        deadline: Duration,
+        times: PostTimes,
     ) -> Vec<PostReply> {
+        let deadline = times.reply_within;
         let read: Vec<_> = orders.iter().map(|order| judge::read(order.id, &order.body)).collect();
         let mut tokens: Vec<TokenId> = read.iter().flatten().map(|order| order.fields.token).collect();
         tokens.sort();
@@ -167,6 +168,13 @@ impl OrderGateway for PaperVenue {
             (*token, quote.unwrap_or_else(late))
         }));
         let quotes: HashMap<TokenId, Quote> = quotes.await.into_iter().collect();
+        if self.clock.uptime() >= times.send_before {
+            let text = "not sent: its time was over when the book had come".to_owned();
+            return orders
+                .iter()
+                .map(|_| PostReply::NotAccepted { retry_after: None, text: text.clone() })
+                .collect();
+        }
         let mut replies = Vec::with_capacity(read.len());
         for order in read {
             replies.push(match order {

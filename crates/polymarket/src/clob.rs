@@ -16,12 +16,12 @@ use engine::ports::{
     detection::Lane,
     paper::PaperOrders,
     venue::{
-        Admission, Ask, Cancel, Cancelled, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder,
-        SignRequest, Signature, Signer, SignerError, VenueClock, VenueError,
+        Admission, Ask, Cancel, Cancelled, OrderGateway, OrderLookup, OrderQuery, PostReply, PostTimes,
+        PreparedOrder, SignRequest, Signature, Signer, SignerError, VenueClock, VenueError,
     },
 };
 use futures_util::future::join_all;
-use reqwest::{Client, Method, Request, RequestBuilder, header::CONTENT_TYPE};
+use reqwest::{Body, Client, Method, Request, RequestBuilder, header::CONTENT_TYPE};
 
 use crate::{
     answers::{Answers, Topic},
@@ -36,6 +36,7 @@ use crate::{
     order::{Addresses, Terms, body},
     pace::Call,
     pacer::Pacer,
+    timely::Timely,
     venue_limits::VenueLimits,
 };
 
@@ -197,6 +198,19 @@ impl Clob {
             return request;
         }
         request.header(CONTENT_TYPE, "application/json").body(body)
+    }
+
+    /// The post of these bytes, authenticated as of now.
+    pub(crate) fn order_request_as(
+        &self,
+        credentials: &Credentials,
+        path: &'static str,
+        body: Timely,
+    ) -> RequestBuilder {
+        let seconds = self.clock.now().seconds();
+        let request = self.service.request(Method::POST, path);
+        let request = credentials.authenticate(request, seconds, Method::POST.as_str(), path, body.bytes());
+        request.header(CONTENT_TYPE, "application/json").body(Body::wrap(body))
     }
 
     /// The request that posting this order would send, authenticated as of now, not sent: for measuring
@@ -399,8 +413,8 @@ impl OrderGateway for Clob {
         self.prepare_all(plans, Owners::LoggedIn).await
     }
 
-    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
-        self.post_one(account, order, deadline).await
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, times: PostTimes) -> PostReply {
+        self.post_one(account, order, times).await
     }
 
     async fn post_batch(
@@ -408,9 +422,9 @@ impl OrderGateway for Clob {
         account: &TradingAccount,
         lane: Lane,
         orders: &[PreparedOrder],
-        deadline: Duration,
+        times: PostTimes,
     ) -> Vec<PostReply> {
-        self.post_many(account, lane, orders, deadline).await
+        self.post_many(account, lane, orders, times).await
     }
 
     async fn look_up(&self, account: &TradingAccount, order: &OrderQuery) -> Result<OrderLookup, VenueError> {

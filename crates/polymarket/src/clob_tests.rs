@@ -102,7 +102,10 @@ async fn the_prepared_bytes_are_posted_authenticated_and_unchanged() {
     let clob = clob(&server);
     let order = prepared(&clob).await;
     for _ in 0..2 {
-        assert!(matches!(clob.post(&account(1), &order, DEADLINE).await, PostReply::Unknown { .. }));
+        assert!(matches!(
+            clob.post(&account(1), &order, engine::ports::venue::PostTimes::whenever(DEADLINE)).await,
+            PostReply::Unknown { .. }
+        ));
     }
     let seen = server.seen();
     let [login, first, second] = seen.as_slice() else { panic!("{seen:?}") };

@@ -49,6 +49,7 @@ mod reply;
 mod rpc;
 pub mod socket;
 mod texts;
+mod timely;
 mod venue_limits;
 pub mod wallets;
 

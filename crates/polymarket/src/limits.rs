@@ -14,9 +14,6 @@ pub const ACCOUNT_DEADLINE: Duration = Duration::from_secs(5);
 pub const EXPLAIN_DEADLINE: Duration = Duration::from_secs(3);
 /// What is left of a post's deadline when explaining ends, so that the replies are told in time.
 pub const EXPLAIN_MARGIN: Duration = Duration::from_millis(250);
-/// How long an order waits between the check of its time and its first byte, for a login that is under way. Whoever
-/// asked checks anew before it asks again.
-pub const LATE_LOGIN: Duration = Duration::from_millis(200);
 /// Market metadata and books.
 pub const MARKET_DEADLINE: Duration = Duration::from_secs(4);
 /// One page of the Data API.

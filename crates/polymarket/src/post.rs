@@ -1,27 +1,27 @@
 //! Sending order bytes, once per call, one order or several of one account.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use domain::{OrderId, TradingAccount};
 use engine::ports::{
     detection::Lane,
-    venue::{PostReply, PreparedOrder, RejectReason, VenueError},
+    venue::{PostReply, PostTimes, PreparedOrder, RejectReason, VenueError},
 };
 use futures_util::future::join_all;
-use reqwest::Method;
 use serde::Deserialize;
 
 use crate::{
     answers::Topic,
     clob::Clob,
     explain::Explaining,
-    http::{Answer, Failure, malformed},
+    http::{Answer, Failure, malformed, send},
     json::Scalar,
-    limits::{ACCOUNT_DEADLINE, LATE_LOGIN, SMALL_BODY},
+    limits::{ACCOUNT_DEADLINE, PAGE_BODY, SMALL_BODY},
     order::batch_body,
     pace::{Call, Told},
     pacer::Endpoint,
     reply::{classify, classify_batch},
+    timely::{Timely, TooLate},
 };
 
 /// The order version this program signs, as `GET /version` numbers it. Source: the official clients.
@@ -55,11 +55,11 @@ impl Clob {
         &self,
         account: &TradingAccount,
         order: &PreparedOrder,
-        deadline: Duration,
+        times: PostTimes,
     ) -> PostReply {
-        let ends = self.clock.uptime().saturating_add(deadline);
+        let ends = self.clock.uptime().saturating_add(times.reply_within);
         let call = posting(account, Endpoint::Post, Lane::Entries, 1);
-        let sent = self.send_orders(account, (call, "/order"), order.body.clone(), deadline).await;
+        let sent = self.send_orders(account, (call, "/order"), order.body.clone(), times).await;
         let reply = match &sent {
             Ok(answer) => classify(answer, order.id),
             Err(reply) => reply.clone(),
@@ -79,9 +79,9 @@ impl Clob {
         account: &TradingAccount,
         lane: Lane,
         orders: &[PreparedOrder],
-        deadline: Duration,
+        times: PostTimes,
     ) -> Vec<PostReply> {
-        let ends = self.clock.uptime().saturating_add(deadline);
+        let ends = self.clock.uptime().saturating_add(times.reply_within);
         let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
         let all = |reply: &PostReply| ids.iter().map(|_| reply.clone()).collect::<Vec<_>>();
         let request = Call { endpoint: Endpoint::PostBatch, lane, tokens: None };
@@ -89,14 +89,14 @@ impl Clob {
             return all(&asked_to_wait(wait));
         }
         if self.pacer.wait(request, Duration::ZERO).await.is_err() {
-            return join_all(orders.iter().map(|order| self.post_one(account, order, deadline))).await;
+            return join_all(orders.iter().map(|order| self.post_one(account, order, times))).await;
         }
         let count = u32::try_from(orders.len()).unwrap_or(u32::MAX);
         // They were counted as posts, because nobody knew yet what goes together.
         self.pacer.give_back(Call { endpoint: Endpoint::Post, ..request }, count);
         let call = posting(account, Endpoint::PostBatch, lane, count);
         let body = batch_body(orders.iter().map(|order| order.body.as_slice()));
-        let sent = self.send_orders(account, (call, "/orders"), body, deadline).await;
+        let sent = self.send_orders(account, (call, "/orders"), body, times).await;
         let replies = match &sent {
             Ok(answer) => classify_batch(answer, &ids),
             Err(reply) => all(reply),
@@ -119,7 +119,7 @@ impl Clob {
         account: &TradingAccount,
         (call, path): (Call, &'static str),
         body: Vec<u8>,
-        deadline: Duration,
+        PostTimes { send_before, reply_within }: PostTimes,
     ) -> Result<Answer, PostReply> {
         let started = self.clock.uptime();
         let credentials = match self.credentials(account, Lane::Exits).await {
@@ -133,13 +133,21 @@ impl Clob {
         if let Some(wait) = self.pacer.closed_for(call) {
             return Err(asked_to_wait(wait));
         }
-        // A login may have taken time, and whoever asks has checked the order's own time before: it checks again.
+        // A login may have taken time.
         let waited = self.clock.uptime().saturating_sub(started);
-        let left = deadline.saturating_sub(waited);
-        if waited > LATE_LOGIN || left.is_zero() {
+        let left = reply_within.saturating_sub(waited);
+        if left.is_zero() {
             return Err(not_sent("the login took too long"));
         }
-        match self.send_as(&credentials, Method::POST, (path, ""), body, left).await {
+        if self.clock.uptime() >= send_before {
+            return Err(not_sent(TooLate));
+        }
+        let timely = Timely::new(body, Arc::clone(&self.clock), send_before);
+        let late = timely.late();
+        let request = self.order_request_as(&credentials, path, timely);
+        match send(request, left, PAGE_BODY).await {
+            // The connection may have taken time, too.
+            _ if late.was() => Err(not_sent(TooLate)),
             Ok(answer) => {
                 tracing::trace!(endpoint = ?call.endpoint, status = answer.status, "posted");
                 if answer.status == 401 {

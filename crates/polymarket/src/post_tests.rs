@@ -32,7 +32,10 @@ async fn an_accepted_post_is_reported() {
     .await;
     let clob = clob(&server);
     let order = PreparedOrder { id: OrderId([0; 32]), ..prepared(&clob).await };
-    assert!(matches!(clob.post(&account(1), &order, DEADLINE).await, PostReply::Accepted(_)));
+    assert!(matches!(
+        clob.post(&account(1), &order, PostTimes::whenever(DEADLINE)).await,
+        PostReply::Accepted(_)
+    ));
 }
 
 #[tokio::test]
@@ -48,7 +51,7 @@ async fn a_post_is_sent_once_whatever_happens_to_it() {
         let clob = clob(&server);
         let order = prepared(&clob).await;
         let deadline = if name == "silent" { Duration::from_millis(200) } else { DEADLINE };
-        let answer = clob.post(&account(1), &order, deadline).await;
+        let answer = clob.post(&account(1), &order, PostTimes::whenever(deadline)).await;
         assert!(matches!(answer, PostReply::Unknown { .. }), "{name}: {answer:?}");
         assert_eq!((server.count("/order"), server.count("/elsewhere")), (1, 0), "{name}");
     }
@@ -59,7 +62,10 @@ async fn an_endless_answer_is_cut_off() {
     let server = server(|_| reply(200, " ".repeat(PAGE_BODY + 1))).await;
     let clob = clob(&server);
     let order = prepared(&clob).await;
-    assert!(matches!(clob.post(&account(1), &order, DEADLINE).await, PostReply::Unknown { .. }));
+    assert!(matches!(
+        clob.post(&account(1), &order, PostTimes::whenever(DEADLINE)).await,
+        PostReply::Unknown { .. }
+    ));
 }
 
 #[tokio::test]
@@ -68,13 +74,13 @@ async fn what_never_left_is_not_unknown() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let clob = clob_at(&format!("http://{free}"));
     let order = PreparedOrder { id: OrderId([0; 32]), body: b"{}".to_vec() };
-    let answer = clob.post(&account(1), &order, DEADLINE).await;
+    let answer = clob.post(&account(1), &order, PostTimes::whenever(DEADLINE)).await;
     assert!(matches!(answer, PostReply::NotAccepted { .. }), "{answer:?}");
     // The same with credentials at hand: the post itself fails to connect.
     let reply = serde_json::from_str(LOGIN).unwrap();
     let credentials = Arc::new(Credentials::new(account(1).signer, reply).ok().unwrap());
     clob.logins.put(account(1).signer, credentials);
-    let answer = clob.post(&account(1), &order, DEADLINE).await;
+    let answer = clob.post(&account(1), &order, PostTimes::whenever(DEADLINE)).await;
     assert!(
         matches!(&answer, PostReply::NotAccepted { text, .. } if text.contains("not sent")),
         "{answer:?}"
@@ -86,7 +92,7 @@ async fn refused_credentials_are_derived_anew() {
     let server = server(|_| reply(401, r#"{"error":"Unauthorized/Invalid api key"}"#)).await;
     let clob = clob(&server);
     let order = prepared(&clob).await;
-    let answer = clob.post(&account(1), &order, DEADLINE).await;
+    let answer = clob.post(&account(1), &order, PostTimes::whenever(DEADLINE)).await;
     let PostReply::Rejected { reason: RejectReason::Credentials, text } = answer else {
         panic!("{answer:?}")
     };
@@ -110,7 +116,7 @@ async fn several_orders_go_out_as_their_stored_bytes_in_one_request() {
     let clob = clob(&server);
     let plans: Vec<_> = (1..4).map(|salt| plan(1, salt)).collect();
     let orders: Vec<_> = clob.prepare(&plans).await.into_iter().map(Result::unwrap).collect();
-    let replies = clob.post_batch(&account(1), Lane::Exits, &orders, DEADLINE).await;
+    let replies = clob.post_batch(&account(1), Lane::Exits, &orders, PostTimes::whenever(DEADLINE)).await;
     let body = server.seen().pop().unwrap().body;
     assert_eq!(body, batch_body(orders.iter().map(|order| order.body.as_slice())));
     assert!(matches!(replies[1], PostReply::Rejected { reason: RejectReason::Money, .. }), "{replies:?}");
@@ -129,9 +135,9 @@ async fn without_room_for_a_request_of_several_each_goes_by_itself() {
     let limits = VenueLimits { other: vec![(Endpoint::PostBatch, 1, None)], ..VenueLimits::default() };
     let clob = clob(&server).paced(limits);
     let orders = [prepared(&clob).await, prepared(&clob).await];
-    let first = clob.post_batch(&account(1), Lane::Entries, &orders, DEADLINE).await;
+    let first = clob.post_batch(&account(1), Lane::Entries, &orders, PostTimes::whenever(DEADLINE)).await;
     assert!(first.iter().all(|reply| matches!(reply, PostReply::Unknown { .. })), "{first:?}");
-    let second = clob.post_batch(&account(1), Lane::Entries, &orders, DEADLINE).await;
+    let second = clob.post_batch(&account(1), Lane::Entries, &orders, PostTimes::whenever(DEADLINE)).await;
     assert!(second.iter().all(|reply| matches!(reply, PostReply::Killed { .. })), "{second:?}");
     assert_eq!((server.count("/orders"), server.count("/order")), (1, 2));
 }
@@ -149,7 +155,8 @@ async fn a_lost_reply_to_several_orders_leaves_all_unknown() {
         let clob = clob(&server);
         let orders = [prepared(&clob).await, prepared(&clob).await];
         let deadline = if name == "silent" { Duration::from_millis(200) } else { DEADLINE };
-        let replies = clob.post_batch(&account(1), Lane::Entries, &orders, deadline).await;
+        let replies =
+            clob.post_batch(&account(1), Lane::Entries, &orders, PostTimes::whenever(deadline)).await;
         assert!(replies.len() == 2 && replies.iter().all(|reply| matches!(reply, PostReply::Unknown { .. })));
         assert_eq!((server.count("/orders"), server.count("/order")), (1, 0), "{name}");
     }
@@ -161,7 +168,7 @@ async fn refused(answers: impl Fn(&str) -> Action + Send + Sync + 'static, walle
     let clob = clob(&server).with_geoblock(Geoblock::new(crate::client().unwrap(), &server.origin));
     let order = prepared(&clob).await;
     let account = TradingAccount { kind: wallet, ..account(1) };
-    match clob.post(&account, &order, DEADLINE).await {
+    match clob.post(&account, &order, PostTimes::whenever(DEADLINE)).await {
         PostReply::Rejected { text, .. } => text,
         other => panic!("{other:?}"),
     }
@@ -196,7 +203,7 @@ async fn a_refused_version_that_is_the_venue_s_own_is_about_one_order() {
         .await;
         let clob = clob(&server);
         let order = prepared(&clob).await;
-        let answer = clob.post(&account(1), &order, DEADLINE).await;
+        let answer = clob.post(&account(1), &order, PostTimes::whenever(DEADLINE)).await;
         assert!(matches!(answer, PostReply::Rejected { reason: RejectReason::Signature, .. }), "{answer:?}");
     }
 }
@@ -241,9 +248,10 @@ async fn a_403_that_is_no_text_of_the_venue_asks_for_the_place() {
         .await;
         let clob = clob(&server).with_geoblock(Geoblock::new(crate::client().unwrap(), &server.origin));
         let orders = [prepared(&clob).await, prepared(&clob).await];
-        let mut replies = clob.post_batch(&account(1), Lane::Exits, &orders, DEADLINE).await;
+        let mut replies =
+            clob.post_batch(&account(1), Lane::Exits, &orders, PostTimes::whenever(DEADLINE)).await;
         assert_eq!(server.count("/api/geoblock"), 1, "asked once for a request");
-        replies.push(clob.post(&account(1), &orders[0], DEADLINE).await);
+        replies.push(clob.post(&account(1), &orders[0], PostTimes::whenever(DEADLINE)).await);
         for reply in replies {
             let PostReply::Unknown { text, blocked: told } = reply else { panic!("{reply:?}") };
             assert_eq!((told, text.contains("US-NY")), (blocked, blocked), "{place}: {text}");
@@ -311,9 +319,10 @@ async fn a_refusal_for_money_makes_the_venue_look_again() {
         let clob = clob(&server);
         clob.remember(&market());
         let orders = [prepared(&clob).await, prepared(&clob).await];
-        let mut replies = clob.post_batch(&account(1), Lane::Entries, &orders, DEADLINE).await;
+        let mut replies =
+            clob.post_batch(&account(1), Lane::Entries, &orders, PostTimes::whenever(DEADLINE)).await;
         assert_eq!(server.count("/balance-allowance/update"), 1, "asked once for a request");
-        replies.push(clob.post(&account(1), &orders[0], DEADLINE).await);
+        replies.push(clob.post(&account(1), &orders[0], PostTimes::whenever(DEADLINE)).await);
         for reply in replies {
             let PostReply::Rejected { reason, .. } = reply else { panic!("{reply:?}") };
             assert_eq!(reason, expected, "{text} {allowance}");
@@ -321,7 +330,8 @@ async fn a_refusal_for_money_makes_the_venue_look_again() {
     }
 }
 
-/// A clock that leaps whenever it is read.
+/// A clock that leaps by a second whenever it is read.
+#[derive(Default)]
 struct Leaping(std::sync::atomic::AtomicU64);
 
 impl domain::Clock for Leaping {
@@ -330,8 +340,7 @@ impl domain::Clock for Leaping {
     }
 
     fn uptime(&self) -> Duration {
-        let reads = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        LATE_LOGIN * u32::try_from(reads).unwrap()
+        Duration::from_secs(self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
     }
 
     fn sleep(&self, _: Duration) -> domain::clock::Sleep {
@@ -339,15 +348,66 @@ impl domain::Clock for Leaping {
     }
 }
 
-/// The order's own time was checked before its login, which took long: nobody knows whether it is over.
+/// Whoever asked has checked the order's time before; a login and a connection may take long. The bytes are written in
+/// time, or not at all and surely so.
 #[tokio::test]
-async fn nothing_is_sent_long_after_its_time_was_checked() {
+async fn nothing_is_written_once_its_time_is_over() {
+    for together in [false, true] {
+        let mut outcomes = Vec::new();
+        for seconds in 0..20 {
+            let server = server(|_| reply(200, "{}")).await;
+            let order = prepared(&clob(&server)).await;
+            let clob = clob_of(&server, Arc::new(Leaping::default()));
+            let times = PostTimes {
+                send_before: Duration::from_secs(seconds),
+                reply_within: Duration::from_secs(3_600),
+            };
+            let answers = if together {
+                clob.post_batch(&account(1), Lane::Exits, &[order.clone(), order], times).await
+            } else {
+                vec![clob.post(&account(1), &order, times).await]
+            };
+            let sent = server.count("/order") + server.count("/orders");
+            for answer in &answers {
+                match sent {
+                    0 => assert!(
+                        matches!(answer, PostReply::NotAccepted { retry_after: None, .. }),
+                        "{seconds}: {answer:?}"
+                    ),
+                    _ => assert!(matches!(answer, PostReply::Unknown { .. }), "{seconds}: {answer:?}"),
+                }
+            }
+            let kept_back =
+                answers.iter().any(|answer| format!("{answer:?}").contains("before the first byte"));
+            outcomes.push((sent, kept_back));
+        }
+        // Too late before it began, then with the connection there, then in time.
+        assert_eq!(outcomes.first(), Some(&(0, true)));
+        assert_eq!(outcomes.last(), Some(&(1, false)));
+        assert!(outcomes.iter().all(|(sent, kept_back)| (*sent == 0) == *kept_back), "{outcomes:?}");
+    }
+}
+
+/// The time ran out while the connection was made: the head of a request without its body is no request.
+#[tokio::test]
+async fn a_connection_that_comes_too_late_brings_no_order() {
     let server = server(|_| reply(200, "{}")).await;
-    let order = prepared(&clob(&server)).await;
-    let clob = clob_of(&server, std::sync::Arc::new(Leaping(0.into())));
-    let answer = clob.post(&account(1), &order, Duration::from_secs(3_600)).await;
-    assert!(matches!(answer, PostReply::NotAccepted { retry_after: None, .. }), "{answer:?}");
+    let clob = clob(&server);
+    let reply = serde_json::from_str(LOGIN).unwrap();
+    let credentials = Credentials::new(account(1).signer, reply).ok().unwrap();
+    let post = async |before: Duration| {
+        let body = Timely::new(b"{}".to_vec(), Arc::clone(&clob.clock), before);
+        let late = body.late();
+        let request = clob.order_request_as(&credentials, "/order", body);
+        (send(request, DEADLINE, PAGE_BODY).await.is_ok(), late.was())
+    };
+    assert_eq!(post(clob.clock.uptime()).await, (false, true));
     assert_eq!(server.count("/order"), 0);
+    assert_eq!(post(Duration::MAX).await, (true, false));
+    assert_eq!(server.count("/order"), 1);
+    let seen = server.seen();
+    assert_eq!(seen.last().unwrap().body, b"{}");
+    assert_eq!(seen.last().unwrap().headers.get("content-length").map(String::as_str), Some("2"));
 }
 
 /// The machine's own time.
@@ -389,7 +449,7 @@ async fn a_venue_that_explains_nothing_costs_no_reply() {
     }
     let deadline = Duration::from_secs(1);
     let owner = account(1);
-    let post = clob.post_batch(&owner, Lane::Exits, &orders, deadline);
+    let post = clob.post_batch(&owner, Lane::Exits, &orders, PostTimes::whenever(deadline));
     let replies = engine::deadline::within(clob.clock.as_ref(), deadline, post).await.unwrap();
     assert!(replies.iter().all(|reply| matches!(reply, PostReply::Rejected { .. })), "{replies:?}");
 }
@@ -408,14 +468,15 @@ async fn a_mode_with_a_time_admits_nobody_meanwhile() {
     let order = prepared(&clob).await;
     let ask = engine::ports::venue::Ask { signer: account(1).signer, lane: Lane::Exits };
     assert_eq!(clob.admit(&[ask], Duration::ZERO).await, [engine::ports::venue::Admission::Now]);
-    let answer = clob.post(&account(1), &order, DEADLINE).await;
+    let answer = clob.post(&account(1), &order, PostTimes::whenever(DEADLINE)).await;
     assert!(matches!(answer, PostReply::NotAccepted { retry_after: Some(_), .. }), "{answer:?}");
     let wait = engine::ports::venue::Admission::Later(Duration::from_secs(90));
     assert_eq!(clob.admit(&[ask], Duration::ZERO).await, [wait]);
     // Nor those that were admitted before, one by one or together.
     let several = [prepared(&clob).await, prepared(&clob).await];
-    let mut replies = clob.post_batch(&account(1), Lane::Exits, &several, DEADLINE).await;
-    replies.push(clob.post(&account(1), &order, DEADLINE).await);
+    let mut replies =
+        clob.post_batch(&account(1), Lane::Exits, &several, PostTimes::whenever(DEADLINE)).await;
+    replies.push(clob.post(&account(1), &order, PostTimes::whenever(DEADLINE)).await);
     for reply in replies {
         assert!(matches!(reply, PostReply::NotAccepted { retry_after: Some(_), .. }), "{reply:?}");
     }
@@ -432,7 +493,7 @@ async fn the_venue_s_own_count_of_tokens_is_believed() {
     .await;
     let clob = clob(&server).paced(VenueLimits::default());
     let order = prepared(&clob).await;
-    clob.post(&account(1), &order, DEADLINE).await;
+    clob.post(&account(1), &order, PostTimes::whenever(DEADLINE)).await;
     let ask = |number| engine::ports::venue::Ask { signer: account(number).signer, lane: Lane::Exits };
     let answers = clob.admit(&[ask(1), ask(2)], Duration::ZERO).await;
     assert!(matches!(answers[0], engine::ports::venue::Admission::Later(_)), "{answers:?}");

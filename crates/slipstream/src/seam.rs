@@ -9,8 +9,8 @@ use engine::ports::{
     detection::Lane,
     feeds::{AccountFeed, AccountNews, FeedHealth},
     venue::{
-        Admission, Ask, Cancel, Cancelled, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder,
-        VenueError,
+        Admission, Ask, Cancel, Cancelled, OrderGateway, OrderLookup, OrderQuery, PostReply, PostTimes,
+        PreparedOrder, VenueError,
     },
     wallets::{Redeemer, Taken, TransactionOutcome, WalletTransaction},
 };
@@ -70,9 +70,9 @@ impl OrderGateway for Seam {
         plans.iter().map(next).collect()
     }
 
-    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, times: PostTimes) -> PostReply {
         match self.of(account) {
-            Some(gateway) => gateway.post(account, order, deadline).await,
+            Some(gateway) => gateway.post(account, order, times).await,
             None => not_sent(),
         }
     }
@@ -82,10 +82,10 @@ impl OrderGateway for Seam {
         account: &TradingAccount,
         lane: Lane,
         orders: &[PreparedOrder],
-        deadline: Duration,
+        times: PostTimes,
     ) -> Vec<PostReply> {
         match self.of(account) {
-            Some(gateway) => gateway.post_batch(account, lane, orders, deadline).await,
+            Some(gateway) => gateway.post_batch(account, lane, orders, times).await,
             None => orders.iter().map(|_| not_sent()).collect(),
         }
     }

@@ -3,7 +3,7 @@
 
 #![cfg(test)]
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{
@@ -17,7 +17,7 @@ use engine::ports::{
     store::{EventKind, Store, StoreError, StoreResult},
     venue::{
         BlockHeader, ChainEvent, ChainEventKind, ChainReader, OrderGateway, OrderLookup, OrderQuery,
-        PostReply, PreparedOrder, SettlementStatus, VenueError,
+        PostReply, PostTimes, PreparedOrder, SettlementStatus, VenueError,
     },
 };
 use testkit::{
@@ -77,8 +77,8 @@ impl GatewayLayer for AbsurdVenue {
         self.1.as_ref()
     }
 
-    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
-        let mut reply = self.1.post(account, order, deadline).await;
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, times: PostTimes) -> PostReply {
+        let mut reply = self.1.post(account, order, times).await;
         if let PostReply::Accepted(acceptance) = &mut reply
             && self.is_about(Source::Reply, account)
         {

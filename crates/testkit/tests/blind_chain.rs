@@ -15,7 +15,7 @@ use engine::{
         store::Store,
         venue::{
             BlockHeader, ChainEvent, ChainReader, OrderGateway, OrderLookup, OrderQuery, PostReply,
-            PreparedOrder, VenueError,
+            PostTimes, PreparedOrder, VenueError,
         },
     },
 };
@@ -95,8 +95,8 @@ impl GatewayLayer for Dark<dyn OrderGateway> {
         self.inner.as_ref()
     }
 
-    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
-        let reply = self.inner.post(account, order, deadline).await;
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, times: PostTimes) -> PostReply {
+        let reply = self.inner.post(account, order, times).await;
         if self.is_dark() {
             PostReply::Unknown { text: "the reply was lost".to_owned(), blocked: false }
         } else {

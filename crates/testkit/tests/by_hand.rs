@@ -27,8 +27,8 @@ use engine::{
         execution::{OrderRecord, OrderUpdate, WorkChange},
         store::InstanceId,
         venue::{
-            MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, SettlementStatus,
-            VenueError, VenueOrder, VenueOrderStatus, VenueTrade,
+            MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply, PostTimes, PreparedOrder,
+            SettlementStatus, VenueError, VenueOrder, VenueOrderStatus, VenueTrade,
         },
     },
     redemptions::Redemptions,
@@ -80,11 +80,11 @@ impl OrderGateway for Silent {
         self.venue.prepare(plans).await
     }
 
-    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, times: PostTimes) -> PostReply {
         let number = self.posts.lock().unwrap().len();
         self.posts.lock().unwrap().push(order.id);
         if (self.delivers)(number) {
-            self.venue.post(account, order, deadline).await;
+            self.venue.post(account, order, times).await;
         }
         PostReply::Unknown { text: "no reply".to_owned(), blocked: false }
     }
@@ -98,11 +98,11 @@ impl OrderGateway for Silent {
         account: &TradingAccount,
         _: Lane,
         orders: &[PreparedOrder],
-        deadline: Duration,
+        times: PostTimes,
     ) -> Vec<PostReply> {
         let mut replies = Vec::new();
         for order in orders {
-            replies.push(self.post(account, order, deadline).await);
+            replies.push(self.post(account, order, times).await);
         }
         replies
     }

@@ -20,8 +20,8 @@ use engine::{
         reports::Reports as _,
         store::{EventKind, Store},
         venue::{
-            Cancel, Cancelled, MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder,
-            VenueError,
+            Cancel, Cancelled, MarketData, OrderGateway, OrderLookup, OrderQuery, PostReply, PostTimes,
+            PreparedOrder, VenueError,
         },
         wallets::{
             Fees, NewTransaction, Redeemer, Taken, TransactionOutcome, TransactionState, WalletTransaction,
@@ -206,7 +206,7 @@ impl OrderGateway for Told {
         panic!("nothing is ordered");
     }
 
-    async fn post(&self, _: &TradingAccount, _: &PreparedOrder, _: Duration) -> PostReply {
+    async fn post(&self, _: &TradingAccount, _: &PreparedOrder, _: PostTimes) -> PostReply {
         panic!("nothing is ordered");
     }
 
@@ -215,7 +215,7 @@ impl OrderGateway for Told {
         _: &TradingAccount,
         _: Lane,
         _: &[PreparedOrder],
-        _: Duration,
+        _: PostTimes,
     ) -> Vec<PostReply> {
         panic!("nothing is ordered");
     }

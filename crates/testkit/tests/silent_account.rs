@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use domain::{Clock, Timestamp, TradingAccount, ids::IntentId};
 use engine::ports::{
     store::Store,
-    venue::{OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, VenueError},
+    venue::{OrderGateway, OrderLookup, OrderQuery, PostReply, PostTimes, PreparedOrder, VenueError},
 };
 use testkit::{
     executor::block_on,
@@ -46,8 +46,8 @@ impl GatewayLayer for Silencing {
     }
 
     /// What became of an order is only told when it is asked for.
-    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
-        self.inner.post(account, order, deadline).await;
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, times: PostTimes) -> PostReply {
+        self.inner.post(account, order, times).await;
         PostReply::Unknown { text: "the reply was lost".to_owned(), blocked: false }
     }
 

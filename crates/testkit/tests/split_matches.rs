@@ -12,7 +12,7 @@ use engine::{
     ports::{
         execution::{LedgerCause, OrderRecord},
         store::Store,
-        venue::{OrderGateway, PostReply, PreparedOrder},
+        venue::{OrderGateway, PostReply, PostTimes, PreparedOrder},
     },
 };
 use testkit::{
@@ -93,8 +93,8 @@ impl GatewayLayer for Boasting {
         self.0.as_ref()
     }
 
-    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
-        let mut reply = self.0.post(account, order, deadline).await;
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, times: PostTimes) -> PostReply {
+        let mut reply = self.0.post(account, order, times).await;
         if let PostReply::Accepted(acceptance) = &mut reply {
             acceptance.taking = acceptance.taking.map(|shares| shares + ONE);
         }

@@ -19,6 +19,23 @@ pub struct PreparedOrder {
     pub body: Vec<u8>,
 }
 
+/// Until when an order may be sent, and how long its answer is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PostTimes {
+    /// Uptime from which on none of its bytes is written.
+    pub send_before: Duration,
+    /// The longest wait for the answer.
+    pub reply_within: Duration,
+}
+
+impl PostTimes {
+    /// Whenever, for whoever has no time of its own to keep.
+    #[must_use]
+    pub const fn whenever(reply_within: Duration) -> Self {
+        Self { send_before: Duration::MAX, reply_within }
+    }
+}
+
 /// Posting, looking up and cancelling orders.
 #[async_trait]
 pub trait OrderGateway: Send + Sync {
@@ -33,8 +50,9 @@ pub trait OrderGateway: Send + Sync {
     /// answers in the order of the plans. Sends no order. May ask the venue for the account's API credentials.
     async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>>;
 
-    /// Sends the bytes once: no retry, no redirect. Whatever happens is a [`PostReply`].
-    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply;
+    /// Sends the bytes once: no retry, no redirect. Whatever happens is a [`PostReply`]: [`PostReply::NotAccepted`] where
+    /// the time to send was over before the first byte, however long a login or a connection took.
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, times: PostTimes) -> PostReply;
 
     /// Sends the bytes of several orders of one account once, in one request, at most
     /// [`POST_BATCH`](crate::limits::POST_BATCH). A reply for each, in their order: what is not said of an
@@ -44,7 +62,7 @@ pub trait OrderGateway: Send + Sync {
         account: &TradingAccount,
         lane: Lane,
         orders: &[PreparedOrder],
-        deadline: Duration,
+        times: PostTimes,
     ) -> Vec<PostReply>;
 
     /// What the venue knows of an order. Answers `Ok` only when every question was answered.

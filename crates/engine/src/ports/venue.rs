@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 pub use super::gateway::{
     Acceptance, AcceptedStatus, Admission, Ask, Cancel, Cancelled, NotCancelled, OrderGateway, OrderLookup,
-    OrderQuery, PostReply, PreparedOrder, RejectReason, SettlementStatus, VenueOrder, VenueOrderStatus,
-    VenueTrade,
+    OrderQuery, PostReply, PostTimes, PreparedOrder, RejectReason, SettlementStatus, VenueOrder,
+    VenueOrderStatus, VenueTrade,
 };
 
 use super::{
@@ -211,6 +211,16 @@ pub trait ChainReader: Send + Sync {
         _hash: Hash,
     ) -> Result<Vec<Shares>, VenueError> {
         self.balances(queries, block).await
+    }
+
+    /// What a transaction did that nobody knows the block of: all its fills, and every movement of shares of `wallets`;
+    /// nothing where nobody has it. A reader of one provider has said what it knows.
+    async fn transaction_events(
+        &self,
+        _tx: TxHash,
+        _wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
+        Ok(Vec::new())
     }
 
     /// Whether two providers say what is claimed. A reader of one provider knows nobody to ask.

@@ -15,7 +15,9 @@ use crate::{
     ports::{
         detection::Lane,
         execution::OrderRecord,
-        venue::{AcceptedStatus, Admission, Ask, OrderGateway, PostReply, PreparedOrder, RejectReason},
+        venue::{
+            AcceptedStatus, Admission, Ask, OrderGateway, PostReply, PostTimes, PreparedOrder, RejectReason,
+        },
     },
 };
 
@@ -101,7 +103,8 @@ impl Worker {
         let reply_within = first.reply_within;
         let orders: Vec<PreparedOrder> = batch.iter().map(|won| won.record.order.clone()).collect();
         let intent = &first.record.intent;
-        let post = self.gateway.post_batch(&intent.account, intent.lane, &orders, reply_within);
+        let times = PostTimes { send_before, reply_within };
+        let post = self.gateway.post_batch(&intent.account, intent.lane, &orders, times);
         let unknown =
             || PostReply::Unknown { text: format!("no reply within {reply_within:?}"), blocked: false };
         let mut replies = within(self.clock.as_ref(), reply_within, post).await.unwrap_or_default();
@@ -208,7 +211,8 @@ pub(crate) async fn post_until(
             return last;
         }
         admitted = false;
-        let post = gateway.post(&record.intent.account, &record.order, reply_within);
+        let times = PostTimes { send_before, reply_within };
+        let post = gateway.post(&record.intent.account, &record.order, times);
         let reply = within(clock, reply_within, post).await.unwrap_or_else(|_| PostReply::Unknown {
             text: format!("no reply within {reply_within:?}"),
             blocked: false,

@@ -16,7 +16,7 @@ use engine::{
     limits::{ADMISSION_PATIENCE, POP_LARGE_BATCH},
     ports::{
         detection::Lane,
-        venue::{Admission, Ask, OrderGateway as _, PostReply},
+        venue::{Admission, Ask, OrderGateway as _, PostReply, PostTimes},
     },
 };
 use futures_util::{StreamExt as _, stream};
@@ -184,7 +184,7 @@ impl Work {
             let prepared = self.clob.prepare(&plans).await;
             let posts = plans.iter().zip(prepared).map(async |(plan, order)| {
                 let order = order.context("an order cannot be prepared")?;
-                let reply = self.clob.post(&plan.account, &order, POST_DEADLINE).await;
+                let reply = self.clob.post(&plan.account, &order, PostTimes::whenever(POST_DEADLINE)).await;
                 self.note(plan, reply);
                 anyhow::Ok(())
             });

@@ -14,8 +14,8 @@ use domain::{OrderPlan, TokenId, TradingAccount};
 use engine::ports::{
     detection::Lane,
     venue::{
-        Admission, Ask, Cancel, Cancelled, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder,
-        VenueError,
+        Admission, Ask, Cancel, Cancelled, OrderGateway, OrderLookup, OrderQuery, PostReply, PostTimes,
+        PreparedOrder, VenueError,
     },
 };
 use tokio::sync::watch;
@@ -90,9 +90,9 @@ impl OrderGateway for Gate {
         prepared
     }
 
-    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, times: PostTimes) -> PostReply {
         self.committed.pass().await;
-        self.inner.post(account, order, deadline).await
+        self.inner.post(account, order, times).await
     }
 
     async fn look_up(&self, account: &TradingAccount, order: &OrderQuery) -> Result<OrderLookup, VenueError> {
@@ -105,10 +105,10 @@ impl OrderGateway for Gate {
         account: &TradingAccount,
         lane: Lane,
         orders: &[PreparedOrder],
-        deadline: Duration,
+        times: PostTimes,
     ) -> Vec<PostReply> {
         self.committed.pass().await;
-        self.inner.post_batch(account, lane, orders, deadline).await
+        self.inner.post_batch(account, lane, orders, times).await
     }
 
     async fn look_again(&self, account: &TradingAccount, token: Option<TokenId>) -> Result<(), VenueError> {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{Address, Hash, OrderPlan, Shares, TokenId, TradingAccount};
+use domain::{Address, Hash, OrderPlan, Shares, TokenId, TradingAccount, TxHash};
 use engine::ports::{
     detection::Lane,
     venue::{
         Admission, Ask, BlockHeader, Cancel, Cancelled, ChainEvent, ChainReader, OrderGateway, OrderLookup,
-        OrderQuery, PostReply, PreparedOrder, VenueError,
+        OrderQuery, PostReply, PostTimes, PreparedOrder, VenueError,
     },
     witness::{ExitClaim, Testimony},
 };
@@ -56,12 +56,12 @@ layer! {
     GatewayLayer over OrderGateway {
         async fn admit(asks: &[Ask], patience: Duration) -> Vec<Admission>;
         async fn prepare(plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>>;
-        async fn post(account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply;
+        async fn post(account: &TradingAccount, order: &PreparedOrder, times: PostTimes) -> PostReply;
         async fn post_batch(
             account: &TradingAccount,
             lane: Lane,
             orders: &[PreparedOrder],
-            deadline: Duration
+            times: PostTimes
         ) -> Vec<PostReply>;
         async fn look_up(account: &TradingAccount, query: &OrderQuery) -> Result<OrderLookup, VenueError>;
         async fn look_again(account: &TradingAccount, token: Option<TokenId>) -> Result<(), VenueError>;
@@ -84,6 +84,7 @@ layer! {
             block: i64,
             hash: Hash
         ) -> Result<Vec<Shares>, VenueError>;
+        async fn transaction_events(tx: TxHash, wallets: &[Address]) -> Result<Vec<ChainEvent>, VenueError>;
         async fn witness(claim: &ExitClaim) -> Result<Testimony, VenueError>;
         fn would_ring() -> bool;
     }

@@ -14,7 +14,8 @@ use engine::{
         store::{InstanceId, Store},
         venue::{
             Admission, Ask, BlockHeader, Cancel, Cancelled, ChainEvent, ChainReader, History, MarketData,
-            OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder, TradeHistory, VenueError,
+            OrderGateway, OrderLookup, OrderQuery, PostReply, PostTimes, PreparedOrder, TradeHistory,
+            VenueError,
         },
         witness::{ExitClaim, Testimony},
     },
@@ -79,20 +80,20 @@ impl OrderGateway for FaultyVenue {
         }
     }
 
-    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, times: PostTimes) -> PostReply {
         block_on(self.monitor.sends(self.store.as_ref(), order, (&self.instance, self.actor)));
         match self.probe.pass(self.actor, "post", Kind::Post).await {
-            None => self.venue.post(account, order, deadline).await,
+            None => self.venue.post(account, order, times).await,
             Some(Fault::FailAfter) => {
-                self.venue.post(account, order, deadline).await;
+                self.venue.post(account, order, times).await;
                 unknown()
             }
             Some(Fault::HangAfter) => {
-                self.venue.post(account, order, deadline).await;
+                self.venue.post(account, order, times).await;
                 pending().await
             }
             Some(Fault::CrashAfter) => {
-                self.venue.post(account, order, deadline).await;
+                self.venue.post(account, order, times).await;
                 self.probe.crash(self.actor).await
             }
             Some(Fault::Late) => {
@@ -114,24 +115,24 @@ impl OrderGateway for FaultyVenue {
         account: &TradingAccount,
         lane: Lane,
         orders: &[PreparedOrder],
-        deadline: Duration,
+        times: PostTimes,
     ) -> Vec<PostReply> {
         for order in orders {
             block_on(self.monitor.sends(self.store.as_ref(), order, (&self.instance, self.actor)));
         }
         let lost = || orders.iter().map(|_| unknown()).collect();
         match self.probe.pass(self.actor, "post_batch", Kind::PostTogether).await {
-            None => self.venue.post_batch(account, lane, orders, deadline).await,
+            None => self.venue.post_batch(account, lane, orders, times).await,
             Some(Fault::FailAfter) => {
-                self.venue.post_batch(account, lane, orders, deadline).await;
+                self.venue.post_batch(account, lane, orders, times).await;
                 lost()
             }
             Some(Fault::HangAfter) => {
-                self.venue.post_batch(account, lane, orders, deadline).await;
+                self.venue.post_batch(account, lane, orders, times).await;
                 pending().await
             }
             Some(Fault::CrashAfter) => {
-                self.venue.post_batch(account, lane, orders, deadline).await;
+                self.venue.post_batch(account, lane, orders, times).await;
                 self.probe.crash(self.actor).await
             }
             Some(Fault::Late) => {
@@ -142,7 +143,7 @@ impl OrderGateway for FaultyVenue {
             }
             Some(Fault::Part) => {
                 if let Some(first) = orders.first() {
-                    self.venue.post(account, first, deadline).await;
+                    self.venue.post(account, first, times).await;
                 }
                 lost()
             }

@@ -21,8 +21,8 @@ use engine::ports::{
     queue::{End, Queue, QueueError},
     venue::{
         BlockHeader, ChainEvent, ChainEventKind, ChainFill, ChainMove, ChainReader, Counterparty, History,
-        HistoryKind, HistoryResponse, OrderGateway, OrderLookup, OrderQuery, PostReply, PreparedOrder,
-        SettlementStatus, TradeHistory, VenueError,
+        HistoryKind, HistoryResponse, OrderGateway, OrderLookup, OrderQuery, PostReply, PostTimes,
+        PreparedOrder, SettlementStatus, TradeHistory, VenueError,
     },
     witness::{ExitClaim, Testimony},
 };
@@ -114,15 +114,15 @@ impl GatewayLayer for WrongGateway {
         self.inner.as_ref()
     }
 
-    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, deadline: Duration) -> PostReply {
-        let reply = self.inner.post(account, order, deadline).await;
+    async fn post(&self, account: &TradingAccount, order: &PreparedOrder, times: PostTimes) -> PostReply {
+        let reply = self.inner.post(account, order, times).await;
         if self.bug != OutsideBug::SignsAnew || !matches!(reply, PostReply::Unknown { .. }) {
             return reply;
         }
         let Ok(mut plan) = serde_json::from_slice::<OrderPlan>(&order.body) else { return reply };
         plan.salt += 1;
         match self.inner.prepare(&[plan]).await.pop() {
-            Some(Ok(again)) => self.inner.post(account, &again, deadline).await,
+            Some(Ok(again)) => self.inner.post(account, &again, times).await,
             _ => reply,
         }
     }
@@ -142,10 +142,10 @@ impl GatewayLayer for WrongGateway {
         account: &TradingAccount,
         lane: Lane,
         orders: &[PreparedOrder],
-        deadline: Duration,
+        times: PostTimes,
     ) -> Vec<PostReply> {
         if self.bug != OutsideBug::SignsAnew {
-            let mut replies = self.inner.post_batch(account, lane, orders, deadline).await;
+            let mut replies = self.inner.post_batch(account, lane, orders, times).await;
             match self.bug {
                 OutsideBug::MixesAnswersUp => replies.reverse(),
                 OutsideBug::OneAnswerForAll => {
@@ -160,7 +160,7 @@ impl GatewayLayer for WrongGateway {
         }
         let mut replies = Vec::with_capacity(orders.len());
         for order in orders {
-            replies.push(self.post(account, order, deadline).await);
+            replies.push(self.post(account, order, times).await);
         }
         replies
     }

@@ -12,8 +12,8 @@ use engine::ports::{
     venue::{
         Admission, Ask, BlockHeader, Cancel, Cancelled, ChainEvent, ChainEventKind, ChainReader, History,
         HistoryKind, HistoryResponse, HistoryRow, MarketData, OrderGateway, OrderLookup, OrderQuery,
-        PostReply, PreparedOrder, SettlementStatus, TradeHistory, VenueError, VenueOrder, VenueOrderStatus,
-        VenueTrade,
+        PostReply, PostTimes, PreparedOrder, SettlementStatus, TradeHistory, VenueError, VenueOrder,
+        VenueOrderStatus, VenueTrade,
     },
     witness::{ExitClaim, Testimony},
 };
@@ -47,7 +47,13 @@ impl OrderGateway for Venue {
         plans.iter().map(prepared).collect()
     }
 
-    async fn post(&self, _: &TradingAccount, order: &PreparedOrder, _: Duration) -> PostReply {
+    async fn post(&self, _: &TradingAccount, order: &PreparedOrder, times: PostTimes) -> PostReply {
+        if self.clock.uptime() >= times.send_before {
+            return PostReply::NotAccepted {
+                retry_after: None,
+                text: "not sent: its time is over".to_owned(),
+            };
+        }
         let now = self.clock.now();
         self.now().post(&order.body, now)
     }
@@ -72,11 +78,11 @@ impl OrderGateway for Venue {
         account: &TradingAccount,
         _: Lane,
         orders: &[PreparedOrder],
-        deadline: Duration,
+        times: PostTimes,
     ) -> Vec<PostReply> {
         let mut replies = Vec::with_capacity(orders.len());
         for order in orders {
-            replies.push(self.post(account, order, deadline).await);
+            replies.push(self.post(account, order, times).await);
         }
         replies
     }
