@@ -16,7 +16,7 @@ use engine::{
         live::{LiveChannel, LiveFeed, LiveNews, LiveTrade},
         reports::DecisionRecord,
         store::{EventKind, Store},
-        venue::{BlockHeader, ChainEvent, ChainReader, History, TradeHistory, VenueError},
+        venue::{BlockHeader, ChainEvent, ChainEventKind, ChainReader, History, TradeHistory, VenueError},
     },
     sources::{SourceName, SourceWatch},
     watcher::{Watcher, WatcherPorts},
@@ -120,6 +120,51 @@ fn a_sale_that_no_block_has_is_told() {
     let health = sources.health(world.clock.now());
     let history = health.iter().find(|one| one.source == SourceName::History).unwrap();
     assert_eq!((history.compared, history.differs), (2, 1));
+}
+
+/// A chain whose blocks lack what was sold in one of them; whoever is asked for the transaction has it.
+struct Lacks(Arc<Venue>);
+
+#[async_trait]
+impl ChainLayer for Lacks {
+    fn inner(&self) -> &dyn ChainReader {
+        self.0.as_ref()
+    }
+
+    async fn block_events(
+        &self,
+        block: &BlockHeader,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
+        let mut events = self.0.block_events(block, wallets).await?;
+        events.retain(|event| !matches!(&event.kind, ChainEventKind::Fill(fill) if fill.side == Side::Sell));
+        Ok(events)
+    }
+
+    async fn transaction_events(
+        &self,
+        tx: TxHash,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
+        let head = self.0.head().await?.number;
+        let mut events = self.0.range_events(0, head, wallets).await?;
+        events.retain(|event| event.tx == tx);
+        Ok(events)
+    }
+}
+
+/// A sale that the provider which is read lacks, and another one has, is followed, and nobody is told that it is missing.
+#[test]
+fn a_sale_that_another_provider_has_is_followed() {
+    let sale = LeaderTrade { side: Side::Sell, ..buy(20) };
+    let world = world("a sale that one provider lacks", vec![buy(4), sale]);
+    let chain: Arc<dyn ChainReader> = Arc::new(Over(Lacks(world.venue.clone())));
+    let mut watcher = Watcher::new(WatcherPorts { chain: Some(chain), ..world.watcher_ports() });
+    watch(&world, &mut watcher, 100);
+    assert_eq!(decided(&world).len(), 1, "the hint of a sale decides nothing");
+    watch(&world, &mut watcher, 160);
+    let sides: Vec<Side> = decided(&world).iter().map(|one| one.key.action.side()).collect();
+    assert_eq!((sides, phantoms(&world)), (vec![Side::Buy, Side::Sell], 0));
 }
 
 /// A row under a hash that was replaced is no missing trade.

@@ -208,8 +208,10 @@ impl Watcher {
     async fn take_batch(&mut self, batch: Batch) -> Result<(), WatcherError> {
         let now = self.clock.now();
         self.following().await?;
+        // Also those of blocks that were read before, of which something is told late.
+        let known = batch.events.iter().filter_map(|event| self.header_at(event.block));
         let times: HashMap<i64, Timestamp> =
-            batch.headers.iter().map(|header| (header.number, header.time)).collect();
+            known.chain(&batch.headers).map(|header| (header.number, header.time)).collect();
         let replaced = match batch.orphaned.as_slice() {
             [] => Vec::new(),
             _ => self.store.groups_from(batch.from).await?,
@@ -249,6 +251,29 @@ impl Watcher {
         self.advance_headers(&batch);
         self.reading.clear();
         Ok(())
+    }
+
+    /// Asks all providers for a trade that others show and no block that was read has. Returns whether one has it, in a
+    /// block of ours: then it is taken as if it had been read there.
+    pub(super) async fn look_for(&mut self, group: &TradeGroup) -> Result<bool, WatcherError> {
+        let Some(chain) = self.chain.clone() else { return Ok(false) };
+        let Some(position) = self.store.cursor(Source::Chain).await? else { return Ok(false) };
+        let (tx, wallets) = (group.key.tx, self.leaders_wallets());
+        let mut events = match self.call("a transaction", chain.transaction_events(tx, &wallets)).await {
+            Ok(events) => events,
+            Err(error) => {
+                warn!(%error, %tx, "nobody can be asked for transaction {tx}");
+                return Ok(false);
+            }
+        };
+        let ours = |event: &ChainEvent| self.header_at(event.block).map(|header| header.hash);
+        events.retain(|event| event.tx == tx && ours(event) == Some(event.block_hash));
+        if !events.iter().any(|event| self.concerns_leader(event)) {
+            return Ok(false);
+        }
+        let (from, orphaned, headers) = (position + 1, Vec::new(), Vec::new());
+        self.take_batch(Batch { from, orphaned, headers, events, read_to: position }).await?;
+        Ok(true)
     }
 
     /// What the leader kept over the blocks of sales that need no decision: they were decided in a block that

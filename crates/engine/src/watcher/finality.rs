@@ -59,6 +59,10 @@ impl Watcher {
             let in_final_block = group.chain.is_some() && group.block.is_some_and(|block| block <= height);
             let dust = if in_final_block { group.finalize()? } else { None };
             if !in_final_block && group.expire(read_time) {
+                // Before anybody is told: the provider that was read may lack it.
+                if self.is_missing(&group).await? && self.look_for(&before).await? {
+                    return Ok(true);
+                }
                 // Followers may hold copies of it: later sales of the leader count for them.
                 group.block = group.block.or_else(|| self.height_at(group.traded_at));
                 phantoms.insert((group.key.leader, group.key.token));

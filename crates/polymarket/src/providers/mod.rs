@@ -8,6 +8,7 @@
 
 mod asking;
 mod health;
+mod missing;
 mod raw;
 mod url;
 mod witness;
@@ -21,7 +22,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::{Address, Clock, Hash, Shares, TokenId};
+use domain::{Address, Clock, Hash, Shares, TokenId, TxHash};
 use eip712::Chain;
 use engine::ports::feeds::FeedHealth;
 use engine::{
@@ -467,6 +468,14 @@ impl ChainReader for Providers {
             async move { reader.balances_of_block(&queries, block, hash).await }.boxed()
         };
         Ok(self.ask("balances", Need::state(block), &call, &|_, _| Doubt::None).await?.1)
+    }
+
+    async fn transaction_events(
+        &self,
+        tx: TxHash,
+        wallets: &[Address],
+    ) -> Result<Vec<ChainEvent>, VenueError> {
+        Ok(self.look_for(tx, wallets).await)
     }
 
     async fn witness(&self, claim: &ExitClaim) -> Result<Testimony, VenueError> {

@@ -168,6 +168,12 @@ impl ChainProvider for Fake {
     async fn json_rpc(&self, method: &str, _: serde_json::Value) -> Result<serde_json::Value, VenueError> {
         self.answer().await?;
         // One that lags has no receipts.
+        if method == "eth_getTransactionReceipt" {
+            return Ok(match self.manner() {
+                Manner::NoLogs => serde_json::Value::Null,
+                _ => serde_json::json!({ "blockNumber": "0x3e8", "status": "0x1" }),
+            });
+        }
         if method == "receipt" && matches!(self.manner(), Manner::Lags(_)) {
             return Err(unavailable());
         }
@@ -240,6 +246,18 @@ impl Bench {
         }
         self.executor.kill(task);
     }
+}
+
+/// The provider that is read lacks a log of a block that has others: whoever else has the transaction tells.
+#[test]
+fn a_transaction_that_one_lacks_is_told_by_another() {
+    let look =
+        |bench: &mut Bench| bench.time(async |pool| pool.transaction_events(TX, &[WALLET]).await).0.unwrap();
+    let mut bench = bench(&[Manner::NoLogs, Manner::Fails, Manner::Good(50)]);
+    let events = look(&mut bench);
+    assert_eq!(events.iter().map(|event| (event.tx, event.block)).collect::<Vec<_>>(), [(TX, 1_000)]);
+    bench.set(2, Manner::NoLogs);
+    assert_eq!(look(&mut bench), [], "nobody has it");
 }
 
 #[test]
