@@ -111,6 +111,8 @@ pub enum SkipReason {
     LeftToSync,
     /// The leader has sold it since.
     SoldSince,
+    /// Other sources told of it, and no block has it.
+    NotOnChain,
 }
 
 impl SkipReason {
@@ -157,6 +159,7 @@ impl SkipReason {
             Self::Redeemed => (23, none),
             Self::LeftToSync => (24, none),
             Self::SoldSince => (25, none),
+            Self::NotOnChain => (26, none),
         }
     }
 
@@ -193,6 +196,7 @@ impl SkipReason {
             23 => Self::Redeemed,
             24 => Self::LeftToSync,
             25 => Self::SoldSince,
+            26 => Self::NotOnChain,
             _ => return None,
         })
     }
@@ -232,6 +236,7 @@ impl SkipReason {
             Self::Redeemed => "redeemed, not sold",
             Self::LeftToSync => "left to the sync",
             Self::SoldSince => "sold since by the leader",
+            Self::NotOnChain => "not on the chain",
         }
     }
 }
@@ -307,6 +312,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(known, 25);
+        assert_eq!(known, 26);
     }
 }

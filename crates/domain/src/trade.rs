@@ -169,13 +169,15 @@ pub enum PartKind {
     Target,
     /// Whoever holds copies of the token was told to sell them; followers are decided that sale, and only they.
     Panic,
+    /// Not copied: an exit that hints told of, and no block has.
+    Absent,
 }
 
 impl PartKind {
     /// Whether every follower gets an answer to it.
     #[must_use]
     pub const fn asks_everybody(self) -> bool {
-        matches!(self, Self::Trade | Self::Settling | Self::Dust)
+        matches!(self, Self::Trade | Self::Settling | Self::Dust | Self::Absent)
     }
 }
 
@@ -299,6 +301,14 @@ impl TradeGroup {
     /// [`MoneyError::Overflow`].
     pub fn ask_some(&mut self, kind: PartKind) -> Result<Part, MoneyError> {
         self.next_part(Shares::ZERO, kind)
+    }
+
+    /// The answer to a phantom that nobody was asked about. Should the chain show it after all, all of it is decided.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn answer_absent(&mut self) -> Result<Part, MoneyError> {
+        self.next_part(Shares::ZERO, PartKind::Absent)
     }
 
     /// Whether its copies answer a trade that is nowhere: not on the chain, and no other trade inherited what was

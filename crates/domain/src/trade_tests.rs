@@ -108,6 +108,19 @@ fn a_phantom_that_appears_after_all_is_no_phantom() {
 }
 
 #[test]
+fn an_exit_that_no_block_had_is_decided_whole_when_one_has_it() {
+    let mut trade = group(1);
+    trade.history = shares(10);
+    assert!(trade.expire(Timestamp::from_seconds(91)));
+    let answer = trade.answer_absent().unwrap();
+    assert_eq!((answer.kind, answer.number, answer.added), (PartKind::Absent, 0, Shares::ZERO));
+    trade.chain = Some(shares(10));
+    let parts = trade.take_parts(&mut []).unwrap();
+    assert_eq!(parts.iter().map(|part| (part.kind, part.number)).collect::<Vec<_>>(), [(PartKind::Trade, 1)]);
+    assert_eq!((parts[0].added, trade.is_phantom()), (shares(10).shares, false));
+}
+
+#[test]
 fn dust_gets_an_answer_when_final() {
     let mut trade = group(1);
     trade.chain = Some(Quantity { shares: Shares(9_999), usd: Usd(5) });

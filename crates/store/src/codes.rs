@@ -51,7 +51,7 @@ codes! {
     Action = Self::ALL;
     GroupState = [Self::Open, Self::Final, Self::Phantom, Self::Overcounted];
     PartKind = [Self::Trade, Self::Settling, Self::Dust, Self::Revisit, Self::Phantom, Self::Target,
-        Self::Panic];
+        Self::Panic, Self::Absent];
     Dispute = [Self::Fills, Self::Balances];
     AccountMode = [Self::Paper, Self::Live];
     RelationshipStatus = [Self::Active, Self::Paused, Self::Stopped];

@@ -195,7 +195,7 @@ pub(crate) async fn newest_sale(
     token: TokenId,
 ) -> StoreResult<Option<TradeGroup>> {
     const NEWEST: &str = select_groups!(
-        "WHERE g.token = $1 AND g.leader_id = $2 AND g.action IN (1, 3) AND g.parts > 0 \
+        "WHERE g.token = $1 AND g.leader_id = $2 AND g.action IN (1, 3) AND g.parts > 0 AND g.state <> 2 \
          ORDER BY COALESCE(g.block, -1) DESC, g.first_seen_at DESC, g.tx DESC, g.action DESC LIMIT 1"
     );
     sql::row(connection, NEWEST, values![token, leader]).await?.map(|row| read(&row)).transpose()

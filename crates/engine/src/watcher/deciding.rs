@@ -127,6 +127,7 @@ impl Watcher {
                 Basis::Skip(SkipReason::MaySettle)
             }
             (PartKind::Dust, _) => Basis::Skip(SkipReason::Dust),
+            (PartKind::Absent, _) => Basis::Skip(SkipReason::NotOnChain),
             (PartKind::Trade | PartKind::Revisit, Some(reason)) => Basis::Skip(reason),
             (PartKind::Trade | PartKind::Revisit, None) if part.key.action.is_exit() => {
                 return self.exit_basis(stored, group).await;

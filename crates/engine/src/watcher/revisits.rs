@@ -175,8 +175,10 @@ impl Watcher {
         let (mut read, mut unread) = self.count_again(sale).await?;
         blocks.extend(read.iter().map(|factor| factor.block));
         let sales = self.sales_of(sale.key).await?;
-        let sold =
-            sales.iter().rev().filter(|group| group.parts > 0 && group.quantity().shares.is_positive());
+        let sold = sales
+            .iter()
+            .rev()
+            .filter(|group| group.parts > 0 && !group.is_phantom() && group.quantity().shares.is_positive());
         let unknown = sold.filter_map(|group| {
             group.block.filter(|block| blocks.insert(*block)).map(|block| (group, block))
         });

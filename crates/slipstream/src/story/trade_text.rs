@@ -150,6 +150,7 @@ fn part_words(part: &PartLine, group: &TradeGroup) -> String {
         PartKind::Trade => "being decided, follower by follower",
         PartKind::Settling => "not copied: it may be another trade, settling",
         PartKind::Dust => "not copied: less than a lot, finally",
+        PartKind::Absent => "not copied: told of, and in no block",
         PartKind::Revisit => "looked at again, for followers who could not sell before",
         PartKind::Phantom => "a phantom: copies sold on wish",
         PartKind::Target => "a sync: what the leader still holds of trades found too late, bought at once",

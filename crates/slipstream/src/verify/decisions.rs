@@ -79,6 +79,7 @@ pub(super) fn expected(part: &StoredPart, policy: &Policy, inputs: &DecisionInpu
     let computed = match (part.part.kind, action.side(), inputs) {
         (PartKind::Settling, _, DecisionInputs::None) => Verdict::Skip(SkipReason::MaySettle),
         (PartKind::Dust, _, DecisionInputs::None) => Verdict::Skip(SkipReason::Dust),
+        (PartKind::Absent, _, DecisionInputs::None) => Verdict::Skip(SkipReason::NotOnChain),
         (PartKind::Trade | PartKind::Target, Side::Buy, DecisionInputs::Entry(inputs))
             if action == Action::Buy =>
         {

@@ -91,7 +91,8 @@ impl Detection for MemoryStore {
         let state = self.read();
         let sales = state.groups.values().filter(|group| {
             let of = (group.key.leader, group.key.token);
-            of == (leader, token) && group.key.action.is_exit() && group.parts > 0
+            let answered = group.parts > 0 && group.state != GroupState::Phantom;
+            of == (leader, token) && group.key.action.is_exit() && answered
         });
         let newest = sales.max_by_key(|group| {
             (group.block.unwrap_or(-1), group.first_seen_at, group.key.tx, group.key.action)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{
     Side, Timestamp,
     ids::{IntentId, RelationshipId},
-    trade::{Action, GroupKey, TradeGroup},
+    trade::{Action, GroupKey, GroupState, TradeGroup},
 };
 use engine::ports::{
     detection::{DetectionCommit, ExitNote, ExitRevisit, IntentFacts, MissedNote, NextLook},
@@ -163,6 +163,8 @@ pub(crate) async fn the_newest_sale_has_the_highest_block(bench: Bench) -> CaseR
     let sale = |tx: u8, block: Option<i64>| TradeGroup { block, ..world.group(world.key(tx, Side::Sell)) };
     let mut unanswered = sale(4, Some(40));
     unanswered.parts = 0;
+    // What no block has is no sale.
+    let absent = TradeGroup { state: GroupState::Phantom, chain: None, ..sale(7, Some(70)) };
     let mut of_other = sale(5, Some(50));
     of_other.key.leader = other;
     let moved = |tx: u8, block, action| TradeGroup {
@@ -171,7 +173,7 @@ pub(crate) async fn the_newest_sale_has_the_highest_block(bench: Bench) -> CaseR
     };
     let others = [Action::Buy, Action::Receive, Action::Redeem, Action::Send];
     let others = (6_u8..).zip(others).map(|(tx, action)| moved(tx, 60, action));
-    let sales = [sale(1, Some(10)), sale(2, Some(30)), sale(3, None), unanswered, of_other];
+    let sales = [sale(1, Some(10)), sale(2, Some(30)), sale(3, None), unanswered, absent, of_other];
     let groups = sales.into_iter().chain(others).collect();
     world.commit(&DetectionCommit { groups, ..Default::default() }).await?;
     same!(some(newest().await?, "newest sale")?.key, world.key(2, Side::Sell), "the newest sale");
