@@ -245,6 +245,14 @@ async fn the_venue_s_clock_is_read_in_both_forms() {
     assert_eq!(clob(&server).server_time().await, Err(limited));
 }
 
+/// Hostile sizes, depths and numbers.
+#[test]
+fn the_corpus_of_times_is_survived() {
+    for sample in ["1777400001", "\"1777400001\""] {
+        crate::hostile::survives(sample, |bytes| time(200, bytes).ok(), |time| time.0 >= 0);
+    }
+}
+
 fn time(status: u16, body: &[u8]) -> Result<Timestamp, VenueError> {
     time_of(&Answer::of(status, body))
 }

@@ -484,4 +484,12 @@ fn the_corpus_is_survived() {
     survives(&v2(&[snake(&trade(5, 1))], Some("next")), |bytes| activity(read_v2(bytes)), traded);
     survives(&json!([position]).to_string(), |bytes| positions(read_v1(bytes)), held);
     survives(&v2(&[snake(&position)], None), |bytes| positions(read_v2(bytes)), held);
+    let closed = |page: Result<Page<ClosedRow>, String>| {
+        page.ok()?.rows.iter().map(|row| row.read(wallet()).ok()).collect::<Option<Vec<_>>>()
+    };
+    // Whichever token it names: a wallet's own, or nothing is understood.
+    let gone = json!({ "proxyWallet": WALLET, "asset": "7" });
+    let named = |tokens: &Vec<TokenId>| tokens.len() <= 1;
+    survives(&json!([gone]).to_string(), |bytes| closed(read_v1(bytes)), named);
+    survives(&v2(&[snake(&gone)], None), |bytes| closed(read_v2(bytes)), named);
 }

@@ -327,8 +327,15 @@ pub(crate) fn is_sound(event: &ChainEvent) -> bool {
 /// Hostile sizes, depths and numbers.
 #[test]
 fn the_corpus_is_survived() {
-    for name in ["order_filled", "redemption", "neg_risk_redemption"] {
-        let log = recorded(name);
+    let [module, ..] = modules(Chain::Polygon) else { panic!("modules") };
+    let mut position = [1; 32];
+    position[31] = 0;
+    let wallet = address_word(Address([0x77; 20]));
+    let topics = [POSITION_REDEEMED.0, wallet, position, wallet];
+    let at_module = raw(*module, &topics, &[word(10_000_000), word(7_000_000)]);
+    let recorded_ones =
+        ["order_filled", "redemption", "neg_risk_redemption"].map(|name| (name, recorded(name)));
+    for (name, log) in recorded_ones.into_iter().chain([("redemption at a module", at_module)]) {
         let read = |bytes: &[u8]| decode(&serde_json::from_slice(bytes).ok()?, Chain::Polygon).ok();
         hostile::survives(&json(&log), read, |event| event.as_ref().is_none_or(is_sound));
         for log in altered(&log) {

@@ -194,10 +194,35 @@ impl Redeemer for WalletRedeemer {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn list(numbers: &[u64]) -> Vec<u8> {
         numbers.iter().flat_map(|number| U256::from(*number).to_be_bytes::<32>()).collect()
+    }
+
+    /// Hostile sizes, depths and numbers.
+    #[test]
+    fn the_corpus_of_results_is_survived() {
+        let sample = json!(hex::encode_prefixed(list(&[32, 2, 300_000, 700_000]))).to_string();
+        let read = |bytes: &[u8]| {
+            let answer: Value = serde_json::from_slice(bytes).ok()?;
+            read_result(&hex::decode(answer.as_str()?).ok()?)
+        };
+        let sound = |result: &Option<[Price; 2]>| {
+            let whole =
+                |[first, second]: &[Price; 2]| first.0 + second.0 == ONE && first.0 >= 0 && second.0 >= 0;
+            result.as_ref().is_none_or(whole)
+        };
+        crate::hostile::survives(&sample, read, sound);
+        for word in crate::logs::tests::hostile_words() {
+            for place in 0..4 {
+                let mut bytes = list(&[32, 2, 300_000, 700_000]);
+                bytes[place * 32..(place + 1) * 32].copy_from_slice(&word);
+                assert!(read_result(&bytes).is_none_or(|result| sound(&result)), "{bytes:?}");
+            }
+        }
     }
 
     #[test]
