@@ -11,7 +11,7 @@ use simulator::Simulator;
 use super::{
     channels, disk,
     failover::{self, Failure},
-    fan_out, http,
+    fan_out, gap, http,
     installation::{MOST_TRADES, quiet},
     live,
     memory::{self, IdleOrder},
@@ -125,6 +125,7 @@ async fn measure(arguments: &BenchArgs, machine: Machine) -> anyhow::Result<Repo
     }
     report.back(channels::back(&clock, &channels::AWAY_MS).await?);
     report.missed(channels::filled(&directory.0, &clock, &channels::AWAY_MS).await?);
+    report.gap(gap::decided(&directory.0, &clock, &channels::AWAY_MS).await?);
     for followers in [0, MANY] {
         progress(&format!("an idle process with {followers} relationships"));
         report.idle(followers, memory::measure(&directory.0, followers, &clock).await?);

@@ -10,6 +10,7 @@ use domain::{
 };
 use engine::ports::{
     detection::Source,
+    feeds::FeedHealth,
     following::{AccountMode, Following as _, NewAccount, NewRelationship},
     store::Store,
 };
@@ -175,6 +176,18 @@ pub(super) fn lead(world: &WorldHandle, number: usize) -> anyhow::Result<()> {
     })
 }
 
+/// Longer than anything here takes: nobody asks unless there is a reason.
+const NEVER: Duration = Duration::from_secs(3_600);
+
+/// How the engine hears of trades.
+#[derive(Clone, Copy)]
+pub(super) enum By {
+    /// From the chain.
+    Chain,
+    /// From the live feed; the history is asked only when that makes it so.
+    LiveFeed,
+}
+
 /// An engine at work on a filled data directory.
 pub(super) struct Running {
     pub(super) store: Arc<dyn Store>,
@@ -182,8 +195,19 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Opens the store, every commit waiting for the disk, and starts the engine as the demo does.
+    /// [`Self::started`], by the chain.
     pub(super) async fn start(
+        file: &Path,
+        urls: &SimulatorUrls,
+        keys: &Keys,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        Self::started(By::Chain, file, urls, keys, clock).await
+    }
+
+    /// Opens the store, every commit waiting for the disk, and starts the engine as the demo does.
+    pub(super) async fn started(
+        by: By,
         file: &Path,
         urls: &SimulatorUrls,
         keys: &Keys,
@@ -202,15 +226,36 @@ impl Running {
             clob: urls.clob.clone(),
             channels: Some(urls.clob.clone()),
             data: Some(urls.data.clone()),
-            rpc: Some(urls.rpc.clone()),
             ..Hosts::default()
         };
+        let (hosts, history_every) = match by {
+            By::Chain => (Hosts { rpc: Some(urls.rpc.clone()), ..hosts }, Duration::from_secs(5)),
+            By::LiveFeed => (Hosts { live: Some(urls.live.clone()), ..hosts }, NEVER),
+        };
         let Composed { ports, .. } = foundation.at(&hosts, Pace::default(), None)?;
-        let settings = Settings { workers: 2, history_every: Duration::from_secs(5) };
+        let settings = Settings { workers: 2, history_every };
         let runtime = Runtime::start(ports, settings, this_process(clock.now())).await?;
         let running = Self { store, runtime };
-        running.wait_for_baseline(clock.as_ref()).await?;
+        match by {
+            By::Chain => running.wait_for_baseline(clock.as_ref()).await?,
+            By::LiveFeed => running.wait_for_feed(clock.as_ref()).await?,
+        }
         Ok(running)
+    }
+
+    /// How the live feed does; nothing of one that is not listened to.
+    pub(super) fn feed(&self) -> FeedHealth {
+        self.runtime.sources().live.map(|live| live.health()).unwrap_or_default()
+    }
+
+    async fn wait_for_feed(&self, clock: &dyn Clock) -> anyhow::Result<()> {
+        let limit = clock.uptime() + START_PATIENCE;
+        // The blank frame that answers the subscription.
+        while self.feed().open == 0 || self.feed().frames == 0 {
+            anyhow::ensure!(clock.uptime() < limit, "the live feed was not open within {START_PATIENCE:?}");
+            clock.sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
     }
 
     async fn wait_for_baseline(&self, clock: &dyn Clock) -> anyhow::Result<()> {

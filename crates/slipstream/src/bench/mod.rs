@@ -8,6 +8,7 @@ pub mod command;
 mod disk;
 mod failover;
 mod fan_out;
+mod gap;
 mod http;
 mod installation;
 mod live;

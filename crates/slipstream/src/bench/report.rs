@@ -176,6 +176,15 @@ impl Report {
         self.line("the longest of five", millis(longest), Some(BACK_TARGET_MS));
     }
 
+    /// What the live feed told nobody while it was away.
+    pub(super) fn gap(&mut self, (usual, longest): (std::time::Duration, std::time::Duration)) {
+        let millis = |time| (sample::millis(time), "ms");
+        let figure =
+            "live feed's return to a trade decided that was made meanwhile (its row is a second late)";
+        self.line(figure, millis(usual), Some(BACK_TARGET_MS));
+        self.line("the longest of five", millis(longest), Some(BACK_TARGET_MS));
+    }
+
     /// The next block after a provider of the chain failed.
     pub(super) fn failover(
         &mut self,
