@@ -3,6 +3,7 @@
 //! They come from the machine's packages, run in a directory of their own on a free port of the loopback address, and
 //! end with the process that started them, however that ends. The machine's own instances are never touched.
 
+mod certificate;
 mod keeper;
 mod pgbouncer;
 mod postgres;

@@ -1,9 +1,9 @@
 //! A PostgreSQL server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{
-    ServerError, directory, free_port,
+    ServerError, certificate, directory, free_port,
     keeper::Keeper,
     programs::{User, find, run},
 };
@@ -35,6 +35,41 @@ impl PostgresServer {
     /// # Errors
     /// [`ServerError`], when it is not installed or does not start.
     pub fn start() -> Result<Self, ServerError> {
+        Self::start_with("")
+    }
+
+    /// The same, with these lines of settings last.
+    ///
+    /// # Errors
+    /// As [`PostgresServer::start`].
+    pub fn start_with(more: &str) -> Result<Self, ServerError> {
+        Self::make(more, |_, _| Ok(()))
+    }
+
+    /// One that takes nobody in without TLS; its certificate, for 127.0.0.1, is signed with [`PostgresServer::authority`].
+    ///
+    /// # Errors
+    /// As [`PostgresServer::start`], and when there is no `openssl`.
+    pub fn start_encrypted() -> Result<Self, ServerError> {
+        let settings = "ssl = on\nssl_cert_file = '../server.crt'\nssl_key_file = '../server.key'\n";
+        Self::make(settings, |directory, user| {
+            certificate::make(directory, user)?;
+            let rules = "local all all trust\nhostssl all all 127.0.0.1/32 trust\n";
+            let file = directory.join("data/pg_hba.conf");
+            std::fs::write(&file, rules).map_err(ServerError::io(file.display().to_string()))
+        })
+    }
+
+    /// The certificate of who signed the server's, a file.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        certificate::authority(&self.directory)
+    }
+
+    fn make(
+        more: &str,
+        prepare: impl FnOnce(&Path, User) -> Result<(), ServerError>,
+    ) -> Result<Self, ServerError> {
         let user = User::of_servers()?;
         let (initdb, pg_ctl) = (find("initdb", PACKAGE)?, find("pg_ctl", PACKAGE)?);
         // Removed by the keeper, last.
@@ -55,11 +90,12 @@ impl PostgresServer {
         let port = free_port()?;
         let settings = format!(
             "{SETTINGS}port = {port}\nunix_socket_directories = '{}'\nfsync = off\nsynchronous_commit = off\n\
-             full_page_writes = off\n",
+             full_page_writes = off\n{more}",
             directory.display()
         );
         let file = data.join("postgresql.auto.conf");
         std::fs::write(&file, settings).map_err(ServerError::io(file.display().to_string()))?;
+        prepare(&directory, user)?;
         let control = pg_ctl.to_string_lossy().into_owned();
         let place = data.to_string_lossy().into_owned();
         let stop = [control.as_str(), "stop", "--mode=immediate", "--pgdata", place.as_str()];
@@ -77,7 +113,7 @@ impl PostgresServer {
     /// The address of one of its databases, as its owner.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+        self.url_as("postgres", database)
     }
 
     /// Runs a statement in a database, as an operator's shell does.
@@ -89,6 +125,22 @@ impl PostgresServer {
         psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]);
         psql.args(["--dbname", &self.url(database), "--command", sql]);
         run(psql)
+    }
+
+    /// Runs a command as a shell does in which both addresses of the database are this one, as an operator's are.
+    ///
+    /// # Errors
+    /// [`ServerError::Failed`], with what it said.
+    pub fn shell(&self, address: &str, command: &str) -> Result<String, ServerError> {
+        let mut shell = self.user.command(Path::new("/bin/sh"), &self.directory);
+        shell.args(["-c", command]).env("DATABASE_URL", address).env("PRODUCTION_DATABASE_URL", address);
+        run(shell)
+    }
+
+    /// The address of one of its databases, as this role.
+    #[must_use]
+    pub fn url_as(&self, role: &str, database: &str) -> String {
+        format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)
     }
 
     fn control(&self, arguments: &[&str]) -> Result<(), ServerError> {

@@ -152,9 +152,13 @@ CREATE TABLE holds (
     sells        INTEGER NOT NULL,
     placed_at    INTEGER NOT NULL,
     expires_at   INTEGER,
-    lifted_at    INTEGER
+    lifted_at    INTEGER,
+    -- The operator who placed it in the view copy_relationships of PostgreSQL.
+    placed_by    TEXT
 ) STRICT;
-CREATE INDEX holds_not_lifted ON holds (id) WHERE lifted_at IS NULL;
+CREATE INDEX holds_not_lifted ON holds (scope, scope_id) WHERE lifted_at IS NULL;
+-- One of the view's for each relationship.
+CREATE UNIQUE INDEX holds_of_view ON holds (scope_id) WHERE placed_by IS NOT NULL AND lifted_at IS NULL;
 
 -- ---------------------------------------------------------------- what leaders do
 

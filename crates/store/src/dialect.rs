@@ -21,6 +21,8 @@ pub(crate) enum Connection {
     SqliteSnapshot(Transaction<'static, Sqlite>),
     /// For one statement that reads.
     Postgres(PoolConnection<Postgres>),
+    /// Of nobody's pool.
+    PostgresAlone(PgConnection),
     /// A transaction, of one state of the database or one that writes.
     PostgresTransaction(Transaction<'static, Postgres>, Statements),
 }
@@ -47,6 +49,7 @@ impl Connection {
             Self::SqliteReader(connection) => Database::Sqlite(connection),
             Self::SqliteSnapshot(transaction) => Database::Sqlite(transaction),
             Self::Postgres(connection) => Database::Postgres(connection, Statements::Named),
+            Self::PostgresAlone(connection) => Database::Postgres(connection, Statements::Named),
             Self::PostgresTransaction(transaction, statements) => {
                 Database::Postgres(transaction, *statements)
             }
@@ -99,10 +102,13 @@ macro_rules! json_text {
     };
 }
 
-/// Locks the rows read against other writers. SQLite has only one.
+/// Locks the rows read, of all tables or of those named, against other writers. SQLite has only one.
 macro_rules! for_update {
     () => {
         " /* FOR UPDATE */"
+    };
+    ($tables:literal) => {
+        concat!(" /* FOR UPDATE OF ", $tables, " */")
     };
 }
 
@@ -125,8 +131,8 @@ const ON_POSTGRES: [(&str, &str); 10] = [
     (" IN (SELECT unhex(value) FROM json_each($1))", " = ANY($1)"),
     (" IN (SELECT unhex(value) FROM json_each($2))", " = ANY($2)"),
     (" ->> '$.", "::jsonb ->> '"),
-    (" /* FOR UPDATE */", " FOR UPDATE"),
-    (" /* FOR SHARE */", " FOR SHARE"),
+    (" /* FOR ", " FOR "),
+    (" */", ""),
     ("AS BLOB", "AS BYTEA"),
 ];
 

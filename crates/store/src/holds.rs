@@ -12,7 +12,7 @@ use engine::ports::{
 use crate::{
     accounts::{self, inserted},
     column::{Coded, Fields},
-    dialect::{Connection, Row},
+    dialect::{Connection, Row, id_list},
     relationships, revisits,
     sql::{self, values},
 };
@@ -57,6 +57,23 @@ pub(crate) async fn in_force(connection: &mut Connection, now: Timestamp) -> Sto
     const IN_FORCE: &str = "SELECT id, scope, scope_id, cause, reason, stops_exits, sells, expires_at FROM holds \
         WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > $1) ORDER BY id";
     sql::rows(connection, IN_FORCE, values![now]).await?.iter().map(read).collect()
+}
+
+/// Holds in force at a moment that concern some of these relationships: of 10,000 with a hold of their own, theirs.
+pub(crate) async fn concerning(
+    connection: &mut Connection,
+    relationships: impl IntoIterator<Item = i64>,
+    now: Timestamp,
+) -> StoreResult<Vec<Hold>> {
+    const CONCERNING: &str = concat!(
+        "SELECT id, scope, scope_id, cause, reason, stops_exits, sells, expires_at FROM holds ",
+        "WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AND scope < 3 ",
+        "UNION ALL ",
+        "SELECT id, scope, scope_id, cause, reason, stops_exits, sells, expires_at FROM holds ",
+        "WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AND scope = 3 AND scope_id",
+        in_ids!("$1")
+    );
+    sql::rows(connection, CONCERNING, values![id_list(relationships), now]).await?.iter().map(read).collect()
 }
 
 /// Places a hold; `NotFound` when what it names does not exist or is not the owner's. Its key, and whose it is.

@@ -9,6 +9,7 @@ use sqlx::{
 
 use crate::{
     column::Fields,
+    definitions,
     dialect::{Connection, Database, schema_on_postgres},
     sql::{self, values},
     store::OpenError,
@@ -70,9 +71,25 @@ pub(crate) async fn stored(
     Ok(stored)
 }
 
-/// Brings the schema up to the version of these migrations; refuses one that is newer.
+/// Brings the schema up to the version of these migrations; refuses one that is newer. On a server, of any number that
+/// come at once one does it, and whoever may not only looks whether it was done.
 pub(crate) async fn migrate(connection: &mut Connection, steps: &[Step]) -> Result<(), OpenError> {
+    if let Database::Postgres(server, _) = connection.database() {
+        if !definitions::may_migrate(server).await? {
+            return check_current(connection).await;
+        }
+        definitions::lock(server).await?;
+    }
+    let migrated = bring_up_to_date(connection, steps).await;
+    if let Database::Postgres(server, _) = connection.database() {
+        definitions::unlock(server).await?;
+    }
+    migrated
+}
+
+async fn bring_up_to_date(connection: &mut Connection, steps: &[Step]) -> Result<(), OpenError> {
     let (stored, version) = (stored(connection, steps).await?, version_of(steps));
+    let current = stored.is_some_and(|(found, software)| found == version && software == SOFTWARE);
     let migrated = match connection.database() {
         Database::Sqlite(connection) => migrator(steps, |text| text.into_sql_str()).run(connection).await,
         Database::Postgres(connection, _) => {
@@ -86,10 +103,13 @@ pub(crate) async fn migrate(connection: &mut Connection, steps: &[Step]) -> Resu
         }
         error => StoreError::Unavailable(format!("the schema cannot be brought up to date: {error}")),
     })?;
-    let current = stored.is_some_and(|(found, software)| found == version && software == SOFTWARE);
-    if !current {
-        note_version(connection, version).await?;
+    if current {
+        return Ok(());
     }
+    if let Database::Postgres(server, _) = connection.database() {
+        definitions::view(server).await?;
+    }
+    note_version(connection, version).await?;
     Ok(())
 }
 

@@ -184,7 +184,7 @@ async fn load(connection: &mut Connection, updates: &[OrderUpdate]) -> StoreResu
         "FROM signed_orders o JOIN order_status s ON s.attempt_id = o.id ",
         "JOIN intents i ON i.id = o.intent_id WHERE o.id",
         in_ids!("$1"),
-        for_update!()
+        for_update!("s")
     );
     const SHARED: &str = concat!(
         "SELECT i.id, i.owner_id, i.lane, ",

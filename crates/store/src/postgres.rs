@@ -4,19 +4,22 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use engine::ports::store::{StoreError, StoreResult};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Pool, Postgres,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Pool, Postgres, SqlSafeStr as _,
+    Transaction,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
 use crate::{
     dialect::{Connection, Statements},
     error, installation, limits,
+    pool::{Meter, PoolFigures},
     store::OpenError,
 };
 
 /// The lock that whoever writes holds until the transaction's end: any number that nobody else uses in this database,
 /// the letters of "slip".
-const WRITER: i64 = 1_936_484_720;
+pub(crate) const WRITER: i64 = 1_936_484_720;
 
 /// Where a database is, and as whom to work there. May hold a password: it is never printed.
 #[derive(Clone)]
@@ -25,6 +28,9 @@ pub struct PostgresAddress {
     connections: u32,
     pooled: bool,
 }
+
+/// How sessions of this program begin their name, by which an operator knows them in `pg_stat_activity`.
+const NAME: &str = "slipstream";
 
 impl fmt::Debug for PostgresAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,6 +55,11 @@ impl FromStr for PostgresAddress {
         }
         let options =
             PgConnectOptions::from_str(url).map_err(|error| BadAddress { why: error.to_string() })?;
+        // A name that the address gives stands.
+        let options = match options.get_application_name() {
+            Some(_) => options,
+            None => options.application_name(NAME),
+        };
         let (options, connections) = (options.disable_statement_logging(), limits::POSTGRES_CONNECTIONS);
         Ok(Self { options, connections, pooled: false })
     }
@@ -63,6 +74,21 @@ impl PostgresAddress {
         self
     }
 
+    /// For a role of the program, such as `worker`: its sessions are called so.
+    #[must_use]
+    pub fn named(mut self, role: &str) -> Self {
+        self.options = self.options.application_name(&format!("{NAME}-{role}"));
+        self
+    }
+
+    /// A connection of its own, for whoever changes the schema: the server waits for others, but not for ever.
+    pub(crate) async fn alone(&self) -> Result<PgConnection, OpenError> {
+        let limit = limits::LOCK_TIMEOUT.as_millis().to_string();
+        let options = self.options.clone().application_name("slipstream-migration");
+        let options = options.options([("lock_timeout", limit.as_str()), ("statement_timeout", "0")]);
+        Ok(options.connect().await.map_err(error::of)?)
+    }
+
     /// With at most so many connections.
     #[must_use]
     pub fn with_connections(mut self, connections: u32) -> Self {
@@ -74,6 +100,7 @@ impl PostgresAddress {
 /// Connections to the database.
 pub(crate) struct PostgresPool {
     pool: Pool<Postgres>,
+    meter: Meter,
     pooled: bool,
 }
 
@@ -100,7 +127,7 @@ impl PostgresPool {
             .connect_with(options)
             .await
             .map_err(error::of)?;
-        let pool = Self { pool, pooled };
+        let pool = Self { pool, meter: Meter::default(), pooled };
         let mut connection = pool.read().await?;
         if pooled {
             installation::check_current(&mut connection).await?;
@@ -124,7 +151,17 @@ impl PostgresPool {
         if self.pooled {
             return self.snapshot().await;
         }
-        self.pool.acquire().await.map(Connection::Postgres).map_err(error::of)
+        self.acquire().await.map(Connection::Postgres)
+    }
+
+    /// How the connections are used.
+    pub(crate) fn figures(&self) -> PoolFigures {
+        let limit = self.pool.options().get_max_connections();
+        self.meter.figures(self.pool.size(), u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX), limit)
+    }
+
+    async fn acquire(&self) -> StoreResult<PoolConnection<Postgres>> {
+        self.meter.measure(self.pool.acquire()).await.map_err(error::of)
     }
 
     pub(crate) async fn snapshot(&self) -> StoreResult<Connection> {
@@ -134,7 +171,8 @@ impl PostgresPool {
     async fn begin(&self, statement: &str) -> StoreResult<Connection> {
         let statements = if self.pooled { Statements::Unnamed } else { Statements::Named };
         // Made of the constants of this file.
-        let begun = self.pool.begin_with(AssertSqlSafe(statement.to_owned())).await;
+        let statement = AssertSqlSafe(statement.to_owned()).into_sql_str();
+        let begun = Transaction::begin(self.acquire().await?, Some(statement)).await;
         begun.map(|transaction| Connection::PostgresTransaction(transaction, statements)).map_err(error::of)
     }
 

@@ -125,8 +125,9 @@ pub(crate) async fn commit(
 ) -> StoreResult<Vec<SignedOutcome>> {
     config::shared(connection).await?;
     let instance = instances::running(connection, holder, now).await?;
-    let holds = holds::in_force(connection, now).await?;
     let mut waiting = load(connection, attempts).await?;
+    let relationships = waiting.values().map(|row| row.holding.relationship.0);
+    let holds = holds::concerning(connection, relationships, now).await?;
     let mut free = Free::read(connection, &waiting, now).await?;
     let mut outcomes = Vec::with_capacity(attempts.len());
     let mut winners = Vec::with_capacity(attempts.len());
@@ -170,7 +171,7 @@ async fn load(
         "w.lane, w.attempts, w.fence, r.status FROM work w JOIN intents i ON i.id = w.intent_id ",
         "JOIN relationships r ON r.id = i.relationship_id WHERE +w.state = 0 AND w.intent_id",
         in_ids!("$1"),
-        for_update!()
+        for_update!("w, r")
     );
     let list = id_list(attempts.iter().map(|attempt| attempt.intent.0));
     let rows = sql::rows(connection, LOAD, values![list]).await?;
@@ -305,7 +306,7 @@ pub(crate) async fn grant(
         "SELECT o.owner_id, n.id FROM signed_orders o JOIN work w ON w.intent_id = o.intent_id ",
         "JOIN instances n ON n.id = w.holder WHERE o.id = $1 AND n.name = $2 AND n.ended_at IS NULL ",
         "AND w.fence = $3 AND w.state = 1 AND w.attempts = o.attempt + 1",
-        for_update!()
+        for_update!("w")
     );
     const PERMIT: &str = "INSERT INTO send_permits (attempt_id, instance_id, owner_id, fence, granted_at) \
         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (attempt_id, instance_id) DO UPDATE SET \

@@ -15,6 +15,7 @@ use crate::{
     column::Fields,
     dialect::Connection,
     installation,
+    pool::PoolFigures,
     postgres::{PostgresAddress, PostgresPool},
     sql,
     sqlite::{SqliteFile, Writer},
@@ -46,10 +47,10 @@ pub enum OpenError {
         /// This binary's version.
         software: &'static str,
     },
-    /// The database is behind a pooler, and its schema is not this binary's yet.
+    /// The schema is not this binary's yet, and whoever connects may not change it, or is behind a pooler.
     #[error(
-        "the database has {}, this binary needs schema {known}: connect once past the pooler, so that it is brought up to \
-         date",
+        "the database has {}, this binary needs schema {known}: `slipstream db migrate` brings it up to date, past a pooler \
+         and as `slipstream_migration` or the database's owner",
         found.map_or_else(|| "no schema of this program".to_owned(), |found| format!("schema {found}"))
     )]
     OlderSchema {
@@ -148,6 +149,15 @@ impl SqlStore {
     /// [`OpenError`]; nothing was changed when the schema is newer.
     pub async fn connect(address: &PostgresAddress, clock: StoreClock) -> Result<Self, OpenError> {
         Ok(Self { backend: Backend::Postgres(PostgresPool::connect(address).await?), clock })
+    }
+
+    /// How the connections to a server are used; `None` of a file.
+    #[must_use]
+    pub fn connections(&self) -> Option<PoolFigures> {
+        match &self.backend {
+            Backend::Sqlite(_) => None,
+            Backend::Postgres(pool) => Some(pool.figures()),
+        }
     }
 
     /// Ends all reading and puts what was committed into the one file, so that a copy of it is whole. Call it last; a

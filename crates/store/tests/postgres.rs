@@ -52,5 +52,7 @@ mod on_postgres {
 
     mod opening;
     mod pooled;
+    mod roles;
     mod same_rows;
+    mod view;
 }

@@ -29,7 +29,10 @@ pub(super) struct Following {
     by_leader: HashMap<LeaderId, Vec<Relationship>>,
     left_over: Vec<Relationship>,
     accounts: HashMap<AccountId, Account>,
+    /// Those of more than one relationship.
     holds: Vec<Hold>,
+    /// Those of one: there may be as many as relationships.
+    held: HashMap<RelationshipId, Vec<Hold>>,
     in_market: HashMap<(RelationshipId, ConditionId), Usd>,
     with_leader: HashMap<RelationshipId, Usd>,
     in_account: HashMap<AccountId, Usd>,
@@ -51,11 +54,18 @@ impl Following {
             by_leader,
             left_over: snapshot.left_over,
             accounts: snapshot.accounts.into_iter().map(|account| (account.trading.id, account)).collect(),
-            holds: snapshot.holds,
+            holds: Vec::new(),
+            held: HashMap::new(),
             in_market: HashMap::new(),
             with_leader: HashMap::new(),
             in_account: HashMap::new(),
         };
+        for hold in snapshot.holds {
+            match hold.scope {
+                HoldScope::Relationship(of) => state.held.entry(of).or_default().push(hold),
+                _ => state.holds.push(hold),
+            }
+        }
         for exposure in snapshot.exposures {
             state.expose(exposure.relationship, exposure.account, exposure.condition, exposure.usd);
         }
@@ -135,7 +145,8 @@ impl Following {
 
     fn holds_in_scope(&self, relationship: &Relationship, now: Timestamp) -> impl Iterator<Item = &Hold> {
         let (account, leader, id) = (relationship.account, relationship.leader, relationship.id);
-        self.holds.iter().filter(move |hold| {
+        let own = self.held.get(&id).into_iter().flatten();
+        self.holds.iter().chain(own).filter(move |hold| {
             let in_scope = match hold.scope {
                 HoldScope::Installation => true,
                 HoldScope::Account(of) => of == account,
