@@ -63,7 +63,7 @@ pub async fn backup(file: &Path, target: &Path) -> Result<(), BackupError> {
 }
 
 /// An empty file of its user's, which SQLite fills; it would write over none that is there.
-fn make(target: &Path) -> io::Result<File> {
+pub(crate) fn make(target: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(target)
 }
 

@@ -123,7 +123,7 @@ macro_rules! raw_columns {
         }
     )*};
 }
-raw_columns!(String, Option<String>, Vec<u8>);
+raw_columns!(String, Option<String>, Vec<u8>, Option<Vec<u8>>);
 
 /// Newtypes of one integer.
 macro_rules! integer_columns {

@@ -53,6 +53,7 @@ mod skips;
 mod sqlite;
 mod store;
 mod tasks;
+mod transfer;
 mod wallet_transactions;
 mod work;
 
@@ -64,3 +65,4 @@ pub use pool::PoolFigures;
 pub use postgres::{BadAddress, PostgresAddress};
 pub use replace::put_in_place;
 pub use store::{OpenError, SqlStore, StoreClock};
+pub use transfer::{Copied, CopiedTable, TransferError, backup_server, copy_to_server};

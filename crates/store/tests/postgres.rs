@@ -54,5 +54,6 @@ mod on_postgres {
     mod pooled;
     mod roles;
     mod same_rows;
+    mod transfer;
     mod view;
 }
