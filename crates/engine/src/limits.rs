@@ -135,10 +135,13 @@ pub const MARKET_LAST: Duration = Duration::from_secs(5);
 pub const WAITING_PARTS: usize = 10_000;
 /// Without news the watcher looks again after this: what other processes change is seen no later.
 pub const WATCHER_REST: Duration = Duration::from_secs(1);
-/// The chain's head is asked for this often.
+/// The chain's head is asked for no more often than this …
 pub const HEAD_EVERY: Duration = Duration::from_millis(100);
-/// … also for this long after a doorbell has rung; otherwise not while doorbells work.
+/// … also, without regard to how fast blocks come, for this long after a doorbell has rung; otherwise not while doorbells
+/// work.
 pub const BELL_FOLLOW_UP: Duration = Duration::from_secs(1);
+/// Blocks are never expected to come more slowly. Polygon's come each two seconds.
+pub const SLOWEST_BLOCKS: Duration = Duration::from_millis(2_500);
 /// A part whose turn has come and that cannot be decided yet is tried again after this.
 pub const DECIDE_AGAIN: Duration = Duration::from_millis(250);
 /// Without news settlement looks again after this, or when the next order is due …

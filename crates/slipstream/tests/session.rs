@@ -281,7 +281,7 @@ async fn an_account_of_a_session_key_is_added_and_copies_for_its_owners_wallet()
         shares: Shares(100 * ONE),
         maker: false,
     };
-    let trade = ForeignTrade { tx_hash: TxHash([1; 32]), fills: vec![fill.clone()], moves: Vec::new() };
+    let trade = ForeignTrade { tx_hash: TxHash([1; 32]), fills: vec![fill], moves: Vec::new() };
     let control = Control::new(polymarket::client().unwrap(), &scene.simulator.control_url);
     control.trade(&trade).await.unwrap();
     scene

@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::{

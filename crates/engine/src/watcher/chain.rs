@@ -40,6 +40,10 @@ struct Batch {
 impl Watcher {
     /// Reads what is new on the chain, and takes note whether it could. Returns whether anything was.
     pub(super) async fn read_chain(&mut self) -> Result<bool, WatcherError> {
+        // Another source has something to tell; no block can be there yet.
+        if std::mem::take(&mut self.head_is_quiet) {
+            return Ok(false);
+        }
         let read = self.chain_step().await;
         match &read {
             Ok(true) => self.sources.read(SourceName::Chain),
@@ -51,7 +55,14 @@ impl Watcher {
 
     async fn chain_step(&mut self) -> Result<bool, WatcherError> {
         let Some(chain) = self.chain.clone() else { return Ok(false) };
-        let head = self.call("head", chain.head()).await?;
+        let head = match self.head_told.take() {
+            Some(head) => head,
+            None => {
+                let head = self.call("head", chain.head()).await?;
+                self.note_head(head);
+                head
+            }
+        };
         self.head_time = Some(head.time);
         let Some(position) = self.store.cursor(Source::Chain).await? else {
             return self.begin_at(head).await.map(|()| true);
@@ -102,8 +113,12 @@ impl Watcher {
         position: i64,
         head: BlockHeader,
     ) -> Result<Option<Batch>, WatcherError> {
-        // Before anything is read on: what we read last may have been replaced while we were away.
-        let (from, orphaned) = self.fork_point(chain, position).await?;
+        // Before anything is read on: what we read last may have been replaced while we were away. A head that was built on
+        // it says that it was not.
+        let tip = self.headers.back().filter(|tip| tip.number == position);
+        let on_top = tip.is_some_and(|tip| head.parent == tip.hash && head.number == position + 1);
+        let (from, orphaned) =
+            if on_top { (head.number, Vec::new()) } else { self.fork_point(chain, position).await? };
         if orphaned.is_empty() && head.number - position > limits::BLOCKS_PER_STEP {
             let finalized = self.call("finalized", chain.finalized()).await?;
             if finalized.number > position {
@@ -118,7 +133,12 @@ impl Watcher {
         let wallets = self.leaders_wallets();
         let mut parent = self.header_at(from - 1).map(|header| header.hash);
         for number in from..=to {
-            let Some(header) = self.call("header", chain.header(number)).await? else { break };
+            let known = (on_top && number == head.number).then_some(head);
+            let header = match known {
+                Some(head) => Some(head),
+                None => self.call("header", chain.header(number)).await?,
+            };
+            let Some(header) = header else { break };
             if parent.is_some_and(|parent| parent != header.parent) {
                 // The chain changed under our reading; the next step starts from the new fork point.
                 break;

@@ -9,6 +9,7 @@ mod deciding;
 mod finality;
 mod following;
 mod groups;
+mod head_pace;
 mod history;
 mod holders;
 mod live;
@@ -54,6 +55,7 @@ use self::{
     deciding::{Basis, Pending, builds_on},
     following::Following,
     groups::GroupSet,
+    head_pace::HeadPace,
     history::Traded,
     live::Live,
     markets::{UnknownMarkets, needs_market},
@@ -135,6 +137,13 @@ pub struct Watcher {
     reading: Vec<BlockHeader>,
     witnesses: Witnesses,
     head_time: Option<Timestamp>,
+    /// A head that was told since the last step, which reads it.
+    head_told: Option<BlockHeader>,
+    /// Uptime when the head was asked for last, and how fast blocks come.
+    head_asked: Option<Duration>,
+    head_pace: HeadPace,
+    /// No other head was told, and none can be there yet: the next step need not ask.
+    head_is_quiet: bool,
     finalized: Option<i64>,
     /// Time of the head and height read when nothing was left to judge.
     judged_at: Option<(Timestamp, i64)>,
@@ -194,6 +203,10 @@ impl Watcher {
             reading: Vec::new(),
             witnesses: Witnesses::default(),
             head_time: None,
+            head_told: None,
+            head_asked: None,
+            head_is_quiet: false,
+            head_pace: HeadPace::default(),
             finalized: None,
             judged_at: None,
             pending: VecDeque::new(),

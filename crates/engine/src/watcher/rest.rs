@@ -8,7 +8,7 @@ use futures_util::{
 };
 
 use super::{Watcher, deciding::Basis};
-use crate::{deadline::venue_call, limits};
+use crate::{deadline::venue_call, limits, ports::venue::BlockHeader};
 
 impl Watcher {
     /// Waits until there may be something to do: the chain has another head, a source answers, or a time that is
@@ -17,6 +17,7 @@ impl Watcher {
         let (clock, chain) = (self.clock.clone(), self.chain.clone());
         let until = clock.uptime().saturating_add(self.idle_for());
         let mut rung_at: Option<Duration> = None;
+        self.head_is_quiet = chain.is_some();
         loop {
             let now = clock.uptime();
             let left = until.saturating_sub(now);
@@ -25,24 +26,36 @@ impl Watcher {
             }
             // Whoever is asked may have the block a little later than whoever rang.
             let just_rung = rung_at.is_some_and(|at| now.saturating_sub(at) < limits::BELL_FOLLOW_UP);
-            let would_ring = chain.as_ref().is_some_and(|chain| chain.would_ring());
-            let every = if would_ring && !just_rung { left } else { limits::HEAD_EVERY };
+            let head_due = self.head_due(just_rung);
             let ring = pin!(async {
                 match &chain {
                     Some(chain) => chain.rung().await,
                     None => pending().await,
                 }
             });
-            let bell = select(ring, clock.sleep(left.min(every)));
+            let bell = select(ring, clock.sleep(left.min(head_due.saturating_sub(now))));
             match select(pin!(self.wait_for_answer()), bell).await {
                 Either::Left(_) => return,
                 Either::Right((Either::Left(_), _)) => rung_at = Some(clock.uptime()),
+                Either::Right((Either::Right(_), _)) if clock.uptime() < head_due => continue,
                 Either::Right((Either::Right(_), _)) => {}
             }
             if self.head_is_another().await {
+                self.head_is_quiet = false;
                 return;
             }
         }
+    }
+
+    /// The uptime from which on the chain's head is worth asking for.
+    fn head_due(&self, just_rung: bool) -> Duration {
+        let Some(asked) = self.head_asked else { return Duration::ZERO };
+        let would_ring = self.chain.as_ref().is_some_and(|chain| chain.would_ring());
+        asked.saturating_add(match (just_rung, would_ring) {
+            (true, _) => limits::HEAD_EVERY,
+            (false, true) => limits::WATCHER_REST,
+            (false, false) => self.head_pace.next(asked),
+        })
     }
 
     fn idle_for(&self) -> Duration {
@@ -72,9 +85,26 @@ impl Watcher {
 
     /// Whether the chain's head is not the block that was read last; also when it cannot be asked for, which the
     /// next step tells.
-    async fn head_is_another(&self) -> bool {
-        let (Some(chain), Some(tip)) = (&self.chain, self.headers.back()) else { return false };
+    async fn head_is_another(&mut self) -> bool {
+        let (Some(chain), Some(tip)) = (self.chain.clone(), self.headers.back().copied()) else {
+            self.head_asked = Some(self.clock.uptime());
+            return self.chain.is_some();
+        };
         let ask = venue_call(self.clock.as_ref(), "head", limits::LOOK_UP_DEADLINE, chain.head());
-        ask.await.map_or(true, |head| head.hash != tip.hash)
+        let Ok(head) = ask.await else {
+            self.head_asked = Some(self.clock.uptime());
+            return true;
+        };
+        self.note_head(head);
+        // What was told is what the next step reads.
+        self.head_told = (head.hash != tip.hash).then_some(head);
+        self.head_told.is_some()
+    }
+
+    /// Takes note of a head that was told now.
+    pub(super) fn note_head(&mut self, head: BlockHeader) {
+        let uptime = self.clock.uptime();
+        self.head_asked = Some(uptime);
+        self.head_pace.saw(head.number, uptime);
     }
 }

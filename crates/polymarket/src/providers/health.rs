@@ -247,12 +247,12 @@ impl Health {
         }
     }
 
-    /// It answered wrongly: it is not believed for a minute, then for longer.
-    pub(super) fn set_aside(&mut self, now: Duration, reason: &str) {
+    /// It answered wrongly: it is not believed for a minute, then for longer. `false` when it was not believed before.
+    pub(super) fn set_aside(&mut self, now: Duration, reason: &str) -> bool {
         self.wrong = self.wrong.saturating_add(1);
         self.last_trouble = Some(reason.to_owned());
         if self.aside.as_ref().is_some_and(|aside| now < aside.until) {
-            return;
+            return false;
         }
         let until = now.saturating_add(doubled(ASIDE_FIRST, self.asides).min(ASIDE_LAST));
         self.asides = self.asides.saturating_add(1);
@@ -261,6 +261,7 @@ impl Health {
         // What it said of its head was no better.
         self.head = None;
         self.behind = 0;
+        true
     }
 
     /// It told its head, when the best head that others told lately is `best`.

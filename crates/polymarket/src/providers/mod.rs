@@ -130,8 +130,10 @@ impl Member {
     }
 
     fn set_aside(&self, now: Duration, reason: &str) {
-        warn!("RPC provider {} is set aside: {reason}", self.name());
-        self.health().set_aside(now, reason);
+        // Where it is the only one it is asked all the same.
+        if self.health().set_aside(now, reason) {
+            warn!("RPC provider {} is set aside: {reason}", self.name());
+        }
     }
 
     fn calls_a_day(&self, now: Duration) -> Option<u64> {

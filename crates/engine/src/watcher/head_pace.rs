@@ -1,0 +1,88 @@
+//! When the chain's head is worth asking for: every call counts at a provider, and a block that cannot be there yet tells
+//! nothing. How fast blocks come is learned from when they are seen.
+
+use std::time::Duration;
+
+use crate::limits;
+
+/// Remembers when the head rose and how fast it does.
+#[derive(Debug, Default)]
+pub(super) struct HeadPace {
+    /// The newest height, and the uptime when it was first seen.
+    rose: Option<(i64, Duration)>,
+    /// Time from block to block, smoothed; `None` before two were seen to come.
+    pace: Option<Duration>,
+}
+
+impl HeadPace {
+    /// Takes note of a head seen at `uptime`.
+    pub(super) fn saw(&mut self, number: i64, uptime: Duration) {
+        let Some((newest, at)) = self.rose else {
+            self.rose = Some((number, uptime));
+            return;
+        };
+        let Ok(blocks @ 1..) = u32::try_from(number.saturating_sub(newest)) else { return };
+        // After a silence of theirs or of ours the next block comes as usual.
+        let took = (uptime.saturating_sub(at) / blocks).min(limits::SLOWEST_BLOCKS);
+        self.pace = Some(self.pace.map_or(took, |pace| (pace * 3 + took) / 4));
+        self.rose = Some((number, uptime));
+    }
+
+    /// How long after `uptime` to ask next, when it was asked then.
+    pub(super) fn next(&self, uptime: Duration) -> Duration {
+        let (Some((_, rose)), Some(pace)) = (self.rose, self.pace) else { return limits::HEAD_EVERY };
+        let since = uptime.saturating_sub(rose);
+        // A little before the block is due, and from then on a few times until it comes.
+        let quiet = (pace * 4 / 5).saturating_sub(since);
+        let every = if since < pace * 3 { pace / 10 } else { pace / 2 };
+        quiet.max(every).max(limits::HEAD_EVERY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often is asked, and how late the last of `blocks` blocks that come each `every` is seen.
+    fn asked(blocks: i64, every: Duration) -> (usize, Duration) {
+        let (mut pace, mut at, mut asked, mut late) =
+            (HeadPace::default(), Duration::ZERO, 0, Duration::ZERO);
+        let end = every * u32::try_from(blocks).unwrap();
+        while at < end {
+            let head = i64::try_from(at.as_micros() / every.as_micros()).unwrap();
+            if pace.rose.is_none_or(|(known, _)| head > known) {
+                late = at - every * u32::try_from(head).unwrap();
+            }
+            pace.saw(head, at);
+            asked += 1;
+            at += pace.next(at);
+        }
+        (asked, late)
+    }
+
+    #[test]
+    fn blocks_of_two_seconds_are_asked_for_three_times_each_and_seen_soon() {
+        let (calls, late) = asked(1_000, Duration::from_secs(2));
+        assert!((1_000..3_500).contains(&calls), "{calls} calls");
+        assert!(late <= Duration::from_millis(250), "{late:?}");
+    }
+
+    #[test]
+    fn fast_blocks_are_asked_for_as_fast_as_may_be() {
+        let (calls, _) = asked(1_000, Duration::from_millis(200));
+        assert!(calls <= 2_050, "{calls} calls");
+    }
+
+    #[test]
+    fn a_chain_that_stands_still_is_asked_less_and_one_that_runs_again_is_noticed() {
+        let mut pace = HeadPace::default();
+        for second in [0, 2, 4, 6] {
+            pace.saw(second, Duration::from_secs(second.unsigned_abs()));
+        }
+        assert!(pace.next(Duration::from_secs(8)) <= Duration::from_millis(200), "it is due");
+        let long = Duration::from_secs(600);
+        assert!(pace.next(long) >= Duration::from_millis(400), "it stands still");
+        pace.saw(7, long);
+        assert!(pace.pace.unwrap() <= limits::SLOWEST_BLOCKS);
+    }
+}
