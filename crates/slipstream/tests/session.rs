@@ -18,7 +18,7 @@ use domain::{
 use eip712::Chain;
 use engine::ports::{
     detection::Lane,
-    venue::{OrderGateway as _, OrderQuery, PostReply, Signer as _, VenueError},
+    venue::{OrderGateway as _, OrderQuery, PostReply, PostTimes, Signer as _, VenueError},
 };
 use polymarket::{Clob, local_client};
 use signer::{Binding, FileKey, LocalSigner};
@@ -340,8 +340,8 @@ async fn a_session_key_trades_until_it_ends() {
     assert!(reason.contains("ended at") && reason.contains("its owner"), "{reason}");
     let Some(Ok(first)) = prepared.pop() else { panic!("it may be signed") };
     let account = scene.account();
-    let deadline = Duration::from_secs(10);
-    let reply = clob.post(&account, &first, deadline).await;
+    let times = PostTimes::whenever(Duration::from_secs(10));
+    let reply = clob.post(&account, &first, times).await;
     assert!(matches!(reply, PostReply::Accepted(_)), "{reply:?}");
     let query = OrderQuery { id: first.id, token: TOKEN, signed_at: SystemClock.now(), lane: Lane::Entries };
     let found = clob.look_up(&account, &query).await.unwrap();
@@ -350,7 +350,7 @@ async fn a_session_key_trades_until_it_ends() {
     assert_eq!(held, 10 * ONE);
     // Its owner takes it back: what was signed before is refused.
     scene.simulator.world().with(|world, _| world.fence_session(WALLET, scene.key));
-    let reply = clob.post(&account, &third, deadline).await;
+    let reply = clob.post(&account, &third, times).await;
     assert!(matches!(reply, PostReply::Rejected { .. }), "{reply:?}");
     scene.simulator.shutdown().await;
 }

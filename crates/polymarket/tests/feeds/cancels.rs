@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{Hash, OrderAmounts, OrderId, OrderPlan, OrderType, Side, TokenId, TradingAccount, money::ONE};
 use engine::ports::{
     detection::Lane,
-    venue::{Cancel, Cancelled, NotCancelled, OrderGateway, PostReply, VenueError},
+    venue::{Cancel, Cancelled, NotCancelled, OrderGateway, PostReply, PostTimes, VenueError},
 };
 use polymarket::{Clob, Tier, VenueLimits};
 use simulator::world::{endpoints::Group, rates::Signers};
@@ -54,8 +54,8 @@ impl Scene {
         let plans: Vec<OrderPlan> = salts.take(count).map(plan).collect();
         let prepared: Vec<_> = self.clob.prepare(&plans).await.into_iter().collect::<Result<_, _>>().unwrap();
         for batch in prepared.chunks(BATCH) {
-            let deadline = Duration::from_secs(5);
-            let post = self.clob.post_batch(&self.account, Lane::Entries, batch, deadline);
+            let times = PostTimes::whenever(Duration::from_secs(5));
+            let post = self.clob.post_batch(&self.account, Lane::Entries, batch, times);
             let replies = self.venue.while_time_passes(post).await;
             assert!(replies.iter().all(|reply| matches!(reply, PostReply::Accepted(_))), "{replies:?}");
         }

@@ -6,7 +6,9 @@ use domain::{OrderAmounts, OrderId, OrderPlan, Shares, Side, Timestamp, TradingA
 use engine::ports::{
     detection::Lane,
     feeds::{AccountEvent, AccountFeed, AccountNews},
-    venue::{OrderGateway, OrderLookup, OrderQuery, PostReply, SettlementStatus, VenueOrderStatus},
+    venue::{
+        OrderGateway, OrderLookup, OrderQuery, PostReply, PostTimes, SettlementStatus, VenueOrderStatus,
+    },
 };
 use polymarket::{AccountSockets, Clob};
 use simulator::world::faults::{FaultKind, FaultTarget};
@@ -73,7 +75,7 @@ impl Scene {
             builder: domain::Hash([0; 32]),
         };
         let order = self.clob.prepare(&[plan]).await.remove(0).unwrap();
-        let reply = self.clob.post(&self.account, &order, Duration::from_secs(5)).await;
+        let reply = self.clob.post(&self.account, &order, PostTimes::whenever(Duration::from_secs(5))).await;
         (order.id, reply)
     }
 
