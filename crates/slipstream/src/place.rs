@@ -1,0 +1,171 @@
+//! Where an installation is: its data directory, and the servers that its processes share, if it has any.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, bail, ensure};
+use domain::Clock;
+use engine::ports::queue::Queue;
+use queue::RedisQueue;
+use store::{DirectoryLock, OpenError, PostgresAddress, SqlStore, StoreClock, lock_directory};
+
+use crate::{
+    commands::DATABASE,
+    configuration::{Configuration, ServerUrl},
+};
+
+/// What connections of a command are called.
+const COMMAND: &str = "command";
+
+/// Where an installation is.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Of this process alone: its socket, its secret, and without servers the books.
+    pub data_dir: PathBuf,
+    /// Where the books and the queue are, if many processes share them.
+    pub servers: Option<Servers>,
+}
+
+/// The servers that processes of an installation share.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    database: ServerUrl,
+    pooled: Option<ServerUrl>,
+    connections: u32,
+    queue: ServerUrl,
+}
+
+/// An installation's store, for as long as a process works on the data directory.
+pub struct Held {
+    /// The books.
+    pub store: Arc<SqlStore>,
+    /// Without servers the store has it.
+    _lock: Option<DirectoryLock>,
+}
+
+impl Place {
+    /// The place of a configuration; `data_dir` is the one that a flag names.
+    ///
+    /// # Errors
+    /// When one server is named without the other.
+    pub fn of(configuration: &Configuration, data_dir: Option<&Path>) -> anyhow::Result<Self> {
+        let data_dir = data_dir.unwrap_or(&configuration.run.data_dir).to_owned();
+        Ok(Self { data_dir, servers: Servers::of(configuration)? })
+    }
+
+    /// Opens the books for a process that works on them. Its connections are called by its `role`.
+    ///
+    /// # Errors
+    /// When another process has the data directory, or the database cannot be opened.
+    pub async fn hold(&self, role: &str, clock: &Arc<dyn Clock>) -> anyhow::Result<Held> {
+        let Some(servers) = &self.servers else {
+            let file = self.data_dir.join(DATABASE);
+            return Ok(Held {
+                store: Arc::new(SqlStore::open(&file, Arc::clone(clock)).await?),
+                _lock: None,
+            });
+        };
+        let lock = lock_directory(&self.data_dir)?;
+        let file = self.data_dir.join(DATABASE);
+        ensure!(
+            !file.exists(),
+            "the configuration names the database {}, and {} is there too: an installation has one of them. Name another \
+             --data-dir, or take [database] url away",
+            servers.database,
+            file.display()
+        );
+        Ok(Held { store: Arc::new(servers.connect(role).await?), _lock: Some(lock) })
+    }
+
+    /// Opens the books for a command, while nobody works on the data directory.
+    ///
+    /// # Errors
+    /// [`OpenError`], in words.
+    pub async fn open(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<SqlStore> {
+        match &self.servers {
+            Some(servers) => servers.connect(COMMAND).await,
+            None => Ok(SqlStore::open(&self.data_dir.join(DATABASE), Arc::clone(clock)).await?),
+        }
+    }
+
+    /// Whether there is an installation.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.servers.is_some() || self.data_dir.join(DATABASE).exists()
+    }
+}
+
+impl Servers {
+    fn of(configuration: &Configuration) -> anyhow::Result<Option<Self>> {
+        let (database, queue) = (&configuration.database, &configuration.queue);
+        match (&database.url, &queue.url) {
+            (Some(url), Some(queue)) => Ok(Some(Self {
+                database: url.clone(),
+                pooled: database.pooled_url.clone(),
+                connections: u32::from(database.connections),
+                queue: queue.clone(),
+            })),
+            (None, None) if database.pooled_url.is_none() => Ok(None),
+            (None, None) => {
+                bail!("[database] pooled_url is set without `url`, the database past the pooler: set it too")
+            }
+            (Some(url), None) => bail!(
+                "the database is {url} ([database] url, DATABASE_URL), and no queue is named: processes that share a database \
+                 share a Redis server too. Set [queue] url (REDIS_URL), or take the database away to work with a file"
+            ),
+            (None, Some(url)) => bail!(
+                "the queue is {url} ([queue] url, REDIS_URL), and no database is named: only processes that share a PostgreSQL \
+                 database share a queue. Set [database] url (DATABASE_URL), or take the queue away"
+            ),
+        }
+    }
+
+    /// Connects to the books, and brings their schema up to date.
+    ///
+    /// # Errors
+    /// [`OpenError`], in words.
+    async fn connect(&self, role: &str) -> anyhow::Result<SqlStore> {
+        let worked_on =
+            |url: &ServerUrl| anyhow::Ok(address(url)?.named(role).with_connections(self.connections));
+        let direct = worked_on(&self.database)?;
+        let connected = match &self.pooled {
+            None => SqlStore::connect(&direct, StoreClock::Database).await,
+            Some(pooled) => {
+                // What cannot go through a pooler goes past it first.
+                let past = address(&self.database)?.named(role).with_connections(1);
+                let past = SqlStore::connect(&past, StoreClock::Database).await;
+                past.map_err(|error| self.refused(&self.database, error))?.close().await?;
+                let address = worked_on(pooled)?.behind_a_pooler();
+                return SqlStore::connect(&address, StoreClock::Database)
+                    .await
+                    .map_err(|error| self.refused(pooled, error));
+            }
+        };
+        connected.map_err(|error| self.refused(&self.database, error))
+    }
+
+    fn refused(&self, url: &ServerUrl, error: OpenError) -> anyhow::Error {
+        anyhow::Error::new(error).context(format!("the database {url}"))
+    }
+
+    /// The queue; nothing is asked of it yet. `process` is a number that no other process has.
+    ///
+    /// # Errors
+    /// When its address cannot be used.
+    pub fn queue(&self, process: u64, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Queue>> {
+        let queue = RedisQueue::new(self.queue.expose(), process, Arc::clone(clock));
+        Ok(Arc::new(queue.with_context(|| format!("the queue {}", self.queue))?))
+    }
+
+    /// What they are, for people.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        format!("the books are in {}, the queue is at {}", self.database, self.queue)
+    }
+}
+
+fn address(url: &ServerUrl) -> anyhow::Result<PostgresAddress> {
+    url.expose().parse().with_context(|| format!("the database {url}"))
+}
