@@ -405,9 +405,8 @@ async fn a_connection_that_comes_too_late_brings_no_order() {
     assert_eq!(server.count("/order"), 0);
     assert_eq!(post(Duration::MAX).await, (true, false));
     assert_eq!(server.count("/order"), 1);
-    let seen = server.seen();
-    assert_eq!(seen.last().unwrap().body, b"{}");
-    assert_eq!(seen.last().unwrap().headers.get("content-length").map(String::as_str), Some("2"));
+    let seen = server.seen().pop().unwrap();
+    assert_eq!((seen.body, seen.headers["content-length"].as_str()), (b"{}".to_vec(), "2"));
 }
 
 /// The machine's own time.
