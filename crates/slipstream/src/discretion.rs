@@ -156,7 +156,7 @@ mod tests {
         for (shown, hidden) in [
             ("--secret=rAl0vsOaF+NrpKa00jj/lEustHjL7V78rnhNe/Ty/4A=", "--(51 characters, not shown)"),
             ("(/Al0vsOaF+NrpKa00jj/lEustHjL7V78rnhNe/Ty/4A=)", "((44 characters, not shown))"),
-            ("/home/Ann1/slipstream/copies/of/november/17", "/home/Ann1/slipstream/copies/of/november/17"),
+            ("/srv/Ann1/slipstream/copies/of/november/201", "/srv/Ann1/slipstream/copies/of/november/201"),
         ] {
             assert_eq!(without_secrets(shown), hidden);
         }

@@ -14,7 +14,7 @@ async fn a_panic_sells_what_is_held() {
     scene.until_held("copy", GIVEN).await;
     let paused = scene.command(&["pause", "1"], true).output().expect("it runs");
     let paused = String::from_utf8_lossy(&paused.stdout).into_owned();
-    assert!(paused.contains("the 12.31 shares that it holds are sold by nobody now"), "{paused}");
+    assert!(paused.contains("the 12.32 shares that it holds are sold by nobody now"), "{paused}");
     let asked = scene.command(&["panic", "--sell"], true).output().expect("it runs");
     let errors = String::from_utf8_lossy(&asked.stderr);
     assert!(!asked.status.success() && errors.contains("--yes"), "nobody can be asked: {errors}");
