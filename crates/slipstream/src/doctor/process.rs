@@ -10,6 +10,7 @@ use super::finding::Finding;
 use crate::{
     commands::{Answer, Request},
     socket,
+    wording::grouped,
 };
 
 const AREA: &str = "process";
@@ -22,6 +23,7 @@ pub(super) async fn look(directory: &Path, clock: &dyn Clock) -> Vec<Finding> {
     let begin = clock.uptime();
     let asked = socket::ask(directory, &Request::Ping).await;
     let took: Duration = clock.uptime().saturating_sub(begin);
+    let pid = asked.as_ref().ok().and_then(Option::as_ref).and_then(|answer| answer.json["pid"].as_u64());
     let found = match asked {
         Ok(Some(answer)) => version(&answer),
         Ok(None) => match holder(directory) {
@@ -39,6 +41,7 @@ pub(super) async fn look(directory: &Path, clock: &dyn Clock) -> Vec<Finding> {
         }
     };
     let mut findings = vec![found.after(took)];
+    findings.extend(pid.and_then(memory));
     if let Ok(Some(answer)) = socket::ask(directory, &Request::RpcStatus).await {
         findings.extend(providers(&answer));
     }
@@ -56,6 +59,25 @@ fn version(answer: &Answer) -> Finding {
             Finding::warn(what, seen, "restart it, so that both are the same")
         }
     }
+}
+
+/// Whether its memory, in which keys are open, may get to a disk; where the system tells.
+fn memory(pid: u64) -> Option<Finding> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:"))?;
+    let locked: u64 = locked.split_whitespace().next()?.parse().ok()?;
+    // A header, and a line for each device.
+    let swaps = fs::read_to_string("/proc/swaps").map_or(true, |text| text.lines().count() > 1);
+    let what = (AREA, "memory");
+    Some(match (locked, swaps) {
+        (1.., _) => Finding::ok(what, format!("{} KiB are locked and never swapped out", grouped(locked))),
+        (0, false) => Finding::ok(what, "not locked, and this machine swaps nothing out"),
+        (0, true) => Finding::warn(
+            what,
+            "not locked: open keys may be swapped out to the disk",
+            "lift the limit of locked memory (`LimitMEMLOCK=infinity` with systemd, `ulimit -l unlimited`), or encrypt the swap",
+        ),
+    })
 }
 
 /// What it says of its providers: their troubles, and how often they were asked.
@@ -77,4 +99,16 @@ fn holder(directory: &Path) -> Option<String> {
     let file = fs::File::open(&path).ok()?;
     let held = flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK);
     held.then(|| fs::read_to_string(path).map(|pid| pid.trim().to_owned()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_memory_may_be_swapped_is_told() {
+        let found = memory(u64::from(std::process::id())).expect("of this process it is told");
+        assert!(found.evidence.contains("locked"), "{found:?}");
+        assert_eq!(memory(u64::MAX), None, "of nobody nothing is told");
+    }
 }
