@@ -21,6 +21,7 @@ use crate::{
     cli::Installation,
     clock::SystemClock,
     commands::{Answer, DATABASE, Request},
+    run::rewound,
     secrets, socket,
 };
 
@@ -96,6 +97,7 @@ async fn restore_by(from: &Path, directory: &Path, room: &Path) -> anyhow::Resul
     let (file, before) = (directory.join(DATABASE), name_before(directory));
     let was_there = file.exists();
     store::put_in_place(&room.join(DATABASE), &file, &before).await?;
+    rewound::forget(directory);
     let next = if held.live {
         "`slipstream run` settles what it knows, compares the wallets with the books, and says then which `slipstream lift` \
          lets it trade again. Lift nothing before: it could buy again what was bought after the backup"

@@ -16,6 +16,7 @@ use domain::{
 use engine::ports::store::{Store, StoreResult};
 use tracing::{info, warn};
 
+use super::rewound::Newest;
 use crate::wording::count;
 
 /// Name of the file in the data directory that says when the process was alive last.
@@ -40,6 +41,7 @@ pub(super) struct Downtime {
     /// The newest decision before it.
     decision: i64,
     reported: bool,
+    newest: Newest,
     written: Option<Duration>,
 }
 
@@ -88,7 +90,8 @@ impl Downtime {
         let decision = newest.first().map_or(0, |decision| decision.id);
         let (started, begun) = (clock.now(), clock.uptime());
         let written = None;
-        Ok(Self { file, since, started, begun, decision, reported: false, written })
+        let commits = Newest::begin(data_dir, store, clock).await?;
+        Ok(Self { file, since, started, begun, decision, reported: false, newest: commits, written })
     }
 
     /// Notes that this process is alive, and reports once what the time before came to.
@@ -96,6 +99,7 @@ impl Downtime {
         let uptime = clock.uptime();
         if self.written.is_none_or(|at| uptime.saturating_sub(at) >= WRITE_EVERY) {
             self.written = Some(uptime);
+            self.newest.note(store).await;
             if let Err(error) = self.write(clock.now()) {
                 warn!(%error, "cannot write {}: the next start does not know when this process was alive", self.file.display());
             }

@@ -7,6 +7,7 @@ pub mod installation;
 mod journal;
 mod readiness;
 mod reconciling;
+pub(crate) mod rewound;
 
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
