@@ -13,7 +13,7 @@ use crate::{
     ports::{
         detection::Lane,
         queue::Queue,
-        store::{Store, StoreResult},
+        store::{Event, EventKind, Store, StoreResult},
     },
 };
 
@@ -24,13 +24,15 @@ pub struct Rescuer {
     clock: Arc<dyn Clock>,
     lane: Lane,
     suspicious: bool,
+    /// That it is being refilled was told, and it has not been right since.
+    told: bool,
 }
 
 impl Rescuer {
     /// A rescuer of `lane`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, queue: Arc<dyn Queue>, clock: Arc<dyn Clock>, lane: Lane) -> Self {
-        Self { store, queue, clock, lane, suspicious: false }
+        Self { store, queue, clock, lane, suspicious: false, told: false }
     }
 
     /// One round. Returns how many ids were put back, if the lane was rebuilt.
@@ -49,6 +51,7 @@ impl Rescuer {
         };
         // A difference in one round is ids on their way.
         let differs = differs(waiting, depth);
+        self.told &= differs;
         if !differs || !std::mem::replace(&mut self.suspicious, differs) {
             self.suspicious = differs;
             return Ok(None);
@@ -57,6 +60,7 @@ impl Rescuer {
         match self.queue.replace(self.lane, &ids).await {
             Ok(()) => {
                 self.suspicious = false;
+                self.tell(waiting, depth).await;
                 info!(lane = ?self.lane, waiting, depth, "the queue had {depth} of {waiting} waiting; refilled {}", ids.len());
                 Ok(Some(ids.len()))
             }
@@ -64,6 +68,19 @@ impl Rescuer {
                 warn!(%error, "the queue cannot be refilled");
                 Ok(None)
             }
+        }
+    }
+
+    /// That a lane had less than waits is for the timeline: somebody may have deleted it, and believe that nothing waits.
+    async fn tell(&mut self, waiting: usize, depth: usize) {
+        if depth >= waiting || std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        let (had, waiting) = (depth as u64, waiting as u64);
+        let kind = EventKind::QueueRefilled { lane: self.lane, had, waiting };
+        let event = Event { owner: None, at: self.clock.now(), kind };
+        if let Err(error) = self.store.tell(&event).await {
+            warn!(%error, "that the queue was refilled is in this log alone");
         }
     }
 }

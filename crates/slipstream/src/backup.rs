@@ -21,6 +21,8 @@ use crate::{
     cli::Installation,
     clock::SystemClock,
     commands::{Answer, DATABASE, Request},
+    configuration::{ConfigFile, ServerUrl},
+    db_command,
     run::rewound,
     secrets, socket,
 };
@@ -30,7 +32,7 @@ pub const LAST_BACKUP: &str = "backup.last";
 /// What the database that was there is called after a restore.
 const BEFORE: &str = "slipstream.db.before-restore";
 /// The directory in which a restored database is made ready.
-const ROOM: &str = "restoring";
+pub(crate) const ROOM: &str = "restoring";
 
 /// Arguments of `backup`.
 #[derive(Debug, clap::Args)]
@@ -58,6 +60,9 @@ pub struct RestoreArgs {
 /// # Errors
 /// In words, with what to do.
 pub async fn backup(arguments: &BackupArgs) -> anyhow::Result<Answer> {
+    if let Some(url) = server() {
+        return db_command::backup(&url, &arguments.to).await;
+    }
     let directory = arguments.at.directory()?;
     let file = directory.join(DATABASE);
     ensure!(file.exists(), "there is no Slipstream data in {}", directory.display());
@@ -79,6 +84,9 @@ pub async fn backup(arguments: &BackupArgs) -> anyhow::Result<Answer> {
 /// # Errors
 /// In words, with what to do; then the database is as it was.
 pub async fn restore(arguments: &RestoreArgs) -> anyhow::Result<Answer> {
+    if let Some(url) = server() {
+        return db_command::restore(&url, &arguments.from, &arguments.at).await;
+    }
     let directory = arguments.at.directory()?;
     ensure!(
         socket::ask(&directory, &Request::Ping).await?.is_none(),
@@ -123,14 +131,14 @@ async fn restore_by(from: &Path, directory: &Path, room: &Path) -> anyhow::Resul
 }
 
 /// A copy with a hold on everything.
-struct Held {
-    hold: HoldId,
+pub(crate) struct Held {
+    pub(crate) hold: HoldId,
     /// Whether it has accounts with real money.
-    live: bool,
+    pub(crate) live: bool,
 }
 
 /// Copies a backup into a room of its own and holds everything there, before anybody can work on it.
-async fn held_copy(from: &Path, room: &Path) -> anyhow::Result<Held> {
+pub(crate) async fn held_copy(from: &Path, room: &Path) -> anyhow::Result<Held> {
     let _ = fs::remove_dir_all(room);
     fs::DirBuilder::new()
         .recursive(true)
@@ -160,6 +168,11 @@ async fn held_copy(from: &Path, room: &Path) -> anyhow::Result<Held> {
 /// Whether there are wallets to compare.
 pub(crate) fn has_real_money(accounts: &[Account]) -> bool {
     accounts.iter().any(|account| account.mode == AccountMode::Live && !account.removed)
+}
+
+/// The server that is configured, whatever else is wrong there: `None` is a file.
+fn server() -> Option<ServerUrl> {
+    ConfigFile::of_environment().configured().ok()?.database.url
 }
 
 /// A name that no earlier restore has taken: what was there first must not be lost by the second.

@@ -19,6 +19,7 @@ use crate::{
     certify::command::CertifyArgs,
     commands::{self, Answer, Request, Thing},
     configuration::{ConfigFile, Mistakes, command::ConfigCommand, keys},
+    db_command::DbCommand,
     demo::{SimulatorUrls, paint::Paint},
     discretion::without_secrets,
     doctor::command::DoctorArgs,
@@ -27,9 +28,11 @@ use crate::{
     holding::LiftArgs,
     manual,
     output::print,
+    queue_command::QueueCommand,
     rpc_command::RpcCommand,
     run::{RunArgs, installation::InitArgs},
     signer_command::SignerCommand,
+    simulate::SimulatorArgs,
 };
 
 /// Exit status of what cannot be understood, flags (as clap has it) and configurations alike.
@@ -82,6 +85,18 @@ pub enum Command {
         /// Where the installation is.
         #[command(flatten)]
         at: Installation,
+    },
+    /// The database: what its server is doing, its schema and roles, from a file to a server.
+    Db {
+        /// What to do.
+        #[command(subcommand)]
+        command: DbCommand,
+    },
+    /// The queue and the jobs that wait: look, set aside, put back, wait until nothing waits.
+    Queue {
+        /// What to do.
+        #[command(subcommand)]
+        command: QueueCommand,
     },
     /// Measure this machine: our figures beside the bare parts they are made of.
     Bench(BenchArgs),
@@ -298,32 +313,6 @@ pub struct DemoArgs {
     pub config: ConfigFile,
 }
 
-/// Arguments of `simulator`.
-#[derive(Debug, Args)]
-pub struct SimulatorArgs {
-    /// Settings as JSON: ports, first block, profile, knobs. docs/simulator.md lists them.
-    #[arg(long, value_name = "FILE")]
-    pub settings: Option<PathBuf>,
-    /// Seed of its answers [default: 1]
-    #[arg(long, allow_negative_numbers = true)]
-    pub seed: Option<u64>,
-    /// Milliseconds between blocks, 0 = only when told [default: 2000]
-    #[arg(long)]
-    pub block_ms: Option<u64>,
-    /// Providers of its JSON-RPC [default: 2]
-    #[arg(long)]
-    pub rpc_listeners: Option<u8>,
-    /// Port of the order book service [default: a free one]
-    #[arg(long)]
-    pub clob_port: Option<u16>,
-    /// Port of the control API [default: a free one]
-    #[arg(long)]
-    pub control_port: Option<u16>,
-    /// Check no signature and fill every order at its limit: for load tests.
-    #[arg(long)]
-    pub stub: bool,
-}
-
 fn urls(text: &str) -> Result<SimulatorUrls, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
@@ -379,6 +368,12 @@ pub async fn run(cli: Cli) -> ExitCode {
         }
         Command::Restore(arguments) => {
             crate::backup::restore(&arguments).await.and_then(|answer| told(&answer, arguments.at.json))
+        }
+        Command::Db { command } => {
+            crate::db_command::run(&command).await.and_then(|(answer, json)| told(&answer, json))
+        }
+        Command::Queue { command } => {
+            crate::queue_command::run(&command).await.and_then(|(answer, json)| told(&answer, json))
         }
         Command::Completions { shell } => {
             crate::manual::completions(shell).and_then(|answer| told(&answer, false))

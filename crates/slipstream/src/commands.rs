@@ -27,6 +27,7 @@ use crate::{
     export::{self, Table},
     following::{self, FollowingRequest},
     holding, prices,
+    queue_command::{self, JobsDesk, QueueRequest},
     rpc_command::{self, RpcList},
     secrets::InstallationSecret,
     socket,
@@ -95,6 +96,8 @@ pub enum Request {
     Following(FollowingRequest),
     /// Everything there is, as rows.
     Export(Table),
+    /// Something about the jobs that wait.
+    Queue(QueueRequest),
 }
 
 /// A thing with a story.
@@ -140,6 +143,8 @@ pub struct Witnesses {
     pub markets: Option<Arc<dyn MarketData>>,
     /// The accounts' keys.
     pub keyring: Option<Arc<Keyring>>,
+    /// The jobs, and the queue on which they wait.
+    pub jobs: Option<JobsDesk>,
 }
 
 impl Witnesses {
@@ -208,6 +213,10 @@ pub async fn answer(
             Ok(said(&activity.render(style(*colour)), serde_json::to_value(&activity.lines)?))
         }
         Request::Export(table) => export::answer(store, *table).await,
+        Request::Queue(request) => {
+            let desk = witnesses.jobs.as_ref().context("jobs of this process are not to be seen")?;
+            queue_command::answer(desk, clock, request).await
+        }
         Request::Following(request) => following::answer(store, clock, request).await,
         Request::Sources => sources_command::answer(witnesses, clock),
         Request::Holds => holding::holds(store, clock).await,

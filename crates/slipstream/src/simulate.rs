@@ -1,14 +1,40 @@
 //! `slipstream simulator`: the simulated venue in a process of its own.
 
-use std::{fs, process::ExitCode, sync::Arc};
+use std::{fs, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use simulator::{Profile, Simulator, SimulatorConfig};
 
-use crate::{cli::SimulatorArgs, clock::SystemClock, demo::SimulatorUrls, output::print};
+use crate::{clock::SystemClock, demo::SimulatorUrls, output::print};
 
 /// Providers of the JSON-RPC, so that one may fail.
 const PROVIDERS: usize = 2;
+
+/// Arguments of `simulator`.
+#[derive(Debug, clap::Args)]
+pub struct SimulatorArgs {
+    /// Settings as JSON: ports, first block, profile, knobs. docs/simulator.md lists them.
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// Seed of its answers [default: 1]
+    #[arg(long, allow_negative_numbers = true)]
+    pub seed: Option<u64>,
+    /// Milliseconds between blocks, 0 = only when told [default: 2000]
+    #[arg(long)]
+    pub block_ms: Option<u64>,
+    /// Providers of its JSON-RPC [default: 2]
+    #[arg(long)]
+    pub rpc_listeners: Option<u8>,
+    /// Port of the order book service [default: a free one]
+    #[arg(long)]
+    pub clob_port: Option<u16>,
+    /// Port of the control API [default: a free one]
+    #[arg(long)]
+    pub control_port: Option<u16>,
+    /// Check no signature and fill every order at its limit: for load tests.
+    #[arg(long)]
+    pub stub: bool,
+}
 
 /// Runs until interrupted. The first line of output is the addresses as JSON.
 ///

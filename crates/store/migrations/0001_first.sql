@@ -381,7 +381,19 @@ CREATE TABLE intent_ends (
     at         INTEGER NOT NULL
 ) STRICT;
 
--- What is still to be done about an intent: state 0 waits to be signed, 1 settles its newest attempt.
+-- What operators did with jobs, insert-only: act 0 set aside, 1 put back, 2 given up.
+CREATE TABLE queue_history (
+    id         INTEGER PRIMARY KEY,
+    intent_id  INTEGER NOT NULL REFERENCES intents (id),
+    owner_id   INTEGER NOT NULL,
+    at         INTEGER NOT NULL,
+    act        INTEGER NOT NULL,
+    who        TEXT    NOT NULL,
+    reason     TEXT    NOT NULL
+) STRICT;
+CREATE INDEX queue_history_by_intent ON queue_history (intent_id);
+
+-- What is still to be done about an intent: state 0 waits to be signed, 1 settles its newest attempt, 2 is set aside.
 -- Deleted at the end.
 CREATE TABLE work (
     intent_id    INTEGER PRIMARY KEY,

@@ -117,19 +117,23 @@ DO $$
 DECLARE
     -- Facts: nothing that was written is changed.
     facts constant text[] := ARRAY['owners', 'policies', 'intents', 'signed_orders', 'foreign_orders',
-        'paper_matches', 'ledger'];
+        'paper_matches', 'ledger', 'queue_history'];
     part record;
 BEGIN
     FOR part IN SELECT c.relname AS name FROM pg_class c
         WHERE c.relnamespace = '{schema}'::regnamespace AND c.relkind IN ('r', 'p') LOOP
         EXECUTE format('REVOKE ALL ON {schema}.%I FROM slipstream_app, slipstream_readonly', part.name);
         EXECUTE format('GRANT %s ON {schema}.%I TO slipstream_app',
-            CASE WHEN part.name = '_sqlx_migrations' THEN 'SELECT' WHEN part.name = 'installation'
-                THEN 'SELECT, UPDATE (commit_number)' WHEN part.name = ANY (facts) THEN 'SELECT, INSERT'
-                ELSE 'SELECT, INSERT, UPDATE, DELETE' END, part.name);
+            CASE WHEN part.name IN ('_sqlx_migrations', 'installation') THEN 'SELECT'
+                WHEN part.name = ANY (facts) THEN 'SELECT, INSERT' ELSE 'SELECT, INSERT, UPDATE, DELETE' END, part.name);
         IF part.name NOT IN ('sealed_keys', 'key_header') THEN
             EXECUTE format('GRANT SELECT ON {schema}.%I TO slipstream_readonly', part.name);
         END IF;
+    END LOOP;
+    -- The schema's version is the migration's.
+    FOR part IN SELECT attname AS name FROM pg_attribute WHERE attrelid = '{schema}.installation'::regclass AND attnum > 0
+        AND NOT attisdropped AND attname NOT IN ('id', 'schema_version', 'software') LOOP
+        EXECUTE format('GRANT UPDATE (%I) ON {schema}.installation TO slipstream_app', part.name);
     END LOOP;
     GRANT SELECT ON {schema}.copy_relationships TO slipstream_app, slipstream_readonly;
 END $$;

@@ -57,7 +57,8 @@ codes! {
     RelationshipStatus = [Self::Active, Self::Paused, Self::Stopped];
     HoldCause = [Self::Incident, Self::Breaker, Self::Risk, Self::Operator, Self::Reconciliation, Self::Venue,
         Self::NotReady];
-    EndReason = [Self::TooOld, Self::Blocked, Self::Unbuildable, Self::Done, Self::Unsigned];
+    EndReason = [Self::TooOld, Self::Blocked, Self::Unbuildable, Self::Done, Self::Unsigned,
+        Self::GivenUp];
     LedgerCause = [Self::Deposit, Self::Fill, Self::Reversal, Self::Redeemed, Self::Worthless];
     TransactionState = Self::ALL;
     SettlementStatus = [Self::Matched, Self::Mined, Self::Confirmed, Self::Retrying, Self::Failed];
@@ -94,5 +95,7 @@ mod tests {
         assert_eq!((Action::Buy.code(), Action::Sell.code(), Action::Merge.code()), (0, 1, 3));
         assert_eq!((TransactionState::Signed.code(), TransactionState::Taken.code()), (0, 1));
         assert_eq!((Lane::Exits.code(), Lane::Entries.code()), (0, 1));
+        let dead = [EndReason::Unbuildable, EndReason::Unsigned, EndReason::GivenUp];
+        assert_eq!(dead.map(Code::code), [2, 4, 5]);
     }
 }

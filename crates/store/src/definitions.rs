@@ -32,7 +32,7 @@ pub struct Migrated {
 /// # Errors
 /// [`OpenError`]; nothing was changed when the schema is newer, or when whoever connects may not change it.
 pub async fn migrate(address: &PostgresAddress) -> Result<Migrated, OpenError> {
-    let mut connection = Connection::PostgresAlone(address.alone().await?);
+    let mut connection = Connection::PostgresAlone(address.alone("migration").await?);
     let from = installation::stored(&mut connection, installation::STEPS).await?.map(|(version, _)| version);
     installation::migrate(&mut connection, installation::STEPS).await?;
     let Connection::PostgresAlone(mut server) = connection else {

@@ -81,11 +81,15 @@ impl PostgresAddress {
         self
     }
 
-    /// A connection of its own, for whoever changes the schema: the server waits for others, but not for ever.
-    pub(crate) async fn alone(&self) -> Result<PgConnection, OpenError> {
+    /// A connection of its own, for what takes long: it waits for others, but not for ever.
+    pub(crate) async fn alone(&self, what: &str) -> Result<PgConnection, OpenError> {
         let limit = limits::LOCK_TIMEOUT.as_millis().to_string();
-        let options = self.options.clone().application_name("slipstream-migration");
-        let options = options.options([("lock_timeout", limit.as_str()), ("statement_timeout", "0")]);
+        let options = self.options.clone().application_name(&format!("{NAME}-{what}"));
+        let options = options.options([
+            ("lock_timeout", limit.as_str()),
+            ("statement_timeout", "0"),
+            ("idle_in_transaction_session_timeout", "0"),
+        ]);
         Ok(options.connect().await.map_err(error::of)?)
     }
 

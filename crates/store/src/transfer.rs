@@ -114,7 +114,7 @@ pub async fn copy_to_server(file: &Path, address: &PostgresAddress) -> Result<Co
     let options = options.busy_timeout(limits::BUSY_TIMEOUT).disable_statement_logging();
     let mut source = Connection::Sqlite(options.connect().await.map_err(error::of)?);
     installation::check_current(&mut source).await?;
-    let mut target = Connection::PostgresAlone(address.alone().await?);
+    let mut target = Connection::PostgresAlone(address.alone("copy").await?);
     installation::migrate(&mut target, installation::STEPS).await?;
     sql::execute(&mut target, "SELECT pg_advisory_lock($1)", values![WRITER]).await?;
     let tables = tables(&mut source).await?;
@@ -143,7 +143,7 @@ pub async fn backup_server(address: &PostgresAddress, file: &Path) -> Result<Cop
 }
 
 async fn fill(address: &PostgresAddress, file: &Path) -> Result<Copied, TransferError> {
-    let mut source = Connection::PostgresAlone(address.alone().await?);
+    let mut source = Connection::PostgresAlone(address.alone("backup").await?);
     installation::check_current(&mut source).await?;
     run(&mut source, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let options = SqliteConnectOptions::new().filename(file).pragma("synchronous", "off");

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod histories;
+mod waiting;
 
 use std::sync::{
     Arc, LazyLock,
@@ -50,6 +51,7 @@ mod on_postgres {
         make_bench
     );
 
+    mod jobs;
     mod opening;
     mod pooled;
     mod roles;

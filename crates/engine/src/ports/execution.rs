@@ -176,6 +176,8 @@ pub enum EndReason {
     Done,
     /// The signer refuses it: the account is not armed, or a cap would be passed.
     Unsigned,
+    /// An operator gave it up.
+    GivenUp,
 }
 
 /// A signed order with everything known about it.

@@ -237,6 +237,20 @@ pub enum EventKind {
         /// How long it has been at it.
         seconds: u64,
     },
+    /// The queue had not what waits, twice in a row, and was made again from the store. Told once until it is right again.
+    QueueRefilled {
+        /// Which lane.
+        lane: super::detection::Lane,
+        /// How many ids it had.
+        had: u64,
+        /// How many jobs wait.
+        waiting: u64,
+    },
+    /// An operator set jobs aside, put them back or gave them up.
+    QueueChanged {
+        /// In words.
+        what: String,
+    },
     /// A relationship was added or changed, or a hold was placed or lifted.
     FollowingChanged {
         /// In words.

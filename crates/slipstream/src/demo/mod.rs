@@ -51,6 +51,7 @@ use crate::{
     composition::{Composed, Foundation, Hosts, LIVE_FEED, Pace, derived_signer},
     configuration::keys::{FollowerSettings, VenueSettings},
     instance::this_process,
+    queue_command::JobsDesk,
     runtime::{Killed, Runtime, Settings, TaskPanicked},
     secrets::InstallationSecret,
 };
@@ -246,6 +247,7 @@ impl Demo {
             sources: None,
             markets: Some(Arc::clone(&ports.markets)),
             keyring: None,
+            jobs: Some(JobsDesk { store: Arc::clone(&file), queue: Some(Arc::clone(&ports.queue)) }),
         };
         let usual = Duration::from_secs(if is_live { 2 } else { 5 });
         let settings =

@@ -3,6 +3,7 @@
 
 use domain::decide::Verdict;
 use engine::ports::{
+    detection::Lane,
     reports::DecisionRecord,
     store::{Event, EventKind, Store, StoreResult},
 };
@@ -66,6 +67,13 @@ fn tell_decision(decision: &DecisionRecord) {
     }
 }
 
+const fn lane_word(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Exits => "exits",
+        Lane::Entries => "entries",
+    }
+}
+
 fn tell_event(event: &Event) {
     match &event.kind {
         EventKind::OrderChanged { order, state } => {
@@ -74,7 +82,13 @@ fn tell_event(event: &Event) {
         EventKind::OrderAlarm { order, alarm } => {
             warn!(order.id = %order, ?alarm, "order {order} wants attention: {alarm:?}; `slipstream inspect order {order}`");
         }
-        EventKind::FollowingChanged { what } => info!("{what}"),
+        EventKind::FollowingChanged { what } | EventKind::QueueChanged { what } => info!("{what}"),
+        EventKind::QueueRefilled { lane, had, waiting } => warn!(
+            ?lane,
+            "the queue had {had} of {waiting} waiting {}; it was refilled from the database. To discard what waits: \
+             `slipstream queue quarantine`",
+            lane_word(*lane)
+        ),
         // Whoever looked has told the log.
         EventKind::SourceLate { .. } | EventKind::SourceInTime { .. } | EventKind::TaskHangs { .. } => {}
         EventKind::SourceStopped { .. } | EventKind::SourceBack { .. } => {}

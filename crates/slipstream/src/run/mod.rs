@@ -45,6 +45,7 @@ use crate::{
     holding::end_words,
     instance::this_process,
     logging,
+    queue_command::JobsDesk,
     runtime::{Runtime, Settings},
     seam::{LiveAccounts, Seam, SeamOfPayouts},
     secrets::InstallationSecret,
@@ -169,6 +170,7 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<ExitCode> {
         sources: None,
         markets: Some(Arc::clone(&ports.markets)),
         keyring: Some(keyring),
+        jobs: Some(JobsDesk { store: Arc::clone(&file), queue: Some(Arc::clone(&ports.queue)) }),
     };
     let usual = if has_chain { WITH_CHAIN } else { WITHOUT_CHAIN };
     let history_every = configuration.engine.history_interval.unwrap_or(usual);

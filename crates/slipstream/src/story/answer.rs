@@ -198,6 +198,7 @@ pub(super) const fn end_words(reason: EndReason) -> &'static str {
         EndReason::Unsigned => {
             "not signed: the account is not armed, or a cap would be passed (the log says which)"
         }
+        EndReason::GivenUp => "an operator gave it up",
     }
 }
 

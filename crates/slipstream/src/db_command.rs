@@ -1,0 +1,271 @@
+//! `slipstream db`: the database as whoever administers it sees it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::{Context as _, ensure};
+use clap::{Args, Subcommand};
+use domain::Clock;
+use engine::ports::following::Following as _;
+use serde_json::json;
+use store::{Copied, Migrated, PostgresAddress, ServerStatus, SqlStore, StoreClock};
+
+use crate::{
+    backup,
+    cli::Installation,
+    clock::SystemClock,
+    commands::{Answer, DATABASE, Request},
+    configuration::{ConfigFile, Server, ServerUrl},
+    secrets, socket,
+    wording::{count, dollars},
+};
+
+/// What an address of a file begins with.
+const SQLITE: &str = "sqlite:";
+
+/// Commands on the database.
+#[derive(Debug, Subcommand)]
+pub enum DbCommand {
+    /// What the database's server is doing: connections, sessions, who writes, roles.
+    #[command(after_help = "Examples:\n  slipstream db status\n  slipstream db status --json")]
+    Status(DbArgs),
+    /// Bring schema, view, roles and rights up to date. As the database's owner; past any pooler.
+    #[command(after_help = "Examples:
+  slipstream db migrate --url file:owner.url   # the first time, as who may make roles
+  slipstream db migrate")]
+    Migrate(DbArgs),
+    /// Copy a file's database into an empty one on a server, and compare every row. Interrupted, it goes on.
+    #[command(after_help = "Example, with nothing running on either:
+  slipstream db copy --from sqlite:data/slipstream.db --to postgres://slipstream_migration@db/slipstream")]
+    Copy(CopyArgs),
+}
+
+/// Where a database is.
+#[derive(Debug, Args)]
+pub struct DbArgs {
+    /// Its address, or `file:PATH` of a file with mode 600 that holds it [default: `url` of `[database]`].
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `db copy`.
+#[derive(Debug, Args)]
+pub struct CopyArgs {
+    /// `sqlite:PATH` of the file.
+    #[arg(long, value_name = "sqlite:PATH")]
+    pub from: String,
+    /// Address of the server's database, or `file:PATH` of a file with mode 600 that holds it.
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs one.
+///
+/// # Errors
+/// In words, with what to do.
+pub async fn run(command: &DbCommand) -> anyhow::Result<(Answer, bool)> {
+    match command {
+        DbCommand::Status(arguments) => {
+            let answer = match address(arguments)? {
+                Some(url) => of_server(&store::server_status(&parsed(&url)?).await?, &url),
+                None => of_file().await?,
+            };
+            Ok((answer, arguments.json))
+        }
+        DbCommand::Migrate(arguments) => {
+            let url = address(arguments)?;
+            let url =
+                url.context("no server is configured; a file is brought up to date by whoever opens it")?;
+            Ok((migrated(&store::migrate(&parsed(&url)?).await?, &url), arguments.json))
+        }
+        DbCommand::Copy(arguments) => Ok((copy(arguments).await?, arguments.json)),
+    }
+}
+
+/// The address that is told, or configured.
+fn address(arguments: &DbArgs) -> anyhow::Result<Option<ServerUrl>> {
+    match &arguments.url {
+        Some(word) => read(word).map(Some),
+        None => Ok(ConfigFile::of_environment().configured()?.database.url),
+    }
+}
+
+fn read(word: &str) -> anyhow::Result<ServerUrl> {
+    ServerUrl::read(Server::Postgres, word, std::path::Path::new(""))
+        .map_err(|why| anyhow::anyhow!("the address {why}"))
+}
+
+/// For whoever connects.
+///
+/// # Errors
+/// When it is none, which reading it has refused already.
+pub fn parsed(url: &ServerUrl) -> anyhow::Result<PostgresAddress> {
+    Ok(url.expose().parse()?)
+}
+
+fn of_server(status: &ServerStatus, url: &ServerUrl) -> Answer {
+    let known = store::SCHEMA_VERSION;
+    let fits = status.schema == Some(known);
+    let mut lines = vec![format!(
+        "{url}: PostgreSQL {}{}{}, {} MB",
+        status.version,
+        if status.encrypted { ", encrypted" } else { ", not encrypted" },
+        if status.standby { ", a standby: nothing can be written" } else { "" },
+        status.bytes / 1_000_000
+    )];
+    lines.push(match status.schema {
+        None => "no schema of this program: `slipstream db migrate` makes it".to_owned(),
+        Some(schema) if fits => format!("schema {schema}, as this version wants it"),
+        Some(schema) => {
+            format!("schema {schema}, this version wants {known}: `slipstream db migrate`, or the version that made it")
+        }
+    });
+    lines.push(format!(
+        "{} of {} connections ({} reserved)",
+        status.connections, status.most_connections, status.reserved
+    ));
+    for role in &status.roles {
+        lines.push(format!("  {}: {} of {}", role.role, role.used, role.limit));
+    }
+    for sessions in &status.sessions {
+        lines.push(format!(
+            "  {:>4} {} as {}: {}",
+            sessions.count, sessions.name, sessions.role, sessions.state
+        ));
+    }
+    let oldest = status.oldest_transaction.unwrap_or(0);
+    lines.push(format!("oldest transaction: {oldest} s; {} sessions wait for a lock", status.waiting));
+    if let Some(writer) = &status.writer {
+        lines.push(format!("writing: {writer}"));
+    }
+    if status.roles.len() < 4 {
+        lines.push(
+            "roles of this program are missing: `slipstream db migrate` as who may make roles".to_owned(),
+        );
+    }
+    Answer { text: lines.join("\n"), json: json!(status), ok: fits && !status.standby }
+}
+
+async fn of_file() -> anyhow::Result<Answer> {
+    let directory = ConfigFile::of_environment().configured()?.run.data_dir;
+    let file = directory.join(DATABASE);
+    ensure!(file.exists(), "there is no Slipstream data in {}", directory.display());
+    let found = SqlStore::look(&file, Arc::new(SystemClock)).await?.examine().await?;
+    let damage = match found.damage.as_slice() {
+        [] => "no damage".to_owned(),
+        places => places.join("\n"),
+    };
+    let text = format!(
+        "{}: SQLite, schema {}, {} MB, {damage}",
+        file.display(),
+        found.schema,
+        found.bytes / 1_000_000
+    );
+    let json = json!({ "file": file, "schema": found.schema, "software": found.software, "bytes": found.bytes,
+        "damage": found.damage });
+    Ok(Answer { text, json, ok: found.damage.is_empty() })
+}
+
+fn migrated(migrated: &Migrated, url: &ServerUrl) -> Answer {
+    let from = migrated.from.map_or_else(|| "nothing".to_owned(), |from| format!("schema {from}"));
+    let mut text = format!("{url}: from {from} to schema {}", migrated.to);
+    match &migrated.roles_refused {
+        None => text.push_str(
+            "; roles and rights are set. A role has no password until you give it one (`\\password` in psql)",
+        ),
+        Some(why) => {
+            text.push_str(&format!(
+                ". Roles and rights could not be set: {why}. Run `slipstream db migrate` once as who may make roles"
+            ));
+        }
+    }
+    let json = json!({ "from": migrated.from, "to": migrated.to, "roles_refused": migrated.roles_refused });
+    Answer { text, json, ok: migrated.roles_refused.is_none() }
+}
+
+async fn copy(arguments: &CopyArgs) -> anyhow::Result<Answer> {
+    let path = arguments.from.strip_prefix(SQLITE);
+    let file = PathBuf::from(path.with_context(|| format!("--from is `{SQLITE}PATH` of a database file"))?);
+    ensure!(file.is_file(), "there is no file {}", file.display());
+    let url = read(&arguments.to)?;
+    let directory = file.parent().unwrap_or(&file);
+    ensure!(
+        socket::ask(directory, &Request::Ping).await?.is_none(),
+        "a process runs on {}; stop it first",
+        directory.display()
+    );
+    // Nobody else has it, and its schema is this version's.
+    let source = SqlStore::open(&file, Arc::new(SystemClock)).await?;
+    source.close().await?;
+    let copied = store::copy_to_server(&file, &parsed(&url)?).await?;
+    let text = format!(
+        "{}. Now set `url` of `[database]`, give every process {} of this data directory, and start nothing on {} again: \
+         both would trade",
+        told(&copied),
+        secrets::FILE,
+        file.display()
+    );
+    Ok(Answer { text, json: json!(copied), ok: true })
+}
+
+fn told(copied: &Copied) -> String {
+    let before: u64 = copied.tables.iter().map(|table| table.before).sum();
+    let there = if before > 0 { format!(", {before} of them by a copy before") } else { String::new() };
+    format!(
+        "{} rows of {}{there}; counts and checksums are the same on both sides, and so are {} $ of cash in the ledger",
+        copied.rows(),
+        count(copied.tables.len(), "table"),
+        dollars(domain::Usd(copied.cash))
+    )
+}
+
+/// Copies a server's database into a file.
+///
+/// # Errors
+/// In words, with what to do; then no file is left.
+pub async fn backup(url: &ServerUrl, to: &std::path::Path) -> anyhow::Result<Answer> {
+    let copied = store::backup_server(&parsed(url)?, to).await?;
+    let text = format!(
+        "wrote {}: {}. Without {} of the data directory orders cannot be recomputed: keep a copy of it too, apart from this one",
+        to.display(),
+        told(&copied),
+        secrets::FILE
+    );
+    Ok(Answer { text, json: json!({ "file": to, "copied": copied }), ok: true })
+}
+
+/// Copies a backup into a server's database, which must be empty, and holds everything.
+///
+/// # Errors
+/// In words, with what to do.
+pub async fn restore(url: &ServerUrl, from: &std::path::Path, at: &Installation) -> anyhow::Result<Answer> {
+    let directory = at.directory()?;
+    ensure!(
+        socket::ask(&directory, &Request::Ping).await?.is_none(),
+        "a process runs on {}; stop it first, and all others of this installation",
+        directory.display()
+    );
+    let address = parsed(url)?;
+    // A copy of the copy, of this version and held, before anybody can work on it.
+    let room = directory.join(backup::ROOM);
+    let copied = async {
+        let held = backup::held_copy(from, &room).await?;
+        anyhow::Ok((held.hold, store::copy_to_server(&room.join(DATABASE), &address).await?))
+    };
+    let copied = copied.await;
+    // What is left there is of use to nobody.
+    let _ = std::fs::remove_dir_all(&room);
+    let (hold, copied) = copied?;
+    let text = format!(
+        "restored {}: {}. Nothing is signed until you lift the hold: compare `slipstream positions` with the wallets first \
+         (`slipstream holds`, `slipstream lift NUMBER`)",
+        from.display(),
+        told(&copied)
+    );
+    Ok(Answer { text, json: json!({ "hold": hold, "copied": copied }), ok: true })
+}
