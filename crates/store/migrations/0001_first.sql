@@ -14,6 +14,12 @@ CREATE TABLE installation (
     mark            BLOB    NOT NULL
 ) STRICT;
 
+-- Of each commit on a server: processes remember their newest one outside, to notice a database that went back in time.
+CREATE TABLE commit_marks (
+    number  INTEGER PRIMARY KEY,
+    mark    INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE config_version (
     id       INTEGER PRIMARY KEY CHECK (id = 1),
     version  INTEGER NOT NULL

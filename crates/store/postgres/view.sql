@@ -95,9 +95,11 @@ BEGIN
             ON CONFLICT (scope_id) WHERE placed_by IS NOT NULL AND lifted_at IS NULL
             DO UPDATE SET expires_at = excluded.expires_at, reason = excluded.reason, placed_by = excluded.placed_by;
     END IF;
-    -- What could not be sold is looked at now: it waits for an end that may be another one.
-    UPDATE {schema}.exit_revisits SET due = at_this_moment, version = version + 1
-        WHERE relationship_id = OLD.id AND due > at_this_moment;
+    -- What could not be sold is looked at now: it waits for an end that is another one.
+    IF OLD.status = 'paused' THEN
+        UPDATE {schema}.exit_revisits SET due = at_this_moment, version = version + 1
+            WHERE relationship_id = OLD.id AND due > at_this_moment;
+    END IF;
     PERFORM set_config(told, CAST(CAST(current_setting(told) AS bigint) + 1 AS text), true);
     RETURN NEW;
 END $$;
@@ -122,7 +124,10 @@ BEGIN
     UPDATE {schema}.config_version SET version = version + 1 WHERE id = 1;
     INSERT INTO {schema}.events (owner_id, at, event) VALUES (NULL, {schema}.microseconds(clock_timestamp()),
         json_build_object('kind', 'following_changed', 'what', format('%s%s in copy_relationships', session_user, what)));
-    UPDATE {schema}.installation SET commit_number = commit_number + 1 WHERE id = 1;
+    WITH counted AS (
+        UPDATE {schema}.installation SET commit_number = commit_number + 1 WHERE id = 1 RETURNING commit_number
+    ) INSERT INTO {schema}.commit_marks (number, mark)
+        SELECT commit_number, CAST(random() * 9007199254740991 AS bigint) FROM counted;
     RETURN NULL;
 END $$;
 

@@ -48,6 +48,7 @@ mod relationships;
 mod replace;
 mod reports;
 mod revisits;
+mod rewound;
 mod sealed_keys;
 mod server_status;
 mod signing;

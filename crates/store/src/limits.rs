@@ -31,6 +31,10 @@ pub(crate) const POSTGRES_CONNECTIONS: u32 = 8;
 pub(crate) const POOL_WAIT: Duration = Duration::from_secs(3);
 /// The longest statement; longer ones are cut off by the server.
 pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Commits of which a server keeps the marks, so that a process that was away as long notices that they are gone.
+pub(crate) const MARKS_KEPT: i64 = 1_000_000;
+/// Older ones are removed at every so many commits.
+pub(crate) const MARKS_FORGOTTEN_EVERY: i64 = 10_000;
 /// How long a writer waits for the one before.
 pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// A transaction whose process does not go on with it is ended by the server, because others wait for it.

@@ -1,6 +1,11 @@
 //! A database on a PostgreSQL server: its address, the pool of connections, the one writer.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use engine::ports::store::{StoreError, StoreResult};
 use sqlx::{
@@ -14,6 +19,7 @@ use crate::{
     dialect::{Connection, Statements},
     error, installation, limits,
     pool::{Meter, PoolFigures},
+    rewound::Remembered,
     store::OpenError,
 };
 
@@ -27,6 +33,8 @@ pub struct PostgresAddress {
     options: PgConnectOptions,
     connections: u32,
     pooled: bool,
+    /// Where the newest commit is remembered.
+    mark: Option<PathBuf>,
 }
 
 /// How sessions of this program begin their name, by which an operator knows them in `pg_stat_activity`.
@@ -61,7 +69,7 @@ impl FromStr for PostgresAddress {
             None => options.application_name(NAME),
         };
         let (options, connections) = (options.disable_statement_logging(), limits::POSTGRES_CONNECTIONS);
-        Ok(Self { options, connections, pooled: false })
+        Ok(Self { options, connections, pooled: false, mark: None })
     }
 }
 
@@ -71,6 +79,14 @@ impl PostgresAddress {
     #[must_use]
     pub fn behind_a_pooler(mut self) -> Self {
         self.pooled = true;
+        self
+    }
+
+    /// Remembers the newest commit in this file, so that a process that starts again notices a database that went back in
+    /// time meanwhile. Of this process alone.
+    #[must_use]
+    pub fn remembering(mut self, file: &Path) -> Self {
+        self.mark = Some(file.to_owned());
         self
     }
 
@@ -105,6 +121,7 @@ impl PostgresAddress {
 pub(crate) struct PostgresPool {
     pool: Pool<Postgres>,
     meter: Meter,
+    pub(crate) remembered: Remembered,
     pooled: bool,
 }
 
@@ -131,7 +148,13 @@ impl PostgresPool {
             .connect_with(options)
             .await
             .map_err(error::of)?;
-        let pool = Self { pool, meter: Meter::default(), pooled };
+        let remembered = match &address.mark {
+            Some(file) => {
+                Remembered::at(file).map_err(|source| OpenError::Io { path: file.clone(), source })?
+            }
+            None => Remembered::default(),
+        };
+        let pool = Self { pool, meter: Meter::default(), remembered, pooled };
         let mut connection = pool.read().await?;
         if pooled {
             installation::check_current(&mut connection).await?;

@@ -17,7 +17,7 @@ use crate::{
     installation,
     pool::PoolFigures,
     postgres::{PostgresAddress, PostgresPool},
-    sql,
+    rewound, sql,
     sqlite::{SqliteFile, Writer},
 };
 
@@ -148,7 +148,9 @@ impl SqlStore {
     /// # Errors
     /// [`OpenError`]; nothing was changed when the schema is newer.
     pub async fn connect(address: &PostgresAddress, clock: StoreClock) -> Result<Self, OpenError> {
-        Ok(Self { backend: Backend::Postgres(PostgresPool::connect(address).await?), clock })
+        let pool = PostgresPool::connect(address).await?;
+        rewound::check(&pool).await?;
+        Ok(Self { backend: Backend::Postgres(pool), clock })
     }
 
     /// How the connections to a server are used; `None` of a file.
@@ -194,7 +196,7 @@ impl SqlStore {
     pub(crate) async fn write(&self) -> StoreResult<Write<'_>> {
         Ok(match &self.backend {
             Backend::Sqlite(file) => Write::Sqlite(file.write().await?),
-            Backend::Postgres(pool) => Write::Postgres(pool.write().await?),
+            Backend::Postgres(pool) => Write::Postgres(pool.write().await?, pool),
         })
     }
 
@@ -218,7 +220,7 @@ impl SqlStore {
 /// A transaction that writes.
 pub(crate) enum Write<'a> {
     Sqlite(MutexGuard<'a, Writer>),
-    Postgres(Connection),
+    Postgres(Connection, &'a PostgresPool),
 }
 
 impl Write<'_> {
@@ -226,16 +228,27 @@ impl Write<'_> {
     pub(crate) fn connection(&mut self) -> &mut Connection {
         match self {
             Self::Sqlite(writer) => writer.connection(),
-            Self::Postgres(connection) => connection,
+            Self::Postgres(connection, _) => connection,
         }
     }
 
     /// Makes everything true at once, durably.
-    pub(crate) async fn commit(mut self) -> StoreResult<()> {
-        installation::count_commit(self.connection()).await?;
+    pub(crate) async fn commit(self) -> StoreResult<()> {
         match self {
-            Self::Sqlite(mut writer) => writer.commit().await,
-            Self::Postgres(connection) => connection.commit().await,
+            Self::Sqlite(mut writer) => {
+                installation::count_commit(writer.connection()).await?;
+                writer.commit().await
+            }
+            Self::Postgres(mut connection, pool) => {
+                let Some(mark) = rewound::count(&mut connection, pool.remembered.newest()).await? else {
+                    connection.undo().await?;
+                    rewound::hold(pool).await?;
+                    return Err(rewound::refused());
+                };
+                connection.commit().await?;
+                pool.remembered.remember(mark);
+                Ok(())
+            }
         }
     }
 
@@ -243,7 +256,7 @@ impl Write<'_> {
     pub(crate) async fn undo(self) -> StoreResult<()> {
         match self {
             Self::Sqlite(mut writer) => writer.undo().await,
-            Self::Postgres(connection) => connection.undo().await,
+            Self::Postgres(connection, _) => connection.undo().await,
         }
     }
 }

@@ -54,6 +54,7 @@ mod on_postgres {
     mod jobs;
     mod opening;
     mod pooled;
+    mod rewound;
     mod roles;
     mod same_rows;
     mod transfer;

@@ -1,0 +1,188 @@
+//! A database that went back in time, and a commit whose answer was lost.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use domain::{Address, Timestamp};
+use engine::ports::{
+    following::{Following as _, HoldCause},
+    reports::Reports as _,
+    store::StoreError,
+};
+use servers::PgBouncer;
+use store::{PostgresAddress, SqlStore, StoreClock};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::{SERVER, new_database};
+
+const NOW: Timestamp = Timestamp(1);
+
+async fn connect(address: &PostgresAddress) -> SqlStore {
+    SqlStore::connect(address, StoreClock::Database).await.unwrap()
+}
+
+async fn add(store: &SqlStore, number: u8) -> Result<(), StoreError> {
+    store.add_leader(Address([number; 20]), NOW).await.map(drop)
+}
+
+/// Ends all sessions in the database and makes it a copy of what another one is.
+fn swap(name: &str, older: &str) {
+    let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    SERVER.run("postgres", &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).unwrap();
+    SERVER.run("postgres", &end).unwrap();
+    SERVER.run("postgres", &format!("ALTER DATABASE {name} RENAME TO {name}_lost")).unwrap();
+    SERVER.run("postgres", &format!("ALTER DATABASE {older} RENAME TO {name}")).unwrap();
+}
+
+fn snapshot(name: &str) -> String {
+    let older = format!("{name}_older");
+    let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    SERVER.run("postgres", &end).unwrap();
+    SERVER.run("postgres", &format!("CREATE DATABASE {older} TEMPLATE {name}")).unwrap();
+    older
+}
+
+/// Commits until the pool has noticed that its connections are gone: what it tries meanwhile is an error, or done.
+async fn settled(store: &SqlStore, number: u8) {
+    while let Err(error) = add(store, number).await {
+        assert!(!error.to_string().contains("back in time"), "{error}");
+    }
+}
+
+async fn holds(store: &SqlStore) -> Vec<HoldCause> {
+    let holds = store.following(Timestamp(2_000_000_000_000_000)).await.unwrap().holds;
+    holds.iter().map(|hold| hold.cause).collect()
+}
+
+/// A standby that lagged is promoted: the next commit is refused, whatever was committed there since, and everything is held.
+async fn is_noticed(name: &str, address: &PostgresAddress) {
+    let store = connect(address).await;
+    add(&store, 1).await.unwrap();
+    let older = snapshot(name);
+    for number in 2..5 {
+        settled(&store, number).await;
+    }
+    swap(name, &older);
+    // Somebody else goes on there, so that its number is higher than what we remember.
+    let other = connect(address).await;
+    for number in 10..20 {
+        settled(&other, number).await;
+    }
+    assert_eq!(holds(&other).await, [], "it remembers nothing that is gone");
+    let refused = loop {
+        match add(&store, 5).await {
+            Err(error) if error.to_string().contains("back in time") => break error,
+            Err(_) => {}
+            Ok(()) => panic!("it was committed"),
+        }
+    };
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused}");
+    assert_eq!(holds(&store).await, [HoldCause::Reconciliation]);
+    assert_eq!(store.leaders().await.unwrap().len(), 11, "nothing of the refused one is there");
+    // Once: it goes on, under the hold.
+    add(&store, 6).await.unwrap();
+    add(&other, 7).await.unwrap();
+    assert_eq!(holds(&other).await, [HoldCause::Reconciliation]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_went_back_is_noticed_by_whoever_runs() {
+    let name = new_database();
+    is_noticed(&name, &SERVER.url(&name).parse().unwrap()).await;
+}
+
+/// A pooler's clients do not see that its servers are others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_went_back_is_noticed_behind_a_pooler() {
+    let name = new_database();
+    drop(connect(&SERVER.url(&name).parse().unwrap()).await);
+    let pooler = PgBouncer::start(&SERVER, 2).unwrap();
+    let address: PostgresAddress = pooler.url(&name).parse().unwrap();
+    is_noticed(&name, &address.behind_a_pooler()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_went_back_is_noticed_by_whoever_starts_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = new_database();
+    let address: PostgresAddress = SERVER.url(&name).parse().unwrap();
+    let address = address.remembering(&directory.path().join("commit.mark"));
+    let store = connect(&address).await;
+    add(&store, 1).await.unwrap();
+    store.close().await.unwrap();
+    let again = connect(&address).await;
+    assert_eq!(holds(&again).await, []);
+    again.close().await.unwrap();
+    let older = snapshot(&name);
+    let store = connect(&address).await;
+    add(&store, 2).await.unwrap();
+    store.close().await.unwrap();
+    swap(&name, &older);
+    assert_eq!(holds(&connect(&address).await).await, [HoldCause::Reconciliation]);
+    assert_eq!(holds(&connect(&address).await).await, [HoldCause::Reconciliation], "once");
+}
+
+/// Passes everything on, until it is told to keep the answer to a COMMIT to itself and hang up.
+async fn between(listener: TcpListener, server: u16, cut: Arc<AtomicBool>) {
+    loop {
+        let (client, _) = listener.accept().await.unwrap();
+        let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+        let cut = Arc::clone(&cut);
+        tokio::spawn(async move {
+            let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+                (client.into_split(), server.into_split());
+            let lost = Arc::new(AtomicBool::new(false));
+            let asks = Arc::clone(&lost);
+            let back = tokio::spawn(async move {
+                let mut bytes = [0; 16_384];
+                while let Ok(read @ 1..) = from_server.read(&mut bytes).await {
+                    if lost.load(Ordering::SeqCst) || to_client.write_all(&bytes[..read]).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            let mut bytes = [0; 16_384];
+            while let Ok(read @ 1..) = from_client.read(&mut bytes).await {
+                let commits = bytes[..read].windows(7).any(|window| window == b"COMMIT\0");
+                if commits && cut.swap(false, Ordering::SeqCst) {
+                    asks.store(true, Ordering::SeqCst);
+                }
+                if to_server.write_all(&bytes[..read]).await.is_err() {
+                    break;
+                }
+                if asks.load(Ordering::SeqCst) {
+                    // The server's answer has come, and nobody hears it.
+                    let _ = back.await;
+                    break;
+                }
+            }
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_to_a_commit_is_told_and_read_again_on_another_connection() {
+    let name = new_database();
+    drop(connect(&SERVER.url(&name).parse().unwrap()).await);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server: u16 = SERVER.url("x").rsplit(':').next().unwrap().split('/').next().unwrap().parse().unwrap();
+    let cut = Arc::new(AtomicBool::new(false));
+    tokio::spawn(between(listener, server, Arc::clone(&cut)));
+    let store = connect(&format!("postgres://postgres@127.0.0.1:{port}/{name}").parse().unwrap()).await;
+    add(&store, 1).await.unwrap();
+    cut.store(true, Ordering::SeqCst);
+    let lost = add(&store, 2).await.unwrap_err();
+    assert!(matches!(lost, StoreError::OutcomeUnknown(_)), "{lost}");
+    // It is there, and whoever says it again changes nothing.
+    assert_eq!(store.leaders().await.unwrap().len(), 2);
+    add(&store, 2).await.unwrap();
+    add(&store, 3).await.unwrap();
+    assert_eq!(store.leaders().await.unwrap().len(), 3);
+    assert_eq!(holds(&store).await, []);
+}
