@@ -24,15 +24,15 @@ pub struct Rescuer {
     clock: Arc<dyn Clock>,
     lane: Lane,
     suspicious: bool,
-    /// That it is being refilled was told, and it has not been right since.
-    told: bool,
+    /// How long it was when it was right last.
+    right: usize,
 }
 
 impl Rescuer {
     /// A rescuer of `lane`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, queue: Arc<dyn Queue>, clock: Arc<dyn Clock>, lane: Lane) -> Self {
-        Self { store, queue, clock, lane, suspicious: false, told: false }
+        Self { store, queue, clock, lane, suspicious: false, right: 0 }
     }
 
     /// One round. Returns how many ids were put back, if the lane was rebuilt.
@@ -51,7 +51,9 @@ impl Rescuer {
         };
         // A difference in one round is ids on their way.
         let differs = differs(waiting, depth);
-        self.told &= differs;
+        if !differs {
+            self.right = depth;
+        }
         if !differs || !std::mem::replace(&mut self.suspicious, differs) {
             self.suspicious = differs;
             return Ok(None);
@@ -71,12 +73,14 @@ impl Rescuer {
         }
     }
 
-    /// That a lane had less than waits is for the timeline: somebody may have deleted it, and believe that nothing waits.
+    /// A lane that is empty although as many wait as it had was deleted, and not worked off: that is for the timeline,
+    /// because whoever did it may believe that nothing waits. What comes due again is no such thing.
     async fn tell(&mut self, waiting: usize, depth: usize) {
-        if depth >= waiting || std::mem::replace(&mut self.told, true) {
+        let had = std::mem::take(&mut self.right);
+        if depth > 0 || had == 0 || waiting < had {
             return;
         }
-        let (had, waiting) = (depth as u64, waiting as u64);
+        let (had, waiting) = (had as u64, waiting as u64);
         let kind = EventKind::QueueRefilled { lane: self.lane, had, waiting };
         let event = Event { owner: None, at: self.clock.now(), kind };
         if let Err(error) = self.store.tell(&event).await {

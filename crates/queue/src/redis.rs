@@ -20,7 +20,10 @@ use engine::{
         queue::{End, Queue, QueueError},
     },
 };
-use redis::{Client, Cmd, FromRedisValue, Pipeline, RedisError, aio::MultiplexedConnection, cmd, pipe};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisError, aio::MultiplexedConnection,
+    cmd, pipe,
+};
 use tracing::warn;
 
 /// The list of entries that wait.
@@ -72,7 +75,12 @@ impl RedisQueue {
             let kept = self.idle().pop();
             let mut connection = match kept {
                 Some(connection) => connection,
-                None => self.client.get_multiplexed_async_connection().await?,
+                // Ours is the deadline: the library's own of half a second is shorter than what a worker waits.
+                None => {
+                    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+                    let config = config.set_connection_timeout(Some(ANSWER));
+                    self.client.get_multiplexed_async_connection_with_config(&config).await?
+                }
             };
             let answer = what.ask(&mut connection).await?;
             let mut idle = self.idle();

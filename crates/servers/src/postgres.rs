@@ -137,6 +137,15 @@ impl PostgresServer {
         run(shell)
     }
 
+    /// All that it has logged.
+    ///
+    /// # Errors
+    /// [`ServerError::Io`].
+    pub fn log(&self) -> Result<String, ServerError> {
+        let file = self.directory.join("log");
+        std::fs::read_to_string(&file).map_err(ServerError::io(file.display().to_string()))
+    }
+
     /// The address of one of its databases, as this role.
     #[must_use]
     pub fn url_as(&self, role: &str, database: &str) -> String {

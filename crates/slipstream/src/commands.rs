@@ -24,6 +24,7 @@ use crate::{
     account::{self, AccountRequest, Keyring},
     chain::ChainProviders,
     clock::SystemClock,
+    db_command,
     export::{self, Table},
     following::{self, FollowingRequest},
     holding, prices,
@@ -98,6 +99,8 @@ pub enum Request {
     Export(Table),
     /// Something about the jobs that wait.
     Queue(QueueRequest),
+    /// How the process uses its connections to the database.
+    Connections,
 }
 
 /// A thing with a story.
@@ -213,6 +216,7 @@ pub async fn answer(
             Ok(said(&activity.render(style(*colour)), serde_json::to_value(&activity.lines)?))
         }
         Request::Export(table) => export::answer(store, *table).await,
+        Request::Connections => Ok(db_command::connections(witnesses.jobs.as_ref())),
         Request::Queue(request) => {
             let desk = witnesses.jobs.as_ref().context("jobs of this process are not to be seen")?;
             queue_command::answer(desk, clock, request).await

@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use domain::Clock;
 use engine::ports::following::Following as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{Copied, Migrated, PostgresAddress, ServerStatus, SqlStore, StoreClock};
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     clock::SystemClock,
     commands::{Answer, DATABASE, Request},
     configuration::{ConfigFile, Server, ServerUrl},
+    queue_command::JobsDesk,
     secrets, socket,
     wording::{count, dollars},
 };
@@ -72,7 +73,10 @@ pub async fn run(command: &DbCommand) -> anyhow::Result<(Answer, bool)> {
     match command {
         DbCommand::Status(arguments) => {
             let answer = match address(arguments)? {
-                Some(url) => of_server(&store::server_status(&parsed(&url)?).await?, &url),
+                Some(url) => {
+                    let status = of_server(&store::server_status(&parsed(&url)?).await?, &url);
+                    with_process(status).await?
+                }
                 None => of_file().await?,
             };
             Ok((answer, arguments.json))
@@ -106,6 +110,39 @@ fn read(word: &str) -> anyhow::Result<ServerUrl> {
 /// When it is none, which reading it has refused already.
 pub fn parsed(url: &ServerUrl) -> anyhow::Result<PostgresAddress> {
     Ok(url.expose().parse()?)
+}
+
+/// With what the process that runs here says of its connections, if one does.
+async fn with_process(mut status: Answer) -> anyhow::Result<Answer> {
+    let directory = ConfigFile::of_environment().configured()?.run.data_dir;
+    if let Some(process) = socket::ask(&directory, &Request::Connections).await? {
+        status.text = format!("{}\n{}", status.text, process.text);
+        if let Some(fields) = status.json.as_object_mut() {
+            fields.insert("process".to_owned(), process.json);
+        }
+    }
+    Ok(status)
+}
+
+/// How this process uses its connections.
+#[must_use]
+pub fn connections(desk: Option<&JobsDesk>) -> Answer {
+    let Some(figures) = desk.and_then(|desk| desk.store.connections()) else {
+        return Answer { text: "this process works on a file".to_owned(), json: Value::Null, ok: true };
+    };
+    let text = format!(
+        "this process: {} of {} connections in use ({} %), {} wait for one; {} taken, {} not in time, {:.1} ms waited on average, \
+         {:.1} ms at most",
+        figures.open.saturating_sub(figures.idle),
+        figures.limit,
+        figures.saturation_percent(),
+        figures.waiting,
+        figures.taken,
+        figures.refused,
+        figures.waited.as_secs_f64() * 1e3 / (figures.taken.max(1) as f64),
+        figures.longest_wait.as_secs_f64() * 1e3
+    );
+    Answer { text, json: json!(figures), ok: true }
 }
 
 fn of_server(status: &ServerStatus, url: &ServerUrl) -> Answer {

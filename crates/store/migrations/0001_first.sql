@@ -9,6 +9,8 @@
 CREATE TABLE installation (
     id              INTEGER PRIMARY KEY CHECK (id = 1),
     schema_version  INTEGER NOT NULL,
+    -- The oldest schema whose programs may still work on it (docs/decisions/0026-expand-then-contract.md).
+    serves          INTEGER NOT NULL,
     software        TEXT    NOT NULL,
     commit_number   INTEGER NOT NULL,
     mark            BLOB    NOT NULL

@@ -132,7 +132,7 @@ BEGIN
     END LOOP;
     -- The schema's version is the migration's.
     FOR part IN SELECT attname AS name FROM pg_attribute WHERE attrelid = '{schema}.installation'::regclass AND attnum > 0
-        AND NOT attisdropped AND attname NOT IN ('id', 'schema_version', 'software') LOOP
+        AND NOT attisdropped AND attname NOT IN ('id', 'schema_version', 'serves', 'software') LOOP
         EXECUTE format('GRANT UPDATE (%I) ON {schema}.installation TO slipstream_app', part.name);
     END LOOP;
     GRANT SELECT ON {schema}.copy_relationships TO slipstream_app, slipstream_readonly;

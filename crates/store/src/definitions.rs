@@ -33,16 +33,21 @@ pub struct Migrated {
 /// [`OpenError`]; nothing was changed when the schema is newer, or when whoever connects may not change it.
 pub async fn migrate(address: &PostgresAddress) -> Result<Migrated, OpenError> {
     let mut connection = Connection::PostgresAlone(address.alone("migration").await?);
-    let from = installation::stored(&mut connection, installation::STEPS).await?.map(|(version, _)| version);
+    let from = version(&mut connection).await?;
     installation::migrate(&mut connection, installation::STEPS).await?;
+    let to = version(&mut connection).await?.unwrap_or(installation::SCHEMA_VERSION);
     let Connection::PostgresAlone(mut server) = connection else {
         return Err(StoreError::Conflict("a connection became another".to_owned()).into());
     };
     lock(&mut server).await?;
-    let roles = run(&mut server, ROLES).await;
+    // Those of a later version are its own.
+    let roles = if to > installation::SCHEMA_VERSION { Ok(()) } else { run(&mut server, ROLES).await };
     server.close().await.map_err(error::of)?;
-    let roles_refused = roles.err().map(|error| error.to_string());
-    Ok(Migrated { from, to: installation::SCHEMA_VERSION, roles_refused })
+    Ok(Migrated { from, to, roles_refused: roles.err().map(|error| error.to_string()) })
+}
+
+async fn version(connection: &mut Connection) -> Result<Option<i64>, OpenError> {
+    Ok(installation::stored(connection, installation::STEPS).await?.map(|(version, _)| version))
 }
 
 /// Whether whoever is connected may change the schema.

@@ -21,11 +21,11 @@ pub const SCHEMA_VERSION: i64 = 1;
 /// This binary's version, for messages.
 const SOFTWARE: &str = env!("CARGO_PKG_VERSION");
 
-/// A migration as SQLite has it: its name and its text.
-pub(crate) type Step = (&'static str, &'static str);
+/// A migration as SQLite has it: its name, its text, and the oldest schema whose programs may still work on what it makes.
+pub(crate) type Step = (&'static str, &'static str, i64);
 
 /// All of them, in their order: the schema's version is how many there are. Never changed once released.
-pub(crate) const STEPS: &[Step] = &[("first", include_str!("../migrations/0001_first.sql"))];
+pub(crate) const STEPS: &[Step] = &[("first", include_str!("../migrations/0001_first.sql"), 1)];
 
 /// The version that these migrations lead to.
 pub(crate) fn version_of(steps: &[Step]) -> i64 {
@@ -34,7 +34,7 @@ pub(crate) fn version_of(steps: &[Step]) -> i64 {
 
 fn migrator(steps: &[Step], text: impl Fn(&'static str) -> SqlStr) -> Migrator {
     let numbered = (1..).zip(steps);
-    let migrations = numbered.map(|(number, (name, sql))| {
+    let migrations = numbered.map(|(number, (name, sql, _))| {
         Migration::new(number, (*name).into(), MigrationType::Simple, text(sql), false)
     });
     Migrator::with_migrations(migrations.collect())
@@ -48,27 +48,25 @@ pub(crate) async fn check(connection: &mut Connection) -> Result<(), OpenError> 
     Ok(())
 }
 
-/// Whether the schema is just this binary's, for whoever cannot bring it up to date.
+/// Whether the schema is this binary's or a later one that serves it, for whoever cannot bring it up to date.
 pub(crate) async fn check_current(connection: &mut Connection) -> Result<(), OpenError> {
     match stored(connection, STEPS).await? {
-        Some((SCHEMA_VERSION, _)) => Ok(()),
+        Some((SCHEMA_VERSION.., _)) => Ok(()),
         other => Err(OpenError::OlderSchema { found: other.map(|(found, _)| found), known: SCHEMA_VERSION }),
     }
 }
 
-/// The version that wrote it; `None` for an empty database. Refuses one that is newer.
+/// The version that wrote it; `None` for an empty database. Refuses one that is newer and does not serve this binary.
 pub(crate) async fn stored(
     connection: &mut Connection,
     steps: &[Step],
 ) -> Result<Option<(i64, String)>, OpenError> {
-    let (stored, known) = (stored_version(connection).await?, version_of(steps));
-    if let Some((version, software)) = &stored
-        && *version > known
-    {
-        let (found, found_software) = (*version, software.clone());
+    let known = version_of(steps);
+    let Some((found, serves, found_software)) = stored_version(connection).await? else { return Ok(None) };
+    if found > known && serves > known {
         return Err(OpenError::NewerSchema { found, found_software, known, software: SOFTWARE });
     }
-    Ok(stored)
+    Ok(Some((found, found_software)))
 }
 
 /// Brings the schema up to the version of these migrations; refuses one that is newer. On a server, of any number that
@@ -89,6 +87,10 @@ pub(crate) async fn migrate(connection: &mut Connection, steps: &[Step]) -> Resu
 
 async fn bring_up_to_date(connection: &mut Connection, steps: &[Step]) -> Result<(), OpenError> {
     let (stored, version) = (stored(connection, steps).await?, version_of(steps));
+    if stored.as_ref().is_some_and(|(found, _)| *found > version) {
+        // A later version made it so that this one can work beside it.
+        return Ok(());
+    }
     let current = stored.is_some_and(|(found, software)| found == version && software == SOFTWARE);
     let migrated = match connection.database() {
         Database::Sqlite(connection) => migrator(steps, |text| text.into_sql_str()).run(connection).await,
@@ -109,14 +111,15 @@ async fn bring_up_to_date(connection: &mut Connection, steps: &[Step]) -> Result
     if let Database::Postgres(server, _) = connection.database() {
         definitions::view(server).await?;
     }
-    note_version(connection, version).await?;
+    let serves = steps.last().map_or(version, |(.., serves)| *serves);
+    note_version(connection, (version, serves)).await?;
     Ok(())
 }
 
-async fn stored_version(connection: &mut Connection) -> StoreResult<Option<(i64, String)>> {
+async fn stored_version(connection: &mut Connection) -> StoreResult<Option<(i64, i64, String)>> {
     const ON_SQLITE: &str = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'installation'";
     const ON_POSTGRES: &str = "SELECT 1 WHERE to_regclass('installation') IS NOT NULL";
-    const VERSION: &str = "SELECT schema_version, software FROM installation WHERE id = 1";
+    const VERSION: &str = "SELECT schema_version, serves, software FROM installation WHERE id = 1";
     let table = match connection.database() {
         Database::Sqlite(_) => ON_SQLITE,
         Database::Postgres(..) => ON_POSTGRES,
@@ -126,16 +129,17 @@ async fn stored_version(connection: &mut Connection) -> StoreResult<Option<(i64,
     }
     let Some(row) = sql::row(connection, VERSION, []).await? else { return Ok(None) };
     let mut fields = Fields::of(&row);
-    Ok(Some((fields.get()?, fields.get()?)))
+    Ok(Some((fields.get()?, fields.get()?, fields.get()?)))
 }
 
-async fn note_version(connection: &mut Connection, version: i64) -> StoreResult<()> {
+async fn note_version(connection: &mut Connection, (version, serves): (i64, i64)) -> StoreResult<()> {
     const NOTE: &str = concat!(
-        "INSERT INTO installation (id, schema_version, software, commit_number, mark) VALUES (1, $1, $2, 0, ",
+        "INSERT INTO installation (id, schema_version, serves, software, commit_number, mark) VALUES (1, $1, $2, $3, 0, ",
         random_mark!(),
-        ") ON CONFLICT (id) DO UPDATE SET schema_version = excluded.schema_version, software = excluded.software"
+        ") ON CONFLICT (id) DO UPDATE SET schema_version = excluded.schema_version, serves = excluded.serves, ",
+        "software = excluded.software"
     );
-    sql::execute(connection, NOTE, values![version, SOFTWARE]).await?;
+    sql::execute(connection, NOTE, values![version, serves, SOFTWARE]).await?;
     Ok(())
 }
 

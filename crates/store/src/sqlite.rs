@@ -220,7 +220,7 @@ mod tests {
 
     /// Migrations of a version to come.
     fn next(text: &'static str) -> Vec<Step> {
-        [installation::STEPS, &[("next", text)]].concat()
+        [installation::STEPS, &[("next", text, 2)]].concat()
     }
 
     #[tokio::test]
@@ -239,7 +239,7 @@ mod tests {
         let mut better = next("ALTER TABLE leaders ADD COLUMN note TEXT");
         SqliteFile::open_with(&file, sync, &better).await.unwrap().close().await.unwrap();
         assert!(copy(".2").exists(), "the first copy is not written over");
-        better.push(("later", "ALTER TABLE leaders ADD COLUMN more TEXT"));
+        better.push(("later", "ALTER TABLE leaders ADD COLUMN more TEXT", 3));
         SqliteFile::open_with(&file, sync, &better).await.unwrap().close().await.unwrap();
         assert!(directory.path().join("slipstream.db.schema-2").exists());
         let refused = SqliteFile::open(&file, sync).await.err().unwrap();

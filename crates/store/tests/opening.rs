@@ -67,7 +67,10 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     let file = directory.path().join("slipstream.db");
     drop(open(&file).await.unwrap());
     let mut shell = shell(&file).await;
-    shell.execute("UPDATE installation SET schema_version = 99, software = '9.8.7'").await.unwrap();
+    shell
+        .execute("UPDATE installation SET schema_version = 99, serves = 99, software = '9.8.7'")
+        .await
+        .unwrap();
     let refused = open(&file).await.err().unwrap();
     assert!(matches!(refused, OpenError::NewerSchema { found: 99, known: SCHEMA_VERSION, .. }));
     let text = refused.to_string();

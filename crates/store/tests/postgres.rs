@@ -53,7 +53,9 @@ mod on_postgres {
 
     mod jobs;
     mod opening;
+    mod plans;
     mod pooled;
+    mod queue;
     mod rewound;
     mod roles;
     mod same_rows;

@@ -237,7 +237,7 @@ pub enum EventKind {
         /// How long it has been at it.
         seconds: u64,
     },
-    /// The queue had not what waits, twice in a row, and was made again from the store. Told once until it is right again.
+    /// A lane of the queue was deleted while jobs waited on it; it was made again from the store.
     QueueRefilled {
         /// Which lane.
         lane: super::detection::Lane,

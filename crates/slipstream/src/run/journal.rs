@@ -85,7 +85,7 @@ fn tell_event(event: &Event) {
         EventKind::FollowingChanged { what } | EventKind::QueueChanged { what } => info!("{what}"),
         EventKind::QueueRefilled { lane, had, waiting } => warn!(
             ?lane,
-            "the queue had {had} of {waiting} waiting {}; it was refilled from the database. To discard what waits: \
+            "the queue of {} was deleted with {had} on it; refilled {waiting} from the database. To discard what waits: \
              `slipstream queue quarantine`",
             lane_word(*lane)
         ),

@@ -35,11 +35,54 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     drop(SqlStore::connect(&address(&name), StoreClock::Database).await.unwrap());
     let newer = SCHEMA_VERSION + 1;
     SERVER
-        .run(&name, &format!("UPDATE installation SET schema_version = {newer}, software = '9.9.9'"))
+        .run(
+            &name,
+            &format!(
+                "UPDATE installation SET schema_version = {newer}, serves = {newer}, software = '9.9.9'"
+            ),
+        )
         .unwrap();
     let refused = SqlStore::connect(&address(&name), StoreClock::Database).await.err().unwrap();
     assert!(matches!(&refused, OpenError::NewerSchema { found, .. } if *found == newer), "{refused}");
     assert!(refused.to_string().contains("9.9.9"), "{refused}");
+    // A later version that serves this one: both work on it, and this one leaves the schema and the view as they are.
+    SERVER
+        .run(
+            &name,
+            &format!("UPDATE installation SET serves = {SCHEMA_VERSION}; DROP VIEW copy_relationships"),
+        )
+        .unwrap();
+    let beside = SqlStore::connect(&address(&name), StoreClock::Database).await.unwrap();
+    beside.add_leader(Address([7; 20]), Timestamp(1)).await.unwrap();
+    let migrated = store::migrate(&address(&name)).await.unwrap();
+    assert_eq!((migrated.from, migrated.to), (Some(newer), newer));
+    assert_eq!(
+        SERVER.run(&name, "SELECT software, to_regclass('copy_relationships') FROM installation").unwrap(),
+        "9.9.9|"
+    );
+}
+
+/// Whoever migrates waits for who does it already, but not for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_migrates_at_a_time() {
+    let name = new_database();
+    // The lock of whoever migrates, held by a session that does nothing.
+    let held = tokio::task::spawn_blocking({
+        let name = name.clone();
+        move || {
+            SERVER.run(
+                &name,
+                "SELECT pg_advisory_lock(1936484721); SELECT pg_sleep(1); SELECT pg_advisory_unlock_all()",
+            )
+        }
+    });
+    while SERVER.run(&name, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").unwrap() == "0" {}
+    let there = address(&name);
+    let (one, two) = tokio::join!(store::migrate(&there), SqlStore::connect(&there, StoreClock::Database));
+    held.await.unwrap().unwrap();
+    two.unwrap();
+    assert_eq!(one.unwrap().to, SCHEMA_VERSION);
+    assert_eq!(SERVER.run(&name, "SELECT count(*) FROM _sqlx_migrations").unwrap(), "1");
 }
 
 /// A worker whose clock is an hour fast cannot take a lease that has not run out.

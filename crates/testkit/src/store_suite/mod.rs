@@ -33,7 +33,8 @@ use crate::checkers;
 pub struct Case {
     /// Module and function, as in `holds::a_hold_ends_by_itself`.
     pub name: &'static str,
-    run: fn(Bench) -> Pin<Box<dyn Future<Output = CaseResult> + Send>>,
+    /// Tries it. Whether the store keeps its invariants afterwards is not looked at.
+    pub run: fn(Bench) -> Pin<Box<dyn Future<Output = CaseResult> + Send>>,
 }
 
 /// Hands the list of all cases to another macro: `module: [case, ...];` and so on.
