@@ -4,10 +4,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
-use domain::Clock;
-use engine::ports::following::Following as _;
 use serde_json::{Value, json};
-use store::{Copied, Migrated, PostgresAddress, ServerStatus, SqlStore, StoreClock};
+use store::{Copied, Migrated, PostgresAddress, ServerStatus, SqlStore};
 
 use crate::{
     backup,
