@@ -93,6 +93,7 @@ pub(super) async fn panic(store: &dyn Store, clock: &dyn Clock, wanted: &Panic) 
         for stops in before.iter().filter(|other| other.stops_exits) {
             if (stops.scope, stops.cause, stops.reason.as_str()) == (scope, HoldCause::Operator, REASON) {
                 store.lift_hold(None, stops.id, clock.now()).await?;
+                lines.push(format!("this takes the place of hold {}, which stopped sales too", stops.id));
             } else {
                 lines.push(format!(
                     "sales may wait for hold {} ({}): `slipstream lift {}`",

@@ -51,7 +51,10 @@ pub enum StoryError {
     #[error("`{0}` is not the beginning of a hash: give at least two hex digits, with or without 0x")]
     NotHex(String),
     /// Nothing begins so.
-    #[error("no {what} {id}; `slipstream activity` lists what there is")]
+    #[error(
+        "no {what} {id}; `slipstream {}` lists what there is",
+        if *what == "relationship" { "following" } else { "activity" }
+    )]
     Unknown {
         /// Kind of thing.
         what: &'static str,

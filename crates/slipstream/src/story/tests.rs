@@ -284,7 +284,7 @@ async fn a_relationship_without_anything() {
     assert!(text.contains("paused by its user") && text.contains("no positions"), "{text}");
     let unknown = relationship_story(&world.store, None, RelationshipId(9), &Prices::new(), at(0)).await;
     let words = unknown.unwrap_err().to_string();
-    assert_eq!(words, "no relationship 9; `slipstream activity` lists what there is");
+    assert_eq!(words, "no relationship 9; `slipstream following` lists what there is");
 }
 
 #[tokio::test]
