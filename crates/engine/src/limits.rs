@@ -67,8 +67,8 @@ pub const HISTORY_DEADLINE: Duration = Duration::from_secs(300);
 pub const LOOK_UP_DEADLINE: Duration = Duration::from_secs(10);
 /// A worker's lease on an order it signed or resolves.
 pub const WORK_LEASE: Duration = Duration::from_secs(30);
-/// A watcher's lease.
-pub const WATCHER_LEASE: Duration = Duration::from_secs(5);
+/// A watcher's lease: one that stands by takes over within five seconds.
+pub const WATCHER_LEASE: Duration = Duration::from_secs(4);
 /// A watcher renews its lease when it is this old: two renewals may fail before it runs out.
 pub const WATCHER_RENEWAL: Duration = Duration::from_millis(1_500);
 /// How long the watcher may remember exposure that was released meanwhile.

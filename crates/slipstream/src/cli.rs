@@ -31,9 +31,14 @@ use crate::{
     queue_command::QueueCommand,
     rpc_command::RpcCommand,
     run::{RunArgs, installation::InitArgs},
+    runtime::Role,
     signer_command::SignerCommand,
     simulate::SimulatorArgs,
 };
+
+mod installation;
+
+pub use installation::{Installation, InstanceCommand};
 
 /// Exit status of what cannot be understood, flags (as clap has it) and configurations alike.
 const BAD_INPUT: u8 = 2;
@@ -56,6 +61,18 @@ pub enum Command {
     Init(InitArgs),
     /// Copy leaders on the real market until told to stop: on paper, filled from the real book.
     Run(RunArgs),
+    /// Sign, send and settle orders, beside other processes that share a database and a queue.
+    Worker(RunArgs),
+    /// Watch leaders and decide, beside other processes; one of all watchers is active, the others stand by.
+    Watcher(RunArgs),
+    /// Answer commands and tell what happens, beside other processes; it copies nothing itself.
+    Backend(RunArgs),
+    /// Which processes work on this installation, and that one has ended.
+    Instance {
+        /// What to do.
+        #[command(subcommand)]
+        command: InstanceCommand,
+    },
     /// Find leaders.
     Leader {
         /// What to do.
@@ -194,50 +211,6 @@ pub enum Command {
     Simulator(SimulatorArgs),
 }
 
-/// Where an installation is and how to print.
-#[derive(Debug, Args)]
-pub struct Installation {
-    /// Its data directory [default: that of slipstream.toml]. A running process is asked over its socket.
-    #[arg(long, value_name = "DIRECTORY", env = "SLIPSTREAM_DATA_DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-impl Installation {
-    /// Its data directory: the one that is named, else that of the configuration, whatever else is wrong in it: an
-    /// installation must be seen and stopped while somebody edits.
-    ///
-    /// # Errors
-    /// The configuration's mistakes, if its data directory cannot be told.
-    pub fn directory(&self) -> anyhow::Result<PathBuf> {
-        self.directory_by(&ConfigFile::of_environment())
-    }
-
-    /// The same where a flag may name the configuration.
-    ///
-    /// # Errors
-    /// The configuration's mistakes, if its data directory cannot be told.
-    pub fn directory_by(&self, config: &ConfigFile) -> anyhow::Result<PathBuf> {
-        match &self.data_dir {
-            Some(named) => Ok(named.clone()),
-            None => match config.configured() {
-                Ok(configuration) => Ok(configuration.run.data_dir),
-                Err(mistakes) => {
-                    let directory = config.data_dir_alone().ok_or(mistakes)?;
-                    complain(&format!(
-                        "the configuration has mistakes (`slipstream config check FILE` tells them); of it only the \
-                         data directory {} is used here",
-                        directory.display()
-                    ));
-                    Ok(directory)
-                }
-            },
-        }
-    }
-}
-
 /// Arguments of the commands on one relationship.
 #[derive(Debug, Args)]
 pub struct RelationshipArgs {
@@ -351,7 +324,15 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Doctor(arguments) => {
             crate::doctor::command::run(&arguments).await.and_then(|answer| told(&answer, arguments.at.json))
         }
-        Command::Run(arguments) => crate::run::run(&arguments).await,
+        Command::Run(arguments) => crate::run::run(&arguments, Role::All).await,
+        Command::Worker(arguments) => crate::run::run(&arguments, Role::Worker).await,
+        Command::Watcher(arguments) => crate::run::run(&arguments, Role::Watcher).await,
+        Command::Backend(arguments) => crate::run::run(&arguments, Role::Backend).await,
+        Command::Instance { command: InstanceCommand::List { at } } => ask(&at, &Request::Instances).await,
+        Command::Instance { command: InstanceCommand::Ended { name, at } } => {
+            let who = format!("user {}", rustix::process::getuid().as_raw());
+            ask(&at, &Request::InstanceEnded { name, who }).await
+        }
         Command::Follow(FollowArgs { policy, .. })
         | Command::Edit(EditArgs { policy, .. })
         | Command::Init(InitArgs { policy, .. })
@@ -442,7 +423,7 @@ pub async fn run(cli: Cli) -> ExitCode {
 }
 
 async fn ask(at: &Installation, request: &Request) -> anyhow::Result<ExitCode> {
-    told(&commands::ask(&at.directory()?, request).await?, at.json)
+    told(&commands::ask(&at.place()?, request).await?, at.json)
 }
 
 fn told(answer: &Answer, json: bool) -> anyhow::Result<ExitCode> {

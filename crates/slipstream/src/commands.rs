@@ -1,6 +1,6 @@
 //! Commands on a store: the same whether they come over the control socket or open the store themselves.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use domain::{
@@ -18,7 +18,7 @@ use engine::{
 };
 use polymarket::Answers;
 use serde::{Deserialize, Serialize};
-use store::{OpenError, SqlStore};
+use store::OpenError;
 
 use crate::{
     account::{self, AccountRequest, Keyring},
@@ -27,7 +27,9 @@ use crate::{
     db_command,
     export::{self, Table},
     following::{self, FollowingRequest},
-    holding, prices,
+    holding, instance,
+    place::Place,
+    prices,
     queue_command::{self, JobsDesk, QueueRequest},
     rpc_command::{self, RpcList},
     secrets::InstallationSecret,
@@ -101,6 +103,15 @@ pub enum Request {
     Queue(QueueRequest),
     /// How the process uses its connections to the database.
     Connections,
+    /// Which processes work on it.
+    Instances,
+    /// A process has ended, because somebody says so.
+    InstanceEnded {
+        /// Its name.
+        name: String,
+        /// Who says so.
+        who: String,
+    },
 }
 
 /// A thing with a story.
@@ -221,6 +232,8 @@ pub async fn answer(
             let desk = witnesses.jobs.as_ref().context("jobs of this process are not to be seen")?;
             queue_command::answer(desk, clock, request).await
         }
+        Request::Instances => instance::list(store).await,
+        Request::InstanceEnded { name, who } => instance::end_by_word(store, clock, (name, who)).await,
         Request::Following(request) => following::answer(store, clock, request).await,
         Request::Sources => sources_command::answer(witnesses, clock),
         Request::Holds => holding::holds(store, clock).await,
@@ -241,31 +254,34 @@ pub async fn answer(
     }
 }
 
-/// Asks the running process of `data_dir`, or opens its store if none runs.
+/// Asks the running process of a data directory, or opens the store if none runs there.
 ///
 /// # Errors
 /// In words, with what to do.
-pub async fn ask(data_dir: &Path, request: &Request) -> anyhow::Result<Answer> {
+pub async fn ask(place: &Place, request: &Request) -> anyhow::Result<Answer> {
+    let data_dir = place.data_dir.as_path();
     if let Some(answer) = socket::ask(data_dir, request).await? {
         return Ok(answer);
     }
-    let path = data_dir.join(DATABASE);
     ensure!(
-        path.exists(),
+        place.is_there(),
         "there is no Slipstream data in {}: `slipstream init` makes an installation, --data-dir names another directory",
         data_dir.display()
     );
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = match SqlStore::open(&path, Arc::clone(&clock)).await {
-        Err(OpenError::InUse { directory, pid }) => bail!(
-            "the process that works on {} ({}) does not answer commands: it is starting or ending, or somebody removed its \
+    let store = match place.open(&clock).await {
+        Ok(store) => store,
+        Err(error) => match error.downcast_ref() {
+            Some(OpenError::InUse { directory, pid }) => bail!(
+                "the process that works on {} ({}) does not answer commands: it is starting or ending, or somebody removed its \
              socket. Try again in a moment. If that does not help, end it{}, which loses nothing, and ask then: commands, \
              `panic` too, work without it",
-            directory.display(),
-            pid.map_or_else(|| "its number is not known".to_owned(), |pid| format!("process {pid}")),
-            pid.map(|pid| format!(" (`kill -9 {pid}`)")).unwrap_or_default()
-        ),
-        opened => opened?,
+                directory.display(),
+                pid.map_or_else(|| "its number is not known".to_owned(), |pid| format!("process {pid}")),
+                pid.map(|pid| format!(" (`kill -9 {pid}`)")).unwrap_or_default()
+            ),
+            _ => return Err(error),
+        },
     };
     let salts = match request {
         Request::Verify => InstallationSecret::read(data_dir)?,

@@ -25,6 +25,7 @@ pub mod instance;
 pub mod logging;
 pub mod manual;
 pub mod output;
+pub mod place;
 pub mod prices;
 pub mod queue_command;
 pub mod rpc_command;

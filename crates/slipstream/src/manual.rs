@@ -25,6 +25,16 @@ const EXAMPLES: &[(&str, &str)] = &[
 slipstream demo --leader 0x1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e
 slipstream demo --data-dir data --headless",
     ),
+    (
+        "run",
+        "slipstream init && slipstream run
+slipstream run --config /etc/slipstream.toml --json   # for a service manager",
+    ),
+    ("worker", "slipstream worker --data-dir /var/lib/slipstream/worker-1 --json"),
+    ("watcher", "slipstream watcher --data-dir /var/lib/slipstream/watcher-1 --json"),
+    ("backend", "slipstream backend --data-dir /var/lib/slipstream/backend --json"),
+    ("instance list", "slipstream instance list"),
+    ("instance ended", "slipstream instance ended host-0123456789abcdef-4026531836-812-90210-1f2e3d4c"),
     ("leader top", "slipstream leader top --period month"),
     ("leader search", "slipstream leader search theo"),
     ("leader show", "slipstream leader show 0x1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e"),

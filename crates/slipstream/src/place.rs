@@ -16,6 +16,10 @@ use crate::{
     configuration::{Configuration, ServerUrl},
 };
 
+/// Name of the file in a data directory that remembers the newest commit of its process: a database that went back in time
+/// does not know it.
+const MARK: &str = "commit.mark";
+
 /// What connections of a command are called.
 const COMMAND: &str = "command";
 
@@ -76,7 +80,10 @@ impl Place {
             servers.database,
             file.display()
         );
-        Ok(Held { store: Arc::new(servers.connect(role).await?), _lock: Some(lock) })
+        Ok(Held {
+            store: Arc::new(servers.connect(role, Some(&self.data_dir.join(MARK))).await?),
+            _lock: Some(lock),
+        })
     }
 
     /// Opens the books for a command, while nobody works on the data directory.
@@ -85,7 +92,7 @@ impl Place {
     /// [`OpenError`], in words.
     pub async fn open(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<SqlStore> {
         match &self.servers {
-            Some(servers) => servers.connect(COMMAND).await,
+            Some(servers) => servers.connect(COMMAND, None).await,
             None => Ok(SqlStore::open(&self.data_dir.join(DATABASE), Arc::clone(clock)).await?),
         }
     }
@@ -122,13 +129,15 @@ impl Servers {
         }
     }
 
-    /// Connects to the books, and brings their schema up to date.
+    /// Connects to the books, and brings their schema up to date. The newest commit is remembered in the file `mark`.
     ///
     /// # Errors
     /// [`OpenError`], in words.
-    async fn connect(&self, role: &str) -> anyhow::Result<SqlStore> {
-        let worked_on =
-            |url: &ServerUrl| anyhow::Ok(address(url)?.named(role).with_connections(self.connections));
+    async fn connect(&self, role: &str, mark: Option<&Path>) -> anyhow::Result<SqlStore> {
+        let worked_on = |url: &ServerUrl| {
+            let address = address(url)?.named(role).with_connections(self.connections);
+            anyhow::Ok(mark.iter().fold(address, |address, mark| address.remembering(mark)))
+        };
         let direct = worked_on(&self.database)?;
         let connected = match &self.pooled {
             None => SqlStore::connect(&direct, StoreClock::Database).await,
@@ -144,6 +153,17 @@ impl Servers {
             }
         };
         connected.map_err(|error| self.refused(&self.database, error))
+    }
+
+    /// Connects beside whoever works there, and changes nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`], in words; also when the schema is not this binary's.
+    pub async fn look(&self) -> anyhow::Result<SqlStore> {
+        let url = self.pooled.as_ref().unwrap_or(&self.database);
+        // Whoever comes through a pooler brings no schema up to date.
+        let address = address(url)?.named("doctor").with_connections(2).behind_a_pooler();
+        SqlStore::connect(&address, StoreClock::Database).await.map_err(|error| self.refused(url, error))
     }
 
     fn refused(&self, url: &ServerUrl, error: OpenError) -> anyhow::Error {

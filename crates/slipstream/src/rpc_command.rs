@@ -87,12 +87,10 @@ pub(crate) fn configured(config: &ConfigFile) -> anyhow::Result<Vec<RpcUrl>> {
 /// In words, with what to do.
 pub async fn run(command: &RpcCommand) -> anyhow::Result<(Answer, bool)> {
     match command {
-        RpcCommand::Status { at } => {
-            Ok((commands::ask(&at.directory()?, &Request::RpcStatus).await?, at.json))
-        }
+        RpcCommand::Status { at } => Ok((commands::ask(&at.place()?, &Request::RpcStatus).await?, at.json)),
         RpcCommand::Reload { at, config } => {
             let request = Request::RpcReload(RpcList::of_configuration(config)?);
-            Ok((commands::ask(&at.directory_by(config)?, &request).await?, at.json))
+            Ok((commands::ask(&at.place_by(config)?, &request).await?, at.json))
         }
         RpcCommand::Check { config, json } => {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);

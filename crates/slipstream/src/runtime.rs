@@ -3,7 +3,10 @@
 
 mod alarms;
 mod channels;
+mod company;
+mod loops;
 mod supervisor;
+mod turn;
 
 use std::{
     sync::{Arc, atomic::AtomicUsize},
@@ -13,7 +16,6 @@ use std::{
 use domain::Clock;
 use engine::{
     failure_watch::FailureWatch,
-    head_watch::HeadWatch,
     market_cache::{LiveHealth, MarketCache},
     ports::{
         detection::Lane,
@@ -23,40 +25,22 @@ use engine::{
         venue::{ChainReader, MarketData, OrderGateway, TradeHistory, VenueClock},
         wallets::Redeemer,
     },
-    redeeming::Redeeming,
-    redemptions::Redemptions,
-    rescuer::Rescuer,
     salt::Salts,
-    settlement::{Round, Settlement, Settling, Silent},
     sources::SourceWatch,
-    steady_time::SteadyTime,
-    tasks::TaskRunner,
-    watcher::{Watcher, WatcherError, WatcherPorts},
-    worker::{Batches, Worker},
+    worker::Batches,
 };
 use tokio::{sync::Notify, task::JoinHandle};
-use tracing::{debug, error, info, warn};
+use tracing::{error, info};
 
-use alarms::{PAYOUTS_HANG_AFTER, Rounds};
+use alarms::Rounds;
 pub use supervisor::{Killed, TaskPanicked};
 use supervisor::{Supervisor, Task};
+pub(crate) use turn::Turn;
 
-use crate::{
-    channels::Channels,
-    sources_command::Sources,
-    venue_clock::{ClockWatch, MEASURE_EVERY},
-};
+use crate::{channels::Channels, sources_command::Sources, venue_clock::ClockWatch};
 
 /// Pause after an error.
 const ERROR_PAUSE: Duration = Duration::from_millis(500);
-/// Time between two lines of the log that say the same about a source.
-const SAID_AGAIN: Duration = Duration::from_secs(30);
-/// Pause of redemptions when nothing was booked or begun.
-const REDEEM_PAUSE: Duration = Duration::from_secs(1);
-/// Time between two looks at which periodic task is due.
-const TASK_LOOK: Duration = Duration::from_secs(30);
-/// How long a worker waits at the queue.
-const POP_WAIT: Duration = Duration::from_millis(500);
 /// Rounds of the rescuers.
 const RESCUE_EXITS: Duration = Duration::from_secs(1);
 const RESCUE_ENTRIES: Duration = Duration::from_secs(3);
@@ -97,6 +81,63 @@ pub struct Settings {
     pub workers: usize,
     /// How often each leader's history is asked for.
     pub history_every: Duration,
+    /// What this process does.
+    pub role: Role,
+    /// Whether other processes may work on the same store. Without them whoever was running before is gone.
+    pub shared: bool,
+}
+
+impl Settings {
+    /// A process that does everything, alone.
+    #[must_use]
+    pub const fn alone(workers: usize, history_every: Duration) -> Self {
+        Self { workers, history_every, role: Role::All, shared: false }
+    }
+}
+
+/// What a process does of what an installation does ([decision 0024](../../../docs/decisions/0024-roles.md)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    All,
+    /// Signs, sends and settles.
+    Worker,
+    /// Detects and decides, or stands by.
+    Watcher,
+    /// Answers commands and tells what happens.
+    Backend,
+}
+
+impl Role {
+    /// For people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::All => "process",
+            Self::Worker => "worker",
+            Self::Watcher => "watcher",
+            Self::Backend => "backend",
+        }
+    }
+
+    /// What its connections to the database are called.
+    #[must_use]
+    pub const fn connections(self) -> &'static str {
+        match self {
+            Self::All => "run",
+            _ => self.name(),
+        }
+    }
+
+    const fn watches(self) -> bool {
+        matches!(self, Self::All | Self::Watcher)
+    }
+
+    /// Whether it signs.
+    #[must_use]
+    pub const fn works(self) -> bool {
+        matches!(self, Self::All | Self::Worker)
+    }
 }
 
 /// The running engine.
@@ -145,28 +186,98 @@ impl Shared {
     }
 }
 
+/// The tasks of the roles.
+impl Shared {
+    /// What every process does.
+    fn common(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
+        let mut tasks = vec![
+            self.keep(Task::named("look at the clock"), loops::clock_loop),
+            self.keep(Task::named("periodic tasks"), loops::task_loop),
+            self.keep(Task::named("look at tasks"), loops::look_loop),
+        ];
+        if self.settings.shared {
+            tasks.push(self.keep(Task::named("look at processes"), company::company_loop));
+        }
+        tasks
+    }
+
+    fn watching(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
+        let mut tasks = vec![self.keep(Task::named("watcher"), loops::watch_loop)];
+        if self.ports.channels.is_some() {
+            tasks.push(self.keep(Task::named("market channel"), channels::market_loop));
+        }
+        tasks
+    }
+
+    fn working(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
+        let mut tasks = vec![
+            self.keep(Task::named("settlement"), loops::settle_loop),
+            self.keep(Task::named("redemptions"), loops::redeem_loop),
+        ];
+        if self.ports.channels.is_some() {
+            tasks.push(self.keep(Task::named("user channels"), channels::account_loop));
+        }
+        if let Some(redeemer) = self.ports.redeemer.clone() {
+            let start = move |shared, instance| loops::payout_loop(shared, instance, Arc::clone(&redeemer));
+            tasks.push(self.keep(Task::named("redeeming"), start));
+        }
+        // The last one is kept for exits, so that they wait for no buy.
+        for slot in 0..=self.settings.workers {
+            let exits_only = slot == self.settings.workers;
+            let name = if exits_only { "worker of exits".to_owned() } else { format!("worker {slot}") };
+            let under_way = Arc::<AtomicUsize>::default();
+            let victim = (!exits_only).then(|| Arc::clone(&under_way));
+            let task = Task { victim, ..Task::named(&name) };
+            let run = move |shared, instance| {
+                let batches = if exits_only { Batches::of_exits() } else { Batches::default() };
+                loops::work_loop(shared, instance, batches.counting(Arc::clone(&under_way)))
+            };
+            tasks.push(self.keep(task, run));
+        }
+        tasks
+    }
+
+    fn rescuing(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
+        let lanes = [
+            ("rescuer of exits", Lane::Exits, RESCUE_EXITS),
+            ("rescuer of entries", Lane::Entries, RESCUE_ENTRIES),
+        ];
+        let keep = |(name, lane, every)| {
+            self.keep(Task::named(name), move |shared, instance| {
+                loops::rescue_loop(shared, instance, lane, every)
+            })
+        };
+        lanes.into_iter().map(keep).collect()
+    }
+}
+
 impl Runtime {
-    /// Starts all loops. `process` names this process for ever; instances that were running before are
-    /// recorded as ended, because whoever holds the data directory's lock is the only process.
+    /// Starts the loops of a role. `process` names this process for ever; where it is alone, instances that were running
+    /// before are recorded as ended, because whoever holds the data directory's lock is the only process.
     ///
     /// # Errors
     /// Store errors.
     pub async fn start(ports: Ports, settings: Settings, process: InstanceId) -> Result<Self, StoreError> {
         let now = ports.clock.now();
-        for instance in ports.store.running_instances().await? {
-            ports.store.end_instance(&instance, "its process gave up the data directory's lock", now).await?;
+        if !settings.shared {
+            for instance in ports.store.running_instances().await? {
+                ports
+                    .store
+                    .end_instance(&instance, "its process gave up the data directory's lock", now)
+                    .await?;
+            }
         }
         let (markets, store) = (Arc::clone(&ports.markets), Arc::clone(&ports.store));
         let cache = MarketCache::new(markets, store, Arc::clone(&ports.clock));
+        // Whoever watches keeps the books; others ask for one when they need it.
         let cache = Arc::new(match &ports.channels {
-            Some(channels) => cache.with_feed(Arc::clone(&channels.market)),
-            None => cache,
+            Some(channels) if settings.role.watches() => cache.with_feed(Arc::clone(&channels.market)),
+            _ => cache,
         });
         let to_settle = Arc::new(Notify::new());
         let (store, clock) = (Arc::clone(&ports.store), Arc::clone(&ports.clock));
         let supervisor = Arc::new(Supervisor::new(store, clock, process, Arc::clone(&to_settle)));
         let (clock_watch, rounds) = (ClockWatch::default(), Rounds::new(Arc::clone(&ports.clock)));
-        let listens = ports.channels.is_some();
         let shared = Arc::new(Shared {
             ports,
             settings,
@@ -179,41 +290,15 @@ impl Runtime {
             to_settle,
             to_listen: Notify::new(),
         });
-        let mut tasks = vec![
-            shared.keep(Task::named("watcher"), watch_loop),
-            shared.keep(Task::named("settlement"), settle_loop),
-            shared.keep(Task::named("redemptions"), redeem_loop),
-            shared.keep(Task::named("look at the clock"), clock_loop),
-            shared.keep(Task::named("periodic tasks"), task_loop),
-            shared.keep(Task::named("look at tasks"), look_loop),
-        ];
-        if listens {
-            tasks.push(shared.keep(Task::named("market channel"), channels::market_loop));
-            tasks.push(shared.keep(Task::named("user channels"), channels::account_loop));
+        let mut tasks = shared.common();
+        if settings.role.watches() {
+            tasks.extend(shared.watching());
         }
-        if let Some(redeemer) = shared.ports.redeemer.clone() {
-            let start = move |shared, instance| payout_loop(shared, instance, Arc::clone(&redeemer));
-            tasks.push(shared.keep(Task::named("redeeming"), start));
+        if settings.role.works() {
+            tasks.extend(shared.working());
         }
-        for (name, lane, every) in [
-            ("rescuer of exits", Lane::Exits, RESCUE_EXITS),
-            ("rescuer of entries", Lane::Entries, RESCUE_ENTRIES),
-        ] {
-            let task = Task::named(name);
-            tasks.push(shared.keep(task, move |shared, instance| rescue_loop(shared, instance, lane, every)));
-        }
-        // The last one is kept for exits, so that they wait for no buy.
-        for slot in 0..=settings.workers {
-            let exits_only = slot == settings.workers;
-            let name = if exits_only { "worker of exits".to_owned() } else { format!("worker {slot}") };
-            let under_way = Arc::<AtomicUsize>::default();
-            let victim = (!exits_only).then(|| Arc::clone(&under_way));
-            let task = Task { victim, ..Task::named(&name) };
-            let run = move |shared, instance| {
-                let batches = if exits_only { Batches::of_exits() } else { Batches::default() };
-                work_loop(shared, instance, batches.counting(Arc::clone(&under_way)))
-            };
-            tasks.push(shared.keep(task, run));
+        if settings.role != Role::Backend {
+            tasks.extend(shared.rescuing());
         }
         Ok(Self { shared, tasks })
     }
@@ -257,6 +342,11 @@ impl Runtime {
         Sources { watch: Arc::clone(&self.shared.sources), live: live.clone(), channels: channels.clone() }
     }
 
+    /// The turn of work that is done beside the engine's tasks.
+    pub(crate) fn turn(&self, name: &'static str) -> Turn {
+        Turn::new(&self.shared, name, &self.shared.supervisor.named(name))
+    }
+
     /// How this machine's clock compares with the venue's.
     #[must_use]
     pub fn clock_watch(&self) -> ClockWatch {
@@ -276,206 +366,5 @@ impl Runtime {
         }
         info!("engine stopped");
         self.shared.supervisor.check()
-    }
-}
-
-async fn watch_loop(shared: Arc<Shared>, instance: InstanceId) {
-    let ports = &shared.ports;
-    let watcher = Watcher::new(WatcherPorts {
-        store: Arc::clone(&ports.store),
-        queue: Arc::clone(&ports.queue),
-        chain: ports.chain.clone(),
-        history: ports.history.clone(),
-        live: ports.live.clone(),
-        markets: Arc::clone(&shared.cache),
-        clock: Arc::clone(&ports.clock),
-        instance: instance.clone(),
-        history_every: shared.settings.history_every,
-    });
-    let mut watcher = watcher.with_sources(Arc::clone(&shared.sources));
-    let mut said = None;
-    while !shared.supervisor.is_stopped() {
-        match shared.rounds.of(&instance, watcher.step()).await {
-            // Blocks may have brought fills of our orders.
-            Ok(report) if report.busy => shared.to_settle.notify_one(),
-            Ok(_) => tokio::select! {
-                () = watcher.rest() => {}
-                () = shared.supervisor.stopped() => {}
-            },
-            Err(error) => {
-                report_watcher(&error, &mut said, ports.clock.uptime());
-                shared.supervisor.pause(ERROR_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Says what holds detection up. A source may be gone for hours: that is `said` from time to time.
-fn report_watcher(error: &WatcherError, said: &mut Option<Duration>, now: Duration) {
-    match error {
-        WatcherError::NotActive => debug!("another watcher is active"),
-        WatcherError::Venue(error) if said.is_none_or(|at| now.saturating_sub(at) >= SAID_AGAIN) => {
-            *said = Some(now);
-            warn!("detection waits for a source: {error}");
-        }
-        WatcherError::Venue(error) => debug!("detection still waits for a source: {error}"),
-        error => error!(%error, "detection failed: {error}"),
-    }
-}
-
-async fn settle_loop(shared: Arc<Shared>, instance: InstanceId) {
-    let ports = &shared.ports;
-    let settlement = Settlement {
-        failures: Arc::clone(&shared.failures),
-        store: Arc::clone(&ports.store),
-        gateway: Arc::clone(&ports.gateway),
-        chain: ports.chain.clone(),
-        feed: ports.channels.as_ref().map(|channels| Arc::clone(&channels.accounts)),
-        clock: Arc::clone(&ports.clock),
-        head: HeadWatch::default(),
-        round: Round::default(),
-        silent: Silent::default(),
-        steady: SteadyTime::default(),
-        instance: instance.clone(),
-    };
-    let mut settling = Settling::new(&settlement);
-    while !shared.supervisor.is_stopped() {
-        match shared.rounds.of(&instance, settle_once(&mut settling)).await {
-            Ok(Some(rest)) => tokio::select! {
-                () = shared.rest(&shared.to_settle, rest) => {}
-                () = settling.heard() => {}
-            },
-            Ok(None) => {}
-            Err(error) => {
-                error!(%error, "settlement failed: {error}");
-                let resting = shared.supervisor.pause(ERROR_PAUSE);
-                tokio::pin!(resting);
-                // What is under way goes on meanwhile.
-                loop {
-                    tokio::select! {
-                        () = &mut resting => break,
-                        () = settling.heard() => {}
-                    }
-                }
-            }
-        }
-    }
-    if let Err(error) = settling.finish().await {
-        error!(%error, "the last look-ups cannot be recorded: {error}");
-    }
-}
-
-/// One round; how long there is nothing to do after it, if nothing was done.
-async fn settle_once(settling: &mut Settling<'_>) -> Result<Option<Duration>, StoreError> {
-    if settling.book_chain_fills().await? + settling.run_once().await? > 0 {
-        return Ok(None);
-    }
-    settling.rest().await.map(Some)
-}
-
-async fn redeem_loop(shared: Arc<Shared>, instance: InstanceId) {
-    let ports = &shared.ports;
-    let (store, markets) = (Arc::clone(&ports.store), Arc::clone(&ports.markets));
-    let mut redemptions = Redemptions::new(store, markets, Arc::clone(&ports.clock));
-    while !shared.supervisor.is_stopped() {
-        match shared.rounds.of(&instance, redemptions.round()).await {
-            Ok(0) => shared.supervisor.pause(REDEEM_PAUSE).await,
-            Ok(_) => {}
-            Err(error) => {
-                error!(%error, "redemptions cannot be booked: {error}");
-                shared.supervisor.pause(ERROR_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn payout_loop(shared: Arc<Shared>, instance: InstanceId, redeemer: Arc<dyn Redeemer>) {
-    let ports = &shared.ports;
-    let (store, markets) = (Arc::clone(&ports.store), Arc::clone(&ports.markets));
-    let mut redeeming = Redeeming::new(store, markets, redeemer, Arc::clone(&ports.clock))
-        .telling(Arc::clone(&ports.gateway));
-    while !shared.supervisor.is_stopped() {
-        match shared.rounds.of_at_most(&instance, PAYOUTS_HANG_AFTER, redeeming.round()).await {
-            Ok(0) => shared.supervisor.pause(REDEEM_PAUSE).await,
-            Ok(_) => {}
-            Err(error) => {
-                error!(%error, "resolved shares cannot be redeemed: {error}");
-                shared.supervisor.pause(ERROR_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn task_loop(shared: Arc<Shared>, instance: InstanceId) {
-    let ports = &shared.ports;
-    let (store, clock) = (Arc::clone(&ports.store), Arc::clone(&ports.clock));
-    let runner = TaskRunner { store, clock, instance: instance.clone() };
-    while !shared.supervisor.is_stopped() {
-        match shared.rounds.of(&instance, runner.round()).await {
-            Ok(0) => shared.supervisor.pause(TASK_LOOK).await,
-            Ok(_) => {}
-            Err(error) => {
-                error!(%error, "periodic tasks cannot be run: {error}");
-                shared.supervisor.pause(TASK_LOOK).await;
-            }
-        }
-    }
-}
-
-async fn rescue_loop(shared: Arc<Shared>, instance: InstanceId, lane: Lane, every: Duration) {
-    let ports = &shared.ports;
-    let mut rescuer =
-        Rescuer::new(Arc::clone(&ports.store), Arc::clone(&ports.queue), Arc::clone(&ports.clock), lane);
-    while !shared.supervisor.is_stopped() {
-        if let Err(error) = shared.rounds.of(&instance, rescuer.round()).await {
-            warn!(%error, "the rescuer cannot read the store: {error}");
-        }
-        shared.supervisor.pause(every).await;
-    }
-}
-
-async fn look_loop(shared: Arc<Shared>, _: InstanceId) {
-    while !shared.supervisor.is_stopped() {
-        alarms::look(&shared.rounds, &shared.sources, shared.ports.store.as_ref()).await;
-        shared.supervisor.pause(alarms::LOOK_EVERY).await;
-    }
-}
-
-async fn clock_loop(shared: Arc<Shared>, _: InstanceId) {
-    let ports = &shared.ports;
-    while !shared.supervisor.is_stopped() {
-        tokio::select! {
-            () = shared.clock_watch.look(ports.clock.as_ref(), ports.venue_clock.as_ref()) => {}
-            () = shared.supervisor.stopped() => return,
-        }
-        shared.supervisor.pause(MEASURE_EVERY).await;
-    }
-}
-
-async fn work_loop(shared: Arc<Shared>, instance: InstanceId, batches: Batches) {
-    let ports = &shared.ports;
-    let worker = Worker {
-        store: Arc::clone(&ports.store),
-        gateway: Arc::clone(&ports.gateway),
-        markets: Arc::clone(&shared.cache),
-        queue: Arc::clone(&ports.queue),
-        clock: Arc::clone(&ports.clock),
-        salts: Arc::clone(&ports.salts),
-        instance,
-        batches,
-    };
-    while !shared.supervisor.is_stopped() {
-        match shared.rounds.of(&worker.instance, worker.run_once(POP_WAIT)).await {
-            Ok(0) => {}
-            // What was sent is to be settled, perhaps soon.
-            Ok(_) => {
-                shared.to_settle.notify_one();
-                shared.to_listen.notify_one();
-            }
-            Err(error) => {
-                error!(worker = %worker.instance, %error, "a batch failed: {error}");
-                shared.supervisor.pause(ERROR_PAUSE).await;
-            }
-        }
     }
 }

@@ -10,13 +10,15 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use domain::Hash;
 use engine::{
-    ports::store::Store,
+    ports::reports::Reports as _,
     salt::{SALT_MASK, Salts},
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use signer::{PrivateFileError, read_private};
+use store::SqlStore;
 
 /// Name of the file in the data directory.
 pub const FILE: &str = "installation.secret";
@@ -60,19 +62,35 @@ impl InstallationSecret {
     }
 
     /// The file in `directory`, made if it does not exist and nothing was signed with another: the database knows no
-    /// account yet.
+    /// account yet. It is the one of this database, the same in every process that works on it.
     ///
     /// # Errors
-    /// As [`InstallationSecret::open`]; when the file is missing although there are accounts.
-    pub async fn of_installation(directory: &Path, store: &dyn Store) -> anyhow::Result<Self> {
-        if Self::read(directory)?.is_none() && !store.accounts(None).await?.is_empty() {
+    /// As [`InstallationSecret::open`]; when the file is missing although there are accounts, or is that of another
+    /// database.
+    pub async fn of_installation(directory: &Path, store: &SqlStore) -> anyhow::Result<Self> {
+        let (path, kept) = (directory.join(FILE), Self::read(directory)?);
+        if kept.is_none() && !store.accounts(None).await?.is_empty() {
             bail!(
                 "{} is missing: the keys of paper accounts and what names each order come from it, and another one would \
-                 not fit this database; put the copy back that you keep beside your backups",
-                directory.join(FILE).display()
+                 not fit this database; put the copy there that you keep beside your backups, or that of another process \
+                 of this installation ({FILE} in its data directory), with mode 600",
+                path.display()
             );
         }
-        Self::open(directory)
+        let is_new = kept.is_none();
+        let secret = kept.map_or_else(|| Self::open(directory), Ok)?;
+        let check = Hash(secret.derive(&[b"check"]));
+        if store.bind_secret(check).await? == check {
+            return Ok(secret);
+        }
+        if is_new {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+        bail!(
+            "{} is not the secret of this database: all processes of an installation have the same. Copy {FILE} from the data \
+             directory of one that works on this database, with mode 600",
+            path.display()
+        );
     }
 
     /// Keeps this secret in `directory`, where what is signed with it can be verified later.

@@ -89,7 +89,8 @@ pub async fn run(command: &SignerCommand) -> anyhow::Result<(Answer, bool)> {
         }
         SignerCommand::Rotate { to, at, config } => {
             let live = config.configured()?.live;
-            let keyring = account::Desk::open(&at.directory_by(config)?, &live, Need::Keys).await?.own()?;
+            let place = at.place_by(config)?;
+            let keyring = account::Desk::open(&place, &live, Need::Keys).await?.own()?;
             let new = match to {
                 Some(file) => unlock_file(file)?,
                 None => unlock_passphrase()?,

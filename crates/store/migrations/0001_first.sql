@@ -13,7 +13,9 @@ CREATE TABLE installation (
     serves          INTEGER NOT NULL,
     software        TEXT    NOT NULL,
     commit_number   INTEGER NOT NULL,
-    mark            BLOB    NOT NULL
+    mark            BLOB    NOT NULL,
+    -- Of the installation's secret, which is never here: the same in all processes.
+    secret_check    BLOB
 ) STRICT;
 
 -- Of each commit on a server: processes remember their newest one outside, to notice a database that went back in time.

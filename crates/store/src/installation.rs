@@ -8,6 +8,7 @@ use sqlx::{
 };
 
 use crate::{
+    SqlStore,
     column::Fields,
     definitions,
     dialect::{Connection, Database, schema_on_postgres},
@@ -158,4 +159,20 @@ pub(crate) async fn mark(connection: &mut Connection) -> StoreResult<(i64, Hash)
         .ok_or_else(|| StoreError::Corrupt("the installation's row is missing".to_owned()))?;
     let mut fields = Fields::of(&row);
     Ok((fields.get()?, fields.get()?))
+}
+
+impl SqlStore {
+    /// Says of which secret this installation is, unless that is said: the first one stands. Returns that.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn bind_secret(&self, check: Hash) -> StoreResult<Hash> {
+        const BIND: &str = "UPDATE installation SET secret_check = COALESCE(secret_check, $1) WHERE id = 1 RETURNING secret_check";
+        let mut write = self.write().await?;
+        let row = sql::row(write.connection(), BIND, values![check]).await?;
+        let row = row.ok_or_else(|| StoreError::Corrupt("the installation's row is missing".to_owned()))?;
+        let bound = Fields::of(&row).get()?;
+        write.commit().await?;
+        Ok(bound)
+    }
 }

@@ -14,7 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 
 /// Holds the directory until dropped.
 #[derive(Debug)]
-pub(crate) struct DirectoryLock {
+pub struct DirectoryLock {
     _file: File,
 }
 

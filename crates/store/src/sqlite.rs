@@ -173,7 +173,11 @@ async fn readers(file: &Path) -> Result<Pool<Sqlite>, OpenError> {
     Ok(pool.connect_with(reader_options(file)).await.map_err(error::of)?)
 }
 
-pub(crate) fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenError> {
+/// Takes a data directory for this process, made if it is missing, until the lock is dropped.
+///
+/// # Errors
+/// [`OpenError::InUse`], or when it cannot be made.
+pub fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenError> {
     let io = |path: &Path, source| OpenError::Io { path: path.to_owned(), source };
     fs::DirBuilder::new()
         .recursive(true)

@@ -26,6 +26,7 @@ use crate::{
     clock::SystemClock,
     commands::Answer,
     configuration::{ConfigFile, keys::LiveSettings},
+    place::Place,
     rpc_command::configured,
     terminal,
 };
@@ -110,15 +111,15 @@ impl From<WalletType> for WalletKind {
 /// In words, with what to do.
 pub(super) async fn run(arguments: &AddArgs) -> anyhow::Result<Answer> {
     let live = arguments.config.configured()?.live;
-    let directory = arguments.at.directory_by(&arguments.config)?;
+    let place = arguments.at.place_by(&arguments.config)?;
     if !arguments.live {
-        let desk = Desk::open(&directory, &live, Need::Nothing).await?;
+        let desk = Desk::open(&place, &live, Need::Nothing).await?;
         let (label, cash, cap) = (arguments.label.clone(), arguments.money, arguments.cap);
         return desk.ask(AccountRequest::AddPaper { label, cash, cap }).await;
     }
     unlock::hardened()?;
     // All that is wrong is told at once, and before anything is asked for.
-    let mut wrong = label_mistakes(&directory, &live, &arguments.label).await;
+    let mut wrong = label_mistakes(&place, &live, &arguments.label).await;
     let chain = chain_of(&arguments.config).await.map_err(|error| wrong.push(format!("{error:#}"))).ok();
     let asks = arguments.key_file.is_none() && arguments.sealed.is_none();
     let key = match asks && !wrong.is_empty() {
@@ -130,7 +131,7 @@ pub(super) async fn run(arguments: &AddArgs) -> anyhow::Result<Answer> {
     let (Some(key), Some(chain), true) = (key, chain, wrong.is_empty()) else {
         return Err(all_wrong(&wrong));
     };
-    let desk = Desk::open(&directory, &live, Need::FirstKeys).await?;
+    let desk = Desk::open(&place, &live, Need::FirstKeys).await?;
     let (key, address) = encrypted_key(&desk, key).await?;
     let rpc = chain.json_rpc();
     let wallets = Wallets::new(rpc.as_ref());
@@ -160,9 +161,9 @@ pub(super) async fn run(arguments: &AddArgs) -> anyhow::Result<Answer> {
 }
 
 /// What speaks against a label, and against what opens the keys as far as nobody is asked for it.
-async fn label_mistakes(directory: &Path, live: &LiveSettings, label: &str) -> Vec<String> {
+async fn label_mistakes(place: &Place, live: &LiveSettings, label: &str) -> Vec<String> {
     let asked = async {
-        let desk = Desk::open(directory, live, Need::Nothing).await?;
+        let desk = Desk::open(place, live, Need::Nothing).await?;
         desk.ask(AccountRequest::MistakesOf { label: label.to_owned() }).await
     };
     match asked.await {

@@ -60,8 +60,8 @@ pub(super) async fn run(arguments: &ArmArgs) -> anyhow::Result<Answer> {
         anyhow::bail!("{mistake}; nothing was changed");
     }
     let live = arguments.config.configured()?.live;
-    let directory = arguments.at.directory_by(&arguments.config)?;
-    let desk = Desk::open(&directory, &live, Need::Keys).await?;
+    let place = arguments.at.place_by(&arguments.config)?;
+    let desk = Desk::open(&place, &live, Need::Keys).await?;
     let line = find(&desk, &arguments.account).await?;
     ensure!(line.mode == AccountMode::Live, "account `{}` has play money and needs no arming", line.label);
     let (balance, lacks) = look(&arguments.config, &line).await;

@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{
     clock::SystemClock,
-    commands::{Answer, DATABASE, Request},
+    commands::{Answer, Request},
     configuration::keys::LiveSettings,
+    place::Place,
     secrets::InstallationSecret,
     socket,
 };
@@ -50,17 +51,21 @@ impl<'a> Desk<'a> {
     ///
     /// # Errors
     /// In words, with what to do.
-    pub async fn open(data_dir: &'a Path, live: &LiveSettings, need: Need) -> anyhow::Result<Self> {
+    pub async fn open(place: &'a Place, live: &LiveSettings, need: Need) -> anyhow::Result<Self> {
+        let data_dir = place.data_dir.as_path();
         if socket::ask(data_dir, &Request::Ping).await?.is_some() {
             return Ok(Self::Running(data_dir));
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = match SqlStore::open(&data_dir.join(DATABASE), Arc::clone(&clock)).await {
-            Err(OpenError::InUse { directory, .. }) => bail!(
-                "another command or a process that is starting or ending works on {}; try again in a moment",
-                directory.display()
-            ),
-            opened => Arc::new(opened?),
+        let store = match place.hold("command", &clock).await {
+            Ok(held) => held.store,
+            Err(error) => match error.downcast_ref() {
+                Some(OpenError::InUse { directory, .. }) => bail!(
+                    "another command or a process that is starting or ending works on {}; try again in a moment",
+                    directory.display()
+                ),
+                _ => return Err(error),
+            },
         };
         let secret = InstallationSecret::of_installation(data_dir, store.as_ref()).await?;
         let there = engine::ports::secrets::SealedKeys::sealed_keys(store.as_ref()).await?.is_some();

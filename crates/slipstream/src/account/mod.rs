@@ -34,9 +34,10 @@ use crate::{
     chain::ChainProviders,
     cli::Installation,
     clock::SystemClock,
-    commands::{Answer, DATABASE},
+    commands::Answer,
     configuration::{ConfigFile, Configuration},
     doctor::Finding as Seen,
+    place::Place,
     rpc_command::configured,
     terminal::Progress,
     wording::count,
@@ -195,7 +196,7 @@ pub(crate) async fn ask(
     request: AccountRequest,
 ) -> anyhow::Result<Answer> {
     let live = config.configured()?.live;
-    Desk::open(&at.directory_by(config)?, &live, need).await?.ask(request).await
+    Desk::open(&at.place_by(config)?, &live, need).await?.ask(request).await
 }
 
 async fn check(arguments: &CheckArgs) -> anyhow::Result<(Answer, bool)> {
@@ -316,13 +317,14 @@ async fn who(arguments: &CheckArgs, configuration: &Configuration, data_dir: &Pa
             signer: None,
         });
     }
+    let place = Place::of(configuration, Some(data_dir))?;
     ensure!(
-        data_dir.join(DATABASE).exists(),
+        place.is_there(),
         "`{whom}` is no address, and there is no installation in {} whose account it could be: --data-dir names another",
         data_dir.display()
     );
     let live = &configuration.live;
-    let desk = Desk::open(data_dir, live, if changes { Need::Keys } else { Need::Nothing }).await?;
+    let desk = Desk::open(&place, live, if changes { Need::Keys } else { Need::Nothing }).await?;
     let line = arm::find(&desk, whom).await?;
     ensure!(line.mode == AccountMode::Live, "account `{}` has play money and no wallet", line.label);
     let session = (line.kind == WalletKind::Session).then_some(line.wallet);

@@ -52,7 +52,7 @@ pub struct RekeyArgs {
 /// In words, with what to do.
 pub(super) async fn run(arguments: &RekeyArgs) -> anyhow::Result<Answer> {
     let live = arguments.config.configured()?.live;
-    let directory = arguments.at.directory_by(&arguments.config)?;
+    let place = arguments.at.place_by(&arguments.config)?;
     unlock::hardened()?;
     let key = key_of(arguments.key_file.as_deref(), arguments.sealed.as_deref());
     let chain = chain_of(&arguments.config).await;
@@ -60,7 +60,7 @@ pub(super) async fn run(arguments: &RekeyArgs) -> anyhow::Result<Answer> {
     let key = key.map_err(|error| wrong.push(format!("{error:#}"))).ok();
     let chain = chain.map_err(|error| wrong.push(format!("{error:#}"))).ok();
     let (Some(key), Some(chain)) = (key, chain) else { return Err(all_wrong(&wrong)) };
-    let desk = Desk::open(&directory, &live, Need::Keys).await?;
+    let desk = Desk::open(&place, &live, Need::Keys).await?;
     let line = arm::find(&desk, &arguments.account).await?;
     ensure!(line.mode == AccountMode::Live, "account `{}` has play money and a throw-away key", line.label);
     let (key, address) = encrypted_key(&desk, key).await?;

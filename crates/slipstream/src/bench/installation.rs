@@ -233,8 +233,8 @@ impl Running {
             By::LiveFeed => (Hosts { live: Some(urls.live.clone()), ..hosts }, NEVER),
         };
         let Composed { ports, .. } = foundation.at(&hosts, Pace::default(), None)?;
-        let settings = Settings { workers: 2, history_every };
-        let runtime = Runtime::start(ports, settings, this_process(clock.now())).await?;
+        let settings = Settings::alone(2, history_every);
+        let runtime = Runtime::start(ports, settings, this_process()).await?;
         let running = Self { store, runtime };
         match by {
             By::Chain => running.wait_for_baseline(clock.as_ref()).await?,

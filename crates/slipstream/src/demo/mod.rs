@@ -250,9 +250,8 @@ impl Demo {
             jobs: Some(JobsDesk { store: Arc::clone(&file), queue: Some(Arc::clone(&ports.queue)) }),
         };
         let usual = Duration::from_secs(if is_live { 2 } else { 5 });
-        let settings =
-            Settings { workers: options.workers, history_every: options.history_interval.unwrap_or(usual) };
-        let runtime = Runtime::start(ports, settings, this_process(clock.now())).await?;
+        let settings = Settings::alone(options.workers, options.history_interval.unwrap_or(usual));
+        let runtime = Runtime::start(ports, settings, this_process()).await?;
         let played = player.progress();
         let mut collector = Collector::new(
             Arc::clone(&store),

@@ -15,6 +15,7 @@ use crate::{
     configuration::{ConfigFile, Configuration},
     demo::paint::Paint,
     discretion::Discretion,
+    place::Place,
     terminal::Progress,
 };
 
@@ -57,7 +58,8 @@ pub async fn examine(arguments: &DoctorArgs, clock: &Arc<dyn Clock>) -> Report {
     let (configuration, mut findings) = settings::look(&arguments.config);
     let directory = arguments.at.data_dir.clone().unwrap_or_else(|| configuration.run.data_dir.clone());
     let outside = outside(&configuration, clock);
-    let (store, in_data) = data::look(&directory, clock).await;
+    let place = Place::of(&configuration, Some(&directory));
+    let (store, in_data) = data::look(&directory, place, clock).await;
     let store = store.map(Arc::new);
     findings.extend(in_data);
     findings.extend(process::look(&directory, clock.as_ref()).await);

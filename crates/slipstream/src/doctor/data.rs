@@ -17,6 +17,7 @@ use super::finding::Finding;
 use crate::{
     backup::LAST_BACKUP,
     commands::DATABASE,
+    place::{Place, Servers},
     secrets::{self, InstallationSecret},
     socket,
     wording::grouped,
@@ -35,7 +36,11 @@ const OLD_BACKUP: Duration = Duration::from_hours(7 * 24);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Looks at a directory; the store as far as it can be read.
-pub(super) async fn look(directory: &Path, clock: &Arc<dyn Clock>) -> (Option<SqlStore>, Vec<Finding>) {
+pub(super) async fn look(
+    directory: &Path,
+    place: anyhow::Result<Place>,
+    clock: &Arc<dyn Clock>,
+) -> (Option<SqlStore>, Vec<Finding>) {
     let mut findings = Vec::new();
     if let Err(error) = socket::check_path(directory) {
         findings.push(Finding::fail(
@@ -68,6 +73,19 @@ pub(super) async fn look(directory: &Path, clock: &Arc<dyn Clock>) -> (Option<Sq
     findings.push(owner(directory, &metadata));
     findings.extend(room(directory));
     findings.push(secret(directory));
+    match place {
+        Ok(Place { servers: Some(servers), .. }) => {
+            let (store, finding) = on_servers(&servers).await;
+            findings.push(finding);
+            return (store, findings);
+        }
+        Ok(_) => {}
+        Err(error) => {
+            let fix = "name both servers, or none";
+            findings.push(Finding::fail((AREA, "servers"), format!("{error:#}"), fix));
+            return (None, findings);
+        }
+    }
     let file = directory.join(DATABASE);
     if !file.exists() {
         findings.push(Finding::warn((AREA, "database"), "there is none yet", "`slipstream init` makes one"));
@@ -76,6 +94,18 @@ pub(super) async fn look(directory: &Path, clock: &Arc<dyn Clock>) -> (Option<Sq
     let store = database(&file, clock, &mut findings).await;
     findings.push(backup(directory, clock.as_ref()));
     (store, findings)
+}
+
+/// The books that many processes share.
+async fn on_servers(servers: &Servers) -> (Option<SqlStore>, Finding) {
+    let what = (AREA, "database");
+    match servers.look().await {
+        Ok(store) => (Some(store), Finding::ok(what, servers.shown())),
+        Err(error) => {
+            let fix = "see that the server runs, and that this machine and user may connect";
+            (None, Finding::fail(what, format!("{error:#}"), fix))
+        }
+    }
 }
 
 fn owner(directory: &Path, metadata: &fs::Metadata) -> Finding {

@@ -213,7 +213,7 @@ impl From<Span> for Period {
 /// In words, with what to do.
 pub async fn leader(command: &LeaderCommand) -> anyhow::Result<(Answer, bool)> {
     let on_installation = async |at: &Installation, request: FollowingRequest| {
-        Ok((commands::ask(&at.directory()?, &Request::Following(request)).await?, at.json))
+        Ok((commands::ask(&at.place()?, &Request::Following(request)).await?, at.json))
     };
     match command {
         LeaderCommand::Top { period, config, json } => {

@@ -47,7 +47,7 @@ pub async fn confirmed(arguments: &PanicArgs) -> anyhow::Result<Request> {
     let wanted = Panic { keep_exits: *keep_exits, sell: *sell, account: account.clone(), preview: false };
     if *sell && !yes {
         let preview = Panic { preview: true, ..wanted.clone() };
-        let would = ask(&at.directory()?, &Request::Following(FollowingRequest::Panic(preview))).await?;
+        let would = ask(&at.place()?, &Request::Following(FollowingRequest::Panic(preview))).await?;
         let question = format!("{}\nType `{WORD}` to sell: ", would.text);
         let word = terminal::ask(&question).context("give --yes to sell without being asked")?;
         ensure!(word == WORD, "`{word}` is not `{WORD}`; nothing was changed");

@@ -12,22 +12,23 @@ use anyhow::{Context, bail, ensure};
 use domain::{Address, Clock, Usd, WalletKind, money::ONE};
 use engine::ports::{
     following::{AccountMode, Following as _, NewAccount},
+    reports::Reports as _,
     store::Store,
     venue::Signer,
 };
 use serde_json::json;
-use store::SqlStore;
 
 use crate::{
     chain::public_providers,
     clock::SystemClock,
     commands::{Answer, DATABASE},
     composition::derived_signer,
-    configuration::{self, FILE},
+    configuration::{self, Configuration, FILE},
     following::{self, FollowingRequest, PolicyFlags, answer as answer_following},
+    place::{Place, Servers},
     secrets::InstallationSecret,
     socket,
-    wording::dollars,
+    wording::{count, dollars},
 };
 
 /// Play money of a paper account.
@@ -97,6 +98,8 @@ pub async fn init(arguments: &InitArgs) -> anyhow::Result<(Answer, bool)> {
         path.display()
     );
     socket::check_path(&path)?;
+    // The servers that many processes share are named by the environment: no file is there yet.
+    let place = Place::of(&Configuration::load(None, std::env::vars_os())?, Some(&path))?;
     let wishes =
         if arguments.yes || !io::stdin().is_terminal() { told(arguments) } else { asked(arguments)? };
     let text = contents(&data_dir, &wishes.rpc);
@@ -106,7 +109,7 @@ pub async fn init(arguments: &InitArgs) -> anyhow::Result<(Answer, bool)> {
         following::wanted(leader, &wishes.policy)?;
     }
     configuration::read(&file.display().to_string(), base, &text, &configuration::Variables::new())?;
-    let lines = furnish(&path, &wishes).await?;
+    let lines = furnish(&place, &wishes).await?;
     write(file, &text)?;
     let next = "slipstream run";
     let alone = if wishes.rpc.is_empty() { WITHOUT_CHAIN } else { "" };
@@ -206,10 +209,19 @@ fn write(file: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// Makes the data directory and what is in it; says what that is.
-async fn furnish(data_dir: &Path, wishes: &Wishes) -> anyhow::Result<Vec<String>> {
+async fn furnish(place: &Place, wishes: &Wishes) -> anyhow::Result<Vec<String>> {
+    let data_dir = place.data_dir.as_path();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = SqlStore::open(&data_dir.join(DATABASE), Arc::clone(&clock)).await?;
-    let secret = InstallationSecret::open(data_dir)?;
+    let held = place.hold("init", &clock).await?;
+    let store = held.store.as_ref();
+    let known = store.accounts(None).await?.len();
+    ensure!(
+        known == 0,
+        "the database has {} already: another process of that installation needs no `init`, only its configuration and a copy \
+         of its secret",
+        count(known, "account")
+    );
+    let secret = InstallationSecret::of_installation(data_dir, store).await?;
     let now = clock.now();
     let owner = store.add_owner("me", now).await?;
     let key = paper::key(ACCOUNT, 1);
@@ -230,9 +242,10 @@ async fn furnish(data_dir: &Path, wishes: &Wishes) -> anyhow::Result<Vec<String>
         data_dir.display(),
         dollars(wishes.money)
     )];
+    lines.extend(place.servers.as_ref().map(Servers::shown));
     if let Some(leader) = wishes.leader {
         let request = FollowingRequest::Follow { leader, account: None, policy: wishes.policy.clone() };
-        let answer = answer_following(&store as &dyn Store, clock.as_ref(), &request).await?;
+        let answer = answer_following(store as &dyn Store, clock.as_ref(), &request).await?;
         lines.push(answer.text);
     }
     store.close().await?;

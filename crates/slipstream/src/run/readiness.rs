@@ -67,14 +67,18 @@ pub(super) struct Readiness {
     newest: (i64, Duration),
     /// What was wrong at the last check, by account.
     wrong: BTreeMap<AccountId, String>,
+    /// Which of many processes this is: what one finds wrong is not right because another finds nothing.
+    who: String,
 }
 
 impl Readiness {
-    /// Checks, and places or lifts the holds, before anything is sent.
-    pub(super) async fn begin(ask: Witnesses, store: &dyn Store) -> StoreResult<Self> {
+    /// Checks, and places or lifts the holds, before anything is sent. `who` is what reasons begin with; nothing where one
+    /// process works alone.
+    pub(super) async fn begin(ask: Witnesses, store: &dyn Store, who: String) -> StoreResult<Self> {
         let uptime = ask.clock.uptime();
         let newest = (0, uptime);
-        let mut readiness = Self { ask, looked: uptime, checked: uptime, newest, wrong: BTreeMap::new() };
+        let mut readiness =
+            Self { ask, looked: uptime, checked: uptime, newest, wrong: BTreeMap::new(), who };
         readiness.check(store).await?;
         Ok(readiness)
     }
@@ -150,9 +154,12 @@ impl Readiness {
         for account in accounts {
             let (id, label) = (account.trading.id, &account.label);
             let scope = HoldScope::Account(id);
-            let found = wrong.get(&id).map(|reason| reason_of(reason));
+            let found = wrong.get(&id).map(|reason| format!("{}{}", self.who, reason_of(reason)));
             let mine = |cause, of| cause == HoldCause::NotReady && of == scope;
-            let held: Vec<_> = holds.iter().filter(|hold| mine(hold.cause, hold.scope)).collect();
+            let held: Vec<_> = holds
+                .iter()
+                .filter(|hold| mine(hold.cause, hold.scope) && hold.reason.starts_with(&self.who))
+                .collect();
             if held.iter().any(|hold| Some(&hold.reason) == found.as_ref()) {
                 continue;
             }

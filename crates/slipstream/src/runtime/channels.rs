@@ -9,7 +9,7 @@ use engine::{
 };
 use tracing::{error, warn};
 
-use super::{ERROR_PAUSE, Shared};
+use super::{ERROR_PAUSE, Shared, turn::Turn};
 
 /// Keeps the books of what is held, and of what somebody asked for lately.
 pub(super) async fn market_loop(shared: Arc<Shared>, instance: InstanceId) {
@@ -50,7 +50,14 @@ pub(super) async fn account_loop(shared: Arc<Shared>, instance: InstanceId) {
         memory: Memory::default(),
     };
     let mut follow_at = Duration::ZERO;
+    let mut turn = Turn::new(&shared, "user channels", &instance);
     while !shared.supervisor.is_stopped() {
+        if !turn.is_ours().await {
+            channels.feed.follow(&[]);
+            if !turn.comes().await {
+                return;
+            }
+        }
         if ports.clock.uptime() >= follow_at {
             if let Err(error) = shared.rounds.of(&instance, channels.follow()).await {
                 warn!(%error, "accounts with open outcomes cannot be read: {error}");

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::HashMap,
     fmt::{self, Display},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -52,6 +53,8 @@ pub(super) struct Supervisor {
     /// The first panic of a task, for whoever asks.
     panicked: Mutex<Option<TaskPanicked>>,
     restarts: AtomicU64,
+    /// Those that run now.
+    running: Mutex<HashMap<InstanceId, AbortHandle>>,
     /// Those that may be killed on purpose.
     victims: Mutex<Vec<Victim>>,
     stop: watch::Sender<bool>,
@@ -117,6 +120,7 @@ impl Supervisor {
             next_instance: AtomicU64::new(1),
             panicked: Mutex::default(),
             restarts: AtomicU64::new(0),
+            running: Mutex::default(),
             victims: Mutex::default(),
             stop: watch::Sender::new(false),
             ended,
@@ -138,7 +142,7 @@ impl Supervisor {
                 continue;
             }
             let began = self.clock.uptime();
-            let result = self.run(&task, start(instance.clone())).await;
+            let result = self.run(&task, &instance, start(instance.clone())).await;
             self.end(&instance).await;
             let Err(error) = result else { continue };
             if error.is_cancelled() {
@@ -163,14 +167,17 @@ impl Supervisor {
     async fn run(
         &self,
         task: &Task,
+        instance: &InstanceId,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), JoinError> {
         let running = tokio::spawn(future);
         let handle = running.abort_handle();
+        lock(&self.running).insert(instance.clone(), handle.clone());
         if let Some(under_way) = task.victim.clone() {
             lock(&self.victims).push(Victim { handle: handle.clone(), under_way });
         }
         let result = running.await;
+        lock(&self.running).remove(instance);
         lock(&self.victims).retain(|other| other.handle.id() != handle.id());
         result
     }
@@ -186,6 +193,11 @@ impl Supervisor {
             self.pause(REGISTER_PAUSE).await;
         }
         self.ended.notify_one();
+    }
+
+    /// What is no task, and has one name as long as this process lives.
+    pub(super) fn named(&self, name: &str) -> InstanceId {
+        InstanceId(format!("{}/{name}", self.process))
     }
 
     /// A new instance of a task in this process.
@@ -243,6 +255,18 @@ impl Supervisor {
         let (victim, orders) = each.find(|(_, orders)| *orders > 0)?;
         victim.handle.abort();
         Some(orders)
+    }
+
+    /// Instances that run now; each of them has begun in the store.
+    pub(super) fn running(&self) -> Vec<InstanceId> {
+        lock(&self.running).keys().cloned().collect()
+    }
+
+    /// Ends the task of an instance wherever it is; another one takes its place.
+    pub(super) fn end_task(&self, instance: &InstanceId) {
+        if let Some(handle) = lock(&self.running).get(instance) {
+            handle.abort();
+        }
     }
 
     /// Tells every task to end after what it has at hand.
@@ -386,6 +410,19 @@ mod tests {
         assert_eq!((panicked.task.as_str(), panicked.reason.as_str()), ("look out", "asked to"));
         let running = scene.store.running_instances().await.unwrap();
         assert_eq!(running, [InstanceId("process/look-out-4".to_owned())], "those that ended are known to");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_taken_for_ended_goes_on_under_another_name() {
+        let scene = Scene::new();
+        let mut starts = scene.keep(false, 0);
+        scene.starts(&mut starts, 1).await;
+        let [first] = scene.supervisor.running().try_into().unwrap();
+        scene.supervisor.end_task(&first);
+        scene.starts(&mut starts, 1).await;
+        let [second] = scene.supervisor.running().try_into().unwrap();
+        assert_ne!(first, second);
+        assert_eq!(scene.store.running_instances().await.unwrap(), [second]);
     }
 
     #[tokio::test]

@@ -299,8 +299,8 @@ impl Scene {
         ports.live = ports.live.filter(|_| setup.live);
         ports.chain = ports.chain.filter(|_| setup.chain);
         let channels = ports.channels.clone();
-        let settings = Settings { workers: setup.workers, history_every: setup.history_every };
-        let runtime = Runtime::start(ports, settings, this_process(clock.now())).await.expect("an engine");
+        let settings = Settings::alone(setup.workers, setup.history_every);
+        let runtime = Runtime::start(ports, settings, this_process()).await.expect("an engine");
         let scene = Self {
             clock,
             world: simulator.world(),

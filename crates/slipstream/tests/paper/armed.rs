@@ -13,7 +13,7 @@ use crate::scene::{EOA, GIVEN, Guard, IDENTITY, KEY, LEADER, OFFERS, POLICY, Sce
 
 impl Scene {
     /// A wallet with money, whose armed account follows the leader; the paper one is paused.
-    async fn armed(&self) -> Address {
+    pub(crate) async fn armed(&self) -> Address {
         let eoa: Address = EOA.parse().expect("an address");
         let standing = Standing::default();
         let wallet = Wallet { address: eoa, owner: eoa, signature_type: 0, approved: true, standing };
@@ -32,7 +32,7 @@ impl Scene {
     }
 
     /// What the wallet has is booked, so that it can be spent.
-    async fn funded(&self) {
+    pub(crate) async fn funded(&self) {
         self.until("deposit", async || (cash(self) == 100 * ONE).then_some(())).await;
     }
 }

@@ -5,6 +5,7 @@
 
 mod armed;
 mod downtime;
+mod on_postgres;
 mod panicking;
 mod scene;
 mod winnings;
@@ -26,7 +27,10 @@ use crate::scene::{BINARY, GIVEN, Guard, LEADER, OFFERS, PATIENCE, POLICY, Scene
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_held_is_what_the_book_gave_whenever_the_process_is_killed() {
-    let scene = Scene::begin().await;
+    killed_at_every_point(&Scene::begin().await).await;
+}
+
+async fn killed_at_every_point(scene: &Scene) {
     scene.init(&POLICY);
     scene.next_second().await;
     let points =
@@ -55,6 +59,11 @@ async fn what_is_held_is_what_the_book_gave_whenever_the_process_is_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_installation_of_two_commands_copies_on_paper_and_is_paid_when_the_market_resolves() {
     let scene = Scene::begin().await;
+    copies_and_is_paid(&scene).await;
+    a_backup_comes_back_held(&scene);
+}
+
+async fn copies_and_is_paid(scene: &Scene) {
     scene.init(&POLICY);
     scene.next_second().await;
     let mut child = scene.run(false, None);
@@ -92,7 +101,6 @@ async fn an_installation_of_two_commands_copies_on_paper_and_is_paid_when_the_ma
     assert!(log.contains("shares for 5 $ from the real book, on paper"), "{log}");
     let _ = scene.ask(&["verify"]);
     assert!(scene.control.orders().await.expect("orders").is_empty());
-    a_backup_comes_back_held(&scene);
 }
 
 /// What was exported is in a backup as well; restored, nothing is signed on it.

@@ -161,6 +161,11 @@ async fn what_does_not_fit_is_refused() {
     let two =
         run(scene.role("run", "data").env("PRODUCTION_DATABASE_URL", "postgres://other:hunter2@there/slip"));
     assert!(two.contains("PRODUCTION_DATABASE_URL") && !two.contains("hunter2"), "{two}");
+    let doctor = scene.command(&["doctor", "--json"], false).output().expect("it runs");
+    let report: Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
+    let of_database =
+        report["findings"].as_array().expect("findings").iter().find(|one| one["check"] == "database");
+    assert!(of_database.is_some_and(|one| one["verdict"] == "ok"), "{report}");
     // A process without the installation's secret, and one with another's.
     let stranger = run(&mut scene.role("worker", "stranger"));
     assert!(stranger.contains("installation.secret is missing"), "{stranger}");

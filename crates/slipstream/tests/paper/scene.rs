@@ -11,6 +11,7 @@ use std::{
 
 use domain::{Address, Clock, ConditionId, Price, Shares, Side, TokenId, TxHash, money::ONE};
 use serde_json::Value;
+use servers::RedisServer;
 use simulator::world::{
     control::{ForeignFill, ForeignTrade, Level, Levels},
     fees::FeeSchedule,
@@ -59,6 +60,16 @@ pub(crate) struct Scene {
     pub(crate) directory: tempfile::TempDir,
     /// Everything is told by slipstream.toml of the directory, as a reader has it, and nothing by the environment.
     pub(crate) by_file: bool,
+    /// The database and the queue, where they are on servers.
+    pub(crate) servers: Option<Servers>,
+}
+
+/// Where an installation of many processes has its books and its queue.
+pub(crate) struct Servers {
+    /// The database's address.
+    pub(crate) database: String,
+    /// A server of this test's own.
+    pub(crate) redis: RedisServer,
 }
 
 impl Scene {
@@ -89,7 +100,7 @@ impl Scene {
         };
         control.add_market(&market).await.expect("a market");
         let directory = tempfile::tempdir().expect("a directory");
-        Self { _simulator: simulator, urls, control, directory, by_file: false }
+        Self { _simulator: simulator, urls, control, directory, by_file: false, servers: None }
     }
 
     pub(crate) fn file(&self) -> PathBuf {
@@ -135,6 +146,16 @@ impl Scene {
             .stdin(Stdio::null());
         if with_chain {
             command.env("POLYGON_RPC_URL", &self.urls.rpc);
+        }
+        command.env_remove("PRODUCTION_DATABASE_URL").env_remove("DATABASE_URL").env_remove("REDIS_URL");
+        if let Some(servers) = &self.servers {
+            command.env("DATABASE_URL", &servers.database).env("REDIS_URL", servers.redis.url(0));
+            // Keys are opened by a signer of its own there.
+            command.env_remove("SLIPSTREAM_LIVE_KEY_FILE");
+            let signer = self.directory.path().join("signer.sock");
+            if signer.exists() {
+                command.env("SLIPSTREAM_LIVE_SOCKET", signer);
+            }
         }
         command
     }
