@@ -99,7 +99,7 @@ impl Detection for SqlStore {
         let mut write = self.write().await?;
         let connection = write.connection();
         leases::check(connection, lease).await?;
-        if !commit.decisions.is_empty() && config::shared(connection).await? != config_version {
+        if commit.rests_on_following() && config::shared(connection).await? != config_version {
             return write.undo().await.map(|()| DetectionOutcome::ConfigChanged);
         }
         write_chain(connection, commit).await?;

@@ -192,6 +192,14 @@ pub struct DetectionCommit {
     pub events: Vec<Event>,
 }
 
+impl DetectionCommit {
+    /// Whether it was computed from the following: what was decided, and what was found blocked and put off.
+    #[must_use]
+    pub const fn rests_on_following(&self) -> bool {
+        !self.decisions.is_empty() || !self.revisited.is_empty()
+    }
+}
+
 /// What became of a [`DetectionCommit`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DetectionOutcome {

@@ -29,7 +29,7 @@ impl State {
         if !self.holds_lease(lease) {
             return Err(StoreError::LeaseLost(lease.name.clone()));
         }
-        if !commit.decisions.is_empty() && config_version != self.config_version {
+        if commit.rests_on_following() && config_version != self.config_version {
             return Ok(DetectionOutcome::ConfigChanged);
         }
         let intents = self.intents_of(&commit.decisions)?;

@@ -8,7 +8,9 @@ use domain::{
     trade::{Action, GroupKey, GroupState, TradeGroup},
 };
 use engine::ports::{
-    detection::{DetectionCommit, ExitNote, ExitRevisit, IntentFacts, MissedNote, NextLook},
+    detection::{
+        DetectionCommit, DetectionOutcome, ExitNote, ExitRevisit, IntentFacts, MissedNote, NextLook,
+    },
     execution::{EndReason, IntentCause, OrderUpdate, Why},
     following::{HoldScope, NewHold, RelationshipStatus},
 };
@@ -109,6 +111,18 @@ pub(crate) async fn what_was_blocked_is_looked_at_at_once(bench: Bench) -> CaseR
     // Who looked before, and found it paused, does not put it off.
     write(&world, Vec::new(), vec![(only(looked, "look")?, None)]).await?;
     same!(due().await?, [first.relationship], "after a look from before");
+    put_off().await?;
+    // Nor does he who reads the note after a hold was lifted and knows the holds of before.
+    let hold =
+        world.store.place_hold(None, &super::holds::hold(HoldScope::Installation), world.now()).await?;
+    let version = world.store.config_version().await?;
+    world.store.lift_hold(None, hold, world.now()).await?;
+    let looked = world.store.due_revisits(world.now(), 9).await?;
+    let again = |one: &ExitRevisit| (*one, Some(NextLook { due: late, tries: one.tries }));
+    let stale = DetectionCommit { revisited: looked.iter().map(again).collect(), ..Default::default() };
+    let outcome = world.store.commit_detection(&world.lease, version, &stale).await?;
+    same!(outcome, DetectionOutcome::ConfigChanged, "a look with the holds of before");
+    same!(due().await?.len(), looked.len(), "after that look");
     put_off().await?;
     let all = [first.relationship, second.relationship];
     let scopes = [
