@@ -21,8 +21,9 @@ pub const PUBLIC_PROVIDERS: [&str; 3] = [
 ];
 /// One of the same list that tells of new blocks.
 pub const PUBLIC_DOORBELL: &str = "wss://polygon-bor-rpc.publicnode.com";
-/// Calls a day to one provider of the chain that is asked for every block of two seconds, and for what is in it.
-pub const CALLS_A_DAY: u64 = 3 * 86_400 / 2;
+/// Calls a day to one provider of the chain, for each block of two seconds: twice whether it is there, then for what is in it
+/// and for the final one.
+pub const CALLS_A_DAY: u64 = 4 * 86_400 / 2;
 
 /// Public providers, as they are listed.
 #[must_use]

@@ -297,8 +297,8 @@ pub async fn restore(url: &ServerUrl, from: &std::path::Path, at: &Installation)
     let _ = std::fs::remove_dir_all(&room);
     let (hold, copied) = copied?;
     let text = format!(
-        "restored {}: {}. Nothing is signed until you lift the hold: compare `slipstream positions` with the wallets first \
-         (`slipstream holds`, `slipstream lift NUMBER`)",
+        "restored {}: {}. Everything is held. `slipstream run` (or the backend) compares the wallets with the books, and says \
+         then which `slipstream lift` lets it trade again; without accounts with real money lift hold {hold}",
         from.display(),
         told(&copied)
     );

@@ -139,14 +139,17 @@ fn render(health: &[ProviderHealth]) -> String {
     for one in health {
         let mark = if one.first { '*' } else { ' ' };
         let pace = one.calls_a_day.map_or_else(|| NONE.to_owned(), grouped);
+        // Who has told no head has told nothing that could be timed.
+        let usual = one.head.map_or_else(|| NONE.to_owned(), |_| format!("{} ms", one.latency_ms));
         let head = one.head.map_or_else(|| "–".to_owned(), |head| head.to_string());
         let state = one.trouble.clone().unwrap_or_else(|| match &one.last_trouble {
             None => "well".to_owned(),
+            Some(last) if one.head.is_none() => format!("does not answer: {last}"),
             Some(last) => format!("well; last trouble: {last}"),
         });
         text.push_str(&format!(
-            "{mark} {:width$}  {head:>12}  {:>4} ms  {:>11}  {pace:>9}  {:>8}  {:>5}  {state}\n",
-            one.name, one.latency_ms, one.calls_today, one.failures, one.wrong
+            "{mark} {:width$}  {head:>12}  {usual:>7}  {:>11}  {pace:>9}  {:>8}  {:>5}  {state}\n",
+            one.name, one.calls_today, one.failures, one.wrong
         ));
     }
     if health.iter().any(|one| one.first) {

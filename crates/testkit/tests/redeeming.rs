@@ -16,7 +16,7 @@ use engine::{
     limits,
     ports::{
         detection::Lane,
-        following::{AccountMode, Following as _, NewAccount},
+        following::{AccountMode, Following as _, HoldCause, HoldScope, NewAccount, NewHold},
         reports::Reports as _,
         store::{EventKind, Store},
         venue::{
@@ -294,6 +294,27 @@ fn an_eoa_offers_more_for_the_same_nonce_and_either_may_be_carried_out() {
         scene.after(limits::TRANSACTION_STUCK);
         assert_eq!(scene.sent().len(), 2, "nothing is sent once it is known");
     }
+}
+
+/// What was signed is sent again, whatever is held; another fee is another signature.
+#[test]
+fn nothing_is_signed_anew_for_an_account_whose_exits_are_held() {
+    let mut scene = Scene::new(WalletKind::Eoa);
+    scene.after(Duration::ZERO);
+    let hold = NewHold {
+        scope: HoldScope::Installation,
+        cause: HoldCause::Operator,
+        reason: "a panic".to_owned(),
+        stops_exits: true,
+        sells: false,
+        expires_at: None,
+    };
+    let hold = block_on(scene.store.place_hold(None, &hold, scene.clock.now())).unwrap();
+    scene.after(limits::TRANSACTION_STUCK);
+    assert_eq!(scene.sent(), ["bytes", "bytes"]);
+    block_on(scene.store.lift_hold(None, hold, scene.clock.now())).unwrap();
+    scene.after(limits::TRANSACTION_STUCK);
+    assert_eq!(scene.sent().last().unwrap(), "bytes+");
 }
 
 #[test]

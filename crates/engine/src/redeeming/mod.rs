@@ -257,12 +257,16 @@ impl Redeeming {
 
     /// Begins the redemptions that are due, one for each wallet that has nothing under way.
     async fn begin(&mut self, holdings: &Holdings, busy: &mut HashSet<AccountId>) -> StoreResult<usize> {
+        if self.resolved.is_empty() {
+            return Ok(0);
+        }
         let now = self.clock.uptime();
+        let is_held = self.held_accounts().await?;
         let mut due = Vec::new();
         for (condition, resolved) in &self.resolved {
             let Some(accounts) = holdings.get(condition) else { continue };
             for (account, held) in accounts {
-                let ready = self.tried.is_due(&(*account, *condition), now);
+                let ready = self.tried.is_due(&(*account, *condition), now) && !is_held(*account);
                 if ready && due.len() < limits::REDEMPTIONS_AT_ONCE && busy.insert(*account) {
                     due.push((*account, *condition, held, resolved));
                 }
@@ -271,8 +275,6 @@ impl Redeeming {
         if due.is_empty() {
             return Ok(0);
         }
-        let held = self.held_accounts().await?;
-        due.retain(|(account, ..)| !held(*account));
         let accounts: HashMap<AccountId, TradingAccount> = self
             .store
             .accounts(None)

@@ -148,7 +148,9 @@ impl Redeeming {
     /// Sends what nobody knows again; after a long time with a higher fee, where fees are ours.
     async fn urge(&self, newest: &TransactionRecord) -> StoreResult<Looked> {
         let TransactionRecord { account, redemption, transaction, attempt, .. } = newest;
-        if self.age(newest) >= limits::TRANSACTION_STUCK && *attempt < limits::FEE_ATTEMPTS {
+        let stuck = self.age(newest) >= limits::TRANSACTION_STUCK && *attempt < limits::FEE_ATTEMPTS;
+        // Another fee is another signature; what was signed may be sent again under a hold.
+        if stuck && !self.held_accounts().await?(account.id) {
             let outbid = self.redeemer.outbid(account, *redemption, transaction);
             let clock = self.clock.as_ref();
             match venue_call(clock, "outbid", limits::REDEEM_DEADLINE, outbid).await {

@@ -55,7 +55,8 @@ impl Watcher {
 
     async fn chain_step(&mut self) -> Result<bool, WatcherError> {
         let Some(chain) = self.chain.clone() else { return Ok(false) };
-        let head = match self.head_told.take() {
+        let told = self.head_told.take();
+        let head = match told {
             Some(head) => head,
             None => {
                 let head = self.call("head", chain.head()).await?;
@@ -76,7 +77,10 @@ impl Watcher {
             return Ok(false);
         }
         let Some(batch) = self.next_batch(chain.as_ref(), position, head).await? else { return Ok(false) };
+        let read_to = batch.read_to;
         self.take_batch(batch).await?;
+        // It was told a moment ago: nothing is above it yet.
+        self.head_is_quiet = told.is_some() && read_to == head.number;
         Ok(true)
     }
 

@@ -91,8 +91,12 @@ impl Watcher {
         }
         commit.exit_notes = self.exit_notes(phantoms, now).await?;
         let judged = !commit.groups.is_empty();
+        let nothing_to_judge = !judged && pending.is_empty();
         self.commit_parts(commit, pending).await?;
         self.finalized = Some(height);
+        if nothing_to_judge {
+            self.judged_at = Some((read_time, read_to));
+        }
         Ok(judged)
     }
 

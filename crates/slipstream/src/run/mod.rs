@@ -13,7 +13,7 @@ pub(crate) mod rewound;
 mod stop;
 mod telling;
 
-use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{future::pending, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::ensure;
 use domain::Clock;
@@ -123,7 +123,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Starts everything, attends to it, and stops it.
-    async fn work(&self, stop: Stop) -> anyhow::Result<()> {
+    async fn work(&self, mut stop: Stop) -> anyhow::Result<()> {
         let (store, clock, data_dir) = (self.books(), &self.clock, self.place.data_dir.as_path());
         crate::crash::arm_from_environment(store).await?;
         let process = this_process();
@@ -145,7 +145,13 @@ impl Run<'_> {
         })?;
         let has_chain = ports.chain.is_some();
         same_order(store, has_chain, data_dir).await?;
-        let wallets = self.wallets(&ports, providers.as_ref()).await?;
+        let wallets = tokio::select! {
+            wallets = self.wallets(&ports, providers.as_ref()) => wallets?,
+            name = stop.wanted() => {
+                info!("{name}: nothing was begun");
+                return Ok(());
+            }
+        };
         let mut witnesses = Witnesses {
             venue: None,
             chain: None,
@@ -163,8 +169,12 @@ impl Run<'_> {
         let (books, watch) = (Arc::clone(self.store) as Arc<dyn Store>, runtime.clock_watch());
         let socket = socket::serve(data_dir, books, Arc::clone(clock), witnesses, watch)?;
         self.tell_start(has_chain).await?;
-        probe(clock.as_ref(), venue_clock.as_ref()).await;
-        attend(&runtime, store, clock.as_ref(), (told, wallets), stop).await;
+        tokio::select! {
+            () = tell(&runtime, store, clock.as_ref(), told) => {}
+            () = watch_wallets(&runtime, store, clock.as_ref(), wallets) => {}
+            () = probe(clock.as_ref(), venue_clock.as_ref()) => {}
+            name = stop.wanted() => end_at_once_next_time(name, stop),
+        }
         socket.abort();
         // Nobody listens on it any more.
         let _ = std::fs::remove_file(socket::path(data_dir));
@@ -245,7 +255,7 @@ impl Run<'_> {
     }
 }
 
-/// Says when there is no network.
+/// Says when there is no network, and nothing more.
 async fn probe(clock: &dyn Clock, venue: &dyn VenueClock) {
     if let Err(error) = venue_call(clock, "venue", PROBE_DEADLINE, venue.server_time()).await {
         warn!(
@@ -253,6 +263,7 @@ async fn probe(clock: &dyn Clock, venue: &dyn VenueClock) {
              Look at the network, and at [run] clob_url"
         );
     }
+    pending().await
 }
 
 /// What is told in the log.
@@ -282,24 +293,15 @@ impl WalletWatch {
     }
 }
 
-/// Says in the log what happens, until somebody wants it to end.
-async fn attend(
-    runtime: &Runtime,
-    store: &dyn Store,
-    clock: &dyn Clock,
-    (mut told, mut wallets): (Told, Option<WalletWatch>),
-    mut stop: Stop,
-) {
-    let (mut panics, mut turn) = (0, runtime.turn("wallets"));
+/// Says in the log what happens, for ever.
+async fn tell(runtime: &Runtime, store: &dyn Store, clock: &dyn Clock, mut told: Told) {
+    let mut panics = 0;
     loop {
         if let Some(journal) = &mut told.journal {
             journal.tell(store).await;
         }
         if let Some(downtime) = &mut told.downtime {
             downtime.tell(store, clock).await;
-        }
-        if let Some(wallets) = &mut wallets {
-            wallets.look(store, clock, &mut turn).await;
         }
         if runtime.restarts() > panics {
             panics = runtime.restarts();
@@ -308,18 +310,31 @@ async fn attend(
                 "a task of the engine had panicked and was started again; please report it with the log"
             );
         }
-        tokio::select! {
-            () = clock.sleep(LOG_EVERY) => {}
-            name = stop.wanted() => {
-                info!("{name}: stopping after what is at hand; once more ends at once");
-                tokio::spawn(async move {
-                    stop.wanted().await;
-                    std::process::exit(i32::from(INTERRUPTED));
-                });
-                return;
-            }
-        }
+        clock.sleep(LOG_EVERY).await;
     }
+}
+
+/// Looks at wallets with real money for ever, beside everything else: whoever is asked may be slow.
+async fn watch_wallets(
+    runtime: &Runtime,
+    store: &dyn Store,
+    clock: &dyn Clock,
+    wallets: Option<WalletWatch>,
+) {
+    let Some(mut wallets) = wallets else { return pending().await };
+    let mut turn = runtime.turn("wallets");
+    loop {
+        wallets.look(store, clock, &mut turn).await;
+        clock.sleep(LOG_EVERY).await;
+    }
+}
+
+fn end_at_once_next_time(name: &str, mut stop: Stop) {
+    info!("{name}: stopping after what is at hand; once more ends at once");
+    tokio::spawn(async move {
+        stop.wanted().await;
+        std::process::exit(i32::from(INTERRUPTED));
+    });
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 //! once, and is a hold on the account's buys until it is right. Sales go on: they take less risk than waiting does.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
-use domain::{Clock, Timestamp, WalletKind, ids::AccountId};
+use domain::{Address, Clock, Timestamp, WalletKind, ids::AccountId};
 use engine::{
     deadline::{venue_call, within},
     ports::{
@@ -32,6 +32,7 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// Time between two checks while something is wrong, and while nothing is.
 const CHECK_AGAIN: Duration = Duration::from_secs(10);
+const CHECK_AGAIN_LAST: Duration = Duration::from_secs(60);
 const CHECK_EVERY: Duration = Duration::from_secs(300);
 /// How long all checks together may take; the start waits for them.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -45,6 +46,10 @@ const CLOCK_OFF: Duration = Duration::from_secs(10);
 const CHAIN_SILENT: Duration = Duration::from_secs(60);
 /// A newest block that was older at the start is of a provider that lags.
 const OLDEST_HEAD: Duration = Duration::from_secs(60);
+
+/// Kinds of faults that are asked about.
+const SILENT: &str = "silent";
+const UNREAD: &str = "unread";
 
 /// Whom it asks.
 pub(super) struct Witnesses {
@@ -65,21 +70,39 @@ pub(super) struct Readiness {
     checked: Duration,
     /// The newest block that was read, and since when it is the newest.
     newest: (i64, Duration),
+    /// How long until the next check, while something is wrong: it doubles.
+    again: Duration,
     /// What was wrong at the last check, by account.
-    wrong: BTreeMap<AccountId, String>,
+    wrong: BTreeMap<AccountId, Vec<Fault>>,
+    /// Accounts that were checked, by the key they trade with, and those whose wallets were then found right.
+    checked_keys: HashMap<AccountId, Address>,
+    right: HashSet<AccountId>,
     /// Which of many processes this is: what one finds wrong is not right because another finds nothing.
     who: String,
 }
+
+/// One thing that is wrong: its kind stays the same while the figures in its words move.
+#[derive(Clone, Debug)]
+struct Fault(&'static str, String);
 
 impl Readiness {
     /// Checks, and places or lifts the holds, before anything is sent. `who` is what reasons begin with; nothing where one
     /// process works alone.
     pub(super) async fn begin(ask: Witnesses, store: &dyn Store, who: String) -> StoreResult<Self> {
         let uptime = ask.clock.uptime();
-        let newest = (0, uptime);
-        let mut readiness =
-            Self { ask, looked: uptime, checked: uptime, newest, wrong: BTreeMap::new(), who };
-        readiness.check(store).await?;
+        let mut readiness = Self {
+            ask,
+            looked: uptime,
+            checked: uptime,
+            newest: (0, uptime),
+            again: CHECK_AGAIN,
+            wrong: BTreeMap::new(),
+            checked_keys: HashMap::new(),
+            right: HashSet::new(),
+            who,
+        };
+        let accounts = live_accounts(store).await?;
+        readiness.check(store, &accounts).await?;
         Ok(readiness)
     }
 
@@ -100,45 +123,65 @@ impl Readiness {
         if newest != self.newest.0 {
             self.newest = (newest, uptime);
         }
-        let silent = self.is_silent(uptime);
-        let usual = if self.wrong.is_empty() && !silent { CHECK_EVERY } else { CHECK_AGAIN };
-        if uptime.saturating_sub(self.checked) < usual {
+        let accounts = live_accounts(store).await?;
+        let is_new =
+            |account: &&Account| self.checked_keys.get(&account.trading.id) != Some(&account.trading.signer);
+        let new: Vec<&Account> = accounts.iter().filter(is_new).collect();
+        let silent = self.is_silent(uptime) && !self.wrong.values().flatten().any(|fault| fault.0 == SILENT);
+        let usual = if self.wrong.is_empty() { CHECK_EVERY } else { self.again };
+        if new.is_empty() && !silent && uptime.saturating_sub(self.checked) < usual {
             return Ok(());
         }
-        self.check(store).await
+        // Until it is known that all is right, nothing is.
+        let now = self.ask.clock.now();
+        for account in new {
+            let scope = HoldScope::Account(account.trading.id);
+            let reason = format!("{}{}", self.who, reason_of("it is being checked"));
+            store.place_hold(None, &not_ready(scope, reason), now).await?;
+        }
+        self.check(store, &accounts).await
     }
 
     fn is_silent(&self, uptime: Duration) -> bool {
         uptime.saturating_sub(self.newest.1) > CHAIN_SILENT
     }
 
-    async fn check(&mut self, store: &dyn Store) -> StoreResult<()> {
+    async fn check(&mut self, store: &dyn Store, accounts: &[Account]) -> StoreResult<()> {
         self.checked = self.ask.clock.uptime();
-        let live = |account: &Account| account.mode == AccountMode::Live && !account.removed;
-        let accounts: Vec<Account> = store.accounts(None).await?.into_iter().filter(live).collect();
-        if accounts.is_empty() {
-            self.wrong.clear();
-            return Ok(());
-        }
-        let found = within(self.ask.clock.as_ref(), PATIENCE, self.ask.look(&accounts)).await;
-        let (mut everywhere, own) = found.unwrap_or_else(|_| {
-            let slow = format!("clock, chain, place and wallets could not be checked within {PATIENCE:?}");
-            (vec![slow], HashMap::new())
-        });
-        if self.is_silent(self.checked) {
-            everywhere.push(format!("no new block was read for {} s", CHAIN_SILENT.as_secs()));
-        }
         let mut wrong = BTreeMap::new();
-        for account in &accounts {
-            let id = account.trading.id;
-            let of_account = own.get(&id).into_iter().flatten();
-            let texts: Vec<&str> = everywhere.iter().chain(of_account).map(String::as_str).collect();
-            if !texts.is_empty() {
-                wrong.insert(id, texts.join("; "));
+        if !accounts.is_empty() {
+            let found = within(self.ask.clock.as_ref(), PATIENCE, self.ask.look(accounts)).await;
+            let (mut everywhere, own) = found.unwrap_or_else(|_| {
+                let slow =
+                    format!("clock, chain, place and wallets could not be checked within {PATIENCE:?}");
+                (vec![Fault("slow", slow)], HashMap::new())
+            });
+            if self.is_silent(self.checked) {
+                let silent = format!("no new block was read for {} s", CHAIN_SILENT.as_secs());
+                everywhere.push(Fault(SILENT, silent));
+            }
+            for account in accounts {
+                let id = account.trading.id;
+                let mut faults = everywhere.clone();
+                faults.extend(own.get(&id).into_iter().flatten().cloned());
+                // What was right a while ago is not wrong because nobody answers just now.
+                faults.retain(|fault| fault.0 != UNREAD || !self.right.contains(&id));
+                if faults.is_empty() {
+                    self.right.insert(id);
+                } else {
+                    wrong.insert(id, faults);
+                }
             }
         }
-        self.hold(store, &accounts, &wrong).await?;
+        self.hold(store, accounts, &wrong).await?;
+        self.again = if kinds(&wrong) == kinds(&self.wrong) {
+            (self.again * 2).min(CHECK_AGAIN_LAST)
+        } else {
+            CHECK_AGAIN
+        };
         self.wrong = wrong;
+        self.checked_keys =
+            accounts.iter().map(|account| (account.trading.id, account.trading.signer)).collect();
         Ok(())
     }
 
@@ -147,38 +190,50 @@ impl Readiness {
         &self,
         store: &dyn Store,
         accounts: &[Account],
-        wrong: &BTreeMap<AccountId, String>,
+        wrong: &BTreeMap<AccountId, Vec<Fault>>,
     ) -> StoreResult<()> {
         let now = self.ask.clock.now();
         let holds = store.following(now).await?.holds;
+        let (told, found) = (kinds(&self.wrong), kinds(wrong));
         for account in accounts {
             let (id, label) = (account.trading.id, &account.label);
             let scope = HoldScope::Account(id);
-            let found = wrong.get(&id).map(|reason| format!("{}{}", self.who, reason_of(reason)));
             let mine = |cause, of| cause == HoldCause::NotReady && of == scope;
             let held: Vec<_> = holds
                 .iter()
                 .filter(|hold| mine(hold.cause, hold.scope) && hold.reason.starts_with(&self.who))
                 .collect();
-            if held.iter().any(|hold| Some(&hold.reason) == found.as_ref()) {
+            // One hold for as long as the same things are wrong, whatever their figures are.
+            if held.len() == 1 && found.contains_key(&id) && told.get(&id) == found.get(&id) {
                 continue;
             }
             // The new one first: in between nothing may be bought.
-            if let Some(reason) = &found {
+            if let Some(faults) = wrong.get(&id) {
+                let words: Vec<&str> = faults.iter().map(|fault| fault.1.as_str()).collect();
+                let reason = format!("{}{}", self.who, reason_of(&words.join("; ")));
                 warn!("account {label}: {reason}");
-                store.place_hold(None, &not_ready(scope, reason.clone()), now).await?;
+                store.place_hold(None, &not_ready(scope, reason), now).await?;
             }
             for hold in &held {
                 store.lift_hold(None, hold.id, now).await?;
             }
-            if found.is_none() && !held.is_empty() {
+            if !wrong.contains_key(&id) && !held.is_empty() {
                 info!(
-                    "account {label}: clock, chain, place, wallet and login are as they should be; it buys again"
+                    "account {label}: clock, chain, place, wallet and login are as they should be; it may buy"
                 );
             }
         }
         Ok(())
     }
+}
+
+fn kinds(wrong: &BTreeMap<AccountId, Vec<Fault>>) -> BTreeMap<AccountId, Vec<&'static str>> {
+    wrong.iter().map(|(id, faults)| (*id, faults.iter().map(|fault| fault.0).collect())).collect()
+}
+
+async fn live_accounts(store: &dyn Store) -> StoreResult<Vec<Account>> {
+    let live = |account: &Account| account.mode == AccountMode::Live && !account.removed;
+    Ok(store.accounts(None).await?.into_iter().filter(live).collect())
 }
 
 fn reason_of(wrong: &str) -> String {
@@ -191,7 +246,7 @@ fn not_ready(scope: HoldScope, reason: String) -> NewHold {
 
 impl Witnesses {
     /// What is wrong for everybody, and what for single accounts.
-    async fn look(&self, accounts: &[Account]) -> (Vec<String>, HashMap<AccountId, Vec<String>>) {
+    async fn look(&self, accounts: &[Account]) -> (Vec<Fault>, HashMap<AccountId, Vec<Fault>>) {
         let now = self.clock.now();
         let own = stream::iter(accounts)
             .map(async |account| (account.trading.id, self.account(account, now).await))
@@ -199,57 +254,69 @@ impl Witnesses {
             .collect();
         let place = venue::place(self.clock.as_ref(), &self.client, &self.geoblock_url);
         let (clock, chain, place, own) = tokio::join!(self.clock(), self.chain(), place, own);
-        let place = (place.verdict == Verdict::Fail).then_some(place.evidence);
+        let place = (place.verdict == Verdict::Fail).then(|| Fault("place", place.evidence));
         (clock.into_iter().chain(chain).chain(place).collect(), own)
     }
 
-    async fn clock(&self) -> Option<String> {
+    async fn clock(&self) -> Option<Fault> {
         match ClockSkew::measure(self.clock.as_ref(), self.venue_clock.as_ref()).await {
-            Ok(skew) if skew.is_off_by(CLOCK_OFF) => Some(skew.to_string()),
+            Ok(skew) if skew.is_off_by(CLOCK_OFF) => Some(Fault("clock", skew.to_string())),
             Ok(_) => None,
-            Err(error) => Some(format!("the venue cannot be reached, so its clock is not known ({error})")),
+            Err(error) => {
+                let words = format!("the venue cannot be reached, so its clock is not known ({error})");
+                Some(Fault("venue", words))
+            }
         }
     }
 
-    async fn chain(&self) -> Option<String> {
+    async fn chain(&self) -> Option<Fault> {
         match venue_call(self.clock.as_ref(), "head", ANSWER, self.reader.head()).await {
-            Err(error) => Some(format!(
-                "no RPC provider tells the chain's newest block ({error}); see [chain] rpc_urls, and `slipstream doctor`"
-            )),
+            Err(error) => {
+                let words = format!(
+                    "no RPC provider tells the chain's newest block ({error}); see [chain] rpc_urls, and `slipstream doctor`"
+                );
+                Some(Fault("chain", words))
+            }
             Ok(head) => {
                 let age = self.clock.now().since(head.time);
                 (age > OLDEST_HEAD).then(|| {
                     let seconds = age.as_secs();
-                    format!("the newest block that RPC providers tell is {seconds} s old (or this machine's clock is fast)")
+                    let words = format!(
+                        "the newest block that RPC providers tell is {seconds} s old (or this machine's clock is fast)"
+                    );
+                    Fault("old head", words)
                 })
             }
         }
     }
 
-    async fn account(&self, account: &Account, now: Timestamp) -> Vec<String> {
+    async fn account(&self, account: &Account, now: Timestamp) -> Vec<Fault> {
         let trading = &account.trading;
         if trading.kind != WalletKind::Session
             && let Err(error) = check_wallet(trading.signer, trading.wallet, trading.kind)
         {
-            return vec![format!("{error:#}")];
+            return vec![Fault("funder", format!("{error:#}"))];
         }
         let wallet = within(self.clock.as_ref(), ANSWER, report_of_account(self.rpc.as_ref(), trading, now));
         let login = self.venue.look_again(trading, None);
         let login = venue_call(self.clock.as_ref(), "login", ANSWER, login);
         let (wallet, login) = tokio::join!(wallet, login);
         let mut wrong = Vec::new();
-        // What cannot be asked is told for everybody.
-        if let Ok(Ok(report)) = wallet {
-            let lacks = report.missing.iter().filter(|lack| stops_buying(**lack));
-            wrong.extend(lacks.map(|lack| {
-                let (what, remedy) = wants(*lack, report.used);
-                let by_flag = remedy.starts_with("--");
-                let command = format!("`slipstream account check {} {remedy}`", trading.id);
-                format!("{what}: {}", if by_flag { command } else { remedy })
-            }));
+        match wallet {
+            Ok(Ok(report)) => {
+                let lacks = report.missing.iter().filter(|lack| stops_buying(**lack));
+                wrong.extend(lacks.map(|lack| {
+                    let (what, remedy) = wants(*lack, report.used);
+                    let by_flag = remedy.starts_with("--");
+                    let command = format!("`slipstream account check {} {remedy}`", trading.id);
+                    Fault("wallet", format!("{what}: {}", if by_flag { command } else { remedy }))
+                }));
+            }
+            Ok(Err(error)) => wrong.push(Fault(UNREAD, format!("its wallet cannot be read ({error:#})"))),
+            Err(_) => wrong.push(Fault(UNREAD, format!("its wallet cannot be read within {ANSWER:?}"))),
         }
         if let Err(error @ VenueError::Refused { .. }) = login {
-            wrong.push(format!("the venue does not let its key log in ({error})"));
+            wrong.push(Fault("login", format!("the venue does not let its key log in ({error})")));
         }
         wrong
     }
@@ -259,3 +326,7 @@ impl Witnesses {
 const fn stops_buying(lack: Lack) -> bool {
     !matches!(lack, Lack::NoMoney | Lack::NoGas | Lack::Unwrapped(_) | Lack::SessionEnds(_))
 }
+
+#[cfg(test)]
+#[path = "readiness_tests.rs"]
+mod tests;

@@ -28,7 +28,7 @@ const PAGE: usize = 200;
 /// Shares that differ by less are rounding.
 const ROUNDING: i64 = 10_000;
 
-/// Compares once, as soon as everything that was under way is settled.
+/// Compares whenever a hold waits for it, as soon as everything that was under way is settled.
 pub(super) struct Reconciling {
     rpc: Arc<dyn JsonRpc>,
     reader: Arc<dyn ChainReader>,
@@ -36,24 +36,23 @@ pub(super) struct Reconciling {
     tried: Option<Duration>,
     /// And of the last word on why it came to nothing.
     told: Option<Duration>,
-    done: bool,
 }
 
 impl Reconciling {
     /// Asks these providers.
     pub(super) fn new(rpc: Arc<dyn JsonRpc>, reader: Arc<dyn ChainReader>) -> Self {
-        Self { rpc, reader, tried: None, told: None, done: false }
+        Self { rpc, reader, tried: None, told: None }
     }
 
     /// Compares, when it is time to.
     pub(super) async fn look(&mut self, store: &dyn Store, clock: &dyn Clock) {
         let uptime = clock.uptime();
-        if self.done || self.tried.is_some_and(|at| uptime.saturating_sub(at) < LOOK_EVERY) {
+        if self.tried.is_some_and(|at| uptime.saturating_sub(at) < LOOK_EVERY) {
             return;
         }
         self.tried = Some(uptime);
         match self.reconcile(store, clock).await {
-            Ok(done) => self.done = done,
+            Ok(()) => self.told = None,
             Err(error) if self.told.is_none_or(|at| uptime.saturating_sub(at) >= TELL_EVERY) => {
                 self.told = Some(uptime);
                 warn!(
@@ -65,11 +64,12 @@ impl Reconciling {
         }
     }
 
-    async fn reconcile(&self, store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<bool> {
+    /// Compares if there is a hold that waits for it: a database may go back in time at any moment.
+    async fn reconcile(&self, store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<()> {
         let holds = store.following(clock.now()).await?.holds;
         let restored = |hold: &&Hold| hold.cause == HoldCause::Reconciliation;
         if !holds.iter().any(|hold| restored(&hold)) {
-            return Ok(true);
+            return Ok(());
         }
         let head = self.reader.head().await?.number;
         let read = store.cursor(Source::Chain).await?.unwrap_or(0);
@@ -114,7 +114,7 @@ impl Reconciling {
                  by nobody here. When you agree, {lift} lets it trade again"
             );
         }
-        Ok(true)
+        Ok(())
     }
 
     /// How many differences there are.

@@ -1,4 +1,4 @@
-//! A database that went back in time: a file that somebody copied over it, a snapshot of the machine that was put back. Its
+//! A database that went back in time: a file that somebody copied over it. Its
 //! newest commit is remembered beside it; a database that has fewer is held until wallets were compared.
 
 use std::{

@@ -56,6 +56,31 @@ async fn killed_at_every_point(scene: &Scene) {
     assert!(scene.control.orders().await.expect("orders").is_empty());
 }
 
+/// What providers of the chain are asked while nothing happens is what is told of it: a few calls a block.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_run_asks_as_often_as_is_told() {
+    let scene = Scene::begin().await;
+    scene.init(&POLICY);
+    let mut child = scene.run(true, None);
+    scene.up().await;
+    let asked = async |above: i64| {
+        scene
+            .until("head", async || {
+                let status = scene.ask(&["rpc", "status"]);
+                let (head, calls) = (status[0]["head"].as_i64()?, status[0]["calls_today"].as_i64()?);
+                (head >= above).then_some((head, calls))
+            })
+            .await
+    };
+    let (first, _) = asked(0).await;
+    // How fast blocks come is learned from the first ones.
+    let (begin, before) = asked(first + 10).await;
+    let (end, after) = asked(begin + 60).await;
+    let (blocks, calls) = (end - begin, after - before);
+    assert!(calls <= 6 * blocks, "{calls} calls for {blocks} blocks");
+    assert!(scene.end(&mut child).await.success());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_installation_of_two_commands_copies_on_paper_and_is_paid_when_the_market_resolves() {
     let scene = Scene::begin().await;

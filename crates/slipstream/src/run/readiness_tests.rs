@@ -1,0 +1,158 @@
+//! Holds of accounts whose surroundings are not right.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use async_trait::async_trait;
+use domain::{KeyRef, OrderPlan, Shares, TokenId, TradingAccount};
+use engine::ports::{
+    detection::Lane,
+    following::{Following as _, NewAccount},
+    reports::Reports as _,
+    venue::{
+        BlockHeader, Cancel, Cancelled, ChainEvent, OrderLookup, OrderQuery, PostReply, PostTimes,
+        PreparedOrder,
+    },
+};
+use testkit::{memory_store::MemoryStore, virtual_clock::VirtualClock};
+
+use super::*;
+
+/// A venue whose clock is ahead, and a chain that tells its head and nothing of wallets.
+struct Outside {
+    clock: Arc<VirtualClock>,
+    ahead: AtomicI64,
+}
+
+#[async_trait]
+impl VenueClock for Outside {
+    async fn server_time(&self) -> Result<Timestamp, VenueError> {
+        Ok(Timestamp(self.clock.now().0 + self.ahead.load(Ordering::Relaxed)))
+    }
+}
+
+#[async_trait]
+impl ChainReader for Outside {
+    async fn head(&self) -> Result<BlockHeader, VenueError> {
+        let hash = domain::Hash([1; 32]);
+        Ok(BlockHeader { number: 7, hash, parent: hash, time: self.clock.now() })
+    }
+
+    async fn finalized(&self) -> Result<BlockHeader, VenueError> {
+        self.head().await
+    }
+
+    async fn header(&self, _: i64) -> Result<Option<BlockHeader>, VenueError> {
+        panic!("only the head is asked for")
+    }
+
+    async fn block_events(&self, _: &BlockHeader, _: &[Address]) -> Result<Vec<ChainEvent>, VenueError> {
+        panic!("only the head is asked for")
+    }
+
+    async fn range_events(&self, _: i64, _: i64, _: &[Address]) -> Result<Vec<ChainEvent>, VenueError> {
+        panic!("only the head is asked for")
+    }
+
+    async fn balances(&self, _: &[(Address, TokenId)], _: i64) -> Result<Vec<Shares>, VenueError> {
+        panic!("only the head is asked for")
+    }
+}
+
+fn busy(what: &str) -> VenueError {
+    VenueError::RateLimited { what: what.to_owned(), retry_after: None }
+}
+
+#[async_trait]
+impl JsonRpc for Outside {
+    async fn ask(&self, method: &str, _: serde_json::Value) -> Result<serde_json::Value, VenueError> {
+        Err(busy(method))
+    }
+
+    async fn ask_one(&self, _: &[(&str, serde_json::Value)]) -> Result<Vec<serde_json::Value>, VenueError> {
+        Err(busy("batch"))
+    }
+}
+
+#[async_trait]
+impl OrderGateway for Outside {
+    async fn prepare(&self, _: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
+        panic!("nothing is ordered")
+    }
+
+    async fn post(&self, _: &TradingAccount, _: &PreparedOrder, _: PostTimes) -> PostReply {
+        panic!("nothing is ordered")
+    }
+
+    async fn post_batch(
+        &self,
+        _: &TradingAccount,
+        _: Lane,
+        _: &[PreparedOrder],
+        _: PostTimes,
+    ) -> Vec<PostReply> {
+        panic!("nothing is ordered")
+    }
+
+    async fn look_up(&self, _: &TradingAccount, _: &OrderQuery) -> Result<OrderLookup, VenueError> {
+        panic!("nothing is ordered")
+    }
+
+    async fn cancel(&self, _: &TradingAccount, _: &Cancel) -> Result<Cancelled, VenueError> {
+        panic!("nothing is ordered")
+    }
+
+    async fn look_again(&self, _: &TradingAccount, _: Option<TokenId>) -> Result<(), VenueError> {
+        Ok(())
+    }
+}
+
+async fn add(store: &MemoryStore, number: u8, now: Timestamp) {
+    let owner = store.add_owner("somebody", now).await.unwrap();
+    let account = NewAccount {
+        label: format!("account {number}"),
+        mode: AccountMode::Live,
+        wallet: Address([number; 20]),
+        signer: Address([number; 20]),
+        kind: WalletKind::Eoa,
+        key: KeyRef(format!("key {number}")),
+        cap: None,
+    };
+    store.add_account(owner, &account, now).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_comes_later_is_held_until_looked_at_and_one_hold_tells_what_is_wrong() {
+    let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
+    let outside = Arc::new(Outside { clock: Arc::clone(&clock), ahead: AtomicI64::new(0) });
+    let store = MemoryStore::new(Arc::clone(&clock) as _);
+    let ask = Witnesses {
+        clock: Arc::clone(&clock) as _,
+        venue_clock: Arc::clone(&outside) as _,
+        venue: Arc::clone(&outside) as _,
+        client: polymarket::local_client().unwrap(),
+        geoblock_url: "http://127.0.0.1:9".to_owned(),
+        reader: Arc::clone(&outside) as _,
+        rpc: Arc::clone(&outside) as _,
+    };
+    let holds = async || store.following(clock.now()).await.unwrap().holds;
+    let mut readiness = Readiness::begin(ask, &store, String::new()).await.unwrap();
+    assert_eq!(holds().await, []);
+    // An account that is added while it runs: its wallet cannot be read, and nobody says that it is right.
+    add(&store, 1, clock.now()).await;
+    clock.advance(LOOK_EVERY);
+    readiness.look(&store).await;
+    let told = holds().await;
+    let [hold] = told.as_slice() else { panic!("one hold: {told:?}") };
+    assert!(hold.reason.contains("cannot be read") && !hold.stops_exits, "{}", hold.reason);
+    // The clock goes wrong, a little more at each look.
+    for ahead in 1..20 {
+        outside.ahead.store(60_000_000 + ahead * 1_300_000, Ordering::Relaxed);
+        clock.advance(CHECK_AGAIN_LAST);
+        readiness.look(&store).await;
+    }
+    let told = holds().await;
+    let [hold] = told.as_slice() else { panic!("one hold: {told:?}") };
+    assert!(hold.reason.contains("slow by the venue's"), "{}", hold.reason);
+    let placed = store.events_after(0, 1_000).await.unwrap().len();
+    assert!(placed < 20, "{placed} events of one fault");
+}
