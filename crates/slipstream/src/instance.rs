@@ -3,7 +3,7 @@
 //! A lease that ran out proves nothing. A process is dead when this machine's kernel has it no more, when the lock of its
 //! data directory is somebody else's, or when a person says so.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 use anyhow::{Context, bail};
 use domain::Clock;
@@ -134,7 +134,8 @@ pub async fn end_gone(store: &dyn Store, clock: &dyn Clock, running: &[InstanceI
 }
 
 /// Records the end of the process that worked on this data directory before, whose lock is ours now, and that this one
-/// does. Only the holder of the lock calls this.
+/// does. Only the holder of the lock calls this. A copy of a directory says nothing of who works on the one it was copied
+/// from.
 ///
 /// # Errors
 /// Store errors, or when the directory cannot be written.
@@ -144,9 +145,9 @@ pub async fn succeed(
     clock: &dyn Clock,
     process: &InstanceId,
 ) -> anyhow::Result<()> {
-    let file = data_dir.join(FILE);
-    if let Ok(before) = fs::read_to_string(&file) {
-        let before = before.trim();
+    let (file, here) = (data_dir.join(FILE), which(data_dir)?);
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    if let Some((before, _)) = text.trim().split_once(' ').filter(|(_, place)| *place == here) {
         for instance in store.running_instances().await? {
             if process_of(&instance) == before {
                 store
@@ -155,7 +156,16 @@ pub async fn succeed(
             }
         }
     }
-    fs::write(&file, &process.0).with_context(|| format!("cannot write {}", file.display()))
+    // Whole or not at all: an empty file would keep what the dead one had from being taken over.
+    let fresh = data_dir.join(format!("{FILE}.new"));
+    let write = fs::write(&fresh, format!("{} {here}\n", process.0)).and_then(|()| fs::rename(&fresh, &file));
+    write.with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Which directory this is, and no copy of it: where its inode is.
+fn which(data_dir: &Path) -> anyhow::Result<String> {
+    let found = fs::metadata(data_dir).with_context(|| format!("cannot look at {}", data_dir.display()))?;
+    Ok(format!("{}:{}", found.dev(), found.ino()))
 }
 
 /// Who works on the store, as far as anybody knows.

@@ -414,7 +414,8 @@ async fn judge(store: &dyn Store, control: &Control, trades: &[(TxHash, GroupKey
             if stored.part.kind == PartKind::Revisit {
                 continue;
             }
-            assert!(stored.complete && stored.part.kind == PartKind::Trade, "{tx} part {part}");
+            let told = (stored.complete, stored.part.kind);
+            assert_eq!(told, (true, PartKind::Trade), "{tx} part {part} of {group:?}");
             for relationship in relationships.iter().filter(|one| one.leader == leader.id) {
                 let answers: Vec<_> = decisions
                     .iter()

@@ -40,7 +40,7 @@ struct Batch {
 impl Watcher {
     /// Reads what is new on the chain, and takes note whether it could. Returns whether anything was.
     pub(super) async fn read_chain(&mut self) -> Result<bool, WatcherError> {
-        // Another source has something to tell; no block can be there yet.
+        // Nobody told anything, and no block can be there yet.
         if std::mem::take(&mut self.head_is_quiet) {
             return Ok(false);
         }

@@ -34,11 +34,20 @@ impl Watcher {
                 }
             });
             let bell = select(ring, clock.sleep(left.min(head_due.saturating_sub(now))));
-            match select(pin!(self.wait_for_answer()), bell).await {
-                Either::Left(_) => return,
-                Either::Right((Either::Left(_), _)) => rung_at = Some(clock.uptime()),
+            let answered = match select(pin!(self.wait_for_answer()), bell).await {
+                Either::Left(_) => true,
+                Either::Right((Either::Left(_), _)) => {
+                    rung_at = Some(clock.uptime());
+                    false
+                }
                 Either::Right((Either::Right(_), _)) if clock.uptime() < head_due => continue,
-                Either::Right((Either::Right(_), _)) => {}
+                Either::Right((Either::Right(_), _)) => false,
+            };
+            if answered {
+                // The chain is read before what others tell: a hint that is ahead of its own block could be taken for
+                // another trade of that block.
+                self.head_is_quiet = false;
+                return;
             }
             if self.head_is_another().await {
                 self.head_is_quiet = false;

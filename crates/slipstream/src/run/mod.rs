@@ -19,7 +19,10 @@ use anyhow::ensure;
 use domain::Clock;
 use engine::{
     deadline::{venue_call, within},
-    ports::{store::Store, venue::VenueClock},
+    ports::{
+        store::Store,
+        venue::{ChainReader, VenueClock},
+    },
     salt::Salts,
 };
 use store::SqlStore;
@@ -163,7 +166,7 @@ impl Run<'_> {
             keyring: Some(keyring),
             jobs: Some(JobsDesk { store: Arc::clone(self.store), queue: Some(Arc::clone(&ports.queue)) }),
         };
-        let venue_clock = Arc::clone(&ports.venue_clock);
+        let (venue_clock, chain) = (Arc::clone(&ports.venue_clock), ports.chain.clone());
         let runtime = Runtime::start(ports, self.settings(has_chain), process).await?;
         witnesses.sources = Some(runtime.sources());
         let (books, watch) = (Arc::clone(self.store) as Arc<dyn Store>, runtime.clock_watch());
@@ -172,7 +175,7 @@ impl Run<'_> {
         tokio::select! {
             () = tell(&runtime, store, clock.as_ref(), told) => {}
             () = watch_wallets(&runtime, store, clock.as_ref(), wallets) => {}
-            () = probe(clock.as_ref(), venue_clock.as_ref()) => {}
+            () = probe(clock.as_ref(), venue_clock.as_ref(), chain.as_deref()) => {}
             name = stop.wanted() => end_at_once_next_time(name, stop),
         }
         socket.abort();
@@ -256,7 +259,15 @@ impl Run<'_> {
 }
 
 /// Says when there is no network, and nothing more.
-async fn probe(clock: &dyn Clock, venue: &dyn VenueClock) {
+async fn probe(clock: &dyn Clock, venue: &dyn VenueClock, chain: Option<&dyn ChainReader>) {
+    if let Some(chain) = chain
+        && let Err(error) = venue_call(clock, "the chain's head", PROBE_DEADLINE, chain.head()).await
+    {
+        warn!(
+            "the chain cannot be read: {error}. NO SALE IS COPIED until it can, and a buy only where another source tells of it; \
+             it is asked again and again. Look at [chain] rpc_urls (`slipstream doctor`)"
+        );
+    }
     if let Err(error) = venue_call(clock, "venue", PROBE_DEADLINE, venue.server_time()).await {
         warn!(
             "the venue cannot be reached: {error}. Nothing is copied until it can; it is asked again and again. \

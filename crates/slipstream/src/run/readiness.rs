@@ -254,7 +254,7 @@ impl Witnesses {
             .collect();
         let place = venue::place(self.clock.as_ref(), &self.client, &self.geoblock_url);
         let (clock, chain, place, own) = tokio::join!(self.clock(), self.chain(), place, own);
-        let place = (place.verdict == Verdict::Fail).then(|| Fault("place", place.evidence));
+        let place = (place.verdict == Verdict::Fail).then_some(Fault("place", place.evidence));
         (clock.into_iter().chain(chain).chain(place).collect(), own)
     }
 
