@@ -67,7 +67,7 @@ pub enum QueueCommand {
     },
     /// Set jobs that wait aside: no worker takes them until they are put back.
     #[command(after_help = "Examples:
-  slipstream queue quarantine --all --lane entries --reason \"venue looks wrong\"
+  slipstream queue quarantine --all --lane entries --reason incident-42
   slipstream queue quarantine 4711 4712 --reason poison")]
     Quarantine(Which),
     /// Put jobs back that were set aside. Those that are too old by then are not bought.
