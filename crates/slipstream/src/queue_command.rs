@@ -86,7 +86,7 @@ pub enum QueueCommand {
     /// Jobs that ended without an order; with numbers: give jobs up that were set aside, for good.
     #[command(after_help = "Examples:
   slipstream queue dead-letter
-  slipstream queue dead-letter 4711 --reason \"the market is gone\"")]
+  slipstream queue dead-letter 4711 --reason gone")]
     DeadLetter(Which),
 }
 
