@@ -23,7 +23,8 @@ impl HeadPace {
         };
         let Ok(blocks @ 1..) = u32::try_from(number.saturating_sub(newest)) else { return };
         // After a silence of theirs or of ours the next block comes as usual.
-        let took = (uptime.saturating_sub(at) / blocks).min(limits::SLOWEST_BLOCKS);
+        let most = self.pace.map_or(limits::SLOWEST_BLOCKS, |pace| (pace * 2).max(limits::HEAD_EVERY));
+        let took = (uptime.saturating_sub(at) / blocks).min(most).min(limits::SLOWEST_BLOCKS);
         self.pace = Some(self.pace.map_or(took, |pace| (pace * 3 + took) / 4));
         self.rose = Some((number, uptime));
     }
@@ -84,5 +85,12 @@ mod tests {
         assert!(pace.next(long) >= Duration::from_millis(400), "it stands still");
         pace.saw(7, long);
         assert!(pace.pace.unwrap() <= limits::SLOWEST_BLOCKS);
+        // One silence says little of blocks that come five times a second.
+        let mut pace = HeadPace::default();
+        for block in 0..20 {
+            pace.saw(block, Duration::from_millis(200 * block.unsigned_abs()));
+        }
+        pace.saw(20, Duration::from_secs(60));
+        assert!(pace.pace.unwrap() <= Duration::from_millis(260), "{pace:?}");
     }
 }

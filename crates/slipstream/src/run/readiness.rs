@@ -68,6 +68,8 @@ pub(super) struct Readiness {
     /// Uptimes of the last look and of the last check.
     looked: Duration,
     checked: Duration,
+    /// What was configured when accounts were read last: those that are added since raise it.
+    version: i64,
     /// The newest block that was read, and since when it is the newest.
     newest: (i64, Duration),
     /// How long until the next check, while something is wrong: it doubles.
@@ -94,6 +96,7 @@ impl Readiness {
             ask,
             looked: uptime,
             checked: uptime,
+            version: store.config_version().await?,
             newest: (0, uptime),
             again: CHECK_AGAIN,
             wrong: BTreeMap::new(),
@@ -123,13 +126,19 @@ impl Readiness {
         if newest != self.newest.0 {
             self.newest = (newest, uptime);
         }
+        let version = store.config_version().await?;
+        let silent = self.is_silent(uptime) && !self.wrong.values().flatten().any(|fault| fault.0 == SILENT);
+        let usual = if self.wrong.is_empty() { CHECK_EVERY } else { self.again };
+        let due = silent || uptime.saturating_sub(self.checked) >= usual;
+        if !due && version == self.version {
+            return Ok(());
+        }
         let accounts = live_accounts(store).await?;
+        self.version = version;
         let is_new =
             |account: &&Account| self.checked_keys.get(&account.trading.id) != Some(&account.trading.signer);
         let new: Vec<&Account> = accounts.iter().filter(is_new).collect();
-        let silent = self.is_silent(uptime) && !self.wrong.values().flatten().any(|fault| fault.0 == SILENT);
-        let usual = if self.wrong.is_empty() { CHECK_EVERY } else { self.again };
-        if new.is_empty() && !silent && uptime.saturating_sub(self.checked) < usual {
+        if new.is_empty() && !due {
             return Ok(());
         }
         // Until it is known that all is right, nothing is.

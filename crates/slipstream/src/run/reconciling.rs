@@ -36,12 +36,14 @@ pub(super) struct Reconciling {
     tried: Option<Duration>,
     /// And of the last word on why it came to nothing.
     told: Option<Duration>,
+    /// What was configured when no hold waited for it.
+    without: Option<i64>,
 }
 
 impl Reconciling {
     /// Asks these providers.
     pub(super) fn new(rpc: Arc<dyn JsonRpc>, reader: Arc<dyn ChainReader>) -> Self {
-        Self { rpc, reader, tried: None, told: None }
+        Self { rpc, reader, tried: None, told: None, without: None }
     }
 
     /// Compares, when it is time to.
@@ -51,7 +53,7 @@ impl Reconciling {
             return;
         }
         self.tried = Some(uptime);
-        match self.reconcile(store, clock).await {
+        match self.when_changed(store, clock).await {
             Ok(()) => self.told = None,
             Err(error) if self.told.is_none_or(|at| uptime.saturating_sub(at) >= TELL_EVERY) => {
                 self.told = Some(uptime);
@@ -62,6 +64,16 @@ impl Reconciling {
             }
             Err(_) => {}
         }
+    }
+
+    /// [`Self::reconcile`], unless nothing was configured, and so no hold placed, since there was none.
+    async fn when_changed(&mut self, store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<()> {
+        let version = store.config_version().await?;
+        if self.without != Some(version) {
+            self.reconcile(store, clock).await?;
+            self.without = Some(version);
+        }
+        Ok(())
     }
 
     /// Compares if there is a hold that waits for it: a database may go back in time at any moment.

@@ -31,6 +31,17 @@ impl Scene {
         eoa
     }
 
+    /// [`Self::armed`], running and funded.
+    async fn trading() -> (Self, Address, Guard) {
+        let scene = Self::begin().await;
+        scene.init(&POLICY);
+        let eoa = scene.armed().await;
+        let child = scene.run(true, None);
+        scene.up().await;
+        scene.funded().await;
+        (scene, eoa, child)
+    }
+
     /// What the wallet has is booked, so that it can be spent.
     pub(crate) async fn funded(&self) {
         self.until("deposit", async || (cash(self) == 100 * ONE).then_some(())).await;
@@ -41,12 +52,7 @@ impl Scene {
 /// any moment and books what the venue executed, once.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_armed_account_trades_at_the_venue_and_survives_being_killed() {
-    let scene = Scene::begin().await;
-    scene.init(&POLICY);
-    let eoa = scene.armed().await;
-    let mut child = scene.run(true, None);
-    scene.up().await;
-    scene.funded().await;
+    let (scene, eoa, mut child) = Scene::trading().await;
     scene.leader_buys(1, &OFFERS).await;
     scene
         .until_answers("answers", |lines| lines.len() == 2 && is_over(&lines[0]) && is_over(&lines[1]))
@@ -85,12 +91,7 @@ async fn an_armed_account_trades_at_the_venue_and_survives_being_killed() {
 /// What comes to the wallet or leaves it later is booked, also beside shares; and no order is larger than what was armed.
 #[tokio::test(flavor = "multi_thread")]
 async fn money_that_comes_and_goes_is_booked_and_caps_are_kept() {
-    let scene = Scene::begin().await;
-    scene.init(&POLICY);
-    let eoa = scene.armed().await;
-    let mut child = scene.run(true, None);
-    scene.up().await;
-    scene.funded().await;
+    let (scene, eoa, mut child) = Scene::trading().await;
     scene.leader_buys(1, &OFFERS).await;
     scene.until_held("copy", GIVEN).await;
     scene.until_answers("answers", |lines| lines.len() == 2 && lines.iter().all(is_over)).await;
@@ -179,12 +180,7 @@ async fn nothing_is_bought_before_clock_and_chain_are_right() {
 /// A backup from before an order: after its restore the wallet is compared, its money booked, and what differs is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_installation_is_held_against_the_wallet() {
-    let scene = Scene::begin().await;
-    scene.init(&POLICY);
-    scene.armed().await;
-    let mut child = scene.run(true, None);
-    scene.up().await;
-    scene.funded().await;
+    let (scene, _, mut child) = Scene::trading().await;
     let file = scene.directory.path().join("backup.db");
     scene.ask(&["backup", &file.to_string_lossy()]);
     scene.leader_buys(1, &OFFERS).await;
@@ -217,12 +213,7 @@ async fn a_restored_installation_is_held_against_the_wallet() {
 /// A sale that waits to be signed when the backup is made waits for the comparison, and does not keep it waiting.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_with_an_exit_that_waits_is_compared() {
-    let scene = Scene::begin().await;
-    scene.init(&POLICY);
-    scene.armed().await;
-    let mut child = scene.run(true, None);
-    scene.up().await;
-    scene.funded().await;
+    let (scene, _, mut child) = Scene::trading().await;
     scene.leader_buys(1, &OFFERS).await;
     scene.until_held("copy", GIVEN).await;
     scene.until_answers("answers", |lines| lines.len() == 2 && lines.iter().all(is_over)).await;

@@ -59,9 +59,13 @@ async fn killed_at_every_point(scene: &Scene) {
 /// What providers of the chain are asked while nothing happens is what is told of it: a few calls a block.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quiet_run_asks_as_often_as_is_told() {
-    let scene = Scene::begin().await;
+    // As slow as the real ones, almost, so that what is asked is not what can be asked at all.
+    let scene = Scene::with_blocks_each(1_000).await;
     scene.init(&POLICY);
-    let mut child = scene.run(true, None);
+    let log = fs::File::create(scene.log()).expect("a log");
+    let mut command = scene.command(&["run"], true);
+    command.env("SLIPSTREAM_ENGINE_HISTORY_INTERVAL", "5s").stderr(log);
+    let mut child = Guard(command.spawn().expect("it starts"));
     scene.up().await;
     let asked = async |above: i64| {
         scene
@@ -77,8 +81,8 @@ async fn a_quiet_run_asks_as_often_as_is_told() {
     };
     let (first, _) = asked(0).await;
     // How fast blocks come is learned from the first ones.
-    let (begin, before) = asked(first + 10).await;
-    let (end, after) = asked(begin + 60).await;
+    let (begin, before) = asked(first + 6).await;
+    let (end, after) = asked(begin + 20).await;
     let (blocks, calls) = (end - begin, after - before);
     assert!(calls <= 6 * blocks, "{calls} calls for {blocks} blocks");
     assert!(scene.end(&mut child).await.success());

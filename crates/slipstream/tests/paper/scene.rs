@@ -74,8 +74,13 @@ pub(crate) struct Servers {
 
 impl Scene {
     pub(crate) async fn begin() -> Self {
+        Self::with_blocks_each(200).await
+    }
+
+    /// With a chain whose blocks come each so many milliseconds.
+    pub(crate) async fn with_blocks_each(millis: u64) -> Self {
         let mut child = Command::new(BINARY)
-            .args(["simulator", "--block-ms", "200"])
+            .args(["simulator", "--block-ms", &millis.to_string()])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the simulator starts");
