@@ -1,6 +1,8 @@
 //! A Redis server.
 
 use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Mutex, PoisonError},
@@ -61,6 +63,27 @@ impl RedisServer {
         let mut client = Command::new(find("redis-cli", "redis-tools")?);
         client.args(["-e", "-s", &socket(&self.directory)]).args(arguments);
         run(client)
+    }
+
+    /// Runs a command as a shell does whose `redis-cli` is at this server's port without being told.
+    ///
+    /// # Errors
+    /// [`ServerError::Failed`], with what it said.
+    pub fn shell(&self, command: &str) -> Result<String, ServerError> {
+        let client = find("redis-cli", "redis-tools")?;
+        let programs = self.directory.join("programs");
+        let wrapper = programs.join("redis-cli");
+        let script = format!("#!/bin/sh\nexec {} -p {} \"$@\"\n", client.display(), self.port);
+        let written = std::fs::create_dir_all(&programs).and_then(|()| std::fs::write(&wrapper, script));
+        written
+            .and_then(|()| std::fs::set_permissions(&wrapper, Permissions::from_mode(0o755)))
+            .map_err(ServerError::io(wrapper.display().to_string()))?;
+        let mut path = programs.into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", command]).env("PATH", path);
+        run(shell)
     }
 
     /// Ends it at once; what was in it is gone.

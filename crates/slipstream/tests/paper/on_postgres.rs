@@ -24,6 +24,8 @@ use crate::{
     scene::{BINARY, Guard, IDENTITY, POLICY, Scene, Servers, is_over},
 };
 
+mod runbook;
+
 /// One server for all tests; it ends with this process.
 static SERVER: LazyLock<PostgresServer> = LazyLock::new(|| PostgresServer::start().expect("PostgreSQL"));
 

@@ -9,36 +9,10 @@ use domain::Timestamp;
 use engine::ports::following::Following as _;
 use servers::PostgresServer;
 use store::{OpenError, PostgresAddress, SqlStore, StoreClock};
-use testkit::{store_suite::Bench, virtual_clock::VirtualClock};
+use testkit::{runbook::command, store_suite::Bench, virtual_clock::VirtualClock};
 use tokio::sync::OnceCell;
 
 use crate::{SERVER, beside, new_database};
-
-/// Under "Database Connection Pool Exhausted" of the on-call runbook.
-const COUNT: &str = r#"psql $DATABASE_URL -c "SELECT count(*) FROM pg_stat_activity;""#;
-const STATES: &str = r#"psql $DATABASE_URL -c "
-  SELECT state, count(*) 
-  FROM pg_stat_activity 
-  GROUP BY state;
-""#;
-const LONGEST: &str = r#"psql $DATABASE_URL -c "
-  SELECT pid, now() - query_start AS duration, query 
-  FROM pg_stat_activity 
-  WHERE state = 'active' 
-  ORDER BY duration DESC 
-  LIMIT 10;
-""#;
-const KILL_IDLE: &str = r#"psql $DATABASE_URL -c "
-  SELECT pg_terminate_backend(pid) 
-  FROM pg_stat_activity 
-  WHERE state = 'idle' 
-  AND state_change < now() - interval '5 minutes';
-""#;
-const PAUSE: &str = r#"psql $DATABASE_URL -c "
-  UPDATE copy_relationships 
-  SET status = 'paused', 
-  auto_resume_at = NOW() + INTERVAL '1 hour';
-""#;
 
 fn address(url: &str) -> PostgresAddress {
     url.parse().unwrap()
@@ -154,19 +128,19 @@ async fn operators_find_a_connection_when_the_program_has_taken_all() {
     assert_eq!(sessions.len(), 15);
     assert!(refused.to_string().contains("too many connections for role"), "{refused}");
 
-    assert!(server.shell(&operator, COUNT).unwrap().contains("(1 row)"));
-    let states = server.shell(&operator, STATES).unwrap();
+    assert!(server.shell(&operator, command("pool-count")).unwrap().contains("(1 row)"));
+    let states = server.shell(&operator, command("pool-states")).unwrap();
     assert!(states.contains("idle   |    15") && states.contains("active |     1"), "{states}");
-    assert!(server.shell(&operator, LONGEST).unwrap().contains("FROM pg_stat_activity"));
-    assert_eq!(server.shell(&operator, PAUSE).unwrap(), "UPDATE 0");
+    assert!(server.shell(&operator, command("pool-longest")).unwrap().contains("FROM pg_stat_activity"));
+    assert_eq!(server.shell(&operator, command("venue-pause")).unwrap(), "UPDATE 0");
     let names = "psql $DATABASE_URL -Atc \"SELECT DISTINCT application_name FROM pg_stat_activity \
         WHERE usename = 'slipstream_app'\"";
     assert_eq!(server.shell(&operator, names).unwrap(), "slipstream-worker");
 
     // Nobody has been idle for so long; a superuser's idle session is in nobody's way.
-    assert!(server.shell(&operator, KILL_IDLE).unwrap().contains("(0 rows)"));
+    assert!(server.shell(&operator, command("pool-kill-idle")).unwrap().contains("(0 rows)"));
     let owner = SqlStore::connect(&address(&server.url("slipstream")), StoreClock::Database).await.unwrap();
-    let now = KILL_IDLE.replace("5 minutes", "0 minutes");
+    let now = command("pool-kill-idle").replace("5 minutes", "0 minutes");
     let killed = server.shell(&operator, &now).unwrap();
     assert!(killed.contains("(15 rows)"), "{killed}");
     assert!(owner.config_version().await.is_ok());

@@ -13,16 +13,9 @@ use engine::ports::{
     store::EventKind,
 };
 use store::{PostgresAddress, SqlStore, StoreClock};
-use testkit::virtual_clock::VirtualClock;
+use testkit::{runbook::command, virtual_clock::VirtualClock};
 
 use crate::{SERVER, new_database};
-
-/// The on-call runbook's own command, under "Polymarket API Down/Slow", "Pause auto-trading".
-const PAUSE: &str = r#"psql $DATABASE_URL -c "
-  UPDATE copy_relationships 
-  SET status = 'paused', 
-  auto_resume_at = NOW() + INTERVAL '1 hour';
-""#;
 
 struct Desk {
     name: String,
@@ -99,7 +92,7 @@ async fn the_runbooks_own_pause_holds_what_copies_and_only_that() {
     let (version, mark) =
         (desk.store.config_version().await.unwrap(), desk.store.commit_mark().await.unwrap());
 
-    let said = SERVER.shell(&SERVER.url(&desk.name), PAUSE).unwrap();
+    let said = SERVER.shell(&SERVER.url(&desk.name), command("venue-pause")).unwrap();
     assert_eq!(said, "UPDATE 2");
     assert_eq!(desk.shown(), "paused paused stopped paused");
     assert_eq!(desk.store.config_version().await.unwrap(), version + 1);
@@ -108,7 +101,7 @@ async fn the_runbooks_own_pause_holds_what_copies_and_only_that() {
 
     // Again: the same holds get the new end and count.
     let ends = desk.run("SELECT max(expires_at) FROM holds");
-    assert_eq!(SERVER.shell(&SERVER.url(&desk.name), PAUSE).unwrap(), "UPDATE 2");
+    assert_eq!(SERVER.shell(&SERVER.url(&desk.name), command("venue-pause")).unwrap(), "UPDATE 2");
     assert_eq!(desk.run("SELECT count(*), count(DISTINCT scope_id) FROM holds"), "2|2");
     assert!(desk.run("SELECT max(expires_at) FROM holds") > ends);
 
@@ -223,7 +216,7 @@ async fn a_pause_waits_for_whoever_writes() {
     let desk = desk(2).await;
     let now = VirtualClock::new(Timestamp::from_seconds(9));
     let pauses = (0..4).map(|_| {
-        let (url, command) = (SERVER.url(&desk.name), PAUSE);
+        let (url, command) = (SERVER.url(&desk.name), command("venue-pause"));
         tokio::task::spawn_blocking(move || SERVER.shell(&url, command).unwrap())
     });
     let pauses: Vec<_> = pauses.collect();
