@@ -258,8 +258,8 @@ macro_rules! store_suite_test_module {
 #[macro_export]
 macro_rules! store_suite_case_table {
     ($($module:ident: [$($case:ident,)*];)*) => {
-        /// Every case.
-        pub const CASES: &[Case] = &[
+        /// Every case. A static: the code of a constant is built again by every crate that names it.
+        pub static CASES: &[Case] = &[
             $($(Case {
                 name: concat!(stringify!($module), "::", stringify!($case)),
                 run: |bench| Box::pin($module::$case(bench)),
@@ -301,17 +301,19 @@ pub async fn run(name: &str, bench: Bench) {
     );
 }
 
-/// A case, and whether its store still keeps the invariants afterwards.
-async fn attempt(case: &Case, bench: Bench) -> CaseResult {
-    let store = bench.store.clone();
-    (case.run)(bench).await?;
-    let violations = checkers::always(store.as_ref()).await?;
-    match violations.first() {
-        None => Ok(()),
-        Some(first) => {
-            Err(Failure::new(format!("{} violations afterwards; first: {first}", violations.len())))
+/// A case, and whether its store still keeps the invariants afterwards. Boxed, so that it is built here, once.
+fn attempt(case: &'static Case, bench: Bench) -> Pin<Box<dyn Future<Output = CaseResult> + Send>> {
+    Box::pin(async move {
+        let store = bench.store.clone();
+        (case.run)(bench).await?;
+        let violations = checkers::always(store.as_ref()).await?;
+        match violations.first() {
+            None => Ok(()),
+            Some(first) => {
+                Err(Failure::new(format!("{} violations afterwards; first: {first}", violations.len())))
+            }
         }
-    }
+    })
 }
 
 #[cfg(test)]
