@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    io::{self, IsTerminal},
+    io::{self},
     ops::RangeInclusive,
     path::PathBuf,
     process::ExitCode,
@@ -32,6 +32,7 @@ use crate::{
     rpc_command::RpcCommand,
     run::{RunArgs, installation::InitArgs},
     runtime::Role,
+    screen::Style,
     signer_command::SignerCommand,
     simulate::SimulatorArgs,
 };
@@ -316,14 +317,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitC
 
 /// Runs a command. Errors go to standard error, with their causes.
 pub async fn run(cli: Cli) -> ExitCode {
-    let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let style = Style::of_output();
     let relationship = |arguments: &RelationshipArgs| RelationshipId(arguments.relationship);
     let result = match cli.command {
         Command::Demo(arguments) => crate::demo::command::run(&arguments).await,
         Command::Config { command } => crate::configuration::command::run(&command),
-        Command::Doctor(arguments) => {
-            crate::doctor::command::run(&arguments).await.and_then(|answer| told(&answer, arguments.at.json))
-        }
+        Command::Doctor(arguments) => crate::doctor::command::run(&arguments, style)
+            .await
+            .and_then(|answer| told(&answer, arguments.at.json)),
         Command::Run(arguments) => crate::run::run(&arguments, Role::All).await,
         Command::Worker(arguments) => crate::run::run(&arguments, Role::Worker).await,
         Command::Watcher(arguments) => crate::run::run(&arguments, Role::Watcher).await,
@@ -364,7 +365,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         }
         Command::Export { table, at } => ask(&at, &Request::Export(table)).await,
         Command::Leader { command } => {
-            following::leader(&command).await.and_then(|(answer, json)| told(&answer, json))
+            following::leader(&command, style).await.and_then(|(answer, json)| told(&answer, json))
         }
         Command::Follow(FollowArgs { leader, account, policy, at }) => {
             let request = FollowingRequest::Follow { leader, account, policy: policy.changes() };
@@ -375,7 +376,7 @@ pub async fn run(cli: Cli) -> ExitCode {
             let request = FollowingRequest::Edit { relationship, policy: policy.changes() };
             ask(&at, &Request::Following(request)).await
         }
-        Command::Following { at } => ask(&at, &Request::Following(FollowingRequest::List)).await,
+        Command::Following { at } => ask(&at, &Request::Following(FollowingRequest::List { style })).await,
         Command::Panic(arguments) => match following::confirmed(&arguments).await {
             Ok(request) => ask(&arguments.at, &request).await,
             Err(error) => Err(error),
@@ -383,25 +384,25 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Bench(arguments) => crate::bench::command::run(&arguments).await,
         Command::Certify(arguments) => crate::certify::command::run(&arguments).await,
         Command::Simulator(arguments) => crate::simulate::run(&arguments).await,
-        Command::Inspect { thing, id, at } => ask(&at, &Request::Inspect { thing, id, colour }).await,
-        Command::Positions { at } => ask(&at, &Request::Positions { colour }).await,
+        Command::Inspect { thing, id, at } => ask(&at, &Request::Inspect { thing, id, style }).await,
+        Command::Positions { at } => ask(&at, &Request::Positions { style }).await,
         Command::Activity { limit, at } => {
-            ask(&at, &Request::Activity { limit: usize::from(limit), colour }).await
+            ask(&at, &Request::Activity { limit: usize::from(limit), style }).await
         }
         Command::Verify { at } => ask(&at, &Request::Verify).await,
-        Command::Sources { at } => ask(&at, &Request::Sources).await,
+        Command::Sources { at } => ask(&at, &Request::Sources { style }).await,
         Command::Holds { at } => ask(&at, &Request::Holds).await,
         Command::Lift(LiftArgs { hold, unchecked, at }) => {
             ask(&at, &Request::Lift { hold: HoldId(hold), unchecked }).await
         }
         Command::Rpc { command } => {
-            crate::rpc_command::run(&command).await.and_then(|(answer, json)| told(&answer, json))
+            crate::rpc_command::run(&command, style).await.and_then(|(answer, json)| told(&answer, json))
         }
         Command::Signer { command } => {
             crate::signer_command::run(&command).await.and_then(|(answer, json)| told(&answer, json))
         }
         Command::Account { command } => {
-            crate::account::run(&command).await.and_then(|(answer, json)| told(&answer, json))
+            crate::account::run(&command, style).await.and_then(|(answer, json)| told(&answer, json))
         }
         Command::Pause(one) => ask(&one.at, &Request::Pause(relationship(&one))).await,
         Command::Resume(one) => ask(&one.at, &Request::Resume(relationship(&one))).await,

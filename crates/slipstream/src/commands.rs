@@ -32,10 +32,11 @@ use crate::{
     prices,
     queue_command::{self, JobsDesk, QueueRequest},
     rpc_command::{self, RpcList},
+    screen::Style,
     secrets::InstallationSecret,
     socket,
     sources_command::{self, Sources},
-    story::{self, Style},
+    story,
     verify::{Eip712Ids, VenueBooks, VerifyOptions, verify},
     wording::shares,
 };
@@ -61,20 +62,20 @@ pub enum Request {
         thing: Thing,
         /// A transaction hash, an order id, or the number of a relationship; hashes may be cut short.
         id: String,
-        /// Whether the text is coloured.
-        colour: bool,
+        /// How the text looks.
+        style: Style,
     },
     /// What is held.
     Positions {
-        /// Whether the text is coloured.
-        colour: bool,
+        /// How the text looks.
+        style: Style,
     },
     /// The newest decisions.
     Activity {
         /// How many.
         limit: usize,
-        /// Whether the text is coloured.
-        colour: bool,
+        /// How the text looks.
+        style: Style,
     },
     /// What is held for a cause.
     Holds,
@@ -88,9 +89,15 @@ pub enum Request {
     /// Recompute every decision, order id and sum.
     Verify,
     /// How the sources of leaders' trades do.
-    Sources,
+    Sources {
+        /// How the text looks.
+        style: Style,
+    },
     /// How the chain's providers do.
-    RpcStatus,
+    RpcStatus {
+        /// How the text looks.
+        style: Style,
+    },
     /// Put another list of providers in force.
     RpcReload(RpcList),
     /// Something about accounts and their keys.
@@ -209,22 +216,20 @@ pub async fn answer(
         Request::Pause(id) => set_status(store, clock, *id, RelationshipStatus::Paused, "paused").await,
         Request::Resume(id) => set_status(store, clock, *id, RelationshipStatus::Active, "active").await,
         Request::Stop(id) => set_status(store, clock, *id, RelationshipStatus::Stopped, "stopped").await,
-        Request::Inspect { thing, id, colour } => {
-            inspect(store, clock, witnesses, *thing, id, style(*colour)).await
-        }
-        Request::Positions { colour } => {
+        Request::Inspect { thing, id, style } => inspect(store, clock, witnesses, *thing, id, *style).await,
+        Request::Positions { style } => {
             let lines = story::positions(store, None, &witnesses.prices(store, clock, None).await?).await?;
             let basis = if witnesses.markets.is_some() {
                 "now: the best bid at this moment; – where nobody bids or nobody answered"
             } else {
                 "now and unrealised are told while the process runs"
             };
-            let text = format!("{}\n  {basis}", story::render_positions(&lines, style(*colour)).trim_end());
+            let text = format!("{}\n  {basis}", story::render_positions(&lines, *style).trim_end());
             Ok(said(&text, serde_json::to_value(&lines)?))
         }
-        Request::Activity { limit, colour } => {
+        Request::Activity { limit, style } => {
             let activity = story::activity(store, None, *limit).await?;
-            Ok(said(&activity.render(style(*colour)), serde_json::to_value(&activity.lines)?))
+            Ok(said(&activity.render(*style), serde_json::to_value(&activity.lines)?))
         }
         Request::Export(table) => export::answer(store, *table).await,
         Request::Connections => Ok(db_command::connections(witnesses.jobs.as_ref())),
@@ -235,10 +240,10 @@ pub async fn answer(
         Request::Instances => instance::list(store).await,
         Request::InstanceEnded { name, who } => instance::end_by_word(store, clock, (name, who)).await,
         Request::Following(request) => following::answer(store, clock, request).await,
-        Request::Sources => sources_command::answer(witnesses, clock),
+        Request::Sources { style } => sources_command::answer(witnesses, clock, *style),
         Request::Holds => holding::holds(store, clock).await,
         Request::Lift { hold, unchecked } => holding::lift(store, clock, *hold, *unchecked).await,
-        Request::RpcStatus => rpc_command::status(witnesses.providers()?),
+        Request::RpcStatus { style } => rpc_command::status(witnesses.providers()?, *style),
         Request::RpcReload(list) => rpc_command::reload(witnesses.providers()?, list),
         Request::Account(request) => {
             let none = "the process that runs here has accounts of its own making";
@@ -358,10 +363,6 @@ async fn inspect(
             Ok(said(&story.render(style), serde_json::to_value(&story)?))
         }
     }
-}
-
-const fn style(colour: bool) -> Style {
-    Style { colour }
 }
 
 fn said(text: &str, json: serde_json::Value) -> Answer {

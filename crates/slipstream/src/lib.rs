@@ -31,6 +31,7 @@ pub mod queue_command;
 pub mod rpc_command;
 pub mod run;
 pub mod runtime;
+pub mod screen;
 pub mod seam;
 pub mod secrets;
 pub mod signer_command;

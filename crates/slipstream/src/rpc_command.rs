@@ -14,6 +14,7 @@ use crate::{
     clock::SystemClock,
     commands::{self, Answer, Request},
     configuration::ConfigFile,
+    screen::{Style, table},
     wording::{NONE, count, grouped},
 };
 
@@ -85,9 +86,11 @@ pub(crate) fn configured(config: &ConfigFile) -> anyhow::Result<Vec<RpcUrl>> {
 ///
 /// # Errors
 /// In words, with what to do.
-pub async fn run(command: &RpcCommand) -> anyhow::Result<(Answer, bool)> {
+pub async fn run(command: &RpcCommand, style: Style) -> anyhow::Result<(Answer, bool)> {
     match command {
-        RpcCommand::Status { at } => Ok((commands::ask(&at.place()?, &Request::RpcStatus).await?, at.json)),
+        RpcCommand::Status { at } => {
+            Ok((commands::ask(&at.place()?, &Request::RpcStatus { style }).await?, at.json))
+        }
         RpcCommand::Reload { at, config } => {
             let request = Request::RpcReload(RpcList::of_configuration(config)?);
             Ok((commands::ask(&at.place_by(config)?, &request).await?, at.json))
@@ -97,7 +100,7 @@ pub async fn run(command: &RpcCommand) -> anyhow::Result<(Answer, bool)> {
             let client = polymarket::client()?;
             let providers = ChainProviders::of(client, &clock, &configured(config)?);
             providers.look().await;
-            Ok((status(&providers)?, *json))
+            Ok((status(&providers, style)?, *json))
         }
     }
 }
@@ -106,11 +109,11 @@ pub async fn run(command: &RpcCommand) -> anyhow::Result<(Answer, bool)> {
 ///
 /// # Errors
 /// Never in practice.
-pub fn status(providers: &ChainProviders) -> anyhow::Result<Answer> {
+pub fn status(providers: &ChainProviders, style: Style) -> anyhow::Result<Answer> {
     let health = providers.health();
     let well = |one: &ProviderHealth| one.trouble.is_none() && one.head.is_some();
     let ok = !health.is_empty() && health.iter().all(well);
-    Ok(Answer { text: render(&health), json: serde_json::to_value(&health)?, ok })
+    Ok(Answer { text: render(&health, style), json: serde_json::to_value(&health)?, ok })
 }
 
 /// Puts a list in force.
@@ -130,14 +133,10 @@ pub fn reload(providers: &ChainProviders, list: &RpcList) -> anyhow::Result<Answ
 }
 
 /// A line for each provider.
-fn render(health: &[ProviderHealth]) -> String {
-    let width = health.iter().map(|one| one.name.chars().count()).max().unwrap_or(0).max(8);
-    let mut text = format!(
-        "  {:width$}  {:>12}  {:>7}  {:>11}  {:>9}  {:>8}  {:>5}  state\n",
-        "provider", "head", "usually", "calls today", "a day", "failures", "wrong"
-    );
-    for one in health {
-        let mark = if one.first { '*' } else { ' ' };
+fn render(health: &[ProviderHealth], style: Style) -> String {
+    let row = |one: &ProviderHealth| {
+        // Who has told nothing is asked first only because nobody else is there.
+        let mark = if one.first && one.head.is_some() { "*" } else { "" };
         let pace = one.calls_a_day.map_or_else(|| NONE.to_owned(), grouped);
         // Who has told no head has told nothing that could be timed.
         let usual = one.head.map_or_else(|| NONE.to_owned(), |_| format!("{} ms", one.latency_ms));
@@ -147,12 +146,15 @@ fn render(health: &[ProviderHealth]) -> String {
             Some(last) if one.head.is_none() => format!("does not answer: {last}"),
             Some(last) => format!("well; last trouble: {last}"),
         });
-        text.push_str(&format!(
-            "{mark} {:width$}  {head:>12}  {usual:>7}  {:>11}  {pace:>9}  {:>8}  {:>5}  {state}\n",
-            one.name, one.calls_today, one.failures, one.wrong
-        ));
-    }
-    if health.iter().any(|one| one.first) {
+        let (today, failures, wrong) = (one.calls_today, one.failures, one.wrong);
+        let numbers = [today, failures, wrong].map(|number| number.to_string());
+        let [today, failures, wrong] = numbers;
+        vec![mark.to_owned(), one.name.clone(), head, usual, today, pace, failures, wrong, state]
+    };
+    let columns =
+        ["", "~provider", ">head", ">usually", "?>calls today", ">a day", "?>failures", "?>wrong", "*state"];
+    let mut text = table(style, &columns, health.iter().map(row));
+    if health.iter().any(|one| one.first && one.head.is_some()) {
         text.push_str("* is asked first; `usually` is the time to its answers\n");
     }
     text.push_str(&witnesses(health));
@@ -186,6 +188,20 @@ fn witnesses(health: &[ProviderHealth]) -> String {
 mod tests {
     use super::*;
 
+    /// Nothing is said of a provider that it did not show.
+    #[tokio::test]
+    async fn who_does_not_answer_is_not_well() {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let urls = rpc_urls("http://127.0.0.1:1").unwrap();
+        let providers = ChainProviders::of(polymarket::client().unwrap(), &clock, &urls);
+        providers.look().await;
+        let answer = status(&providers, Style::default()).unwrap();
+        assert!(!answer.ok && answer.text.contains("does not answer: "), "{}", answer.text);
+        for invented in ["well", " ms", "*"] {
+            assert!(!answer.text.contains(invented), "{invented}: {}", answer.text);
+        }
+    }
+
     #[test]
     fn keys_are_not_shown() {
         let request = Request::RpcReload(RpcList::of("https://polygon.example/v2/s3cret"));
@@ -193,22 +209,25 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let urls = rpc_urls("https://polygon.example/v2/s3cret,https://b.example/s3cret").unwrap();
         let providers = ChainProviders::of(polymarket::client().unwrap(), &clock, &urls);
-        let answer = status(&providers).unwrap();
+        let answer = status(&providers, Style::default()).unwrap();
         assert!(!answer.ok && answer.text.contains("polygon.example"), "{}", answer.text);
         let other = RpcList::of("http://c.example:8545/s3cret");
         let reloaded = reload(&providers, &other).unwrap();
         assert_eq!(reloaded.text, "1 RPC provider in force: c.example:8545");
-        let one = status(&providers).unwrap().text;
+        let one = status(&providers, Style::default()).unwrap().text;
         assert!(one.contains("One provider") && one.contains("c.example"), "{one}");
-        assert_eq!(status(&providers).unwrap().json[0]["owner"], "c.example");
+        assert_eq!(status(&providers, Style::default()).unwrap().json[0]["owner"], "c.example");
         let urls = RpcList::of("http://a.c.example/s3cret,http://b.c.example/s3cret");
         reload(&providers, &urls).unwrap();
-        let both = status(&providers).unwrap().text;
+        let both = status(&providers, Style::default()).unwrap().text;
         assert!(both.contains("All of them are of c.example") && !both.contains("s3cret"), "{both}");
         let bad = reload(&providers, &RpcList::of("c.example/s3cret")).unwrap_err();
-        for text in
-            [answer.text, reloaded.text, format!("{bad:#}"), status(&providers).unwrap().json.to_string()]
-        {
+        for text in [
+            answer.text,
+            reloaded.text,
+            format!("{bad:#}"),
+            status(&providers, Style::default()).unwrap().json.to_string(),
+        ] {
             assert!(!text.contains("s3cret"), "{text}");
         }
     }

@@ -14,8 +14,12 @@ use serde_json::{Value, json};
 use crate::{
     channels::Channels,
     commands::{Answer, Witnesses},
+    screen::{Style, table},
     wording::count,
 };
+
+/// A head that was told longer ago may be two blocks old.
+const FRESH: Duration = Duration::from_secs(4);
 
 /// What a running process knows of its sources.
 #[derive(Clone)]
@@ -32,29 +36,15 @@ pub struct Sources {
 ///
 /// # Errors
 /// Where no process runs: nothing is known then.
-pub fn answer(witnesses: &Witnesses, clock: &dyn Clock) -> anyhow::Result<Answer> {
+pub fn answer(witnesses: &Witnesses, clock: &dyn Clock, style: Style) -> anyhow::Result<Answer> {
     let none = "unknown: no process runs here, and only a running one hears its sources";
     let sources = witnesses.sources.as_ref().ok_or_else(|| anyhow::anyhow!(none))?;
     let health = sources.watch.health(clock.now());
     let providers = witnesses.providers.as_ref().map(|providers| providers.health()).unwrap_or_default();
     let behind = |one: &ProviderHealth| one.head.map(|_| one.behind);
-    let mut text = format!(
-        "  {:9}  {:>7}  {:>7}  {:>9}  {:>12}  {:>10}  differs from the chain\n",
-        "source", "trades", "first", "lag", "behind first", "silent for"
-    );
-    for one in &health {
-        let _ = writeln!(
-            text,
-            "  {:9}  {:>7}  {:>7}  {:>9}  {:>12}  {:>10}  {}",
-            one.source.name(),
-            one.trades,
-            one.first,
-            time(one.lag),
-            time(one.behind_first),
-            time(one.silent),
-            differs(one)
-        );
-    }
+    let columns =
+        ["source", ">trades", ">first", ">lag", ">behind first", "?>silent for", "*differs from the chain"];
+    let mut text = table(style, &columns, health.iter().map(cells));
     for one in health.iter().filter(|one| one.late) {
         let _ = writeln!(text, "  the {} shows trades late now", one.source.name());
     }
@@ -67,7 +57,7 @@ pub fn answer(witnesses: &Witnesses, clock: &dyn Clock) -> anyhow::Result<Answer
     }
     let channels = sources.channels.as_ref();
     let answers = witnesses.answers.as_ref().map(|answers| answers.tallies()).unwrap_or_default();
-    text.push_str(&of_answers(&answers));
+    text.push_str(&of_answers(&answers, style));
     let feeds = [
         ("live feed", sources.live.as_ref().map(|live| live.health())),
         ("market channel", channels.map(|channels| channels.market.health())),
@@ -79,16 +69,11 @@ pub fn answer(witnesses: &Witnesses, clock: &dyn Clock) -> anyhow::Result<Answer
         let _ = writeln!(text, "  {name}: {told}");
     }
     for one in &providers {
-        let behind = match behind(one) {
-            None => "its head is unknown".to_owned(),
-            Some(0) => "at the head".to_owned(),
-            Some(blocks) => format!("{} behind", many(blocks.unsigned_abs(), "block")),
-        };
-        let _ = writeln!(text, "  provider {}: {behind}, answers in {} ms", one.name, one.latency_ms);
+        let _ = writeln!(text, "  provider {}: {}", one.name, of_provider(one));
     }
     let providers: Vec<Value> = providers
         .iter()
-        .map(|one| json!({ "name": one.name, "head": one.head, "behind": behind(one), "latency_ms": one.latency_ms }))
+        .map(|one| json!({ "name": one.name, "head": one.head, "behind": behind(one), "head_age_ms": one.head_age_ms, "latency_ms": one.latency_ms }))
         .collect();
     let [live, market, user, blocks] = feeds.map(|(_, feed)| feed.map(of_feed));
     let sources: Vec<Value> = health.iter().map(row).collect();
@@ -101,25 +86,36 @@ pub fn answer(witnesses: &Witnesses, clock: &dyn Clock) -> anyhow::Result<Answer
 }
 
 /// A line for each thing that the venue's services were asked for.
-fn of_answers(answers: &[(Topic, Tally)]) -> String {
+fn of_answers(answers: &[(Topic, Tally)], style: Style) -> String {
     let asked: Vec<_> = answers.iter().filter(|(_, tally)| tally.is_asked()).collect();
     if asked.is_empty() {
         return String::new();
     }
-    let mut text = format!(
-        "\n  {:17}  {:>8}  {:>14}  {:>7}  {:>7}  {:>6}  rows left out\n",
-        "asked for", "answered", "not understood", "refused", "put off", "failed"
-    );
-    for (topic, tally) in asked {
+    let row = |(topic, tally): &(Topic, Tally)| {
         let Tally { answered, malformed, refused, put_off, failed, left_out } = tally;
-        let _ = writeln!(
-            text,
-            "  {:17}  {answered:>8}  {malformed:>14}  {refused:>7}  {put_off:>7}  {failed:>6}  {left_out}",
-            topic.name()
-        );
-    }
-    text.push('\n');
-    text
+        let numbers = [answered, malformed, refused, put_off, failed, left_out];
+        std::iter::once(topic.name().to_owned()).chain(numbers.map(ToString::to_string)).collect()
+    };
+    let columns =
+        ["asked for", ">answered", ">not understood", ">refused", ">put off", ">failed", "?>rows left out"];
+    format!("\n{}\n", table(style, &columns, asked.into_iter().map(row)))
+}
+
+/// How a provider does. A head that it told some time ago says where it was, and no more.
+fn of_provider(one: &ProviderHealth) -> String {
+    let answers = format!("answers in {} ms", one.latency_ms);
+    let trouble = one.trouble.as_ref().map(|trouble| format!("; {trouble}")).unwrap_or_default();
+    let Some((_, age)) = one.head.zip(one.head_age_ms) else {
+        let last = one.last_trouble.as_ref().map(|last| format!(": {last}")).unwrap_or_default();
+        return format!("its head is not known{last}{trouble}");
+    };
+    let fresh = Duration::from_millis(age) < FRESH;
+    let was = if fresh { String::new() } else { format!("{} s ago ", age / 1_000) };
+    let place = match one.behind {
+        ..=0 => "at the head".to_owned(),
+        blocks => format!("{} behind", many(blocks.unsigned_abs(), "block")),
+    };
+    format!("{was}{place}, {answers}{trouble}")
 }
 
 /// How a channel does, in words.
@@ -149,6 +145,18 @@ fn of_feed(feed: FeedHealth) -> Value {
     })
 }
 
+fn cells(one: &SourceHealth) -> Vec<String> {
+    vec![
+        one.source.name().to_owned(),
+        one.trades.to_string(),
+        one.first.to_string(),
+        time(one.lag),
+        time(one.behind_first),
+        time(one.silent),
+        differs(one),
+    ]
+}
+
 fn row(one: &SourceHealth) -> Value {
     let millis = |time: Option<Duration>| time.map(|time| time.as_millis());
     json!({
@@ -169,5 +177,37 @@ fn differs(one: &SourceHealth) -> String {
         (SourceName::Chain, _) => "–".to_owned(),
         (_, 0) => "unknown".to_owned(),
         (_, compared) => format!("{} of {compared}", one.differs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A provider whose head was told a while ago is not said to be at the head now.
+    #[test]
+    fn a_head_of_some_time_ago_is_no_head_of_now() {
+        let one = |behind, age: Option<u64>| ProviderHealth {
+            name: "a.example".to_owned(),
+            owner: "example".to_owned(),
+            first: true,
+            trouble: None,
+            latency_ms: 20,
+            head: age.map(|_| 100),
+            head_age_ms: age,
+            behind,
+            pruned: None,
+            calls_today: 1,
+            calls: 1,
+            calls_a_day: None,
+            failures: 0,
+            wrong: 0,
+            last_trouble: None,
+        };
+        assert_eq!(of_provider(&one(0, Some(300))), "at the head, answers in 20 ms");
+        assert_eq!(of_provider(&one(0, Some(12_900))), "12 s ago at the head, answers in 20 ms");
+        assert_eq!(of_provider(&one(1, Some(300))), "1 block behind, answers in 20 ms");
+        let refused = ProviderHealth { last_trouble: Some("refused".to_owned()), ..one(0, None) };
+        assert_eq!(of_provider(&refused), "its head is not known: refused");
     }
 }

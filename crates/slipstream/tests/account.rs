@@ -64,7 +64,7 @@ impl Place {
         line.extend(["--relayer-key", &relayer]);
         line.extend(flags);
         let Command::Account { command } = Cli::try_parse_from(line)?.command else { panic!("no account") };
-        account::run(&command).await.map(|(answer, _)| answer)
+        account::run(&command, slipstream::screen::Style::default()).await.map(|(answer, _)| answer)
     }
 
     fn credit(&self, wallet: Address, asset: Asset, amount: i64) {

@@ -311,7 +311,7 @@ async fn wrong_keys_and_wrong_wallets_are_told_before_money_moves() {
     // A wallet that is not the key's, as another program could have sealed it.
     sealed_for_a_stranger(&place).await;
     let seen = place.doctor().await;
-    seen.has("account 3 funder", "fail", "is no Safe of", "add it again");
+    seen.has("account 3 funder", "fail", "is not a Safe of", "add it again");
     place.simulator.shutdown().await;
 }
 

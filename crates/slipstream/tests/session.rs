@@ -149,7 +149,7 @@ impl Scene {
         let Command::Account { command } = Cli::try_parse_from(line).unwrap().command else {
             panic!("no account")
         };
-        account::run(&command).await.unwrap().0
+        account::run(&command, slipstream::screen::Style::default()).await.unwrap().0
     }
 }
 

@@ -27,6 +27,8 @@ pub struct ProviderHealth {
     pub latency_ms: u64,
     /// Newest block it told lately.
     pub head: Option<i64>,
+    /// How long ago it told that, in milliseconds.
+    pub head_age_ms: Option<u64>,
     /// How many blocks that was behind the best head known at that moment.
     pub behind: i64,
     /// State of this block and below is gone, as far as it was asked for.
@@ -143,6 +145,12 @@ impl Health {
     /// The head it told, if that was not too long ago to be compared with.
     pub(super) fn head(&self, now: Duration) -> Option<i64> {
         self.head.filter(|(_, at)| now.saturating_sub(*at) < HEAD_KNOWN_FOR).map(|(number, _)| number)
+    }
+
+    /// How long ago it told its head, if that was not too long ago.
+    pub(super) fn head_age(&self, now: Duration) -> Option<Duration> {
+        self.head(now)?;
+        self.head.map(|(_, at)| now.saturating_sub(at))
     }
 
     /// Where the head it told lately should be by now: others are compared with it some seconds later.

@@ -235,6 +235,7 @@ impl Providers {
                 trouble,
                 latency_ms: u64::try_from(health.latency().as_millis()).unwrap_or(u64::MAX),
                 head: health.head(now),
+                head_age_ms: health.head_age(now).and_then(|age| u64::try_from(age.as_millis()).ok()),
                 behind: health.behind(),
                 pruned: health.pruned(),
                 calls_today: member.calls_today(second),

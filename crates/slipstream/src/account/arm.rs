@@ -87,7 +87,7 @@ pub(super) async fn run(arguments: &ArmArgs) -> anyhow::Result<Answer> {
 
 /// The one account of this name or number.
 pub(super) async fn find(desk: &Desk<'_>, name: &str) -> anyhow::Result<AccountLine> {
-    let answer = desk.ask(AccountRequest::List).await?;
+    let answer = desk.ask(AccountRequest::List { style: crate::screen::Style::default() }).await?;
     let lines: Vec<AccountLine> = serde_json::from_value(answer.json)?;
     named(lines, name)
 }

@@ -39,6 +39,7 @@ use crate::{
     doctor::Finding as Seen,
     place::Place,
     rpc_command::configured,
+    screen::Style,
     terminal::Progress,
     wording::count,
 };
@@ -168,12 +169,12 @@ pub struct CheckArgs {
 ///
 /// # Errors
 /// In words, with what to do.
-pub async fn run(command: &AccountCommand) -> anyhow::Result<(Answer, bool)> {
+pub async fn run(command: &AccountCommand, style: Style) -> anyhow::Result<(Answer, bool)> {
     match command {
         AccountCommand::Add(arguments) => Ok((add::run(arguments).await?, arguments.at.json)),
         AccountCommand::Arm(arguments) => Ok((arm::run(arguments).await?, arguments.at.json)),
         AccountCommand::List(ListArgs { at, config }) => {
-            Ok((ask(at, config, Need::Nothing, AccountRequest::List).await?, at.json))
+            Ok((ask(at, config, Need::Nothing, AccountRequest::List { style }).await?, at.json))
         }
         AccountCommand::Disarm(OneArgs { account, at, config }) => {
             let request = AccountRequest::Disarm { account: account.clone() };

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     commands::Answer,
+    screen::{Style, table},
     wording::{dollars, shares},
 };
 
@@ -55,7 +56,10 @@ impl fmt::Debug for EncryptedKey {
 #[serde(rename_all = "snake_case")]
 pub enum AccountRequest {
     /// All accounts.
-    List,
+    List {
+        /// How the text looks.
+        style: Style,
+    },
     /// What speaks against a label for a new one.
     MistakesOf {
         /// Its name.
@@ -180,7 +184,7 @@ impl AccountLine {
         })
     }
 
-    fn row(&self, width: usize) -> String {
+    fn cells(&self) -> Vec<String> {
         let may = match (&self.caps, self.spent) {
             (Some(caps), Some(spent)) => {
                 format!("{} an order, {} of {} today", dollars(caps.order), dollars(spent), dollars(caps.day))
@@ -192,9 +196,7 @@ impl AccountLine {
             None => may,
         };
         let Self { id, label, state, wallet, cash, .. } = self;
-        format!("{:>4}  {label:width$}  {state:9}  {wallet}  {:>12}  {may}", id.0, dollars(*cash))
-            .trim_end()
-            .to_owned()
+        vec![id.to_string(), label.clone(), state.clone(), wallet.to_string(), dollars(*cash), may]
     }
 }
 
@@ -210,7 +212,7 @@ pub async fn answer(
 ) -> anyhow::Result<Answer> {
     let desk = Answering { keyring, store, now: clock.now() };
     match request {
-        AccountRequest::List => desk.list().await,
+        AccountRequest::List { style } => desk.list(*style).await,
         AccountRequest::MistakesOf { label } => {
             let wrong = desk.mistakes_of(label, None).await?;
             Ok(said(wrong.join("\n"), json!(wrong)))
@@ -268,25 +270,18 @@ impl Answering<'_> {
         }
     }
 
-    async fn list(&self) -> anyhow::Result<Answer> {
+    async fn list(&self, style: Style) -> anyhow::Result<Answer> {
         let accounts = self.accounts().await?;
         let mut lines = Vec::with_capacity(accounts.len());
         for account in &accounts {
             lines.push(AccountLine::of(account, self.keyring).await?);
         }
-        let letters = |line: &AccountLine| line.label.chars().count();
-        let width = lines.iter().map(letters).max().unwrap_or(0).max("account".len());
-        let head = format!(
-            "{:>4}  {:width$}  {:9}  {:42}  {:>12}  may spend",
-            "no", "account", "state", "wallet", "cash"
-        );
-        let rows: Vec<String> =
-            std::iter::once(head).chain(lines.iter().map(|line| line.row(width))).collect();
+        let columns = [">no", "account", "state", "~wallet", ">cash", "*may spend"];
         let text = match lines.is_empty() {
             true => {
                 "there is no account; `slipstream account add LABEL` makes one with play money".to_owned()
             }
-            false => rows.join("\n"),
+            false => table(style, &columns, lines.iter().map(AccountLine::cells)),
         };
         Ok(said(text, serde_json::to_value(lines)?))
     }

@@ -34,6 +34,7 @@ use crate::{
     commands::{DATABASE, Request, Thing},
     composition::derived_signer,
     demo::SimulatorUrls,
+    screen::Style,
     secrets::InstallationSecret,
     socket,
 };
@@ -97,10 +98,10 @@ async fn start_and_ask(
     let store = SqlStore::look(&data_dir.join(DATABASE), Arc::new(crate::clock::SystemClock)).await?;
     while !look(store.cursor(Source::Chain).await? > Some(BEFORE)).await? {}
     let watching = clock.uptime().saturating_sub(begun);
-    let inspect = |thing, id: String| Request::Inspect { thing, id, colour: false };
+    let inspect = |thing, id: String| Request::Inspect { thing, id, style: Style::default() };
     let requests = [
-        ("positions", Request::Positions { colour: false }),
-        ("activity", Request::Activity { limit: 30, colour: false }),
+        ("positions", Request::Positions { style: Style::default() }),
+        ("activity", Request::Activity { limit: 30, style: Style::default() }),
         ("inspect relationship", inspect(Thing::Relationship, "1".to_owned())),
         ("inspect trade", inspect(Thing::Trade, newest.0.to_string())),
         ("inspect order", inspect(Thing::Order, newest.1.to_string())),

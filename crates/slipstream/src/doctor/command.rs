@@ -16,6 +16,7 @@ use crate::{
     demo::paint::Paint,
     discretion::Discretion,
     place::Place,
+    screen::Style,
     terminal::Progress,
 };
 
@@ -45,11 +46,11 @@ pub struct DoctorArgs {
 ///
 /// # Errors
 /// Never for what it finds.
-pub async fn run(arguments: &DoctorArgs) -> anyhow::Result<Answer> {
+pub async fn run(arguments: &DoctorArgs, style: Style) -> anyhow::Result<Answer> {
     let progress = Progress::begin("asking the venue, the chain and the wallets");
     let report = examine(arguments, &(Arc::new(SystemClock) as Arc<dyn Clock>)).await;
     drop(progress);
-    let text = report.text(Paint::of(&std::io::stdout()));
+    let text = report.text(Paint::of(&std::io::stdout()), style);
     Ok(Answer { text, json: report.json(), ok: report.is_well() })
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::finding::Finding;
 use crate::{
     commands::{Answer, Request},
+    screen::Style,
     socket,
     wording::grouped,
 };
@@ -42,7 +43,7 @@ pub(super) async fn look(directory: &Path, clock: &dyn Clock) -> Vec<Finding> {
     };
     let mut findings = vec![found.after(took)];
     findings.extend(pid.and_then(memory));
-    if let Ok(Some(answer)) = socket::ask(directory, &Request::RpcStatus).await {
+    if let Ok(Some(answer)) = socket::ask(directory, &Request::RpcStatus { style: Style::default() }).await {
         findings.extend(providers(&answer));
     }
     findings

@@ -7,13 +7,16 @@ use super::finding::{Finding, Verdict};
 use crate::{
     demo::paint::Paint,
     discretion::Discretion,
+    screen::Style,
     wording::{count, wrapped},
 };
 
 /// Letters of the column of checks.
 const WIDEST: usize = 36;
-/// Letters of what was seen, together with the column of checks.
-const LINE: usize = 110;
+/// Letters of a line, of what stands before and between its columns, and of what was seen at least.
+const LINE: usize = 120;
+const AROUND: usize = 10;
+const NARROWEST: usize = 30;
 
 /// What a doctor says.
 pub struct Report {
@@ -56,7 +59,7 @@ impl Report {
 
     /// For people.
     #[must_use]
-    pub fn text(&self, paint: Paint) -> String {
+    pub fn text(&self, paint: Paint, style: Style) -> String {
         let mut out = format!("slipstream {} on {}, {}\n", env!("CARGO_PKG_VERSION"), system(), self.at);
         let width = self.findings.iter().map(|one| one.check.chars().count()).max().unwrap_or(0).min(WIDEST);
         let mut area = "";
@@ -72,7 +75,7 @@ impl Report {
                 Verdict::Fail => paint.bad(&word),
             };
             let took = finding.took_ms.map(|ms| paint.faint(&format!("  {ms} ms"))).unwrap_or_default();
-            let room = LINE.saturating_sub(width);
+            let room = style.columns(LINE).min(LINE).saturating_sub(width + AROUND).max(NARROWEST);
             let mut lines = wrapped(&finding.evidence, room);
             if let Some(last) = lines.last_mut() {
                 last.push_str(&took);

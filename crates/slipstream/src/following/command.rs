@@ -13,6 +13,7 @@ use crate::{
         ConfigFile, change_follower,
         keys::{FOLLOWER, FollowerSettings},
     },
+    screen::{Style, table},
     wording::{NONE, dollars, harmless, signed_dollars},
 };
 
@@ -211,21 +212,21 @@ impl From<Span> for Period {
 ///
 /// # Errors
 /// In words, with what to do.
-pub async fn leader(command: &LeaderCommand) -> anyhow::Result<(Answer, bool)> {
+pub async fn leader(command: &LeaderCommand, style: Style) -> anyhow::Result<(Answer, bool)> {
     let on_installation = async |at: &Installation, request: FollowingRequest| {
         Ok((commands::ask(&at.place()?, &Request::Following(request)).await?, at.json))
     };
     match command {
         LeaderCommand::Top { period, config, json } => {
-            Ok((shown(people(config)?.leaderboard((*period).into(), SHOWN).await?), *json))
+            Ok((shown(people(config)?.leaderboard((*period).into(), SHOWN).await?, style), *json))
         }
         LeaderCommand::Search { name, config, json } => {
-            Ok((shown(people(config)?.search(name, SHOWN).await?), *json))
+            Ok((shown(people(config)?.search(name, SHOWN).await?, style), *json))
         }
         LeaderCommand::Show { wallet, config, json } => {
             let found = people(config)?.show(*wallet).await?;
             let known = found.is_some();
-            let mut answer = shown(found.into_iter().collect());
+            let mut answer = shown(found.into_iter().collect(), style);
             if !known {
                 answer.text =
                     format!("nobody has heard of {wallet}: it has no profile and no standing this month");
@@ -244,15 +245,14 @@ fn people(config: &ConfigFile) -> anyhow::Result<People> {
     Ok(People::new(client, &run.data_url, &run.gamma_url))
 }
 
-fn shown(people: Vec<Person>) -> Answer {
+fn shown(people: Vec<Person>, style: Style) -> Answer {
     let line = |person: &Person| {
         let money =
             person.standing.map(|standing| (signed_dollars(standing.profit), dollars(standing.volume)));
         let (profit, volume) = money.unwrap_or_else(|| (NONE.to_owned(), NONE.to_owned()));
-        format!("{}  {profit:>16}  {volume:>16}  {}", person.wallet, harmless(&person.name))
+        vec![person.wallet.to_string(), profit, volume, harmless(&person.name)]
     };
-    let head = format!("{:<42}  {:>16}  {:>16}  name", "wallet", "profit $", "volume $");
-    let lines: Vec<String> = std::iter::once(head).chain(people.iter().map(line)).collect();
+    let columns = ["wallet", ">profit $", "?>volume $", "*name"];
     let row = |person: &Person| -> Value {
         json!({
             "wallet": person.wallet, "name": harmless(&person.name),
@@ -260,6 +260,9 @@ fn shown(people: Vec<Person>) -> Answer {
             "volume": person.standing.map(|standing| standing.volume),
         })
     };
-    let text = if people.is_empty() { "nobody found".to_owned() } else { lines.join("\n") };
+    let text = match people.is_empty() {
+        true => "nobody found".to_owned(),
+        false => table(style, &columns, people.iter().map(line)),
+    };
     Answer { text, json: Value::from_iter(people.iter().map(row)), ok: true }
 }

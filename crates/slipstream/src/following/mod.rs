@@ -23,6 +23,7 @@ use crate::{
     account::named,
     commands::Answer,
     configuration::{change_follower, keys::FollowerSettings},
+    screen::{Style, table},
     story::policy_words,
     wording::{count, short_address},
 };
@@ -48,7 +49,10 @@ pub enum FollowingRequest {
         policy: Vec<(String, String)>,
     },
     /// All relationships.
-    List,
+    List {
+        /// How the text looks.
+        style: Style,
+    },
     /// Know a wallet as a leader without following it yet.
     AddLeader(Address),
     /// All leaders.
@@ -71,7 +75,7 @@ pub async fn answer(
             follow(store, clock, *leader, account.as_deref(), policy).await
         }
         FollowingRequest::Edit { relationship, policy } => edit(store, clock, *relationship, policy).await,
-        FollowingRequest::List => list(store).await,
+        FollowingRequest::List { style } => list(store, *style).await,
         FollowingRequest::AddLeader(wallet) => {
             let id = store.add_leader(*wallet, clock.now()).await?;
             let text = format!("{wallet} is leader {id}; `slipstream follow {wallet}` copies it");
@@ -175,12 +179,10 @@ const fn word(status: RelationshipStatus) -> &'static str {
     }
 }
 
-async fn list(store: &dyn Store) -> anyhow::Result<Answer> {
+async fn list(store: &dyn Store, style: Style) -> anyhow::Result<Answer> {
     let (relationships, accounts) = (store.relationships(None).await?, store.accounts(None).await?);
     let leaders = store.leaders().await?;
-    let width =
-        accounts.iter().map(|account| account.label.chars().count()).max().unwrap_or(0).max("account".len());
-    let mut text = format!("{:>4}  {:<8}  {:<width$}  {:<13}  how\n", "nr", "state", "account", "leader");
+    let mut cells = Vec::with_capacity(relationships.len());
     let mut rows = Vec::with_capacity(relationships.len());
     for one in &relationships {
         let account = accounts.iter().find(|account| account.trading.id == one.account);
@@ -189,19 +191,22 @@ async fn list(store: &dyn Store) -> anyhow::Result<Answer> {
         let shown = leader.map_or_else(|| "?".to_owned(), short_address);
         let how = policy_words(&one.policy);
         let how = how.first().map_or("", String::as_str);
-        text.push_str(&format!(
-            "{:>4}  {:<8}  {label:<width$}  {shown:<13}  {how}\n",
-            one.id.0,
-            word(one.status)
-        ));
+        cells.push(vec![
+            one.id.to_string(),
+            word(one.status).to_owned(),
+            label.to_owned(),
+            shown,
+            how.to_owned(),
+        ]);
         rows.push(json!({
             "relationship": one.id, "status": word(one.status), "account": label, "leader": leader,
             "policy": one.policy,
         }));
     }
-    if rows.is_empty() {
-        "nobody is followed yet; `slipstream follow 0x…` begins".clone_into(&mut text);
-    }
+    let text = match cells.is_empty() {
+        true => "nobody is followed yet; `slipstream follow 0x…` begins".to_owned(),
+        false => table(style, &[">nr", "state", "account", "leader", "*how"], cells),
+    };
     Ok(said(text, json!(rows)))
 }
 

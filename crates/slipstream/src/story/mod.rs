@@ -1,14 +1,13 @@
 //! The whole story of one thing on one screen: a leader's trade, an order, a relationship; and the tables
 //! of positions and activity.
 //!
-//! It owns what is told and how it looks, as text of at most 100 columns and as JSON. It reads through
+//! It owns what is told and how it looks, as text that fits its terminal and as JSON. It reads through
 //! [`Reports`] with the reader's owner, computes nothing that changes anything, and never writes.
 
 mod answer;
 mod find;
 mod order;
 mod order_text;
-mod paint;
 mod policy;
 mod relationship;
 mod relationship_text;
@@ -30,7 +29,6 @@ use engine::ports::reports::Reports;
 pub use answer::{Answer, AnswerLine, CopiedOrder, answers};
 pub use find::{find_order, find_trade};
 pub use order::{EvidenceLine, LedgerLine, OrderStory, Sibling, order_story};
-pub use paint::Style;
 pub use policy::policy_words;
 pub(crate) use relationship::hold_words;
 pub use relationship::{Prices, RelationshipStory, relationship_story};

@@ -14,7 +14,7 @@ use engine::ports::{
 };
 use serde::Serialize;
 
-use super::{CopiedOrder, MarketName, StoryError, Style, order_text};
+use super::{CopiedOrder, MarketName, StoryError, order_text};
 
 /// Everything about one order. Amounts are millionths.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -157,7 +157,7 @@ pub async fn order_story(
 impl OrderStory {
     /// As text of at most 100 columns.
     #[must_use]
-    pub fn render(&self, style: Style) -> String {
+    pub fn render(&self, style: crate::screen::Style) -> String {
         order_text::render(self, style)
     }
 }

@@ -6,14 +6,16 @@ use domain::{
 };
 use engine::ports::execution::LedgerCause;
 
-use super::{
-    CopiedOrder, OrderStory, StageLine, Style, name_of,
-    paint::{Paint, Row, Screen, pad},
+use super::{CopiedOrder, OrderStory, StageLine, name_of};
+use crate::{
+    screen::{Paint, Row, Screen, Style, pad},
+    wording::{self, NONE, dollars, price, signed_dollars, span},
 };
-use crate::wording::{self, NONE, dollars, price, signed_dollars, span};
 
-/// Columns of the waterfall's bars.
+/// Columns of the waterfall's bars, of what stands before them, and of a screen if nobody says.
 const BARS: usize = 44;
+const BEFORE_BARS: usize = 38;
+const USUAL: usize = 100;
 
 pub(super) fn render(story: &OrderStory, style: Style) -> String {
     let mut screen = Screen::new(style);
@@ -83,28 +85,30 @@ fn waterfall(screen: &mut Screen, stages: &[StageLine]) {
     let passed = || stages.iter().filter_map(|line| line.at);
     let (first, last) = (passed().min().unwrap_or_default(), passed().max().unwrap_or_default());
     let whole = last.0.saturating_sub(first.0).max(1);
-    screen.painted(Paint::Dim, &format!("  {}  {}  {:>9}", pad("stage", 9), pad("at", 12), "after"));
+    let columns = screen.style().columns(USUAL).saturating_sub(BEFORE_BARS).min(BARS);
+    screen.push(Paint::Dim, &format!("  {}  {}  {:>9}", pad("stage", 9), pad("at", 12), "after"));
     for line in stages {
         let stage = pad(line.stage.label(), 9);
         match line.at {
-            None => screen.painted(Paint::Dim, &format!("  {stage}  {NONE}")),
+            None => screen.push(Paint::Dim, &format!("  {stage}  {NONE}")),
             Some(at) => {
                 let delay = line.delay_us.map(span).unwrap_or_default();
-                let bar = bar(at, line.delay_us.unwrap_or(0), first, whole);
-                screen.line(&format!("  {stage}  {}  {delay:>9}  {bar}", clock(at)));
+                let bar = bar((at, line.delay_us.unwrap_or(0)), first, whole, columns);
+                screen.push(Paint::Plain, &format!("  {stage}  {}  {delay:>9}  {bar}", clock(at)));
             }
         }
     }
-    screen.painted(Paint::Dim, &format!("  {}  {:>23}", pad("in all", 9), span(whole)));
+    screen.push(Paint::Dim, &format!("  {}  {:>23}", pad("in all", 9), span(whole)));
 }
 
-fn bar(at: Timestamp, delay: i64, first: Timestamp, whole: i64) -> String {
+fn bar((at, delay): (Timestamp, i64), first: Timestamp, whole: i64, bars: usize) -> String {
     let columns = |micros: i64| {
-        let scaled = i128::from(micros.max(0)) * i128::try_from(BARS).unwrap_or(0) / i128::from(whole);
-        usize::try_from(scaled).unwrap_or(0).min(BARS)
+        let scaled = i128::from(micros.max(0)) * i128::try_from(bars).unwrap_or(0) / i128::from(whole);
+        usize::try_from(scaled).unwrap_or(0).min(bars)
     };
     let end = columns(at.0.saturating_sub(first.0));
-    let start = columns(at.0.saturating_sub(first.0).saturating_sub(delay.max(0))).min(BARS - 1);
+    let start =
+        columns(at.0.saturating_sub(first.0).saturating_sub(delay.max(0))).min(bars.saturating_sub(1));
     format!("{}{}", " ".repeat(start), "█".repeat(end.saturating_sub(start).max(1)))
 }
 
@@ -123,7 +127,7 @@ fn evidence(screen: &mut Screen, story: &OrderStory) {
             Row::new(cells)
         })
         .collect();
-    screen.table(&["evidence", ">shares", ">$", ">fee", ""], &rows);
+    screen.table(&["evidence", ">shares", ">$", ">fee", "*"], &rows);
 }
 
 fn filled_cells(filled: &Filled) -> [String; 3] {
@@ -147,7 +151,7 @@ fn ledger(screen: &mut Screen, story: &OrderStory) {
         Row::new(cells)
     };
     let rows: Vec<Row> = story.ledger.iter().map(row).collect();
-    screen.table(&["ledger", "cause", ">shares", ">cash", ">cost", ">realised", ">fee"], &rows);
+    screen.table(&["ledger", "cause", ">shares", ">cash", "?>cost", ">realised", ">fee"], &rows);
 }
 
 const fn cause(cause: LedgerCause) -> &'static str {

@@ -15,7 +15,7 @@ use engine::ports::{
 use serde::Serialize;
 
 use super::{
-    AnswerLine, PositionLine, StoryError, Style, answers, policy_words, relationship_text,
+    AnswerLine, PositionLine, StoryError, answers, policy_words, relationship_text,
     tables::{market_names, position_lines},
 };
 use crate::wording::NONE;
@@ -134,7 +134,7 @@ async fn summed(store: &dyn Store, id: RelationshipId) -> Result<BTreeMap<&'stat
 impl RelationshipStory {
     /// As text of at most 100 columns.
     #[must_use]
-    pub fn render(&self, style: Style) -> String {
+    pub fn render(&self, style: crate::screen::Style) -> String {
         relationship_text::render(self, style)
     }
 }

@@ -2,14 +2,11 @@
 
 use engine::ports::following::{AccountMode, RelationshipStatus};
 
-use super::{
-    RelationshipStory, Style,
-    order_text::short_tx,
-    paint::{Paint, Row, Screen},
-    tables::position_table,
-    trade_text::paint,
+use super::{RelationshipStory, order_text::short_tx, tables::position_table, trade_text::paint};
+use crate::{
+    screen::{Paint, Row, Screen, Style},
+    wording::{self, NONE, time_of_day},
 };
-use crate::wording::{self, NONE, time_of_day};
 
 pub(super) fn render(story: &RelationshipStory, style: Style) -> String {
     let mut screen = Screen::new(style);
@@ -75,5 +72,5 @@ fn decisions(screen: &mut Screen, story: &RelationshipStory) {
         below: None,
     };
     let rows: Vec<Row> = story.decisions.iter().map(row).collect();
-    screen.table(&["decided", "action", "trade", "answer", "what"], &rows);
+    screen.table(&["decided", "action", "trade", "answer", "*what"], &rows);
 }

@@ -15,12 +15,12 @@ use engine::ports::{
 use serde::Serialize;
 
 use super::{
-    AnswerLine, MarketName, Prices, StoryError, Style, answers, name_of,
-    order_text::short_tx,
-    paint::{Paint, Row, Screen},
-    trade_text::paint,
+    AnswerLine, MarketName, Prices, StoryError, answers, name_of, order_text::short_tx, trade_text::paint,
 };
-use crate::wording::{self, NONE, dollars, price, signed_dollars, time_of_day};
+use crate::{
+    screen::{Paint, Row, Screen, Style},
+    wording::{self, NONE, dollars, price, signed_dollars, time_of_day},
+};
 
 /// Tokens asked for at once.
 const PAGE: usize = 500;
@@ -115,7 +115,7 @@ pub(super) async fn market_names(
     Ok(markets)
 }
 
-/// Positions as a table with their sums, at most 100 columns wide.
+/// Positions as a table with their sums.
 #[must_use]
 pub fn render_positions(lines: &[PositionLine], style: Style) -> String {
     let mut screen = Screen::new(style);
@@ -138,7 +138,7 @@ pub(super) fn position_table(screen: &mut Screen, lines: &[PositionLine]) {
         rows.push(sums("all", &lines.iter().collect::<Vec<_>>()));
     }
     let columns =
-        [">rel", "~position", ">shares", ">paid", ">now", ">cost", ">unrealised", ">realised", ">fees"];
+        [">rel", "~position", ">shares", ">paid", ">now", "?>cost", ">unrealised", ">realised", "?>fees"];
     screen.table(&columns, &rows);
 }
 
@@ -247,7 +247,7 @@ pub async fn activity(
 }
 
 impl Activity {
-    /// As a table of at most 100 columns.
+    /// As a table.
     #[must_use]
     pub fn render(&self, style: Style) -> String {
         let mut screen = Screen::new(style);
@@ -269,7 +269,7 @@ impl Activity {
             below: None,
         };
         let rows: Vec<Row> = self.lines.iter().map(row).collect();
-        screen.table(&["decided", ">rel", "trade", "action", "~market", "answer", "what"], &rows);
+        screen.table(&["decided", ">rel", "?trade", "action", "~market", "answer", "*what"], &rows);
         for exit in &self.waiting {
             screen.painted(
                 Paint::Bold,

@@ -25,12 +25,15 @@ use engine::{
 };
 
 use super::{
-    Prices, StoryError, Style, activity, find_order, find_trade, order_story, policy_words, positions,
+    Prices, StoryError, activity, find_order, find_trade, order_story, policy_words, positions,
     relationship_story, render_positions, trade_story,
 };
-use crate::verify::test_world::{TOKEN, Trade, World, at, buy, policy};
+use crate::{
+    screen::Style,
+    verify::test_world::{TOKEN, Trade, World, at, buy, policy},
+};
 
-const PLAIN: Style = Style { colour: false };
+const PLAIN: Style = Style { colour: false, width: Some(100) };
 
 /// At most 100 columns, and nothing a terminal would obey.
 fn screen(text: String) -> String {
@@ -388,7 +391,7 @@ async fn colours_are_asked_for() {
     let world = World::new().await;
     let record = world.confirmed_buy().await;
     let story = order_story(&world.store, None, &record).await.unwrap();
-    assert!(story.render(Style { colour: true }).starts_with("\u{1b}[1mOrder 0x"));
+    assert!(story.render(Style { colour: true, ..PLAIN }).starts_with("\u{1b}[1mOrder 0x"));
     assert!(!story.render(PLAIN).contains('\u{1b}'));
 }
 

@@ -10,7 +10,7 @@ use domain::{
 use engine::ports::reports::Reports;
 use serde::Serialize;
 
-use super::{Answer, AnswerLine, MarketName, StoryError, Style, answers, trade_text};
+use super::{Answer, AnswerLine, MarketName, StoryError, answers, trade_text};
 
 /// The groups of one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -129,7 +129,7 @@ async fn group_story(
 impl TradeStory {
     /// As text of at most 100 columns.
     #[must_use]
-    pub fn render(&self, style: Style) -> String {
+    pub fn render(&self, style: crate::screen::Style) -> String {
         trade_text::render(self, style)
     }
 }

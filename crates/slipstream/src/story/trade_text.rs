@@ -6,12 +6,11 @@ use domain::{
     trade::{Action, Dispute, GroupState, PartKind, Sightings, TradeGroup},
 };
 
-use super::{
-    Answer, AnswerLine, GroupStory, PartLine, Style, TradeStory, name_of,
-    order_text::short_order,
-    paint::{Paint, Row, Screen},
+use super::{Answer, AnswerLine, GroupStory, PartLine, TradeStory, name_of, order_text::short_order};
+use crate::{
+    screen::{Paint, Row, Screen, Style},
+    wording::{self, NONE, count, dollars, price, signed_dollars, span},
 };
-use crate::wording::{self, NONE, count, dollars, price, signed_dollars, span};
 
 /// Followers listed when not all are.
 const LISTED: usize = 10;
@@ -55,7 +54,7 @@ fn render_group(screen: &mut Screen, story: &GroupStory, listed: usize) {
     }
     screen.blank();
     let rows: Vec<Row> = story.answers.iter().take(listed).map(row).collect();
-    screen.table(&[">rel", ">part", "answer", "order", "what"], &rows);
+    screen.table(&[">rel", ">part", "answer", "order", "*what"], &rows);
     if let Some(more) = story.answers.len().checked_sub(listed).filter(|more| *more > 0) {
         screen.painted(Paint::Dim, &format!("  and {}", count(more, "more answer")));
     }

@@ -19,7 +19,7 @@ use simulator::{
         registry::MarketSpec,
     },
 };
-use slipstream::{clock::SystemClock, commands::Request, demo::control::Control, socket};
+use slipstream::{clock::SystemClock, commands::Request, demo::control::Control, screen::Style, socket};
 
 use crate::secrets::{
     BUILDER_PASSPHRASE, BUILDER_SECRET, IDENTITY, KEY, PASSPHRASE, RPC_KEY, RPC_PASSWORD, SECOND_KEY, Secrets,
@@ -187,7 +187,7 @@ impl Place {
 
     /// Waits until so many answers are there, and everything that they ordered is over.
     pub(super) async fn settled(&self, answers: usize) {
-        let activity = Request::Activity { limit: 50, colour: false };
+        let activity = Request::Activity { limit: 50, style: Style::default() };
         self.until("settled answers", async || {
             let lines = self.asked(&activity).await?;
             let lines = lines.as_array()?;

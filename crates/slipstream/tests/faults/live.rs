@@ -11,7 +11,10 @@ use simulator::{
 };
 
 use serde_json::json;
-use slipstream::commands::{Request, Witnesses, answer};
+use slipstream::{
+    commands::{Request, Witnesses, answer},
+    screen::Style,
+};
 
 use crate::scene::{Has, Scene, Setup, until};
 
@@ -74,7 +77,9 @@ async fn the_feed_is_first_and_the_chain_adds_nothing() {
     let (sources, answers) = (Some(scene.runtime.sources()), Some(Arc::clone(&scene.answers)));
     let witnesses = Witnesses { sources, answers, ..Witnesses::default() };
     let (store, clock) = (scene.store.as_ref(), scene.clock.as_ref());
-    let told = answer(store, clock, &witnesses, &Request::Sources).await.expect("an answer");
+    let told = answer(store, clock, &witnesses, &Request::Sources { style: Style::default() })
+        .await
+        .expect("an answer");
     let [chain, history, live] = [0, 1, 2].map(|at| &told.json["sources"][at]);
     assert_eq!((&live["first"], &live["compared"], &live["differs"]), (&json!(1), &json!(1), &json!(0)));
     assert_eq!((&chain["trades"], &chain["first"]), (&json!(1), &json!(0)));
@@ -85,7 +90,11 @@ async fn the_feed_is_first_and_the_chain_adds_nothing() {
     assert!(markets["tally"]["answered"].as_u64() > Some(0), "{}", told.text);
     assert_eq!(markets["tally"]["malformed"], json!(0));
     assert!(told.text.contains("not understood") && !told.text.contains("relayer"), "{}", told.text);
-    assert!(answer(store, clock, &Witnesses::default(), &Request::Sources).await.is_err());
+    assert!(
+        answer(store, clock, &Witnesses::default(), &Request::Sources { style: Style::default() })
+            .await
+            .is_err()
+    );
     scene.finish().await;
 }
 

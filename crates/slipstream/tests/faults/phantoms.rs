@@ -11,7 +11,7 @@ use domain::{
     trade::{GroupState, PHANTOM_AFTER, PartKind},
 };
 use engine::ports::store::EventKind;
-use slipstream::story::{self, Style};
+use slipstream::{screen::Style, story};
 
 use crate::scene::{Has, Scene, Setup, tenth, until, whole};
 

@@ -8,7 +8,8 @@ use slipstream::{
     clock::SystemClock,
     commands::{self, Request, Witnesses},
     rpc_command::RpcList,
-    story::{self, Style},
+    screen::Style,
+    story,
 };
 
 use crate::scene::{Has, LEADER, Scene, Setup, until, whole};
@@ -105,7 +106,7 @@ async fn the_list_is_replaced_by_command() {
     let ask = async |request: &Request| {
         commands::answer(scene.store.as_ref(), &SystemClock, &witnesses, request).await
     };
-    let status = ask(&Request::RpcStatus).await.expect("a status");
+    let status = ask(&Request::RpcStatus { style: Style::default() }).await.expect("a status");
     assert_eq!(status.json.as_array().expect("a list").len(), 3);
     // All that are in the list die; another one takes over without a restart.
     let urls = scene.rpc_urls();

@@ -21,6 +21,7 @@ use slipstream::{
     clock::SystemClock,
     commands::Request,
     demo::{SimulatorUrls, control::Control},
+    screen::Style,
     socket,
 };
 
@@ -228,7 +229,7 @@ impl Scene {
     pub(crate) async fn until_answers(&self, what: &str, done: impl Fn(&[Value]) -> bool) {
         let data = self.data();
         self.until(what, async || {
-            let request = Request::Activity { limit: 50, colour: false };
+            let request = Request::Activity { limit: 50, style: Style::default() };
             let answer = socket::ask(&data, &request).await.ok().flatten()?;
             done(answer.json.as_array().map_or(&[][..], Vec::as_slice)).then_some(())
         })
@@ -238,7 +239,8 @@ impl Scene {
     pub(crate) async fn until_held(&self, what: &str, shares: i64) -> Value {
         let data = self.data();
         self.until(what, async || {
-            let answer = socket::ask(&data, &Request::Positions { colour: false }).await.ok().flatten()?;
+            let answer =
+                socket::ask(&data, &Request::Positions { style: Style::default() }).await.ok().flatten()?;
             let held = answer.json.as_array()?.iter().filter_map(|line| line["shares"].as_i64()).sum::<i64>();
             (held == shares).then_some(answer.json)
         })
