@@ -7,6 +7,7 @@ mod funding;
 pub mod installation;
 mod journal;
 mod ports;
+mod probe;
 mod readiness;
 mod reconciling;
 pub(crate) mod rewound;
@@ -17,14 +18,7 @@ use std::{future::pending, path::Path, process::ExitCode, sync::Arc, time::Durat
 
 use anyhow::ensure;
 use domain::Clock;
-use engine::{
-    deadline::{venue_call, within},
-    ports::{
-        store::Store,
-        venue::{ChainReader, VenueClock},
-    },
-    salt::Salts,
-};
+use engine::{deadline::within, ports::store::Store, salt::Salts};
 use store::SqlStore;
 use tracing::{info, warn};
 
@@ -35,6 +29,7 @@ use self::{
     funding::Funding,
     journal::Journal,
     ports::{Parts, compose, keyring},
+    probe::{Probe, Unreachable},
     readiness::Readiness,
     reconciling::Reconciling,
     stop::{INTERRUPTED, Stop},
@@ -56,8 +51,6 @@ use crate::{
     socket,
 };
 
-/// Deadline of the first question, which tells people whether there is a network.
-const PROBE_DEADLINE: Duration = Duration::from_secs(8);
 /// How often leaders' histories are asked for where the chain tells of trades, and where it does not.
 const WITH_CHAIN: Duration = Duration::from_secs(5);
 const WITHOUT_CHAIN: Duration = Duration::from_secs(2);
@@ -171,11 +164,12 @@ impl Run<'_> {
         witnesses.sources = Some(runtime.sources());
         let (books, watch) = (Arc::clone(self.store) as Arc<dyn Store>, runtime.clock_watch());
         let socket = socket::serve(data_dir, books, Arc::clone(clock), witnesses, watch)?;
-        self.tell_start(has_chain).await?;
+        let mut probe = Probe::begin(clock, venue_clock, chain);
+        self.tell_start(has_chain, &probe.first(clock.as_ref()).await).await?;
         tokio::select! {
             () = tell(&runtime, store, clock.as_ref(), told) => {}
             () = watch_wallets(&runtime, store, clock.as_ref(), wallets) => {}
-            () = probe(clock.as_ref(), venue_clock.as_ref(), chain.as_deref()) => {}
+            () = probe.tell_later() => {}
             name = stop.wanted() => end_at_once_next_time(name, stop),
         }
         socket.abort();
@@ -250,31 +244,12 @@ impl Run<'_> {
         Ok(Some(watch))
     }
 
-    async fn tell_start(&self, has_chain: bool) -> anyhow::Result<()> {
+    async fn tell_start(&self, has_chain: bool, unreachable: &Unreachable) -> anyhow::Result<()> {
         if let Some(servers) = &self.place.servers {
             info!("{} of an installation of many processes: {}", self.role.name(), servers.shown());
         }
-        tell_start(self.books(), self.clock.as_ref(), self.configuration, has_chain).await
+        tell_start(self.books(), self.clock.as_ref(), self.configuration, has_chain, unreachable).await
     }
-}
-
-/// Says when there is no network, and nothing more.
-async fn probe(clock: &dyn Clock, venue: &dyn VenueClock, chain: Option<&dyn ChainReader>) {
-    if let Some(chain) = chain
-        && let Err(error) = venue_call(clock, "the chain's head", PROBE_DEADLINE, chain.head()).await
-    {
-        warn!(
-            "the chain cannot be read: {error}. NO SALE IS COPIED until it can, and a buy only where another source tells of it; \
-             it is asked again and again. Look at [chain] rpc_urls (`slipstream doctor`)"
-        );
-    }
-    if let Err(error) = venue_call(clock, "venue", PROBE_DEADLINE, venue.server_time()).await {
-        warn!(
-            "the venue cannot be reached: {error}. Nothing is copied until it can; it is asked again and again. \
-             Look at the network, and at [run] clob_url"
-        );
-    }
-    pending().await
 }
 
 /// What is told in the log.

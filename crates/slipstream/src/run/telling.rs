@@ -7,6 +7,7 @@ use engine::ports::{
 };
 use tracing::{info, warn};
 
+use super::probe::Unreachable;
 use crate::{
     chain::{CALLS_A_DAY, public_providers},
     configuration::Configuration,
@@ -15,13 +16,33 @@ use crate::{
     wording::{count, grouped},
 };
 
+/// How many relationships copy, or will once what cannot be reached can.
+fn copying(active: usize, all: usize, waits: bool) -> String {
+    let verb = match (waits, active) {
+        (true, 1) => "waits to copy",
+        (true, _) => "wait to copy",
+        (false, 1) => "copies",
+        (false, _) => "copy",
+    };
+    if active == all {
+        format!("{} {verb}", count(all, "relationship"))
+    } else {
+        format!("{active} of {} {verb}", count(all, "relationship"))
+    }
+}
+
 /// Says what is going to happen, and what it rests on.
 pub(super) async fn tell_start(
     store: &dyn Store,
     clock: &dyn Clock,
     configuration: &Configuration,
     has_chain: bool,
+    unreachable: &Unreachable,
 ) -> anyhow::Result<()> {
+    let unreachable = unreachable.words();
+    if let Some(words) = &unreachable {
+        warn!("{words}");
+    }
     let following = store.following(clock.now()).await?;
     let (relationships, holds) = (&following.relationships, &following.holds);
     let mut accounts = store.accounts(None).await?;
@@ -29,9 +50,9 @@ pub(super) async fn tell_start(
     let active = relationships.iter().filter(|one| one.status == RelationshipStatus::Active).count();
     let live = accounts.iter().filter(|account| account.mode == AccountMode::Live).count();
     info!(
-        "running: {} on paper, filled from the real book; {active} of {} copy",
+        "running: {} on paper, filled from the real book; {}",
         count(accounts.len().saturating_sub(live), "account"),
-        count(relationships.len(), "relationship"),
+        copying(active, relationships.len(), unreachable.is_some()),
     );
     for hold in holds {
         warn!("{}; {}", story::hold_words(hold), end_words(hold));

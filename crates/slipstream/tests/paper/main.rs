@@ -178,13 +178,25 @@ async fn without_a_network_it_says_so_and_goes_on_trying() {
     let mut init = program(&["init", "--yes", "--file", &name, "--leader", &LEADER.to_string()]);
     assert!(init.env_remove("SLIPSTREAM_CONFIG").status().expect("it runs").success());
     let log = directory.path().join("log");
-    let child = program(&["run", "--json"]).stderr(fs::File::create(&log).expect("a file")).spawn();
+    let mut run = program(&["run", "--json"]);
+    let child = run.env("POLYGON_RPC_URL", &nobody).stderr(fs::File::create(&log).expect("a file")).spawn();
     let mut child = Guard(child.expect("it starts"));
     let limit = SystemClock.uptime() + PATIENCE;
     while !told(&log).iter().any(|line| line.contains("the venue cannot be reached")) {
         assert!(SystemClock.uptime() < limit, "{:?}", told(&log));
         SystemClock.sleep(Duration::from_millis(20)).await;
     }
+    while !told(&log).iter().any(|line| line.contains("running: ")) {
+        assert!(SystemClock.uptime() < limit, "{:?}", told(&log));
+        SystemClock.sleep(Duration::from_millis(20)).await;
+    }
+    // That nothing is copied, and why, comes before what would be.
+    let lines = told(&log);
+    let at = |words: &str| lines.iter().position(|line| line.contains(words));
+    let first = at("NOTHING IS COPIED: the venue cannot be reached").expect("a word");
+    assert!(lines[first].contains("the chain cannot be read"), "{lines:?}");
+    assert!(at("running: ").is_some_and(|running| first < running), "{lines:?}");
+    assert!(at("1 relationship waits to copy").is_some(), "{lines:?}");
     let id = i32::try_from(child.0.id()).expect("a pid");
     let pid = rustix::process::Pid::from_raw(id).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
