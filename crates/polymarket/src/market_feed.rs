@@ -252,10 +252,6 @@ impl Channel for MarketChannel {
     fn silence(&self) -> Option<Duration> {
         Some(MARKET_SILENCE)
     }
-
-    fn may_be_silent(&self) -> bool {
-        true
-    }
 }
 
 impl MarketChannel {

@@ -99,11 +99,6 @@ pub trait Channel: Send + Sync {
         None
     }
 
-    /// Whether such a silence may be no more than a quiet hour, and worth no line in the log.
-    fn may_be_silent(&self) -> bool {
-        false
-    }
-
     /// How old a connection may become. It is made again then: some stop to tell a part of what they should.
     fn oldest(&self) -> Option<Duration> {
         None
@@ -186,12 +181,8 @@ impl Socket {
             let lived = self.clock.uptime().saturating_sub(began);
             failures = if lived >= STEADY_AFTER { 0 } else { failures.saturating_add(1) };
             let pause = self.pause(failures);
-            let usual = match ended {
-                Ended::Old(_) => true,
-                Ended::Silent(_) => channel.may_be_silent(),
-                _ => false,
-            };
-            if usual {
+            // A silence may be no more than a quiet hour: it is worth a word if nobody answers afterwards.
+            if matches!(ended, Ended::Old(_) | Ended::Silent(_)) {
                 debug!(host = host(&self.url), "a connection is made again: {ended}");
             } else if failures <= 1 {
                 let host = host(&self.url);

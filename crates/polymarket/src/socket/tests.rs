@@ -273,6 +273,59 @@ fn a_silence_is_suspicious_where_news_are_expected() {
     assert_eq!(world.taken(), ["news", "lost", "news", "lost", "news"]);
 }
 
+/// Counts the warnings of this thread.
+#[derive(Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Words(String);
+        impl tracing::field::Visit for Words {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                if field.name() == "message" {
+                    self.0 = format!("{value:?}");
+                }
+            }
+        }
+        let mut words = Words(String::new());
+        event.record(&mut words);
+        self.0.lock().unwrap().push(words.0);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_quiet_hour_is_worth_no_warning_and_a_server_that_stays_away_is_one() {
+    let warnings = Warnings::default();
+    let told = Arc::clone(&warnings.0);
+    tracing::subscriber::with_default(warnings, || {
+        let mut world = World::new(Server::default(), Some(25 * SECOND), false);
+        world.executor.run_until_stalled();
+        while world.server().attempts.len() < 10 {
+            world.clock.advance_to_next_timer().expect("a timer");
+            world.executor.run_until_stalled();
+        }
+        assert_eq!(*told.lock().unwrap(), Vec::<String>::new());
+        let away_until = world.clock.uptime() + 60 * SECOND;
+        world.server().away_until = away_until;
+        while world.counters.health().open > 0 || world.clock.uptime() < away_until {
+            world.clock.advance_to_next_timer().expect("a timer");
+            world.executor.run_until_stalled();
+        }
+    });
+    let told = told.lock().unwrap();
+    assert!(told.len() == 1 && told[0].contains("connection to venue is gone"), "{told:?}");
+}
+
 /// Whatever comes in answer to pings is nothing of what is listened for.
 #[test]
 fn answers_to_pings_of_any_shape_end_no_silence() {
