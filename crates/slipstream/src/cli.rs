@@ -11,6 +11,7 @@ use std::{
 use clap::{Args, FromArgMatches as _, Parser, Subcommand};
 
 use domain::ids::{HoldId, RelationshipId};
+use serde_json::{Value, json};
 
 use crate::{
     account::AccountCommand,
@@ -35,6 +36,7 @@ use crate::{
     screen::Style,
     signer_command::SignerCommand,
     simulate::SimulatorArgs,
+    wording::causes,
 };
 
 mod installation;
@@ -51,6 +53,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// Whether a program reads what is told, errors too.
+    #[arg(skip)]
+    pub json: bool,
 }
 
 /// Commands.
@@ -301,13 +306,22 @@ fn range(range: &RangeInclusive<u16>) -> RangeInclusive<i64> {
 /// # Errors
 /// The exit status to end with.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let read = manual::command().try_get_matches_from(arguments);
-    read.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| {
+    let read = read.and_then(|matches| Cli::from_arg_matches(&matches));
+    read.map(|cli| Cli { json, ..cli }).map_err(|error| {
         let told = error.render();
         if error.exit_code() == 0 {
             // Help that nobody reads to its end is fine.
             let _ = error.print();
             return ExitCode::SUCCESS;
+        }
+        if json {
+            let text = told.to_string();
+            let text = text.trim().trim_start_matches("error: ");
+            complain_json(&json!({ "error": without_secrets(text) }));
+            return ExitCode::from(BAD_INPUT);
         }
         let paint = Paint::of(&io::stderr()).is_on();
         complain(without_secrets(&if paint { told.ansi().to_string() } else { told.to_string() }).trim_end());
@@ -315,7 +329,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitC
     })
 }
 
-/// Runs a command. Errors go to standard error, with their causes.
+/// Runs a command. Errors go to standard error, with their causes; with --json as one object to standard output.
 pub async fn run(cli: Cli) -> ExitCode {
     let style = Style::of_output();
     let relationship = |arguments: &RelationshipArgs| RelationshipId(arguments.relationship);
@@ -339,7 +353,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         | Command::Init(InitArgs { policy, .. })
             if !policy.mistakes().is_empty() =>
         {
-            complain(&policy.mistakes().join("\n"));
+            let mistakes: Vec<String> = policy.mistakes();
+            let told = json!({ "error": mistakes.join("\n") });
+            complain_as(cli.json, &told, &format!("slipstream: {}", mistakes.join("\n")));
             Ok(ExitCode::from(BAD_INPUT))
         }
         Command::Init(arguments) => {
@@ -412,11 +428,12 @@ pub async fn run(cli: Cli) -> ExitCode {
         Ok(code) => code,
         Err(error) => match error.downcast_ref::<Mistakes>() {
             Some(mistakes) => {
-                complain(&mistakes.text(Paint::of(&io::stderr())));
+                complain_as(cli.json, &mistakes.json(), &mistakes.text(Paint::of(&io::stderr())));
                 ExitCode::from(BAD_INPUT)
             }
             None => {
-                complain(&without_secrets(&format!("slipstream: {error:#}")));
+                let words = without_secrets(&causes(&error));
+                complain_as(cli.json, &json!({ "error": words }), &format!("slipstream: {words}"));
                 ExitCode::FAILURE
             }
         },
@@ -434,6 +451,16 @@ fn told(answer: &Answer, json: bool) -> anyhow::Result<ExitCode> {
         print(answer.text.trim_end())?;
     }
     Ok(if answer.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// To a program on standard output, to people on standard error.
+fn complain_as(json: bool, told: &Value, words: &str) {
+    if json { complain_json(told) } else { complain(words) }
+}
+
+fn complain_json(told: &Value) {
+    // Whoever does not read it knows the exit status.
+    let _ = print(&format!("{told:#}"));
 }
 
 #[expect(clippy::print_stderr, reason = "this is where the program speaks to people")]

@@ -26,6 +26,7 @@ use crate::{
     clock::SystemClock,
     commands::{self, Answer, Request, Witnesses},
     venue_clock::ClockWatch,
+    wording::causes,
 };
 
 /// Name of the socket in the data directory.
@@ -136,7 +137,7 @@ async fn converse(
     let reply = match serde_json::from_str::<Request>(&line) {
         Ok(request) => match commands::answer(store, clock, witnesses, &request).await {
             Ok(answer) => Reply::Done(with_clock(answer, &request, watch)),
-            Err(error) => Reply::Refused(format!("{error:#}")),
+            Err(error) => Reply::Refused(causes(&error)),
         },
         Err(error) => Reply::Refused(format!("not a request: {error}")),
     };

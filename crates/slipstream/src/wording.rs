@@ -170,6 +170,40 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// An error with its causes, each once: some errors repeat what caused them. Without the system's numbers of them.
+#[must_use]
+pub fn causes(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(cause.trim()) {
+            told.push_str(": ");
+            told.push_str(&cause);
+        }
+    }
+    without_numbers(&told)
+}
+
+/// Without ` (os error 2)`.
+fn without_numbers(text: &str) -> String {
+    const BEGIN: &str = " (os error ";
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(BEGIN) {
+        out.push_str(before);
+        rest = match after.split_once(')') {
+            Some((number, after)) if number.bytes().all(|letter| letter.is_ascii_digit()) => after,
+            _ => {
+                out.push_str(BEGIN);
+                after
+            }
+        };
+    }
+    out.push_str(rest);
+    out
+}
+
 /// Groups digits by three.
 #[must_use]
 pub fn grouped(number: u64) -> String {
@@ -241,6 +275,15 @@ mod tests {
         assert_eq!((fit("abc", 3), fit("abc", 0)), ("abc".to_owned(), String::new()));
         let cut = ["Bitcoin Up or Down 5:15PM", "5:15PM", ""].map(|text| fit_middle(text, 12));
         assert_eq!(cut, ["Bitcoi…:15PM", "5:15PM", ""]);
+    }
+
+    #[test]
+    fn a_cause_is_told_once_and_without_its_number() {
+        let lost = std::io::Error::from_raw_os_error(2);
+        let words = format!("notes cannot be read: {lost}");
+        let error = anyhow::Error::new(lost).context(words).context("the key in notes");
+        assert_eq!(causes(&error), "the key in notes: notes cannot be read: No such file or directory");
+        assert_eq!(without_numbers("x (os error y) (os error 5)"), "x (os error y)");
     }
 
     #[test]

@@ -79,6 +79,36 @@ fn all_mistakes_are_told_at_once_before_anything_starts() {
     assert!(!directory.path().join("data").exists());
 }
 
+/// A program reads one object, whatever went wrong.
+#[test]
+fn with_json_every_error_is_one_object_on_standard_output() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("slipstream.toml"), BAD).unwrap();
+    let asked = |arguments: &[&str]| {
+        let output = slipstream(directory.path(), arguments, &[]);
+        assert!(output.stderr.is_empty(), "{arguments:?}: {}", text(&output.stderr));
+        let told: serde_json::Value = serde_json::from_str(text(&output.stdout)).unwrap();
+        (output.status.code(), told)
+    };
+    let (code, told) = asked(&["config", "check", "--json"]);
+    assert_eq!((code, told["mistakes"].as_array().map(Vec::len)), (Some(2), Some(4)));
+    assert_eq!(told["mistakes"][0]["place"], "slipstream.toml:2:9");
+    assert_eq!(told["error"], "4 mistakes in the configuration; nothing was started");
+    assert_eq!(asked(&["run", "--json"]).0, Some(2));
+    let (code, told) = asked(&["pause", "one", "--json"]);
+    assert!(code == Some(2) && told["error"].as_str().unwrap().starts_with("invalid value"), "{told}");
+    let (code, told) = asked(&["init", "--json", "--yes", "--leader", "0x1e", "--file", "other.toml"]);
+    assert!(code == Some(2) && told["error"].is_string(), "{told}");
+    fs::write(directory.path().join("slipstream.toml"), "[demo]\nspeed = 60\n").unwrap();
+    let (code, told) = asked(&["positions", "--json"]);
+    assert!(code == Some(1) && told["error"].as_str().unwrap().contains("no Slipstream data"), "{told}");
+    let (code, told) = asked(&["config", "check", "--json"]);
+    let speed = serde_json::json!({
+        "section": "[demo]", "key": "speed", "value": "60", "source": "slipstream.toml:2"
+    });
+    assert!(code == Some(0) && told["settings"].as_array().unwrap().contains(&speed), "{told}");
+}
+
 #[test]
 fn what_is_in_force_is_told_with_who_said_so() {
     let directory = tempfile::tempdir().unwrap();

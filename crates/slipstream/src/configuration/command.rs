@@ -19,6 +19,9 @@ pub enum ConfigCommand {
         /// The file.
         #[arg(default_value = FILE, env = FILE_VARIABLE)]
         file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Print every key with its meaning, as a file to begin with.
     Reference {
@@ -34,7 +37,7 @@ pub enum ConfigCommand {
 /// The mistakes of a configuration; when standard output cannot be written.
 pub fn run(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     let text = match command {
-        ConfigCommand::Check { file } => check(file)?,
+        ConfigCommand::Check { file, json } => check(file, *json)?,
         ConfigCommand::Reference { markdown: true } => markdown(),
         ConfigCommand::Reference { markdown: false } => toml(),
     };
@@ -42,8 +45,12 @@ pub fn run(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check(file: &Path) -> anyhow::Result<String> {
+fn check(file: &Path, json: bool) -> anyhow::Result<String> {
     let configuration = Configuration::load(Some(file), std::env::vars_os())?;
+    if json {
+        let told = serde_json::json!({ "file": file, "settings": configuration.effective_json() });
+        return Ok(serde_json::to_string_pretty(&told)?);
+    }
     let paint = Paint::of(&io::stdout());
     let ok = paint.good("ok");
     Ok(format!("{ok}  {}\n{}", file.display(), configuration.effective()))

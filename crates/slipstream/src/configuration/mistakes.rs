@@ -70,14 +70,26 @@ impl Mistakes {
         &self.list
     }
 
-    /// As people read them.
+    /// As programs read them.
     #[must_use]
-    pub fn text(&self, paint: Paint) -> String {
+    pub fn json(&self) -> serde_json::Value {
+        let one = |mistake: &Mistake| serde_json::json!({ "place": self.place(mistake), "subject": mistake.subject, "text": mistake.text });
+        let mistakes: Vec<_> = self.list.iter().take(TOLD).map(one).collect();
+        serde_json::json!({ "error": self.headline(), "mistakes": mistakes })
+    }
+
+    fn headline(&self) -> String {
         let count = match self.list.len() {
             1 => "a mistake".to_owned(),
             number => format!("{number} mistakes"),
         };
-        let mut out = paint.bad(&format!("slipstream: {count} in the configuration; nothing was started"));
+        format!("{count} in the configuration; nothing was started")
+    }
+
+    /// As people read them.
+    #[must_use]
+    pub fn text(&self, paint: Paint) -> String {
+        let mut out = paint.bad(&format!("slipstream: {}", self.headline()));
         out.push('\n');
         for mistake in self.list.iter().take(TOLD) {
             out.push_str(&format!("\n  {}", paint.strong(&self.place(mistake))));

@@ -14,6 +14,7 @@ mod reference;
 mod server_url;
 #[cfg(test)]
 mod tests;
+mod twice;
 mod unknown;
 
 use std::{
@@ -143,6 +144,22 @@ impl Configuration {
     pub fn set(&self) -> usize {
         let set = |line: &&Effective| matches!(line, Effective::Key { source, .. } if source != "default");
         self.effective.iter().filter(set).count()
+    }
+
+    /// What is in force, for programs: each value as TOML has it, with who said so.
+    #[must_use]
+    pub fn effective_json(&self) -> serde_json::Value {
+        let mut section = "";
+        let settings = self.effective.iter().filter_map(|line| match line {
+            Effective::Header(header) => {
+                section = header;
+                None
+            }
+            Effective::Key { name, value, source } => {
+                Some(serde_json::json!({ "section": section, "key": name, "value": value, "source": source }))
+            }
+        });
+        settings.collect()
     }
 
     /// What is in force, as TOML: each value with who said so.

@@ -21,7 +21,7 @@ use super::{
     },
     kind::{Kind, Raw, shown},
     mistakes::{Mistake, Mistakes, Place},
-    unknown,
+    twice, unknown,
 };
 
 /// What the names of our variables begin with.
@@ -121,7 +121,13 @@ impl Reader<'_> {
             if let Place::At { line, .. } = Place::in_text(self.text, offset)
                 && lines.insert(line)
             {
-                self.mistake(offset, String::new(), format!("is not TOML: {}", error.message()));
+                let more = if error.message().contains("duplicate") {
+                    twice::words(self.text, offset).map(|words| format!(": {words}"))
+                } else {
+                    None
+                };
+                let text = format!("is not TOML: {}{}", error.message(), more.unwrap_or_default());
+                self.mistake(offset, String::new(), text);
             }
         }
     }

@@ -323,7 +323,12 @@ fn broken_toml_is_told_at_once_with_everything_else() {
     assert!(found[2].contains("[demo] followers = many | must be a whole number"), "{found:?}");
     assert!(found[6].contains("string values must be quoted"), "{found:?}");
     assert!(found[7].contains("duplicate key"), "{found:?}");
-    assert!(only("[demo]\nspeed = 3\nspeed = 4").starts_with("3:1  | is not TOML: duplicate key"));
+    assert_eq!(
+        only("[demo]\nspeed = 3\nspeed = 4"),
+        "3:1  | is not TOML: duplicate key: `speed` stands in line 2 already; keep one of them"
+    );
+    let section = only("[run]\n\n[chain]\n\n[run]\n");
+    assert!(section.ends_with("`[run]` stands in line 1 already; put its keys there"), "{section}");
     assert!(only("[demo\n").starts_with("1:"));
 }
 
