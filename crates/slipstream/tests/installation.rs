@@ -96,6 +96,7 @@ fn an_installation_is_made_whole_or_not_at_all() {
         &["--leader", &nobody],
         &["--money", "0"],
         &["--rpc", "nowhere"],
+        &["--file", "gone/slipstream.toml", "--data-dir", "data"],
     ] {
         let refused = ask(there.path(), &[&["init", "--yes"][..], wrong].concat());
         assert!(!refused.status.success(), "{wrong:?}");

@@ -1,7 +1,7 @@
 //! Where an installation is, and making one: `slipstream init`.
 
 use std::{
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::{self, BufRead, IsTerminal, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -109,8 +109,17 @@ pub async fn init(arguments: &InitArgs) -> anyhow::Result<(Answer, bool)> {
         following::wanted(leader, &wishes.policy)?;
     }
     configuration::read(&file.display().to_string(), base, &text, &configuration::Variables::new())?;
-    let lines = furnish(&place, &wishes).await?;
+    // What cannot be written is told before anything is made, and what cannot be made leaves nothing behind.
     write(file, &text)?;
+    let was_there = path.exists();
+    let furnished = furnish(&place, &wishes).await;
+    if furnished.is_err() {
+        let _ = fs::remove_file(file);
+        if !was_there {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+    let lines = furnished?;
     let next = "slipstream run";
     let alone = if wishes.rpc.is_empty() { WITHOUT_CHAIN } else { "" };
     let text = format!(
