@@ -142,6 +142,8 @@ pub const HEAD_EVERY: Duration = Duration::from_millis(100);
 pub const BELL_FOLLOW_UP: Duration = Duration::from_secs(1);
 /// Blocks are never expected to come more slowly. Polygon's come each two seconds.
 pub const SLOWEST_BLOCKS: Duration = Duration::from_millis(2_500);
+/// So many heads below the newest one in a row say that it was never there: those who lag are asked last.
+pub const HEADS_BELOW: u32 = 5;
 /// A part whose turn has come and that cannot be decided yet is tried again after this.
 pub const DECIDE_AGAIN: Duration = Duration::from_millis(250);
 /// Without news settlement looks again after this, or when the next order is due …

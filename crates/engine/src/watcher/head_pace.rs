@@ -12,6 +12,8 @@ pub(super) struct HeadPace {
     rose: Option<(i64, Duration)>,
     /// Time from block to block, smoothed; `None` before two were seen to come.
     pace: Option<Duration>,
+    /// Heads below the newest one that were seen since.
+    below: u32,
 }
 
 impl HeadPace {
@@ -21,7 +23,15 @@ impl HeadPace {
             self.rose = Some((number, uptime));
             return;
         };
-        let Ok(blocks @ 1..) = u32::try_from(number.saturating_sub(newest)) else { return };
+        let Ok(blocks @ 1..) = u32::try_from(number.saturating_sub(newest)) else {
+            self.below = if number < newest { self.below.saturating_add(1) } else { 0 };
+            if self.below >= limits::HEADS_BELOW {
+                // It was never there: whoever told it was confused.
+                (self.rose, self.below) = (Some((number, uptime)), 0);
+            }
+            return;
+        };
+        self.below = 0;
         // After a silence of theirs or of ours the next block comes as usual.
         let most = self.pace.map_or(limits::SLOWEST_BLOCKS, |pace| (pace * 2).max(limits::HEAD_EVERY));
         let took = (uptime.saturating_sub(at) / blocks).min(most).min(limits::SLOWEST_BLOCKS);
@@ -66,6 +76,23 @@ mod tests {
         let (calls, late) = asked(1_000, Duration::from_secs(2));
         assert!((1_000..2_500).contains(&calls), "{calls} calls");
         assert!(late <= Duration::from_millis(300), "{late:?}");
+    }
+
+    /// A provider that is confused once tells a head which no block ever has.
+    #[test]
+    fn a_head_that_was_never_there_is_forgotten() {
+        let mut pace = HeadPace::default();
+        let seen = |second: i64| Duration::from_secs(second.unsigned_abs());
+        for second in (0..40).step_by(2) {
+            pace.saw(second / 2, seen(second));
+        }
+        pace.saw(1_000_000, seen(40));
+        for second in (42..120).step_by(2) {
+            pace.saw(second / 2, seen(second));
+        }
+        assert_eq!(pace.rose, Some((59, seen(118))));
+        let usual = Duration::from_millis(1_500)..=Duration::from_secs(2);
+        assert!(usual.contains(&pace.next(seen(118))), "{pace:?}");
     }
 
     #[test]
