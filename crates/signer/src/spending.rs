@@ -131,6 +131,8 @@ struct Books {
     counted: LruCache<Hash, ()>,
     /// A record may be half written: nothing more is added.
     broken: bool,
+    /// Makes last what was renamed in a directory.
+    sync: fn(&Path) -> io::Result<()>,
 }
 
 /// Arming and caps. Cheap to clone; clones share the books.
@@ -151,8 +153,10 @@ impl Spending {
         let accounts = replay(&path, &key)?;
         // Written anew, so that the file does not grow for ever and a record cut short by a crash is gone.
         let (file, last) = written_anew(&path, &key, &accounts).map_err(io)?;
+        sync_directory_of(&path).map_err(io)?;
         let counted = LruCache::new(COUNTED_ORDERS);
-        let books = Books { path, file, key, last, accounts, counted, broken: false };
+        let (broken, sync) = (false, sync_directory_of as fn(&Path) -> io::Result<()>);
+        let books = Books { path, file, key, last, accounts, counted, broken, sync };
         Ok(Self { books: Arc::new(Mutex::new(books)), clock })
     }
 
@@ -169,7 +173,7 @@ impl Spending {
     /// Lets a key spend; caps that were there are replaced, and what was spent today stays spent.
     ///
     /// # Errors
-    /// [`SpendingError`]; then it is as it was.
+    /// [`SpendingError`]; then it is as it was, unless the disk refuses to say so: a restart may find it armed then.
     pub fn arm(&self, key: &KeyRef, caps: Caps) -> Result<(), SpendingError> {
         if let Some(mistake) = caps.mistake() {
             return Err(SpendingError::Caps(mistake));
@@ -180,6 +184,8 @@ impl Spending {
         let written = books.write_anew();
         if written.is_err() {
             books.accounts.insert(key.clone(), before);
+            // It may be in the file already. If this fails too, the first failure says as much.
+            let _ = books.write_anew();
         }
         written
     }
@@ -266,9 +272,11 @@ impl Books {
     /// Puts one record of everything in the place of all there were.
     fn write_anew(&mut self) -> Result<(), SpendingError> {
         let anew = written_anew(&self.path, &self.key, &self.accounts);
-        let (file, last) = anew.map_err(|source| SpendingError::Io { path: self.path.clone(), source })?;
+        let io = |source| SpendingError::Io { path: self.path.clone(), source };
+        let (file, last) = anew.map_err(io)?;
+        // It is in its place, whatever the directory says: what is added goes there from now on.
         (self.file, self.last, self.broken) = (file, last, false);
-        Ok(())
+        (self.sync)(&self.path).map_err(io)
     }
 
     /// Adds a record, on the disk when this returns.
@@ -314,9 +322,12 @@ fn written_anew(
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&new, path)?;
-    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()?;
     Ok((file, last))
+}
+
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
 }
 
 /// A record as it is written, and its code.

@@ -177,6 +177,24 @@ fn a_full_disk_signs_nothing() {
     assert!(refused(&spending.spend(&key(), digest(1), dollars(10)), "not armed"));
 }
 
+/// The file is in its place and the directory does not say whether that lasts: it is told, and what is spent afterwards is
+/// written where a restart reads it.
+#[test]
+fn a_directory_that_cannot_be_synced_arms_nobody_and_forgets_nothing() {
+    let place = Place::new();
+    let spending = place.open().unwrap();
+    spending.arm(&key(), caps(10, 20)).unwrap();
+    spending.books().sync = |_| Err(io::Error::other("no sync"));
+    let other = KeyRef("other".to_owned());
+    assert!(spending.arm(&other, caps(10, 20)).is_err());
+    assert_eq!(spending.standing(&other).caps, None);
+    spending.spend(&key(), digest(1), dollars(10)).unwrap();
+    drop(spending);
+    let spending = place.open().unwrap();
+    assert_eq!(spending.standing(&other).caps, None, "what was refused is not there after a restart");
+    assert!(spending.standing(&key()).spent >= dollars(10), "what was spent is");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
