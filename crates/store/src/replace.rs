@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use engine::ports::store::StoreError;
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 
 use crate::{
@@ -39,23 +40,35 @@ pub async fn put_in_place(fresh: &Path, file: &Path, kept: &Path) -> Result<(), 
                 let busy = io::Error::new(io::ErrorKind::ResourceBusy, "somebody reads it; try again");
                 return Err(at(file)(busy));
             }
-            Err(broken) => {
+            Err(OpenError::Store(broken @ StoreError::Corrupt(_))) => {
                 tracing::warn!(%broken, "the database of before cannot be read; it is kept as it is");
                 let log = beside(file, LOG);
                 if log.exists() {
                     fs::rename(&log, beside(kept, LOG)).map_err(at(&log))?;
                 }
             }
+            // A full or failing disk says nothing of what is on it.
+            Err(error) => return Err(error),
         }
+    }
+    let put = || {
+        if file.exists() {
+            // A second name for it; a copy where files have one name only.
+            fs::hard_link(file, kept).or_else(|_| fs::copy(file, kept).map(drop)).map_err(at(kept))?;
+        }
+        File::open(fresh).and_then(|fresh| fresh.sync_all()).map_err(at(fresh))?;
         for suffix in [LOG, INDEX] {
             // They are there only after an end that was not in order, or while somebody looks.
             let _ = fs::remove_file(beside(file, suffix));
         }
-        // A second name for it; a copy where files have one name only.
-        fs::hard_link(file, kept).or_else(|_| fs::copy(file, kept).map(drop)).map_err(at(kept))?;
+        fs::rename(fresh, file).map_err(at(file))
+    };
+    if let Err(error) = put() {
+        // What it had beside it belongs to it still.
+        let _ = fs::rename(beside(kept, LOG), beside(file, LOG));
+        let _ = fs::remove_file(kept);
+        return Err(error);
     }
-    File::open(fresh).and_then(|fresh| fresh.sync_all()).map_err(at(fresh))?;
-    fs::rename(fresh, file).map_err(at(file))?;
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(at(directory))
 }
 
@@ -76,4 +89,28 @@ async fn gathered(file: &Path) -> Result<bool, OpenError> {
         connection.close().await.map_err(error::of)?;
     }
     Ok(busy == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What cannot be put in place leaves the old one with its newest commits beside it, also one that cannot be read.
+    #[tokio::test]
+    async fn what_fails_leaves_the_file_with_its_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let (file, kept) = (at("books.db"), at("before.db"));
+        fs::write(&file, [b'x'; 4_096]).unwrap();
+        fs::write(beside(&file, LOG), b"commits").unwrap();
+        assert!(put_in_place(&at("missing.db"), &file, &kept).await.is_err());
+        assert_eq!(fs::read(&file).unwrap(), [b'x'; 4_096]);
+        assert_eq!(fs::read(beside(&file, LOG)).unwrap(), b"commits");
+        assert!(!kept.exists() && !beside(&kept, LOG).exists());
+        fs::write(at("fresh.db"), b"fresh").unwrap();
+        put_in_place(&at("fresh.db"), &file, &kept).await.unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"fresh");
+        assert_eq!(fs::read(beside(&kept, LOG)).unwrap(), b"commits");
+        assert!(kept.exists() && !beside(&file, LOG).exists());
+    }
 }
