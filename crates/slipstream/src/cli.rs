@@ -1,12 +1,6 @@
 //! The command line.
 
-use std::{
-    ffi::OsString,
-    io::{self},
-    ops::RangeInclusive,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{ffi::OsString, io, ops::RangeInclusive, path::PathBuf, process::ExitCode};
 
 use clap::{Args, FromArgMatches as _, Parser, Subcommand};
 

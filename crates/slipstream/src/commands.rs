@@ -18,7 +18,7 @@ use engine::{
 };
 use polymarket::Answers;
 use serde::{Deserialize, Serialize};
-use store::OpenError;
+use store::{OpenError, SqlStore};
 
 use crate::{
     account::{self, AccountRequest, Keyring},
@@ -119,6 +119,27 @@ pub enum Request {
         /// Who says so.
         who: String,
     },
+}
+
+impl Request {
+    /// Whether nothing is written for it.
+    const fn only_reads(&self) -> bool {
+        matches!(
+            self,
+            Self::Ping
+                | Self::Inspect { .. }
+                | Self::Positions { .. }
+                | Self::Activity { .. }
+                | Self::Holds
+                | Self::Verify
+                | Self::Sources { .. }
+                | Self::RpcStatus { .. }
+                | Self::Following(FollowingRequest::List { .. } | FollowingRequest::Leaders)
+                | Self::Export(_)
+                | Self::Connections
+                | Self::Instances
+        )
+    }
 }
 
 /// A thing with a story.
@@ -285,6 +306,15 @@ pub async fn ask(place: &Place, request: &Request) -> anyhow::Result<Answer> {
                 pid.map_or_else(|| "its number is not known".to_owned(), |pid| format!("process {pid}")),
                 pid.map(|pid| format!(" (`kill -9 {pid}`)")).unwrap_or_default()
             ),
+            // What is there can be looked at all the same.
+            Some(OpenError::Io { source, .. }) if !store::may_be_written(data_dir) => {
+                ensure!(
+                    request.only_reads(),
+                    "{} cannot be written ({source}), and this command writes there. Commands that only read work",
+                    data_dir.display()
+                );
+                SqlStore::look(&data_dir.join(DATABASE), Arc::clone(&clock)).await?
+            }
             _ => return Err(error),
         },
     };

@@ -138,3 +138,48 @@ async fn a_small_disk_without_room_for_a_start_is_named() {
     let error = said(words.path(), "err");
     assert!(error.contains("disk is full"), "{error}");
 }
+
+/// What is there can be looked at; what would write says why it cannot, and the doctor says so too.
+#[test]
+fn a_small_disk_that_can_only_be_read_is_read() {
+    let disk = SmallDisk::mount(64 << 20);
+    let ask = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slipstream"));
+        let ours = |name: &str| name.starts_with("SLIPSTREAM_") || name.starts_with("POLYGON_");
+        for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
+            command.env_remove(name);
+        }
+        for service in ["CLOB", "DATA", "GAMMA", "GEOBLOCK"] {
+            command.env(format!("SLIPSTREAM_RUN_{service}_URL"), "http://127.0.0.1:9");
+        }
+        let output =
+            command.args(arguments).current_dir(disk.0.path()).stdin(Stdio::null()).output().unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&told).into_owned())
+    };
+    let leader = format!("0x{}", "1e".repeat(20));
+    let (made, told) = ask(&["init", "--yes", "--leader", &leader]);
+    assert!(made, "{told}");
+    let mounted = Command::new("mount").args(["-o", "remount,ro"]).arg(disk.0.path()).output().unwrap();
+    assert!(mounted.status.success(), "{}", String::from_utf8_lossy(&mounted.stderr));
+    for reads in [
+        &["positions"][..],
+        &["activity"],
+        &["holds"],
+        &["following"],
+        &["inspect", "relationship", "1"],
+        &["account", "list"],
+        &["export", "ledger"],
+        &["verify"],
+    ] {
+        let (done, told) = ask(reads);
+        assert!(done, "{reads:?}: {told}");
+    }
+    let (done, told) = ask(&["pause", "1"]);
+    assert!(!done && told.contains("cannot be written") && told.contains("only read work"), "{told}");
+    let (_, told) = ask(&["doctor"]);
+    assert!(
+        told.contains("can only be read") && !told.contains("for its owner alone\n  ok    data"),
+        "{told}"
+    );
+}

@@ -70,6 +70,6 @@ pub use pool::PoolFigures;
 pub use postgres::{BadAddress, PostgresAddress};
 pub use replace::put_in_place;
 pub use server_status::{RoleConnections, ServerStatus, Sessions, server_status};
-pub use sqlite::lock_directory;
+pub use sqlite::{lock_directory, may_be_written};
 pub use store::{OpenError, SqlStore, StoreClock};
 pub use transfer::{Copied, CopiedTable, TransferError, backup_server, copy_to_server};

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What SQLite keeps of the newest commits beside a database.
-const LOG: &str = "-wal";
+pub(crate) const LOG: &str = "-wal";
 /// Its index, which is made again.
 const INDEX: &str = "-shm";
 
@@ -72,7 +72,7 @@ pub async fn put_in_place(fresh: &Path, file: &Path, kept: &Path) -> Result<(), 
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(at(directory))
 }
 
-fn beside(file: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(file: &Path, suffix: &str) -> PathBuf {
     let mut name: OsString = file.as_os_str().to_owned();
     name.push(suffix);
     name.into()

@@ -11,6 +11,7 @@ use std::{
 };
 
 use engine::ports::store::{StoreError, StoreResult};
+use rustix::fs::Access;
 use sqlx::{
     ConnectOptions as _, Connection as _, Pool, Sqlite,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -24,6 +25,7 @@ use crate::{
     installation::{self, Step},
     limits,
     lock::{DirectoryLock, LockError},
+    replace::{LOG, beside},
     sql,
     store::OpenError,
 };
@@ -203,7 +205,22 @@ fn writer_options(file: &Path, synchronous: SqliteSynchronous) -> SqliteConnectO
 fn reader_options(file: &Path) -> SqliteConnectOptions {
     options(file, limits::READER_CACHE_KIB)
         .read_only(true)
+        .immutable(stands_still(file))
         .statement_cache_capacity(limits::READER_STATEMENTS)
+}
+
+/// Whether nobody can be writing this file: its directory cannot be written from here, and no newer commits lie beside it.
+/// SQLite needs room for an index beside it otherwise, also to read.
+fn stands_still(file: &Path) -> bool {
+    let directory = file.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let log = fs::metadata(beside(file, LOG)).map_or(0, |log| log.len());
+    log == 0 && !may_be_written(directory)
+}
+
+/// Whether this process may make files in a directory.
+#[must_use]
+pub fn may_be_written(directory: &Path) -> bool {
+    rustix::fs::access(directory, Access::WRITE_OK).is_ok()
 }
 
 fn options(file: &Path, cache_kib: i64) -> SqliteConnectOptions {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock::SystemClock,
-    commands::{Answer, Request},
+    commands::{Answer, DATABASE, Request},
     configuration::keys::LiveSettings,
     place::Place,
     secrets::InstallationSecret,
@@ -57,6 +57,7 @@ impl<'a> Desk<'a> {
             return Ok(Self::Running(data_dir));
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut only_looks = false;
         let store = match place.hold("command", &clock).await {
             Ok(held) => held.store,
             Err(error) => match error.downcast_ref() {
@@ -64,13 +65,18 @@ impl<'a> Desk<'a> {
                     "another command or a process that is starting or ending works on {}; try again in a moment",
                     directory.display()
                 ),
+                // What is there can be looked at all the same.
+                Some(OpenError::Io { .. }) if need == Need::Nothing && !store::may_be_written(data_dir) => {
+                    only_looks = true;
+                    Arc::new(SqlStore::look(&data_dir.join(DATABASE), Arc::clone(&clock)).await?)
+                }
                 _ => return Err(error),
             },
         };
         let secret = InstallationSecret::of_installation(data_dir, store.as_ref()).await?;
         let there = engine::ports::secrets::SealedKeys::sealed_keys(store.as_ref()).await?.is_some();
         let unlock = match (need, there) {
-            _ if live.socket.is_some() => None,
+            _ if live.socket.is_some() || only_looks => None,
             (Need::Nothing, true) => unlock::silently(live)?,
             (Need::Nothing, false) => None,
             (Need::Keys | Need::FirstKeys, true) => Some(unlock::known(live)?),

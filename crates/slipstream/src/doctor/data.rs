@@ -123,6 +123,13 @@ fn owner(directory: &Path, metadata: &fs::Metadata) -> Finding {
         let seen = format!("{shown} cannot be written (mode {mode:o})");
         return Finding::fail(what, seen, "run `chmod 700` on it");
     }
+    if !store::may_be_written(directory) {
+        let seen =
+            format!("{shown} cannot be written: its file system can only be read, or it is not this user's");
+        let fix =
+            "mount it so that it can be written: nothing runs on it until then; commands that only read work";
+        return Finding::fail(what, seen, fix);
+    }
     if mode & 0o077 != 0 {
         let seen = format!("others may look into {shown} (mode {mode:o})");
         return Finding::warn(what, seen, "run `chmod 700` on it");
