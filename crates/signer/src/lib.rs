@@ -13,6 +13,7 @@ mod keeper;
 mod keys;
 pub mod limits;
 mod local;
+mod locked;
 pub mod measure;
 mod policy;
 mod remote;

@@ -20,6 +20,7 @@ use crate::{
     age_file::{self, AgeError},
     cipher::{NoRandomness, Secret32, decrypt, encrypt, fields, random},
     keys::{KeySource, PrivateKey},
+    locked::Locked,
     policy::Binding,
     unlock::{Keys, Source, Unlock, recipient, recipient_text},
 };
@@ -107,10 +108,15 @@ const fn kind_word(kind: WalletKind) -> &'static str {
 
 /// The opened keys of an installation: a [`KeySource`] for its accounts with real money. Has no `Debug`.
 pub struct Vault {
-    keys: Keys,
-    books: Secret32,
+    secrets: Locked<Secrets>,
     header: String,
     sealed: RwLock<HashMap<KeyRef, SealedKey>>,
+}
+
+/// What opens everything else. Each key is opened for the moment in which it signs.
+struct Secrets {
+    keys: Keys,
+    books: Secret32,
 }
 
 /// What a key is sealed for.
@@ -155,7 +161,7 @@ impl Vault {
         let source = unlock.new_source()?;
         let keys = unlock.keys(&source).ok_or(VaultError::Wrong(source.words()))?;
         let header = Header::of(source, &keys, &books)?;
-        Ok(Self { keys, books, header, sealed: RwLock::new(sealed) })
+        Ok(Self { secrets: Locked::new(Secrets { keys, books }), header, sealed: RwLock::new(sealed) })
     }
 
     /// Opens what is stored, every key for a moment, so that a changed row is noticed here.
@@ -172,11 +178,18 @@ impl Vault {
             .map(Zeroizing::new)
             .ok_or(VaultError::Wrong(header.source.words()))?;
         let sealed = stored.keys.iter().map(|key| (key.name.clone(), key.clone())).collect();
-        let vault = Self { keys, books, header: stored.header.clone(), sealed: RwLock::new(sealed) };
+        let secrets = Locked::new(Secrets { keys, books });
+        let vault = Self { secrets, header: stored.header.clone(), sealed: RwLock::new(sealed) };
         for key in &stored.keys {
             vault.unseal(key)?;
         }
         Ok(vault)
+    }
+
+    /// Whether what opens the keys is never swapped out.
+    #[must_use]
+    pub const fn is_locked(&self) -> bool {
+        self.secrets.is_locked()
     }
 
     /// What to store of how keys are opened.
@@ -188,12 +201,12 @@ impl Vault {
     /// For whom to encrypt a private key that is to be imported, as `age` writes it.
     #[must_use]
     pub fn public_key(&self) -> String {
-        recipient_text(&PublicKey::from(&self.keys.import))
+        recipient_text(&PublicKey::from(&self.secrets.keys.import))
     }
 
     /// Authenticates the signer's own records.
     pub(crate) fn books(&self) -> Secret32 {
-        self.books.clone()
+        self.secrets.books.clone()
     }
 
     /// Opens a private key that was encrypted for [`Vault::public_key`].
@@ -201,7 +214,7 @@ impl Vault {
     /// # Errors
     /// [`ImportError`].
     pub fn import(&self, file: &[u8]) -> Result<PrivateKey, ImportError> {
-        let text = age_file::decrypt(&self.keys.import, file)?;
+        let text = age_file::decrypt(&self.secrets.keys.import, file)?;
         Ok(PrivateKey::parse(&text)?)
     }
 
@@ -222,7 +235,8 @@ impl Vault {
             sealed: Vec::new(),
         };
         let data_key = random::<32>()?;
-        sealed.wrapped = encrypt(&self.keys.wrapping, &context(b"data key", &sealed), data_key.as_slice())?;
+        sealed.wrapped =
+            encrypt(&self.secrets.keys.wrapping, &context(b"data key", &sealed), data_key.as_slice())?;
         sealed.sealed = encrypt(&data_key, &context(b"key", &sealed), key.bytes().as_slice())?;
         Ok(sealed)
     }
@@ -247,12 +261,12 @@ impl Vault {
     /// # Errors
     /// [`VaultError`].
     pub fn rewrap(&self, unlock: &Unlock) -> Result<Rewrapped, VaultError> {
-        let new = Self::under(unlock, self.books.clone(), HashMap::new())?;
+        let new = Self::under(unlock, self.secrets.books.clone(), HashMap::new())?;
         let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
         let mut wrapped = Vec::with_capacity(sealed.len());
         for key in sealed.values() {
             let data_key = self.data_key(key)?;
-            let again = encrypt(&new.keys.wrapping, &context(b"data key", key), data_key.as_slice())?;
+            let again = encrypt(&new.secrets.keys.wrapping, &context(b"data key", key), data_key.as_slice())?;
             wrapped.push((key.name.clone(), again));
         }
         wrapped.sort_by(|(one, _), (other, _)| one.0.cmp(&other.0));
@@ -260,7 +274,7 @@ impl Vault {
     }
 
     fn data_key(&self, key: &SealedKey) -> Result<Secret32, VaultError> {
-        decrypt(&self.keys.wrapping, &context(b"data key", key), &key.wrapped)
+        decrypt(&self.secrets.keys.wrapping, &context(b"data key", key), &key.wrapped)
             .and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok())
             .map(Zeroizing::new)
             .ok_or_else(|| VaultError::Changed(key.name.clone()))

@@ -53,6 +53,7 @@ fn what_is_stored_opens_with_what_sealed_it() {
         ),
     ] {
         let vault = Vault::create(&unlock).ok().unwrap();
+        assert!(vault.is_locked(), "its memory may be swapped out");
         let sealed = vault.seal(&key(), &purpose()).unwrap();
         let text = format!("{:?} {}", sealed, serde_json::to_string(&sealed).unwrap());
         assert!(!text.contains(KEY) && !vault.header().contains(KEY));

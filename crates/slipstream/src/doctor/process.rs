@@ -62,6 +62,9 @@ fn version(answer: &Answer) -> Finding {
     }
 }
 
+/// KiB that are locked at least where not only a page or two are.
+const WHOLE: u64 = 1_024;
+
 /// Whether its memory, in which keys are open, may get to a disk; where the system tells.
 fn memory(pid: u64) -> Option<Finding> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -71,7 +74,16 @@ fn memory(pid: u64) -> Option<Finding> {
     let swaps = fs::read_to_string("/proc/swaps").map_or(true, |text| text.lines().count() > 1);
     let what = (AREA, "memory");
     Some(match (locked, swaps) {
-        (1.., _) => Finding::ok(what, format!("{} KiB are locked and never swapped out", grouped(locked))),
+        (WHOLE.., _) => {
+            Finding::ok(what, format!("{} KiB are locked and never swapped out", grouped(locked)))
+        }
+        (1.., _) => Finding::ok(
+            what,
+            format!(
+                "what opens the keys is locked and never swapped out ({} KiB); the rest may be",
+                grouped(locked)
+            ),
+        ),
         (0, false) => Finding::ok(what, "not locked, and this machine swaps nothing out"),
         (0, true) => Finding::warn(
             what,
