@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use domain::{Clock, Side, TxHash, money::ONE};
 use slipstream::clock::SystemClock;
 
-use crate::scene::{OFFERS, POLICY, Scene};
+use crate::scene::{GIVEN, OFFERS, POLICY, Scene};
 
 /// What the leader still holds of a time when nothing ran is bought at once.
 #[tokio::test(flavor = "multi_thread")]
@@ -89,4 +89,33 @@ async fn what_happened_while_nothing_ran_is_told() {
     let trade = TxHash([1; 32]);
     assert!(log.contains(&format!("trade {trade}: skipped for relationship 1")), "{log}");
     assert!(scene.end(&mut child).await.success());
+}
+
+/// What is still offered at the leader's price is bought, late: and that is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_still_offered_is_copied_late_and_told() {
+    let scene = Scene::begin().await;
+    scene.init(&[&POLICY[..], &["--maximum-age", "1s", "--downtime", "late"]].concat());
+    scene.next_second().await;
+    let mut child = scene.run(true, None);
+    scene.up().await;
+    assert!(scene.end(&mut child).await.success());
+    let minute_ago = SystemClock.now().minus(Duration::from_secs(60));
+    fs::write(scene.data().join("alive"), minute_ago.0.to_string()).expect("a file");
+    scene.leader_buys(1, &OFFERS).await;
+    // Older than any trade that is copied while something runs.
+    for _ in 0..3 {
+        scene.next_second().await;
+    }
+    let mut child = scene.run(true, None);
+    scene.up().await;
+    scene.until_held("late copy", GIVEN).await;
+    let told = async || {
+        let log = fs::read_to_string(scene.log()).ok()?;
+        log.contains("while nothing ran").then_some(log)
+    };
+    let log = scene.until("report", told).await;
+    assert!(log.contains("1 copied late, 0 skipped"), "{log}");
+    assert!(scene.end(&mut child).await.success());
+    let _ = scene.ask(&["verify"]);
 }
