@@ -7,9 +7,14 @@ use serde::{Deserialize, Serialize};
 /// An identifier that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// Not `0x` and an even number of hex digits.
-    #[error("`{0}` is not `0x` and an even number of hex digits")]
-    NotHex(String),
+    /// Not `0x` and hex digits, two of them a byte.
+    #[error("`{text}` is not `0x` and {expected} hex digits")]
+    NotHex {
+        /// What was given, shortened.
+        text: String,
+        /// Digits needed.
+        expected: usize,
+    },
     /// Hex of the wrong length.
     #[error("`{text}` has {found} bytes where {expected} are needed")]
     Length {
@@ -25,8 +30,8 @@ pub enum IdError {
     NotDecimal(String),
 }
 
-fn parse_hex(text: &str) -> Result<Vec<u8>, IdError> {
-    let not_hex = || IdError::NotHex(shorten(text));
+fn parse_hex(text: &str, bytes: usize) -> Result<Vec<u8>, IdError> {
+    let not_hex = || IdError::NotHex { text: shorten(text), expected: bytes.saturating_mul(2) };
     let digits = text.strip_prefix("0x").ok_or_else(not_hex)?;
     if digits.len() % 2 != 0 || !digits.is_ascii() {
         return Err(not_hex());
@@ -77,7 +82,7 @@ macro_rules! fixed_bytes {
         impl FromStr for $name {
             type Err = IdError;
             fn from_str(text: &str) -> Result<Self, IdError> {
-                let bytes = parse_hex(text)?;
+                let bytes = parse_hex(text, $length)?;
                 bytes.as_slice().try_into().map(Self).map_err(|_| IdError::Length {
                     text: shorten(text),
                     expected: stringify!($length),
@@ -283,7 +288,7 @@ impl From<[u8; 32]> for ConditionId {
 impl FromStr for ConditionId {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        Self::from_slice(&parse_hex(text)?)
+        Self::from_slice(&parse_hex(text, 32)?)
     }
 }
 

@@ -203,7 +203,11 @@ impl Answer {
     /// What a status that is not 2xx means for a question (not for an order post).
     pub(crate) fn error(&self, what: &str) -> VenueError {
         let what = what.to_owned();
-        let reason = format!("status {}: {}", self.status, self.text());
+        let text = self.text();
+        let reason = match text.is_empty() {
+            true => format!("status {} without a word", self.status),
+            false => format!("status {}: {text}", self.status),
+        };
         match self.status {
             429 => VenueError::RateLimited { what, retry_after: self.retry_after },
             425 | 500.. => VenueError::Unavailable { what, reason },

@@ -37,7 +37,11 @@ pub enum PrivateFileError {
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
     // Looked at once it is open: what is read is what was looked at.
     let file = File::open(path)?;
-    let mode = file.metadata()?.permissions().mode() & 0o777;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(PrivateFileError::Io(io::ErrorKind::IsADirectory.into()));
+    }
+    let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(PrivateFileError::Open(mode));
     }
@@ -112,6 +116,10 @@ mod tests {
         assert_eq!(read_private(&path).unwrap().len(), most);
         write(&vec![b'0'; most + 1], 0o600);
         assert!(matches!(read_private(&path), Err(PrivateFileError::Long(_))));
+        let directory = read_private(&std::env::temp_dir());
+        assert!(
+            matches!(directory, Err(PrivateFileError::Io(error)) if error.kind() == io::ErrorKind::IsADirectory)
+        );
         fs::remove_file(&path).unwrap();
         assert!(matches!(read_private(&path), Err(PrivateFileError::Io(_))));
     }

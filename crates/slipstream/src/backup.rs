@@ -66,6 +66,7 @@ pub async fn backup(arguments: &BackupArgs) -> anyhow::Result<Answer> {
     let directory = arguments.at.directory()?;
     let file = directory.join(DATABASE);
     ensure!(file.exists(), "there is no Slipstream data in {}", directory.display());
+    ensure!(!arguments.to.exists(), "{} is there already: name another file", arguments.to.display());
     store::backup(&file, &arguments.to).await?;
     let bytes = fs::metadata(&arguments.to)?.len();
     // For `slipstream doctor`; a directory that cannot be written is told there.

@@ -289,11 +289,7 @@ pub async fn ask(place: &Place, request: &Request) -> anyhow::Result<Answer> {
     if let Some(answer) = socket::ask(data_dir, request).await? {
         return Ok(answer);
     }
-    ensure!(
-        place.is_there(),
-        "there is no Slipstream data in {}: `slipstream init` makes an installation, --data-dir names another directory",
-        data_dir.display()
-    );
+    place.must_be_there()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = match place.open(&clock).await {
         Ok(store) => store,
@@ -335,7 +331,9 @@ async fn set_status(
 ) -> anyhow::Result<Answer> {
     let relationships = store.relationships(None).await?;
     let found = relationships.iter().find(|relationship| relationship.id == id);
-    let owner = found.with_context(|| format!("there is no relationship {id}"))?.owner;
+    let owner = found
+        .with_context(|| format!("there is no relationship {id}; `slipstream following` lists them"))?
+        .owner;
     let changed = store.set_status(owner, id, status, clock.now()).await?;
     let text = if changed {
         format!("relationship {id} is {word} now")

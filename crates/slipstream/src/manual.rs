@@ -1,11 +1,15 @@
 //! `slipstream completions` and `slipstream man`: what a shell and `man` know of the command line, written from its
 //! definition.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use clap::{Command, CommandFactory as _};
 use clap_complete::Shell;
+use clap_mangen::Man;
 use serde_json::json;
 
 use crate::{cli::Cli, commands::Answer};
@@ -132,14 +136,70 @@ pub fn completions(shell: Shell) -> anyhow::Result<Answer> {
 /// When it cannot be written.
 pub fn pages(directory: &Path) -> anyhow::Result<Answer> {
     std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    clap_mangen::generate_to(command(), directory)
-        .with_context(|| format!("cannot write to {}", directory.display()))?;
+    let mut root = command().disable_help_subcommand(true);
+    root.build();
+    write_pages(&root, directory).with_context(|| format!("cannot write to {}", directory.display()))?;
     let place: PathBuf = directory.join(format!("{NAME}.1"));
     Ok(Answer {
         text: format!("wrote {} and a page for each command", place.display()),
         json: json!(directory),
         ok: true,
     })
+}
+
+/// The page of a command, and of each below it.
+fn write_pages(command: &Command, directory: &Path) -> std::io::Result<()> {
+    for below in command.get_subcommands().filter(|one| !one.is_hide_set()) {
+        write_pages(below, directory)?;
+    }
+    // What stands after the help is examples and exit statuses, whose lines stay as they are.
+    let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let man = Man::new(command.clone());
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    if command.get_arguments().any(|argument| !argument.is_hide_set()) {
+        man.render_options_section(&mut page)?;
+    }
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    page.extend_from_slice(sections(&after).as_bytes());
+    fs::write(directory.join(man.get_filename()), page)
+}
+
+/// Examples as they are typed, and the rest as text, in the language of `man`.
+fn sections(after: &str) -> String {
+    let mut out = String::new();
+    let mut typed = false;
+    for line in after.lines() {
+        let begins = ["Examples:", "Example:"].contains(&line.trim());
+        let ends = typed && !line.is_empty() && !line.starts_with(' ');
+        if ends {
+            out.push_str(".fi\n");
+            typed = false;
+        }
+        if begins {
+            out.push_str(".SH EXAMPLES\n.nf\n");
+            typed = true;
+        } else if let Some(statuses) = line.strip_prefix("Exit status: ") {
+            out.push_str(&format!(".SH \"EXIT STATUS\"\n{}\n", escaped(statuses)));
+        } else if typed || !line.is_empty() {
+            out.push_str(&format!("{}\n", escaped(line)));
+        }
+    }
+    if typed {
+        out.push_str(".fi\n");
+    }
+    out
+}
+
+/// A line in which `man` finds nothing to do.
+fn escaped(line: &str) -> String {
+    let line = line.replace('\\', "\\\\").replace('-', "\\-");
+    if line.starts_with(['.', '\'']) { format!("\\&{line}") } else { line }
 }
 
 #[cfg(test)]
@@ -159,6 +219,12 @@ mod tests {
         for command in command().get_subcommands() {
             let page = directory.path().join(format!("{NAME}-{}.1", command.get_name()));
             assert!(page.is_file(), "{}", page.display());
+            let text = fs::read_to_string(&page).unwrap();
+            assert!(!text.contains(".SH EXTRA"), "{text}");
+        }
+        let page = fs::read_to_string(directory.path().join("slipstream-edit.1")).unwrap();
+        for part in [".SH EXAMPLES\n.nf\n  slipstream edit 3", ".fi\n", ".SH \"EXIT STATUS\""] {
+            assert!(page.contains(part), "{part}: {page}");
         }
     }
 

@@ -97,6 +97,19 @@ impl Place {
         }
     }
 
+    /// That there is an installation.
+    ///
+    /// # Errors
+    /// In words, when there is none.
+    pub fn must_be_there(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.is_there(),
+            "there is no Slipstream data in {}: `slipstream init` makes an installation, --data-dir names another directory",
+            self.data_dir.display()
+        );
+        Ok(())
+    }
+
     /// Whether there is an installation.
     #[must_use]
     pub fn is_there(&self) -> bool {

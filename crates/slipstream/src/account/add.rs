@@ -284,6 +284,14 @@ fn choose(report: &WalletReport, address: Address, arguments: &AddArgs) -> anyho
     }
 }
 
+/// `a Safe`, and the one that is no kind of contract.
+fn with_article(kind: WalletKind) -> String {
+    match kind {
+        WalletKind::Eoa => kind_name(kind).to_owned(),
+        kind => format!("a {}", kind_name(kind)),
+    }
+}
+
 /// All that is wrong, in one.
 pub(super) fn all_wrong(wrong: &[String]) -> anyhow::Error {
     anyhow::anyhow!("nothing was stored:\n  {}", wrong.join("\n  "))
@@ -299,5 +307,5 @@ pub(crate) fn check_wallet(signer: Address, wallet: Address, kind: WalletKind) -
         // Its wallet is another key's.
         WalletKind::Session => false,
     };
-    if own { Ok(()) } else { bail!("{wallet} is no {} of {signer}; nothing was stored", kind_name(kind)) }
+    if own { Ok(()) } else { bail!("{wallet} is not {} of {signer}; nothing was stored", with_article(kind)) }
 }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     account::{check_wallet, report_of_account, wants},
-    wording::dollars,
+    wording::{count, dollars},
 };
 
 const AREA: &str = "accounts";
@@ -102,8 +102,7 @@ impl Witnesses<'_> {
         let used = report.used;
         let seen = format!("wallet {} has {} pUSD; {books}", used.wallet, dollars(used.dollars));
         let mut findings = vec![Finding::ok((AREA, called.clone()), seen)];
-        for finding in &report.missing {
-            let (lack, remedy) = wants(*finding, used);
+        for (finding, lack, remedy) in by_remedy(report) {
             let fix = match remedy.strip_prefix("--") {
                 Some(_) => format!("`slipstream account check {} {remedy}`", account.trading.id),
                 None => remedy,
@@ -134,5 +133,45 @@ impl Witnesses<'_> {
         let (client, signer, clock) = (self.client.clone(), Arc::clone(signer), Arc::clone(self.clock));
         let clob = Clob::new(client, self.clob_url, Chain::Polygon, signer, clock);
         Some(login(&clob, &account.trading).await)
+    }
+}
+
+/// What is missing and what helps, once for each remedy: a dozen approvals are given by one command.
+fn by_remedy(report: &WalletReport) -> Vec<(Lack, String, String)> {
+    let mut found: Vec<(Lack, Vec<String>, String)> = Vec::new();
+    for lack in &report.missing {
+        let (what, remedy) = wants(*lack, report.used);
+        match found.iter_mut().find(|(_, _, known)| *known == remedy) {
+            Some((_, lacks, _)) => lacks.push(what),
+            None => found.push((*lack, vec![what], remedy)),
+        }
+    }
+    let told = |lacks: &[String]| match lacks {
+        [one] => one.clone(),
+        many => format!("{} are missing: {}", count(many.len(), "thing"), many.join("; ")),
+    };
+    found.into_iter().map(|(lack, lacks, remedy)| (lack, told(&lacks), remedy)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Address, Usd};
+    use polymarket::wallets::Candidate;
+
+    use super::*;
+
+    #[test]
+    fn what_one_command_gives_is_told_once() {
+        let address = Address([7; 20]);
+        let approvals = [1, 2, 3].map(|number| Lack::Dollars { spender: Address([number; 20]) });
+        let used = Candidate { wallet: address, kind: WalletKind::Eoa, deployed: true, dollars: Usd(0) };
+        let missing = [&approvals[..], &[Lack::NoMoney]].concat();
+        let report = WalletReport { candidates: vec![used], used, missing, until: None };
+        let told = by_remedy(&report);
+        assert_eq!(told.len(), 2);
+        assert!(
+            told[0].1.starts_with("3 things are missing: 0x0101") && told[0].2 == "--approve",
+            "{told:?}"
+        );
     }
 }

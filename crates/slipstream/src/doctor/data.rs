@@ -20,7 +20,7 @@ use crate::{
     place::{Place, Servers},
     secrets::{self, InstallationSecret},
     socket,
-    wording::grouped,
+    wording::{grouped, lasting},
 };
 
 /// What helps where nothing is wrong but the disk.
@@ -237,6 +237,6 @@ fn backup(directory: &Path, clock: &dyn Clock) -> Finding {
     let written = written.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let now = Duration::from_micros(u64::try_from(clock.now().0).unwrap_or(0));
     let age = now.saturating_sub(written);
-    let seen = format!("the last one is {} hours old", age.as_secs() / 3_600);
+    let seen = format!("the last one is {} old", lasting(age));
     if age > OLD_BACKUP { Finding::warn(what, seen, fix) } else { Finding::ok(what, seen) }
 }

@@ -97,12 +97,12 @@ impl Report {
         let (fail, warn, unknown) =
             (self.number(Verdict::Fail), self.number(Verdict::Warn), self.number(Verdict::Unknown));
         let checks = count(self.findings.len(), "check");
-        let rest = format!("{checks}, {warn} could be better, {unknown} not known");
-        match fail {
-            0 => format!("{}: {rest}", paint.good("nothing fails")),
-            1 => format!("{}: {rest}", paint.bad("1 fails")),
-            fail => format!("{}: {rest}", paint.bad(&format!("{fail} fail"))),
-        }
+        let head = match fail {
+            0 => paint.good(&format!("nothing fails of {checks}")),
+            1 => paint.bad(&format!("1 of {checks} fails")),
+            fail => paint.bad(&format!("{fail} of {checks} fail")),
+        };
+        format!("{head}, {warn} could be better, {unknown} not known")
     }
 }
 

@@ -30,7 +30,8 @@ impl PolicyFlags {
     /// What is wrong with the values, each by itself.
     #[must_use]
     pub fn mistakes(&self) -> Vec<String> {
-        change_follower(&mut FollowerSettings::default(), &self.0).err().unwrap_or_default()
+        let told = change_follower(&mut FollowerSettings::default(), &self.0).err().unwrap_or_default();
+        told.into_iter().map(|mistake| as_flags(&mistake)).collect()
     }
 
     /// Keys and their values.
@@ -52,6 +53,13 @@ impl clap::FromArgMatches for PolicyFlags {
     }
 }
 
+/// A mistake that names a key of the configuration, by the flag of that key.
+fn as_flags(mistake: &str) -> String {
+    let key =
+        policy_keys().find_map(|(name, _)| Some((name, mistake.strip_prefix(name)?.strip_prefix(" = ")?)));
+    key.map_or_else(|| mistake.to_owned(), |(name, rest)| format!("--{} {rest}", name.replace('_', "-")))
+}
+
 fn policy_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
     FOLLOWER.iter().filter(|key| !NOT_POLICY.contains(&key.name)).map(|key| (key.name, key.about))
 }
@@ -60,6 +68,8 @@ impl clap::Args for PolicyFlags {
     fn augment_args(command: Command) -> Command {
         let flag = |command: Command, (name, about): (&'static str, &'static str)| {
             let argument = Arg::new(name).long(name.replace('_', "-")).value_name("VALUE").help(about);
+            // A negative number is told to be none that can be used, by whoever knows what can.
+            let argument = argument.allow_negative_numbers(true);
             command.arg(argument.help_heading("How to copy"))
         };
         policy_keys().fold(command, flag)
@@ -265,4 +275,21 @@ fn shown(people: Vec<Person>, style: Style) -> Answer {
         false => table(style, &columns, people.iter().map(line)),
     };
     Answer { text, json: Value::from_iter(people.iter().map(row)), ok: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_told_of_the_flag_that_was_typed() {
+        let flags =
+            |name: &str, value: &str| PolicyFlags(vec![(name.to_owned(), value.to_owned())]).mistakes();
+        let told = flags("maximum_age", "30");
+        assert!(told.len() == 1 && told[0].starts_with("--maximum-age 30 "), "{told:?}");
+        let read =
+            crate::manual::command().try_get_matches_from(["slipstream", "edit", "1", "--fixed", "-5"]);
+        assert!(read.is_ok(), "{:?}", read.err());
+        assert!(flags("fixed", "-5")[0].starts_with("--fixed -5 must be"), "{:?}", flags("fixed", "-5"));
+    }
 }

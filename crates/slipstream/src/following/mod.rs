@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use domain::{
     Address, Clock,
     ids::{OwnerId, RelationshipId},
-    policy::Policy,
+    policy::{Caps, Policy},
 };
 use engine::ports::{
     following::{Account, NewRelationship, RelationshipStatus},
@@ -25,7 +25,7 @@ use crate::{
     configuration::{change_follower, keys::FollowerSettings},
     screen::{Style, table},
     story::policy_words,
-    wording::{count, short_address},
+    wording::{count, dollars, short_address},
 };
 
 /// What is asked about who copies whom.
@@ -138,7 +138,7 @@ async fn follow(
         "account {} follows {wallet} as relationship {id}: {}\ntrades from now on are copied, none from before",
         account.label,
         policy_words(&policy).join("; ")
-    );
+    ) + &never_binds(&policy);
     Ok(said(
         text,
         json!({ "relationship": id, "leader": wallet, "account": account.label, "policy": policy }),
@@ -167,8 +167,23 @@ async fn edit(
     let (owner, before) = owner_and_policy(store, id).await?;
     let policy = changed(before, changes)?;
     store.set_policy(owner, id, &policy, clock.now()).await?;
-    let text = format!("relationship {id} from now on: {}", policy_words(&policy).join("; "));
+    let text = format!(
+        "relationship {id} from now on: {}{}",
+        policy_words(&policy).join("; "),
+        never_binds(&policy)
+    );
     Ok(said(text, json!({ "relationship": id, "policy": policy })))
+}
+
+/// A word on a cap that another one makes meaningless.
+fn never_binds(policy: &Policy) -> String {
+    let Caps { order, market, leader } = policy.caps;
+    let smaller = [("market", market), ("leader", leader)].into_iter().find_map(|(name, cap)| {
+        Some((name, cap?)).filter(|(_, cap)| order.is_some_and(|order| order > *cap))
+    });
+    let Some((order, (name, cap))) = order.zip(smaller) else { return String::new() };
+    let [order, cap] = [order, cap].map(dollars);
+    format!("\nthe cap of {order} $ per order never binds: that per {name} is {cap} $")
 }
 
 const fn word(status: RelationshipStatus) -> &'static str {

@@ -139,6 +139,7 @@ pub async fn init(arguments: &InitArgs) -> anyhow::Result<(Answer, bool)> {
 /// # Errors
 /// In words, with what to do.
 pub(super) fn exists(data_dir: &Path) -> anyhow::Result<()> {
+    ensure!(!data_dir.is_file(), "{} is a file, and a data directory is needed", data_dir.display());
     ensure!(
         data_dir.join(DATABASE).exists(),
         "there is no installation in {}: `slipstream init` makes one, --data-dir names another directory",

@@ -142,7 +142,7 @@ impl Answer {
     fn outcome(&self) -> String {
         match self {
             Self::Skipped { reason, words } if reason.label() == words => words.clone(),
-            Self::Skipped { reason, words } => format!("{}: {words}", reason.label()),
+            Self::Skipped { reason, words } => format!("{}: {words}{}", reason.label(), afterwards(*reason)),
             Self::Copied { ended: Some(reason), .. } => format!("not sent: {}", end_words(*reason)),
             Self::Copied { orders, decided, .. } => match orders.last() {
                 None => format!("{} at {}, not signed yet", amount(decided), price(decided.limit)),
@@ -177,6 +177,14 @@ impl Answer {
             Self::Copied { ended: Some(_), .. } => "ended",
             Self::Copied { orders, .. } => orders.last().map_or("waiting", |order| order.state.label()),
         }
+    }
+}
+
+/// What becomes of what was skipped, where that is not plain.
+const fn afterwards(reason: SkipReason) -> &'static str {
+    match reason {
+        SkipReason::SellBelowMinimum { .. } => "; they go with the leader's next sale",
+        _ => "",
     }
 }
 

@@ -1,6 +1,8 @@
 //! Finding a thing by the beginning of its id.
 
-use domain::{TxHash, ids::OwnerId, trade::TradeGroup};
+use std::{collections::HashSet, fmt::Display};
+
+use domain::{OrderId, TxHash, ids::OwnerId, trade::TradeGroup};
 use engine::ports::{execution::OrderRecord, reports::Reports};
 
 use super::StoryError;
@@ -10,6 +12,9 @@ use crate::wording::time_of_day;
 const FOUND: usize = 200;
 /// Candidates listed.
 const LISTED: usize = 10;
+/// Letters of a hash that are shown at least, and fewer than all.
+const SHORTEST: usize = 10;
+const WHOLE: usize = 31;
 
 /// The beginning of a hash: whole bytes for the store, all digits for the rest.
 struct Prefix {
@@ -59,10 +64,13 @@ pub async fn find_trade(reports: &dyn Reports, id: &str) -> Result<Vec<TradeGrou
         _ => Err(StoryError::Ambiguous {
             what: "trade",
             id: prefix.text,
-            candidates: listed(groups.iter().map(|group| {
-                let (key, at) = (&group.key, time_of_day(group.traded_at));
-                format!("{} ({} of leader {} at {at})", key.tx, key.action, key.leader)
-            })),
+            candidates: listed(
+                &transactions,
+                groups.iter().map(|group| {
+                    let (key, at) = (&group.key, time_of_day(group.traded_at));
+                    (key.tx, format!("({} of leader {} at {at})", key.action, key.leader))
+                }),
+            ),
         }),
     }
 }
@@ -81,21 +89,31 @@ pub async fn find_order(
     orders.retain(|record| prefix.begins(&record.order.id.to_string()));
     let name = |record: &OrderRecord| {
         let (intent, at) = (&record.intent, time_of_day(record.signed_at));
-        format!("{} ({} of relationship {} at {at})", record.order.id, intent.side, intent.relationship)
+        (record.order.id, format!("({} of relationship {} at {at})", intent.side, intent.relationship))
     };
+    let ids: Vec<OrderId> = orders.iter().map(|record| record.order.id).collect();
     match orders.len() {
         1 => orders.pop().ok_or(StoryError::Unknown { what: "order", id: prefix.text }),
         0 => Err(StoryError::Unknown { what: "order", id: prefix.text }),
         _ => Err(StoryError::Ambiguous {
             what: "order",
             id: prefix.text,
-            candidates: listed(orders.iter().map(name)),
+            candidates: listed(&ids, orders.iter().map(name)),
         }),
     }
 }
 
-fn listed(names: impl Iterator<Item = String>) -> Vec<String> {
-    let all: Vec<String> = names.collect();
+/// Candidates by as many digits as tell them apart.
+fn listed<Id: Display>(ids: &[Id], names: impl Iterator<Item = (Id, String)>) -> Vec<String> {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let beginnings = |digits: usize| ids.iter().filter_map(|id| id.get(..digits)).collect::<HashSet<_>>();
+    let digits = (SHORTEST..WHOLE).step_by(4).find(|digits| beginnings(*digits).len() == ids.len());
+    let name = |(id, words): (Id, String)| {
+        let id = id.to_string();
+        let shown = digits.and_then(|digits| id.get(..digits)).unwrap_or(&id);
+        format!("{shown}{} {words}", if shown.len() < id.len() { "…" } else { "" })
+    };
+    let all: Vec<String> = names.map(name).collect();
     let more = all.len().saturating_sub(LISTED);
     let mut listed: Vec<String> = all.into_iter().take(LISTED).collect();
     if more > 0 {
