@@ -146,8 +146,14 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let cause_text = cause.to_string();
+        // Layers of a library say no more than the last of them.
+        if cause_text.starts_with("dns error") {
+            "its name cannot be resolved".clone_into(&mut text);
+        } else if cause.source().is_none() || !text.starts_with("its name") {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
         source = cause.source();
     }
     shorten(&text)
@@ -264,5 +270,42 @@ impl Service {
         cap: usize,
     ) -> Result<Answer, Failure> {
         send(self.request(reqwest::Method::GET, path_and_query), deadline, cap).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Layer(&'static str, Option<Box<Layer>>);
+
+    impl std::fmt::Display for Layer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Layer {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            self.1.as_deref().map(|layer| layer as _)
+        }
+    }
+
+    #[test]
+    fn of_layers_only_what_says_something_is_told() {
+        let layers = |texts: [&'static str; 3]| {
+            let of = texts.into_iter().rev().fold(None, |below, text| Some(Box::new(Layer(text, below))));
+            chain(&*of.unwrap())
+        };
+        assert_eq!(
+            layers(["client error (Connect)", "dns error: failed to look up", "Name or service not known"]),
+            "its name cannot be resolved: Name or service not known"
+        );
+        assert_eq!(
+            layers(["client error", "tcp connect error", "refused"]),
+            "client error: tcp connect error: refused"
+        );
+        assert_eq!(Answer::of(405, "").error("head").to_string().matches("405 without a word").count(), 1);
     }
 }

@@ -77,6 +77,7 @@ slipstream inspect relationship 1",
     ("activity", "slipstream activity --limit 100"),
     ("verify", "slipstream verify"),
     ("account list", "slipstream account list"),
+    ("account disarm", "slipstream account disarm main"),
     ("account remove", "slipstream account remove practice"),
     (
         "signer rotate",

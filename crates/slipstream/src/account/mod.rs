@@ -91,10 +91,6 @@ pub struct ListArgs {
 
 /// Arguments of the commands on one account.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  slipstream account disarm main
-
-Exit status: 0 done, 1 refused, 2 the flags cannot be understood.")]
 pub struct OneArgs {
     /// Its name or number.
     pub account: String,
