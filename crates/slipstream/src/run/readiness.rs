@@ -34,9 +34,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 const CHECK_AGAIN: Duration = Duration::from_secs(10);
 const CHECK_AGAIN_LAST: Duration = Duration::from_secs(60);
 const CHECK_EVERY: Duration = Duration::from_secs(300);
-/// How long all checks together may take; the start waits for them.
+/// How long a check of all accounts may take; those that are not reached come first in the next one.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Of that for one question.
+/// How long a start waits for that. What is not known to be right by then is held, and looked at beside the run: a hold
+/// from the beginning would cost whoever is right the trades of the time before the start.
+const FIRST_PATIENCE: Duration = Duration::from_secs(3);
+/// How long one question may take.
 const ANSWER: Duration = Duration::from_secs(5);
 /// Accounts looked at together.
 const AT_ONCE: usize = 8;
@@ -50,6 +53,9 @@ const OLDEST_HEAD: Duration = Duration::from_secs(60);
 /// Kinds of faults that are asked about.
 const SILENT: &str = "silent";
 const UNREAD: &str = "unread";
+const UNREACHED: &str = "unreached";
+/// Kinds of faults that are one account's own.
+const OWN: [&str; 5] = ["funder", "wallet", "login", UNREAD, UNREACHED];
 
 /// Whom it asks.
 pub(super) struct Witnesses {
@@ -79,6 +85,8 @@ pub(super) struct Readiness {
     /// Accounts that were checked, by the key they trade with, and those whose wallets were then found right.
     checked_keys: HashMap<AccountId, Address>,
     right: HashSet<AccountId>,
+    /// When each account was reached last.
+    reached: HashMap<AccountId, Duration>,
     /// Which of many processes this is: what one finds wrong is not right because another finds nothing.
     who: String,
 }
@@ -102,10 +110,11 @@ impl Readiness {
             wrong: BTreeMap::new(),
             checked_keys: HashMap::new(),
             right: HashSet::new(),
+            reached: HashMap::new(),
             who,
         };
         let accounts = live_accounts(store).await?;
-        readiness.check(store, &accounts).await?;
+        readiness.check(store, &accounts, FIRST_PATIENCE).await?;
         Ok(readiness)
     }
 
@@ -148,50 +157,82 @@ impl Readiness {
             let reason = format!("{}{}", self.who, reason_of("it is being checked"));
             store.place_hold(None, &not_ready(scope, reason), now).await?;
         }
-        self.check(store, &accounts).await
+        self.check(store, &accounts, PATIENCE).await
     }
 
     fn is_silent(&self, uptime: Duration) -> bool {
         uptime.saturating_sub(self.newest.1) > CHAIN_SILENT
     }
 
-    async fn check(&mut self, store: &dyn Store, accounts: &[Account]) -> StoreResult<()> {
+    async fn check(
+        &mut self,
+        store: &dyn Store,
+        accounts: &[Account],
+        patience: Duration,
+    ) -> StoreResult<()> {
         self.checked = self.ask.clock.uptime();
         let mut wrong = BTreeMap::new();
         if !accounts.is_empty() {
-            let found = within(self.ask.clock.as_ref(), PATIENCE, self.ask.look(accounts)).await;
-            let (mut everywhere, own) = found.unwrap_or_else(|_| {
-                let slow =
-                    format!("clock, chain, place and wallets could not be checked within {PATIENCE:?}");
-                (vec![Fault("slow", slow)], HashMap::new())
-            });
+            let mut order: Vec<&Account> = accounts.iter().collect();
+            order.sort_by_key(|account| self.reached.get(&account.trading.id).copied());
+            let (mut everywhere, mut own) = self.ask.look(&order, patience).await;
             if self.is_silent(self.checked) {
                 let silent = format!("no new block was read for {} s", CHAIN_SILENT.as_secs());
                 everywhere.push(Fault(SILENT, silent));
             }
             for account in accounts {
                 let id = account.trading.id;
-                let mut faults = everywhere.clone();
-                faults.extend(own.get(&id).into_iter().flatten().cloned());
-                // What was right a while ago is not wrong because nobody answers just now.
-                faults.retain(|fault| fault.0 != UNREAD || !self.right.contains(&id));
-                if faults.is_empty() {
-                    self.right.insert(id);
-                } else {
-                    wrong.insert(id, faults);
+                let own = own.remove(&id);
+                if own.is_some() {
+                    self.reached.insert(id, self.checked);
+                }
+                let all: Vec<Fault> = everywhere.iter().cloned().chain(self.own_faults(id, own)).collect();
+                if !all.is_empty() {
+                    wrong.insert(id, all);
                 }
             }
         }
         self.hold(store, accounts, &wrong).await?;
-        self.again = if kinds(&wrong) == kinds(&self.wrong) {
-            (self.again * 2).min(CHECK_AGAIN_LAST)
-        } else {
-            CHECK_AGAIN
+        let unreached = wrong.values().flatten().any(|fault| fault.0 == UNREACHED);
+        self.again = match kinds(&wrong) == kinds(&self.wrong) {
+            _ if unreached => LOOK_EVERY,
+            true => (self.again * 2).clamp(CHECK_AGAIN, CHECK_AGAIN_LAST),
+            false => CHECK_AGAIN,
         };
         self.wrong = wrong;
         self.checked_keys =
             accounts.iter().map(|account| (account.trading.id, account.trading.signer)).collect();
         Ok(())
+    }
+
+    /// What is wrong with one account itself, by what was found now; where it was not reached, what was known of it stands.
+    fn own_faults(&mut self, id: AccountId, found: Option<Vec<Fault>>) -> Vec<Fault> {
+        let unread = |faults: &[Fault]| faults.iter().any(|fault| fault.0 == UNREAD);
+        match found {
+            // What was right a while ago is not wrong because nobody answers just now.
+            Some(mut faults) => {
+                if unread(&faults) && self.right.contains(&id) {
+                    faults.retain(|fault| fault.0 != UNREAD);
+                }
+                if faults.is_empty() {
+                    self.right.insert(id);
+                } else {
+                    self.right.remove(&id);
+                }
+                faults
+            }
+            None if self.right.contains(&id) => Vec::new(),
+            None => {
+                let known = self.wrong.get(&id).into_iter().flatten();
+                let known: Vec<Fault> = known.filter(|fault| OWN.contains(&fault.0)).cloned().collect();
+                match known.is_empty() {
+                    true => {
+                        vec![Fault(UNREACHED, "its wallet and login could not be looked at yet".to_owned())]
+                    }
+                    false => known,
+                }
+            }
+        }
     }
 
     /// Makes the holds what was found.
@@ -204,6 +245,16 @@ impl Readiness {
         let now = self.ask.clock.now();
         let holds = store.following(now).await?.holds;
         let (told, found) = (kinds(&self.wrong), kinds(wrong));
+        // Whoever was removed buys nothing any more.
+        let there: HashSet<AccountId> = accounts.iter().map(|account| account.trading.id).collect();
+        for hold in holds.iter().filter(|hold| hold.cause == HoldCause::NotReady) {
+            if let HoldScope::Account(id) = hold.scope
+                && !there.contains(&id)
+                && hold.reason.starts_with(&self.who)
+            {
+                store.lift_hold(None, hold.id, now).await?;
+            }
+        }
         for account in accounts {
             let (id, label) = (account.trading.id, &account.label);
             let scope = HoldScope::Account(id);
@@ -254,17 +305,48 @@ fn not_ready(scope: HoldScope, reason: String) -> NewHold {
 }
 
 impl Witnesses {
-    /// What is wrong for everybody, and what for single accounts.
-    async fn look(&self, accounts: &[Account]) -> (Vec<Fault>, HashMap<AccountId, Vec<Fault>>) {
-        let now = self.clock.now();
-        let own = stream::iter(accounts)
-            .map(async |account| (account.trading.id, self.account(account, now).await))
-            .buffer_unordered(AT_ONCE)
-            .collect();
-        let place = venue::place(self.clock.as_ref(), &self.client, &self.geoblock_url);
-        let (clock, chain, place, own) = tokio::join!(self.clock(), self.chain(), place, own);
-        let place = (place.verdict == Verdict::Fail).then_some(Fault("place", place.evidence));
-        (clock.into_iter().chain(chain).chain(place).collect(), own)
+    /// What is wrong for everybody, and what for those accounts that were reached in time.
+    async fn look(
+        &self,
+        accounts: &[&Account],
+        patience: Duration,
+    ) -> (Vec<Fault>, HashMap<AccountId, Vec<Fault>>) {
+        let (clock, now) = (self.clock.as_ref(), self.clock.now());
+        let until = clock.uptime().saturating_add(patience);
+        let own = async {
+            let mut own = HashMap::new();
+            let mut asked = stream::iter(accounts)
+                .map(|account| async move { (account.trading.id, self.account(account, now).await) })
+                .buffer_unordered(AT_ONCE);
+            while let Ok(Some((id, faults))) =
+                within(clock, until.saturating_sub(clock.uptime()), asked.next()).await
+            {
+                own.insert(id, faults);
+            }
+            own
+        };
+        tokio::join!(self.everywhere(patience), own)
+    }
+
+    /// What is wrong for everybody.
+    async fn everywhere(&self, patience: Duration) -> Vec<Fault> {
+        let clock = self.clock.as_ref();
+        let place = venue::place(clock, &self.client, &self.geoblock_url);
+        let (skew, chain, place) = tokio::join!(
+            within(clock, patience, self.clock()),
+            within(clock, patience, self.chain()),
+            within(clock, patience, place)
+        );
+        let slow = |what: &str| Fault("slow", format!("{what} could not be looked at within {patience:?}"));
+        let place =
+            place.map(|place| (place.verdict == Verdict::Fail).then_some(Fault("place", place.evidence)));
+        let found = [
+            skew.unwrap_or_else(|_| Some(slow("the venue's clock"))),
+            chain.unwrap_or_else(|_| Some(slow("the chain"))),
+            // Who says nothing of the place forbids nothing.
+            place.unwrap_or_default(),
+        ];
+        found.into_iter().flatten().collect()
     }
 
     async fn clock(&self) -> Option<Fault> {

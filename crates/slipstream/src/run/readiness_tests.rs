@@ -1,6 +1,9 @@
 //! Holds of accounts whose surroundings are not right.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
+};
 
 use async_trait::async_trait;
 use domain::{KeyRef, OrderPlan, Shares, TokenId, TradingAccount};
@@ -21,6 +24,8 @@ use super::*;
 struct Outside {
     clock: Arc<VirtualClock>,
     ahead: AtomicI64,
+    /// About the first account's wallet nobody says anything.
+    hangs: AtomicBool,
 }
 
 #[async_trait]
@@ -64,11 +69,20 @@ fn busy(what: &str) -> VenueError {
 
 #[async_trait]
 impl JsonRpc for Outside {
-    async fn ask(&self, method: &str, _: serde_json::Value) -> Result<serde_json::Value, VenueError> {
+    async fn ask(&self, method: &str, asked: serde_json::Value) -> Result<serde_json::Value, VenueError> {
+        if asked.to_string().contains(&"01".repeat(20)) && self.hangs.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         Err(busy(method))
     }
 
-    async fn ask_one(&self, _: &[(&str, serde_json::Value)]) -> Result<Vec<serde_json::Value>, VenueError> {
+    async fn ask_one(
+        &self,
+        asked: &[(&str, serde_json::Value)],
+    ) -> Result<Vec<serde_json::Value>, VenueError> {
+        for (method, params) in asked {
+            self.ask(method, params.clone()).await?;
+        }
         Err(busy("batch"))
     }
 }
@@ -120,22 +134,29 @@ async fn add(store: &MemoryStore, number: u8, now: Timestamp) {
     store.add_account(owner, &account, now).await.unwrap();
 }
 
+fn witnesses(outside: &Arc<Outside>) -> Witnesses {
+    Witnesses {
+        clock: Arc::clone(&outside.clock) as _,
+        venue_clock: Arc::clone(outside) as _,
+        venue: Arc::clone(outside) as _,
+        client: polymarket::local_client().unwrap(),
+        geoblock_url: "http://127.0.0.1:9".to_owned(),
+        reader: Arc::clone(outside) as _,
+        rpc: Arc::clone(outside) as _,
+    }
+}
+
 #[tokio::test]
 async fn who_comes_later_is_held_until_looked_at_and_one_hold_tells_what_is_wrong() {
     let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
-    let outside = Arc::new(Outside { clock: Arc::clone(&clock), ahead: AtomicI64::new(0) });
+    let outside = Arc::new(Outside {
+        clock: Arc::clone(&clock),
+        ahead: AtomicI64::new(0),
+        hangs: AtomicBool::new(false),
+    });
     let store = MemoryStore::new(Arc::clone(&clock) as _);
-    let ask = Witnesses {
-        clock: Arc::clone(&clock) as _,
-        venue_clock: Arc::clone(&outside) as _,
-        venue: Arc::clone(&outside) as _,
-        client: polymarket::local_client().unwrap(),
-        geoblock_url: "http://127.0.0.1:9".to_owned(),
-        reader: Arc::clone(&outside) as _,
-        rpc: Arc::clone(&outside) as _,
-    };
     let holds = async || store.following(clock.now()).await.unwrap().holds;
-    let mut readiness = Readiness::begin(ask, &store, String::new()).await.unwrap();
+    let mut readiness = Readiness::begin(witnesses(&outside), &store, String::new()).await.unwrap();
     assert_eq!(holds().await, []);
     // An account that is added while it runs: its wallet cannot be read, and nobody says that it is right.
     add(&store, 1, clock.now()).await;
@@ -155,4 +176,49 @@ async fn who_comes_later_is_held_until_looked_at_and_one_hold_tells_what_is_wron
     assert!(hold.reason.contains("slow by the venue's"), "{}", hold.reason);
     let placed = store.events_after(0, 1_000).await.unwrap().len();
     assert!(placed < 20, "{placed} events of one fault");
+}
+
+/// One wallet of which nobody tells keeps no other account from being looked at, and no start waiting for long; and the
+/// holds of a removed account go with it.
+#[tokio::test]
+async fn who_is_not_reached_keeps_nobody_else_waiting() {
+    let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
+    let (ahead, hangs) = (AtomicI64::new(0), AtomicBool::new(true));
+    let outside = Arc::new(Outside { clock: Arc::clone(&clock), ahead, hangs });
+    let store = MemoryStore::new(Arc::clone(&clock) as _);
+    for number in 1..=3 {
+        add(&store, number, clock.now()).await;
+    }
+    let mut begin = pin!(Readiness::begin(witnesses(&outside), &store, String::new()));
+    let mut readiness = loop {
+        tokio::select! {
+            biased;
+            begun = &mut begin => break begun.unwrap(),
+            () = tokio::task::yield_now() => clock.advance(Duration::from_millis(100)),
+        }
+    };
+    assert!(clock.uptime() <= FIRST_PATIENCE + Duration::from_secs(1), "{:?}", clock.uptime());
+    let holds = async || store.following(clock.now()).await.unwrap().holds;
+    let told = holds().await;
+    let said = |number: i64| {
+        let mut of = told.iter().filter(|hold| hold.scope == HoldScope::Account(AccountId(number)));
+        of.next().map(|hold| hold.reason.clone()).unwrap_or_default()
+    };
+    assert!(said(1).contains("could not be looked at yet"), "{}", said(1));
+    assert!(said(2).contains("cannot be read") && said(3).contains("cannot be read"), "{}", said(2));
+    // It is looked at beside the run, without waiting for the usual time.
+    outside.hangs.store(false, Ordering::Relaxed);
+    clock.advance(LOOK_EVERY);
+    readiness.look(&store).await;
+    let first =
+        holds().await.into_iter().find(|hold| hold.scope == HoldScope::Account(AccountId(1))).unwrap();
+    assert!(first.reason.contains("cannot be read"), "{}", first.reason);
+    let accounts = store.accounts(None).await.unwrap();
+    let (owner, id) = (accounts[0].owner, accounts[0].trading.id);
+    engine::ports::secrets::SealedKeys::remove_account(&store, owner, id, clock.now()).await.unwrap();
+    clock.advance(LOOK_EVERY);
+    readiness.look(&store).await;
+    clock.advance(CHECK_AGAIN_LAST);
+    readiness.look(&store).await;
+    assert_eq!(holds().await.len(), 2);
 }
