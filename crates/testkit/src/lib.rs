@@ -5,6 +5,7 @@ pub mod checkers;
 pub mod executor;
 pub mod memory_store;
 pub mod queue_suite;
+pub mod quick_clock;
 pub mod runbook;
 pub mod simulation;
 pub mod store_suite;

@@ -5,6 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 use clap::Parser as _;
 use domain::Clock;
 use simulator::world::control::Levels;
+use testkit::quick_clock::QuickClock;
 
 use super::{
     command::{CertifyArgs, Outcome, certify_until},
@@ -198,7 +199,9 @@ async fn real_money_needs_both_switches_a_private_key_and_a_place_that_may_trade
 /// Each of these breaks what is relied on, and is noticed.
 #[tokio::test]
 async fn a_venue_that_does_something_else_is_found_out() {
-    let (stage, directory) = (Stage::set(&system_clock()).await.unwrap(), tempfile::tempdir().unwrap());
+    // Five runs, most of which is waiting for what is not said.
+    let clock: Arc<dyn Clock> = Arc::new(QuickClock::new(SystemClock, 4));
+    let (stage, directory) = (Stage::set(&clock).await.unwrap(), tempfile::tempdir().unwrap());
     let world = stage.running.world();
     let run = async |name: &str| {
         let (key, token) = (key_file(directory.path(), 0o600), TOKEN.to_string());
@@ -207,7 +210,7 @@ async fn a_venue_that_does_something_else_is_found_out() {
             line.push("--fill".to_owned());
         }
         let out = directory.path().join(name);
-        certify(&arguments(&line).unwrap(), &system_clock(), &out).await
+        certify(&arguments(&line).unwrap(), &clock, &out).await
     };
     fund_owner(&stage);
     world.with(|world, _| world.knobs.max_timestamp_age_s = Some(120));

@@ -1,20 +1,17 @@
 //! A websocket that tells of new blocks: it only rings, and when it is silent somebody looks.
 
-use std::sync::Arc;
-
 use simulator::{
     Outage, RpcView, Simulator, SimulatorConfig,
     world::faults::{Fault, FaultKind, FaultTarget},
 };
-use slipstream::clock::SystemClock;
 
-use crate::scene::{Has, Scene, Setup, until};
+use crate::scene::{BLOCK_MS, Has, Scene, Setup, clock, until};
 
 /// A scene whose second provider only tells of new blocks.
 async fn with_a_doorbell(block_ms: u64) -> Scene {
     let config =
         SimulatorConfig { block_interval_ms: block_ms, rpc_listeners: 2, ..SimulatorConfig::default() };
-    let simulator = Simulator::start(config, Arc::new(SystemClock)).await.expect("free ports");
+    let simulator = Simulator::start(config, clock()).await.expect("free ports");
     let bell = simulator.rpc_urls[1].replace("http://", "ws://");
     let rpc = format!("{bell},{}", simulator.rpc_urls[0]);
     let urls = [simulator.clob_url.clone(), simulator.data_url.clone(), rpc];
@@ -29,7 +26,7 @@ impl Scene {
 
 #[tokio::test]
 async fn a_block_rings_and_is_read_from_whoever_is_asked() {
-    let scene = with_a_doorbell(200).await;
+    let scene = with_a_doorbell(BLOCK_MS).await;
     assert_eq!(scene.providers.health().len(), 1, "a doorbell is no provider");
     until("it rings", async || scene.would_ring()).await;
     scene.leader_buys();
@@ -41,7 +38,7 @@ async fn a_block_rings_and_is_read_from_whoever_is_asked() {
 
 #[tokio::test]
 async fn a_doorbell_that_stalls_or_lies_hides_nothing() {
-    let scene = with_a_doorbell(200).await;
+    let scene = with_a_doorbell(BLOCK_MS).await;
     until("it rings", async || scene.would_ring()).await;
     for kind in [FaultKind::Malformed, FaultKind::Duplicate, FaultKind::Stall] {
         let fault = Fault { target: FaultTarget::HeadSocket, kind, count: 1, delay_ms: 0, depth: 0 };
@@ -65,7 +62,7 @@ async fn a_doorbell_that_stalls_or_lies_hides_nothing() {
 
 #[tokio::test]
 async fn a_doorbell_that_is_gone_comes_back() {
-    let scene = with_a_doorbell(200).await;
+    let scene = with_a_doorbell(BLOCK_MS).await;
     until("it rings", async || scene.would_ring()).await;
     let gone = RpcView { outage: Outage::Unavailable, ..RpcView::default() };
     assert!(scene.world.set_provider(1, gone));

@@ -16,12 +16,11 @@ use engine::sources::SourceName;
 use polymarket::{Answers, Clob, DataApi, Rpc, Tally, Topic};
 use signer::{DerivedKeys, LocalSigner};
 use simulator::{Simulator, SimulatorConfig, world::faults::FaultKind};
-use slipstream::clock::SystemClock;
 use zeroize::Zeroizing;
 
 use crate::{
     front::{Change, Front, hostile_answers, unauthorized},
-    scene::{Has, LEADER, Scene, Setup, TOKEN, until},
+    scene::{Has, LEADER, Scene, Setup, TOKEN, clock, until},
 };
 
 /// A scene whose engine reaches CLOB, Data API and RPC through fronts.
@@ -32,7 +31,7 @@ async fn behind_fronts(history: bool) -> (Scene, [Front; 3]) {
         knobs: setup.knobs.clone(),
         ..SimulatorConfig::default()
     };
-    let simulator = Simulator::start(config, Arc::new(SystemClock)).await.expect("free ports");
+    let simulator = Simulator::start(config, clock()).await.expect("free ports");
     let fronts = [
         Front::of(&simulator.clob_url).await,
         Front::of(&simulator.data_url).await,
@@ -65,8 +64,8 @@ async fn answers_become_typed_errors() {
     let keys = DerivedKeys::new(Zeroizing::new([1; 32]));
     let signer = Arc::new(LocalSigner::new(Chain::Polygon, Box::new(keys)));
     let answers = Arc::<Answers>::default();
-    let clob = Clob::new(client.clone(), &front.url, Chain::Polygon, signer, Arc::new(SystemClock))
-        .counting(Arc::clone(&answers));
+    let clob =
+        Clob::new(client.clone(), &front.url, Chain::Polygon, signer, clock()).counting(Arc::clone(&answers));
     let data = DataApi::new(client.clone(), &front.url).counting(Arc::clone(&answers));
     let rpc = Rpc::new(client, &front.url, Chain::Polygon);
     let bad = |name: &str, error: VenueError| {

@@ -5,7 +5,6 @@ use engine::ports::store::EventKind;
 use polymarket::{ProviderHealth, rpc_urls};
 use simulator::{Emptied, Outage, RpcView};
 use slipstream::{
-    clock::SystemClock,
     commands::{self, Request, Witnesses},
     rpc_command::RpcList,
     screen::Style,
@@ -104,7 +103,7 @@ async fn the_list_is_replaced_by_command() {
     let scene = Scene::set(Setup { providers: 3, ..Setup::default() }).await;
     let witnesses = Witnesses { providers: Some(scene.providers.clone()), ..Witnesses::default() };
     let ask = async |request: &Request| {
-        commands::answer(scene.store.as_ref(), &SystemClock, &witnesses, request).await
+        commands::answer(scene.store.as_ref(), scene.clock.as_ref(), &witnesses, request).await
     };
     let status = ask(&Request::RpcStatus { style: Style::default() }).await.expect("a status");
     assert_eq!(status.json.as_array().expect("a list").len(), 3);

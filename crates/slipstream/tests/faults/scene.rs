@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, LazyLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -58,6 +58,7 @@ use slipstream::{
     venue_clock::ClockWatch,
 };
 use store::SqlStore;
+use testkit::quick_clock::QuickClock;
 
 pub use crate::has::Has;
 
@@ -67,6 +68,10 @@ use crate::gate::Gate;
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// So much faster than real time passes for engine and venue: most of what happens here is waiting.
+const TIMES: u32 = 3;
+/// Between blocks, usually: long enough to be read one by one.
+pub const BLOCK_MS: u64 = 500;
 /// Seed of keys, salts and pauses.
 pub const SEED: u64 = 7;
 /// The token that is traded.
@@ -78,7 +83,7 @@ pub const LEADER: Address = Address([0x1e; 20]);
 
 /// How a scene is set.
 pub struct Setup {
-    /// Milliseconds between blocks; 0 = only when the test says so.
+    /// Milliseconds of [`clock`] between blocks; 0 = only when the test says so.
     pub block_ms: u64,
     pub followers: usize,
     pub workers: usize,
@@ -114,11 +119,11 @@ impl Default for Setup {
     /// A follower who buys for a tenth of the leader's dollars.
     fn default() -> Self {
         Self {
-            block_ms: 200,
+            block_ms: BLOCK_MS,
             followers: 1,
             workers: 2,
             policy: tenth(),
-            clock: Arc::new(SystemClock),
+            clock: clock(),
             knobs: Knobs { data_lag_ms: 0, ..Knobs::default() },
             neg_risk: false,
             v3: false,
@@ -163,6 +168,13 @@ pub struct Scene {
     manual: bool,
     pub next_tx: AtomicU64,
     _temporary: tempfile::TempDir,
+}
+
+/// The time of engine and venue.
+pub fn clock() -> Arc<dyn Clock> {
+    static CLOCK: LazyLock<Arc<QuickClock<SystemClock>>> =
+        LazyLock::new(|| Arc::new(QuickClock::new(SystemClock, TIMES)));
+    Arc::clone(&*CLOCK) as Arc<dyn Clock>
 }
 
 pub fn condition() -> ConditionId {
@@ -232,7 +244,7 @@ impl Scene {
             rpc_listeners: setup.providers,
             ..SimulatorConfig::default()
         };
-        let simulator = Simulator::start(config, Arc::new(SystemClock)).await.expect("free ports");
+        let simulator = Simulator::start(config, clock()).await.expect("free ports");
         let rpc = simulator.rpc_urls.join(",");
         let urls = [simulator.clob_url.clone(), simulator.data_url.clone(), rpc];
         Self::with(setup, simulator, urls).await

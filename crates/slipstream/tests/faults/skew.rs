@@ -10,16 +10,13 @@ use std::{
 
 use domain::{Clock, Timestamp, clock::Sleep, lifecycle::OrderState, skip::SkipReason};
 use polymarket::Topic;
-use slipstream::{
-    clock::SystemClock,
-    commands::{Request, Witnesses},
-};
+use slipstream::commands::{Request, Witnesses};
 
-use crate::scene::{Has, Scene, Setup, until};
+use crate::scene::{Has, Scene, Setup, clock, until};
 
 const FIVE_MINUTES: i64 = 300;
 
-/// The real clock, wrong by some seconds. Uptime is right: nobody sets it.
+/// The venue's clock, wrong by some seconds. Uptime is right: nobody sets it.
 #[derive(Default)]
 struct WrongClock {
     seconds: AtomicI64,
@@ -33,15 +30,15 @@ impl WrongClock {
 
 impl Clock for WrongClock {
     fn now(&self) -> Timestamp {
-        Timestamp(SystemClock.now().0 + self.seconds.load(Ordering::SeqCst) * 1_000_000)
+        Timestamp(clock().now().0 + self.seconds.load(Ordering::SeqCst) * 1_000_000)
     }
 
     fn uptime(&self) -> Duration {
-        SystemClock.uptime()
+        clock().uptime()
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
-        SystemClock.sleep(duration)
+        clock().sleep(duration)
     }
 }
 
