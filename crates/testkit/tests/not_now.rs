@@ -1,7 +1,7 @@
 //! A venue that takes no orders for a while, limits of signers, orders that are not admitted, and killed orders with a status
 //! nobody has explained, sales below the minimum of orders that rest: every placement of a fault in sending and looking up, on every such venue.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{Shares, Side, ids::IntentId, lifecycle::OrderState, money::ONE};
 use engine::ports::store::Store;
@@ -9,7 +9,7 @@ use testkit::{
     executor::block_on,
     memory_store::MemoryStore,
     simulation::{
-        explorer::{Exploration, Report, run},
+        explorer::{Exploration, Report, run, share_of},
         probe::{CallSite, Role},
         scenario::{ENTRY_IS_FINAL, Scenario, at},
         stage::Stage,
@@ -21,7 +21,7 @@ use testkit::{
 /// A venue gets one of so many placements of a fault; `SLIPSTREAM_EVERY_CALL=1` tries all of them …
 const SHARE: usize = 8;
 /// … and of one while exits wait for minutes, which makes many calls.
-const EXIT_SHARE: usize = 32;
+const EXIT_SHARE: usize = 21;
 
 /// The calls whose answers the venue's limits are about.
 fn sends(site: &CallSite) -> bool {
@@ -33,7 +33,7 @@ fn sends_and_looks(site: &CallSite) -> bool {
     sends(site) || ["look_up", "update_orders"].contains(&site.method)
 }
 
-/// Placements of one fault, of which each venue gets its share, another one than its neighbour; from when the entry is final,
+/// Placements of one fault, of which each venue gets its share; from when the entry is final,
 /// where one is.
 #[expect(clippy::print_stdout, reason = "the number of explored executions is part of the result")]
 fn explore(
@@ -44,7 +44,7 @@ fn explore(
     let every_call = std::env::var("SLIPSTREAM_EVERY_CALL").is_ok_and(|value| value == "1");
     let mut sum = Report::default();
     for (number, model) in models.iter().enumerate() {
-        let sample = if every_call { (0, 1) } else { (number % share, share) };
+        let sample = if every_call { (0, 1) } else { share_of(number, share) };
         let exits = scenario.trades.iter().any(|trade| trade.side == Side::Sell);
         let stage = exits.then(|| Stage::of(scenario, *model, &Honest, at(ENTRY_IS_FINAL)).ok()).flatten();
         let of = Exploration::of(scenario, *model);
@@ -58,6 +58,25 @@ fn explore(
     let first: Vec<_> = sum.broken.iter().take(5).collect();
     assert!(sum.broken.is_empty(), "{}: {} broken: {first:#?}", scenario.name, sum.broken.len());
     sum
+}
+
+/// Every share is tried with each answer to repeated bytes and each lag of look-ups.
+#[test]
+fn every_share_meets_every_answer() {
+    let answers = |model: &VenueModel| {
+        let lag = model.look_up_lag.as_secs();
+        [(0, model.duplicated as u64), (1, u64::from(model.executes_again)), (2, lag)]
+    };
+    let refusing = VenueModel::all_refusing(Side::Sell);
+    for (models, share) in [(&refusing, SHARE), (&refusing, EXIT_SHARE), (&VenueModel::all_small(), SHARE)] {
+        for sample in 0..share {
+            let gets =
+                models.iter().enumerate().filter(|(number, _)| share_of(*number, share) == (sample, share));
+            let met: BTreeSet<_> = gets.flat_map(|(_, model)| answers(model)).collect();
+            let all: BTreeSet<_> = models.iter().flat_map(answers).collect();
+            assert!(met == all, "share {sample} of {share} meets {met:?} only");
+        }
+    }
 }
 
 #[test]

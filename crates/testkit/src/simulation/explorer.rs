@@ -90,6 +90,20 @@ pub struct Exploration<'a> {
     pub first_only: bool,
 }
 
+/// The share of the placements that the n-th of many venues gets, for [`Exploration::sample`]. Venues are listed with their
+/// answers to the first questions changing slowest: what changes in any digit of the number (to base `of`) changes the
+/// share, so that no share is tied to an answer.
+#[must_use]
+pub fn share_of(number: usize, of: usize) -> (usize, usize) {
+    let of = of.max(2);
+    let (mut left, mut sum) = (number, 0);
+    while left > 0 {
+        sum += left % of;
+        left /= of;
+    }
+    (sum % of, of)
+}
+
 impl<'a> Exploration<'a> {
     /// All placements of at most two faults in a scenario.
     #[must_use]
