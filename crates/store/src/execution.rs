@@ -130,7 +130,12 @@ impl Execution for SqlStore {
     }
 
     async fn orders_of(&self, attempts: &[(IntentId, u32)]) -> StoreResult<Vec<OrderRecord>> {
-        orders::by_attempts(&mut self.snapshot().await?, attempts).await
+        // The transaction whose answer was lost may still be on its way into the database, and no snapshot shows it: it
+        // has the lock of whoever writes until it ends.
+        let mut write = self.write().await?;
+        let stored = orders::by_attempts(write.connection(), attempts).await?;
+        write.undo().await?;
+        Ok(stored)
     }
 
     async fn unbooked_orders(&self, after: AttemptId, limit: usize) -> StoreResult<Vec<OrderRecord>> {

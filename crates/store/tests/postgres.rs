@@ -52,6 +52,7 @@ mod on_postgres {
     );
 
     mod jobs;
+    mod lost_commit;
     mod opening;
     mod plans;
     mod pooled;

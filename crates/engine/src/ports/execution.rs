@@ -393,7 +393,8 @@ pub trait Execution: Send + Sync {
     /// Orders by id; unknown ids are absent.
     async fn orders(&self, ids: &[OrderId]) -> StoreResult<Vec<OrderRecord>>;
 
-    /// Orders of attempts, to read again after a lost commit.
+    /// Orders of attempts, to read again after a lost commit: as they are once whatever was being written when this was
+    /// called is written or undone.
     async fn orders_of(&self, attempts: &[(IntentId, u32)]) -> StoreResult<Vec<OrderRecord>>;
 
     /// Orders whose canonical fills changed since an update was last applied to them, or whose last update

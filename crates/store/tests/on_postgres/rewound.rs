@@ -127,8 +127,19 @@ async fn a_database_that_went_back_is_noticed_by_whoever_starts_again() {
     assert_eq!(holds(&connect(&address).await).await, [HoldCause::Reconciliation], "once");
 }
 
-/// Passes everything on, until it is told to keep the answer to a COMMIT to itself and hang up.
-async fn between(listener: TcpListener, server: u16, cut: Arc<AtomicBool>) {
+/// What becomes of a connection whose answer to a COMMIT is kept back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// It hangs up when the answer has come,
+    Answered,
+    /// or at once,
+    AtOnce,
+    /// or never, and says nothing.
+    Silent,
+}
+
+/// Passes everything on, until it is told to keep the answer to a COMMIT to itself.
+pub(super) async fn between(listener: TcpListener, server: u16, cut: Arc<AtomicBool>, how: Cut) {
     loop {
         let (client, _) = listener.accept().await.unwrap();
         let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
@@ -141,6 +152,9 @@ async fn between(listener: TcpListener, server: u16, cut: Arc<AtomicBool>) {
             let back = tokio::spawn(async move {
                 let mut bytes = [0; 16_384];
                 while let Ok(read @ 1..) = from_server.read(&mut bytes).await {
+                    if lost.load(Ordering::SeqCst) && how == Cut::Silent {
+                        std::future::pending::<()>().await;
+                    }
                     if lost.load(Ordering::SeqCst) || to_client.write_all(&bytes[..read]).await.is_err() {
                         break;
                     }
@@ -156,6 +170,15 @@ async fn between(listener: TcpListener, server: u16, cut: Arc<AtomicBool>) {
                     break;
                 }
                 if asks.load(Ordering::SeqCst) {
+                    match how {
+                        Cut::Answered => {}
+                        Cut::AtOnce => back.abort(),
+                        // Until the client has had enough.
+                        Cut::Silent => {
+                            while let Ok(1..) = from_client.read(&mut bytes).await {}
+                            back.abort();
+                        }
+                    }
                     // The server's answer has come, and nobody hears it.
                     let _ = back.await;
                     break;
@@ -173,7 +196,7 @@ async fn a_lost_answer_to_a_commit_is_told_and_read_again_on_another_connection(
     let port = listener.local_addr().unwrap().port();
     let server: u16 = SERVER.url("x").rsplit(':').next().unwrap().split('/').next().unwrap().parse().unwrap();
     let cut = Arc::new(AtomicBool::new(false));
-    tokio::spawn(between(listener, server, Arc::clone(&cut)));
+    tokio::spawn(between(listener, server, Arc::clone(&cut), Cut::Answered));
     let store = connect(&format!("postgres://postgres@127.0.0.1:{port}/{name}").parse().unwrap()).await;
     add(&store, 1).await.unwrap();
     cut.store(true, Ordering::SeqCst);
