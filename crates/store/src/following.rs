@@ -16,7 +16,7 @@ use engine::ports::{
 };
 
 use crate::{
-    SqlStore, accounts, column::Fields, config, dialect::Connection, events, holds, ledger, markets,
+    SqlStore, accounts, column::Fields, config, dialect::Connection, error, events, holds, ledger, markets,
     relationships, revisits, sql, store::Write,
 };
 
@@ -153,6 +153,25 @@ impl Following for SqlStore {
         accounts::check_owner(write.connection(), owner, account).await?;
         ledger::deposit(write.connection(), owner, account, usd, now).await?;
         write.commit().await
+    }
+
+    async fn book_difference(
+        &self,
+        owner: OwnerId,
+        account: AccountId,
+        cash: Usd,
+        wallet: Usd,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        let more = wallet.minus(cash).map_err(error::of_money)?;
+        let mut write = self.change().await?;
+        accounts::check_owner(write.connection(), owner, account).await?;
+        if ledger::cash_of(write.connection(), account).await? != cash {
+            return write.undo().await.map(|()| false);
+        }
+        ledger::deposit(write.connection(), owner, account, more, now).await?;
+        write.commit().await?;
+        Ok(true)
     }
 
     async fn following(&self, now: Timestamp) -> StoreResult<FollowingSnapshot> {

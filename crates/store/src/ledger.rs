@@ -218,6 +218,13 @@ pub(crate) async fn deposit(
     book(connection, &[Line { owner, account, holding: None, order: None, cause, entry, at }]).await
 }
 
+/// What an account has, locked until the transaction's end.
+pub(crate) async fn cash_of(connection: &mut Connection, account: AccountId) -> StoreResult<Usd> {
+    const CASH: &str = concat!("SELECT cash FROM account_cash WHERE account_id = $1", for_update!());
+    let row = sql::row(connection, CASH, values![account]).await?;
+    row.map_or(Ok(Usd::ZERO), |row| Fields::of(&row).get())
+}
+
 /// Books a redemption once; `false` when there is nothing to book.
 pub(crate) async fn redeem(
     connection: &mut Connection,

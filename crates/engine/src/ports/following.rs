@@ -274,6 +274,17 @@ pub trait Following: Send + Sync {
         now: Timestamp,
     ) -> StoreResult<()>;
 
+    /// Books as money from outside what an account's wallet was found to have beyond its cash (or, less than it), if its
+    /// cash is still `cash`, with which it was compared; `false`, and nothing booked, when it is not: compare again.
+    async fn book_difference(
+        &self,
+        owner: OwnerId,
+        account: AccountId,
+        cash: Usd,
+        wallet: Usd,
+        now: Timestamp,
+    ) -> StoreResult<bool>;
+
     /// Everything the watcher needs.
     async fn following(&self, now: Timestamp) -> StoreResult<FollowingSnapshot>;
 

@@ -115,7 +115,9 @@ impl Funding {
         if Usd(more.0.abs()) < LEAST || !quiet(store, now).await?.iter().any(same) {
             return Ok(());
         }
-        store.book_deposit(account.owner, id, more, now).await?;
+        if !store.book_difference(account.owner, id, account.cash, held, now).await? {
+            return Ok(());
+        }
         if more.is_positive() {
             info!("account {label}: {} $ of wallet {wallet} are booked as a deposit", dollars(more));
         } else {

@@ -4,8 +4,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use anyhow::ensure;
-use domain::{Clock, Shares, TokenId, Usd, ids::AccountId};
+use anyhow::{Context as _, bail, ensure};
+use domain::{
+    Clock, Shares, TokenId, Usd,
+    ids::{AccountId, AttemptId},
+};
 use engine::ports::{
     detection::Source,
     following::{Account, AccountMode, Hold, HoldCause, HoldScope, NewHold},
@@ -25,6 +28,8 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 const BEHIND: i64 = 3;
 /// Tokens asked for at once.
 const PAGE: usize = 200;
+/// How often an account is compared of which something is booked meanwhile.
+const TRIES: usize = 5;
 /// Shares that differ by less are rounding.
 const ROUNDING: i64 = 10_000;
 
@@ -137,20 +142,7 @@ impl Reconciling {
         account: &Account,
         block: i64,
     ) -> anyhow::Result<usize> {
-        let mut differences = 0;
-        let money = Wallets::new(self.rpc.as_ref()).money(account.trading.wallet).await?;
-        let more = money.minus(account.cash)?;
-        if more != Usd::ZERO {
-            differences += 1;
-            store.book_deposit(account.owner, account.trading.id, more, clock.now()).await?;
-            warn!(
-                "account {}: the wallet has {} $, the books said {} $; {} $ are booked",
-                account.label,
-                dollars(money),
-                dollars(account.cash),
-                signed_dollars(more)
-            );
-        }
+        let mut differences = compare_money(self.rpc.as_ref(), store, clock, account).await?;
         let booked = booked(store, account.trading.id).await?;
         let tokens: Vec<TokenId> = booked.keys().copied().collect();
         for page in tokens.chunks(PAGE) {
@@ -173,6 +165,44 @@ impl Reconciling {
     }
 }
 
+/// Books what a wallet's money differs by; how many differences there are. What was booked while the wallet was asked is
+/// read again: a payout, or what another process that compares has booked.
+async fn compare_money(
+    rpc: &dyn JsonRpc,
+    store: &dyn Store,
+    clock: &dyn Clock,
+    account: &Account,
+) -> anyhow::Result<usize> {
+    let (id, wallet) = (account.trading.id, account.trading.wallet);
+    for _ in 0..TRIES {
+        // In this order: whatever is in these books is in that block, and what the block has beyond them is to be booked.
+        let known = store.accounts(Some(account.owner)).await?;
+        let known = known.iter().find(|known| known.trading.id == id);
+        let cash = known.context("it is not there any more")?.cash;
+        let block = store.cursor(Source::Chain).await?.unwrap_or(0);
+        let paid = store.unbooked_redemptions(i64::MAX, 1).await?;
+        ensure!(paid.is_empty(), "what the chain paid out is still being booked");
+        let filled = store.unbooked_orders(AttemptId(0), 1).await?;
+        ensure!(filled.is_empty(), "what the chain filled is still being booked");
+        let money = Wallets::new(rpc).money_at(wallet, block).await?;
+        let more = money.minus(cash)?;
+        if more == Usd::ZERO {
+            return Ok(0);
+        }
+        if store.book_difference(account.owner, id, cash, money, clock.now()).await? {
+            warn!(
+                "account {}: the wallet has {} $, the books said {} $; {} $ are booked",
+                account.label,
+                dollars(money),
+                dollars(cash),
+                signed_dollars(more)
+            );
+            return Ok(1);
+        }
+    }
+    bail!("money of account {} is being booked all the time", account.label)
+}
+
 /// What the books say that an account holds of every token that is known here, those that it may have bought since too.
 async fn booked(store: &dyn Store, account: AccountId) -> anyhow::Result<BTreeMap<TokenId, Shares>> {
     let markets = store.all_markets().await?;
@@ -183,4 +213,68 @@ async fn booked(store: &dyn Store, account: AccountId) -> anyhow::Result<BTreeMa
         *sum = sum.plus(held.position.shares)?;
     }
     Ok(booked)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use async_trait::async_trait;
+    use domain::{Address, KeyRef, Timestamp, WalletKind};
+    use engine::ports::{
+        following::{Following as _, NewAccount},
+        reports::Reports as _,
+        venue::VenueError,
+    };
+    use serde_json::{Value, json};
+    use testkit::{memory_store::MemoryStore, virtual_clock::VirtualClock};
+
+    use super::*;
+
+    /// A wallet with 130 $. While the first to ask waits for its answer, another process compares.
+    struct Wallet {
+        store: Arc<MemoryStore>,
+        clock: Arc<VirtualClock>,
+        asked: AtomicBool,
+    }
+
+    #[async_trait]
+    impl JsonRpc for Wallet {
+        async fn ask(&self, _: &str, _: Value) -> Result<Value, VenueError> {
+            if !self.asked.swap(true, Ordering::SeqCst) {
+                let accounts = self.store.accounts(None).await.unwrap();
+                let other = compare_money(self, self.store.as_ref(), self.clock.as_ref(), &accounts[0]);
+                assert_eq!(other.await.unwrap(), 1);
+            }
+            Ok(json!(format!("0x{:064x}", 130_000_000)))
+        }
+
+        async fn ask_one(&self, _: &[(&str, Value)]) -> Result<Vec<Value>, VenueError> {
+            panic!("one at a time")
+        }
+    }
+
+    #[tokio::test]
+    async fn what_two_processes_compare_at_once_is_booked_once() {
+        let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
+        let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as _));
+        let owner = store.add_owner("somebody", clock.now()).await.unwrap();
+        let account = NewAccount {
+            label: "a".to_owned(),
+            mode: AccountMode::Live,
+            wallet: Address([1; 20]),
+            signer: Address([1; 20]),
+            kind: WalletKind::Eoa,
+            key: KeyRef("key".to_owned()),
+            cap: None,
+        };
+        let id = store.add_account(owner, &account, clock.now()).await.unwrap();
+        store.book_deposit(owner, id, Usd(100_000_000), clock.now()).await.unwrap();
+        let read = store.accounts(None).await.unwrap();
+        let wallet = Wallet { store: Arc::clone(&store), clock: Arc::clone(&clock), asked: false.into() };
+        let found = compare_money(&wallet, store.as_ref(), clock.as_ref(), &read[0]).await.unwrap();
+        assert_eq!(found, 0, "the other one booked it");
+        assert_eq!(store.accounts(None).await.unwrap()[0].cash, Usd(130_000_000));
+        assert_eq!(store.ledger_after(None, 0, 9).await.unwrap().len(), 2);
+    }
 }

@@ -26,6 +26,24 @@ use super::{
     state::{AccountRow, HoldRow, RelationshipRow, State, in_force},
 };
 
+impl State {
+    fn deposit(&mut self, owner: OwnerId, account: AccountId, usd: Usd, at: Timestamp) {
+        let id = self.ledger.next_key();
+        self.ledger.insert(LedgerRecord {
+            id,
+            owner,
+            account,
+            relationship: None,
+            token: None,
+            intent: None,
+            cause: LedgerCause::Deposit,
+            entry: Entry { cash: usd, ..Entry::default() },
+            at,
+        });
+        self.raise_config();
+    }
+}
+
 #[async_trait]
 impl Following for MemoryStore {
     async fn add_owner(&self, name: &str, _now: Timestamp) -> StoreResult<OwnerId> {
@@ -196,20 +214,26 @@ impl Following for MemoryStore {
     ) -> StoreResult<()> {
         let mut state = self.write();
         state.own_account(owner, account)?;
-        let id = state.ledger.next_key();
-        state.ledger.insert(LedgerRecord {
-            id,
-            owner,
-            account,
-            relationship: None,
-            token: None,
-            intent: None,
-            cause: LedgerCause::Deposit,
-            entry: Entry { cash: usd, ..Entry::default() },
-            at: now,
-        });
-        state.raise_config();
+        state.deposit(owner, account, usd, now);
         Ok(())
+    }
+
+    async fn book_difference(
+        &self,
+        owner: OwnerId,
+        account: AccountId,
+        cash: Usd,
+        wallet: Usd,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        let mut state = self.write();
+        let known = state.account(account, state.own_account(owner, account)?);
+        if known.cash != cash {
+            return Ok(false);
+        }
+        let more = wallet.minus(cash).map_err(|error| StoreError::Conflict(error.to_string()))?;
+        state.deposit(owner, account, more, now);
+        Ok(true)
     }
 
     async fn following(&self, now: Timestamp) -> StoreResult<FollowingSnapshot> {

@@ -211,6 +211,29 @@ pub(crate) async fn deposits_are_cash(bench: Bench) -> CaseResult {
     Ok(())
 }
 
+/// Two that compared the same wallet with the same books book its difference once.
+pub(crate) async fn a_difference_is_booked_once(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 2).await?;
+    let (store, account) = (&world.store, world.follower(0)?.account);
+    store.book_deposit(world.owner, account, Usd(100_000_000), world.now()).await?;
+    let version = store.config_version().await?;
+    let (cash, wallet) = (Usd(100_000_000), Usd(130_000_000));
+    let book = |cash, wallet| store.book_difference(world.owner, account, cash, wallet, world.now());
+    holds!(book(cash, wallet).await?, "the first is booked");
+    holds!(store.config_version().await? > version, "money from outside must raise the version");
+    let version = store.config_version().await?;
+    holds!(!book(cash, wallet).await?, "the second compared with what is no more");
+    same!(store.config_version().await?, version, "the version after nothing");
+    same!(store.ledger_after(None, 0, 10).await?.len(), 2, "ledger rows");
+    holds!(book(wallet, Usd(1)).await?, "less is booked too");
+    let cash: Vec<_> = store.accounts(None).await?.iter().map(|account| account.cash).collect();
+    same!(cash, [Usd(1), Usd::ZERO], "cash of the accounts");
+    let other = store.add_owner("other", world.now()).await?;
+    let others = store.book_difference(other, account, Usd(1), Usd(2), world.now()).await;
+    holds!(matches!(others, Err(StoreError::NotFound { .. })), "another's money: {others:?}");
+    Ok(())
+}
+
 pub(crate) async fn the_watcher_sees_all_that_is_not_stopped(bench: Bench) -> CaseResult {
     let mut world = World::new(bench, 2).await?;
     let other = world.store.add_owner("other", world.now()).await?;

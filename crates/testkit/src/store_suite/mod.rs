@@ -53,6 +53,7 @@ macro_rules! store_suite_cases {
                 the_users_word_is_kept,
                 every_policy_is_kept,
                 deposits_are_cash,
+                a_difference_is_booked_once,
                 the_watcher_sees_all_that_is_not_stopped,
                 every_change_raises_the_version,
                 wallets_and_tokens_are_looked_up,

@@ -235,6 +235,7 @@ through! { Following,
         hold_once(hold: &NewHold, now: Timestamp) -> Option<HoldId>;
         lift_hold(owner: Option<OwnerId>, hold: HoldId, now: Timestamp) -> bool;
         book_deposit(owner: OwnerId, account: AccountId, usd: Usd, now: Timestamp) -> ();
+        book_difference(owner: OwnerId, account: AccountId, cash: Usd, wallet: Usd, now: Timestamp) -> bool;
     }
     layer {
         accounts_of_wallets(wallets: &[Address]) -> Vec<Account>;
