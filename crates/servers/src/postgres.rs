@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::{
     ServerError, certificate, directory, free_port,
     keeper::Keeper,
@@ -152,6 +154,38 @@ impl PostgresServer {
         format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// Stops all its processes where they are, as a machine that fails without a word; [`PostgresServer::thaw`] lets them
+    /// go on.
+    ///
+    /// # Errors
+    /// [`ServerError::Io`].
+    pub fn freeze(&self) -> Result<(), ServerError> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a frozen server go on.
+    ///
+    /// # Errors
+    /// As [`PostgresServer::freeze`].
+    pub fn thaw(&self) -> Result<(), ServerError> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Source: PostgreSQL's postmaster.pid, whose first line is the process that all others are children of.
+    fn signal(&self, signal: Signal) -> Result<(), ServerError> {
+        let file = self.directory.join("data/postmaster.pid");
+        let text = std::fs::read_to_string(&file).map_err(ServerError::io(file.display().to_string()))?;
+        let number = text.lines().next().and_then(|line| line.trim().parse().ok());
+        let Some(parent) = number.and_then(Pid::from_raw) else { return Ok(()) };
+        let send = |to| kill_process(to, signal);
+        send(parent).map_err(|error| ServerError::io("the server")(error.into()))?;
+        for child in children(parent)? {
+            // One that has ended meanwhile needs no signal.
+            let _ = send(child);
+        }
+        Ok(())
+    }
+
     fn control(&self, arguments: &[&str]) -> Result<(), ServerError> {
         let mut control = self.user.command(&find("pg_ctl", PACKAGE)?, &self.directory);
         control.args(arguments).arg("--silent").arg("--pgdata").arg(self.directory.join("data"));
@@ -159,4 +193,18 @@ impl PostgresServer {
         control.arg("--log").arg(self.directory.join("log"));
         run(control).map(|_| ())
     }
+}
+
+/// Processes whose parent this is. Source: proc(5).
+fn children(of: Pid) -> Result<Vec<Pid>, ServerError> {
+    let processes = std::fs::read_dir("/proc").map_err(ServerError::io("/proc"))?;
+    let is_child = |pid: &Pid| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
+        let parent = status
+            .ok()
+            .and_then(|text| text.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok()));
+        parent == Some(of.as_raw_nonzero().get())
+    };
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(pids.filter_map(Pid::from_raw).filter(is_child).collect())
 }

@@ -9,7 +9,7 @@ use engine::ports::store::StoreResult;
 use sqlx::{PgConnection, SqliteConnection};
 
 use crate::{
-    dialect::{Connection, Database, Row, Statements},
+    dialect::{Connection, Database, Row, Session},
     limits::{BULK_ROWS, BULK_ROWS_ON_POSTGRES},
     sql::{self, Column, Value},
 };
@@ -32,9 +32,7 @@ impl Insert {
     ) -> StoreResult<Vec<Row>> {
         match connection.database() {
             Database::Sqlite(connection) => self.on_sqlite(connection, rows).await,
-            Database::Postgres(connection, statements) => {
-                self.on_postgres((connection, statements), rows).await
-            }
+            Database::Postgres(connection, session) => self.on_postgres((connection, session), rows).await,
         }
     }
 
@@ -55,7 +53,7 @@ impl Insert {
 
     async fn on_postgres<const N: usize>(
         &self,
-        (connection, statements): (&mut PgConnection, Statements),
+        (connection, session): (&mut PgConnection, Session),
         rows: Vec<[Value; N]>,
     ) -> StoreResult<Vec<Row>> {
         let mut returned = Vec::new();
@@ -69,7 +67,8 @@ impl Insert {
                         column.push(value)?;
                     }
                 }
-                returned.extend(sql::rows_on_postgres((&mut *connection, statements), text, columns).await?);
+                let to = (&mut *connection, session);
+                returned.extend(sql::rows_on_postgres(to, text, columns).await?);
             }
         }
         Ok(returned)

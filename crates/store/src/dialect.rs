@@ -4,12 +4,15 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use sqlx::{
     PgConnection, Postgres, Sqlite, SqliteConnection, Transaction, pool::PoolConnection, postgres::PgRow,
     sqlite::SqliteRow,
 };
+
+use crate::server::ServerTransaction;
 
 /// A connection to either database.
 pub(crate) enum Connection {
@@ -19,12 +22,12 @@ pub(crate) enum Connection {
     SqliteReader(PoolConnection<Sqlite>),
     /// One state of the database.
     SqliteSnapshot(Transaction<'static, Sqlite>),
-    /// For one statement that reads.
-    Postgres(PoolConnection<Postgres>),
+    /// For one statement that reads, and how long its answer may take.
+    Postgres(PoolConnection<Postgres>, Duration),
+    /// A transaction, of one state of the database or one that writes.
+    PostgresTransaction(ServerTransaction),
     /// Of nobody's pool.
     PostgresAlone(PgConnection),
-    /// A transaction, of one state of the database or one that writes.
-    PostgresTransaction(Transaction<'static, Postgres>, Statements),
 }
 
 /// Whether statements are kept by the server under a name. Behind a pooler they cannot be: the next transaction is
@@ -35,10 +38,18 @@ pub(crate) enum Statements {
     Unnamed,
 }
 
+/// What there is to know of a session on a server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Session {
+    pub(crate) statements: Statements,
+    /// How long an answer may take; on a connection of nobody's pool as long as it takes.
+    pub(crate) patience: Option<Duration>,
+}
+
 /// Which database a connection is to.
 pub(crate) enum Database<'c> {
     Sqlite(&'c mut SqliteConnection),
-    Postgres(&'c mut PgConnection, Statements),
+    Postgres(&'c mut PgConnection, Session),
 }
 
 impl Connection {
@@ -48,10 +59,16 @@ impl Connection {
             Self::Sqlite(connection) => Database::Sqlite(connection),
             Self::SqliteReader(connection) => Database::Sqlite(connection),
             Self::SqliteSnapshot(transaction) => Database::Sqlite(transaction),
-            Self::Postgres(connection) => Database::Postgres(connection, Statements::Named),
-            Self::PostgresAlone(connection) => Database::Postgres(connection, Statements::Named),
-            Self::PostgresTransaction(transaction, statements) => {
-                Database::Postgres(transaction, *statements)
+            Self::Postgres(connection, patience) => {
+                let session = Session { statements: Statements::Named, patience: Some(*patience) };
+                Database::Postgres(connection, session)
+            }
+            Self::PostgresTransaction(transaction) => {
+                let (connection, session) = transaction.session();
+                Database::Postgres(connection, session)
+            }
+            Self::PostgresAlone(connection) => {
+                Database::Postgres(connection, Session { statements: Statements::Named, patience: None })
             }
         }
     }

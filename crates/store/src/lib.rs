@@ -50,6 +50,7 @@ mod reports;
 mod revisits;
 mod rewound;
 mod sealed_keys;
+mod server;
 mod server_status;
 mod signing;
 mod skips;

@@ -31,6 +31,10 @@ pub(crate) const POSTGRES_CONNECTIONS: u32 = 8;
 pub(crate) const POOL_WAIT: Duration = Duration::from_secs(3);
 /// The longest statement; longer ones are cut off by the server.
 pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long anybody waits for an answer of the server, whose own limits are shorter: a server that is there has answered.
+pub(crate) const ANSWER: Duration = Duration::from_secs(12);
+/// How long a connection that is given back may take for what it still owes.
+pub(crate) const RELEASE: Duration = Duration::from_secs(2);
 /// Commits of which a server keeps the marks, so that a process that was away as long notices that they are gone.
 pub(crate) const MARKS_KEPT: i64 = 1_000_000;
 /// Older ones are removed at every so many commits.

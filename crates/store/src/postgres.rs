@@ -9,8 +9,7 @@ use std::{
 
 use engine::ports::store::{StoreError, StoreResult};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Pool, Postgres, SqlSafeStr as _,
-    Transaction,
+    ConnectOptions as _, Connection as _, PgConnection, Pool, Postgres,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -20,6 +19,7 @@ use crate::{
     error, installation, limits,
     pool::{Meter, PoolFigures},
     rewound::Remembered,
+    server::{ServerTransaction, within},
     store::OpenError,
 };
 
@@ -32,6 +32,8 @@ pub(crate) const WRITER: i64 = 1_936_484_720;
 pub struct PostgresAddress {
     options: PgConnectOptions,
     connections: u32,
+    /// How long any answer may take.
+    patience: Duration,
     pooled: bool,
     /// Where the newest commit is remembered.
     mark: Option<PathBuf>,
@@ -69,7 +71,7 @@ impl FromStr for PostgresAddress {
             None => options.application_name(NAME),
         };
         let (options, connections) = (options.disable_statement_logging(), limits::POSTGRES_CONNECTIONS);
-        Ok(Self { options, connections, pooled: false, mark: None })
+        Ok(Self { options, connections, patience: limits::ANSWER, pooled: false, mark: None })
     }
 }
 
@@ -106,7 +108,14 @@ impl PostgresAddress {
             ("statement_timeout", "0"),
             ("idle_in_transaction_session_timeout", "0"),
         ]);
-        Ok(options.connect().await.map_err(error::of)?)
+        Ok(within(self.patience, options.connect()).await?.map_err(error::of)?)
+    }
+
+    /// Nothing is waited for longer than this; without it, longer than the server itself lets a statement take.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// With at most so many connections.
@@ -122,6 +131,7 @@ pub(crate) struct PostgresPool {
     pool: Pool<Postgres>,
     meter: Meter,
     pub(crate) remembered: Remembered,
+    patience: Duration,
     pooled: bool,
 }
 
@@ -139,12 +149,20 @@ impl PostgresPool {
                 .options(limits().map(|(name, limit)| (name, limit.as_millis().to_string())))
         };
         // The pool would try for as long as anybody waits, and say only that they waited.
-        options.connect().await.map_err(error::of)?.close().await.map_err(error::of)?;
+        let first = within(address.patience, options.connect()).await?.map_err(error::of)?;
+        within(address.patience, first.close()).await?.map_err(error::of)?;
         let pool = PgPoolOptions::new()
             .max_connections(address.connections)
             .acquire_timeout(limits::POOL_WAIT)
             // Asking would be a statement of its own.
             .test_before_acquire(!pooled)
+            // One that still owes an answer gives it now, or is closed: the pool would wait for it for ever.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    let answers = within(limits::RELEASE, connection.ping()).await;
+                    Ok(answers.is_ok_and(|answers| answers.is_ok()))
+                })
+            })
             .connect_with(options)
             .await
             .map_err(error::of)?;
@@ -154,7 +172,7 @@ impl PostgresPool {
             }
             None => Remembered::default(),
         };
-        let pool = Self { pool, meter: Meter::default(), remembered, pooled };
+        let pool = Self { pool, meter: Meter::default(), remembered, patience: address.patience, pooled };
         let mut connection = pool.read().await?;
         if pooled {
             installation::check_current(&mut connection).await?;
@@ -165,20 +183,22 @@ impl PostgresPool {
         Ok(pool)
     }
 
-    pub(crate) async fn close(&self) {
-        self.pool.close().await;
+    /// Closes all connections, those that are in use once they are not.
+    pub(crate) async fn close(&self) -> StoreResult<()> {
+        within(self.patience, self.pool.close()).await
     }
 
     /// Begins a transaction that writes, once nobody else does.
     pub(crate) async fn write(&self) -> StoreResult<Connection> {
-        self.begin(&format!("BEGIN; {}SELECT pg_advisory_xact_lock({WRITER})", self.limits())).await
+        self.begin(format!("BEGIN; {}SELECT pg_advisory_xact_lock({WRITER})", self.limits())).await
     }
 
     pub(crate) async fn read(&self) -> StoreResult<Connection> {
         if self.pooled {
             return self.snapshot().await;
         }
-        self.acquire().await.map(Connection::Postgres)
+        let connection = self.acquire().await?;
+        Ok(Connection::Postgres(connection, self.patience))
     }
 
     /// How the connections are used.
@@ -192,15 +212,14 @@ impl PostgresPool {
     }
 
     pub(crate) async fn snapshot(&self) -> StoreResult<Connection> {
-        self.begin(&format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", self.limits())).await
+        self.begin(format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", self.limits())).await
     }
 
-    async fn begin(&self, statement: &str) -> StoreResult<Connection> {
+    async fn begin(&self, statement: String) -> StoreResult<Connection> {
         let statements = if self.pooled { Statements::Unnamed } else { Statements::Named };
-        // Made of the constants of this file.
-        let statement = AssertSqlSafe(statement.to_owned()).into_sql_str();
-        let begun = Transaction::begin(self.acquire().await?, Some(statement)).await;
-        begun.map(|transaction| Connection::PostgresTransaction(transaction, statements)).map_err(error::of)
+        let (connection, how) = (self.acquire().await?, (statements, self.patience));
+        let transaction = ServerTransaction::begin(connection, statement, how).await?;
+        Ok(Connection::PostgresTransaction(transaction))
     }
 
     /// The limits of a transaction, where the session does not have them.
@@ -223,7 +242,7 @@ impl Connection {
     /// Ends a transaction on PostgreSQL: everything of it is true.
     pub(crate) async fn commit(self) -> StoreResult<()> {
         match self {
-            Self::PostgresTransaction(transaction, _) => transaction.commit().await.map_err(error::of_commit),
+            Self::PostgresTransaction(transaction) => transaction.commit().await,
             _ => Err(StoreError::Conflict("a connection without a transaction cannot commit".to_owned())),
         }
     }
@@ -231,7 +250,7 @@ impl Connection {
     /// Ends a transaction on PostgreSQL: nothing of it is true.
     pub(crate) async fn undo(self) -> StoreResult<()> {
         match self {
-            Self::PostgresTransaction(transaction, _) => transaction.rollback().await.map_err(error::of),
+            Self::PostgresTransaction(transaction) => transaction.undo().await,
             _ => Ok(()),
         }
     }

@@ -4,7 +4,7 @@ use engine::ports::store::{StoreError, StoreResult};
 use sqlx::{Arguments, AssertSqlSafe, Encode, Type, postgres::PgArguments, sqlite::SqliteArguments};
 
 use crate::{
-    dialect::{BlobList, Connection, Database, IdList, Row, Statements, on_postgres},
+    dialect::{BlobList, Connection, Database, IdList, Row, Session, Statements, on_postgres},
     error,
 };
 
@@ -86,10 +86,10 @@ pub(crate) async fn execute(
             let query = sqlx::query_with(sql, for_sqlite(values)?);
             Ok(query.execute(connection).await.map_err(error::of)?.rows_affected())
         }
-        Database::Postgres(connection, statements) => {
+        Database::Postgres(connection, session) => {
             let query = sqlx::query_with(on_postgres(sql), for_postgres(values)?);
-            let query = query.persistent(statements == Statements::Named);
-            Ok(query.execute(connection).await.map_err(error::of)?.rows_affected())
+            let query = query.persistent(session.statements == Statements::Named);
+            Ok(session.wait(query.execute(connection)).await?.rows_affected())
         }
     }
 }
@@ -106,10 +106,10 @@ pub(crate) async fn rows(
             let rows = query.fetch_all(connection).await.map_err(error::of)?;
             Ok(rows.into_iter().map(Row::Sqlite).collect())
         }
-        Database::Postgres(connection, statements) => {
+        Database::Postgres(connection, session) => {
             let query = sqlx::query_with(on_postgres(sql), for_postgres(values)?);
-            let query = query.persistent(statements == Statements::Named);
-            let rows = query.fetch_all(connection).await.map_err(error::of)?;
+            let query = query.persistent(session.statements == Statements::Named);
+            let rows = session.wait(query.fetch_all(connection)).await?;
             Ok(rows.into_iter().map(Row::Postgres).collect())
         }
     }
@@ -126,10 +126,10 @@ pub(crate) async fn row(
             let query = sqlx::query_with(sql, for_sqlite(values)?);
             Ok(query.fetch_optional(connection).await.map_err(error::of)?.map(Row::Sqlite))
         }
-        Database::Postgres(connection, statements) => {
+        Database::Postgres(connection, session) => {
             let query = sqlx::query_with(on_postgres(sql), for_postgres(values)?);
-            let query = query.persistent(statements == Statements::Named);
-            Ok(query.fetch_optional(connection).await.map_err(error::of)?.map(Row::Postgres))
+            let query = query.persistent(session.statements == Statements::Named);
+            Ok(session.wait(query.fetch_optional(connection)).await?.map(Row::Postgres))
         }
     }
 }
@@ -147,7 +147,7 @@ pub(crate) async fn rows_on_sqlite(
 
 /// The same for PostgreSQL, with a column of values for each parameter.
 pub(crate) async fn rows_on_postgres(
-    (connection, statements): (&mut sqlx::PgConnection, Statements),
+    (connection, session): (&mut sqlx::PgConnection, Session),
     sql: String,
     columns: Vec<Column>,
 ) -> StoreResult<Vec<Row>> {
@@ -159,8 +159,9 @@ pub(crate) async fn rows_on_postgres(
             Column::Texts(texts) => add(&mut arguments, texts),
         }?;
     }
-    let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(statements == Statements::Named);
-    let rows = query.fetch_all(connection).await.map_err(error::of)?;
+    let named = session.statements == Statements::Named;
+    let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(named);
+    let rows = session.wait(query.fetch_all(connection)).await?;
     Ok(rows.into_iter().map(Row::Postgres).collect())
 }
 

@@ -170,10 +170,7 @@ impl SqlStore {
     pub async fn close(&self) -> StoreResult<()> {
         match &self.backend {
             Backend::Sqlite(file) => file.close().await,
-            Backend::Postgres(pool) => {
-                pool.close().await;
-                Ok(())
-            }
+            Backend::Postgres(pool) => pool.close().await,
         }
     }
 

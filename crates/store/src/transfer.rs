@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, sqlite::SqliteCo
 use crate::{
     backup,
     column::Fields,
-    dialect::{Connection, Database, Row, Statements},
+    dialect::{Connection, Database, Row, Session, Statements},
     error, installation, limits,
     postgres::{PostgresAddress, WRITER},
     sql::{self, Column, Value, values},
@@ -231,7 +231,7 @@ impl Table {
     /// Writes rows, all or none.
     async fn write(&self, target: &mut Connection, rows: Vec<Vec<Value>>) -> StoreResult<()> {
         let into = format!("INSERT INTO \"{}\" ({})", self.name, self.names());
-        if let Database::Postgres(server, _) = target.database() {
+        if let Database::Postgres(server, session) = target.database() {
             let mut columns: Vec<Column> = self.columns.iter().map(|(_, kind)| column(*kind)).collect();
             for value in rows.into_iter().flat_map(|row| row.into_iter().enumerate()) {
                 if let Some(column) = columns.get_mut(value.0) {
@@ -243,7 +243,8 @@ impl Table {
                 .map(|(number, column)| format!("${number}::{}", column.type_name()))
                 .collect();
             let text = format!("{into} SELECT * FROM unnest({})", arrays.join(", "));
-            return sql::rows_on_postgres((server, Statements::Unnamed), text, columns).await.map(drop);
+            let session = Session { statements: Statements::Unnamed, ..session };
+            return sql::rows_on_postgres((server, session), text, columns).await.map(drop);
         }
         run(target, "BEGIN").await?;
         let one = format!("{into} VALUES ({})", vec!["?"; self.columns.len()].join(", "));

@@ -61,5 +61,6 @@ mod on_postgres {
     mod roles;
     mod same_rows;
     mod transfer;
+    mod vanished;
     mod view;
 }
