@@ -4,6 +4,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,6 +14,7 @@ use sqlx::{
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::{
     dialect::{Connection, Statements},
@@ -131,6 +133,8 @@ pub(crate) struct PostgresPool {
     pool: Pool<Postgres>,
     meter: Meter,
     pub(crate) remembered: Remembered,
+    /// Whose turn it is to write, in this process.
+    writer: Arc<Mutex<()>>,
     patience: Duration,
     pooled: bool,
 }
@@ -172,7 +176,14 @@ impl PostgresPool {
             }
             None => Remembered::default(),
         };
-        let pool = Self { pool, meter: Meter::default(), remembered, patience: address.patience, pooled };
+        let pool = Self {
+            pool,
+            meter: Meter::default(),
+            remembered,
+            writer: Arc::default(),
+            patience: address.patience,
+            pooled,
+        };
         let mut connection = pool.read().await?;
         if pooled {
             installation::check_current(&mut connection).await?;
@@ -188,9 +199,16 @@ impl PostgresPool {
         within(self.patience, self.pool.close()).await
     }
 
-    /// Begins a transaction that writes, once nobody else does.
+    /// Begins a transaction that writes, once nobody else does. Whoever waits for another one of this process takes no
+    /// connection for that: they are left to those who read.
     pub(crate) async fn write(&self) -> StoreResult<Connection> {
-        self.begin(format!("BEGIN; {}SELECT pg_advisory_xact_lock({WRITER})", self.limits())).await
+        let turn = within(limits::LOCK_TIMEOUT, Arc::clone(&self.writer).lock_owned()).await;
+        let turn = turn.map_err(|_| {
+            let text = format!("others of this process have been writing for {:?}", limits::LOCK_TIMEOUT);
+            StoreError::Unavailable(text)
+        })?;
+        let statement = format!("BEGIN; {}SELECT pg_advisory_xact_lock({WRITER})", self.limits());
+        self.begin(statement, Some(turn)).await
     }
 
     pub(crate) async fn read(&self) -> StoreResult<Connection> {
@@ -212,13 +230,13 @@ impl PostgresPool {
     }
 
     pub(crate) async fn snapshot(&self) -> StoreResult<Connection> {
-        self.begin(format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", self.limits())).await
+        self.begin(format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", self.limits()), None).await
     }
 
-    async fn begin(&self, statement: String) -> StoreResult<Connection> {
+    async fn begin(&self, statement: String, turn: Option<OwnedMutexGuard<()>>) -> StoreResult<Connection> {
         let statements = if self.pooled { Statements::Unnamed } else { Statements::Named };
         let (connection, how) = (self.acquire().await?, (statements, self.patience));
-        let transaction = ServerTransaction::begin(connection, statement, how).await?;
+        let transaction = ServerTransaction::begin(connection, statement, how, turn).await?;
         Ok(Connection::PostgresTransaction(transaction))
     }
 

@@ -4,6 +4,7 @@ use std::{future::Future, time::Duration};
 
 use engine::ports::store::{StoreError, StoreResult};
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, SqlSafeStr as _, Transaction, pool::PoolConnection};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::{
     dialect::{Session, Statements},
@@ -14,6 +15,8 @@ use crate::{
 pub(crate) struct ServerTransaction {
     transaction: Transaction<'static, Postgres>,
     session: Session,
+    /// The turn to write, which lasts as long as the transaction.
+    turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl ServerTransaction {
@@ -22,10 +25,11 @@ impl ServerTransaction {
         connection: PoolConnection<Postgres>,
         statement: String,
         (statements, patience): (Statements, Duration),
+        turn: Option<OwnedMutexGuard<()>>,
     ) -> StoreResult<Self> {
         let begin = Transaction::begin(connection, Some(AssertSqlSafe(statement).into_sql_str()));
         let transaction = within(patience, begin).await?.map_err(error::of)?;
-        Ok(Self { transaction, session: Session { statements, patience: Some(patience) } })
+        Ok(Self { transaction, session: Session { statements, patience: Some(patience) }, turn })
     }
 
     /// The driver's connection.
@@ -35,7 +39,7 @@ impl ServerTransaction {
 
     /// Makes everything of it true.
     pub(crate) async fn commit(self) -> StoreResult<()> {
-        let Self { transaction, session } = self;
+        let Self { transaction, session, turn: _turn } = self;
         let committed = session.answer(transaction.commit()).await;
         let committed = committed.map_err(|silence| StoreError::OutcomeUnknown(silence.to_string()))?;
         committed.map_err(error::of_commit)
@@ -43,7 +47,7 @@ impl ServerTransaction {
 
     /// Ends it without a change.
     pub(crate) async fn undo(self) -> StoreResult<()> {
-        let Self { transaction, session } = self;
+        let Self { transaction, session, turn: _turn } = self;
         session.wait(transaction.rollback()).await
     }
 }

@@ -60,6 +60,7 @@ mod on_postgres {
     mod rewound;
     mod roles;
     mod same_rows;
+    mod taking_turns;
     mod transfer;
     mod vanished;
     mod view;
