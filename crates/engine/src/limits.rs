@@ -26,6 +26,10 @@ pub const UNSEEN_AFTER: Duration = Duration::from_secs(120);
 pub const UNSEEN_STEP: Duration = Duration::from_secs(15);
 /// A head of the chain that has not risen for this long proves nothing about what is in no block.
 pub const HEAD_STALLED_AFTER: Duration = Duration::from_secs(60);
+/// What has waited for this long is taken from the store by a worker for whom the queue has nothing.
+pub const UNHEARD_AFTER: Duration = Duration::from_secs(1);
+/// And this often a process looks for such work.
+pub const UNHEARD_EVERY: Duration = Duration::from_secs(1);
 /// Most ids put into a rebuilt lane of the queue; the rest waits in the store.
 pub const REBUILD_LIMIT: usize = 100_000;
 /// Deadline of building and signing a batch, credentials included.

@@ -27,7 +27,7 @@ use engine::{
     },
     salt::Salts,
     sources::SourceWatch,
-    worker::Batches,
+    worker::{Batches, Unheard},
 };
 use tokio::{sync::Notify, task::JoinHandle};
 use tracing::{error, info};
@@ -221,6 +221,8 @@ impl Shared {
             let start = move |shared, instance| loops::payout_loop(shared, instance, Arc::clone(&redeemer));
             tasks.push(self.keep(Task::named("redeeming"), start));
         }
+        // A queue of many processes is another program's, which may be full and say that nothing waits.
+        let unheard = self.settings.shared.then(Arc::<Unheard>::default);
         // The last one is kept for exits, so that they wait for no buy.
         for slot in 0..=self.settings.workers {
             let exits_only = slot == self.settings.workers;
@@ -228,8 +230,13 @@ impl Shared {
             let under_way = Arc::<AtomicUsize>::default();
             let victim = (!exits_only).then(|| Arc::clone(&under_way));
             let task = Task { victim, ..Task::named(&name) };
+            let unheard = unheard.clone();
             let run = move |shared, instance| {
                 let batches = if exits_only { Batches::of_exits() } else { Batches::default() };
+                let batches = match &unheard {
+                    Some(unheard) => batches.doubting(Arc::clone(unheard)),
+                    None => batches,
+                };
                 loops::work_loop(shared, instance, batches.counting(Arc::clone(&under_way)))
             };
             tasks.push(self.keep(task, run));

@@ -7,6 +7,7 @@ mod apart;
 mod plan;
 pub mod reply;
 mod sending;
+mod unheard;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -44,6 +45,7 @@ use crate::{
 };
 
 pub(crate) use sending::{Posting, post_until};
+pub use unheard::Unheard;
 
 /// Everything a worker works with.
 pub struct Worker {
@@ -75,6 +77,8 @@ pub struct Batches {
     exits_only: bool,
     /// Orders that are committed and not recorded yet.
     under_way: Arc<AtomicUsize>,
+    /// Of the process, where the queue is another program.
+    unheard: Option<Arc<Unheard>>,
 }
 
 impl Batches {
@@ -89,6 +93,12 @@ impl Batches {
     pub fn counting(self, under_way: Arc<AtomicUsize>) -> Self {
         under_way.store(0, Ordering::SeqCst);
         Self { under_way, ..self }
+    }
+
+    /// The same, not believing a queue that has nothing.
+    #[must_use]
+    pub fn doubting(self, unheard: Arc<Unheard>) -> Self {
+        Self { unheard: Some(unheard), ..self }
     }
 
     fn next(&self) -> (usize, End) {
@@ -123,9 +133,12 @@ impl Worker {
             Err(error) => {
                 warn!(%error, "cannot take from the queue; reading the store instead");
                 self.clock.sleep(wait).await;
-                return self.execute(&self.waiting_from_store().await?).await;
+                return self.execute(&self.waiting_from_store(self.clock.now()).await?).await;
             }
         };
+        if popped.is_empty() {
+            return self.execute_unheard().await;
+        }
         let ids: Vec<IntentId> = popped.iter().map(|queued| queued.id).collect();
         let began = self.clock.uptime();
         let sent = self.execute(&ids).await;
@@ -133,11 +146,10 @@ impl Worker {
         sent
     }
 
-    async fn waiting_from_store(&self) -> StoreResult<Vec<IntentId>> {
-        let now = self.clock.now();
-        let exits = self.store.waiting(Lane::Exits, now, limits::POP_BATCH).await?;
+    async fn waiting_from_store(&self, due: Timestamp) -> StoreResult<Vec<IntentId>> {
+        let exits = self.store.waiting(Lane::Exits, due, limits::POP_BATCH).await?;
         if exits.is_empty() && !self.batches.exits_only {
-            return self.store.waiting(Lane::Entries, now, limits::POP_BATCH).await;
+            return self.store.waiting(Lane::Entries, due, limits::POP_BATCH).await;
         }
         Ok(exits)
     }

@@ -1,0 +1,119 @@
+//! A Redis server that takes nothing more, or from which a right was taken, answers workers that nothing waits. They copy
+//! all the same.
+
+#![cfg(test)]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::{Clock, Side, Timestamp, clock::Sleep};
+use engine::{
+    limits::UNHEARD_AFTER,
+    market_cache::MarketCache,
+    ports::{
+        detection::Lane,
+        queue::{End, Queue as _},
+        store::InstanceId,
+    },
+    salt::Salts,
+    watcher::{Watcher, WatcherPorts},
+    worker::{Batches, Unheard, Worker},
+};
+use queue::RedisQueue;
+use servers::RedisServer;
+use testkit::simulation::{
+    scenario::{Scenario, at, fill, leader_wallet, token},
+    venue::LeaderTrade,
+    world::World,
+};
+
+struct SystemTime;
+
+#[expect(clippy::disallowed_methods, reason = "the server waits by the machine's clock")]
+impl Clock for SystemTime {
+    fn now(&self) -> Timestamp {
+        Timestamp(0)
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+#[derive(Default)]
+struct Counted(AtomicU64);
+
+impl Salts for Counted {
+    fn salt(&self, _: &[u8]) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// A leader buys and sells half of it; what becomes of both where the queue's server is treated so before.
+async fn copied_although(fault: &[&str]) {
+    let redis = RedisServer::start().unwrap();
+    let queue = Arc::new(RedisQueue::new(&redis.url(0), 1, Arc::new(SystemTime)).unwrap());
+    redis.run(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).unwrap();
+    redis.run(fault).unwrap();
+    let trade = |seconds, side, shares| LeaderTrade {
+        at: at(seconds),
+        wallet: leader_wallet(1),
+        token: token(7),
+        side,
+        moved: None,
+        fills: vec![fill(shares, 50)],
+        shown_at: Some(at(seconds)),
+        dropped: false,
+    };
+    let trades = vec![trade(4, Side::Buy, 400), trade(30, Side::Sell, 200)];
+    let scenario = Scenario { trades, ..Scenario::one_follower("a queue that is full") };
+    let world = World::by_hand(scenario).unwrap();
+    let mut watcher = Watcher::new(WatcherPorts { queue: queue.clone(), ..world.watcher_ports() });
+    let worker = Worker {
+        store: world.store.clone(),
+        gateway: world.venue.clone(),
+        markets: Arc::new(MarketCache::new(world.venue.clone(), world.store.clone(), world.clock.clone())),
+        queue: queue.clone(),
+        clock: world.clock.clone(),
+        salts: Arc::<Counted>::default(),
+        instance: InstanceId("worker".to_owned()),
+        batches: Batches::default().doubting(Arc::<Unheard>::default()),
+    };
+    world.store.begin_instance(&worker.instance, world.clock.now()).await.unwrap();
+    for (lane, until) in [(Lane::Entries, at(12)), (Lane::Exits, at(40))] {
+        while world.clock.now() < until
+            && world.store.count_waiting(lane, world.clock.now()).await.unwrap() == 0
+        {
+            while watcher.step().await.unwrap().busy {}
+            world.clock.advance(Duration::from_secs(1));
+        }
+        let waiting = world.store.waiting(lane, world.clock.now(), 9).await.unwrap();
+        assert_eq!(waiting.len(), 1, "{lane:?} is decided, and waits");
+        let popped = queue.pop(9, End::Serving, Duration::ZERO).await.unwrap();
+        assert_eq!(popped, [], "the server says that nothing waits");
+        world.clock.advance(UNHEARD_AFTER);
+        assert_eq!(worker.run_once(Duration::from_millis(1)).await.unwrap(), 1, "{lane:?} after {fault:?}");
+        // What was sent waits no more.
+        world.clock.advance(UNHEARD_AFTER);
+        assert_eq!(worker.run_once(Duration::from_millis(1)).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn it_is_copied_although_the_server_is_full() {
+    copied_although(&["CONFIG", "SET", "maxmemory", "1"]).await;
+}
+
+#[tokio::test]
+async fn it_is_copied_although_nothing_may_be_pushed() {
+    copied_although(&["ACL", "SETUSER", "default", "-rpush", "-lpush"]).await;
+}
