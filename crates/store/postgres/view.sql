@@ -87,11 +87,14 @@ BEGIN
             RETURN NULL;
         END IF;
     ELSE
-        -- Scope 3 is a relationship, cause 3 an operator. Exits stop too, as they do where a user pauses.
+        -- Scope 3 is a relationship, cause 3 an operator. Exits stop too, as they do where a user pauses. A pause that ended
+        -- while this statement waited, and is repeated by it without another end, has none.
         INSERT INTO {schema}.holds
             (owner_id, scope, scope_id, cause, reason, stops_exits, sells, placed_at, expires_at, placed_by)
             VALUES (copied.owner_id, 3, OLD.id, 3, format('paused in copy_relationships by %s', session_user), 1, 0,
-                at_this_moment, {schema}.microseconds(NEW.auto_resume_at), session_user)
+                at_this_moment,
+                CASE WHEN NEW.auto_resume_at > clock_timestamp() THEN {schema}.microseconds(NEW.auto_resume_at) END,
+                session_user)
             ON CONFLICT (scope_id) WHERE placed_by IS NOT NULL AND lifted_at IS NULL
             DO UPDATE SET expires_at = excluded.expires_at, reason = excluded.reason, placed_by = excluded.placed_by;
     END IF;

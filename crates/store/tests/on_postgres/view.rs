@@ -232,3 +232,23 @@ async fn a_pause_waits_for_whoever_writes() {
     }
     assert_eq!(desk.run("SELECT count(*) = count(DISTINCT scope_id) FROM holds"), "t");
 }
+
+/// A hold that is over would be counted and hold nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_that_ends_while_it_is_repeated_goes_on() {
+    let desk = desk(1).await;
+    desk.run("UPDATE copy_relationships SET status = 'paused', auto_resume_at = now() + interval '2 s'");
+    let writer = tokio::task::spawn_blocking({
+        let name = desk.name.clone();
+        let write = "BEGIN; SELECT pg_advisory_xact_lock(1936484720); SELECT pg_sleep(3); COMMIT";
+        move || SERVER.run(&name, write)
+    });
+    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = 1936484720 \
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    while desk.run(held) == "0" {}
+    assert_eq!(desk.tag("UPDATE copy_relationships SET status = 'paused'"), "UPDATE 1");
+    writer.await.unwrap().unwrap();
+    assert_eq!(desk.shown(), "paused");
+    assert_eq!(desk.run("SELECT count(*) FROM copy_relationships WHERE auto_resume_at IS NULL"), "1");
+    assert_eq!(desk.held(Timestamp(4_000_000_000_000_000)).await, 1);
+}
