@@ -73,8 +73,9 @@ impl Rescuer {
         }
     }
 
-    /// A lane that is empty although as many wait as it had was deleted, and not worked off: that is for the timeline,
-    /// because whoever did it may believe that nothing waits. What comes due again is no such thing.
+    /// A lane that is empty although as many wait as it had was not worked off. It was deleted, which is for the timeline,
+    /// because whoever did it may believe that nothing waits; or a worker took all and ended, or is slow, which looks the
+    /// same. What comes due again is no such thing.
     async fn tell(&mut self, waiting: usize, depth: usize) {
         let had = std::mem::take(&mut self.right);
         if depth > 0 || had == 0 || waiting < had {

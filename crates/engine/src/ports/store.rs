@@ -237,7 +237,8 @@ pub enum EventKind {
         /// How long it has been at it.
         seconds: u64,
     },
-    /// A lane of the queue was deleted while jobs waited on it; it was made again from the store.
+    /// A lane of the queue was emptied and what was on it still waits: it was deleted, or taken by a worker that ended or
+    /// is slow. It was made again from the store.
     QueueRefilled {
         /// Which lane.
         lane: super::detection::Lane,

@@ -85,7 +85,8 @@ fn tell_event(event: &Event) {
         EventKind::FollowingChanged { what } | EventKind::QueueChanged { what } => info!("{what}"),
         EventKind::QueueRefilled { lane, had, waiting } => warn!(
             ?lane,
-            "the queue of {} was deleted with {had} on it; refilled {waiting} from the database. To discard what waits: \
+            "the queue of {} was emptied of {had} that still wait: it was deleted, or a worker took them and ended or is slow; \
+             refilled {waiting} from the database. To discard what waits: \
              `slipstream queue quarantine`",
             lane_word(*lane)
         ),

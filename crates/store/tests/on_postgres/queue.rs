@@ -128,13 +128,19 @@ async fn a_deletion_is_noticed_told_and_answered() {
     scene.rescue().await;
     assert_eq!((scene.length(ENTRIES).as_str(), scene.length(EXITS).as_str()), ("10000", "3"));
     assert_eq!(scene.deletions().await, 3);
-    // Workers that take all are no deletion: what they take waits no more.
+    // Workers that take all, and end before they have done anything, look the same.
+    scene.rescue().await;
     let popped = scene.queue.pop(20_000, End::Serving, Duration::ZERO).await.unwrap();
     assert_eq!(popped.len(), waiting::ENTRIES + 3);
+    scene.rescue().await;
+    assert_eq!(scene.deletions().await, 5);
+    // What is taken and waits no more is nothing to tell.
+    scene.rescue().await;
+    let popped = scene.queue.pop(20_000, End::Serving, Duration::ZERO).await.unwrap();
     let ids: Vec<IntentId> = popped.iter().map(|queued| queued.id).collect();
     scene.store.act_on_jobs(JobAct::Quarantined, &Jobs::These(ids), ("a", "b"), Timestamp(1)).await.unwrap();
     scene.rescue().await;
-    assert_eq!(scene.deletions().await, 3);
+    assert_eq!(scene.deletions().await, 5);
 }
 
 /// Whatever the server does, a round ends without an error, and the list is right once the server is.
