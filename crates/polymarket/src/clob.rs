@@ -27,6 +27,7 @@ use crate::{
     answers::{Answers, Topic},
     auth::Credentials,
     builder::BuilderFee,
+    company::Company,
     geoblock::Geoblock,
     http::{Answer, Failure, Service, malformed, send},
     json::Scalar,
@@ -105,6 +106,13 @@ impl Clob {
         let pacer = Arc::new(Pacer::new(Arc::clone(&self.clock), Some(limits)));
         let logins = self.logins.with(|means| means.pacer = Arc::clone(&pacer));
         Self { pacer, logins, ..self }
+    }
+
+    /// Keeps to this process's part of the limits, which others share. Comes after [`Clob::paced`].
+    #[must_use]
+    pub fn among(self, company: Arc<Company>) -> Self {
+        self.pacer.share(company);
+        self
     }
 
     /// Counts how the service answers among these.

@@ -83,6 +83,9 @@ pub const SHORT_WINDOW: Duration = Duration::from_secs(10);
 pub const RELAYER_WINDOW: Duration = Duration::from_secs(60);
 /// The longer one.
 pub const LONG_WINDOW: Duration = Duration::from_secs(600);
+/// A process that has just joined others keeps to one of so many parts, until they know of it: about as much as all leave
+/// unused together ([`PACED_SHARE`]).
+pub const JOINING: u32 = 10;
 /// Slots in which the calls of a window are counted. A window is at most one slot too long.
 pub const WINDOW_SLOTS: u32 = 100;
 /// A refusal for the rate of calls without a time counts as this long.

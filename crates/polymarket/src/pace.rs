@@ -8,6 +8,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,6 +16,7 @@ use domain::{Address, Timestamp};
 use engine::ports::detection::Lane;
 
 use crate::{
+    company::Company,
     http::Limit,
     limits::{
         IDLE_BUCKETS, KEPT_FOR_ENTRIES, LIMITED_WITHOUT_TIME, LONG_WINDOW, MAX_RETRY_AFTER, WINDOW_SLOTS,
@@ -90,31 +92,32 @@ impl Window {
         }
     }
 
-    /// The most calls of a lane; each lane is left at least one.
-    fn cap(&self, lane: Lane) -> u64 {
+    /// The most calls of a lane, of a part of the pace; each lane is left at least one.
+    fn cap(&self, lane: Lane, pace: u64) -> u64 {
         let kept = match lane {
             Lane::Exits => KEPT_FOR_ENTRIES,
             Lane::Entries => self.kept_for_exits,
         };
-        let kept = self.pace.saturating_mul(kept).checked_div(WHOLE).unwrap_or(0);
-        self.pace.saturating_sub(kept).max(1)
+        let kept = pace.saturating_mul(kept).checked_div(WHOLE).unwrap_or(0);
+        pace.saturating_sub(kept).max(1)
     }
 
-    fn fits(&self, lane: Lane, sums: [u64; 2]) -> bool {
+    fn fits(&self, lane: Lane, parts: u64, sums: [u64; 2]) -> bool {
         let [exits, entries] = sums;
         let own = match lane {
             Lane::Exits => exits,
             Lane::Entries => entries,
         };
-        exits.saturating_add(entries) < self.pace && own < self.cap(lane)
+        let pace = self.pace.checked_div(parts).unwrap_or(self.pace).max(1);
+        exits.saturating_add(entries) < pace && own < self.cap(lane, pace)
     }
 
-    /// When one more call of a lane fits; `now` if it does already.
-    fn ready(&mut self, lane: Lane, now: Duration) -> Duration {
+    /// When one more call of a lane fits into one of so many equal parts; `now` if it does already.
+    fn ready(&mut self, lane: Lane, parts: u64, now: Duration) -> Duration {
         self.forget(now);
         let (mut sums, mut at) = (self.sums, now);
         for (number, calls) in &self.slots {
-            if self.fits(lane, sums) {
+            if self.fits(lane, parts, sums) {
                 break;
             }
             for (sum, calls) in sums.iter_mut().zip(calls) {
@@ -179,23 +182,29 @@ impl Bucket {
         Self { rate, burst, kept_for_exits, level, at: now, closed_until }
     }
 
-    fn refill(&mut self, now: Duration) {
+    /// One of so many equal parts, which is never too small for a token.
+    fn part(&self, parts: i64) -> i64 {
+        self.burst.checked_div(parts).unwrap_or(self.burst).max(TOKEN)
+    }
+
+    fn refill(&mut self, parts: i64, now: Duration) {
         let micros = i64::try_from(now.saturating_sub(self.at).as_micros()).unwrap_or(i64::MAX);
         // A microsecond of one token per second is a millionth of a token.
-        let more = micros.saturating_mul(self.rate);
-        self.level = self.level.saturating_add(more).min(self.burst);
+        let more = micros.saturating_mul(self.rate).checked_div(parts).unwrap_or(0);
+        self.level = self.level.saturating_add(more).min(self.part(parts));
         self.at = self.at.max(now);
     }
 
     /// When `tokens` can be taken. Entries leave a part for exits, but are never kept from a full bucket.
-    fn ready(&mut self, lane: Lane, tokens: u32, now: Duration) -> Duration {
-        self.refill(now);
+    fn ready(&mut self, lane: Lane, tokens: u32, parts: i64, now: Duration) -> Duration {
+        self.refill(parts, now);
         let kept = match lane {
             Lane::Exits => 0,
-            Lane::Entries => self.kept_for_exits,
+            Lane::Entries => self.kept_for_exits.checked_div(parts).unwrap_or(0),
         };
-        let needed = i64::from(tokens).saturating_mul(TOKEN).saturating_add(kept).min(self.burst);
+        let needed = i64::from(tokens).saturating_mul(TOKEN).saturating_add(kept).min(self.part(parts));
         let missing = u64::try_from(needed.saturating_sub(self.level)).unwrap_or(0);
+        let missing = missing.saturating_mul(parts.unsigned_abs());
         let micros = missing.div_ceil(self.rate.unsigned_abs().max(1));
         now.saturating_add(Duration::from_micros(micros)).max(self.closed_until)
     }
@@ -204,15 +213,16 @@ impl Bucket {
         self.level = self.level.saturating_sub(i64::from(tokens).saturating_mul(TOKEN));
     }
 
-    fn is_idle(&self) -> bool {
-        self.level >= self.burst && self.closed_until <= self.at
+    fn is_idle(&self, parts: i64) -> bool {
+        self.level >= self.part(parts) && self.closed_until <= self.at
     }
 }
 
-/// The state of every pace of one egress address.
+/// The state of every pace of one egress address, as far as it is this process's.
 #[derive(Debug)]
 pub(crate) struct Pace {
     limits: VenueLimits,
+    company: Arc<Company>,
     windows: HashMap<Endpoint, Vec<Window>>,
     closed: HashMap<Endpoint, Duration>,
     orders: HashMap<Address, Bucket>,
@@ -237,8 +247,18 @@ impl Pace {
             orders: HashMap::new(),
             cancels: HashMap::new(),
             tiers: HashMap::new(),
+            company: Arc::new(Company::alone()),
             limits,
         }
+    }
+
+    /// Keeps to this process's part from now on.
+    pub(crate) fn share(&mut self, company: Arc<Company>) {
+        self.company = company;
+    }
+
+    fn parts(&self, now: Duration) -> i64 {
+        self.company.members(now).of_signer()
     }
 
     /// Takes what a call needs, all or nothing.
@@ -246,17 +266,19 @@ impl Pace {
     /// # Errors
     /// The moment before which it is of no use to ask again.
     pub(crate) fn take(&mut self, call: Call, now: Duration) -> Result<(), Duration> {
+        let members = self.company.members(now);
         let mut at = self.closed_of(call.endpoint).unwrap_or_default().max(now);
         for endpoint in [call.endpoint, call.endpoint.service()] {
             for window in self.windows.get_mut(&endpoint).into_iter().flatten() {
-                at = at.max(window.ready(call.lane, now));
+                at = at.max(window.ready(call.lane, members.of(endpoint), now));
             }
             if call.endpoint == call.endpoint.service() {
                 break;
             }
         }
         if let Some((signer, tokens)) = call.tokens {
-            at = at.max(self.bucket(call.endpoint, signer, now).ready(call.lane, tokens, now));
+            let bucket = self.bucket(call.endpoint, signer, now);
+            at = at.max(bucket.ready(call.lane, tokens, members.of_signer(), now));
         }
         if at > now {
             return Err(at);
@@ -286,7 +308,7 @@ impl Pace {
     }
 
     fn bucket(&mut self, endpoint: Endpoint, signer: Address, now: Duration) -> &mut Bucket {
-        let tier = self.tiers.get(&signer).copied().unwrap_or(self.limits.signer);
+        let (tier, parts) = (self.tiers.get(&signer).copied().unwrap_or(self.limits.signer), self.parts(now));
         let (buckets, tier) = match endpoint.is_cancel() {
             true => (&mut self.cancels, tier.of_cancels()),
             false => (&mut self.orders, tier),
@@ -294,8 +316,8 @@ impl Pace {
         if buckets.len() >= IDLE_BUCKETS && !buckets.contains_key(&signer) {
             // A full bucket is like a new one.
             buckets.retain(|_, bucket| {
-                bucket.refill(now);
-                !bucket.is_idle()
+                bucket.refill(parts, now);
+                !bucket.is_idle(parts)
             });
         }
         buckets.entry(signer).or_insert_with(|| Bucket::new(tier, &self.limits, now))
@@ -318,14 +340,16 @@ impl Pace {
 
     /// The most cancels that this signer's bucket ever holds.
     pub(crate) fn most_cancels(&mut self, signer: Address, now: Duration) -> usize {
-        let tokens = self.bucket(Endpoint::CancelAll, signer, now).burst.checked_div(TOKEN);
+        let parts = self.parts(now);
+        let tokens = self.bucket(Endpoint::CancelAll, signer, now).part(parts).checked_div(TOKEN);
         tokens.and_then(|tokens| usize::try_from(tokens).ok()).unwrap_or(0).max(1)
     }
 
     /// Takes tokens of a signer for what a request turned out to cancel.
     pub(crate) fn charge_cancels(&mut self, signer: Address, cancelled: usize, now: Duration) {
+        let parts = self.parts(now);
         let bucket = self.bucket(Endpoint::CancelAll, signer, now);
-        bucket.refill(now);
+        bucket.refill(parts, now);
         bucket.take(u32::try_from(cancelled).unwrap_or(u32::MAX));
     }
 
@@ -334,8 +358,9 @@ impl Pace {
     pub(crate) fn learn(&mut self, call: Call, told: &Told<'_>, (now, today): (Duration, Timestamp)) {
         if let Some((signer, _)) = call.tokens {
             self.learn_tier(signer, told.limit);
+            let parts = self.parts(now);
             let bucket = self.bucket(call.endpoint, signer, now);
-            bucket.refill(now);
+            bucket.refill(parts, now);
             if let Some(remaining) = told.limit.remaining {
                 bucket.level = bucket.level.min(i64::from(remaining).saturating_mul(TOKEN));
             }

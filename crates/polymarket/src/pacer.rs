@@ -15,6 +15,7 @@ use engine::ports::{
 
 pub(crate) use crate::venue_limits::Endpoint;
 use crate::{
+    company::Company,
     http::Answer,
     pace::{Call, Pace, Told},
     venue_limits::VenueLimits,
@@ -22,7 +23,7 @@ use crate::{
 
 type Turn = Arc<tokio::sync::Mutex<()>>;
 
-/// Keeps the pace of one egress address, for all accounts. Without limits it lets everything through.
+/// Keeps the pace of one egress address, or this process's part of it, for all accounts. Without limits it lets everything through.
 pub(crate) struct Pacer {
     clock: Arc<dyn Clock>,
     pace: Option<Mutex<Pace>>,
@@ -33,6 +34,13 @@ impl Pacer {
     pub(crate) fn new(clock: Arc<dyn Clock>, limits: Option<VenueLimits>) -> Self {
         let pace = limits.map(|limits| Mutex::new(Pace::new(limits)));
         Self { clock, pace, turns: Mutex::default() }
+    }
+
+    /// Keeps to this process's part of the limits from now on.
+    pub(crate) fn share(&self, company: Arc<Company>) {
+        if let Some(pace) = &self.pace {
+            pace.lock().unwrap_or_else(PoisonError::into_inner).share(company);
+        }
     }
 
     fn turn(&self, endpoint: Endpoint, lane: Lane) -> Turn {

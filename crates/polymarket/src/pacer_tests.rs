@@ -9,6 +9,7 @@ use testkit::{
 };
 
 use super::*;
+use crate::company::Members;
 
 /// Runs these to their end on a clock that moves only while all of them wait.
 fn run(clock: &VirtualClock, work: impl IntoIterator<Item = impl Future<Output = ()> + 'static>) {
@@ -163,4 +164,66 @@ fn a_service_that_asks_to_wait_is_asked_nothing_meanwhile() {
             "{status}: {spared:?}"
         );
     }
+}
+
+/// Two processes with more to send than they may, for half a minute: the venue counts them together, and never more than
+/// the pace in any ten seconds; and hardly less.
+#[test]
+fn two_processes_together_keep_the_pace_of_one() {
+    let clock = clock();
+    let limits = VenueLimits { other: vec![(Endpoint::Post, 400, None)], ..VenueLimits::default() };
+    let made = Made::default();
+    let processes = (0..2).map(|number| {
+        let pacer = Arc::new(Pacer::new(clock.clone(), Some(limits.clone())));
+        let company = Arc::new(Company::alone());
+        company.note(Members { signers: 2, workers: 2, callers: 2 }, Duration::ZERO);
+        pacer.share(company);
+        // The same signers: each order could be at either of them.
+        let wanted =
+            (0..600).map(|ask| if (ask + number) % 5 == 0 { exit(ask % 60) } else { entry(ask % 60) });
+        worker(pacer, Duration::ZERO, wanted.collect(), Arc::clone(&made))
+    });
+    run(&clock, processes);
+    let mut moments: Vec<Duration> = made.lock().unwrap().iter().map(|(_, at)| *at).collect();
+    moments.sort_unstable();
+    assert_eq!(moments.len(), 1_200);
+    let most = (0..moments.len()).map(|first| {
+        let end = moments[first] + Duration::from_secs(10);
+        moments[first..].iter().take_while(|at| **at < end).count()
+    });
+    let (pace, most) = (360, most.max().unwrap());
+    assert!((pace * 100 / 105..=pace).contains(&most), "{most} in ten seconds");
+}
+
+/// A worker takes over where another one ends: nothing is over the pace while the one that is gone is still counted.
+#[test]
+fn a_part_that_becomes_free_is_used_later() {
+    let (clock, pacer) =
+        pacer(VenueLimits { other: vec![(Endpoint::Post, 400, None)], ..VenueLimits::default() });
+    let company = Arc::new(Company::joining());
+    pacer.share(Arc::clone(&company));
+    let take = || {
+        let mut taken = 0;
+        while block_on(
+            pacer.wait(Call { endpoint: Endpoint::Post, lane: Lane::Exits, tokens: None }, Duration::ZERO),
+        )
+        .is_ok()
+        {
+            taken += 1;
+        }
+        taken
+    };
+    let two = Members { signers: 2, workers: 2, callers: 2 };
+    company.note(two, clock.uptime());
+    let joined = take();
+    assert!(joined <= 36, "{joined} at once, and nobody knows of it");
+    clock.advance(Duration::from_secs(11));
+    let half = take();
+    assert!((100..=180).contains(&half), "{half} of 360");
+    company.note(Members::ALONE, clock.uptime());
+    clock.advance(Duration::from_secs(5));
+    assert_eq!(take(), 0, "what the other one did is still counted");
+    clock.advance(Duration::from_secs(11));
+    let whole = take();
+    assert!((300..=360).contains(&whole), "{whole} of 360");
 }

@@ -30,6 +30,8 @@ use tracing::warn;
 pub const ENTRIES: &str = "trade_execution_queue";
 /// The list of exits that wait, served first.
 pub const EXITS: &str = "trade_execution_queue:exits";
+/// What the names of companies begin with: processes that share something.
+const COMPANIES: &str = "trade_execution_queue:company:";
 /// How long a command may take beside what it is asked to wait.
 const ANSWER: Duration = Duration::from_secs(2);
 /// Ids put into a list by one command.
@@ -93,6 +95,36 @@ impl RedisQueue {
         let asked: Result<Result<T, RedisError>, _> = within(self.clock.as_ref(), limit, asked).await;
         let asked = asked.map_err(|_| QueueError(format!("Redis did not answer within {limit:?}")))?;
         asked.map_err(|error| QueueError(format!("Redis: {error}")))
+    }
+
+    /// Says that `member` is there, in those of these companies that it is one of, and asks how many are in each: whoever
+    /// has not said so for as long counts no more.
+    ///
+    /// # Errors
+    /// When the server cannot be asked, or takes nothing.
+    pub async fn attend(
+        &self,
+        companies: &[(String, bool)],
+        member: &str,
+        lasts: Duration,
+    ) -> Result<Vec<u32>, QueueError> {
+        // By the server's clock: those of members may differ.
+        const ATTEND: &str = "local now = tonumber(redis.call('TIME')[1]) local counts = {} \
+            for i, key in ipairs(KEYS) do \
+                redis.call('ZREMRANGEBYSCORE', key, '-inf', now - ARGV[2]) \
+                if ARGV[i + 2] == '1' then redis.call('ZADD', key, now, ARGV[1]) redis.call('EXPIRE', key, ARGV[2] * 2) end \
+                counts[i] = redis.call('ZCARD', key) \
+            end return counts";
+        let mut command = cmd("EVAL");
+        command.arg(ATTEND).arg(companies.len());
+        for (company, _) in companies {
+            command.arg(format!("{COMPANIES}{company}"));
+        }
+        command.arg(member).arg(lasts.as_secs());
+        for (_, is_one) in companies {
+            command.arg(u8::from(*is_one));
+        }
+        self.ask(&Commands::One(&command), Duration::ZERO).await
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<MultiplexedConnection>> {

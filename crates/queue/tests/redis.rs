@@ -56,6 +56,30 @@ mod on_redis {
         .await;
     }
 
+    #[tokio::test]
+    async fn members_of_a_company_count_until_they_are_silent() {
+        let server = RedisServer::start().unwrap();
+        let queue = queue_at(&server.url(0));
+        let lasts = Duration::from_secs(100);
+        let both = [("workers".to_owned(), true), ("callers".to_owned(), true)];
+        let looks = [("workers".to_owned(), false), ("callers".to_owned(), true)];
+        assert_eq!(queue.attend(&looks, "watcher", lasts).await, Ok(vec![0, 1]));
+        assert_eq!(queue.attend(&both, "one", lasts).await, Ok(vec![1, 2]));
+        assert_eq!(queue.attend(&both, "two", lasts).await, Ok(vec![2, 3]));
+        assert_eq!(queue.attend(&both, "one", lasts).await, Ok(vec![2, 3]), "once");
+        // One that was there last in 1970.
+        server.run(&["ZADD", "trade_execution_queue:company:workers", "5", "two"]).unwrap();
+        assert_eq!(queue.attend(&both, "one", lasts).await, Ok(vec![1, 3]));
+        // A server that is full still takes so little; one that forbids it does not.
+        server.run(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
+        assert_eq!(queue.attend(&both, "one", lasts).await, Ok(vec![1, 3]));
+        server.run(&["ACL", "SETUSER", "default", "-zadd"]).unwrap();
+        assert!(
+            queue.attend(&both, "one", lasts).await.is_err(),
+            "who cannot say it is not believed to be alone"
+        );
+    }
+
     /// As the runbook looks at it and deletes it; the rescuer's list is there at once, for ever.
     #[tokio::test]
     async fn an_operators_shell_sees_the_entries_and_may_delete_them() {

@@ -10,7 +10,7 @@ use engine::{
     ports::{live::LiveFeed, store::Store, venue::Signer},
     salt::Salts,
 };
-use polymarket::{Answers, Clob, DataApi, Geoblock, LiveSocket, VenueLimits, socket::WebSockets};
+use polymarket::{Answers, Clob, Company, DataApi, Geoblock, LiveSocket, VenueLimits, socket::WebSockets};
 use reqwest::Client;
 use signer::{DerivedKeys, LocalSigner};
 use zeroize::Zeroizing;
@@ -53,6 +53,8 @@ pub struct Pace {
     pub clob: Option<VenueLimits>,
     /// The Data API.
     pub data: Option<VenueLimits>,
+    /// Those who share the order book service's limits with this process.
+    pub company: Option<Arc<Company>>,
 }
 
 /// What an installation is, before it knows its venue.
@@ -97,6 +99,9 @@ impl Foundation {
         if let Some(limits) = pace.clob {
             clob = clob.paced(limits);
         }
+        if let Some(company) = pace.company {
+            clob = clob.among(company);
+        }
         if let Some(origin) = &hosts.geoblock {
             clob = clob.with_geoblock(Geoblock::new(client.clone(), origin));
         }
@@ -130,6 +135,7 @@ impl Foundation {
             venue_clock: Arc::clone(&clob) as _,
             salts: Arc::clone(salts),
             channels: hosts.channels.as_ref().map(|origin| Channels::new(origin, &clob, clock, *seed)),
+            sharing: None,
         };
         Ok(Composed { ports, clob, providers, answers })
     }

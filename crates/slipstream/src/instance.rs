@@ -119,6 +119,11 @@ pub fn process_of(instance: &InstanceId) -> &str {
     instance.0.split('/').next().unwrap_or_default()
 }
 
+/// The machine that an instance's process is on.
+pub(crate) fn host_of(instance: &InstanceId) -> Option<String> {
+    Process::read(instance).map(|process| process.host)
+}
+
 /// Records the end of instances whose process this machine has no more. Returns how many.
 ///
 /// # Errors

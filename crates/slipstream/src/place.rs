@@ -7,7 +7,6 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use domain::Clock;
-use engine::ports::queue::Queue;
 use queue::RedisQueue;
 use store::{DirectoryLock, OpenError, PostgresAddress, SqlStore, StoreClock, lock_directory};
 
@@ -187,7 +186,7 @@ impl Servers {
     ///
     /// # Errors
     /// When its address cannot be used.
-    pub fn queue(&self, process: u64, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Queue>> {
+    pub fn queue(&self, process: u64, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<RedisQueue>> {
         let queue = RedisQueue::new(self.queue.expose(), process, Arc::clone(clock));
         Ok(Arc::new(queue.with_context(|| format!("the queue {}", self.queue))?))
     }

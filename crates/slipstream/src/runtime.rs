@@ -5,6 +5,7 @@ mod alarms;
 mod channels;
 mod company;
 mod loops;
+mod sharing;
 mod supervisor;
 mod turn;
 
@@ -33,6 +34,7 @@ use tokio::{sync::Notify, task::JoinHandle};
 use tracing::{error, info};
 
 use alarms::Rounds;
+pub use sharing::Sharing;
 pub use supervisor::{Killed, TaskPanicked};
 use supervisor::{Supervisor, Task};
 pub(crate) use turn::Turn;
@@ -72,6 +74,8 @@ pub struct Ports {
     pub salts: Arc<dyn Salts>,
     /// What the venue tells by itself, if it is listened to.
     pub channels: Option<Channels>,
+    /// Tells other processes that this one takes its part of the venue's limits.
+    pub sharing: Option<Arc<Sharing>>,
 }
 
 /// How many of what.

@@ -116,7 +116,9 @@ async fn measure(arguments: &BenchArgs, machine: Machine) -> anyhow::Result<Repo
     progress("an installation with a long past");
     report.past(PAST, &past::measure(&directory.0, PAST, &clock).await?);
     progress("the pace of one address");
-    report.pace(&pace::measure(pace::Size::PUBLISHED, &clock).await?);
+    for size in [pace::Size::PUBLISHED, pace::Size::BY_TWO] {
+        report.pace(&pace::measure(size, &clock).await?);
+    }
     progress("what the venue tells by itself");
     report.irrelevant(&live::measure().await?);
     report.told(TOLD, channels::booked(&directory.0, TOLD, &clock).await?, parts);

@@ -20,7 +20,7 @@ use engine::{
     },
 };
 use futures_util::{StreamExt as _, stream};
-use polymarket::{Clob, Endpoint, Tier, VenueLimits};
+use polymarket::{Clob, Company, Endpoint, Members, Tier, VenueLimits};
 use simulator::{
     Profile, Simulator,
     world::{
@@ -50,6 +50,8 @@ pub(super) struct Size {
     pub(super) limit: u32,
     pub(super) entries: usize,
     pub(super) exits: usize,
+    /// Processes that share the address, each with a pace of its own.
+    pub(super) processes: u32,
     /// Orders taken at once, as a worker does. So many for each worker have their rate token and are not at the venue.
     pub(super) batch: usize,
 }
@@ -57,7 +59,10 @@ pub(super) struct Size {
 impl Size {
     /// The published limit of `POST /order`, and ten thousand orders.
     pub(super) const PUBLISHED: Self =
-        Self { limit: 5_000, entries: 9_200, exits: 800, batch: POP_LARGE_BATCH };
+        Self { limit: 5_000, entries: 9_200, exits: 800, processes: 1, batch: POP_LARGE_BATCH };
+
+    /// The same by two processes.
+    pub(super) const BY_TWO: Self = Self { processes: 2, ..Self::PUBLISHED };
 
     /// How long it takes at the pace itself: what the buys may use of each window.
     fn ideal(self) -> Duration {
@@ -85,7 +90,6 @@ pub(super) struct Paced {
 }
 
 struct Work {
-    clob: Clob,
     clock: Arc<dyn Clock>,
     waiting: Mutex<[VecDeque<OrderPlan>; 2]>,
     done: Mutex<Done>,
@@ -158,7 +162,7 @@ impl Work {
     }
 
     /// Works as a worker does: a rate token, then the signature, then the post.
-    async fn work(&self) -> anyhow::Result<()> {
+    async fn work(&self, clob: &Clob) -> anyhow::Result<()> {
         loop {
             // Before looking, so that nothing is put in between unnoticed.
             let mut rung = pin!(self.rung.notified());
@@ -173,7 +177,7 @@ impl Work {
                 rung.await;
                 continue;
             }
-            let admitted = self.clob.admit(&asks, ADMISSION_PATIENCE).await;
+            let admitted = clob.admit(&asks, ADMISSION_PATIENCE).await;
             let (now, later): (Vec<_>, Vec<_>) =
                 batch.into_iter().zip(admitted).partition(|(_, admission)| *admission == Admission::Now);
             if !later.is_empty() {
@@ -181,10 +185,10 @@ impl Work {
             }
             self.put(later.into_iter().map(|(plan, _)| plan).collect());
             let plans: Vec<OrderPlan> = now.into_iter().map(|(plan, _)| plan).collect();
-            let prepared = self.clob.prepare(&plans).await;
+            let prepared = clob.prepare(&plans).await;
             let posts = plans.iter().zip(prepared).map(async |(plan, order)| {
                 let order = order.context("an order cannot be prepared")?;
-                let reply = self.clob.post(&plan.account, &order, PostTimes::whenever(POST_DEADLINE)).await;
+                let reply = clob.post(&plan.account, &order, PostTimes::whenever(POST_DEADLINE)).await;
                 self.note(plan, reply);
                 anyhow::Ok(())
             });
@@ -209,16 +213,26 @@ pub(super) async fn measure(size: Size, clock: &Arc<dyn Clock>) -> anyhow::Resul
     let signer = Tier::named("elite").unwrap_or(Tier::STANDARD);
     let limits =
         VenueLimits { signer, other: vec![(Endpoint::Post, size.limit, None)], ..VenueLimits::default() };
-    let clob = Clob::new(client, &simulator.clob_url, Chain::Polygon, keys.signer.clone(), Arc::clone(clock))
-        .paced(limits);
+    let members = Members { signers: size.processes, workers: size.processes, callers: size.processes };
+    let clob = |_| {
+        let company = Arc::new(Company::alone());
+        company.note(members, clock.uptime());
+        let (client, signer) = (client.clone(), keys.signer.clone());
+        Clob::new(client, &simulator.clob_url, Chain::Polygon, signer, Arc::clone(clock))
+            .paced(limits.clone())
+            .among(company)
+    };
+    let clobs: Vec<Clob> = (0..size.processes).map(clob).collect();
     let accounts: Vec<TradingAccount> = followers.iter().map(account).collect();
     // Logins are no part of it.
-    for prepared in clob.prepare(&plans(&accounts, Side::Buy, ACCOUNTS, 0)).await {
-        prepared.context("an order cannot be prepared")?;
+    for clob in &clobs {
+        for prepared in clob.prepare(&plans(&accounts, Side::Buy, ACCOUNTS, 0)).await {
+            prepared.context("an order cannot be prepared")?;
+        }
     }
     let (waiting, done) = (Mutex::default(), Mutex::default());
     let (rung, used_up) = (Notify::new(), Notify::new());
-    let work = Work { clob, clock: Arc::clone(clock), waiting, done, rung, used_up, size };
+    let work = Work { clock: Arc::clone(clock), waiting, done, rung, used_up, size };
     work.put(plans(&accounts, Side::Buy, size.entries, 1 << 20));
     let began = clock.uptime();
     let exits = async {
@@ -227,7 +241,9 @@ pub(super) async fn measure(size: Size, clock: &Arc<dyn Clock>) -> anyhow::Resul
         work.put(plans(&accounts, Side::Sell, size.exits, 1 << 30));
         anyhow::Ok(came)
     };
-    let ((), (), came) = tokio::try_join!(work.work(), work.work(), exits)?;
+    // Two workers, of one process or of two.
+    let [one, other] = [clobs.first(), clobs.last()].map(|clob| clob.context("there is no process"));
+    let ((), (), came) = tokio::try_join!(work.work(one?), work.work(other?), exits)?;
     let took = clock.uptime().saturating_sub(began);
     let done = work.done.into_inner().unwrap_or_else(PoisonError::into_inner);
     ensure!(
@@ -276,10 +292,13 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn every_order_is_taken_none_is_told_to_slow_down_and_exits_go_before_the_last_buys() {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let size = Size { limit: 400, entries: 400, exits: 60, batch: 16 };
-        let paced = measure(size, &clock).await.unwrap();
-        assert_eq!((paced.ideal, paced.throttled), (WINDOW, 0));
-        // The buys that came before them still wait.
-        assert!(paced.buys_after_exits > 0, "no buy waited for the exits");
+        let size = Size { limit: 400, entries: 400, exits: 60, processes: 1, batch: 16 };
+        // By one process, or by two that know of nothing but their number.
+        for processes in [1, 2] {
+            let paced = measure(Size { processes, ..size }, &clock).await.unwrap();
+            assert_eq!((paced.ideal, paced.throttled), (WINDOW, 0), "{processes} processes");
+            // The buys that came before them still wait.
+            assert!(paced.buys_after_exits > 0, "no buy waited for the exits");
+        }
     }
 }

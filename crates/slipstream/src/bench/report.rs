@@ -215,7 +215,11 @@ impl Report {
     pub(super) fn pace(&mut self, measured: &Paced) {
         let seconds = measured.ideal.as_secs_f64();
         let all = measured.size.entries + measured.size.exits;
-        let figure = format!("{all} orders of one address, {} in 10 s allowed", measured.size.limit);
+        let by = match measured.size.processes {
+            1 => String::new(),
+            processes => format!(" by {processes} processes"),
+        };
+        let figure = format!("{all} orders of one address{by}, {} in 10 s allowed", measured.size.limit);
         self.line(figure, (measured.took.as_secs_f64(), "s"), Some(seconds * 1.05));
         self.beside("the pace itself", seconds);
         let throttled = f64::from(u32::try_from(measured.throttled).unwrap_or(u32::MAX));

@@ -111,6 +111,8 @@ pub struct VenueSettings {
     pub limits: VenueLimits,
     /// The builder named in every order.
     pub builder: Option<Hash>,
+    /// Whether each machine reaches the venue from an internet address of its own.
+    pub own_address: bool,
 }
 
 /// One `[[follower]]`.

@@ -80,6 +80,7 @@ fn every_key_takes_effect() {
         [venue]
         pace = 0.5
         kept_for_exits = 0.3
+        own_address = true
         tier = 'gold'
         builder = '0x00000000000000000000000000000000000000000000000000000000000000b1'
         limit_order = '100/10s'
@@ -124,6 +125,7 @@ fn every_key_takes_effect() {
     assert_eq!(limits.of(Endpoint::Post), (100, None));
     assert_eq!(limits.of(Endpoint::Ledger), (7, Some(70)));
     assert_eq!(limits.of(Endpoint::Cancel), VenueLimits::default().of(Endpoint::Cancel));
+    assert!(read.venue.own_address && !good("").venue.own_address);
     assert_eq!(read.venue.builder.unwrap().0[31], 0xb1);
     assert!(read.run.data_dir.ends_with("there"));
     let RunSettings { clob_url, data_url, gamma_url, geoblock_url, .. } = &read.run;

@@ -213,7 +213,7 @@ impl Demo {
             seed: options.seed,
         };
         let is_live = live.is_some();
-        let pace = Pace { clob: Some(limits.clone()), data: Some(limits.clone()) };
+        let pace = Pace { clob: Some(limits.clone()), data: Some(limits.clone()), company: None };
         let hosts = hosts(options, &urls, is_live);
         let Composed { mut ports, providers, answers, .. } =
             foundation.at(&hosts, pace, options.venue.builder)?;

@@ -137,6 +137,7 @@ impl Run<'_> {
             secret: &self.secret,
             keyring: &keyring,
             servers: self.place.servers.as_ref(),
+            role: self.role,
             clock,
         })?;
         let has_chain = ports.chain.is_some();

@@ -7,7 +7,7 @@ use domain::Clock;
 use eip712::Chain;
 use engine::ports::{secrets::SealedKeys as _, store::Store, wallets::Redeemer};
 use paper::{PaperRedeemer, PaperVenue};
-use polymarket::{Eoa, WalletRedeemer, relayer::Relayer};
+use polymarket::{Company, Eoa, WalletRedeemer, relayer::Relayer};
 use store::SqlStore;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     composition::{CHANNELS, Composed, Foundation, Hosts, LIVE_FEED, Pace},
     configuration::Configuration,
     place::{Place, Servers},
-    runtime::Role,
+    runtime::{Role, Sharing},
     seam::{LiveAccounts, Seam, SeamOfPayouts},
     secrets::InstallationSecret,
 };
@@ -28,6 +28,7 @@ pub(super) struct Parts<'a> {
     pub(super) secret: &'a Arc<InstallationSecret>,
     pub(super) keyring: &'a Keyring,
     pub(super) servers: Option<&'a Servers>,
+    pub(super) role: Role,
     pub(super) clock: &'a Arc<dyn Clock>,
 }
 
@@ -36,7 +37,7 @@ pub(super) struct Parts<'a> {
 /// # Errors
 /// In words, with what to do.
 pub(super) fn compose(parts: &Parts<'_>) -> anyhow::Result<Composed> {
-    let Parts { configuration, store, secret, keyring, servers, clock } = parts;
+    let Parts { configuration, store, secret, keyring, servers, role, clock } = parts;
     let (hosts, signer) = (hosts(configuration), keyring.signer());
     let foundation = Foundation {
         client: client(&hosts)?,
@@ -47,7 +48,8 @@ pub(super) fn compose(parts: &Parts<'_>) -> anyhow::Result<Composed> {
         seed: random_seed(),
     };
     let limits = configuration.venue.limits.clone();
-    let pace = Pace { clob: Some(limits.clone()), data: Some(limits) };
+    let company = servers.map(|_| Arc::new(Company::joining()));
+    let pace = Pace { clob: Some(limits.clone()), data: Some(limits), company: company.clone() };
     let mut composed = foundation.at(&hosts, pace, configuration.venue.builder)?;
     let ports = &mut composed.ports;
     let on_paper = PaperVenue::new(
@@ -85,7 +87,11 @@ pub(super) fn compose(parts: &Parts<'_>) -> anyhow::Result<Composed> {
         .take()
         .map(|channels| Channels { accounts: Arc::new(LiveAccounts(channels.accounts)), ..channels });
     if let Some(servers) = servers {
-        ports.queue = servers.queue(random_seed(), clock)?;
+        let redis = servers.queue(random_seed(), clock)?;
+        let own_address = configuration.venue.own_address;
+        let share = |company| Sharing { company, redis: Arc::clone(&redis), role: *role, own_address };
+        ports.sharing = company.map(share).map(Arc::new);
+        ports.queue = redis;
     }
     Ok(composed)
 }

@@ -6,7 +6,10 @@ use engine::ports::store::{InstanceId, StoreResult};
 use tracing::warn;
 
 use super::Shared;
-use crate::{instance::end_gone, wording::count};
+use crate::{
+    instance::{end_gone, process_of},
+    wording::count,
+};
 
 /// Time between two looks: the same bytes of an order may be sent for some seconds only.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -25,6 +28,9 @@ async fn look(shared: &Shared) -> StoreResult<()> {
     // Read before the store: each of these has begun by then.
     let ours = shared.supervisor.running();
     let running = ports.store.running_instances().await?;
+    if let (Some(sharing), Some(one)) = (&ports.sharing, ours.first()) {
+        sharing.look(process_of(one), &running, ports.clock.uptime()).await;
+    }
     let ended = end_gone(ports.store.as_ref(), ports.clock.as_ref(), &running).await?;
     if ended > 0 {
         warn!("{} of processes that are gone from this machine recorded as ended", count(ended, "task"));

@@ -288,7 +288,7 @@ impl Scene {
             live: Some(simulator.live_url.clone()),
             rpc: Some(rpc),
         };
-        let pace = Pace { clob: setup.limits, data: None };
+        let pace = Pace { clob: setup.limits, ..Pace::default() };
         let Composed { mut ports, providers, answers, .. } =
             foundation.at(&hosts, pace, None).expect("an engine's ports");
         let providers = providers.expect("providers");

@@ -46,6 +46,13 @@ pub const VENUE: &[Key<VenueSettings>] = &[
         "The part of each pace that only exits and cancels may use.",
     ),
     key(
+        "own_address",
+        Or("false"),
+        Kind::Flag(|venue, own| venue.own_address = own),
+        "Whether each machine of an installation reaches the venue from an internet address of its own: only processes on \
+         one machine then share the limits of an address. Those of a signing key are shared by all. Otherwise all share all.",
+    ),
+    key(
         "tier",
         Or("standard"),
         Kind::Choice(
