@@ -62,6 +62,13 @@ impl RedisQueue {
     /// # Errors
     /// [`BadAddress`].
     pub fn new(address: &str, process: u64, clock: Arc<dyn Clock>) -> Result<Self, BadAddress> {
+        if address.starts_with("rediss://") {
+            return Err(BadAddress(
+                "TLS to Redis is not spoken here: use redis:// on a private network, or to a tunnel on this machine \
+                 (stunnel, ghostunnel) that speaks it"
+                    .to_owned(),
+            ));
+        }
         let client = Client::open(address).map_err(|error| BadAddress(error.to_string()))?;
         Ok(Self { client, clock, idle: Mutex::default(), process, built: AtomicU64::new(0) })
     }

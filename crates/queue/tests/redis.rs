@@ -80,6 +80,14 @@ mod on_redis {
         );
     }
 
+    #[test]
+    fn tls_is_refused_in_words_and_without_the_password() {
+        let refused =
+            RedisQueue::new("rediss://:hunter2@cache:6380/0", 1, Arc::new(SystemTime)).err().unwrap();
+        let told = refused.to_string();
+        assert!(told.contains("TLS") && told.contains("tunnel") && !told.contains("hunter2"), "{told}");
+    }
+
     /// As the runbook looks at it and deletes it; the rescuer's list is there at once, for ever.
     #[tokio::test]
     async fn an_operators_shell_sees_the_entries_and_may_delete_them() {

@@ -29,6 +29,14 @@ impl PgBouncer {
     /// # Errors
     /// [`ServerError`], when it is not installed or does not start.
     pub fn start(server: &PostgresServer, connections: u32) -> Result<Self, ServerError> {
+        Self::start_by("transaction", server, connections)
+    }
+
+    /// One that hands them out for a `session`, a `transaction` or a `statement`.
+    ///
+    /// # Errors
+    /// As [`PgBouncer::start`].
+    pub fn start_by(mode: &str, server: &PostgresServer, connections: u32) -> Result<Self, ServerError> {
         let user = User::of_servers()?;
         // Removed by the keeper, last.
         let directory = directory("slipstream-pgbouncer-")?.keep();
@@ -36,7 +44,7 @@ impl PgBouncer {
         let port = free_port()?;
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\n\
              default_pool_size = {connections}\nmax_client_conn = 1000\npidfile = {}\n",
             server.port(),
             directory.join("pid").display()

@@ -24,6 +24,19 @@ pub(crate) fn of(error: sqlx::Error) -> StoreError {
     }
 }
 
+/// An error of a BEGIN. A pooler that lends a connection for each statement says so in words of its own.
+pub(crate) fn of_begin(error: sqlx::Error) -> StoreError {
+    // Source: PgBouncer's src/server.c.
+    const NO_TRANSACTIONS: &str = "not allowed in statement pooling mode";
+    let text = error.to_string();
+    if text.contains(NO_TRANSACTIONS) {
+        return StoreError::Unavailable(format!(
+            "the pooler lends a connection for each statement alone; it must be set to pool_mode = transaction: {text}"
+        ));
+    }
+    of(error)
+}
+
 /// An error of a COMMIT. On a full disk the frame that commits could not be written, so nothing was; any
 /// other failure may have come after it.
 pub(crate) fn of_commit(error: sqlx::Error) -> StoreError {

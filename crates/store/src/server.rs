@@ -28,7 +28,7 @@ impl ServerTransaction {
         turn: Option<OwnedMutexGuard<()>>,
     ) -> StoreResult<Self> {
         let begin = Transaction::begin(connection, Some(AssertSqlSafe(statement).into_sql_str()));
-        let transaction = within(patience, begin).await?.map_err(error::of)?;
+        let transaction = within(patience, begin).await?.map_err(error::of_begin)?;
         Ok(Self { transaction, session: Session { statements, patience: Some(patience) }, turn })
     }
 

@@ -15,7 +15,7 @@ use std::{
 use domain::Clock as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use servers::{PostgresServer, RedisServer};
+use servers::{PgBouncer, PostgresServer, RedisServer};
 use slipstream::clock::SystemClock;
 use tokio::net::UnixStream;
 
@@ -44,7 +44,16 @@ impl Scene {
         SERVER.run("postgres", &format!("CREATE DATABASE {name}")).expect("a database");
         let redis = RedisServer::start().expect("Redis");
         let mut scene = Self::begin().await;
-        scene.servers = Some(Servers { database: SERVER.url(&name), redis });
+        scene.servers = Some(Servers { database: SERVER.url(&name), pooled: None, redis });
+        scene
+    }
+
+    /// The same, through a pooler that has fewer connections than the process.
+    async fn behind_a_pooler(pooler: &PgBouncer) -> Self {
+        let mut scene = Self::on_servers().await;
+        let servers = scene.servers.as_mut().expect("servers");
+        let name = servers.database.rsplit('/').next().expect("a name");
+        servers.pooled = Some(pooler.url(name));
         scene
     }
 
@@ -144,6 +153,22 @@ async fn one_process_is_killed_at_every_point() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_process_copies_on_paper_and_is_paid() {
     copies_and_is_paid(&Scene::on_servers().await).await;
+}
+
+/// Statements without names, one connection for each transaction, the schema past the pooler.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process_copies_and_is_paid_through_a_pooler() {
+    let pooler = PgBouncer::start(&SERVER, 3).expect("PgBouncer");
+    let scene = Scene::behind_a_pooler(&pooler).await;
+    copies_and_is_paid(&scene).await;
+    // It was the pooler's connections that did it: the program's own past it ended with the schema.
+    let name =
+        scene.servers.as_ref().and_then(|servers| servers.database.rsplit('/').next()).expect("a name");
+    let run =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'slipstream-run' AND datname = ";
+    let sessions: usize =
+        SERVER.run("postgres", &format!("{run}'{name}'")).expect("sessions").parse().expect("a number");
+    assert!((1..=3).contains(&sessions), "{sessions} sessions");
 }
 
 /// What does not fit together is refused before anything is written.

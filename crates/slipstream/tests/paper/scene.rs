@@ -69,6 +69,8 @@ pub(crate) struct Scene {
 pub(crate) struct Servers {
     /// The database's address.
     pub(crate) database: String,
+    /// The same database's through a pooler.
+    pub(crate) pooled: Option<String>,
     /// A server of this test's own.
     pub(crate) redis: RedisServer,
 }
@@ -156,6 +158,9 @@ impl Scene {
         command.env_remove("PRODUCTION_DATABASE_URL").env_remove("DATABASE_URL").env_remove("REDIS_URL");
         if let Some(servers) = &self.servers {
             command.env("DATABASE_URL", &servers.database).env("REDIS_URL", servers.redis.url(0));
+            if let Some(pooled) = &servers.pooled {
+                command.env("SLIPSTREAM_DATABASE_POOLED_URL", pooled);
+            }
             // Keys are opened by a signer of its own there.
             command.env_remove("SLIPSTREAM_LIVE_KEY_FILE");
             let signer = self.directory.path().join("signer.sock");

@@ -38,3 +38,15 @@ async fn the_schema_is_made_by_whoever_connects_past_it() {
     let refused = SqlStore::connect(&pooled(&name), StoreClock::Database).await.err().unwrap();
     assert!(matches!(refused, OpenError::OlderSchema { found: None, .. }), "{refused}");
 }
+
+/// One that hands out a connection for each statement knows no transactions: refused at once, in words.
+#[tokio::test]
+async fn a_pooler_without_transactions_is_refused() {
+    let name = new_database();
+    let direct: PostgresAddress = SERVER.url(&name).parse().unwrap();
+    SqlStore::connect(&direct, StoreClock::Database).await.unwrap().close().await.unwrap();
+    let pooler = PgBouncer::start_by("statement", &SERVER, 2).unwrap();
+    let address: PostgresAddress = pooler.url(&name).parse().unwrap();
+    let refused = SqlStore::connect(&address.behind_a_pooler(), StoreClock::Database).await.err().unwrap();
+    assert!(refused.to_string().contains("pool_mode = transaction"), "{refused}");
+}
