@@ -11,7 +11,7 @@ use queue::RedisQueue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use store::{Job, JobAct, JobState, Jobs, SqlStore, StoreClock};
+use store::{Job, JobAct, JobNote, JobState, Jobs, SqlStore, StoreClock};
 
 use crate::{
     cli::Installation,
@@ -20,6 +20,7 @@ use crate::{
     configuration::{ConfigFile, Configuration},
     db_command::parsed,
     socket,
+    story::end_words,
     wording::{count, dollars, shares},
 };
 
@@ -314,20 +315,26 @@ async fn depth(desk: &JobsDesk) -> anyhow::Result<Answer> {
 }
 
 async fn inspect(desk: &JobsDesk, intent: IntentId) -> anyhow::Result<Answer> {
-    let (job, notes) = desk.store.job(intent).await?;
-    ensure!(
-        job.is_some() || !notes.is_empty(),
-        "job {intent} is over or never was; `slipstream activity` tells more"
-    );
-    let mut lines = vec![job.as_ref().map_or_else(|| format!("job {intent} is over"), line)];
-    let mut history = Vec::new();
-    for note in &notes {
-        let act = act_word(note.act);
-        lines.push(format!("  {} {act} by {}: {}", note.at, note.who, note.reason));
-        history.push(json!({ "at": note.at, "act": note.act, "who": note.who, "reason": note.reason }));
-    }
-    let json = json!({ "job": job.as_ref().map(as_json), "history": history });
-    Ok(Answer { text: lines.join("\n"), json, ok: true })
+    let ((job, notes), ended) = (desk.store.job(intent).await?, desk.store.job_end(intent).await?);
+    ensure!(job.is_some() || ended.is_some() || !notes.is_empty(), "there is no job {intent}");
+    let (told, history) = history(&notes);
+    let first = match (&job, &ended) {
+        (Some(job), _) => line(job),
+        (None, Some((at, reason))) => format!("job {intent} is over since {at}: {}", end_words(*reason)),
+        (None, None) => format!("job {intent} is over"),
+    };
+    let ended = ended.map(|(at, reason)| json!({ "at": at, "reason": reason }));
+    let json = json!({ "job": job.as_ref().map(as_json), "ended": ended, "history": history });
+    Ok(Answer { text: format!("{first}{told}"), json, ok: true })
+}
+
+/// What was done with a job: lines that follow its own, and the same as JSON.
+fn history(notes: &[JobNote]) -> (String, Vec<Value>) {
+    let told =
+        |note: &JobNote| format!("\n  {} {} by {}: {}", note.at, act_word(note.act), note.who, note.reason);
+    let as_json =
+        |note: &JobNote| json!({ "at": note.at, "act": note.act, "who": note.who, "reason": note.reason });
+    (notes.iter().map(told).collect::<Vec<_>>().concat(), notes.iter().map(as_json).collect())
 }
 
 async fn dead(desk: &JobsDesk) -> anyhow::Result<Answer> {
@@ -336,19 +343,17 @@ async fn dead(desk: &JobsDesk) -> anyhow::Result<Answer> {
     let (mut lines, mut list) = (Vec::new(), Vec::new());
     for letter in &dead {
         let (_, notes) = desk.store.job(letter.intent).await?;
-        let why = match letter.reason {
-            EndReason::GivenUp => {
-                notes.last().map_or_else(String::new, |note| format!("{}: {}", note.who, note.reason))
-            }
-            EndReason::Unsigned => "the signer refused it".to_owned(),
-            _ => "the order could not be built".to_owned(),
+        let why = match (letter.reason, notes.last()) {
+            (EndReason::GivenUp, Some(note)) => format!("{}: {}", note.who, note.reason),
+            (reason, _) => end_words(reason).to_owned(),
         };
+        let (told, history) = history(&notes);
         lines.push(format!(
-            "{} job {} of relationship {}: {why}",
+            "{} job {} of relationship {}: {why}{told}",
             letter.at, letter.intent, letter.relationship
         ));
         list.push(json!({ "job": letter.intent, "relationship": letter.relationship, "at": letter.at,
-            "reason": letter.reason, "why": why }));
+            "reason": letter.reason, "why": why, "history": history }));
     }
     let text = if lines.is_empty() { "no job ended without an order".to_owned() } else { lines.join("\n") };
     Ok(Answer { text, json: json!(list), ok: true })

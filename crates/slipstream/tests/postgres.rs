@@ -160,7 +160,16 @@ mod on_postgres {
         let inspected = desk.done(&["queue", "inspect", "2"]);
         assert!(inspected.contains("set aside by ada: poison"), "{inspected}");
         desk.done(&["queue", "dead-letter", "3", "--reason", "gone"]);
-        assert!(desk.done(&["queue", "dead-letter"]).contains("job 3 of relationship 1: ada: gone"));
+        let dead = desk.done(&["queue", "dead-letter"]);
+        assert!(dead.contains("job 3 of relationship 1: ada: gone\n  "), "{dead}");
+        assert!(
+            dead.contains("set aside by ada: poison\n  ") && dead.contains("given up by ada: gone"),
+            "{dead}"
+        );
+        let over = desk.done(&["queue", "inspect", "3"]);
+        assert!(over.contains("job 3 is over since ") && over.contains("an operator gave it up"), "{over}");
+        let never = desk.refused(&["queue", "inspect", "123456"]);
+        assert!(never.contains("there is no job 123456"), "{never}");
         assert_eq!(desk.json(&["queue", "requeue", "--all"])["ids"], serde_json::json!([1, 2]));
         assert!(desk.done(&["queue", "depth"]).contains("2 wait (2 in the queue)"));
         // Redis that is away is told, and nothing else is held up by it.

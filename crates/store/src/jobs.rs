@@ -197,6 +197,20 @@ impl SqlStore {
         Ok((job, notes.iter().map(read).collect::<StoreResult<_>>()?))
     }
 
+    /// When and how a job ended; `None` for one that did not, or never was.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn job_end(&self, intent: IntentId) -> StoreResult<Option<(Timestamp, EndReason)>> {
+        const END: &str = "SELECT at, reason FROM intent_ends WHERE intent_id = $1";
+        let row = sql::row(&mut self.read().await?, END, values![intent]).await?;
+        let read = |row| {
+            let mut fields = Fields::of(&row);
+            Ok((fields.get()?, fields.code()?))
+        };
+        row.map(read).transpose()
+    }
+
     /// Jobs that ended without an order, the newest first.
     ///
     /// # Errors

@@ -197,7 +197,7 @@ pub(super) fn amount(decided: &CopyOrder) -> String {
 }
 
 /// Why an intent ended without an order.
-pub(super) const fn end_words(reason: EndReason) -> &'static str {
+pub(crate) const fn end_words(reason: EndReason) -> &'static str {
     match reason {
         EndReason::TooOld => "too old when its turn came",
         EndReason::Blocked => "paused, stopped or on hold when its turn came",

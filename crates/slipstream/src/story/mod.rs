@@ -26,6 +26,7 @@ use serde::Serialize;
 #[cfg(doc)]
 use engine::ports::reports::Reports;
 
+pub(crate) use answer::end_words;
 pub use answer::{Answer, AnswerLine, CopiedOrder, answers};
 pub use find::{find_order, find_trade};
 pub use order::{EvidenceLine, LedgerLine, OrderStory, Sibling, order_story};
