@@ -118,6 +118,22 @@ impl PostgresServer {
         self.url_as("postgres", database)
     }
 
+    /// Ends it at once, as a machine does that loses its power: nothing is written that was not.
+    ///
+    /// # Errors
+    /// [`ServerError::Failed`].
+    pub fn stop_at_once(&self) -> Result<(), ServerError> {
+        self.control(&["stop", "--mode=immediate"])
+    }
+
+    /// Starts it again, on the same port, with what it had written.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub fn start_again(&self) -> Result<(), ServerError> {
+        self.control(&["start", "--wait"])
+    }
+
     /// Runs a statement in a database, as an operator's shell does.
     ///
     /// # Errors

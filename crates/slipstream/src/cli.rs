@@ -12,6 +12,7 @@ use crate::{
     backup::{BackupArgs, RestoreArgs},
     bench::command::BenchArgs,
     certify::command::CertifyArgs,
+    chaos::command::ChaosArgs,
     commands::{self, Answer, Request, Thing},
     configuration::{ConfigFile, Mistakes, command::ConfigCommand, keys},
     db_command::DbCommand,
@@ -117,6 +118,9 @@ pub enum Command {
     },
     /// Measure this machine: our figures beside the bare parts they are made of.
     Bench(BenchArgs),
+    /// Prove that nothing is lost or doubled: a whole installation of many processes on private servers, at the simulated
+    /// venue, in which everything is killed, frozen and cut off, and independent books at the end.
+    Chaos(ChaosArgs),
     /// Ask the venue what its documentation leaves open, and compare with what this program relies on. The
     /// simulated venue, unless told otherwise twice.
     Certify(CertifyArgs),
@@ -392,6 +396,7 @@ pub async fn run(cli: Cli) -> ExitCode {
             Err(error) => Err(error),
         },
         Command::Bench(arguments) => crate::bench::command::run(&arguments).await,
+        Command::Chaos(arguments) => crate::chaos::command::run(&arguments).await,
         Command::Certify(arguments) => crate::certify::command::run(&arguments).await,
         Command::Simulator(arguments) => crate::simulate::run(&arguments).await,
         Command::Inspect { thing, id, at } => ask(&at, &Request::Inspect { thing, id, style }).await,

@@ -7,6 +7,7 @@ pub mod bench;
 pub mod certify;
 pub mod chain;
 pub mod channels;
+pub mod chaos;
 pub mod cli;
 pub mod clock;
 pub mod commands;

@@ -31,7 +31,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("testkit", &["domain", "engine"]),
     (
         "slipstream",
-        &["domain", "eip712", "engine", "store", "queue", "paper", "polymarket", "signer", "simulator"],
+        &[
+            "domain",
+            "eip712",
+            "engine",
+            "store",
+            "queue",
+            "paper",
+            "polymarket",
+            "servers",
+            "signer",
+            "simulator",
+        ],
     ),
 ];
 

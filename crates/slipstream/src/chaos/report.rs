@@ -1,0 +1,167 @@
+//! What a run is worth telling.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use domain::skip::SkipReason;
+use serde::Serialize;
+
+use super::checks::{SHOWN, Verdict, Wrong};
+
+/// After the last fault the next trade is to be copied within this time, in milliseconds.
+const RECOVERY_GOAL: u64 = 2_000;
+
+/// How long the next trade took to be copied.
+#[derive(Clone, Debug, Serialize)]
+pub struct Recovery {
+    /// After what.
+    pub after: String,
+    /// From the fault to the first new order at the venue; none if there was none.
+    pub millis: Option<u64>,
+}
+
+/// The report.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Of tape and faults.
+    pub seed: u64,
+    /// Accounts, each of which follows every leader.
+    pub followers: usize,
+    /// Trades of leaders.
+    pub trades: usize,
+    /// Decisions to copy: each was a job on the queue.
+    pub jobs: usize,
+    /// Jobs that were asked for.
+    pub jobs_wanted: usize,
+    /// Kills that were asked for.
+    pub kills_wanted: usize,
+    /// Time that was given.
+    pub minutes: u64,
+    /// Kills by role.
+    pub kills: BTreeMap<String, u64>,
+    /// Other faults by name.
+    pub faults: BTreeMap<String, u64>,
+    /// Processes that ended without being told to, by role and status; they were started again.
+    pub ended_by_themselves: BTreeMap<String, u64>,
+    /// How long it took to go on.
+    pub recoveries: Vec<Recovery>,
+    /// Over the time in which leaders traded.
+    pub jobs_per_second: f64,
+    /// From the start of the processes until leaders had sold.
+    pub traded_seconds: u64,
+    /// From then until nothing was left to do.
+    pub settled_seconds: u64,
+    /// In all.
+    pub seconds: u64,
+    /// Events by kind.
+    pub events: BTreeMap<String, i64>,
+    /// Every fault with its time.
+    pub diary: Vec<String>,
+    /// What the books say.
+    pub verdict: Verdict,
+}
+
+impl Report {
+    /// Whether everything adds up, and as much was done as was asked for.
+    #[must_use]
+    pub fn ok(&self) -> bool {
+        self.verdict.findings.is_empty() && self.is_enough()
+    }
+
+    fn killed(&self) -> u64 {
+        self.kills.values().sum()
+    }
+
+    fn is_enough(&self) -> bool {
+        let kills = usize::try_from(self.killed()).unwrap_or(usize::MAX);
+        self.jobs >= self.jobs_wanted && kills >= self.kills_wanted
+    }
+
+    /// The command that plays the same again.
+    #[must_use]
+    pub fn command(&self) -> String {
+        format!(
+            "slipstream chaos --seed {} --followers {} --jobs {} --kills {} --minutes {}",
+            self.seed, self.followers, self.jobs_wanted, self.kills_wanted, self.minutes
+        )
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let listed = |counts: &BTreeMap<String, u64>| {
+            let parts: Vec<String> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
+            if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
+        };
+        let verdict = &self.verdict;
+        let skipped: BTreeMap<String, u64> = verdict
+            .skipped
+            .iter()
+            .map(|(code, count)| (SkipReason::label_of(*code).unwrap_or("?").to_owned(), *count))
+            .collect();
+        let rows = [
+            ("jobs", format!("{} of {} trades for {} followers", self.jobs, self.trades, self.followers)),
+            ("executed", format!("{} orders; {} buys missed", verdict.executed, verdict.missed)),
+            ("skipped", listed(&skipped)),
+            ("killed", format!("{}: {}", self.killed(), listed(&self.kills))),
+            ("broken", listed(&self.faults)),
+            ("ended", format!("by themselves: {}", listed(&self.ended_by_themselves))),
+            (
+                "pace",
+                format!(
+                    "{:.0} jobs/s over {} s; settled {} s later",
+                    self.jobs_per_second, self.traded_seconds, self.settled_seconds
+                ),
+            ),
+            ("doubled", verdict.count(Wrong::Doubled).to_string()),
+            ("lost", verdict.count(Wrong::Lost).to_string()),
+            ("unknown", verdict.count(Wrong::Unknown).to_string()),
+            ("other", self.others().to_string()),
+        ];
+        for (name, value) in rows {
+            let _ = writeln!(text, "{name:<9}  {value}");
+        }
+        for Recovery { after, millis } in &self.recoveries {
+            let took = millis.map_or("never".to_owned(), |millis| format!("{millis} ms"));
+            let met =
+                if millis.is_some_and(|millis| millis <= RECOVERY_GOAL) { "" } else { ", above the goal" };
+            let _ = writeln!(text, "{:<9}  {took} after {after} (goal {RECOVERY_GOAL} ms{met})", "recovered");
+        }
+        for (kind, count) in &self.events {
+            let _ = writeln!(text, "{:<9}  {count} {kind}", "told");
+        }
+        for wrong in [
+            Wrong::Doubled,
+            Wrong::Lost,
+            Wrong::Unknown,
+            Wrong::Amount,
+            Wrong::Stranger,
+            Wrong::Waiting,
+            Wrong::Unsound,
+        ] {
+            let found = verdict.findings.iter().filter(|finding| finding.wrong == wrong);
+            for finding in found.take(SHOWN) {
+                let _ = writeln!(text, "WRONG      {wrong:?}: {}", finding.what);
+            }
+        }
+        let _ = writeln!(text, "\n{}", self.conclusion());
+        text
+    }
+
+    fn others(&self) -> usize {
+        let named = [Wrong::Doubled, Wrong::Lost, Wrong::Unknown];
+        self.verdict.findings.iter().filter(|finding| !named.contains(&finding.wrong)).count()
+    }
+
+    fn conclusion(&self) -> String {
+        if self.ok() {
+            return "Nothing was doubled, nothing lost, nothing is unknown; every wallet has what its books say.".to_owned();
+        }
+        let why = if self.verdict.findings.is_empty() {
+            "the books are in order, but there were fewer jobs or kills than asked for: give more --minutes"
+        } else {
+            "the books are not in order"
+        };
+        format!("FAILED: {why}. Again with: {}", self.command())
+    }
+}
