@@ -215,7 +215,7 @@ async fn until<T>(what: &str, data: &Path, mut done: impl AsyncFnMut() -> Option
 /// Waits until the newest answers satisfy `done`.
 async fn until_answers(what: &str, data: &Path, done: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     until(what, data, async || {
-        let request = Request::Activity { limit: 50, style: Style::default() };
+        let request = Request::Activity { limit: 50, style: slipstream::screen::Style::default() };
         let answer = socket::ask(data, &request).await.ok().flatten()?;
         let lines = answer.json.as_array().cloned().unwrap_or_default();
         done(&lines).then_some(lines)

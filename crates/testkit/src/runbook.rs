@@ -149,7 +149,11 @@ pub fn markdown() -> String {
             Verdict::Works => "Works.",
             Verdict::Needless => "Needless.",
         };
-        let _ = write!(text, "\n### {}\n\n```bash\n{}\n```\n\n{verdict} {}\n", one.purpose, one.command, one.effect);
+        let _ = write!(
+            text,
+            "\n### {}\n\n```bash\n{}\n```\n\n{verdict} {}\n",
+            one.purpose, one.command, one.effect
+        );
     }
     text
 }

@@ -80,7 +80,9 @@ impl Desk {
         // Nobody requeues by hand.
         self.until_list("2").await;
         let told = || fs::read_to_string(self.scene.log()).unwrap_or_default();
-        self.scene.until("word of it", async || told().contains("the queue had 0 of 2 waiting").then_some(())).await;
+        self.scene
+            .until("word of it", async || told().contains("the queue had 0 of 2 waiting").then_some(()))
+            .await;
         self.worker = Some(self.scene.join("worker", "w1", None));
         self.scene.until_settled(self.trades).await;
         assert_eq!(self.scene.copies(), i64::from(self.trades), "each once");
@@ -103,7 +105,8 @@ impl Desk {
         // Nobody has been idle for five minutes; for no time at all, many have.
         assert!(self.type_in("pool-kill-idle").contains("(0 rows)"));
         let now = command("pool-kill-idle").replace("5 minutes", "0 minutes");
-        let ended = SERVER.shell(&SERVER.url_as("ops_operator", &self.database()), &now).expect("it ends them");
+        let ended =
+            SERVER.shell(&SERVER.url_as("ops_operator", &self.database()), &now).expect("it ends them");
         assert!(!ended.contains("(0 rows)") && ended.contains("t\n"), "{ended}");
         self.leader_buys().await;
         self.until_newest("copied").await;
