@@ -9,8 +9,9 @@ use engine::ports::store::StoreResult;
 use sqlx::{PgConnection, SqliteConnection};
 
 use crate::{
-    dialect::{Connection, Database, Row, Session},
+    dialect::{Connection, Database, Row},
     limits::{BULK_ROWS, BULK_ROWS_ON_POSTGRES},
+    server::Session,
     sql::{self, Column, Value},
 };
 

@@ -12,7 +12,7 @@ use sqlx::{
     sqlite::SqliteRow,
 };
 
-use crate::server::ServerTransaction;
+use crate::server::{ServerTransaction, Session};
 
 /// A connection to either database.
 pub(crate) enum Connection {
@@ -38,14 +38,6 @@ pub(crate) enum Statements {
     Unnamed,
 }
 
-/// What there is to know of a session on a server.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Session {
-    pub(crate) statements: Statements,
-    /// How long an answer may take; on a connection of nobody's pool as long as it takes.
-    pub(crate) patience: Option<Duration>,
-}
-
 /// Which database a connection is to.
 pub(crate) enum Database<'c> {
     Sqlite(&'c mut SqliteConnection),
@@ -60,16 +52,10 @@ impl Connection {
             Self::SqliteReader(connection) => Database::Sqlite(connection),
             Self::SqliteSnapshot(transaction) => Database::Sqlite(transaction),
             Self::Postgres(connection, patience) => {
-                let session = Session { statements: Statements::Named, patience: Some(*patience) };
-                Database::Postgres(connection, session)
+                Database::Postgres(connection, Session::within(*patience))
             }
-            Self::PostgresTransaction(transaction) => {
-                let (connection, session) = transaction.session();
-                Database::Postgres(connection, session)
-            }
-            Self::PostgresAlone(connection) => {
-                Database::Postgres(connection, Session { statements: Statements::Named, patience: None })
-            }
+            Self::PostgresTransaction(transaction) => transaction.database(),
+            Self::PostgresAlone(connection) => Database::Postgres(connection, Session::ALONE),
         }
     }
 }

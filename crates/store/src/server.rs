@@ -3,11 +3,11 @@
 use std::{future::Future, time::Duration};
 
 use engine::ports::store::{StoreError, StoreResult};
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, SqlSafeStr as _, Transaction, pool::PoolConnection};
+use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr as _, Transaction, pool::PoolConnection};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::{
-    dialect::{Session, Statements},
+    dialect::{Database, Statements},
     error,
 };
 
@@ -33,8 +33,8 @@ impl ServerTransaction {
     }
 
     /// The driver's connection.
-    pub(crate) fn session(&mut self) -> (&mut PgConnection, Session) {
-        (&mut self.transaction, self.session)
+    pub(crate) fn database(&mut self) -> Database<'_> {
+        Database::Postgres(&mut self.transaction, self.session)
     }
 
     /// Makes everything of it true.
@@ -52,7 +52,23 @@ impl ServerTransaction {
     }
 }
 
+/// What there is to know of a session on a server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Session {
+    pub(crate) statements: Statements,
+    /// How long an answer may take; on a connection of nobody's pool as long as it takes.
+    pub(crate) patience: Option<Duration>,
+}
+
 impl Session {
+    /// On a connection of nobody's pool.
+    pub(crate) const ALONE: Self = Self { statements: Statements::Named, patience: None };
+
+    /// On a connection of the pool.
+    pub(crate) const fn within(patience: Duration) -> Self {
+        Self { statements: Statements::Named, patience: Some(patience) }
+    }
+
     /// Waits for an answer. A connection that owes one when nobody waits any more is closed, or has given it before
     /// anybody else gets it (`PostgresPool::connect`).
     async fn answer<T>(&self, answer: impl Future<Output = T>) -> StoreResult<T> {

@@ -4,8 +4,9 @@ use engine::ports::store::{StoreError, StoreResult};
 use sqlx::{Arguments, AssertSqlSafe, Encode, Type, postgres::PgArguments, sqlite::SqliteArguments};
 
 use crate::{
-    dialect::{BlobList, Connection, Database, IdList, Row, Session, Statements, on_postgres},
+    dialect::{BlobList, Connection, Database, IdList, Row, Statements, on_postgres},
     error,
+    server::Session,
 };
 
 /// A value of a parameter. `None` is NULL.

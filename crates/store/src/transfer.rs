@@ -14,9 +14,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, sqlite::SqliteCo
 use crate::{
     backup,
     column::Fields,
-    dialect::{Connection, Database, Row, Session, Statements},
+    dialect::{Connection, Database, Row, Statements},
     error, installation, limits,
     postgres::{PostgresAddress, WRITER},
+    server::Session,
     sql::{self, Column, Value, values},
     store::OpenError,
 };
