@@ -37,7 +37,7 @@ use super::{
 };
 
 /// Signing keys that take turns: enough that their own limits do not count.
-const ACCOUNTS: usize = 50;
+const ACCOUNTS: usize = 20;
 /// The venue's shorter window.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Deadline of one post.
