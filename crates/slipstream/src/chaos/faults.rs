@@ -9,6 +9,8 @@ use super::{random::Random, team::Role};
 /// A watcher that stands still for so long has lost its lease; so has a worker that had orders in hand.
 const FROZEN_WATCHER: Duration = Duration::from_secs(7);
 const FROZEN_WORKER: Duration = Duration::from_secs(35);
+/// Clocks are off by so many seconds: less than what stops buying.
+const SKEW: i64 = 8;
 /// Other faults for each two kills.
 const KILLS_FOR_EACH: usize = 2;
 
@@ -29,6 +31,8 @@ pub(super) enum Fault {
     StopPostgres(Duration),
     /// Every connection to the database is ended.
     EndConnections,
+    /// The connections of the next commits are cut before these are answered.
+    CutCommits(u64),
     /// Strangers take every connection that the database has left, and those that others lose.
     TakeConnections(Duration),
     /// The venue does something wrong.
@@ -36,6 +40,8 @@ pub(super) enum Fault {
     /// The order book service is down, or says nothing.
     Outage(Duration),
     Silence(Duration),
+    /// The venue's clock goes ahead of this machine's, or behind it, by so many seconds.
+    Skew(i64, Duration),
     /// The newest blocks are replaced.
     Reorganise(i64),
 }
@@ -52,7 +58,9 @@ impl Fault {
             Self::StopRedis(_) => "Redis stopped, back empty",
             Self::StopPostgres(_) => "PostgreSQL stopped at once",
             Self::EndConnections => "connections ended",
+            Self::CutCommits(_) => "commits cut",
             Self::TakeConnections(_) => "connections exhausted",
+            Self::Skew(..) => "clocks apart",
             Self::Venue(_) => "fault of venue or chain",
             Self::Outage(_) => "venue down",
             Self::Silence(_) => "venue silent",
@@ -102,7 +110,7 @@ fn other(random: &mut Random, number: usize, workers: usize, watchers: usize) ->
     let mut below = |limit: u64| random.below(limit);
     let away = Duration::from_millis(500 + below(2_500));
     let among = |drawn: u64| usize::try_from(drawn).unwrap_or(0);
-    match number % 16 {
+    match number % 18 {
         0 => Fault::DeleteQueue,
         1 => Fault::StopPostgres(away),
         2 => Fault::Freeze(Role::Watcher, among(below(watchers.try_into().unwrap_or(0))), FROZEN_WATCHER),
@@ -114,6 +122,8 @@ fn other(random: &mut Random, number: usize, workers: usize, watchers: usize) ->
         8 => Fault::Outage(away),
         9 => Fault::Silence(away),
         10 => Fault::Reorganise(i64::try_from(1 + below(2)).unwrap_or(1)),
+        11 => Fault::CutCommits(1 + below(6)),
+        12 => Fault::Skew(i64::try_from(below(2)).unwrap_or(0) * 2 * SKEW - SKEW, away),
         _ => Fault::Venue(of_venue(&mut below)),
     }
 }
@@ -166,7 +176,7 @@ mod tests {
         assert_eq!((made.len(), kills), (75, 50));
         assert!(made.is_sorted_by_key(|(at, _)| *at) && made.iter().all(|(at, _)| *at < over));
         let names: BTreeSet<&str> = made.iter().map(|(_, fault)| fault.name()).collect();
-        assert_eq!(names.len(), 13, "{names:?}");
+        assert_eq!(names.len(), 15, "{names:?}");
     }
 
     #[test]

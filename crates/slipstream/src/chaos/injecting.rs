@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context;
 use domain::Clock;
+use serde_json::json;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::block_in_place};
 
 use super::{
@@ -29,6 +30,7 @@ enum Mend {
     StartPostgres,
     Release(Vec<TcpStream>),
     VenueUp,
+    ClockBack,
 }
 
 /// Breaks and mends.
@@ -112,6 +114,10 @@ impl Injector {
             Fault::StopPostgres(lasts) => self.stop_postgres(stack, now, lasts)?,
             // It fails where the server is down, and where every connection is taken.
             Fault::EndConnections => stack.rows(END_CONNECTIONS).is_ok(),
+            Fault::CutCommits(count) => {
+                stack.proxy.cut(count);
+                true
+            }
             Fault::TakeConnections(lasts) => {
                 let mut taken = strangers(stack).await;
                 let ended = !taken.is_empty() && stack.rows(END_CONNECTIONS).is_ok();
@@ -128,6 +134,10 @@ impl Injector {
             Fault::Silence(lasts) => {
                 self.mend(now, lasts, Mend::VenueUp);
                 stack.control.silence().await.map(|()| true)?
+            }
+            Fault::Skew(seconds, lasts) => {
+                self.mend(now, lasts, Mend::ClockBack);
+                set_clock(stack, seconds).await.map(|()| true)?
             }
             Fault::Reorganise(depth) => stack.control.reorganise(depth).await.is_ok(),
         };
@@ -175,7 +185,12 @@ async fn mended(stack: &Stack, team: &mut Team, mend: Mend) -> anyhow::Result<()
             Ok(())
         }
         Mend::VenueUp => stack.control.outage(false).await,
+        Mend::ClockBack => set_clock(stack, 0).await,
     }
+}
+
+async fn set_clock(stack: &Stack, ahead: i64) -> anyhow::Result<()> {
+    stack.control.set_knobs(&json!({ "clock_ahead_s": ahead })).await
 }
 
 /// Connections as an ordinary user, as many as the database gives; they ask for nothing.

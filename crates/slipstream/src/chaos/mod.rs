@@ -8,6 +8,7 @@
 
 pub mod checks;
 pub mod command;
+mod cutting;
 pub mod facts;
 mod faults;
 mod followers;

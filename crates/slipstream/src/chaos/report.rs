@@ -40,6 +40,8 @@ pub struct Report {
     pub kills: BTreeMap<String, u64>,
     /// Other faults by name.
     pub faults: BTreeMap<String, u64>,
+    /// Commits that nobody was told the end of.
+    pub commits_cut: u64,
     /// Processes that ended without being told to, by role and status; they were started again.
     pub ended_by_themselves: BTreeMap<String, u64>,
     /// How long it took to go on.
@@ -104,7 +106,7 @@ impl Report {
             ("executed", format!("{} orders; {} buys missed", verdict.executed, verdict.missed)),
             ("skipped", listed(&skipped)),
             ("killed", format!("{}: {}", self.killed(), listed(&self.kills))),
-            ("broken", listed(&self.faults)),
+            ("broken", format!("{}; {} commits cut", listed(&self.faults), self.commits_cut)),
             ("ended", format!("by themselves: {}", listed(&self.ended_by_themselves))),
             (
                 "pace",

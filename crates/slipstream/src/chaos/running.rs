@@ -53,6 +53,7 @@ pub(super) async fn run(wish: Wish, clock: &Arc<dyn Clock>) -> anyhow::Result<(R
     match played {
         Ok(report) if report.ok() => Ok((report, None)),
         Ok(report) => {
+            stack.keep_tables()?;
             let kept = stack.keep();
             let text = serde_json::to_string_pretty(&report)?;
             std::fs::write(kept.join("report.json"), text).context("the report cannot be kept")?;
@@ -143,7 +144,8 @@ impl Run<'_> {
     /// After each of these the next trade of a leader is copied, how long after it.
     async fn recover(&mut self) -> anyhow::Result<Vec<Recovery>> {
         let mut recoveries = Vec::new();
-        let last = [Fault::FlushRedis, Fault::Kill(Role::Worker, 0), Fault::Kill(Role::Watcher, 0)];
+        let watcher = self.team.active_watcher(self.stack)?;
+        let last = [Fault::FlushRedis, Fault::Kill(Role::Worker, 0), Fault::Kill(Role::Watcher, watcher)];
         for fault in last {
             let Self { stack, team, tape, injector, witness, clock, .. } = self;
             let at = clock.uptime();
@@ -156,7 +158,11 @@ impl Run<'_> {
                 first = witness.first_of(token);
             }
             let what = match fault {
-                Fault::Kill(role, _) => format!("{} of a {}", fault.name(), role.name()),
+                Fault::Kill(role, _) => format!(
+                    "{} of {}",
+                    fault.name(),
+                    if role == Role::Watcher { "the active watcher" } else { "a worker" }
+                ),
                 _ => fault.name().to_owned(),
             };
             recoveries
@@ -212,6 +218,7 @@ impl Run<'_> {
             settled_seconds: settled.as_secs(),
             seconds: self.clock.uptime().saturating_sub(began).as_secs(),
             events: facts::events(self.stack)?,
+            commits_cut: self.stack.proxy.done(),
             diary: std::mem::take(&mut self.injector.diary),
             verdict,
         })
@@ -220,7 +227,7 @@ impl Run<'_> {
     /// What `slipstream verify` says against the books, if anything.
     fn verified(&self) -> anyhow::Result<Option<String>> {
         let mut command = self.stack.command("verify")?;
-        command.arg("verify").arg("--json").arg("--config").arg(self.stack.configuration());
+        command.arg("verify").arg("--json").env("SLIPSTREAM_CONFIG", self.stack.configuration());
         command.arg("--data-dir").arg(self.stack.home("backend-1")).stdout(std::process::Stdio::piped());
         let output = tokio::task::block_in_place(|| command.output()).context("slipstream verify")?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -12,6 +12,7 @@ use anyhow::Context;
 use servers::{PostgresServer, RedisServer};
 use tempfile::TempDir;
 
+use super::cutting::Proxy;
 use crate::demo::{SimulatorUrls, control::Control};
 
 /// Name of the database.
@@ -23,6 +24,24 @@ const BLOCK_MS: &str = "250";
 const POSTGRES: &str = "synchronous_commit = on\nfull_page_writes = on\nmax_connections = 100\n";
 /// What opens the keys, which are worth nothing.
 const PASSPHRASE: &str = "keys of a run of chaos, which are worth nothing\n";
+/// What is kept of a run that failed.
+const TABLES: [&str; 15] = [
+    "accounts",
+    "relationships",
+    "trade_groups",
+    "trade_parts",
+    "exit_factors",
+    "exit_revisits",
+    "decisions",
+    "intents",
+    "intent_ends",
+    "signed_orders",
+    "order_status",
+    "send_permits",
+    "ledger",
+    "instances",
+    "events",
+];
 /// Who may read what is in the directory.
 const PRIVATE: u32 = 0o600;
 /// Reads until its standard input ends, which it does however this process ends, and ends its whole group.
@@ -70,6 +89,7 @@ pub(super) struct Stack {
     _simulator: Venue,
     pub(super) postgres: PostgresServer,
     pub(super) redis: RedisServer,
+    pub(super) proxy: Proxy,
     pub(super) urls: SimulatorUrls,
     pub(super) control: Control,
     directory: TempDir,
@@ -87,6 +107,7 @@ impl Stack {
         postgres.run("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
         postgres.run("postgres", "CREATE ROLE stranger LOGIN")?;
         let redis = RedisServer::start().context("a private Redis server")?;
+        let proxy = Proxy::before(Self::port_of(&postgres.url(DATABASE))?)?;
         let leash = Leash::new()?;
         let mut command = Command::new(&program);
         command.args(["simulator", "--block-ms", BLOCK_MS, "--seed", &seed.to_string()]);
@@ -100,7 +121,7 @@ impl Stack {
         let urls: SimulatorUrls = serde_json::from_str(&line).context("the simulator has not started")?;
         let control = Control::new(polymarket::local_client()?, &urls.control);
         let _simulator = Venue(simulator);
-        let stack = Self { leash, _simulator, postgres, redis, urls, control, directory, program };
+        let stack = Self { leash, _simulator, postgres, redis, proxy, urls, control, directory, program };
         stack.configure()?;
         Ok(stack)
     }
@@ -134,6 +155,25 @@ impl Stack {
             .map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Where the server of an address listens.
+    fn port_of(url: &str) -> anyhow::Result<u16> {
+        let port = url.rsplit(':').next().and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        port.parse().with_context(|| format!("no port in {url}"))
+    }
+
+    /// Writes every table that tells what happened into a directory, as CSV.
+    pub(super) fn keep_tables(&self) -> anyhow::Result<()> {
+        let place = self.directory().join("tables");
+        fs::create_dir(&place).context("a directory for tables")?;
+        for table in TABLES {
+            let sql = format!("COPY (SELECT * FROM {table}) TO STDOUT WITH (FORMAT csv, HEADER)");
+            let text = tokio::task::block_in_place(|| self.postgres.run(DATABASE, &sql))?;
+            fs::write(place.join(format!("{table}.csv")), text)
+                .with_context(|| format!("the table {table}"))?;
+        }
+        Ok(())
+    }
+
     /// Rows of the database, as text: the answers of `psql`, field by field.
     pub(super) fn rows(&self, sql: &str) -> anyhow::Result<Vec<Vec<String>>> {
         let text = tokio::task::block_in_place(|| self.postgres.run(DATABASE, sql))?;
@@ -155,7 +195,8 @@ impl Stack {
 
     fn configure(&self) -> anyhow::Result<()> {
         let SimulatorUrls { clob, data, rpc, gamma, relayer, .. } = &self.urls;
-        let (database, queue) = (self.postgres.url(DATABASE), self.redis.url(0));
+        let database = format!("postgres://postgres@127.0.0.1:{}/{DATABASE}", self.proxy.port());
+        let queue = self.redis.url(0);
         let channel = clob.replacen("http", "ws", 1);
         let socket = self.home("signer.sock");
         let text = format!(

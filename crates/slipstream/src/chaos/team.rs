@@ -104,6 +104,21 @@ impl Team {
         of_role.nth(number).with_context(|| format!("there is no {} {number}", role.name()))
     }
 
+    /// The watcher that has the lease; the first where nobody has it.
+    pub(super) fn active_watcher(&self, stack: &Stack) -> anyhow::Result<usize> {
+        let holders = stack.rows("SELECT holder FROM leases WHERE holder LIKE '%/watcher%'")?;
+        let watchers = self.processes.iter().filter(|process| process.role == Role::Watcher);
+        let numbers: Vec<String> = watchers
+            .map(|process| {
+                process.child.as_ref().map_or_else(String::new, |child| format!("-{}-", child.id()))
+            })
+            .collect();
+        let holds = |number: &String| {
+            !number.is_empty() && holders.iter().flatten().any(|holder| holder.contains(number))
+        };
+        Ok(numbers.iter().position(holds).unwrap_or(0))
+    }
+
     /// Kills one, wherever it is; it is started again a moment later. Whether it was running.
     pub(super) fn kill(&mut self, role: Role, number: usize, now: Duration) -> anyhow::Result<bool> {
         let process = self.nth(role, number)?;

@@ -1,0 +1,48 @@
+//! `slipstream chaos` itself: a short run in which the books add up.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Every kind of kill, and other faults among them. The runs that count are longer (docs/chaos.md).
+#[test]
+fn a_short_run_adds_up() {
+    let output = Command::new(env!("CARGO_BIN_EXE_slipstream"))
+        .args([
+            "chaos",
+            "--seed",
+            "3",
+            "--followers",
+            "40",
+            "--jobs",
+            "4000",
+            "--kills",
+            "12",
+            "--minutes",
+            "2",
+        ])
+        .arg("--json")
+        .output()
+        .expect("it runs");
+    let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{told}");
+    let report: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(report["ok"], true);
+    let report = &report["report"];
+    assert!(report["jobs"].as_u64() >= Some(4_000) && report["verdict"]["executed"].as_u64() > Some(2_000));
+    eprintln!("{} jobs, killed {}, broken {}", report["jobs"], report["kills"], report["faults"]);
+}
+
+/// What is not there is named, with how to get it.
+#[test]
+fn missing_servers_are_named() {
+    let nowhere = tempfile::tempdir().expect("a directory");
+    let output = Command::new(env!("CARGO_BIN_EXE_slipstream"))
+        .args(["chaos", "--jobs", "1", "--kills", "1"])
+        .env("PATH", nowhere.path())
+        .output()
+        .expect("it runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    // PostgreSQL's programs are found outside PATH too, where Debian has them.
+    assert!(!output.status.success() && told.contains("is missing; on Debian: apt-get install"), "{told}");
+}
