@@ -161,6 +161,7 @@ pub(crate) async fn held_copy(from: &Path, room: &Path) -> anyhow::Result<Held> 
         expires_at: None,
     };
     let hold = store.place_hold(None, &hold, clock.now()).await?;
+    store.begin_epoch(clock.now()).await?;
     let live = has_real_money(&store.accounts(None).await?);
     store.close().await?;
     Ok(Held { hold, live })

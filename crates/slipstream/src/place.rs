@@ -79,10 +79,16 @@ impl Place {
             servers.database,
             file.display()
         );
-        Ok(Held {
-            store: Arc::new(servers.connect(role, Some(&self.data_dir.join(MARK))).await?),
-            _lock: Some(lock),
-        })
+        Ok(Held { store: Arc::new(servers.connect(role).await?), _lock: Some(lock) })
+    }
+
+    /// Remembers what is committed, and looks whether what the process before this one knew is there. Called once the secret
+    /// has shown that the database is this installation's.
+    ///
+    /// # Errors
+    /// [`OpenError`], in words.
+    pub async fn remember(&self, store: &SqlStore) -> anyhow::Result<()> {
+        Ok(store.remember_in(&self.data_dir.join(MARK)).await?)
     }
 
     /// Opens the books for a command, while nobody works on the data directory.
@@ -91,7 +97,7 @@ impl Place {
     /// [`OpenError`], in words.
     pub async fn open(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<SqlStore> {
         match &self.servers {
-            Some(servers) => servers.connect(COMMAND, None).await,
+            Some(servers) => servers.connect(COMMAND).await,
             None => Ok(SqlStore::open(&self.data_dir.join(DATABASE), Arc::clone(clock)).await?),
         }
     }
@@ -141,15 +147,13 @@ impl Servers {
         }
     }
 
-    /// Connects to the books, and brings their schema up to date. The newest commit is remembered in the file `mark`.
+    /// Connects to the books, and brings their schema up to date.
     ///
     /// # Errors
     /// [`OpenError`], in words.
-    async fn connect(&self, role: &str, mark: Option<&Path>) -> anyhow::Result<SqlStore> {
-        let worked_on = |url: &ServerUrl| {
-            let address = address(url)?.named(role).with_connections(self.connections);
-            anyhow::Ok(mark.iter().fold(address, |address, mark| address.remembering(mark)))
-        };
+    async fn connect(&self, role: &str) -> anyhow::Result<SqlStore> {
+        let worked_on =
+            |url: &ServerUrl| anyhow::Ok(address(url)?.named(role).with_connections(self.connections));
         let direct = worked_on(&self.database)?;
         let connected = match &self.pooled {
             None => SqlStore::connect(&direct, StoreClock::Database).await,

@@ -128,6 +128,8 @@ mod on_postgres {
         assert_eq!(restored["hold"], 1);
         let held = SERVER.run("drill", "SELECT scope, stops_exits, reason FROM holds").unwrap();
         assert!(held.starts_with("0|1|restored from a backup"), "{held}");
+        // Processes that remember what came after the backup hold nothing once more.
+        assert_eq!(SERVER.run("drill", "SELECT epoch > 0 FROM installation").unwrap(), "t");
         let told = desk.refused(&["restore", &backup]);
         assert!(told.contains("the target has other rows in `"), "{told}");
         assert!(!desk.at().join("data/slipstream.db.restored").exists());

@@ -13,12 +13,14 @@ CREATE TABLE installation (
     serves          INTEGER NOT NULL,
     software        TEXT    NOT NULL,
     commit_number   INTEGER NOT NULL,
+    -- When it was last noticed that the database went back in time, or was restored.
+    epoch           INTEGER NOT NULL,
     mark            BLOB    NOT NULL,
     -- Of the installation's secret, which is never here: the same in all processes.
     secret_check    BLOB
 ) STRICT;
 
--- Of each commit on a server: processes remember their newest one outside, to notice a database that went back in time.
+-- Of each commit on a server: processes remember the newest one outside, to notice a database that went back in time.
 CREATE TABLE commit_marks (
     number  INTEGER PRIMARY KEY,
     mark    INTEGER NOT NULL

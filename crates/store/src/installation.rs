@@ -1,6 +1,6 @@
 //! The schema's version, and the commit number by which a database that went back in time is noticed.
 
-use domain::Hash;
+use domain::{Hash, Timestamp};
 use engine::ports::store::{StoreError, StoreResult};
 use sqlx::{
     AssertSqlSafe, SqlSafeStr as _, SqlStr,
@@ -135,7 +135,8 @@ async fn stored_version(connection: &mut Connection) -> StoreResult<Option<(i64,
 
 async fn note_version(connection: &mut Connection, (version, serves): (i64, i64)) -> StoreResult<()> {
     const NOTE: &str = concat!(
-        "INSERT INTO installation (id, schema_version, serves, software, commit_number, mark) VALUES (1, $1, $2, $3, 0, ",
+        "INSERT INTO installation (id, schema_version, serves, software, commit_number, epoch, mark) \
+            VALUES (1, $1, $2, $3, 0, 0, ",
         random_mark!(),
         ") ON CONFLICT (id) DO UPDATE SET schema_version = excluded.schema_version, serves = excluded.serves, ",
         "software = excluded.software"
@@ -161,7 +162,27 @@ pub(crate) async fn mark(connection: &mut Connection) -> StoreResult<(i64, Hash)
     Ok((fields.get()?, fields.get()?))
 }
 
+/// Begins an epoch, later than the one before and not before this moment: from here on commits that a process remembers from
+/// before are known to be lost.
+pub(crate) async fn begin_epoch(connection: &mut Connection, moment: i64) -> StoreResult<()> {
+    const BEGIN: &str =
+        "UPDATE installation SET epoch = CASE WHEN epoch < $1 THEN $1 ELSE epoch + 1 END WHERE id = 1";
+    sql::execute(connection, BEGIN, values![moment]).await?;
+    Ok(())
+}
+
 impl SqlStore {
+    /// Says that what this database is now, is known and held: it was restored. Processes that remember what came after
+    /// begin anew with it, and hold nothing once more.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn begin_epoch(&self, now: Timestamp) -> StoreResult<()> {
+        let mut write = self.write().await?;
+        begin_epoch(write.connection(), now.0).await?;
+        write.commit().await
+    }
+
     /// Says of which secret this installation is, unless that is said: the first one stands. Returns that.
     ///
     /// # Errors

@@ -1,12 +1,6 @@
 //! A database on a PostgreSQL server: its address, the pool of connections, the one writer.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    str::FromStr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use engine::ports::store::{StoreError, StoreResult};
 use sqlx::{
@@ -37,8 +31,6 @@ pub struct PostgresAddress {
     /// How long any answer may take.
     patience: Duration,
     pooled: bool,
-    /// Where the newest commit is remembered.
-    mark: Option<PathBuf>,
 }
 
 /// How sessions of this program begin their name, by which an operator knows them in `pg_stat_activity`.
@@ -73,7 +65,7 @@ impl FromStr for PostgresAddress {
             None => options.application_name(NAME),
         };
         let (options, connections) = (options.disable_statement_logging(), limits::POSTGRES_CONNECTIONS);
-        Ok(Self { options, connections, patience: limits::ANSWER, pooled: false, mark: None })
+        Ok(Self { options, connections, patience: limits::ANSWER, pooled: false })
     }
 }
 
@@ -83,14 +75,6 @@ impl PostgresAddress {
     #[must_use]
     pub fn behind_a_pooler(mut self) -> Self {
         self.pooled = true;
-        self
-    }
-
-    /// Remembers the newest commit in this file, so that a process that starts again notices a database that went back in
-    /// time meanwhile. Of this process alone.
-    #[must_use]
-    pub fn remembering(mut self, file: &Path) -> Self {
-        self.mark = Some(file.to_owned());
         self
     }
 
@@ -170,16 +154,10 @@ impl PostgresPool {
             .connect_with(options)
             .await
             .map_err(error::of)?;
-        let remembered = match &address.mark {
-            Some(file) => {
-                Remembered::at(file).map_err(|source| OpenError::Io { path: file.clone(), source })?
-            }
-            None => Remembered::default(),
-        };
         let pool = Self {
             pool,
             meter: Meter::default(),
-            remembered,
+            remembered: Remembered::default(),
             writer: Arc::default(),
             patience: address.patience,
             pooled,

@@ -149,8 +149,19 @@ impl SqlStore {
     /// [`OpenError`]; nothing was changed when the schema is newer.
     pub async fn connect(address: &PostgresAddress, clock: StoreClock) -> Result<Self, OpenError> {
         let pool = PostgresPool::connect(address).await?;
-        rewound::check(&pool).await?;
         Ok(Self { backend: Backend::Postgres(pool), clock })
+    }
+
+    /// Remembers the newest commit in this file, of this process alone, so that a process that starts again notices a
+    /// server's database that went back in time meanwhile: everything is held then. Called once it is known that the
+    /// database is the one that was meant. Whoever has the database as a file looks for itself.
+    ///
+    /// # Errors
+    /// When the file cannot be used, or the database refuses.
+    pub async fn remember_in(&self, file: &Path) -> Result<(), OpenError> {
+        let Backend::Postgres(pool) = &self.backend else { return Ok(()) };
+        let looked = rewound::remember_in(pool, file).await;
+        Ok(looked.map_err(|source| OpenError::Io { path: file.to_owned(), source })??)
     }
 
     /// How the connections to a server are used; `None` of a file.
@@ -237,14 +248,19 @@ impl Write<'_> {
                 writer.commit().await
             }
             Self::Postgres(mut connection, pool) => {
-                let Some(mark) = rewound::count(&mut connection, pool.remembered.newest()).await? else {
-                    connection.undo().await?;
-                    rewound::hold(pool).await?;
-                    return Err(rewound::refused());
-                };
-                connection.commit().await?;
-                pool.remembered.remember(mark);
-                Ok(())
+                let known = pool.remembered.newest();
+                match (rewound::count(&mut connection, known).await?, known) {
+                    (Some(kept), _) => {
+                        connection.commit().await?;
+                        pool.remembered.remember(kept);
+                        Ok(())
+                    }
+                    (None, Some(known)) => {
+                        connection.undo().await?;
+                        Err(rewound::notice(pool, known).await?)
+                    }
+                    (None, None) => Err(StoreError::Corrupt("the installation's row is missing".to_owned())),
+                }
             }
         }
     }

@@ -97,6 +97,7 @@ pub async fn run(arguments: &RunArgs, role: Role) -> anyhow::Result<ExitCode> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let Held { store, .. } = &place.hold(role.connections(), &clock).await?;
     let secret = Arc::new(InstallationSecret::of_installation(&place.data_dir, store).await?);
+    place.remember(store).await?;
     let run = Run { configuration: &configuration, place: &place, role, store, secret, clock };
     let worked = run.work(stop).await;
     if let Err(error) = store.close().await {

@@ -1,8 +1,11 @@
 //! A database that went back in time, and a commit whose answer was lost.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
 };
 
 use domain::{Address, Timestamp};
@@ -32,10 +35,12 @@ async fn add(store: &SqlStore, number: u8) -> Result<(), StoreError> {
 
 /// Ends all sessions in the database and makes it a copy of what another one is.
 fn swap(name: &str, older: &str) {
+    static LOST: AtomicU32 = AtomicU32::new(0);
+    let lost = format!("lost_{}", LOST.fetch_add(1, Ordering::Relaxed));
     let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
     SERVER.run("postgres", &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).unwrap();
     SERVER.run("postgres", &end).unwrap();
-    SERVER.run("postgres", &format!("ALTER DATABASE {name} RENAME TO {name}_lost")).unwrap();
+    SERVER.run("postgres", &format!("ALTER DATABASE {name} RENAME TO {lost}")).unwrap();
     SERVER.run("postgres", &format!("ALTER DATABASE {older} RENAME TO {name}")).unwrap();
 }
 
@@ -47,10 +52,51 @@ fn snapshot(name: &str) -> String {
     older
 }
 
-/// Commits until the pool has noticed that its connections are gone: what it tries meanwhile is an error, or done.
+/// A pool has fewer connections than that to notice that they are gone.
+const TRIES: u8 = 50;
+
+/// Commits once the pool has noticed that its connections are gone: what it tries meanwhile is an error, or done.
 async fn settled(store: &SqlStore, number: u8) {
-    while let Err(error) = add(store, number).await {
-        assert!(!error.to_string().contains("back in time"), "{error}");
+    let mut said = String::new();
+    for _ in 0..TRIES {
+        match add(store, number).await {
+            Ok(()) => return,
+            Err(error) => said = error.to_string(),
+        }
+        assert!(!said.contains("back in time"), "{said}");
+    }
+    panic!("never: {said}");
+}
+
+/// What a commit is refused with, once the pool has noticed that its connections are gone.
+async fn refused(store: &SqlStore, number: u8) -> StoreError {
+    for _ in 0..TRIES {
+        match add(store, number).await {
+            Err(error) if error.to_string().contains("nothing was written") => return error,
+            Err(_) => {}
+            Ok(()) => panic!("it was committed"),
+        }
+    }
+    panic!("never");
+}
+
+/// As a process starts, with a data directory of its own.
+async fn start(address: &PostgresAddress, mark: &Path) -> SqlStore {
+    let store = connect(address).await;
+    store.remember_in(mark).await.unwrap();
+    store
+}
+
+/// A process that commits once, and ends.
+async fn once(address: &PostgresAddress, mark: &Path, number: u8) {
+    let store = start(address, mark).await;
+    add(&store, number).await.unwrap();
+    store.close().await.unwrap();
+}
+
+async fn lift_all(store: &SqlStore) {
+    for hold in store.following(NOW).await.unwrap().holds {
+        assert!(store.lift_hold(None, hold.id, NOW).await.unwrap());
     }
 }
 
@@ -74,14 +120,11 @@ async fn is_noticed(name: &str, address: &PostgresAddress) {
         settled(&other, number).await;
     }
     assert_eq!(holds(&other).await, [], "it remembers nothing that is gone");
-    let refused = loop {
-        match add(&store, 5).await {
-            Err(error) if error.to_string().contains("back in time") => break error,
-            Err(_) => {}
-            Ok(()) => panic!("it was committed"),
-        }
-    };
-    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused}");
+    let refused = refused(&store, 5).await;
+    assert!(
+        matches!(&refused, StoreError::Unavailable(why) if why.contains("everything is held")),
+        "{refused}"
+    );
     assert_eq!(holds(&store).await, [HoldCause::Reconciliation]);
     assert_eq!(store.leaders().await.unwrap().len(), 11, "nothing of the refused one is there");
     // Once: it goes on, under the hold.
@@ -111,20 +154,113 @@ async fn a_database_that_went_back_is_noticed_by_whoever_starts_again() {
     let directory = tempfile::tempdir().unwrap();
     let name = new_database();
     let address: PostgresAddress = SERVER.url(&name).parse().unwrap();
-    let address = address.remembering(&directory.path().join("commit.mark"));
-    let store = connect(&address).await;
-    add(&store, 1).await.unwrap();
-    store.close().await.unwrap();
-    let again = connect(&address).await;
+    let mark = directory.path().join("commit.mark");
+    once(&address, &mark, 1).await;
+    let again = start(&address, &mark).await;
     assert_eq!(holds(&again).await, []);
     again.close().await.unwrap();
     let older = snapshot(&name);
-    let store = connect(&address).await;
-    add(&store, 2).await.unwrap();
-    store.close().await.unwrap();
+    once(&address, &mark, 2).await;
     swap(&name, &older);
-    assert_eq!(holds(&connect(&address).await).await, [HoldCause::Reconciliation]);
-    assert_eq!(holds(&connect(&address).await).await, [HoldCause::Reconciliation], "once");
+    // Whoever commits before it has looked (it compares secrets) has not forgotten.
+    let store = connect(&address).await;
+    add(&store, 9).await.unwrap();
+    store.remember_in(&mark).await.unwrap();
+    assert_eq!(holds(&store).await, [HoldCause::Reconciliation]);
+    assert_eq!(holds(&start(&address, &mark).await).await, [HoldCause::Reconciliation], "once");
+}
+
+/// Everything was away while the database went back, or was restored. One comes again and it is known; when the others come,
+/// it was compared long ago.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_was_away_holds_nothing_that_is_known() {
+    for restored in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let name = new_database();
+        let address: PostgresAddress = SERVER.url(&name).parse().unwrap();
+        let marks: Vec<_> =
+            (0..3).map(|number: u8| directory.path().join(format!("{number}.mark"))).collect();
+        once(&address, &marks[0], 1).await;
+        let older = snapshot(&name);
+        for (number, mark) in (2..).zip(&marks) {
+            once(&address, mark, number).await;
+        }
+        if restored {
+            // As `restore` leaves it.
+            connect(&SERVER.url(&older).parse().unwrap()).await.begin_epoch(NOW).await.unwrap();
+        }
+        swap(&name, &older);
+        let first = start(&address, &marks[0]).await;
+        let held = if restored { vec![] } else { vec![HoldCause::Reconciliation] };
+        assert_eq!(holds(&first).await, held, "{restored}");
+        lift_all(&first).await;
+        for (number, mark) in (20..).zip(&marks[1..]) {
+            once(&address, mark, number).await;
+            assert_eq!(holds(&first).await, [], "{restored}");
+        }
+        // What they remember now is what is there now.
+        let again = snapshot(&name);
+        settled(&first, 30).await;
+        first.close().await.unwrap();
+        once(&address, &marks[2], 31).await;
+        swap(&name, &again);
+        assert_eq!(holds(&start(&address, &marks[2]).await).await, [HoldCause::Reconciliation]);
+    }
+}
+
+/// Of two that run, one notices; what the other wanted to commit was read from what is gone, and is refused, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_held_once_for_all_that_run_and_again_when_it_happens_again() {
+    let name = new_database();
+    let address: PostgresAddress = SERVER.url(&name).parse().unwrap();
+    let (one, two) = (connect(&address).await, connect(&address).await);
+    add(&one, 1).await.unwrap();
+    let older = snapshot(&name);
+    settled(&one, 2).await;
+    settled(&two, 3).await;
+    swap(&name, &older);
+    assert!(refused(&one, 4).await.to_string().contains("everything is held"));
+    lift_all(&one).await;
+    let told = refused(&two, 5).await.to_string();
+    assert!(!told.contains("held"), "{told}");
+    assert_eq!(holds(&two).await, []);
+    add(&two, 6).await.unwrap();
+    // And back once more: while a hold of it is in force and compared, it gets one of its own.
+    let older = snapshot(&name);
+    settled(&two, 7).await;
+    swap(&name, &older);
+    refused(&two, 8).await;
+    let held = two.following(NOW).await.unwrap().holds;
+    let older = snapshot(&name);
+    settled(&two, 9).await;
+    swap(&name, &older);
+    refused(&two, 10).await;
+    assert_eq!(two.following(NOW).await.unwrap().holds.len(), held.len() + 1);
+}
+
+/// A data directory that was used with another database, and another's database where ours was.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_installation_is_nobodys_past() {
+    let directory = tempfile::tempdir().unwrap();
+    let mark = directory.path().join("commit.mark");
+    let (ours, theirs) = (new_database(), new_database());
+    let at = |name: &str| SERVER.url(name).parse::<PostgresAddress>().unwrap();
+    once(&at(&ours), &mark, 1).await;
+    for used in [false, true] {
+        if used {
+            add(&connect(&at(&theirs)).await, 1).await.unwrap();
+        }
+        let stranger = start(&at(&theirs), &mark).await;
+        assert_eq!(holds(&stranger).await, []);
+        stranger.close().await.unwrap();
+    }
+    let store = start(&at(&ours), &mark).await;
+    assert_eq!(holds(&store).await, []);
+    add(&store, 2).await.unwrap();
+    swap(&ours, &snapshot(&theirs));
+    let told = refused(&store, 3).await.to_string();
+    assert!(told.contains("another installation"), "{told}");
+    assert_eq!(holds(&store).await, []);
 }
 
 /// What becomes of a connection whose answer to a COMMIT is kept back.
