@@ -172,4 +172,8 @@ impl Reports for SqlStore {
     async fn commit_mark(&self) -> StoreResult<(i64, Hash)> {
         installation::mark(&mut self.read().await?).await
     }
+
+    async fn look_back(&self) -> StoreResult<()> {
+        self.look_for_newest().await
+    }
 }

@@ -216,6 +216,20 @@ async fn look_for(pool: &PostgresPool, before: Option<Kept>) -> StoreResult<()> 
     Ok(())
 }
 
+/// Looks whether the newest commit that this process knows of is still there, and which one is the newest by now: whoever
+/// commits nothing notices, too, and whoever committed last may be the one that is lost.
+pub(crate) async fn look(pool: &PostgresPool) -> StoreResult<()> {
+    let known = pool.remembered.newest();
+    let (found, newest) = find(&mut pool.read().await?, known).await?;
+    match (found, known) {
+        (Found::There, _) | (_, None) => {
+            newest.into_iter().for_each(|newest| pool.remembered.remember(newest));
+            Ok(())
+        }
+        (_, Some(known)) => notice(pool, known).await.map(drop),
+    }
+}
+
 /// After a commit was not counted: what is to be done, and what whoever wanted to commit is told.
 pub(crate) async fn notice(pool: &PostgresPool, known: Kept) -> StoreResult<StoreError> {
     let found = find(&mut pool.read().await?, Some(known)).await?;

@@ -164,6 +164,14 @@ impl SqlStore {
         Ok(looked.map_err(|source| OpenError::Io { path: file.to_owned(), source })??)
     }
 
+    /// On a server, whether the newest commit that is known of is there, and which one is the newest now.
+    pub(crate) async fn look_for_newest(&self) -> StoreResult<()> {
+        match &self.backend {
+            Backend::Sqlite(_) => Ok(()),
+            Backend::Postgres(pool) => rewound::look(pool).await,
+        }
+    }
+
     /// How the connections to a server are used; `None` of a file.
     #[must_use]
     pub fn connections(&self) -> Option<PoolFigures> {

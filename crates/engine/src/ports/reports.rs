@@ -231,4 +231,10 @@ pub trait Reports: Send + Sync {
     /// Commit number and random mark of the installation, to notice a database that went back in time. The
     /// number grows at least with every commit 1, commit 2 and order update; the mark never changes.
     async fn commit_mark(&self) -> StoreResult<(i64, Hash)>;
+
+    /// Looks whether the newest commit that this process knows of is still there, and learns which one is the newest by now.
+    /// A database that went back in time is held then. Where one process works alone there is nothing to look at.
+    async fn look_back(&self) -> StoreResult<()> {
+        Ok(())
+    }
 }

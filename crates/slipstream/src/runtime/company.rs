@@ -1,4 +1,5 @@
-//! Looks at the other processes of an installation: which of them are gone, and whether any of ours is taken for gone.
+//! Looks at the other processes of an installation: which of them are gone, whether any of ours is taken for gone, and what was
+//! committed last, whoever did it.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -25,6 +26,8 @@ pub(super) async fn company_loop(shared: Arc<Shared>, instance: InstanceId) {
 
 async fn look(shared: &Shared) -> StoreResult<()> {
     let ports = &shared.ports;
+    // Whoever commits nothing knows of the newest commit, too: the process that made it may be lost with it.
+    ports.store.look_back().await?;
     // Read before the store: each of these has begun by then.
     let ours = shared.supervisor.running();
     let running = ports.store.running_instances().await?;

@@ -238,6 +238,45 @@ async fn it_is_held_once_for_all_that_run_and_again_when_it_happens_again() {
     assert_eq!(two.following(NOW).await.unwrap().holds.len(), held.len() + 1);
 }
 
+/// Whoever made the last commits is lost with them, and nobody else has committed anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_committed_is_missed_by_whoever_only_looked() {
+    let directory = tempfile::tempdir().unwrap();
+    let mark = directory.path().join("commit.mark");
+    let name = new_database();
+    let address: PostgresAddress = SERVER.url(&name).parse().unwrap();
+    let (lost, idle) = (connect(&address).await, start(&address, &mark).await);
+    add(&lost, 1).await.unwrap();
+    let older = snapshot(&name);
+    settled(&lost, 2).await;
+    looks(&idle).await;
+    lost.close().await.unwrap();
+    swap(&name, &older);
+    looks(&idle).await;
+    assert_eq!(holds(&idle).await, [HoldCause::Reconciliation]);
+    looks(&idle).await;
+    assert_eq!(holds(&idle).await.len(), 1, "once");
+    idle.close().await.unwrap();
+    // It is remembered for the process after it, too.
+    let older = snapshot(&name);
+    let (other, idle) = (connect(&address).await, start(&address, &mark).await);
+    add(&other, 3).await.unwrap();
+    looks(&idle).await;
+    idle.close().await.unwrap();
+    swap(&name, &older);
+    assert_eq!(holds(&start(&address, &mark).await).await.len(), 2);
+}
+
+/// Looks once the pool has noticed that its connections are gone.
+async fn looks(store: &SqlStore) {
+    for _ in 0..TRIES {
+        if store.look_back().await.is_ok() {
+            return;
+        }
+    }
+    panic!("never");
+}
+
 /// A data directory that was used with another database, and another's database where ours was.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_installation_is_nobodys_past() {

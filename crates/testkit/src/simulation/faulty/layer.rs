@@ -329,6 +329,7 @@ through! { Reports,
         commit_mark() -> (i64, Hash);
     }
     free {
+        look_back() -> ();
         decisions_after(owner: Option<OwnerId>, after: i64, limit: usize) -> Vec<DecisionRecord>;
         newest_decisions(owner: Option<OwnerId>, limit: usize) -> Vec<DecisionRecord>;
         decisions_of(owner: Option<OwnerId>, key: GroupKey) -> Vec<DecisionRecord>;
