@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
+use domain::Clock as _;
 use serde_json::{Value, json};
 use store::{Copied, Migrated, PostgresAddress, ServerStatus, SqlStore};
 
@@ -13,6 +14,7 @@ use crate::{
     clock::SystemClock,
     commands::{Answer, DATABASE, Request},
     configuration::{ConfigFile, Server, ServerUrl},
+    instance::end_others,
     queue_command::JobsDesk,
     secrets, socket,
     wording::{count, dollars},
@@ -234,8 +236,9 @@ async fn copy(arguments: &CopyArgs) -> anyhow::Result<Answer> {
         "a process runs on {}; stop it first",
         directory.display()
     );
-    // Nobody else has it, and its schema is this version's.
+    // Nobody else has it, and its schema is this version's. On a server nobody could see that those who had it are gone.
     let source = SqlStore::open(&file, Arc::new(SystemClock)).await?;
+    end_others(&source, None, SystemClock.now()).await?;
     source.close().await?;
     let copied = store::copy_to_server(&file, &parsed(&url)?).await?;
     let text = format!(

@@ -49,7 +49,9 @@ pub(crate) fn end_words(hold: &Hold) -> String {
         HoldCause::Reconciliation => {
             "it stands until `slipstream run` has compared the wallets with the books".to_owned()
         }
-        HoldCause::NotReady => "it ends by itself when that is right".to_owned(),
+        HoldCause::NotReady => {
+            "it ends by itself when that is right, or with the process that says so".to_owned()
+        }
         _ => format!("`slipstream lift {}` ends it", hold.id),
     }
 }

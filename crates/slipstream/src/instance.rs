@@ -6,7 +6,7 @@
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 use anyhow::{Context, bail};
-use domain::Clock;
+use domain::{Clock, Timestamp};
 use engine::ports::store::{InstanceId, Store, StoreResult};
 use rustix::process::{Pid, test_kill_process};
 use serde_json::json;
@@ -15,6 +15,9 @@ use crate::{commands::Answer, wording::count};
 
 /// Name of the file in a data directory that names the process that worked on it last.
 const FILE: &str = "process";
+
+/// How an end is known to whoever has the lock now.
+const GAVE_UP: &str = "its process gave up the data directory's lock";
 
 /// Where a process is, or was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +141,22 @@ pub async fn end_gone(store: &dyn Store, clock: &dyn Clock, running: &[InstanceI
     Ok(ended)
 }
 
+/// Records the end of everything but one process, where whoever holds the data directory's lock is the only one.
+///
+/// # Errors
+/// Store errors.
+pub(crate) async fn end_others(
+    store: &dyn Store,
+    process: Option<&InstanceId>,
+    now: Timestamp,
+) -> StoreResult<()> {
+    let other = |name: &&InstanceId| process.is_none_or(|process| process_of(name) != process.0);
+    for instance in store.running_instances().await?.iter().filter(other) {
+        store.end_instance(instance, GAVE_UP, now).await?;
+    }
+    Ok(())
+}
+
 /// Records the end of the process that worked on this data directory before, whose lock is ours now, and that this one
 /// does. Only the holder of the lock calls this. A copy of a directory says nothing of who works on the one it was copied
 /// from.
@@ -155,9 +174,7 @@ pub async fn succeed(
     if let Some((before, _)) = text.trim().split_once(' ').filter(|(_, place)| *place == here) {
         for instance in store.running_instances().await? {
             if process_of(&instance) == before {
-                store
-                    .end_instance(&instance, "its process gave up the data directory's lock", clock.now())
-                    .await?;
+                store.end_instance(&instance, GAVE_UP, clock.now()).await?;
             }
         }
     }

@@ -39,7 +39,7 @@ pub use supervisor::{Killed, TaskPanicked};
 use supervisor::{Supervisor, Task};
 pub(crate) use turn::Turn;
 
-use crate::{channels::Channels, sources_command::Sources, venue_clock::ClockWatch};
+use crate::{channels::Channels, instance::end_others, sources_command::Sources, venue_clock::ClockWatch};
 
 /// Pause after an error.
 const ERROR_PAUSE: Duration = Duration::from_millis(500);
@@ -271,12 +271,7 @@ impl Runtime {
     pub async fn start(ports: Ports, settings: Settings, process: InstanceId) -> Result<Self, StoreError> {
         let now = ports.clock.now();
         if !settings.shared {
-            for instance in ports.store.running_instances().await? {
-                ports
-                    .store
-                    .end_instance(&instance, "its process gave up the data directory's lock", now)
-                    .await?;
-            }
+            end_others(ports.store.as_ref(), Some(&process), now).await?;
         }
         let (markets, store) = (Arc::clone(&ports.markets), Arc::clone(&ports.store));
         let cache = MarketCache::new(markets, store, Arc::clone(&ports.clock));

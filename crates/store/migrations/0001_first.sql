@@ -166,9 +166,12 @@ CREATE TABLE holds (
     expires_at   INTEGER,
     lifted_at    INTEGER,
     -- The operator who placed it in the view copy_relationships of PostgreSQL.
-    placed_by    TEXT
+    placed_by    TEXT,
+    -- Whose surroundings are not right: the end of that one lifts it.
+    instance_id  INTEGER REFERENCES instances (id)
 ) STRICT;
 CREATE INDEX holds_not_lifted ON holds (scope, scope_id) WHERE lifted_at IS NULL;
+CREATE INDEX holds_of_instances ON holds (instance_id) WHERE instance_id IS NOT NULL AND lifted_at IS NULL;
 -- One of the view's for each relationship.
 CREATE UNIQUE INDEX holds_of_view ON holds (scope_id) WHERE placed_by IS NOT NULL AND lifted_at IS NULL;
 

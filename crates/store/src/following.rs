@@ -12,12 +12,12 @@ use engine::ports::{
         Account, Exposure, Following, FollowingSnapshot, HoldScope, NewAccount, NewHold, NewRelationship,
         RelationshipStatus,
     },
-    store::{Event, EventKind, StoreResult},
+    store::{Event, EventKind, InstanceId, StoreResult},
 };
 
 use crate::{
-    SqlStore, accounts, column::Fields, config, dialect::Connection, error, events, holds, ledger, markets,
-    relationships, revisits, sql, store::Write,
+    SqlStore, accounts, column::Fields, config, dialect::Connection, error, events, holds, instances, ledger,
+    markets, relationships, revisits, sql, store::Write,
 };
 
 #[async_trait]
@@ -115,6 +115,21 @@ impl Following for SqlStore {
     ) -> StoreResult<HoldId> {
         let mut write = self.change().await?;
         let (id, of) = holds::place(write.connection(), owner, hold, now).await?;
+        tell(write.connection(), of, now, format!("hold {id} placed: {}", hold.reason)).await?;
+        write.commit().await?;
+        Ok(id)
+    }
+
+    async fn place_hold_of(
+        &self,
+        instance: &InstanceId,
+        hold: &NewHold,
+        now: Timestamp,
+    ) -> StoreResult<HoldId> {
+        let mut write = self.change().await?;
+        let of_instance = instances::running(write.connection(), instance, now).await?;
+        let (id, of) = holds::place(write.connection(), None, hold, now).await?;
+        holds::ends_with(write.connection(), id, of_instance).await?;
         tell(write.connection(), of, now, format!("hold {id} placed: {}", hold.reason)).await?;
         write.commit().await?;
         Ok(id)

@@ -6,14 +6,15 @@ use domain::{
 };
 use engine::ports::{
     following::{Hold, HoldScope, NewHold},
-    store::{StoreError, StoreResult},
+    store::{InstanceId, StoreError, StoreResult},
 };
 
 use crate::{
     accounts::{self, inserted},
     column::{Coded, Fields},
+    config,
     dialect::{Connection, Row, id_list},
-    relationships, revisits,
+    following, relationships, revisits,
     sql::{self, values},
 };
 
@@ -138,6 +139,35 @@ pub(crate) async fn lift(
         Ok((fields.get()?, read_scope(&mut fields)?))
     };
     row.map(read).transpose()
+}
+
+/// Lets a hold end with an instance, at the latest.
+pub(crate) async fn ends_with(connection: &mut Connection, hold: HoldId, instance: i64) -> StoreResult<()> {
+    const ENDS: &str = "UPDATE holds SET instance_id = $2 WHERE id = $1";
+    sql::execute(connection, ENDS, values![hold, instance]).await?;
+    Ok(())
+}
+
+/// Lifts what an instance that has ended held, and tells.
+pub(crate) async fn lift_of(
+    connection: &mut Connection,
+    instance: &InstanceId,
+    now: Timestamp,
+) -> StoreResult<()> {
+    const THEIRS: &str = "SELECT id FROM holds WHERE lifted_at IS NULL \
+        AND instance_id = (SELECT id FROM instances WHERE name = $1) ORDER BY id";
+    let rows = sql::rows(connection, THEIRS, values![instance.0.as_str()]).await?;
+    if !rows.is_empty() {
+        config::raise(connection).await?;
+    }
+    for row in rows {
+        let hold = Fields::of(&row).get()?;
+        if let Some((of, scope)) = lift(connection, None, hold, now).await? {
+            revisits::look_now(connection, scope, now).await?;
+            following::tell(connection, of, now, format!("hold {hold} lifted")).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn owner_of(connection: &mut Connection, scope: HoldScope) -> StoreResult<Option<OwnerId>> {

@@ -10,7 +10,7 @@ use crate::{
     SqlStore,
     column::Fields,
     dialect::Connection,
-    instances,
+    holds, instances,
     sql::{self, values},
     tasks, work,
 };
@@ -57,6 +57,7 @@ impl Leases for SqlStore {
         instances::end(write.connection(), instance, how, now).await?;
         give_back(write.connection(), instance).await?;
         work::leave(write.connection(), instance, now).await?;
+        holds::lift_of(write.connection(), instance, now).await?;
         write.commit().await
     }
 

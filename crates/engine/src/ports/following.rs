@@ -12,7 +12,7 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::store::StoreResult;
+use super::store::{InstanceId, StoreResult};
 
 /// Whether an account trades with real money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -256,6 +256,15 @@ pub trait Following: Send + Sync {
     /// relationships of its own. `NotFound` when what it names does not exist or is not the owner's.
     async fn place_hold(&self, owner: Option<OwnerId>, hold: &NewHold, now: Timestamp)
     -> StoreResult<HoldId>;
+
+    /// [`Following::place_hold`] by the installation, for what an instance finds where it is: it is lifted at the latest when
+    /// that one is recorded as ended. `Conflict` when it is already.
+    async fn place_hold_of(
+        &self,
+        instance: &InstanceId,
+        hold: &NewHold,
+        now: Timestamp,
+    ) -> StoreResult<HoldId>;
 
     /// [`Following::place_hold`] by the installation, unless a hold with the same scope and cause that stops as much,
     /// and sells if this one does, is in force: `None` then.

@@ -99,7 +99,8 @@ pub trait Leases: Send + Sync {
     async fn begin_instance(&self, instance: &InstanceId, now: Timestamp) -> StoreResult<()>;
 
     /// Records that an instance was *seen to end* (or an operator's statement). Only then do its send
-    /// permits count as returned, and its leases and tasks are free.
+    /// permits count as returned, its leases and tasks are free, and the holds that it placed for itself
+    /// ([`Following::place_hold_of`]) are lifted.
     async fn end_instance(&self, instance: &InstanceId, how: &str, now: Timestamp) -> StoreResult<()>;
 
     /// Instances that have begun and are not known to have ended.

@@ -18,7 +18,11 @@ use std::{future::pending, path::Path, process::ExitCode, sync::Arc, time::Durat
 
 use anyhow::ensure;
 use domain::Clock;
-use engine::{deadline::within, ports::store::Store, salt::Salts};
+use engine::{
+    deadline::within,
+    ports::store::{InstanceId, Store},
+    salt::Salts,
+};
 use store::SqlStore;
 use tracing::{info, warn};
 
@@ -30,7 +34,7 @@ use self::{
     journal::Journal,
     ports::{Parts, compose, keyring},
     probe::{Probe, Unreachable},
-    readiness::Readiness,
+    readiness::{Readiness, Who},
     reconciling::Reconciling,
     stop::{INTERRUPTED, Stop},
     telling::tell_start,
@@ -98,8 +102,12 @@ pub async fn run(arguments: &RunArgs, role: Role) -> anyhow::Result<ExitCode> {
     let Held { store, .. } = &place.hold(role.connections(), &clock).await?;
     let secret = Arc::new(InstallationSecret::of_installation(&place.data_dir, store).await?);
     place.remember(store).await?;
-    let run = Run { configuration: &configuration, place: &place, role, store, secret, clock };
+    let process = this_process();
+    let run = Run { configuration: &configuration, place: &place, role, store, secret, clock, process };
     let worked = run.work(stop).await;
+    if let Err(error) = readiness::end(run.books(), run.clock.as_ref(), &run.process).await {
+        warn!(%error, "what this process held for itself stays held until its end is recorded: {error}");
+    }
     if let Err(error) = store.close().await {
         warn!(%error, "the newest commits stay in a file of their own beside the database");
     }
@@ -116,6 +124,7 @@ struct Run<'a> {
     store: &'a Arc<SqlStore>,
     secret: Arc<InstallationSecret>,
     clock: Arc<dyn Clock>,
+    process: InstanceId,
 }
 
 impl Run<'_> {
@@ -123,9 +132,8 @@ impl Run<'_> {
     async fn work(&self, mut stop: Stop) -> anyhow::Result<()> {
         let (store, clock, data_dir) = (self.books(), &self.clock, self.place.data_dir.as_path());
         crate::crash::arm_from_environment(store).await?;
-        let process = this_process();
         if self.place.servers.is_some() {
-            instance::succeed(data_dir, store, clock.as_ref(), &process).await?;
+            instance::succeed(data_dir, store, clock.as_ref(), &self.process).await?;
         }
         let told = self.begin_telling(data_dir).await?;
         real_money_has_a_chain(store, self.configuration).await?;
@@ -162,7 +170,7 @@ impl Run<'_> {
             jobs: Some(JobsDesk { store: Arc::clone(self.store), queue: Some(Arc::clone(&ports.queue)) }),
         };
         let (venue_clock, chain) = (Arc::clone(&ports.venue_clock), ports.chain.clone());
-        let runtime = Runtime::start(ports, self.settings(has_chain), process).await?;
+        let runtime = Runtime::start(ports, self.settings(has_chain), self.process.clone()).await?;
         witnesses.sources = Some(runtime.sources());
         let (books, watch) = (Arc::clone(self.store) as Arc<dyn Store>, runtime.clock_watch());
         let socket = socket::serve(data_dir, books, Arc::clone(clock), witnesses, watch)?;
@@ -234,9 +242,10 @@ impl Run<'_> {
                 reader: providers.reader(),
                 rpc: providers.json_rpc(),
             };
-            let who = self.place.servers.as_ref().map_or_else(String::new, |_| {
+            let words = self.place.servers.as_ref().map_or_else(String::new, |_| {
                 format!("{} of {}, {}: ", self.role.name(), instance::host(), self.place.data_dir.display())
             });
+            let who = Who { process: self.process.clone(), words };
             watch.readiness = Some(Readiness::begin(ask, self.books(), who).await?);
         }
         if matches!(self.role, Role::All | Role::Backend) {

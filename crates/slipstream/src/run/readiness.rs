@@ -1,6 +1,9 @@
 //! Whether accounts with real money may buy. Before a run sends anything, and from then on, it looks at what would make
 //! buying wrong: this machine's clock, the chain, the place, each account's wallet and login. What is wrong is told all at
 //! once, and is a hold on the account's buys until it is right. Sales go on: they take less risk than waiting does.
+//!
+//! Of many processes each looks for itself, and its holds are those of an instance: they end with it, whoever records that,
+//! and nobody else lifts them.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -8,12 +11,15 @@ use std::{
     time::Duration,
 };
 
-use domain::{Address, Clock, Timestamp, WalletKind, ids::AccountId};
+use domain::{
+    Address, Clock, Timestamp, WalletKind,
+    ids::{AccountId, HoldId},
+};
 use engine::{
     deadline::{venue_call, within},
     ports::{
         following::{Account, AccountMode, HoldCause, HoldScope, NewHold},
-        store::{Store, StoreResult},
+        store::{InstanceId, Store, StoreResult},
         venue::{ChainReader, OrderGateway, VenueClock, VenueError},
     },
 };
@@ -49,6 +55,9 @@ const CLOCK_OFF: Duration = Duration::from_secs(10);
 const CHAIN_SILENT: Duration = Duration::from_secs(60);
 /// A newest block that was older at the start is of a provider that lags.
 const OLDEST_HEAD: Duration = Duration::from_secs(60);
+
+/// What is looked at here is called so among the tasks of a process.
+const TASK: &str = "readiness";
 
 /// Kinds of faults that are asked about.
 const SILENT: &str = "silent";
@@ -87,8 +96,35 @@ pub(super) struct Readiness {
     right: HashSet<AccountId>,
     /// When each account was reached last.
     reached: HashMap<AccountId, Duration>,
-    /// Which of many processes this is: what one finds wrong is not right because another finds nothing.
-    who: String,
+    who: Who,
+    /// Its instance now, and how many it has had.
+    instance: InstanceId,
+    instances: u32,
+    /// Holds of that instance.
+    held: HashMap<AccountId, Vec<HoldId>>,
+}
+
+/// Which of many processes this is: what one finds wrong is not right because another finds nothing.
+pub(super) struct Who {
+    /// The process.
+    pub(super) process: InstanceId,
+    /// What reasons begin with; nothing where one process works alone.
+    pub(super) words: String,
+}
+
+impl Who {
+    fn instance(&self, number: u32) -> InstanceId {
+        InstanceId(format!("{}/{TASK}-{number}", self.process))
+    }
+}
+
+/// Records that a process which ends looks no longer: nothing is held for it any more.
+pub(super) async fn end(store: &dyn Store, clock: &dyn Clock, process: &InstanceId) -> StoreResult<()> {
+    let ours = format!("{process}/{TASK}-");
+    for instance in store.running_instances().await?.iter().filter(|name| name.0.starts_with(&ours)) {
+        store.end_instance(instance, "its process was asked to end", clock.now()).await?;
+    }
+    Ok(())
 }
 
 /// One thing that is wrong: its kind stays the same while the figures in its words move.
@@ -96,10 +132,11 @@ pub(super) struct Readiness {
 struct Fault(&'static str, String);
 
 impl Readiness {
-    /// Checks, and places or lifts the holds, before anything is sent. `who` is what reasons begin with; nothing where one
-    /// process works alone.
-    pub(super) async fn begin(ask: Witnesses, store: &dyn Store, who: String) -> StoreResult<Self> {
+    /// Checks, and places the holds, before anything is sent.
+    pub(super) async fn begin(ask: Witnesses, store: &dyn Store, who: Who) -> StoreResult<Self> {
         let uptime = ask.clock.uptime();
+        let instance = who.instance(1);
+        store.begin_instance(&instance, ask.clock.now()).await?;
         let mut readiness = Self {
             ask,
             looked: uptime,
@@ -112,6 +149,9 @@ impl Readiness {
             right: HashSet::new(),
             reached: HashMap::new(),
             who,
+            instance,
+            instances: 1,
+            held: HashMap::new(),
         };
         let accounts = live_accounts(store).await?;
         readiness.check(store, &accounts, FIRST_PATIENCE).await?;
@@ -135,6 +175,7 @@ impl Readiness {
         if newest != self.newest.0 {
             self.newest = (newest, uptime);
         }
+        self.go_on_when_ended(store).await?;
         let version = store.config_version().await?;
         let silent = self.is_silent(uptime) && !self.wrong.values().flatten().any(|fault| fault.0 == SILENT);
         let usual = if self.wrong.is_empty() { CHECK_EVERY } else { self.again };
@@ -146,18 +187,46 @@ impl Readiness {
         self.version = version;
         let is_new =
             |account: &&Account| self.checked_keys.get(&account.trading.id) != Some(&account.trading.signer);
-        let new: Vec<&Account> = accounts.iter().filter(is_new).collect();
+        let new: Vec<AccountId> = accounts.iter().filter(is_new).map(|account| account.trading.id).collect();
         if new.is_empty() && !due {
             return Ok(());
         }
         // Until it is known that all is right, nothing is.
         let now = self.ask.clock.now();
         for account in new {
-            let scope = HoldScope::Account(account.trading.id);
-            let reason = format!("{}{}", self.who, reason_of("it is being checked"));
-            store.place_hold(None, &not_ready(scope, reason), now).await?;
+            let reason = format!("{}{}", self.who.words, reason_of("it is being checked"));
+            self.place(store, account, reason, now).await?;
         }
         self.check(store, &accounts, PATIENCE).await
+    }
+
+    /// When somebody has said that this process has ended, which it has not: its holds are lifted, and all is looked at anew.
+    async fn go_on_when_ended(&mut self, store: &dyn Store) -> StoreResult<()> {
+        if store.running_instances().await?.contains(&self.instance) {
+            return Ok(());
+        }
+        let number = self.instances.saturating_add(1);
+        let instance = self.who.instance(number);
+        store.begin_instance(&instance, self.ask.clock.now()).await?;
+        warn!(%instance, "{} was recorded as ended: accounts with real money are held until looked at", self.instance);
+        (self.instance, self.instances, self.version) = (instance, number, 0);
+        self.held.clear();
+        self.wrong.clear();
+        self.checked_keys.clear();
+        Ok(())
+    }
+
+    async fn place(
+        &mut self,
+        store: &dyn Store,
+        account: AccountId,
+        reason: String,
+        now: Timestamp,
+    ) -> StoreResult<()> {
+        let hold = not_ready(HoldScope::Account(account), reason);
+        let id = store.place_hold_of(&self.instance, &hold, now).await?;
+        self.held.entry(account).or_default().push(id);
+        Ok(())
     }
 
     fn is_silent(&self, uptime: Duration) -> bool {
@@ -237,32 +306,28 @@ impl Readiness {
 
     /// Makes the holds what was found.
     async fn hold(
-        &self,
+        &mut self,
         store: &dyn Store,
         accounts: &[Account],
         wrong: &BTreeMap<AccountId, Vec<Fault>>,
     ) -> StoreResult<()> {
         let now = self.ask.clock.now();
         let holds = store.following(now).await?.holds;
+        let in_force: HashSet<HoldId> = holds.iter().map(|hold| hold.id).collect();
         let (told, found) = (kinds(&self.wrong), kinds(wrong));
         // Whoever was removed buys nothing any more.
         let there: HashSet<AccountId> = accounts.iter().map(|account| account.trading.id).collect();
-        for hold in holds.iter().filter(|hold| hold.cause == HoldCause::NotReady) {
-            if let HoldScope::Account(id) = hold.scope
-                && !there.contains(&id)
-                && hold.reason.starts_with(&self.who)
-            {
-                store.lift_hold(None, hold.id, now).await?;
-            }
+        let removed = self.held.iter().filter(|(id, _)| !there.contains(id));
+        let removed: Vec<HoldId> = removed.flat_map(|(_, holds)| holds).copied().collect();
+        for hold in removed {
+            store.lift_hold(None, hold, now).await?;
         }
+        self.held.retain(|id, _| there.contains(id));
         for account in accounts {
             let (id, label) = (account.trading.id, &account.label);
-            let scope = HoldScope::Account(id);
-            let mine = |cause, of| cause == HoldCause::NotReady && of == scope;
-            let held: Vec<_> = holds
-                .iter()
-                .filter(|hold| mine(hold.cause, hold.scope) && hold.reason.starts_with(&self.who))
-                .collect();
+            let ours = self.held.entry(id).or_default();
+            ours.retain(|hold| in_force.contains(hold));
+            let held = ours.clone();
             // One hold for as long as the same things are wrong, whatever their figures are.
             if held.len() == 1 && found.contains_key(&id) && told.get(&id) == found.get(&id) {
                 continue;
@@ -270,12 +335,13 @@ impl Readiness {
             // The new one first: in between nothing may be bought.
             if let Some(faults) = wrong.get(&id) {
                 let words: Vec<&str> = faults.iter().map(|fault| fault.1.as_str()).collect();
-                let reason = format!("{}{}", self.who, reason_of(&words.join("; ")));
+                let reason = format!("{}{}", self.who.words, reason_of(&words.join("; ")));
                 warn!("account {label}: {reason}");
-                store.place_hold(None, &not_ready(scope, reason), now).await?;
+                self.place(store, id, reason, now).await?;
             }
             for hold in &held {
-                store.lift_hold(None, hold.id, now).await?;
+                store.lift_hold(None, *hold, now).await?;
+                self.held.entry(id).or_default().retain(|ours| ours != hold);
             }
             if !wrong.contains_key(&id) && !held.is_empty() {
                 info!(

@@ -11,6 +11,7 @@ use engine::ports::{
     detection::Lane,
     following::{Following as _, NewAccount},
     reports::Reports as _,
+    store::Leases as _,
     venue::{
         BlockHeader, Cancel, Cancelled, ChainEvent, OrderLookup, OrderQuery, PostReply, PostTimes,
         PreparedOrder,
@@ -134,6 +135,10 @@ async fn add(store: &MemoryStore, number: u8, now: Timestamp) {
     store.add_account(owner, &account, now).await.unwrap();
 }
 
+fn who(process: &str) -> Who {
+    Who { process: InstanceId(process.to_owned()), words: format!("{process}: ") }
+}
+
 fn witnesses(outside: &Arc<Outside>) -> Witnesses {
     Witnesses {
         clock: Arc::clone(&outside.clock) as _,
@@ -146,6 +151,61 @@ fn witnesses(outside: &Arc<Outside>) -> Witnesses {
     }
 }
 
+/// Two of the same name on two hosts, and one that is taken for ended and is not.
+#[tokio::test]
+async fn what_one_finds_stands_until_it_ends_and_no_longer() {
+    let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
+    let outside = Arc::new(Outside {
+        clock: Arc::clone(&clock),
+        ahead: AtomicI64::new(60_000_000),
+        hangs: AtomicBool::new(false),
+    });
+    let store = MemoryStore::new(Arc::clone(&clock) as _);
+    add(&store, 1, clock.now()).await;
+    let holds = async || -> Vec<String> {
+        store.following(clock.now()).await.unwrap().holds.into_iter().map(|hold| hold.reason).collect()
+    };
+    let mut one = Readiness::begin(witnesses(&outside), &store, who("one")).await.unwrap();
+    assert_eq!(holds().await.len(), 1);
+    // The other finds something else wrong, and replaces its own hold when that changes.
+    outside.ahead.store(0, Ordering::Relaxed);
+    let mut other =
+        Readiness::begin(witnesses(&outside), &store, Who { words: "one: ".to_owned(), ..who("other") })
+            .await
+            .unwrap();
+    let told = holds().await;
+    assert!(
+        told.len() == 2
+            && told[0].contains("slow by the venue's")
+            && told[1].starts_with("one: ")
+            && !told[1].contains("slow by the venue's"),
+        "{told:?}"
+    );
+    outside.ahead.store(60_000_000, Ordering::Relaxed);
+    clock.advance(CHECK_AGAIN_LAST);
+    other.look(&store).await;
+    assert_eq!(holds().await.len(), 2);
+    // It is gone, and somebody sees it.
+    for instance in store.running_instances().await.unwrap() {
+        if instance.0.starts_with("other/") {
+            store.end_instance(&instance, "its process is gone", clock.now()).await.unwrap();
+        }
+    }
+    assert_eq!(holds().await.len(), 1);
+    // Somebody says the same of the first one, which runs on.
+    let running = store.running_instances().await.unwrap();
+    store.end_instance(&running[0], "somebody said so", clock.now()).await.unwrap();
+    assert_eq!(holds().await.len(), 0);
+    clock.advance(LOOK_EVERY);
+    one.look(&store).await;
+    let told = holds().await;
+    assert!(told.len() == 1 && told[0].contains("slow by the venue's"), "{told:?}");
+    // It is asked to end.
+    end(&store, clock.as_ref(), &InstanceId("one".to_owned())).await.unwrap();
+    assert_eq!(holds().await.len(), 0);
+    assert_eq!(store.running_instances().await.unwrap(), []);
+}
+
 #[tokio::test]
 async fn who_comes_later_is_held_until_looked_at_and_one_hold_tells_what_is_wrong() {
     let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
@@ -156,7 +216,7 @@ async fn who_comes_later_is_held_until_looked_at_and_one_hold_tells_what_is_wron
     });
     let store = MemoryStore::new(Arc::clone(&clock) as _);
     let holds = async || store.following(clock.now()).await.unwrap().holds;
-    let mut readiness = Readiness::begin(witnesses(&outside), &store, String::new()).await.unwrap();
+    let mut readiness = Readiness::begin(witnesses(&outside), &store, who("process")).await.unwrap();
     assert_eq!(holds().await, []);
     // An account that is added while it runs: its wallet cannot be read, and nobody says that it is right.
     add(&store, 1, clock.now()).await;
@@ -189,7 +249,7 @@ async fn who_is_not_reached_keeps_nobody_else_waiting() {
     for number in 1..=3 {
         add(&store, number, clock.now()).await;
     }
-    let mut begin = pin!(Readiness::begin(witnesses(&outside), &store, String::new()));
+    let mut begin = pin!(Readiness::begin(witnesses(&outside), &store, who("process")));
     let mut readiness = loop {
         tokio::select! {
             biased;

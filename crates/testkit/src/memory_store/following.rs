@@ -18,7 +18,7 @@ use engine::ports::{
         NewRelationship, Relationship, RelationshipStatus,
     },
     reports::LedgerRecord,
-    store::{EventKind, StoreError, StoreResult},
+    store::{EventKind, InstanceId, StoreError, StoreResult},
 };
 
 use super::{
@@ -172,6 +172,21 @@ impl Following for MemoryStore {
         self.write().place_hold(owner, hold, now)
     }
 
+    async fn place_hold_of(
+        &self,
+        instance: &InstanceId,
+        hold: &NewHold,
+        now: Timestamp,
+    ) -> StoreResult<HoldId> {
+        let mut state = self.write();
+        state.begin(instance)?;
+        let id = state.place_hold(None, hold, now)?;
+        if let Some(row) = state.holds.get_mut(id.0) {
+            row.instance = Some(instance.clone());
+        }
+        Ok(id)
+    }
+
     async fn hold_once(&self, hold: &NewHold, now: Timestamp) -> StoreResult<Option<HoldId>> {
         let mut state = self.write();
         let alike = |row: &HoldRow| {
@@ -189,20 +204,7 @@ impl Following for MemoryStore {
 
     async fn lift_hold(&self, owner: Option<OwnerId>, hold: HoldId, now: Timestamp) -> StoreResult<bool> {
         let mut state = self.write();
-        let Some(scope) = state.holds.get(hold.0).filter(|row| in_force(row, now)).map(|row| row.hold.scope)
-        else {
-            return Ok(false);
-        };
-        let of = state.owner_of_scope(scope)?;
-        if owner.is_some() && of != owner {
-            return Ok(false);
-        }
-        if let Some(row) = state.holds.get_mut(hold.0) {
-            row.lifted = true;
-        }
-        state.look_now(scope, now);
-        state.following_changed(of, now, format!("hold {hold} lifted"));
-        Ok(true)
+        state.lift_hold(owner, hold, now)
     }
 
     async fn book_deposit(
@@ -407,6 +409,31 @@ impl State {
             .collect())
     }
 
+    fn lift_hold(&mut self, by: Option<OwnerId>, hold: HoldId, now: Timestamp) -> StoreResult<bool> {
+        let row = self.holds.get(hold.0).filter(|row| in_force(row, now));
+        let Some(scope) = row.map(|row| row.hold.scope) else { return Ok(false) };
+        let of = self.owner_of_scope(scope)?;
+        if by.is_some() && of != by {
+            return Ok(false);
+        }
+        if let Some(row) = self.holds.get_mut(hold.0) {
+            row.lifted = true;
+        }
+        self.look_now(scope, now);
+        self.following_changed(of, now, format!("hold {hold} lifted"));
+        Ok(true)
+    }
+
+    /// Lifts what an instance holds.
+    pub(super) fn lift_holds_of(&mut self, instance: &InstanceId, now: Timestamp) -> StoreResult<()> {
+        let its = |row: &&HoldRow| row.instance.as_ref() == Some(instance) && !row.lifted;
+        let ids: Vec<HoldId> = self.holds.rows().filter(its).map(|row| row.hold.id).collect();
+        for id in ids {
+            self.lift_hold(None, id, now)?;
+        }
+        Ok(())
+    }
+
     fn place_hold(&mut self, by: Option<OwnerId>, hold: &NewHold, now: Timestamp) -> StoreResult<HoldId> {
         let of = self.owner_of_scope(hold.scope)?;
         if by.is_some() && of != by {
@@ -422,7 +449,7 @@ impl State {
             sells: hold.sells,
             expires_at: hold.expires_at,
         };
-        self.holds.insert(HoldRow { hold: stored, lifted: false });
+        self.holds.insert(HoldRow { hold: stored, lifted: false, instance: None });
         if hold.sells {
             self.note_held(hold.scope, now);
         }

@@ -60,6 +60,7 @@ impl Leases for MemoryStore {
         for row in state.tasks.values_mut() {
             row.held.take_if(|held| held.0 == *instance);
         }
+        state.lift_holds_of(instance, now)?;
         state.committed();
         Ok(())
     }

@@ -111,6 +111,8 @@ pub(super) struct RelationshipRow {
 pub(super) struct HoldRow {
     pub(super) hold: Hold,
     pub(super) lifted: bool,
+    /// Whose end lifts it.
+    pub(super) instance: Option<InstanceId>,
 }
 
 #[derive(Clone)]

@@ -15,7 +15,7 @@ use domain::{
 use engine::ports::{
     execution::SignedOutcome,
     following::{HoldCause, HoldScope, NewHold, RelationshipStatus},
-    store::StoreError,
+    store::{EventKind, StoreError},
 };
 
 use super::{
@@ -193,6 +193,36 @@ pub(crate) async fn a_hold_for_a_cause_is_placed_once(bench: Bench) -> CaseResul
     }
     world.pass(Duration::from_secs(60));
     holds!(world.store.hold_once(&short, world.now()).await?.is_some(), "placed again once none is in force");
+    Ok(())
+}
+
+pub(crate) async fn a_hold_of_an_instance_ends_with_it(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 2).await?;
+    let intent = at(&world.trade(1, Side::Buy).await?, 0)?;
+    let of = hold(HoldScope::Account(world.follower(0)?.account));
+    let (found, other) = (worker("finds it"), worker("finds it too"));
+    let id = world.store.place_hold_of(&found, &of, world.now()).await?;
+    let others = world.store.place_hold_of(&other, &of, world.now()).await?;
+    let lasting = world.store.place_hold(None, &hold(HoldScope::Installation), world.now()).await?;
+    same!(signable(&world, &[intent], 0).await?, [false], "an entry under it");
+    let version = world.store.config_version().await?;
+    world.store.end_instance(&found, "its process is gone", world.now()).await?;
+    holds!(world.store.config_version().await? > version, "the version is raised by an end that lifts");
+    let left: Vec<_> = world.store.following(world.now()).await?.holds.iter().map(|hold| hold.id).collect();
+    same!(left, [others, lasting], "what others hold stands");
+    same!(world.store.lift_hold(None, id, world.now()).await?, false, "lifting it once more");
+    let told = world.store.events_after(0, 100).await?;
+    let lifted = format!("hold {id} lifted");
+    let tells = |kind: &EventKind| matches!(kind, EventKind::FollowingChanged { what } if *what == lifted);
+    same!(told.iter().filter(|(_, event)| tells(&event.kind)).count(), 1, "the event");
+    let late = world.store.place_hold_of(&found, &of, world.now()).await;
+    holds!(matches!(late, Err(StoreError::Conflict(_))), "one that has ended holds again: {late:?}");
+    let version = world.store.config_version().await?;
+    world.store.end_instance(&worker("holds nothing"), "its process is gone", world.now()).await?;
+    same!(world.store.config_version().await?, version, "the version after an end that lifts nothing");
+    world.store.end_instance(&other, "its process is gone", world.now()).await?;
+    world.store.lift_hold(None, lasting, world.now()).await?;
+    same!(signable(&world, &[intent], 0).await?, [true], "an entry once nothing is held");
     Ok(())
 }
 

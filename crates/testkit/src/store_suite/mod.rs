@@ -67,6 +67,7 @@ macro_rules! store_suite_cases {
                 a_hold_stops_exits_if_it_says_so,
                 a_hold_ends_by_itself,
                 a_hold_for_a_cause_is_placed_once,
+                a_hold_of_an_instance_ends_with_it,
                 lifting_a_hold_resumes_nothing,
                 a_hold_names_something,
                 an_owner_holds_its_own,

@@ -232,6 +232,7 @@ through! { Following,
         set_status(owner: OwnerId, of: RelationshipId, status: RelationshipStatus, now: Timestamp) -> bool;
         set_policy(owner: OwnerId, of: RelationshipId, policy: &Policy, now: Timestamp) -> ();
         place_hold(owner: Option<OwnerId>, hold: &NewHold, now: Timestamp) -> HoldId;
+        place_hold_of(instance: &InstanceId, hold: &NewHold, now: Timestamp) -> HoldId;
         hold_once(hold: &NewHold, now: Timestamp) -> Option<HoldId>;
         lift_hold(owner: Option<OwnerId>, hold: HoldId, now: Timestamp) -> bool;
         book_deposit(owner: OwnerId, account: AccountId, usd: Usd, now: Timestamp) -> ();
