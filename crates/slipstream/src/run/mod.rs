@@ -91,7 +91,7 @@ pub async fn run(arguments: &RunArgs, role: Role) -> anyhow::Result<ExitCode> {
          everything there. For many processes name [database] url and [queue] url",
         role.name()
     );
-    let stop = Stop::listen()?;
+    let mut stop = Stop::listen()?;
     logging::of_service(arguments.json)?;
     socket::check_path(&place.data_dir)?;
     DataDirectory::refuse(&place.data_dir)?;
@@ -99,12 +99,17 @@ pub async fn run(arguments: &RunArgs, role: Role) -> anyhow::Result<ExitCode> {
         installation::exists(&place.data_dir)?;
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let Held { store, .. } = &place.hold(role.connections(), &clock).await?;
-    let secret = Arc::new(InstallationSecret::of_installation(&place.data_dir, store).await?);
-    place.remember(store).await?;
+    // Whoever is asked may be slow, or say nothing at all: each step of a start hears what ends it.
+    let Some((Held { store, .. }, secret)) = &stop.unless(open(&place, role, &clock)).await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let process = this_process();
     let run = Run { configuration: &configuration, place: &place, role, store, secret, clock, process };
-    let worked = run.work(stop).await;
+    let worked = match stop.unless(run.prepare()).await {
+        Ok(Some(prepared)) => run.work(stop, prepared).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
     if let Err(error) = readiness::end(run.books(), run.clock.as_ref(), &run.process).await {
         warn!(%error, "what this process held for itself stays held until its end is recorded: {error}");
     }
@@ -116,20 +121,40 @@ pub async fn run(arguments: &RunArgs, role: Role) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The books, which are this installation's.
+async fn open(
+    place: &Place,
+    role: Role,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(Held, Arc<InstallationSecret>)> {
+    let held = place.hold(role.connections(), clock).await?;
+    let secret = InstallationSecret::of_installation(&place.data_dir, &held.store).await?;
+    place.remember(&held.store).await?;
+    Ok((held, Arc::new(secret)))
+}
+
 /// A run whose books are open.
 struct Run<'a> {
     configuration: &'a Configuration,
     place: &'a Place,
     role: Role,
     store: &'a Arc<SqlStore>,
-    secret: Arc<InstallationSecret>,
+    secret: &'a Arc<InstallationSecret>,
     clock: Arc<dyn Clock>,
     process: InstanceId,
 }
 
+/// What is there before anything is begun.
+struct Prepared {
+    told: Told,
+    ports: Ports,
+    wallets: Option<WalletWatch>,
+    witnesses: Witnesses,
+}
+
 impl Run<'_> {
-    /// Starts everything, attends to it, and stops it.
-    async fn work(&self, mut stop: Stop) -> anyhow::Result<()> {
+    /// Looks at everything that a start depends on.
+    async fn prepare(&self) -> anyhow::Result<Prepared> {
         let (store, clock, data_dir) = (self.books(), &self.clock, self.place.data_dir.as_path());
         crate::crash::arm_from_environment(store).await?;
         if self.place.servers.is_some() {
@@ -138,30 +163,23 @@ impl Run<'_> {
         let told = self.begin_telling(data_dir).await?;
         real_money_has_a_chain(store, self.configuration).await?;
         let keyring = Arc::new(
-            keyring(self.configuration, (self.place, self.role), &self.secret, self.store, clock).await?,
+            keyring(self.configuration, (self.place, self.role), self.secret, self.store, clock).await?,
         );
         let Composed { ports, providers, answers, .. } = compose(&Parts {
             configuration: self.configuration,
             store: self.store,
-            secret: &self.secret,
+            secret: self.secret,
             keyring: &keyring,
             servers: self.place.servers.as_ref(),
             role: self.role,
             clock,
         })?;
-        let has_chain = ports.chain.is_some();
-        same_order(store, has_chain, data_dir).await?;
-        let wallets = tokio::select! {
-            wallets = self.wallets(&ports, providers.as_ref()) => wallets?,
-            name = stop.wanted() => {
-                info!("{name}: nothing was begun");
-                return Ok(());
-            }
-        };
-        let mut witnesses = Witnesses {
+        same_order(store, ports.chain.is_some(), data_dir).await?;
+        let wallets = self.wallets(&ports, providers.as_ref()).await?;
+        let witnesses = Witnesses {
             venue: None,
             chain: None,
-            salts: Some(Arc::clone(&self.secret) as Arc<dyn Salts>),
+            salts: Some(Arc::clone(self.secret) as Arc<dyn Salts>),
             providers,
             answers: Some(answers),
             sources: None,
@@ -169,6 +187,14 @@ impl Run<'_> {
             keyring: Some(keyring),
             jobs: Some(JobsDesk { store: Arc::clone(self.store), queue: Some(Arc::clone(&ports.queue)) }),
         };
+        Ok(Prepared { told, ports, wallets, witnesses })
+    }
+
+    /// Starts everything, attends to it, and stops it.
+    async fn work(&self, mut stop: Stop, prepared: Prepared) -> anyhow::Result<()> {
+        let Prepared { told, ports, wallets, mut witnesses } = prepared;
+        let (store, clock, data_dir) = (self.books(), &self.clock, self.place.data_dir.as_path());
+        let has_chain = ports.chain.is_some();
         let (venue_clock, chain) = (Arc::clone(&ports.venue_clock), ports.chain.clone());
         let runtime = Runtime::start(ports, self.settings(has_chain), self.process.clone()).await?;
         witnesses.sources = Some(runtime.sources());

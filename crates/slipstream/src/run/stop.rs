@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::info;
 
 /// Exit status of a command that was interrupted, as shells have it.
 pub(super) const INTERRUPTED: u8 = 130;
@@ -21,6 +22,20 @@ impl Stop {
             terminate: on(SignalKind::terminate())?,
             hangup: on(SignalKind::hangup())?,
         })
+    }
+
+    /// Does what comes before anything is begun; `None` when one of them comes meanwhile.
+    pub(super) async fn unless<T>(
+        &mut self,
+        begin: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<Option<T>> {
+        tokio::select! {
+            begun = begin => begun.map(Some),
+            name = self.wanted() => {
+                info!("{name}: nothing was begun");
+                Ok(None)
+            }
+        }
     }
 
     pub(super) async fn wanted(&mut self) -> &'static str {
