@@ -11,7 +11,7 @@ use engine::ports::store::{InstanceId, Store, StoreResult};
 use rustix::process::{Pid, test_kill_process};
 use serde_json::json;
 
-use crate::{commands::Answer, wording::count};
+use crate::{commands::Answer, whole_file, wording::count};
 
 /// Name of the file in a data directory that names the process that worked on it last.
 const FILE: &str = "process";
@@ -178,10 +178,9 @@ pub async fn succeed(
             }
         }
     }
-    // Whole or not at all: an empty file would keep what the dead one had from being taken over.
-    let fresh = data_dir.join(format!("{FILE}.new"));
-    let write = fs::write(&fresh, format!("{} {here}\n", process.0)).and_then(|()| fs::rename(&fresh, &file));
-    write.with_context(|| format!("cannot write {}", file.display()))
+    // An empty file would keep what the dead one had from being taken over.
+    let written = whole_file::write(&file, format!("{} {here}\n", process.0).as_bytes());
+    written.with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// Which directory this is, and no copy of it: where its inode is.

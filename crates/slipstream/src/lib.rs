@@ -43,4 +43,5 @@ pub mod story;
 pub mod terminal;
 pub mod venue_clock;
 pub mod verify;
+mod whole_file;
 pub mod wording;

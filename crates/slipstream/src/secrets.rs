@@ -2,12 +2,7 @@
 //!
 //! A file of 32 random bytes, readable by its owner only. It is never printed.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use anyhow::{Context, bail};
 use domain::Hash;
@@ -19,6 +14,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use signer::{PrivateFileError, read_private};
 use store::SqlStore;
+
+use crate::whole_file;
 
 /// Name of the file in the data directory.
 pub const FILE: &str = "installation.secret";
@@ -128,17 +125,7 @@ impl InstallationSecret {
 
     fn write(&self, directory: &Path) -> anyhow::Result<()> {
         let path = directory.join(FILE);
-        // Written under another name first, so that a crash leaves no half a secret.
-        let temporary = path.with_extension("new");
-        let written = || -> io::Result<()> {
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-            file.write_all(&self.0)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            File::open(directory)?.sync_all()
-        };
-        written().with_context(|| format!("cannot write {}", path.display()))
+        whole_file::write(&path, &self.0).with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
