@@ -58,7 +58,10 @@ impl Process {
     }
 
     fn fate(&self) -> Fate {
-        if self.boot.is_empty() || self.boot != boot() || self.namespace != namespace() || self.started == 0 {
+        // Copies of a machine with its memory have the same boot and the same namespaces, and are given other names.
+        let same_machine = !self.boot.is_empty()
+            && (&self.host, &self.boot, &self.namespace) == (&host(), &boot(), &namespace());
+        if !same_machine || self.started == 0 {
             return Fate::Elsewhere;
         }
         let Some(pid) = Pid::from_raw(self.pid) else { return Fate::Elsewhere };
@@ -269,7 +272,13 @@ mod tests {
         assert_eq!(Process { started: read.started + 1, ..read.clone() }.fate(), Fate::Gone);
         assert_eq!(Process { boot: "0123456789abcdef".to_owned(), ..read.clone() }.fate(), Fate::Elsewhere);
         assert_eq!(Process { namespace: "1".to_owned(), ..read.clone() }.fate(), Fate::Elsewhere);
-        assert_eq!(Process { host: "a-b-c".to_owned(), ..read }.fate(), Fate::Runs);
+        // A copy of this machine, running or not: nobody here can tell.
+        for started in [read.started, read.started + 1] {
+            let copy = Process { host: "a-b-c".to_owned(), started, ..read.clone() };
+            let named =
+                InstanceId(format!("a-b-c-{}-{}-{}-{started}-00/x", copy.boot, copy.namespace, copy.pid));
+            assert_eq!((copy.fate(), Process::read(&named).as_ref()), (Fate::Elsewhere, Some(&copy)));
+        }
         assert_eq!(Process::read(&InstanceId("process/watcher-7".to_owned())), None);
     }
 
