@@ -91,13 +91,14 @@ impl Place {
         Ok(store.remember_in(&self.data_dir.join(MARK)).await?)
     }
 
-    /// Opens the books for a command, while nobody works on the data directory.
+    /// Opens the books for a command, while nobody works on the data directory. A server's are taken as they are: others may
+    /// work there, of a version that a newer schema does not serve.
     ///
     /// # Errors
     /// [`OpenError`], in words.
     pub async fn open(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<SqlStore> {
         match &self.servers {
-            Some(servers) => servers.connect(COMMAND).await,
+            Some(servers) => servers.look(COMMAND, servers.connections).await,
             None => Ok(SqlStore::open(&self.data_dir.join(DATABASE), Arc::clone(clock)).await?),
         }
     }
@@ -171,15 +172,31 @@ impl Servers {
         connected.map_err(|error| self.refused(&self.database, error))
     }
 
-    /// Connects beside whoever works there, and changes nothing.
+    /// Connects beside whoever works there, and changes no schema. Its connections are called by its `role`.
     ///
     /// # Errors
-    /// [`OpenError`], in words; also when the schema is not this binary's.
-    pub async fn look(&self) -> anyhow::Result<SqlStore> {
-        let url = self.pooled.as_ref().unwrap_or(&self.database);
-        // Whoever comes through a pooler brings no schema up to date.
-        let address = address(url)?.named("doctor").with_connections(2).behind_a_pooler();
+    /// [`OpenError`], in words; also when the schema does not serve this binary.
+    pub async fn look(&self, role: &str, connections: u32) -> anyhow::Result<SqlStore> {
+        let (url, address) = match &self.pooled {
+            Some(url) => (url, address(url)?.behind_a_pooler()),
+            None => (&self.database, address(&self.database)?.as_it_is()),
+        };
+        let address = address.named(role).with_connections(connections);
         SqlStore::connect(&address, StoreClock::Database).await.map_err(|error| self.refused(url, error))
+    }
+
+    /// Whether the database has the schema of this version, or none yet, which may then be made: nobody works there.
+    ///
+    /// # Errors
+    /// [`OpenError`], in words; also when the schema is an earlier one, which is not `init`'s to change.
+    pub async fn new_or_known(&self, role: &str) -> anyhow::Result<()> {
+        match self.look(role, 1).await {
+            Ok(store) => Ok(store.close().await?),
+            Err(error) => match error.downcast_ref() {
+                Some(OpenError::OlderSchema { found: None, .. }) => Ok(()),
+                _ => Err(error),
+            },
+        }
     }
 
     fn refused(&self, url: &ServerUrl, error: OpenError) -> anyhow::Error {

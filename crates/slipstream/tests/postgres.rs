@@ -115,6 +115,32 @@ mod on_postgres {
         );
     }
 
+    /// Others may work there, of a version that a newer schema does not serve.
+    #[test]
+    fn a_command_takes_the_schema_as_it_is() {
+        let mut desk = Desk::new();
+        desk.variables =
+            vec![("DATABASE_URL", database("as_it_is")), ("REDIS_URL", "redis://127.0.0.1:1/0".to_owned())];
+        let told = desk.refused(&["holds"]);
+        assert!(
+            told.contains("no schema of this program") && told.contains("slipstream db migrate"),
+            "{told}"
+        );
+        desk.done(&["db", "migrate"]);
+        desk.done(&["holds"]);
+        let schema = || SERVER.run("as_it_is", "SELECT schema_version FROM installation").unwrap();
+        SERVER.run("as_it_is", "UPDATE installation SET schema_version = 0, serves = 0").unwrap();
+        let init = ["init", "--yes", "--file", "other.toml", "--data-dir", "other"];
+        for command in [&["holds"][..], &["queue", "list"], &["positions"], &init] {
+            let told = desk.refused(command);
+            assert!(told.contains("the database has schema 0, this binary needs schema 1"), "{told}");
+        }
+        assert_eq!(schema(), "0");
+        desk.done(&["db", "migrate"]);
+        assert_eq!(schema(), "1");
+        desk.done(&["holds"]);
+    }
+
     /// A restore drill: into a new database, everything held, and refused where anything is.
     #[test]
     fn a_restored_server_holds_everything() {

@@ -31,6 +31,7 @@ pub struct PostgresAddress {
     /// How long any answer may take.
     patience: Duration,
     pooled: bool,
+    migrates: bool,
 }
 
 /// How sessions of this program begin their name, by which an operator knows them in `pg_stat_activity`.
@@ -65,7 +66,7 @@ impl FromStr for PostgresAddress {
             None => options.application_name(NAME),
         };
         let (options, connections) = (options.disable_statement_logging(), limits::POSTGRES_CONNECTIONS);
-        Ok(Self { options, connections, patience: limits::ANSWER, pooled: false })
+        Ok(Self { options, connections, patience: limits::ANSWER, pooled: false, migrates: true })
     }
 }
 
@@ -74,7 +75,14 @@ impl PostgresAddress {
     /// brought up to date by whoever connects past it.
     #[must_use]
     pub fn behind_a_pooler(mut self) -> Self {
-        self.pooled = true;
+        (self.pooled, self.migrates) = (true, false);
+        self
+    }
+
+    /// With the schema that it has: for whoever works there beside others, who may be of another version.
+    #[must_use]
+    pub fn as_it_is(mut self) -> Self {
+        self.migrates = false;
         self
     }
 
@@ -124,7 +132,8 @@ pub(crate) struct PostgresPool {
 }
 
 impl PostgresPool {
-    /// Connects, and brings the schema up to date unless it is behind a pooler: that takes a connection of one's own.
+    /// Connects, and brings the schema up to date unless it is taken as it is, as it must be behind a pooler: that takes a
+    /// connection of one's own.
     pub(crate) async fn connect(address: &PostgresAddress) -> Result<Self, OpenError> {
         let pooled = address.pooled;
         let options = if pooled {
@@ -163,10 +172,10 @@ impl PostgresPool {
             pooled,
         };
         let mut connection = pool.read().await?;
-        if pooled {
-            installation::check_current(&mut connection).await?;
-        } else {
+        if address.migrates {
             installation::migrate(&mut connection, installation::STEPS).await?;
+        } else {
+            installation::check_current(&mut connection).await?;
         }
         drop(connection);
         Ok(pool)

@@ -99,7 +99,7 @@ pub(super) async fn look(
 /// The books that many processes share.
 async fn on_servers(servers: &Servers) -> (Option<SqlStore>, Finding) {
     let what = (AREA, "database");
-    match servers.look().await {
+    match servers.look("doctor", 2).await {
         Ok(store) => (Some(store), Finding::ok(what, servers.shown())),
         Err(error) => {
             let fix = "see that the server runs, and that this machine and user may connect";

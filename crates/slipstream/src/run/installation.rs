@@ -222,6 +222,9 @@ fn write(file: &Path, text: &str) -> anyhow::Result<()> {
 async fn furnish(place: &Place, wishes: &Wishes) -> anyhow::Result<Vec<String>> {
     let data_dir = place.data_dir.as_path();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    if let Some(servers) = &place.servers {
+        servers.new_or_known("init").await?;
+    }
     let held = place.hold("init", &clock).await?;
     let store = held.store.as_ref();
     let known = store.accounts(None).await?.len();
