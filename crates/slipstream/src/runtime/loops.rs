@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use engine::{
     head_watch::HeadWatch,
+    limits::WATCHER_LEASE,
     ports::{
         detection::Lane,
         store::{InstanceId, StoreError},
@@ -37,6 +38,12 @@ const TASK_LOOK: Duration = Duration::from_secs(30);
 const POP_WAIT: Duration = Duration::from_millis(500);
 /// How often a watcher that stands by asks whether it is its turn.
 const STANDBY_LOOK: Duration = Duration::from_millis(500);
+/// One that stands by takes over within this of the other's last sign of life.
+const TAKES_OVER_WITHIN: Duration = Duration::from_secs(5);
+const _: () = assert!(
+    WATCHER_LEASE.as_millis() + STANDBY_LOOK.as_millis() < TAKES_OVER_WITHIN.as_millis(),
+    "a lease is over, and is asked for, in time"
+);
 
 pub(super) async fn watch_loop(shared: Arc<Shared>, instance: InstanceId) {
     let ports = &shared.ports;
