@@ -7,7 +7,8 @@ use engine::{
 };
 use rustix::process::{Signal, getpid, kill_process};
 
-/// Environment variable: `point:nth` ends the process there, `point:nth:panic` lets the task panic.
+/// Environment variable: `point:nth` ends the process there, `point:nth:panic` lets the task panic, `point:nth:stop` lets the
+/// process stand still until it gets SIGCONT.
 pub const VARIABLE: &str = "SLIPSTREAM_CRASH";
 
 /// Arms what the environment asks for, if it asks.
@@ -25,12 +26,13 @@ async fn arm(store: &dyn Store, wanted: &str) -> anyhow::Result<()> {
     let live = store.accounts(None).await?.iter().any(|account| account.mode == AccountMode::Live);
     ensure!(!live, "{VARIABLE} is set, but this installation has a live account; unset it");
     let Some((point, rest)) = wanted.split_once(':') else {
-        bail!("{VARIABLE}={wanted} is neither `point:nth` nor `point:nth:panic`");
+        bail!("{VARIABLE}={wanted} is neither `point:nth` nor `point:nth:panic` nor `point:nth:stop`");
     };
     let (nth, crash): (&str, fn()) = match rest.split_once(':') {
         None => (rest, die),
         Some((nth, "panic")) => (nth, panic_here),
-        Some((_, other)) => bail!("{VARIABLE}={wanted}: `{other}` is not `panic`"),
+        Some((nth, "stop")) => (nth, stand_still),
+        Some((_, other)) => bail!("{VARIABLE}={wanted}: `{other}` is neither `panic` nor `stop`"),
     };
     let nth: u64 = nth.parse().map_err(|_| anyhow::anyhow!("{VARIABLE}={wanted}: `{nth}` is no number"))?;
     crash_points::arm(point, nth, crash).map_err(|reason| anyhow::anyhow!("{VARIABLE}={wanted}: {reason}"))
@@ -40,6 +42,13 @@ async fn arm(store: &dyn Store, wanted: &str) -> anyhow::Result<()> {
 #[expect(clippy::panic, reason = "to test that a panic of a task is noticed")]
 fn panic_here() {
     panic!("asked for by {VARIABLE}");
+}
+
+/// As a machine that is suspended, or a shell's Ctrl-Z: every thread stands still, and goes on where it was.
+fn stand_still() {
+    if kill_process(getpid(), Signal::STOP).is_err() {
+        std::process::abort();
+    }
 }
 
 /// As `kill -9` from outside: no destructor, no flush.

@@ -42,6 +42,11 @@ impl Scene {
         (scene, eoa, child)
     }
 
+    /// What the books say that the armed account has.
+    pub(crate) fn cash(&self) -> i64 {
+        cash(self)
+    }
+
     /// What the wallet has is booked, so that it can be spent.
     pub(crate) async fn funded(&self) {
         self.until("deposit", async || (cash(self) == 100 * ONE).then_some(())).await;

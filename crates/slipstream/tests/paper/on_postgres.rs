@@ -1,6 +1,7 @@
 //! The same on a PostgreSQL and a Redis server of the test's own, by one process and by a team of them: workers, watchers
 //! and a backend, of which any may die at any time, as may everything that Redis has.
 
+mod selling;
 mod starting;
 
 use std::{
@@ -14,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use domain::Clock as _;
+use domain::{Address, Clock as _};
 use engine::limits::WATCHER_LEASE;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -58,6 +59,24 @@ impl Scene {
         let name = servers.database.rsplit('/').next().expect("a name");
         servers.pooled = Some(pooler.url(name));
         scene
+    }
+
+    /// One whose armed account follows the leader, and its signer; the paper account is paused.
+    async fn with_real_money() -> (Self, Address, Guard) {
+        let scene = Self::on_servers().await;
+        scene.init(&POLICY);
+        let (identity, home) = (scene.directory.path().join("identity"), scene.directory.path());
+        let keys = format!("[live]\nenabled = true\nkey_file = '{}'\n", identity.display());
+        scene.private("identity", &format!("{IDENTITY}\n"));
+        scene.private("signer.toml", &keys);
+        let mut command = Command::new(BINARY);
+        command.args(["signer", "serve", "--socket"]).arg(home.join("signer.sock"));
+        command.arg("--state-dir").arg(home.join("signer")).arg("--config").arg(home.join("signer.toml"));
+        let signer = Guard(command.stderr(Stdio::null()).spawn().expect("a signer"));
+        let listens = async || UnixStream::connect(home.join("signer.sock")).await.ok();
+        scene.until("signer", listens).await;
+        let eoa = scene.armed().await;
+        (scene, eoa, signer)
     }
 
     fn redis(&self) -> &RedisServer {
@@ -288,6 +307,14 @@ async fn a_team_loses_and_doubles_nothing_whatever_dies() {
     }
 }
 
+/// The other one takes over when the lease is over, asks for it each half second, and decides: that is seen within two leases.
+/// What it takes at most without the decision is asserted where the times are.
+fn in_leases(what: &str, took: Duration) {
+    let leases = took.as_secs_f64() / WATCHER_LEASE.as_secs_f64();
+    eprintln!("from the watcher's {what} to the other one's decision: {took:?}, {leases:.2} leases");
+    assert!(leases < 2.0, "{took:?}");
+}
+
 /// A signal, as an operator or the machine sends it.
 fn signal(process: &Guard, signal: Signal) {
     let id = i32::try_from(process.0.id()).expect("a pid");
@@ -298,27 +325,7 @@ fn signal(process: &Guard, signal: Signal) {
 /// held. Workers are killed at any moment, and the watcher stands still for longer than its lease.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_team_with_real_money_holds_what_the_venue_executed() {
-    let scene = Scene::on_servers().await;
-    scene.init(&POLICY);
-    let (identity, home) = (scene.directory.path().join("identity"), scene.directory.path());
-    let keys = format!("[live]\nenabled = true\nkey_file = '{}'\n", identity.display());
-    scene.private("identity", &format!("{IDENTITY}\n"));
-    scene.private("signer.toml", &keys);
-    let mut signer = Command::new(BINARY);
-    signer.args(["signer", "serve", "--socket"]).arg(home.join("signer.sock"));
-    signer.arg("--state-dir").arg(home.join("signer")).arg("--config").arg(home.join("signer.toml"));
-    let _signer = Guard(signer.stderr(Stdio::null()).spawn().expect("a signer"));
-/// The other one takes over when the lease is over, asks for it each half second, and decides: that is seen within two leases.
-/// What it takes at most without the decision is asserted where the times are.
-fn in_leases(what: &str, took: Duration) {
-    let leases = took.as_secs_f64() / WATCHER_LEASE.as_secs_f64();
-    eprintln!("from the watcher's {what} to the other one's decision: {took:?}, {leases:.2} leases");
-    assert!(leases < 2.0, "{took:?}");
-}
-
-    let listens = async || UnixStream::connect(home.join("signer.sock")).await.ok();
-    scene.until("signer", listens).await;
-    let eoa = scene.armed().await;
+    let (scene, eoa, _signer) = Scene::with_real_money().await;
     for home in ["w1", "w2", "v1", "v2"] {
         scene.home(home);
     }
