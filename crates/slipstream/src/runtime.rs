@@ -16,6 +16,7 @@ use std::{
 
 use domain::Clock;
 use engine::{
+    deadline::within,
     failure_watch::FailureWatch,
     market_cache::{LiveHealth, MarketCache},
     ports::{
@@ -43,6 +44,8 @@ use crate::{channels::Channels, instance::end_others, sources_command::Sources, 
 
 /// Pause after an error.
 const ERROR_PAUSE: Duration = Duration::from_millis(500);
+/// How long it may take to record that tasks were ended.
+const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 /// Rounds of the rescuers.
 const RESCUE_EXITS: Duration = Duration::from_secs(1);
 const RESCUE_ENTRIES: Duration = Duration::from_secs(3);
@@ -357,6 +360,26 @@ impl Runtime {
     #[must_use]
     pub fn clock_watch(&self) -> ClockWatch {
         self.shared.clock_watch.clone()
+    }
+
+    /// [`Runtime::shutdown`] within this time. What has not come to its end then is ended where it is, and that is recorded, so
+    /// that others take it over at once, on whatever machine they are: `false`.
+    ///
+    /// # Errors
+    /// As [`Runtime::check`]; everything is stopped all the same.
+    pub async fn shutdown_within(self, limit: Duration) -> Result<bool, TaskPanicked> {
+        let supervisor = Arc::clone(&self.shared.supervisor);
+        let clock = Arc::clone(&self.shared.ports.clock);
+        let stops = self.shutdown();
+        tokio::pin!(stops);
+        if let Ok(sound) = within(clock.as_ref(), limit, &mut stops).await {
+            return sound.map(|()| true);
+        }
+        supervisor.end_all();
+        match within(clock.as_ref(), RECORDED_WITHIN, stops).await {
+            Ok(sound) => sound.map(|()| false),
+            Err(_) => supervisor.check().map(|()| false),
+        }
     }
 
     /// Stops detection and execution after the batch at hand and waits for it.

@@ -19,7 +19,6 @@ use std::{future::pending, path::Path, process::ExitCode, sync::Arc, time::Durat
 use anyhow::ensure;
 use domain::Clock;
 use engine::{
-    deadline::within,
     ports::store::{InstanceId, Store},
     salt::Salts,
 };
@@ -211,11 +210,8 @@ impl Run<'_> {
         socket.abort();
         // Nobody listens on it any more.
         let _ = std::fs::remove_file(socket::path(data_dir));
-        match within(clock.as_ref(), ENDS_WITHIN, runtime.shutdown()).await {
-            Ok(sound) => sound?,
-            Err(_) => warn!(
-                "what was at hand has not come to an end within {ENDS_WITHIN:?}: whoever sees this process gone takes it over"
-            ),
+        if !runtime.shutdown_within(ENDS_WITHIN).await? {
+            warn!("what was at hand has not come to an end within {ENDS_WITHIN:?}: others take it over");
         }
         Ok(())
     }

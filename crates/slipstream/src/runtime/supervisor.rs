@@ -269,6 +269,11 @@ impl Supervisor {
         }
     }
 
+    /// Ends every task wherever it is. After a stop none takes its place.
+    pub(super) fn end_all(&self) {
+        lock(&self.running).values().for_each(AbortHandle::abort);
+    }
+
     /// Tells every task to end after what it has at hand.
     pub(super) fn stop(&self) {
         self.stop.send_replace(true);
@@ -306,6 +311,8 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use async_trait::async_trait;
     use domain::Timestamp;
     use engine::ports::store::{Leases as _, StoreError, StoreResult};
@@ -484,6 +491,23 @@ mod tests {
         assert!(took >= REGISTER_PAUSE * 3, "{took:?}");
         let running = scene.store.running_instances().await.unwrap();
         assert_eq!(running, [InstanceId("process/look-out-2".to_owned())]);
+    }
+
+    /// What hangs at the end of everything is handed over: it counts as ended for whoever comes, on whatever machine.
+    #[tokio::test]
+    async fn what_does_not_end_after_a_stop_is_ended_and_recorded() {
+        let scene = Scene::new();
+        let kept = tokio::spawn(Arc::clone(&scene.supervisor).keep(Task::named("hang"), |_| pending()));
+        while scene.store.running_instances().await.unwrap().is_empty()
+            || scene.supervisor.running().is_empty()
+        {
+            tokio::task::yield_now().await;
+        }
+        scene.supervisor.stop();
+        scene.supervisor.end_all();
+        kept.await.unwrap();
+        assert_eq!(scene.store.running_instances().await.unwrap(), []);
+        assert_eq!(scene.supervisor.check(), Ok(()));
     }
 
     #[tokio::test]
