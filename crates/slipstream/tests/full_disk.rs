@@ -135,8 +135,9 @@ async fn a_small_disk_without_room_for_a_start_is_named() {
     let mut child = demo(&disk.0.path().join("data"), words.path());
     until("its end", words.path(), || child.0.try_wait().unwrap().is_some()).await;
     assert!(!child.0.wait().unwrap().success());
-    let error = said(words.path(), "err");
-    assert!(error.contains("disk is full"), "{error}");
+    // As JSON was asked for, so is the error.
+    let told: serde_json::Value = serde_json::from_str(&said(words.path(), "out")).unwrap();
+    assert!(told["error"].as_str().unwrap().contains("disk is full"), "{told}");
 }
 
 /// What is there can be looked at; what would write says why it cannot, and the doctor says so too.

@@ -73,7 +73,11 @@ impl<'a> Desk<'a> {
                 _ => return Err(error),
             },
         };
-        let secret = InstallationSecret::of_installation(data_dir, store.as_ref()).await?;
+        let secret = match InstallationSecret::read(data_dir)? {
+            // Nothing can be compared with the database there: that is written.
+            Some(secret) if only_looks => secret,
+            _ => InstallationSecret::of_installation(data_dir, store.as_ref()).await?,
+        };
         let there = engine::ports::secrets::SealedKeys::sealed_keys(store.as_ref()).await?.is_some();
         let unlock = match (need, there) {
             _ if live.socket.is_some() || only_looks => None,
