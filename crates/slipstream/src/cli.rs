@@ -5,7 +5,7 @@ use std::{ffi::OsString, io, ops::RangeInclusive, path::PathBuf, process::ExitCo
 use clap::{Args, FromArgMatches as _, Parser, Subcommand};
 
 use domain::ids::{HoldId, RelationshipId};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     account::AccountCommand,
@@ -14,7 +14,7 @@ use crate::{
     certify::command::CertifyArgs,
     chaos::command::ChaosArgs,
     commands::{self, Answer, Request, Thing},
-    configuration::{ConfigFile, Mistakes, command::ConfigCommand, keys},
+    configuration::{ConfigFile, command::ConfigCommand, keys},
     db_command::DbCommand,
     demo::{SimulatorUrls, paint::Paint},
     discretion::without_secrets,
@@ -31,15 +31,13 @@ use crate::{
     screen::Style,
     signer_command::SignerCommand,
     simulate::SimulatorArgs,
-    wording::causes,
 };
 
+mod errors;
 mod installation;
 
+use errors::{BAD_INPUT, complain, complain_as, refused};
 pub use installation::{Installation, InstanceCommand};
-
-/// Exit status of what cannot be understood, flags (as clap has it) and configurations alike.
-const BAD_INPUT: u8 = 2;
 
 /// Copies Polymarket leaders' trades for followers, exactly once.
 #[derive(Debug, Parser)]
@@ -315,14 +313,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitC
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
-        if json {
-            let text = told.to_string();
-            let text = text.trim().trim_start_matches("error: ");
-            complain_json(&json!({ "error": without_secrets(text) }));
-            return ExitCode::from(BAD_INPUT);
-        }
+        let plain = without_secrets(told.to_string().trim());
         let paint = Paint::of(&io::stderr()).is_on();
-        complain(without_secrets(&if paint { told.ansi().to_string() } else { told.to_string() }).trim_end());
+        let shown = if paint { without_secrets(&told.ansi().to_string()) } else { plain.clone() };
+        let words = plain.trim_start_matches("error: ");
+        complain_as(json, &json!({ "error": words }), shown.trim_end());
         ExitCode::from(BAD_INPUT)
     })
 }
@@ -425,17 +420,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        Err(error) => match error.downcast_ref::<Mistakes>() {
-            Some(mistakes) => {
-                complain_as(cli.json, &mistakes.json(), &mistakes.text(Paint::of(&io::stderr())));
-                ExitCode::from(BAD_INPUT)
-            }
-            None => {
-                let words = without_secrets(&causes(&error));
-                complain_as(cli.json, &json!({ "error": words }), &format!("slipstream: {words}"));
-                ExitCode::FAILURE
-            }
-        },
+        Err(error) => refused(&error, cli.json),
     }
 }
 
@@ -450,21 +435,6 @@ fn told(answer: &Answer, json: bool) -> anyhow::Result<ExitCode> {
         print(answer.text.trim_end())?;
     }
     Ok(if answer.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// To a program on standard output, to people on standard error.
-fn complain_as(json: bool, told: &Value, words: &str) {
-    if json { complain_json(told) } else { complain(words) }
-}
-
-fn complain_json(told: &Value) {
-    // Whoever does not read it knows the exit status.
-    let _ = print(&format!("{told:#}"));
-}
-
-#[expect(clippy::print_stderr, reason = "this is where the program speaks to people")]
-fn complain(text: &str) {
-    eprintln!("{text}");
 }
 
 #[cfg(test)]
