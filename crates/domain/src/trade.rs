@@ -169,7 +169,7 @@ pub enum PartKind {
     Target,
     /// Whoever holds copies of the token was told to sell them; followers are decided that sale, and only they.
     Panic,
-    /// Not copied: an exit that hints told of, and no block has.
+    /// Not copied: hints told of it, nobody had decided it, and no block has it.
     Absent,
 }
 

@@ -127,6 +127,25 @@ fn a_sale_that_no_block_has_is_told() {
     assert_eq!((history.compared, history.differs), (2, 1));
 }
 
+/// A buy that the Data API shows, that may be one of the chain's under another hash and so was not decided, and that is in
+/// no block in the end: each follower has an answer to it.
+#[test]
+fn a_buy_that_no_block_has_and_nobody_decided_is_told() {
+    let unshown = LeaderTrade { shown_at: None, ..buy(4) };
+    let missing = LeaderTrade { fills: vec![fill(300, 50)], dropped: true, ..buy(20) };
+    let world = world("a buy on no chain", vec![unshown, missing]);
+    let mut watcher = Watcher::new(world.watcher_ports());
+    watch(&world, &mut watcher, 100);
+    assert_eq!((decided(&world).len(), phantoms(&world)), (1, 0), "it may be the chain's, or come yet");
+    watch(&world, &mut watcher, 160);
+    let answers: Vec<Verdict> = decided(&world).into_iter().map(|one| one.verdict).collect();
+    assert!(
+        matches!(answers.as_slice(), [Verdict::Copy(_), Verdict::Skip(SkipReason::NotOnChain)]),
+        "{answers:?}"
+    );
+    assert_eq!(phantoms(&world), 1, "told once");
+}
+
 /// A chain whose blocks lack what was sold in one of them; whoever is asked for the transaction has it.
 struct Lacks(Arc<Venue>);
 

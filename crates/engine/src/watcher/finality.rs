@@ -74,8 +74,8 @@ impl Watcher {
                 if before.surplus().is_positive() || missing {
                     commit.events.push(phantom(&group, now));
                 }
-                if missing && before.parts == 0 && group.key.action.is_exit() {
-                    // Followers keep what they hold, and are told why.
+                if missing && before.parts == 0 {
+                    // Followers keep what they hold and buy nothing, and are told why.
                     let part = group.answer_absent()?;
                     let (prepared, _) = self.prepare(part, &group, false, false).await?;
                     pending.push(prepared);
