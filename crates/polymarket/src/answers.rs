@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::{http::Answer, logins};
 
-/// What the venue's services are asked for.
+/// What the venue's services are asked for by a process that goes on running. Gamma and the leaderboard are none of it:
+/// commands ask them (`leader`, `doctor`), whose process ends with the answer and which say themselves what was wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Topic {
