@@ -36,8 +36,9 @@ use super::{
     order_cost::account,
 };
 
-/// Signing keys that take turns: enough that their own limits do not count.
-const ACCOUNTS: usize = 20;
+/// Signing keys that take turns: enough that their own limits do not count, and so few that each of two processes may log
+/// in with all of them at once.
+const ACCOUNTS: usize = 15;
 /// The venue's shorter window.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Deadline of one post.
