@@ -212,7 +212,7 @@ async fn ask(at: &Installation, request: &QueueRequest) -> anyhow::Result<Answer
         && let Ok(Configuration { database, queue, .. }) = &configuration
         && let Some(url) = &database.url
     {
-        let store = SqlStore::connect(&parsed(url)?.named("queue"), StoreClock::Database).await?;
+        let store = SqlStore::connect(&parsed(url)?.named("queue").as_it_is(), StoreClock::Database).await?;
         let queue = queue.url.as_ref().map(|url| RedisQueue::new(url.expose(), 0, Arc::new(SystemClock)));
         let queue = queue.transpose()?.map(|queue| Arc::new(queue) as Arc<dyn Queue>);
         return answer(&JobsDesk { store: Arc::new(store), queue }, &SystemClock, request).await;
