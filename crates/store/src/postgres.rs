@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use engine::ports::store::{StoreError, StoreResult};
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, Pool, Postgres,
+    ConnectOptions as _, Connection as _, PgConnection, Pool, Postgres, Row as _,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -156,8 +156,8 @@ impl PostgresPool {
             // One that still owes an answer gives it now, or is closed: the pool would wait for it for ever.
             .after_release(|connection, _| {
                 Box::pin(async move {
-                    let answers = within(limits::RELEASE, connection.ping()).await;
-                    Ok(answers.is_ok_and(|answers| answers.is_ok()))
+                    let free = within(limits::RELEASE, is_free(connection)).await;
+                    Ok(free.is_ok_and(|free| free.unwrap_or(false)))
                 })
             })
             .connect_with(options)
@@ -232,6 +232,14 @@ impl PostgresPool {
         let set = |(name, limit): (&str, Duration)| format!("SET LOCAL {name} = {}; ", limit.as_millis());
         if self.pooled { limits().map(set).concat() } else { String::new() }
     }
+}
+
+/// Whether a connection that is given back is in no transaction. One whose beginning failed (the lock of whoever writes came
+/// too late) or was not waited for may be open or aborted, and the driver does not know of it: whoever got the connection
+/// next would fail, or keep the lock. In a transaction of its own, begun by this statement, both times are the same.
+async fn is_free(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let row = sqlx::raw_sql("SELECT now() = statement_timestamp()").fetch_one(connection).await?;
+    row.try_get(0)
 }
 
 /// What the server keeps a session of ours to.

@@ -95,3 +95,38 @@ async fn the_outcome_of_a_commit_without_an_answer_is_unknown() {
     assert_eq!(ends("reading", store.leaders()).await.unwrap().len(), 2, "it was committed");
     add(&store, 3).await.unwrap();
 }
+
+/// The lock of whoever writes, as `Store` takes it.
+const WRITER: i64 = 1_936_484_720;
+
+/// A transaction whose beginning fails, or that nobody waits for any more, is not passed on with its connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_in_a_transaction_is_given_to_nobody() {
+    let server = Arc::new(PostgresServer::start().unwrap());
+    server.run("postgres", &format!("CREATE DATABASE {NAME}")).unwrap();
+    let address: PostgresAddress = server.url(NAME).parse().unwrap();
+    let store = SqlStore::connect(&address.with_connections(1), StoreClock::Database).await.unwrap();
+    add(&store, 1).await.unwrap();
+    let other = Arc::clone(&server);
+    let somebody = tokio::task::spawn_blocking(move || {
+        other.run(NAME, &format!("SELECT pg_advisory_lock({WRITER}); SELECT pg_sleep(7)"))
+    });
+    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted";
+    while server.run(NAME, held).unwrap() == "0" {
+        tokio::task::yield_now().await;
+    }
+    silent(ends("writing", add(&store, 2)).await);
+    assert_eq!(ends("reading", store.leaders()).await.unwrap().len(), 1);
+    let mut waits = Box::pin(add(&store, 3));
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    while server.run(NAME, waiting).unwrap() == "0" {
+        let _ = futures_util::poll!(&mut waits);
+        tokio::task::yield_now().await;
+    }
+    drop(waits);
+    somebody.await.unwrap().unwrap();
+    assert_eq!(ends("reading", store.leaders()).await.unwrap().len(), 1);
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
+    assert_eq!(server.run(NAME, open).unwrap(), "0");
+    add(&store, 4).await.unwrap();
+}
