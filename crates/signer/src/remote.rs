@@ -149,6 +149,38 @@ impl Signer for RemoteKeeper {
         if requests.is_empty() {
             return Vec::new();
         }
+        let mut answers = self.signed(requests).await;
+        // Another process may have opened a signer that was started anew and not have handed it all keys yet.
+        let unknown: Vec<usize> = answers
+            .iter()
+            .enumerate()
+            .filter(|(_, answer)| matches!(answer, Err(SignerError::UnknownKey(_))))
+            .map(|(at, _)| at)
+            .collect();
+        if unknown.is_empty() || self.open().await.is_err() {
+            return answers;
+        }
+        let again: Vec<SignRequest> = unknown.iter().filter_map(|at| requests.get(*at).cloned()).collect();
+        for (at, answer) in unknown.into_iter().zip(self.signed(&again).await) {
+            if let Some(place) = answers.get_mut(at) {
+                *place = answer;
+            }
+        }
+        answers
+    }
+
+    async fn address(&self, key: &KeyRef) -> Result<Address, SignerError> {
+        match self.ask(&Call::Address(key.clone())).await.map_err(signer_error)? {
+            Reply::Address(address) => address,
+            other => Err(signer_error(odd(&other))),
+        }
+    }
+}
+
+impl RemoteKeeper {
+    /// What the signer answers to requests that fit into a call.
+    async fn signed(&self, requests: &[SignRequest]) -> Vec<Result<Signature, SignerError>> {
+        let failed = |error: SignerError| requests.iter().map(|_| Err(error.clone())).collect();
         match self.ask(&Call::Sign(requests.to_vec())).await {
             Ok(Reply::Signed(answers)) if answers.len() == requests.len() => {
                 let read = |answer: Result<String, SignerError>| {
@@ -159,13 +191,6 @@ impl Signer for RemoteKeeper {
             }
             Ok(other) => failed(signer_error(odd(&other))),
             Err(error) => failed(signer_error(error)),
-        }
-    }
-
-    async fn address(&self, key: &KeyRef) -> Result<Address, SignerError> {
-        match self.ask(&Call::Address(key.clone())).await.map_err(signer_error)? {
-            Reply::Address(address) => address,
-            other => Err(signer_error(odd(&other))),
         }
     }
 }

@@ -176,6 +176,17 @@ async fn another_process_keeps_what_this_one_would() {
     drop(place.connect().await);
     assert_eq!(fresh.sign(&[login(&name)]).await, same);
     assert_eq!(fresh.standing(&name).await.unwrap().caps, Some(caps));
+    // Another process has opened it, and has not handed the keys over yet.
+    server.abort();
+    assert!(server.await.unwrap_err().is_cancelled());
+    std::fs::remove_file(place.socket()).unwrap();
+    let server = place.start();
+    let mut other = place.connect().await;
+    wire::write(&mut other, &Call::Open(Some(header))).await.unwrap();
+    let length = wire::length(&mut other).await.unwrap().unwrap();
+    let opened: Reply = wire::body(&mut other, length).await.unwrap();
+    assert!(matches!(opened, Reply::Text(_)));
+    assert_eq!(fresh.sign(&[login(&name)]).await, same);
     fresh.forget(&name).await.unwrap();
     assert_eq!(fresh.address(&name).await, Err(SignerError::UnknownKey(name)));
     server.abort();
