@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use engine::ports::venue::VenueError;
 use reqwest::{
     Client, ClientBuilder, RequestBuilder,
-    header::{HeaderMap, RETRY_AFTER},
+    header::{DATE, HeaderMap, RETRY_AFTER},
     redirect, retry,
 };
 use serde::de::DeserializeOwned;
@@ -108,12 +108,7 @@ pub(crate) async fn send(request: RequestBuilder, deadline: Duration, cap: usize
     let fail = |error: reqwest::Error| failure(error, deadline);
     let mut response = request.timeout(deadline).send().await.map_err(fail)?;
     let status = response.status().as_u16();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse::<u64>().ok())
-        .map(seconds);
+    let retry_after = retry_after(response.headers());
     let limit = Limit::of(response.headers());
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(fail)? {
@@ -123,6 +118,19 @@ pub(crate) async fn send(request: RequestBuilder, deadline: Duration, cap: usize
         body.extend_from_slice(&chunk);
     }
     Ok(Answer { status, retry_after, limit, body })
+}
+
+/// What `Retry-After` asks for: seconds, or a date (RFC 9110, 10.2.3), which counts from the answer's own, so that our
+/// clock has no part in it.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let told = text(RETRY_AFTER)?;
+    if let Ok(number) = told.parse() {
+        return Some(seconds(number));
+    }
+    let date = |text| httpdate::parse_http_date(text).ok();
+    let (until, now) = (date(told)?, date(text(DATE)?)?);
+    Some(until.duration_since(now).unwrap_or_default().min(MAX_RETRY_AFTER))
 }
 
 /// A wait the venue asked for, within reason.
@@ -275,6 +283,8 @@ impl Service {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderValue;
+
     use super::*;
 
     #[derive(Debug)]
@@ -307,5 +317,25 @@ mod tests {
             "client error: tcp connect error: refused"
         );
         assert_eq!(Answer::of(405, "").error("head").to_string().matches("405 without a word").count(), 1);
+    }
+
+    #[test]
+    fn a_wait_is_told_in_seconds_or_as_a_date() {
+        let wait = |told: &'static str, date: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(told));
+            headers.extend(date.map(|date| (DATE, HeaderValue::from_static(date))));
+            retry_after(&headers)
+        };
+        let date = Some("Fri, 27 Nov 2026 03:00:00 GMT");
+        assert_eq!(wait("7", None), Some(Duration::from_secs(7)));
+        assert_eq!(wait("Fri, 27 Nov 2026 03:01:30 GMT", date), Some(Duration::from_secs(90)));
+        assert_eq!(wait("Fri, 27 Nov 2026 02:59:00 GMT", date), Some(Duration::ZERO), "it is over");
+        assert_eq!(wait("Fri, 31 Dec 9999 23:59:59 GMT", date), Some(MAX_RETRY_AFTER));
+        // By whose clock it would be is not known.
+        assert_eq!(wait("Fri, 27 Nov 2026 03:01:30 GMT", None), None);
+        for wrong in ["", "-7", "7.5", "soon", "Fri, 99 Nov 2026 03:01:30 GMT", "99999999999999999999"] {
+            assert_eq!(wait(wrong, date), None, "{wrong}");
+        }
     }
 }
