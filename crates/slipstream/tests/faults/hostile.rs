@@ -151,11 +151,13 @@ async fn a_hostile_answer_to_a_post_is_an_unknown_outcome() {
     let (scene, fronts) = behind_fronts(false).await;
     let answers = hostile_answers();
     let count = answers.len();
-    for (_, bytes) in answers {
+    for (number, (_, bytes)) in answers.into_iter().enumerate() {
         let before = fronts[0].answered();
         fronts[0].answer("POST /order ", bytes, 1);
         scene.leader_buys();
         until("the post is answered", async || fronts[0].answered() > before).await;
+        // Else the next answer may go to the same order once more, for as long as its bytes may be sent.
+        until("the same bytes are taken", async || scene.seen().len() > number).await;
     }
     scene.decided(count).await;
     scene.settled().await;
