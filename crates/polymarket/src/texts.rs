@@ -99,6 +99,13 @@ pub(crate) const TEXTS: &[Text] = &[
     text("could not run the execution", 500, "could not run the execution", Open),
     text("there are no matching orders", 500, "there are no matching orders", Open),
     text("rounding issues", 500, "the trade contains rounding issues", Open),
+    text(
+        "discrepancy greater than allowed",
+        500,
+        "the price of the taker's order has a discrepancy greater than allowed with the worst maker order",
+        Open,
+    ),
+    text("fok orders are filled or killed", 500, "FOK orders are filled or killed", Open),
     text("internal server error", 500, "Internal server error", Open),
     text("is invalid. duplicated", 400, "order 0xab is invalid. Duplicated.", Duplicated),
     text(
@@ -234,6 +241,13 @@ pub(crate) const TEXTS: &[Text] = &[
          of 4 decimals",
         Refused(Why::Amounts),
     ),
+    // Recorded of the live venue (JKorf/Polymarket.Net #5), not documented.
+    text(
+        "the taker amount for a",
+        400,
+        "the taker amount for a $0.22 order of size 19.69 should be '4.3318'",
+        Refused(Why::Amounts),
+    ),
     text("invalid expiration", 400, "invalid expiration", Refused(Why::Expiration)),
     text("crosses the book", 400, "order 0xab crosses the book", Refused(Why::Crosses)),
     text(
@@ -256,6 +270,29 @@ pub(crate) fn meaning(text: &str) -> Option<Meaning> {
     TEXTS.iter().find(|text| lower.contains(text.part)).map(|text| text.meaning)
 }
 
+/// Texts which the official clients are shown because the simulator is told to say them, and why: nobody tells what brings
+/// them about. All others they are shown come of the state of market, account, clock, contract or venue.
+const TOLD_TO_SAY: [(&str, &str); 8] = [
+    ("invalid nonce", "Orders of today have no nonce."),
+    (
+        "order match delayed due to market conditions",
+        "A market that delays answers `delayed` with status 200; when it says this instead is not documented.",
+    ),
+    ("could not insert order", "A failure inside the venue that nobody describes."),
+    ("could not run the execution", "A failure inside the venue that nobody describes."),
+    (
+        "there are no matching orders",
+        "Of the matching engine. An order that finds nobody is answered with the texts of status 400; when with this one is \
+         not documented.",
+    ),
+    ("FOK orders are filled or killed", "Of the matching engine, as the one before."),
+    ("the trade contains rounding issues", "Which amounts have them is not documented; ours are exact."),
+    (
+        "the price of the taker's order has a discrepancy greater than allowed with the worst maker order",
+        "How much is allowed is not documented; the simulator matches at makers' prices.",
+    ),
+];
+
 /// docs/venue-errors.md.
 #[must_use]
 pub fn markdown() -> String {
@@ -275,6 +312,14 @@ pub fn markdown() -> String {
     }
     for text in TEXTS {
         out.push_str(&row(&text.status.to_string(), &format!("`{}`", text.whole), text.meaning));
+    }
+    out.push_str(
+        "\n## What only words bring about\n\n\
+         The venue's official clients see these from the simulator because it is told to say them (knob\n\
+         `refuse_orders_with`), and not because something is as it is when the venue says them:\n\n",
+    );
+    for (text, why) in TOLD_TO_SAY {
+        out.push_str(&format!("- `{text}`: {why}\n"));
     }
     out
 }

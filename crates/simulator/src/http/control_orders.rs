@@ -9,7 +9,7 @@ use axum::{
     extract::{Query, State},
     routing::{get, post},
 };
-use domain::{Address, ConditionId, Hash, Usd};
+use domain::{Address, ConditionId, Hash, OrderId, Usd};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -35,6 +35,7 @@ pub(super) fn router() -> Router<Arc<Shared>> {
         .route("/mode", post(mode))
         .route("/terms", post(terms))
         .route("/builders", post(builders))
+        .route("/contract-cancel", post(contract_cancel))
         .route("/traffic", get(traffic).delete(reset_traffic))
         .route("/events", get(events))
 }
@@ -127,6 +128,17 @@ struct NewBuilder {
 async fn builders(State(shared): App, Body(new): Body<NewBuilder>) -> Reply {
     change(&shared, |world, _| world.set_builder(new.code.0, new.fees))?;
     Ok(done())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ContractCancel {
+    id: OrderId,
+}
+
+async fn contract_cancel(State(shared): App, Body(of): Body<ContractCancel>) -> Json<Value> {
+    change(&shared, |world, _| world.cancel_in_contract(of.id));
+    done()
 }
 
 /// Requests so far by endpoint and by what they were for, and the processor time of this process.

@@ -74,6 +74,15 @@ impl World {
         self.cancel_each(ids, owner)
     }
 
+    /// Its maker cancels an order in the exchange's contract, whether the venue knows it or not: it leaves the book, and no
+    /// post of it is taken any more.
+    pub fn cancel_in_contract(&mut self, id: OrderId) {
+        self.contract_cancels.insert(id);
+        if self.journal.orders.get(&id).is_some_and(|record| record.state == OrderState::Live) {
+            self.end_order(id, Ending::Canceled);
+        }
+    }
+
     /// Takes an order off the book if it rests, and frees what it held back.
     pub(super) fn end_order(&mut self, id: OrderId, ending: Ending) {
         let Some(record) = self.journal.orders.get_mut(&id) else { return };

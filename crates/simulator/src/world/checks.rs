@@ -96,6 +96,13 @@ impl World {
         Err(Refusal::bad(format!("invalid amount for a marketable BUY order (${spent}), min size: ${least}")))
     }
 
+    pub(super) fn check_contract(&self, order: &Submission) -> Result<(), Refusal> {
+        if self.contract_cancels.contains(&order.id) {
+            return Err(Refusal::bad("order canceled in the CTF exchange contract"));
+        }
+        Ok(())
+    }
+
     pub(super) fn open_market(&self, order: &Submission) -> Result<&Market, Refusal> {
         let missing = || Refusal::new(404, "No orderbook exists for the requested token id");
         let market = self.registry.market_of(&order.fields.token).ok_or_else(missing)?;

@@ -190,6 +190,8 @@ pub struct World {
     unseen_allowances: BTreeMap<contract_state::Slot, alloy_primitives::U256>,
     sessions: sessions::Sessions,
     prices: PriceHistory,
+    /// Orders that their makers cancelled in the exchange's contract.
+    contract_cancels: BTreeSet<OrderId>,
     /// Requests and limits.
     pub traffic: Traffic,
     profile: Profile,
@@ -236,6 +238,7 @@ impl World {
             traffic: Traffic::default(),
             profile: config.profile,
             expiries: BTreeSet::new(),
+            contract_cancels: BTreeSet::new(),
             arrivals: 0,
             events: EventLog::default(),
             trusting: BTreeSet::new(),

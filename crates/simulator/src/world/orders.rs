@@ -122,6 +122,7 @@ impl World {
 
     /// Checks the order's numbers and money against its market and the book of this moment.
     pub(super) fn size_up(&mut self, now: Timestamp, order: &Submission) -> Judged<Ready> {
+        self.check_contract(order).map_err(refused)?;
         let market = self.open_market(order).map_err(refused)?;
         let (tick, min_size) = (market.tick, self.least(market.spec.min_size, order.order_type));
         let checked =

@@ -148,7 +148,22 @@ async fn every_documented_text_can_be_brought_about() {
         assert_eq!(venue.control("/knobs", refuse).await.0, 200);
         assert_eq!(refusal(&venue, &trader, &gtc(&trader, 1, false)).await, (status, text.to_owned()));
     }
-    venue.control("/knobs", json!({ "refuse_orders_with": null, "min_marketable_buy": 15_000_000 })).await;
+    venue.control("/knobs", json!({ "refuse_orders_with": null })).await;
+    // Cancelled in the contract before the venue has seen it, and while it rests.
+    venue.control("/state", json!({ "condition": market_v2(false).condition, "state": "paused" })).await;
+    assert_eq!(refusal(&venue, &trader, &gtc(&trader, 7, false)).await.0, 400);
+    let seen = venue.running.world().with(|world, _| world.order_reports());
+    let early = seen.iter().find(|order| order.posts.refused == 1 && order.posts.accepted == 0).unwrap().id;
+    venue.control("/contract-cancel", json!({ "id": early })).await;
+    venue.control("/state", json!({ "condition": market_v2(false).condition, "state": "open" })).await;
+    let cancelled = (400, "order canceled in the CTF exchange contract".to_owned());
+    assert_eq!(refusal(&venue, &trader, &gtc(&trader, 7, false)).await, cancelled);
+    let (_, placed) = trader.post(&venue, &gtc(&trader, 8, false)).await;
+    venue.control("/contract-cancel", json!({ "id": placed["orderID"] })).await;
+    let (_, order) =
+        trader.get(&venue, &format!("/data/order/{}", placed["orderID"].as_str().unwrap())).await;
+    assert_eq!(order["status"], "CANCELED", "it has left the book");
+    venue.control("/knobs", json!({ "min_marketable_buy": 15_000_000 })).await;
     let (_, small) =
         trader.body(&trader.order(yes(), Side::Buy, 10_000_000, 17_857_100), Exchange::V2, "FAK");
     let text = refusal(&venue, &trader, &small).await.1;

@@ -4,11 +4,18 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{Clock, Timestamp, clock::Sleep};
 use serde_json::json;
-use simulator::{config::RefuseWith, world::registry::MarketState};
+use simulator::{
+    config::RefuseWith,
+    world::{
+        faults::{Fault, FaultKind},
+        registry::MarketState,
+        verdict::OrderReport,
+    },
+};
 use slipstream::clock::SystemClock;
 
 use crate::{
-    client::Language,
+    client::{Client, Language},
     orders::{post, sign},
     venue::{Kind, Venue},
     witnessed,
@@ -21,18 +28,17 @@ witnessed! {
     strangers => typescript_meets_a_venue_that_does_not_know_it, python_meets_a_venue_that_does_not_know_it;
 }
 
-/// Status and words that nothing a well-behaved client does brings about here. Source:
-/// docs.polymarket.com/resources/error-codes.
-const DOCUMENTED: [(u16, &str); 9] = [
+/// Status and words of which nobody tells what brings them about (docs/venue-errors.md says what is known of each), so that
+/// the simulator says them when it is told to. Source: docs.polymarket.com/resources/error-codes.
+const DOCUMENTED: [(u16, &str); 8] = [
     (400, "invalid nonce"),
-    (400, "order canceled in the CTF exchange contract"),
     (400, "order match delayed due to market conditions"),
-    (500, "order timed out"),
     (500, "could not insert order"),
     (500, "could not run the execution"),
     (500, "there are no matching orders"),
+    (500, "FOK orders are filled or killed"),
     (500, "the trade contains rounding issues"),
-    (500, "Internal server error"),
+    (500, "the price of the taker's order has a discrepancy greater than allowed with the worst maker order"),
 ];
 
 async fn documented_errors(language: Language) {
@@ -41,14 +47,15 @@ async fn documented_errors(language: Language) {
     let refuse = |with: Option<RefuseWith>| {
         venue.running.world().with(|world, _| world.knobs.refuse_orders_with = with);
     };
+    let order = json!({ "name": "order", "orderType": "GTC" });
     sign(&mut client, "order", Kind::Plain, "BUY", 0.45, 10.0).await;
     for (status, error) in DOCUMENTED {
         refuse(Some(RefuseWith { status, error: error.to_owned() }));
-        let told =
-            client.refused("post", json!({ "name": "order", "orderType": "GTC" }), status.into()).await;
+        let told = client.refused("post", order.clone(), status.into()).await;
         assert!(told.contains(error), "{status} {error}: {told}");
     }
     refuse(None);
+    failures(&venue, &mut client).await;
     assert_eq!(post(&mut client, "order", "GTC").await["status"], "live", "none of it was taken");
     // The market itself: it does not trade yet, and it has ended.
     let condition = Kind::Plain.condition();
@@ -57,10 +64,43 @@ async fn documented_errors(language: Language) {
     turn(MarketState::Paused);
     let told = client.refused("post", json!({ "name": "early", "orderType": "GTC" }), 400).await;
     assert!(told.contains("the market is not yet ready to process new orders"), "{told}");
+    // Its maker cancels it in the contract, before the market opens.
+    let reports = venue.running.world().with(|world, _| world.order_reports());
+    let refused = |order: &&OrderReport| order.posts.refused == 1 && order.posts.accepted == 0;
+    let early = reports.iter().find(refused).unwrap();
+    venue.running.world().with(|world, _| world.cancel_in_contract(early.id));
+    turn(MarketState::Open);
+    let told = client.refused("post", json!({ "name": "early", "orderType": "GTC" }), 400).await;
+    assert!(told.contains("order canceled in the CTF exchange contract"), "{told}");
+    sign(&mut client, "late", Kind::Plain, "BUY", 0.45, 10.0).await;
     turn(MarketState::Closed);
-    let told = client.refused("post", json!({ "name": "early", "orderType": "GTC" }), 404).await;
+    let told = client.refused("post", json!({ "name": "late", "orderType": "GTC" }), 404).await;
     assert!(told.contains("No orderbook exists for the requested token id"), "{told}");
     venue.close().await;
+}
+
+/// The venue fails at an order before it has taken it, and after: the words are the same, and only looking tells which.
+async fn failures(venue: &Venue, client: &mut Client) {
+    for (kind, words, taken) in [
+        (FaultKind::TimedOutText, "order timed out", false),
+        (FaultKind::Error500Before, "Internal server error", false),
+        (FaultKind::TimedOutTextAfter, "order timed out", true),
+        (FaultKind::Error500After, "Internal server error", true),
+    ] {
+        let name = format!("{kind:?}");
+        sign(client, &name, Kind::NegativeRisk, "BUY", 0.45, 10.0).await;
+        let fault = Fault { target: kind.target(), kind, count: 1, delay_ms: 0, depth: 0 };
+        assert!(venue.running.world().with(|world, _| world.faults.push(fault)));
+        let order = json!({ "name": name, "orderType": "GTC" });
+        let told = client.refused("post", order.clone(), 500).await;
+        assert!(told.contains(words), "{kind:?}: {told}");
+        if taken {
+            let told = client.refused("post", order, 400).await;
+            assert!(told.contains("Duplicated"), "{kind:?}: {told}");
+        } else {
+            assert_eq!(post(client, &name, "GTC").await["status"], "live", "{kind:?}");
+        }
+    }
 }
 
 /// Nobody told the simulator to refuse these: it reads and checks what it gets.
