@@ -1,10 +1,13 @@
 //! What the venue tells by itself, and every way in which that can go wrong: the books end as without it.
 
-use domain::{Price, Side, lifecycle::OrderState, money::ONE};
+use domain::{Price, Side, lifecycle::OrderState, money::ONE, skip::SkipReason};
 use engine::ports::execution::LedgerCause;
 use simulator::{
     Knobs,
-    world::faults::{Fault, FaultKind, FaultTarget},
+    world::{
+        control::Redeemers,
+        faults::{Fault, FaultKind, FaultTarget},
+    },
 };
 
 use crate::scene::{Has, Scene, Setup, condition, until, whole};
@@ -163,5 +166,30 @@ async fn a_changed_tick_takes_effect_by_its_frame() {
     // Rules are remembered for longer than this test takes: only the frame can have told.
     let on_cents: Vec<_> = scene.orders().await.iter().map(|order| order.limit.0 % 10_000 == 0).collect();
     assert_eq!(on_cents, [true, false], "two per cent above 0.49, on cents and on tenths of them");
+    scene.finish().await;
+}
+
+/// A resolution is told by its frame, long before anybody would ask for the market's rules again: nothing is ordered there
+/// any more.
+#[tokio::test]
+async fn a_resolution_takes_effect_by_its_frame() {
+    let scene = Scene::set(Setup { channels: true, ..Setup::default() }).await;
+    scene.leader_buys();
+    scene.decided(1).await;
+    scene.settled().await;
+    until("the book is put together", async || {
+        scene.book_health().is_some_and(|health| health.feed.events > 0)
+    })
+    .await;
+    let events = scene.book_health().map(|health| health.feed.events);
+    let payouts = [Price(ONE), Price(0)];
+    scene.world.with(|world, _| world.resolve(&condition(), payouts, &Redeemers::None)).expect("resolved");
+    until("its frame came", async || scene.book_health().map(|health| health.feed.events) > events).await;
+    scene.leader_buys();
+    scene.decided(2).await;
+    scene.settled().await;
+    // Rules are remembered for longer than this test takes: only the frame can have told.
+    assert_eq!(scene.skips().await, [None, Some(SkipReason::MarketClosed)]);
+    assert_eq!(scene.states().await, [OrderState::Confirmed], "nothing was ordered");
     scene.finish().await;
 }
