@@ -130,7 +130,7 @@ async fn no_secret_is_found_anywhere_and_every_line_of_an_order_names_it() {
     let now = SystemClock.now().seconds();
     place.until("next second", async || (SystemClock.now().seconds() > now).then_some(())).await;
     place.leader_trades(1, Side::Buy).await;
-    place.settled(2).await;
+    place.answered(2).await;
     // A reply that is lost, a refusal, and a venue that fails: their lines name the order too.
     for (number, kind) in
         [(2, FaultKind::AcceptThenDrop), (3, FaultKind::Error500Before), (4, FaultKind::TimedOutText)]
@@ -141,7 +141,7 @@ async fn no_secret_is_found_anywhere_and_every_line_of_an_order_names_it() {
             .await
             .unwrap();
         place.leader_trades(number, Side::Buy).await;
-        place.settled(usize::from(number) * 2).await;
+        place.answered(usize::from(number) * 2).await;
     }
     place.leader_trades(5, Side::Sell).await;
     place.settled(10).await;

@@ -185,13 +185,22 @@ impl Place {
         self.until("running program", async || self.asked(&Request::Ping).await).await;
     }
 
+    /// Waits until so many answers are there, and what became of everything that they ordered is known.
+    pub(super) async fn answered(&self, answers: usize) {
+        self.until_all(answers, &[&OVER[..], &["matched", "mined"]].concat()).await;
+    }
+
     /// Waits until so many answers are there, and everything that they ordered is over.
     pub(super) async fn settled(&self, answers: usize) {
+        self.until_all(answers, &OVER).await;
+    }
+
+    async fn until_all(&self, answers: usize, states: &[&str]) {
         let activity = Request::Activity { limit: 50, style: Style::default() };
-        self.until("settled answers", async || {
+        self.until("answers", async || {
             let lines = self.asked(&activity).await?;
             let lines = lines.as_array()?;
-            (lines.len() >= answers && lines.iter().all(is_over)).then_some(())
+            (lines.len() >= answers && lines.iter().all(|line| is_in(line, states))).then_some(())
         })
         .await;
     }
@@ -278,11 +287,12 @@ fn market() -> MarketSpec {
     }
 }
 
-/// Whether nothing more becomes of an answer.
-fn is_over(line: &Value) -> bool {
+/// States of orders of which nothing more becomes.
+const OVER: [&str; 4] = ["confirmed", "missed", "killed", "rejected"];
+
+/// Whether an answer is a skip, or all its orders are in one of these states.
+fn is_in(line: &Value, states: &[&str]) -> bool {
     let orders = line["answer"]["orders"].as_array().map_or(&[][..], Vec::as_slice);
-    let over = |order: &Value| {
-        ["confirmed", "missed", "killed", "rejected"].contains(&order["state"].as_str().unwrap_or_default())
-    };
-    line["answer"]["answer"] == "skipped" || (!orders.is_empty() && orders.iter().all(over))
+    let is = |order: &Value| states.contains(&order["state"].as_str().unwrap_or_default());
+    line["answer"]["answer"] == "skipped" || (!orders.is_empty() && orders.iter().all(is))
 }
