@@ -146,6 +146,25 @@ fn a_buy_that_no_block_has_and_nobody_decided_is_told() {
     assert_eq!(phantoms(&world), 1, "told once");
 }
 
+/// A step that need not ask for the head takes no hint: a block may have come since. Before, the hint of one trade was decided
+/// first and the trade of that block taken for it, settling under another hash.
+#[test]
+fn a_hint_is_taken_after_the_block_that_is_there() {
+    let in_block = LeaderTrade { shown_at: None, ..buy(20) };
+    let hinted = LeaderTrade { shown_at: Some(at(20)), ..buy(28) };
+    let world = world("a hint ahead of its block", vec![in_block, hinted]);
+    let mut watcher = Watcher::new(world.watcher_ports());
+    watch(&world, &mut watcher, 19);
+    // It has nothing to wait for, since it asks for the history at each step, and knows that no block is there.
+    block_on(watcher.rest());
+    world.clock.advance(Duration::from_secs(3));
+    block_on(watcher.step()).unwrap();
+    assert_eq!(decided(&world).len(), 0, "the block is read first");
+    watch(&world, &mut watcher, 60);
+    let copies = decided(&world).iter().filter(|one| matches!(one.verdict, Verdict::Copy(_))).count();
+    assert_eq!(copies, 2, "{:?}", decided(&world));
+}
+
 /// A chain whose blocks lack what was sold in one of them; whoever is asked for the transaction has it.
 struct Lacks(Arc<Venue>);
 

@@ -41,7 +41,8 @@ impl Watcher {
     /// Reads what is new on the chain, and takes note whether it could. Returns whether anything was.
     pub(super) async fn read_chain(&mut self) -> Result<bool, WatcherError> {
         // Nobody told anything, and no block can be there yet.
-        if std::mem::take(&mut self.head_is_quiet) {
+        self.hears = !std::mem::take(&mut self.head_is_quiet);
+        if !self.hears {
             return Ok(false);
         }
         let read = self.chain_step().await;

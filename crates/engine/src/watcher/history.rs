@@ -111,8 +111,11 @@ impl Watcher {
         failed.map_or(Ok(found), |error| Err(error.into()))
     }
 
-    /// The next answer that came.
+    /// The next answer that came, if this step takes any.
     fn next_rows(&mut self) -> Option<HistoryRows> {
+        if !self.hears {
+            return None;
+        }
         self.answered.pop().or_else(|| self.answers().next().now_or_never().flatten())
     }
 

@@ -125,7 +125,8 @@ impl Watcher {
         self.live.told.forget(uptime);
         self.live.hurry.retain(|_, until| uptime < *until);
         let mut trades: BTreeMap<LeaderId, Vec<LiveTrade>> = BTreeMap::new();
-        for news in self.live.news() {
+        let news = if self.hears { self.live.news() } else { Vec::new() };
+        for news in news {
             match news {
                 LiveNews::Gap => self.hurry(&leaders),
                 LiveNews::Trade(trade) => {

@@ -144,6 +144,9 @@ pub struct Watcher {
     head_pace: HeadPace,
     /// No other head was told, and none can be there yet: the next step need not ask.
     head_is_quiet: bool,
+    /// Whether this step takes what others than the chain tell: not where it did not ask for the head, because a hint that is
+    /// ahead of a block which came meanwhile could be taken for another trade of that block.
+    hears: bool,
     finalized: Option<i64>,
     /// Time of the head and height read when nothing was left to judge.
     judged_at: Option<(Timestamp, i64)>,
@@ -206,6 +209,7 @@ impl Watcher {
             head_told: None,
             head_asked: None,
             head_is_quiet: false,
+            hears: true,
             head_pace: HeadPace::default(),
             finalized: None,
             judged_at: None,
