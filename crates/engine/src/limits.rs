@@ -199,7 +199,7 @@ pub const LIVE_GROUPS: usize = 10_000;
 /// … and at most this many of each.
 pub const LIVE_MESSAGES: usize = 1_000;
 /// After a gap of the live feed the history is asked for this often …
-pub const LIVE_ASK_PAUSE: Duration = Duration::from_secs(1);
+pub const LIVE_ASK_PAUSE: Duration = Duration::from_millis(750);
 /// … for this long: its rows come later than the trades.
 pub const LIVE_HURRY: Duration = Duration::from_secs(5);
 /// Others who do not say the same of an exit are asked again after this, then after twice as long …
