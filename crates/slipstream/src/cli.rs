@@ -12,7 +12,6 @@ use crate::{
     backup::{BackupArgs, RestoreArgs},
     bench::command::BenchArgs,
     certify::command::CertifyArgs,
-    chaos::command::ChaosArgs,
     commands::{self, Answer, Request, Thing},
     configuration::{ConfigFile, command::ConfigCommand, keys},
     db_command::DbCommand,
@@ -116,9 +115,8 @@ pub enum Command {
     },
     /// Measure this machine: our figures beside the bare parts they are made of.
     Bench(BenchArgs),
-    /// Prove that nothing is lost or doubled: a whole installation of many processes on private servers, at the simulated
-    /// venue, in which everything is killed, frozen and cut off, and independent books at the end.
-    Chaos(ChaosArgs),
+    /// Kill, freeze and cut off an installation of many processes, on private servers, and compare all books.
+    Chaos(crate::chaos::command::ChaosArgs),
     /// Ask the venue what its documentation leaves open, and compare with what this program relies on. The
     /// simulated venue, unless told otherwise twice.
     Certify(CertifyArgs),
