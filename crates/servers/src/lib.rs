@@ -55,6 +55,10 @@ impl ServerError {
     }
 }
 
+/// Where ports are looked for, and how often.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+const TRIES: usize = 100;
+
 /// A directory for a server: of its user alone, and removed when it is dropped.
 fn directory(prefix: &str) -> Result<tempfile::TempDir, ServerError> {
     // Another user must get there, which a directory for temporary files of this user's may not allow.
@@ -66,9 +70,19 @@ fn directory(prefix: &str) -> Result<tempfile::TempDir, ServerError> {
         .map_err(ServerError::io(format!("a directory in {}", parent.display())))
 }
 
-/// A port of the loopback address that nobody listens on now.
+/// A port of the loopback address that nobody listens on now. It is none of those that the system gives out by itself (from
+/// 32,768 on Linux): somebody would be given it before the server is there, or while it is stopped.
 fn free_port() -> Result<u16, ServerError> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0));
-    let address = listener.and_then(|listener| listener.local_addr());
-    address.map(|address| address.port()).map_err(ServerError::io("a free port"))
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..TRIES {
+        let mut drawn = [0; 2];
+        rustix::rand::getrandom(&mut drawn, rustix::rand::GetRandomFlags::empty())
+            .map_err(|error| ServerError::io("a free port")(error.into()))?;
+        let port = PORTS.start + u16::from_ne_bytes(drawn) % (PORTS.end - PORTS.start);
+        match std::net::TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => last = error,
+        }
+    }
+    Err(ServerError::io(format!("a free port from {} to {}", PORTS.start, PORTS.end))(last))
 }

@@ -173,6 +173,7 @@ async fn furnished(place: &Place) {
         world.credit(eoa, Asset::Pol, ONE);
         world.mine(now)
     });
+    drop(SqlStore::open(&place.path("data").join("slipstream.db"), Arc::new(SystemClock)).await.unwrap());
     place.done(&["account", "add", "practice"]).await;
     place.done(&["account", "add", "main", "--live", "--key-file", "key"]).await;
     // With a clock that is off it is done as well, and that is told.

@@ -77,12 +77,26 @@ fn an_installation_is_stopped_whatever_is_wrong_in_its_configuration() {
 }
 
 #[test]
-fn a_run_makes_no_installation() {
+fn only_init_makes_an_installation() {
     let there = tempfile::tempdir().expect("a directory");
-    let refused = ask(there.path(), &["run"]);
-    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && words.contains("`slipstream init` makes one"), "{words}");
-    assert_eq!(fs::read_dir(there.path()).unwrap().count(), 0, "it leaves something");
+    for command in [
+        &["run"][..],
+        &["account", "add", "main"],
+        &["account", "arm", "main", "--yes", "main"],
+        &["account", "disarm", "main"],
+        &["account", "remove", "main"],
+        &["signer", "public-key"],
+        &["signer", "rotate"],
+        &["panic"],
+    ] {
+        let refused = ask(there.path(), command);
+        let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(
+            !refused.status.success() && words.contains("`slipstream init` makes"),
+            "{command:?}: {words}"
+        );
+        assert_eq!(fs::read_dir(there.path()).unwrap().count(), 0, "{command:?} leaves something");
+    }
     done(there.path(), &["init", "--yes"]);
 }
 

@@ -48,6 +48,7 @@ impl Place {
         place.file("passphrase", &format!("{PASSPHRASE}\n"));
         place.file("key", &format!("0x{KEY}\n"));
         place.opened_by("identity", true);
+        drop(SqlStore::open(&place.data().join(DATABASE), Arc::new(SystemClock)).await.unwrap());
         place
     }
 

@@ -317,7 +317,8 @@ async fn a_demo_that_follows_nobody_needs_no_certificates() {
     let played = demo(["--tape", &tape.to_string_lossy()]);
     assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stderr));
     let refused = demo(["--leader", &LEADER.to_string()]);
-    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    // Where JSON is asked for, errors are JSON too.
+    let error = String::from_utf8_lossy(&refused.stdout).into_owned();
     assert!(!refused.status.success() && error.contains("install the system's ca-certificates"), "{error}");
 }
 

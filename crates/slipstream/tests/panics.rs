@@ -45,9 +45,10 @@ fn of_the_settlement() {
 
 #[test]
 fn a_point_or_an_end_that_does_not_exist_is_refused() {
-    for (wanted, complaint) in
-        [("worker.nowhere:1", "no crash point"), ("worker.after_load:1:stumble", "`stumble` is not `panic`")]
-    {
+    for (wanted, complaint) in [
+        ("worker.nowhere:1", "no crash point"),
+        ("worker.after_load:1:stumble", "`stumble` is neither `panic` nor `stop`"),
+    ] {
         let directory = tempfile::tempdir().unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_slipstream"))
             .args(["demo", "--headless", "--data-dir"])

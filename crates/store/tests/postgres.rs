@@ -60,6 +60,7 @@ mod on_postgres {
     mod rewound;
     mod roles;
     mod same_rows;
+    mod slow_writer;
     mod taking_turns;
     mod transfer;
     mod vanished;

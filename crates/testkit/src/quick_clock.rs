@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{Clock, Timestamp, clock::Sleep};
 
 /// A clock on which everything takes a fixed fraction of its time. Whoever shares it (the engine, its venue, the faults
-/// between them) keeps all proportions; what the machine itself needs counts for more.
+/// between them) keeps its proportions; what the machine itself needs, and limits of libraries on real time, count for more.
 pub struct QuickClock<C> {
     real: C,
     times: u32,

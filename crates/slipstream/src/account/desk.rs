@@ -56,6 +56,8 @@ impl<'a> Desk<'a> {
         if socket::ask(data_dir, &Request::Ping).await?.is_some() {
             return Ok(Self::Running(data_dir));
         }
+        // One that was made by the way would be taken for the real one by the next command.
+        place.must_be_there()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut only_looks = false;
         let store = match place.hold("command", &clock).await {

@@ -170,7 +170,6 @@ pub async fn run(command: &AccountCommand, style: Style) -> anyhow::Result<(Answ
         AccountCommand::Add(arguments) => Ok((add::run(arguments).await?, arguments.at.json)),
         AccountCommand::Arm(arguments) => Ok((arm::run(arguments).await?, arguments.at.json)),
         AccountCommand::List(ListArgs { at, config }) => {
-            at.place_by(config)?.must_be_there()?;
             Ok((ask(at, config, Need::Nothing, AccountRequest::List { style }).await?, at.json))
         }
         AccountCommand::Disarm(OneArgs { account, at, config }) => {

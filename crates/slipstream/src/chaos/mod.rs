@@ -2,9 +2,9 @@
 //! everything is killed, frozen and cut off, by a seed. Afterwards the venue's books, the database and the queue are
 //! compared from raw facts.
 //!
-//! Order of use: [`stack`] starts servers and venue, [`team`] the processes, [`followers`] makes accounts, [`tape`] lets
-//! leaders trade while [`injecting`] breaks what [`faults`] has planned; [`facts`] reads everybody's books, [`checks`]
-//! judges them, [`report`] tells.
+//! Order of use: `stack` starts servers and venue, `team` the processes, `followers` makes accounts, `tape` lets
+//! leaders trade while `injecting` breaks what `faults` has planned; `facts` reads everybody's books, `checks`
+//! judges them, `report` tells.
 
 pub mod checks;
 pub mod command;

@@ -69,7 +69,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// So much faster than real time passes for engine and venue: most of what happens here is waiting.
-const TIMES: u32 = 3;
+const TIMES: u32 = 2;
 /// Between blocks, usually: long enough to be read one by one.
 pub const BLOCK_MS: u64 = 500;
 /// Seed of keys, salts and pauses.

@@ -84,7 +84,8 @@ async fn a_quiet_run_asks_as_often_as_is_told() {
     let (begin, before) = asked(first + 6).await;
     let (end, after) = asked(begin + 20).await;
     let (blocks, calls) = (end - begin, after - before);
-    assert!(calls <= 6 * blocks, "{calls} calls for {blocks} blocks");
+    // Either look may fall anywhere between two blocks.
+    assert!(calls <= 6 * (blocks + 1), "{calls} calls for {blocks} blocks");
     assert!(scene.end(&mut child).await.success());
 }
 

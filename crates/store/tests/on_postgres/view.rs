@@ -15,7 +15,7 @@ use engine::ports::{
 use store::{PostgresAddress, SqlStore, StoreClock};
 use testkit::{runbook::command, virtual_clock::VirtualClock};
 
-use crate::{SERVER, new_database};
+use crate::{SERVER, new_database, on_postgres::slow_writer::SlowWriter};
 
 struct Desk {
     name: String,
@@ -238,16 +238,20 @@ async fn a_pause_waits_for_whoever_writes() {
 async fn a_pause_that_ends_while_it_is_repeated_goes_on() {
     let desk = desk(1).await;
     desk.run("UPDATE copy_relationships SET status = 'paused', auto_resume_at = now() + interval '2 s'");
-    let writer = tokio::task::spawn_blocking({
-        let name = desk.name.clone();
-        let write = "BEGIN; SELECT pg_advisory_xact_lock(1936484720); SELECT pg_sleep(3); COMMIT";
-        move || SERVER.run(&name, write)
+    let writer = SlowWriter::begin(&desk.name);
+    let pause = tokio::task::spawn_blocking({
+        let url = SERVER.url(&desk.name);
+        move || {
+            SERVER
+                .shell(&url, "psql \"$DATABASE_URL\" -c \"UPDATE copy_relationships SET status = 'paused'\"")
+                .unwrap()
+        }
     });
-    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = 1936484720 \
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    while desk.run(held) == "0" {}
-    assert_eq!(desk.tag("UPDATE copy_relationships SET status = 'paused'"), "UPDATE 1");
-    writer.await.unwrap().unwrap();
+    writer.until_waited_for();
+    let over = "SELECT max(expires_at) < extract(epoch FROM clock_timestamp()) * 1000000 FROM holds";
+    assert!((0..1_000).any(|_| desk.run(over) == "t"), "the first pause ends");
+    writer.end();
+    assert_eq!(pause.await.unwrap(), "UPDATE 1");
     assert_eq!(desk.shown(), "paused");
     assert_eq!(desk.run("SELECT count(*) FROM copy_relationships WHERE auto_resume_at IS NULL"), "1");
     assert_eq!(desk.held(Timestamp(4_000_000_000_000_000)).await, 1);
