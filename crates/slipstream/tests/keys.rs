@@ -45,8 +45,7 @@ impl Place {
         let place =
             Self { simulator, directory: tempfile::tempdir().unwrap(), printed: std::sync::Mutex::default() };
         place.file("identity", &format!("# made by age-keygen\n{IDENTITY}\n"));
-        place.file("passphrase", &format!("{PASSPHRASE}\n"));
-        place.file("key", &format!("0x{KEY}\n"));
+        for (name, text) in [("passphrase", format!("{PASSPHRASE}\n")), ("key", format!("0x{KEY}\n"))] { place.file(name, &text); }
         place.opened_by("identity", true);
         drop(SqlStore::open(&place.data().join(DATABASE), Arc::new(SystemClock)).await.unwrap());
         place
