@@ -82,7 +82,7 @@ fn only_init_makes_an_installation() {
     for command in [
         &["run"][..],
         &["account", "add", "main"],
-        &["account", "arm", "main", "--yes", "main"],
+        &["account", "arm", "main", "--per-order", "5", "--per-day", "9", "--yes", "main"],
         &["account", "disarm", "main"],
         &["account", "remove", "main"],
         &["signer", "public-key"],

@@ -1,5 +1,4 @@
-//! Accounts and their keys as a person meets them: the program itself, the simulated venue's chain, files. Everything runs
-//! at trace level, and no known secret is found in what it prints or keeps.
+//! Accounts and their keys as a person meets them, at trace level: no known secret is in what is printed or kept.
 
 #![cfg(test)]
 
@@ -45,7 +44,8 @@ impl Place {
         let place =
             Self { simulator, directory: tempfile::tempdir().unwrap(), printed: std::sync::Mutex::default() };
         place.file("identity", &format!("# made by age-keygen\n{IDENTITY}\n"));
-        for (name, text) in [("passphrase", format!("{PASSPHRASE}\n")), ("key", format!("0x{KEY}\n"))] { place.file(name, &text); }
+        place.file("passphrase", &format!("{PASSPHRASE}\n"));
+        place.file("key", &format!("0x{KEY}\n"));
         place.opened_by("identity", true);
         drop(SqlStore::open(&place.data().join(DATABASE), Arc::new(SystemClock)).await.unwrap());
         place
