@@ -70,6 +70,10 @@ impl Watcher {
             return self.begin_at(head).await.map(|()| true);
         };
         self.reading.clear();
+        // The answer of a commit was lost, or the database went back in time: what is above its position was not read for it.
+        if self.headers.back().is_some_and(|tip| tip.number != position) {
+            self.forget();
+        }
         if self.headers.is_empty() {
             self.headers = self.store.headers(limits::REORG_DEPTH).await?.into();
         }

@@ -278,18 +278,22 @@ impl Watcher {
             _ => true,
         };
         if changed {
-            // What was remembered is of another reign.
-            self.forget_following();
-            self.headers.clear();
-            self.witnesses.forget();
-            self.pending.clear();
-            self.recovered = false;
+            self.forget();
         }
         if lease.is_none() {
             self.sources.given_up();
         }
         self.lease = lease;
         Ok(self.lease.is_some())
+    }
+
+    /// What was remembered is of another reign, or of commits that the store does not have.
+    fn forget(&mut self) {
+        self.forget_following();
+        self.headers.clear();
+        self.witnesses.forget();
+        self.pending.clear();
+        self.recovered = false;
     }
 
     /// Takes up parts that an earlier watcher (or an earlier life of this one) stored but did not decide

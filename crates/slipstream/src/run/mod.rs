@@ -6,6 +6,7 @@ mod downtime;
 mod funding;
 pub mod installation;
 mod journal;
+mod looking;
 mod ports;
 mod probe;
 mod readiness;
@@ -31,9 +32,10 @@ use self::{
     downtime::Downtime,
     funding::Funding,
     journal::Journal,
+    looking::Who,
     ports::{Parts, compose, keyring},
     probe::{Probe, Unreachable},
-    readiness::{Readiness, Who},
+    readiness::Readiness,
     reconciling::Reconciling,
     stop::{INTERRUPTED, Stop},
     telling::tell_start,
@@ -109,7 +111,7 @@ pub async fn run(arguments: &RunArgs, role: Role) -> anyhow::Result<ExitCode> {
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
-    if let Err(error) = readiness::end(run.books(), run.clock.as_ref(), &run.process).await {
+    if let Err(error) = looking::end(run.books(), run.clock.as_ref(), &run.process).await {
         warn!(%error, "what this process held for itself stays held until its end is recorded: {error}");
     }
     if let Err(error) = store.close().await {

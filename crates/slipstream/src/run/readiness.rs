@@ -19,7 +19,7 @@ use engine::{
     deadline::{venue_call, within},
     ports::{
         following::{Account, AccountMode, HoldCause, HoldScope, NewHold},
-        store::{InstanceId, Store, StoreResult},
+        store::{InstanceId, Store, StoreError, StoreResult},
         venue::{ChainReader, OrderGateway, VenueClock, VenueError},
     },
 };
@@ -28,6 +28,7 @@ use polymarket::{JsonRpc, wallets::Finding as Lack};
 use reqwest::Client;
 use tracing::{info, warn};
 
+use super::looking::{Who, end_but};
 use crate::{
     account::{check_wallet, report_of_account, wants},
     doctor::{Verdict, venue},
@@ -55,9 +56,6 @@ const CLOCK_OFF: Duration = Duration::from_secs(10);
 const CHAIN_SILENT: Duration = Duration::from_secs(60);
 /// A newest block that was older at the start is of a provider that lags.
 const OLDEST_HEAD: Duration = Duration::from_secs(60);
-
-/// What is looked at here is called so among the tasks of a process.
-const TASK: &str = "readiness";
 
 /// Kinds of faults that are asked about.
 const SILENT: &str = "silent";
@@ -102,29 +100,8 @@ pub(super) struct Readiness {
     instances: u32,
     /// Holds of that instance.
     held: HashMap<AccountId, Vec<HoldId>>,
-}
-
-/// Which of many processes this is: what one finds wrong is not right because another finds nothing.
-pub(super) struct Who {
-    /// The process.
-    pub(super) process: InstanceId,
-    /// What reasons begin with; nothing where one process works alone.
-    pub(super) words: String,
-}
-
-impl Who {
-    fn instance(&self, number: u32) -> InstanceId {
-        InstanceId(format!("{}/{TASK}-{number}", self.process))
-    }
-}
-
-/// Records that a process which ends looks no longer: nothing is held for it any more.
-pub(super) async fn end(store: &dyn Store, clock: &dyn Clock, process: &InstanceId) -> StoreResult<()> {
-    let ours = format!("{process}/{TASK}-");
-    for instance in store.running_instances().await?.iter().filter(|name| name.0.starts_with(&ours)) {
-        store.end_instance(instance, "its process was asked to end", clock.now()).await?;
-    }
-    Ok(())
+    /// The answer of a commit was lost: there may be holds that are not among those.
+    unsure: bool,
 }
 
 /// One thing that is wrong: its kind stays the same while the figures in its words move.
@@ -152,6 +129,7 @@ impl Readiness {
             instance,
             instances: 1,
             held: HashMap::new(),
+            unsure: false,
         };
         let accounts = live_accounts(store).await?;
         readiness.check(store, &accounts, FIRST_PATIENCE).await?;
@@ -166,6 +144,7 @@ impl Readiness {
         }
         self.looked = uptime;
         if let Err(error) = self.look_at(store, uptime).await {
+            self.unsure |= matches!(error, StoreError::OutcomeUnknown(_));
             warn!(%error, "whether accounts with real money may buy cannot be looked at: {error}");
         }
     }
@@ -175,11 +154,11 @@ impl Readiness {
         if newest != self.newest.0 {
             self.newest = (newest, uptime);
         }
-        self.go_on_when_ended(store).await?;
+        self.begin_anew(store).await?;
         let version = store.config_version().await?;
         let silent = self.is_silent(uptime) && !self.wrong.values().flatten().any(|fault| fault.0 == SILENT);
         let usual = if self.wrong.is_empty() { CHECK_EVERY } else { self.again };
-        let due = silent || uptime.saturating_sub(self.checked) >= usual;
+        let due = silent || self.unsure || uptime.saturating_sub(self.checked) >= usual;
         if !due && version == self.version {
             return Ok(());
         }
@@ -197,18 +176,27 @@ impl Readiness {
             let reason = format!("{}{}", self.who.words, reason_of("it is being checked"));
             self.place(store, account, reason, now).await?;
         }
-        self.check(store, &accounts, PATIENCE).await
+        self.check(store, &accounts, PATIENCE).await?;
+        if self.unsure {
+            end_but(store, self.ask.clock.as_ref(), &self.who.process, Some(&self.instance)).await?;
+            self.unsure = false;
+        }
+        Ok(())
     }
 
-    /// When somebody has said that this process has ended, which it has not: its holds are lifted, and all is looked at anew.
-    async fn go_on_when_ended(&mut self, store: &dyn Store) -> StoreResult<()> {
-        if store.running_instances().await?.contains(&self.instance) {
+    /// Looks at all anew as another instance: when somebody has said that this one has ended, which lifts its holds, or when
+    /// it has holds that it does not know, and is to end once the new one has placed its own.
+    async fn begin_anew(&mut self, store: &dyn Store) -> StoreResult<()> {
+        let ended = !store.running_instances().await?.contains(&self.instance);
+        if !ended && !self.unsure {
             return Ok(());
         }
         let number = self.instances.saturating_add(1);
         let instance = self.who.instance(number);
         store.begin_instance(&instance, self.ask.clock.now()).await?;
-        warn!(%instance, "{} was recorded as ended: accounts with real money are held until looked at", self.instance);
+        if ended {
+            warn!(%instance, "{} was recorded as ended: accounts with real money are held until looked at", self.instance);
+        }
         (self.instance, self.instances, self.version) = (instance, number, 0);
         self.held.clear();
         self.wrong.clear();

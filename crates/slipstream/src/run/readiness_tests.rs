@@ -19,7 +19,7 @@ use engine::ports::{
 };
 use testkit::{memory_store::MemoryStore, virtual_clock::VirtualClock};
 
-use super::*;
+use super::{super::looking::end, *};
 
 /// A venue whose clock is ahead, and a chain that tells its head and nothing of wallets.
 struct Outside {
@@ -194,6 +194,15 @@ async fn what_one_finds_stands_until_it_ends_and_no_longer() {
     one.look(&store).await;
     let told = holds().await;
     assert!(told.len() == 1 && told[0].contains("slow by the venue's"), "{told:?}");
+    // The answer of a commit was lost: a hold is there that it does not know.
+    let unknown = not_ready(HoldScope::Account(AccountId(1)), "nobody lifts this one".to_owned());
+    store.place_hold_of(&one.instance, &unknown, clock.now()).await.unwrap();
+    one.unsure = true;
+    clock.advance(LOOK_EVERY);
+    one.look(&store).await;
+    let told = holds().await;
+    assert!(told.len() == 1 && told[0].contains("slow by the venue's"), "{told:?}");
+    assert_eq!(store.running_instances().await.unwrap(), [one.instance.clone()]);
     // It is asked to end.
     end(&store, clock.as_ref(), &InstanceId("one".to_owned())).await.unwrap();
     assert_eq!(holds().await.len(), 0);

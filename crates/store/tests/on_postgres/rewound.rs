@@ -161,12 +161,15 @@ async fn a_database_that_went_back_is_noticed_by_whoever_starts_again() {
     again.close().await.unwrap();
     let older = snapshot(&name);
     once(&address, &mark, 2).await;
+    // As many changes as the hold that is placed then makes.
+    let lost = connect(&address).await.config_version().await.unwrap();
     swap(&name, &older);
     // Whoever commits before it has looked (it compares secrets) has not forgotten.
     let store = connect(&address).await;
     add(&store, 9).await.unwrap();
     store.remember_in(&mark).await.unwrap();
     assert_eq!(holds(&store).await, [HoldCause::Reconciliation]);
+    assert!(store.config_version().await.unwrap() > lost + 1_000, "no version that is lost is met again");
     assert_eq!(holds(&start(&address, &mark).await).await, [HoldCause::Reconciliation], "once");
 }
 

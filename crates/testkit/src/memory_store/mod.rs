@@ -50,6 +50,12 @@ impl MemoryStore {
         Self { clock, state: Mutex::new(self.read().clone()) }
     }
 
+    /// Has the rows of an earlier one from now on, as a database that is replaced by an older copy of it.
+    pub fn go_back_to(&self, earlier: &Self) {
+        let rows = earlier.read().clone();
+        *self.write() = rows;
+    }
+
     fn read(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
