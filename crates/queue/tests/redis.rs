@@ -3,6 +3,8 @@
 #![cfg(test)]
 
 mod on_redis {
+    mod full;
+
     use std::{
         sync::{Arc, LazyLock, atomic::AtomicU32, atomic::Ordering},
         time::Duration,

@@ -2,6 +2,7 @@
 //! known of it: whoever asked treats it as not signed.
 
 use std::{
+    collections::HashSet,
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -62,6 +63,13 @@ impl RemoteKeeper {
             done(self.ask_once(&Call::Take(keys.to_vec())).await?)?;
         }
         Ok(header)
+    }
+
+    /// Hands these keys over again; whether there are any, and they were taken.
+    async fn hand_over(&self, wanted: &HashSet<KeyRef>) -> bool {
+        let stored = self.store.sealed_keys().await.ok().flatten().unwrap_or_default();
+        let keys: Vec<_> = stored.keys.into_iter().filter(|key| wanted.contains(&key.name)).collect();
+        !keys.is_empty() && matches!(self.ask(&Call::Take(keys)).await, Ok(Reply::Done))
     }
 
     async fn ask_once(&self, call: &Call) -> KeeperResult<Reply> {
@@ -157,7 +165,12 @@ impl Signer for RemoteKeeper {
             .filter(|(_, answer)| matches!(answer, Err(SignerError::UnknownKey(_))))
             .map(|(at, _)| at)
             .collect();
-        if unknown.is_empty() || self.open().await.is_err() {
+        let named = |answer: &Result<Signature, SignerError>| match answer {
+            Err(SignerError::UnknownKey(key)) => Some(key.clone()),
+            _ => None,
+        };
+        let wanted: HashSet<KeyRef> = answers.iter().filter_map(named).collect();
+        if wanted.is_empty() || !self.hand_over(&wanted).await {
             return answers;
         }
         let again: Vec<SignRequest> = unknown.iter().filter_map(|at| requests.get(*at).cloned()).collect();

@@ -4,33 +4,29 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Every kind of kill, and other faults among them. The runs that count are longer (docs/chaos.md).
-#[test]
-fn a_short_run_adds_up() {
-    let output = Command::new(env!("CARGO_BIN_EXE_slipstream"))
-        .args([
-            "chaos",
-            "--seed",
-            "3",
-            "--followers",
-            "40",
-            "--jobs",
-            "2000",
-            "--kills",
-            "12",
-            "--minutes",
-            "3",
-        ])
-        .arg("--json")
-        .output()
-        .expect("it runs");
-    let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}{told}");
-    let report: Value = serde_json::from_str(&said).expect("JSON");
-    assert_eq!(report["ok"], true);
-    let report = &report["report"];
-    assert!(report["jobs"].as_u64() >= Some(2_000) && report["verdict"]["executed"].as_u64() > Some(1_000));
-    eprintln!("{} jobs, killed {}, broken {}", report["jobs"], report["kills"], report["faults"]);
+mod on_postgres {
+    use super::*;
+
+    /// Every kind of kill, and other faults among them. The runs that count are longer (docs/chaos.md).
+    #[test]
+    fn a_short_run_adds_up() {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slipstream"));
+        command.args(["chaos", "--seed", "6", "--followers", "40", "--jobs", "2000", "--kills", "12"]);
+        let output = command.args(["--minutes", "3", "--json"]).output().expect("it runs");
+        let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{said}{told}");
+        let report: Value = serde_json::from_str(&said).expect("JSON");
+        assert_eq!(report["ok"], true);
+        let report = &report["report"];
+        assert!(
+            report["jobs"].as_u64() >= Some(2_000) && report["verdict"]["executed"].as_u64() > Some(1_000)
+        );
+        for role in ["worker", "watcher", "signer", "backend"] {
+            assert!(report["kills"][role].as_u64() > Some(0), "{role}: {}", report["kills"]);
+        }
+        assert!(report["faults"].as_object().is_some_and(|kinds| kinds.len() >= 4), "{}", report["faults"]);
+        eprintln!("{} jobs, killed {}, broken {}", report["jobs"], report["kills"], report["faults"]);
+    }
 }
 
 /// What is not there is named, with how to get it.

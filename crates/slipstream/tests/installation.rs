@@ -81,6 +81,7 @@ fn only_init_makes_an_installation() {
     let there = tempfile::tempdir().expect("a directory");
     for command in [
         &["run"][..],
+        &["account", "list"],
         &["account", "add", "main"],
         &["account", "arm", "main", "--per-order", "5", "--per-day", "9", "--yes", "main"],
         &["account", "disarm", "main"],

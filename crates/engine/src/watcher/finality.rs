@@ -60,13 +60,13 @@ impl Watcher {
             let dust = if in_final_block { group.finalize()? } else { None };
             if !in_final_block && group.expire(read_time) {
                 // Before anybody is told: the provider that was read may lack it.
-                if self.is_missing(&group).await? && self.look_for(&before).await? {
+                let missing = self.is_missing(&group).await?;
+                if missing && self.look_for(&before).await? {
                     return Ok(true);
                 }
                 // Followers may hold copies of it: later sales of the leader count for them.
                 group.block = group.block.or_else(|| self.height_at(group.traded_at));
                 phantoms.insert((group.key.leader, group.key.token));
-                let missing = self.is_missing(&group).await?;
                 if missing {
                     self.sources.denied(group.key, now);
                 }
@@ -101,7 +101,7 @@ impl Watcher {
     }
 
     /// Whether the chain, as it was read, should have this trade and has not: it is of the time of blocks we keep, and no
-    /// trade there is this one under another hash. Whoever sold so leaves followers with what they hold.
+    /// trade there is this one under another hash.
     async fn is_missing(&self, group: &TradeGroup) -> Result<bool, WatcherError> {
         if self.headers.front().is_none_or(|oldest| group.traded_at < oldest.time) {
             return Ok(false);

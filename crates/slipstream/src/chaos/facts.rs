@@ -141,6 +141,7 @@ const POSITIONS: &str = "SELECT encode(a.wallet, 'hex'), encode(p.token, 'hex'),
 const TO_DO: &str = "SELECT 'work of state ' || state, count(*) FROM work GROUP BY 1 UNION ALL \
     SELECT 'reservations', count(*) FROM reservations UNION ALL \
     SELECT 'parts half decided', count(*) FROM trade_parts WHERE complete = 0 UNION ALL \
+    SELECT 'holds that end by themselves', count(*) FROM holds WHERE lifted_at IS NULL AND instance_id IS NOT NULL UNION ALL \
     SELECT 'sales to look at', count(*) FROM exit_revisits UNION ALL \
     SELECT 'fills not booked', count(*) FROM order_status WHERE unbooked = 1";
 /// How many of each kind of event.

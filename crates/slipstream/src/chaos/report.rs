@@ -34,6 +34,8 @@ pub struct Report {
     pub jobs_wanted: usize,
     /// Kills that were asked for.
     pub kills_wanted: usize,
+    /// Worker processes.
+    pub workers: usize,
     /// Time that was given.
     pub minutes: u64,
     /// Kills by role.
@@ -82,8 +84,8 @@ impl Report {
     #[must_use]
     pub fn command(&self) -> String {
         format!(
-            "slipstream chaos --seed {} --followers {} --jobs {} --kills {} --minutes {}",
-            self.seed, self.followers, self.jobs_wanted, self.kills_wanted, self.minutes
+            "slipstream chaos --seed {} --followers {} --workers {} --jobs {} --kills {} --minutes {}",
+            self.seed, self.followers, self.workers, self.jobs_wanted, self.kills_wanted, self.minutes
         )
     }
 

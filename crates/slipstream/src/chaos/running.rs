@@ -199,6 +199,12 @@ impl Run<'_> {
         let unsound = |what: String| Finding { wrong: Wrong::Unsound, what };
         verdict.findings.extend(self.team.panics(self.stack).into_iter().map(unsound));
         verdict.findings.extend(self.verified()?.map(unsound));
+        let never = recoveries.iter().filter(|recovery| recovery.millis.is_none());
+        let lost = |one: &Recovery| Finding {
+            wrong: Wrong::Lost,
+            what: format!("no order came within {RECOVERS_WITHIN:?} after {}", one.after),
+        };
+        verdict.findings.extend(never.map(lost));
         let jobs = facts.intents.len();
         let seconds = traded.as_secs_f64();
         Ok(Report {
@@ -208,6 +214,7 @@ impl Run<'_> {
             jobs,
             jobs_wanted: self.wish.jobs,
             kills_wanted: self.wish.kills,
+            workers: self.wish.workers,
             minutes: self.wish.time.as_secs().div_ceil(60),
             kills: owned(&self.injector.kills),
             faults: owned(&self.injector.others),

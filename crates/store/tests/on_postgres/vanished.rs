@@ -8,7 +8,11 @@ use servers::PostgresServer;
 use store::{PostgresAddress, SqlStore, StoreClock};
 use tokio::net::TcpListener;
 
-use super::rewound::{Cut, between};
+use super::{
+    rewound::{Cut, between},
+    slow_writer::SlowWriter,
+};
+use crate::{SERVER, new_database};
 
 const NAME: &str = "vanishes";
 /// Longer than any answer here takes, on a busy machine too.
@@ -33,6 +37,8 @@ async fn nobody_waits_for_a_server_that_stands_still() {
     let server = PostgresServer::start().unwrap();
     server.run("postgres", &format!("CREATE DATABASE {NAME}")).unwrap();
     let address: PostgresAddress = server.url(NAME).parse().unwrap();
+    // The schema is made without haste.
+    drop(SqlStore::connect(&address, StoreClock::Database).await.unwrap());
     let address = address.with_patience(PATIENCE).with_connections(3);
     let store = SqlStore::connect(&address, StoreClock::Database).await.unwrap();
     add(&store, 1).await.unwrap();
@@ -96,37 +102,30 @@ async fn the_outcome_of_a_commit_without_an_answer_is_unknown() {
     add(&store, 3).await.unwrap();
 }
 
-/// The lock of whoever writes, as `Store` takes it.
-const WRITER: i64 = 1_936_484_720;
-
 /// A transaction whose beginning fails, or that nobody waits for any more, is not passed on with its connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_in_a_transaction_is_given_to_nobody() {
-    let server = Arc::new(PostgresServer::start().unwrap());
-    server.run("postgres", &format!("CREATE DATABASE {NAME}")).unwrap();
-    let address: PostgresAddress = server.url(NAME).parse().unwrap();
-    let store = SqlStore::connect(&address.with_connections(1), StoreClock::Database).await.unwrap();
+    let name = new_database();
+    let address: PostgresAddress = SERVER.url(&name).parse().unwrap();
+    let store =
+        Arc::new(SqlStore::connect(&address.with_connections(1), StoreClock::Database).await.unwrap());
     add(&store, 1).await.unwrap();
-    let other = Arc::clone(&server);
-    let somebody = tokio::task::spawn_blocking(move || {
-        other.run(NAME, &format!("SELECT pg_advisory_lock({WRITER}); SELECT pg_sleep(7)"))
-    });
-    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted";
-    while server.run(NAME, held).unwrap() == "0" {
-        tokio::task::yield_now().await;
-    }
+    let slow = SlowWriter::begin(&name);
     silent(ends("writing", add(&store, 2)).await);
     assert_eq!(ends("reading", store.leaders()).await.unwrap().len(), 1);
-    let mut waits = Box::pin(add(&store, 3));
-    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
-    while server.run(NAME, waiting).unwrap() == "0" {
-        let _ = futures_util::poll!(&mut waits);
-        tokio::task::yield_now().await;
-    }
-    drop(waits);
-    somebody.await.unwrap().unwrap();
+    let waits = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { add(&store, 3).await }
+    });
+    slow.until_waited_for();
+    waits.abort();
+    assert!(waits.await.unwrap_err().is_cancelled());
+    // Granted to whoever does not wait any more.
+    slow.end();
     assert_eq!(ends("reading", store.leaders()).await.unwrap().len(), 1);
-    let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
-    assert_eq!(server.run(NAME, open).unwrap(), "0");
+    let open = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND state LIKE 'idle in transaction%'"
+    );
+    assert_eq!(SERVER.run("postgres", &open).unwrap(), "0");
     add(&store, 4).await.unwrap();
 }

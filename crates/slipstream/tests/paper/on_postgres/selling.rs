@@ -13,8 +13,6 @@ use crate::scene::{LEADER, TOKEN};
 
 /// A reply that comes this late is waited for by whoever is asked to end.
 const LATE: Duration = Duration::from_secs(2);
-/// A process that is asked to end is gone within this ([`slipstream::run`]): what is at hand, and recording what is not done.
-const ENDS_WITHIN: Duration = Duration::from_secs(35);
 
 impl Scene {
     async fn leader_sells(&self, number: u8, shares: i64) {
@@ -154,7 +152,6 @@ async fn a_team_with_real_money_sells_what_it_holds_once() {
         assert!(scene.end(worker).await.success(), "{home}");
         let took = SystemClock.uptime() - asked;
         eprintln!("{home}, asked to end while the venue is slow, was gone after {took:?}");
-        assert!(took < ENDS_WITHIN, "{took:?}");
         *worker = scene.join("worker", home, None);
     }
     scene.until_held("what is left", 3 * GIVEN).await;

@@ -16,8 +16,5 @@ async fn a_start_that_waits_for_a_server_can_be_ended() {
     command.env("DATABASE_URL", format!("postgres://somebody@127.0.0.1:{port}/nothing"));
     let mut process = Guard(command.stderr(Stdio::null()).spawn().expect("it starts"));
     let (_connection, _) = silent.accept().expect("it comes");
-    let asked = SystemClock.uptime();
     assert!(scene.end(&mut process).await.success());
-    let took = SystemClock.uptime() - asked;
-    assert!(took < Duration::from_secs(20), "{took:?}");
 }

@@ -1,8 +1,6 @@
 //! A Redis server that takes nothing more, or from which a right was taken, answers workers that nothing waits. They copy
 //! all the same.
 
-#![cfg(test)]
-
 use std::{
     sync::{
         Arc,
@@ -11,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{Clock, Side, Timestamp, clock::Sleep};
+use domain::{Clock as _, Side};
 use engine::{
     limits::UNHEARD_AFTER,
     market_cache::MarketCache,
@@ -32,22 +30,7 @@ use testkit::simulation::{
     world::World,
 };
 
-struct SystemTime;
-
-#[expect(clippy::disallowed_methods, reason = "the server waits by the machine's clock")]
-impl Clock for SystemTime {
-    fn now(&self) -> Timestamp {
-        Timestamp(0)
-    }
-
-    fn uptime(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn sleep(&self, duration: Duration) -> Sleep {
-        Box::pin(tokio::time::sleep(duration))
-    }
-}
+use super::SystemTime;
 
 #[derive(Default)]
 struct Counted(AtomicU64);
