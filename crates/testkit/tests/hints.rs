@@ -106,6 +106,17 @@ fn a_trade_in_blocks_that_nobody_can_read_is_no_phantom() {
     assert_eq!((decided(&world).len(), phantoms(&world)), (1, 0));
 }
 
+/// Once blocks should have it, the second trade is told to be in none, and each follower has that as an answer.
+fn is_denied_at_last(world: &World, watcher: &mut Watcher) {
+    watch(world, watcher, 160);
+    let answers: Vec<Verdict> = decided(world).into_iter().map(|one| one.verdict).collect();
+    assert!(
+        matches!(answers.as_slice(), [Verdict::Copy(_), Verdict::Skip(SkipReason::NotOnChain)]),
+        "{answers:?}"
+    );
+    assert_eq!(phantoms(world), 1, "told once");
+}
+
 /// A sale that the Data API shows and no block has: followers keep what they hold, and nobody was told.
 #[test]
 fn a_sale_that_no_block_has_is_told() {
@@ -115,13 +126,7 @@ fn a_sale_that_no_block_has_is_told() {
     let mut watcher = Watcher::new(world.watcher_ports()).with_sources(sources.clone());
     watch(&world, &mut watcher, 100);
     assert_eq!((decided(&world).len(), phantoms(&world)), (1, 0), "it may come yet");
-    watch(&world, &mut watcher, 160);
-    let answers: Vec<Verdict> = decided(&world).into_iter().map(|one| one.verdict).collect();
-    assert!(
-        matches!(answers.as_slice(), [Verdict::Copy(_), Verdict::Skip(SkipReason::NotOnChain)]),
-        "{answers:?}"
-    );
-    assert_eq!(phantoms(&world), 1, "told once");
+    is_denied_at_last(&world, &mut watcher);
     let health = sources.health(world.clock.now());
     let history = health.iter().find(|one| one.source == SourceName::History).unwrap();
     assert_eq!((history.compared, history.differs), (2, 1));
@@ -137,13 +142,7 @@ fn a_buy_that_no_block_has_and_nobody_decided_is_told() {
     let mut watcher = Watcher::new(world.watcher_ports());
     watch(&world, &mut watcher, 100);
     assert_eq!((decided(&world).len(), phantoms(&world)), (1, 0), "it may be the chain's, or come yet");
-    watch(&world, &mut watcher, 160);
-    let answers: Vec<Verdict> = decided(&world).into_iter().map(|one| one.verdict).collect();
-    assert!(
-        matches!(answers.as_slice(), [Verdict::Copy(_), Verdict::Skip(SkipReason::NotOnChain)]),
-        "{answers:?}"
-    );
-    assert_eq!(phantoms(&world), 1, "told once");
+    is_denied_at_last(&world, &mut watcher);
 }
 
 /// A step that need not ask for the head takes no hint: a block may have come since. Before, the hint of one trade was decided

@@ -56,10 +56,31 @@ impl Scene {
     /// The same, through a pooler that has fewer connections than the process.
     async fn behind_a_pooler(pooler: &PgBouncer) -> Self {
         let mut scene = Self::on_servers().await;
-        let servers = scene.servers.as_mut().expect("servers");
-        let name = servers.database.rsplit('/').next().expect("a name");
-        servers.pooled = Some(pooler.url(name));
+        let pooled = pooler.url(scene.database());
+        scene.servers.as_mut().expect("servers").pooled = Some(pooled);
         scene
+    }
+
+    /// One with data directories of these names, whose backend is at work.
+    async fn begun(homes: &[&str]) -> (Self, Guard) {
+        let scene = Self::on_servers().await;
+        scene.init(&POLICY);
+        for home in homes {
+            scene.home(home);
+        }
+        scene.next_second().await;
+        let backend = scene.join("backend", "data", None);
+        scene.up().await;
+        (scene, backend)
+    }
+
+    fn database(&self) -> &str {
+        let database = &self.servers.as_ref().expect("servers").database;
+        database.rsplit('/').next().expect("a name")
+    }
+
+    fn sql(&self, text: &str) -> String {
+        SERVER.run(self.database(), text).expect("it is done")
     }
 
     /// One whose armed account follows the leader, and its signer; the paper account is paused.
@@ -142,11 +163,10 @@ impl Scene {
             let output = self.command(&["instance", "ended", name], true).output().expect("it runs");
             assert!(!output.status.success() && said(&output).contains(why), "{}", said(&output));
         }
-        let database = &self.servers.as_ref().expect("servers").database;
-        let name = database.rsplit('/').next().expect("a name");
-        let end = "UPDATE instances SET ended_at = began_at, how = 'a test said so' WHERE name LIKE '%/worker-%' AND \
-                   ended_at IS NULL";
-        SERVER.run(name, end).expect("they are ended");
+        self.sql(
+            "UPDATE instances SET ended_at = began_at, how = 'a test said so' WHERE name LIKE '%/worker-%' AND \
+             ended_at IS NULL",
+        );
     }
 
     /// Everything adds up; returns the copies that are held.
@@ -168,6 +188,13 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// What a command says that is refused.
+fn refused(command: &mut Command) -> String {
+    let output = command.output().expect("it runs");
+    assert!(!output.status.success(), "{}", said(&output));
+    said(&output)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_process_is_killed_at_every_point() {
     killed_at_every_point(&Scene::on_servers().await).await;
@@ -185,9 +212,7 @@ async fn one_process_copies_and_is_paid_through_a_pooler() {
     let scene = Scene::behind_a_pooler(&pooler).await;
     copies_and_is_paid(&scene).await;
     // The process has ended; the pooler keeps its connections, which did all of it.
-    let name =
-        scene.servers.as_ref().and_then(|servers| servers.database.rsplit('/').next()).expect("a name");
-    let kept = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'");
+    let kept = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'", scene.database());
     let sessions: usize = SERVER.run("postgres", &kept).expect("sessions").parse().expect("a number");
     assert!((1..=3).contains(&sessions), "{sessions} sessions");
 }
@@ -196,18 +221,14 @@ async fn one_process_copies_and_is_paid_through_a_pooler() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_is_refused() {
     let scene = Scene::on_servers().await;
-    let run = |command: &mut Command| {
-        let output = command.output().expect("it runs");
-        assert!(!output.status.success(), "{}", said(&output));
-        said(&output)
-    };
     scene.init(&POLICY);
-    let alone = run(scene.role("run", "data").env_remove("REDIS_URL"));
+    let alone = refused(scene.role("run", "data").env_remove("REDIS_URL"));
     assert!(alone.contains("no queue is named"), "{alone}");
-    let without = run(scene.role("worker", "w").env_remove("REDIS_URL").env_remove("DATABASE_URL"));
+    let without = refused(scene.role("worker", "w").env_remove("REDIS_URL").env_remove("DATABASE_URL"));
     assert!(without.contains("a worker works beside other processes"), "{without}");
-    let two =
-        run(scene.role("run", "data").env("PRODUCTION_DATABASE_URL", "postgres://other:hunter2@there/slip"));
+    let two = refused(
+        scene.role("run", "data").env("PRODUCTION_DATABASE_URL", "postgres://other:hunter2@there/slip"),
+    );
     assert!(two.contains("PRODUCTION_DATABASE_URL") && !two.contains("hunter2"), "{two}");
     let doctor = scene.command(&["doctor", "--json"], false).output().expect("it runs");
     let report: Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
@@ -215,27 +236,20 @@ async fn what_does_not_fit_is_refused() {
         report["findings"].as_array().expect("findings").iter().find(|one| one["check"] == "database");
     assert!(of_database.is_some_and(|one| one["verdict"] == "ok"), "{report}");
     // A process without the installation's secret, and one with another's.
-    let stranger = run(&mut scene.role("worker", "stranger"));
+    let stranger = refused(&mut scene.role("worker", "stranger"));
     assert!(stranger.contains("installation.secret is missing"), "{stranger}");
     fs::write(scene.home("other").join("installation.secret"), [7; 32]).expect("a file");
-    let other = run(&mut scene.role("worker", "other"));
+    let other = refused(&mut scene.role("worker", "other"));
     assert!(other.contains("is not the secret of this database"), "{other}");
-    let again = run(scene
-        .command(&["init", "--yes", "--file", "again.toml"], false)
-        .current_dir(scene.directory.path()));
+    let again = refused(
+        scene.command(&["init", "--yes", "--file", "again.toml"], false).current_dir(scene.directory.path()),
+    );
     assert!(again.contains("the database has 1 account already"), "{again}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_team_loses_and_doubles_nothing_whatever_dies() {
-    let scene = Scene::on_servers().await;
-    scene.init(&POLICY);
-    for home in ["w1", "w2", "v1", "v2"] {
-        scene.home(home);
-    }
-    scene.next_second().await;
-    let _backend = scene.join("backend", "data", None);
-    scene.up().await;
+    let (scene, _backend) = Scene::begun(&["w1", "w2", "v1", "v2"]).await;
     let _standing = scene.join("worker", "w2", None);
     let mut active = scene.join("watcher", "v1", None);
     scene.until_at_work("watcher", 1).await;

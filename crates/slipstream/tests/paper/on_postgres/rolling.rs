@@ -3,15 +3,6 @@
 use super::*;
 
 impl Scene {
-    fn database(&self) -> &str {
-        let database = &self.servers.as_ref().expect("servers").database;
-        database.rsplit('/').next().expect("a name")
-    }
-
-    fn sql(&self, text: &str) -> String {
-        SERVER.run(self.database(), text).expect("it is done")
-    }
-
     /// Ends all sessions in the database, and keeps a copy of it.
     fn snapshot(&self) -> String {
         let (name, older) = (self.database(), format!("{}_older", self.database()));
@@ -38,24 +29,11 @@ impl Scene {
     }
 }
 
-fn refused(command: &mut Command) -> String {
-    let output = command.output().expect("it runs");
-    assert!(!output.status.success(), "{}", said(&output));
-    said(&output)
-}
-
 /// The schema of a later version that still serves this one, then of one that does not: whoever runs goes on, whoever starts
 /// is served or refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_versions_work_side_by_side_where_the_schema_serves_both() {
-    let scene = Scene::on_servers().await;
-    scene.init(&POLICY);
-    for home in ["w1", "w2", "v1"] {
-        scene.home(home);
-    }
-    scene.next_second().await;
-    let _backend = scene.join("backend", "data", None);
-    scene.up().await;
+    let (scene, _backend) = Scene::begun(&["w1", "w2", "v1"]).await;
     let mut worker = scene.join("worker", "w1", None);
     let mut watcher = scene.join("watcher", "v1", None);
     scene.until_at_work("watcher", 1).await;
@@ -105,14 +83,7 @@ async fn two_versions_work_side_by_side_where_the_schema_serves_both() {
 /// whoever comes back later holds nothing more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_team_whose_database_goes_back_is_held_once() {
-    let scene = Scene::on_servers().await;
-    scene.init(&POLICY);
-    for home in ["w1", "w2", "v1", "v2"] {
-        scene.home(home);
-    }
-    scene.next_second().await;
-    let _backend = scene.join("backend", "data", None);
-    scene.up().await;
+    let (scene, _backend) = Scene::begun(&["w1", "w2", "v1", "v2"]).await;
     let _worker = scene.join("worker", "w1", None);
     let mut away = scene.join("worker", "w2", None);
     let _watchers = [scene.join("watcher", "v1", None), scene.join("watcher", "v2", None)];

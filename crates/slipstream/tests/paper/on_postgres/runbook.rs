@@ -21,11 +21,6 @@ struct Desk {
 }
 
 impl Desk {
-    fn database(&self) -> String {
-        let database = &self.scene.servers.as_ref().expect("servers").database;
-        database.rsplit('/').next().expect("a name").to_owned()
-    }
-
     /// The command, as it is written.
     fn type_in(&mut self, id: &'static str) -> String {
         assert!(self.typed.insert(id), "{id} twice");
@@ -33,13 +28,13 @@ impl Desk {
         let answer = if command.starts_with("redis-cli") {
             self.scene.redis().shell(command)
         } else {
-            SERVER.shell(&SERVER.url_as("ops_operator", &self.database()), command)
+            SERVER.shell(&SERVER.url_as("ops_operator", self.scene.database()), command)
         };
         answer.unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
     fn operator(&self, sql: &str) -> String {
-        let operator = SERVER.url_as("ops_operator", &self.database());
+        let operator = SERVER.url_as("ops_operator", self.scene.database());
         SERVER.shell(&operator, &format!("psql \"$DATABASE_URL\" -Atc \"{sql}\"")).expect(sql)
     }
 
@@ -106,7 +101,7 @@ impl Desk {
         assert!(self.type_in("pool-kill-idle").contains("(0 rows)"));
         let now = command("pool-kill-idle").replace("5 minutes", "0 minutes");
         let ended =
-            SERVER.shell(&SERVER.url_as("ops_operator", &self.database()), &now).expect("it ends them");
+            SERVER.shell(&SERVER.url_as("ops_operator", self.scene.database()), &now).expect("it ends them");
         assert!(!ended.contains("(0 rows)") && ended.contains("t\n"), "{ended}");
         self.leader_buys().await;
         self.until_newest("copied").await;
@@ -115,7 +110,7 @@ impl Desk {
     /// A session of the program's role with a statement that takes long.
     fn command_that_lasts(&self) -> Guard {
         let mut psql = Command::new("psql");
-        psql.arg(SERVER.url_as("slipstream_app", &self.database())).args(["-c", "SELECT pg_sleep(100)"]);
+        psql.arg(SERVER.url_as("slipstream_app", self.scene.database())).args(["-c", "SELECT pg_sleep(100)"]);
         Guard(psql.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("psql"))
     }
 
@@ -142,9 +137,8 @@ async fn the_runbooks_commands_do_what_its_table_says() {
     let migrated = scene.command(&["db", "migrate"], false).output().expect("it runs");
     assert!(migrated.status.success(), "{}", said(&migrated));
     // From here on each has the rights of its role.
-    let servers = scene.servers.as_mut().expect("servers");
-    let name = servers.database.rsplit('/').next().expect("a name");
-    servers.database = SERVER.url_as("slipstream_app", name);
+    let application = SERVER.url_as("slipstream_app", scene.database());
+    scene.servers.as_mut().expect("servers").database = application;
     for home in ["w1", "v1"] {
         scene.home(home);
     }

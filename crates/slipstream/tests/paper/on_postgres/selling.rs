@@ -44,10 +44,7 @@ impl Scene {
 
     /// Whether somebody has the turn to look at wallets.
     fn turn_is_taken(&self) -> bool {
-        let database = &self.servers.as_ref().expect("servers").database;
-        let name = database.rsplit('/').next().expect("a name");
-        let taken = "SELECT count(*) FROM leases WHERE name = 'wallets' AND holder IS NOT NULL";
-        SERVER.run(name, taken).expect("a number") == "1"
+        self.sql("SELECT count(*) FROM leases WHERE name = 'wallets' AND holder IS NOT NULL") == "1"
     }
 }
 
@@ -55,14 +52,8 @@ impl Scene {
 /// after their leases. Others take over what they may; when the three go on, nothing is sold twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_stands_still_past_its_lease_sells_nothing_twice() {
-    let scene = Scene::on_servers().await;
-    scene.init(&POLICY);
-    for home in ["b2", "w1", "w2", "w3", "w4", "v1"] {
-        scene.home(home);
-    }
-    scene.next_second().await;
-    let _backends = [scene.join("backend", "data", None), scene.join("backend", "b2", None)];
-    scene.up().await;
+    let (scene, _backend) = Scene::begun(&["b2", "w1", "w2", "w3", "w4", "v1"]).await;
+    let _second = scene.join("backend", "b2", None);
     let _watcher = scene.join("watcher", "v1", None);
     let mut buys = scene.join("worker", "w1", None);
     scene.until_at_work("watcher", 1).await;
