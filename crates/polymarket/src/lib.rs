@@ -73,7 +73,7 @@ pub use providers::{
 pub use redeemer::WalletRedeemer;
 pub use reply::{read_replies, read_reply};
 pub use rpc::Rpc;
-pub use texts::markdown as venue_errors;
+pub use texts::{markdown as venue_errors, told_to_say};
 pub use venue_limits::{Endpoint, Tier, VenueLimits};
 
 #[cfg(test)]

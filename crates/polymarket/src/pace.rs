@@ -308,12 +308,13 @@ impl Pace {
     }
 
     fn bucket(&mut self, endpoint: Endpoint, signer: Address, now: Duration) -> &mut Bucket {
-        let (tier, parts) = (self.tiers.get(&signer).copied().unwrap_or(self.limits.signer), self.parts(now));
+        let tier = self.tiers.get(&signer).copied().unwrap_or(self.limits.signer);
         let (buckets, tier) = match endpoint.is_cancel() {
             true => (&mut self.cancels, tier.of_cancels()),
             false => (&mut self.orders, tier),
         };
         if buckets.len() >= IDLE_BUCKETS && !buckets.contains_key(&signer) {
+            let parts = self.company.members(now).of_signer();
             // A full bucket is like a new one.
             buckets.retain(|_, bucket| {
                 bucket.refill(parts, now);

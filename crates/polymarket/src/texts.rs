@@ -293,6 +293,12 @@ const TOLD_TO_SAY: [(&str, &str); 8] = [
     ),
 ];
 
+/// Those texts, each with the status it comes with.
+pub fn told_to_say() -> impl Iterator<Item = (u16, &'static str)> {
+    let status = |told: &str| TEXTS.iter().find(|text| text.whole == told).map(|text| text.status);
+    TOLD_TO_SAY.iter().filter_map(move |(told, _)| Some((status(told)?, *told)))
+}
+
 /// docs/venue-errors.md.
 #[must_use]
 pub fn markdown() -> String {

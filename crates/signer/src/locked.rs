@@ -1,9 +1,10 @@
-//! Secrets on a page of memory of their own that is never swapped out. A page fits into the usual limit of locked memory,
-//! where all of a process does not.
+//! Secrets that are kept on a page of memory of their own, which is never swapped out: what was on the stack while they were
+//! made may be. A page fits into the usual limit of locked memory, where all of a process does not.
 
 use std::{mem::size_of, ops::Deref};
 
-/// As large as pages are on the systems that this runs on, so that unlocking one unlocks nobody else's.
+/// As large as pages are at most where they are usual (4 KiB, 16 KiB on Apple's processors), so that unlocking one unlocks
+/// nobody else's.
 #[repr(align(16384))]
 struct Page<T>(T);
 

@@ -53,8 +53,33 @@ impl DirectoryLock {
     }
 }
 
+/// Whether somebody has the lock, or may have it: this only looks.
+pub(crate) fn is_held(file: &Path) -> bool {
+    match File::open(file) {
+        Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).is_err(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
 fn write_pid(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_it_is_seen_without_taking_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("lock");
+        assert!(!is_held(&file), "nobody has ever taken it");
+        let lock = DirectoryLock::take(&file).unwrap();
+        assert!(is_held(&file));
+        drop(lock);
+        assert!(!is_held(&file));
+        assert!(DirectoryLock::take(&file).is_ok(), "looking takes nothing");
+    }
 }

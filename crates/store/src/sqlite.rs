@@ -24,7 +24,7 @@ use crate::{
     error,
     installation::{self, Step},
     limits,
-    lock::{DirectoryLock, LockError},
+    lock::{self, DirectoryLock, LockError},
     replace::{LOG, beside},
     sql,
     store::OpenError,
@@ -209,12 +209,13 @@ fn reader_options(file: &Path) -> SqliteConnectOptions {
         .statement_cache_capacity(limits::READER_STATEMENTS)
 }
 
-/// Whether nobody can be writing this file: its directory cannot be written from here, and no newer commits lie beside it.
+/// Whether nobody can be writing this file: its directory cannot be written from here, no process has its lock (one of
+/// another user might), and no newer commits lie beside it.
 /// SQLite needs room for an index beside it otherwise, also to read.
 fn stands_still(file: &Path) -> bool {
     let directory = file.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
     let log = fs::metadata(beside(file, LOG)).map_or(0, |log| log.len());
-    log == 0 && !may_be_written(directory)
+    log == 0 && !may_be_written(directory) && !lock::is_held(&directory.join(LOCK_FILE))
 }
 
 /// Whether this process may make files in a directory.

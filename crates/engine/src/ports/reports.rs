@@ -234,7 +234,5 @@ pub trait Reports: Send + Sync {
 
     /// Looks whether the newest commit that this process knows of is still there, and learns which one is the newest by now.
     /// A database that went back in time is held then. Where one process works alone there is nothing to look at.
-    async fn look_back(&self) -> StoreResult<()> {
-        Ok(())
-    }
+    async fn look_back(&self) -> StoreResult<()>;
 }

@@ -28,19 +28,6 @@ witnessed! {
     strangers => typescript_meets_a_venue_that_does_not_know_it, python_meets_a_venue_that_does_not_know_it;
 }
 
-/// Status and words of which nobody tells what brings them about (docs/venue-errors.md says what is known of each), so that
-/// the simulator says them when it is told to. Source: docs.polymarket.com/resources/error-codes.
-const DOCUMENTED: [(u16, &str); 8] = [
-    (400, "invalid nonce"),
-    (400, "order match delayed due to market conditions"),
-    (500, "could not insert order"),
-    (500, "could not run the execution"),
-    (500, "there are no matching orders"),
-    (500, "FOK orders are filled or killed"),
-    (500, "the trade contains rounding issues"),
-    (500, "the price of the taker's order has a discrepancy greater than allowed with the worst maker order"),
-];
-
 async fn documented_errors(language: Language) {
     let venue = Venue::open().await;
     let mut client = venue.trader(language).await;
@@ -49,7 +36,8 @@ async fn documented_errors(language: Language) {
     };
     let order = json!({ "name": "order", "orderType": "GTC" });
     sign(&mut client, "order", Kind::Plain, "BUY", 0.45, 10.0).await;
-    for (status, error) in DOCUMENTED {
+    // Nobody tells what brings these about (docs/venue-errors.md), so that the simulator says them when it is told to.
+    for (status, error) in polymarket::told_to_say() {
         refuse(Some(RefuseWith { status, error: error.to_owned() }));
         let told = client.refused("post", order.clone(), status.into()).await;
         assert!(told.contains(error), "{status} {error}: {told}");

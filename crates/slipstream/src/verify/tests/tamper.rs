@@ -205,4 +205,8 @@ impl<F: Fn(Rows<'_>) + Send + Sync> Reports for Tampered<'_, F> {
         let mark = self.inner.commit_mark().await?;
         Ok(self.changed(mark, |mark| Rows::CommitMark(mark)))
     }
+
+    async fn look_back(&self) -> StoreResult<()> {
+        self.inner.look_back().await
+    }
 }
