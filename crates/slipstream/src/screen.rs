@@ -156,7 +156,7 @@ impl Screen {
         }
     }
 
-    /// A table. Marks before a column's name say how it behaves, see [`Column`]; where the screen is too narrow for it
+    /// A table. Marks before a column's name say how it behaves, see `Column`; where the screen is too narrow for it
     /// columns give way as their marks say, and no other is ever cut.
     pub fn table(&mut self, columns: &[&str], rows: &[Row]) {
         let mut layout: Vec<Column> = columns
