@@ -268,7 +268,9 @@ pub(crate) async fn hurry(
 
 /// Whether work whose newest attempt is to be settled is due, leased or not.
 pub(crate) async fn any_due(connection: &mut Connection, due: Timestamp) -> StoreResult<bool> {
-    const ANY: &str = "SELECT 1 FROM work WHERE state = 1 AND lane IN (0, 1) AND due <= $1 LIMIT 1";
+    // The first of each lane by the index: for any one of both lanes a planner may read the table until it meets one.
+    const ANY: &str = "SELECT 1 FROM (SELECT MIN(due) AS due FROM work WHERE state = 1 AND lane = 0 \
+        UNION ALL SELECT MIN(due) FROM work WHERE state = 1 AND lane = 1) AS firsts WHERE due <= $1 LIMIT 1";
     Ok(sql::row(connection, ANY, values![due]).await?.is_some())
 }
 
