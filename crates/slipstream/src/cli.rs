@@ -5,6 +5,7 @@ use std::{ffi::OsString, io, ops::RangeInclusive, path::PathBuf, process::ExitCo
 use clap::{Args, FromArgMatches as _, Parser, Subcommand};
 
 use domain::ids::{HoldId, RelationshipId};
+use futures_util::future::LocalBoxFuture;
 use serde_json::json;
 
 use crate::{
@@ -321,7 +322,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitC
 }
 
 /// Runs a command. Errors go to standard error, with their causes; with --json as one object to standard output.
-pub async fn run(cli: Cli) -> ExitCode {
+pub fn run(cli: Cli) -> LocalBoxFuture<'static, ExitCode> {
+    Box::pin(execute(cli))
+}
+
+async fn execute(cli: Cli) -> ExitCode {
     let style = Style::of_output();
     let relationship = |arguments: &RelationshipArgs| RelationshipId(arguments.relationship);
     let result = match cli.command {

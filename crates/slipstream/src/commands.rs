@@ -16,6 +16,7 @@ use engine::{
     },
     salt::Salts,
 };
+use futures_util::future::BoxFuture;
 use polymarket::Answers;
 use serde::{Deserialize, Serialize};
 use store::{OpenError, SqlStore};
@@ -223,7 +224,16 @@ impl Witnesses {
 ///
 /// # Errors
 /// In words, with what to do.
-pub async fn answer(
+pub fn answer<'a>(
+    store: &'a dyn Store,
+    clock: &'a dyn Clock,
+    witnesses: &'a Witnesses,
+    request: &'a Request,
+) -> BoxFuture<'a, anyhow::Result<Answer>> {
+    Box::pin(answered(store, clock, witnesses, request))
+}
+
+async fn answered(
     store: &dyn Store,
     clock: &dyn Clock,
     witnesses: &Witnesses,

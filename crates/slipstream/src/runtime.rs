@@ -31,6 +31,7 @@ use engine::{
     sources::SourceWatch,
     worker::{Batches, Unheard},
 };
+use futures_util::future::BoxFuture;
 use tokio::{sync::Notify, task::JoinHandle};
 use tracing::{error, info};
 
@@ -271,7 +272,15 @@ impl Runtime {
     ///
     /// # Errors
     /// Store errors.
-    pub async fn start(ports: Ports, settings: Settings, process: InstanceId) -> Result<Self, StoreError> {
+    pub fn start(
+        ports: Ports,
+        settings: Settings,
+        process: InstanceId,
+    ) -> BoxFuture<'static, Result<Self, StoreError>> {
+        Box::pin(Self::started(ports, settings, process))
+    }
+
+    async fn started(ports: Ports, settings: Settings, process: InstanceId) -> Result<Self, StoreError> {
         let now = ports.clock.now();
         if !settings.shared {
             end_others(ports.store.as_ref(), Some(&process), now).await?;

@@ -42,6 +42,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{Clock, Hash, Timestamp};
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{
@@ -193,7 +194,11 @@ impl Simulator {
     ///
     /// # Errors
     /// When a port cannot be bound.
-    pub async fn start(config: SimulatorConfig, clock: Arc<dyn Clock>) -> io::Result<Running> {
+    pub fn start(config: SimulatorConfig, clock: Arc<dyn Clock>) -> BoxFuture<'static, io::Result<Running>> {
+        Box::pin(Self::started(config, clock))
+    }
+
+    async fn started(config: SimulatorConfig, clock: Arc<dyn Clock>) -> io::Result<Running> {
         let world = Mutex::new(World::new(&config, clock.now()));
         let (stop, stopped) = watch::channel(false);
         let shared = Arc::new(Shared {

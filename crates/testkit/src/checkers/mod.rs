@@ -11,6 +11,7 @@ mod orders;
 use std::fmt;
 
 use engine::ports::store::{Store, StoreResult};
+use futures_util::future::BoxFuture;
 
 use facts::Facts;
 
@@ -87,21 +88,22 @@ impl Findings {
 ///
 /// # Errors
 /// Store errors.
-pub async fn always(store: &dyn Store) -> StoreResult<Vec<Violation>> {
-    let facts = Facts::read(store).await?;
-    Ok(check_always(&facts).0)
+pub fn always(store: &dyn Store) -> BoxFuture<'_, StoreResult<Vec<Violation>>> {
+    Box::pin(async move { Ok(check_always(&Facts::read(store).await?).0) })
 }
 
 /// Checks what must be true when everything has settled: all of [`always`], and that nothing is left to do.
 ///
 /// # Errors
 /// Store errors.
-pub async fn at_rest(store: &dyn Store) -> StoreResult<Vec<Violation>> {
-    let facts = Facts::read(store).await?;
-    let mut findings = check_always(&facts);
-    decisions::at_rest(&facts, &mut findings);
-    books::at_rest(&facts, &mut findings);
-    Ok(findings.0)
+pub fn at_rest(store: &dyn Store) -> BoxFuture<'_, StoreResult<Vec<Violation>>> {
+    Box::pin(async move {
+        let facts = Facts::read(store).await?;
+        let mut findings = check_always(&facts);
+        decisions::at_rest(&facts, &mut findings);
+        books::at_rest(&facts, &mut findings);
+        Ok(findings.0)
+    })
 }
 
 fn check_always(facts: &Facts) -> Findings {
