@@ -33,6 +33,14 @@ pub struct GroupKey {
     pub action: Action,
 }
 
+impl GroupKey {
+    /// Whether the other one is another transaction of the same wallet with the same token in the same way.
+    fn is_beside(&self, other: &Self) -> bool {
+        let same = (self.leader, self.token, self.action) == (other.leader, other.token, other.action);
+        same && self.tx != other.tx
+    }
+}
+
 /// Shares and the dollars paid or got for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quantity {
@@ -254,7 +262,8 @@ impl TradeGroup {
     }
 
     /// Takes what is new since the last part. `related` are the other groups of the same wallet, token
-    /// and action; their surplus is inherited by a chain group within [`SURPLUS_WINDOW`]. Returns at most
+    /// and action; their surplus is inherited by a chain group within [`SURPLUS_WINDOW`], and given back to them when the
+    /// chain shows this one as well: what they had swallowed is new to them then. Returns at most
     /// two parts: the swallowed one and the one to decide.
     ///
     /// # Errors
@@ -264,6 +273,7 @@ impl TradeGroup {
         let mut parts = Vec::new();
         let mut rise = quantity.less(self.decided);
         if self.chain.is_some() {
+            self.give_back(related);
             let swallowed = self.inherit(rise, related)?;
             if swallowed.is_positive() {
                 rise = rise.less(swallowed);
@@ -353,11 +363,23 @@ impl TradeGroup {
         Ok(swallowed)
     }
 
+    /// Gives back what others inherited and the chain shows to be this trade's own: both are trades.
+    fn give_back(&mut self, related: &mut [Self]) {
+        let confirmed = self.chain.map_or(Shares::ZERO, |chain| chain.shares);
+        let unconfirmed = self.decided.less(self.inherited).less(confirmed);
+        let mut owed = self.given.less(unconfirmed);
+        let key = self.key;
+        for other in related.iter_mut().filter(|other| key.is_beside(&other.key)) {
+            let back = owed.min(other.inherited);
+            owed = owed.less(back);
+            self.given = self.given.less(back);
+            other.inherited = other.inherited.less(back);
+            other.decided = other.decided.less(back);
+        }
+    }
+
     fn may_be(&self, other: &Self) -> bool {
-        let same = (self.key.leader, self.key.token, self.key.action)
-            == (other.key.leader, other.key.token, other.key.action);
-        let apart = self.first_seen_at.since(other.first_seen_at);
-        same && self.key.tx != other.key.tx && apart <= SURPLUS_WINDOW
+        self.key.is_beside(&other.key) && self.first_seen_at.since(other.first_seen_at) <= SURPLUS_WINDOW
     }
 
     fn next_part(&mut self, added: Shares, kind: PartKind) -> Result<Part, MoneyError> {

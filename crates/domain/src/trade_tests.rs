@@ -58,6 +58,32 @@ fn a_replaced_transaction_is_swallowed_once() {
     assert_eq!(third.take_parts(&mut related).unwrap()[0].kind, PartKind::Trade);
 }
 
+/// What was swallowed was never given back: a second trade of the same size was lost, though the chain had both.
+#[test]
+fn what_was_swallowed_is_given_back_when_the_chain_has_both() {
+    let mut first = group(1);
+    first.history = shares(10);
+    first.take_parts(&mut []).unwrap();
+    let mut second = group(2);
+    second.chain = Some(shares(10));
+    let mut related = [first];
+    second.take_parts(&mut related).unwrap();
+    let [mut first] = related;
+    first.chain = Some(shares(10));
+    let mut related = [second];
+    assert!(first.take_parts(&mut related).unwrap().is_empty(), "it was decided");
+    let [mut second] = related;
+    let parts = second.take_parts(&mut [first]).unwrap();
+    let kinds: Vec<_> = parts.iter().map(|part| (part.kind, part.number, part.added)).collect();
+    assert_eq!(kinds, [(PartKind::Trade, 1, shares(10).shares)]);
+    assert_eq!(second.copied_quantity(), Ok(shares(10)));
+    // Gone again, it may be the second one after all; nothing is inherited twice.
+    first.chain = Some(Quantity::ZERO);
+    first.take_parts(&mut [second]).unwrap();
+    assert_eq!(first.surplus(), shares(10).shares);
+    assert!(second.take_parts(&mut [first]).unwrap().is_empty());
+}
+
 #[test]
 fn a_group_that_shrinks_is_overcounted_until_it_comes_back() {
     let mut trade = group(1);

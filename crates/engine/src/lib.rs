@@ -18,7 +18,7 @@ pub mod plausible;
 pub mod ports;
 pub mod redeeming;
 pub mod redemptions;
-mod refusals;
+pub mod refusals;
 pub mod rescuer;
 pub mod salt;
 pub mod settlement;

@@ -52,6 +52,8 @@ pub const NOT_NOW_PAUSE: Duration = Duration::from_millis(250);
 pub const NOT_NOW_PAUSE_LEAST: Duration = Duration::from_millis(50);
 /// An account that the venue lets only sell, and everybody where it trades with nobody, tries again after this.
 pub const REFUSAL_HOLD: Duration = Duration::from_secs(3_600);
+/// While everybody is held for the region, the venue is asked this often whether it trades with it by now.
+pub const REGION_EVERY: Duration = Duration::from_secs(600);
 /// An account that is banned, or whose kind of wallet is not allowed, tries again after this.
 pub const BAN_HOLD: Duration = Duration::from_secs(86_400);
 /// Settled orders by which the rate of failures is judged.

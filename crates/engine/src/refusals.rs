@@ -3,22 +3,70 @@
 //!
 //! A refused buy stops buys; only a refused sale stops exits too, and not where an approval is missing: the others' may be
 //! there. The hold ends by itself, and the next order
-//! is the question whether it still is so; an operator can lift it earlier. What a user has paused stays so.
+//! is the question whether it still is so; an operator can lift it earlier. What a user has paused stays so. Of the region
+//! there is somebody to ask: its holds end as soon as the venue says that it trades with it.
 
 use std::time::Duration;
 
-use domain::{Side, Timestamp};
-use tracing::warn;
+use domain::{Clock, Side, Timestamp};
+use tracing::{debug, info, warn};
 
 use crate::{
+    deadline::venue_call,
     limits,
     ports::{
         execution::OrderRecord,
-        following::{HoldCause, HoldScope, NewHold},
-        store::Store,
-        venue::RejectReason,
+        following::{Hold, HoldCause, HoldScope, NewHold},
+        store::{Store, StoreResult},
+        venue::{OrderGateway, RejectReason},
     },
 };
+
+/// Asks, while anybody is held for the region, whether the venue trades with it by now, and lifts these holds when it says
+/// so. Without a clear answer nothing is lifted. Returns how many were.
+///
+/// # Errors
+/// Store errors.
+pub async fn look_at_region(
+    store: &dyn Store,
+    gateway: &dyn OrderGateway,
+    clock: &dyn Clock,
+) -> StoreResult<usize> {
+    let holds = store.following(clock.now()).await?.holds;
+    let held: Vec<Hold> = holds.into_iter().filter(is_for_region).collect();
+    if held.is_empty() {
+        return Ok(0);
+    }
+    match venue_call(clock, "region", limits::LOOK_UP_DEADLINE, gateway.trades_here()).await {
+        Ok(true) => {}
+        Ok(false) => {
+            debug!("the venue still does not trade with this place");
+            return Ok(0);
+        }
+        Err(error) => {
+            debug!(%error, "whether the venue trades with this place by now is not known");
+            return Ok(0);
+        }
+    }
+    let mut lifted: usize = 0;
+    for hold in held {
+        if store.lift_hold(None, hold.id, clock.now()).await? {
+            lifted = lifted.saturating_add(1);
+            info!(hold.id = %hold.id, "hold {} lifted: the venue says that it trades with this place", hold.id);
+        }
+    }
+    Ok(lifted)
+}
+
+fn is_for_region(hold: &Hold) -> bool {
+    let (scope, named) = (HoldScope::Installation, named(RejectReason::Region));
+    hold.cause == HoldCause::Venue && hold.scope == scope && hold.reason.contains(&named)
+}
+
+/// The refusal as a hold's reason names it.
+fn named(refused: RejectReason) -> String {
+    format!("({})", refused.word())
+}
 
 /// Places the hold that a refusal calls for. Whether it is in force already, so that nobody need be told again.
 pub(crate) async fn is_known(
@@ -50,8 +98,8 @@ fn hold_for(record: &OrderRecord, refused: RejectReason, now: Timestamp) -> Opti
     let stops_exits = sale && refused != RejectReason::Approval;
     let order = if sale { "a sale" } else { "a buy" };
     let reason = format!(
-        "the venue refused {order} of account {account} ({}), order {}; tried again when this hold ends",
-        refused.word(),
+        "the venue refused {order} of account {account} {}, order {}; tried again when this hold ends",
+        named(refused),
         record.order.id
     );
     let expires_at = Some(now.plus(lasts));

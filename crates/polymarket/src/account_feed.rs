@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -21,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::{
     clob::Clob,
     frames::user::{self, TradePart, UserEvent},
-    limits::FEED_BUFFER,
+    limits::{FEED_BUFFER, USER_SILENCE},
     lookup::Role,
     socket::{CLOB_KEEPALIVE, Channel, Connector, Counters, Socket, Taken},
 };
@@ -151,8 +152,8 @@ impl Channel for UserChannel {
         std::future::pending().await
     }
 
-    /// A frame that is not understood leaves a gap for this account, which looking up fills; what follows it
-    /// is true all the same.
+    /// What is not understood, or of which the fees cannot be told now, leaves a gap for this account, which looking up
+    /// fills; what stands beside it and follows it is true all the same.
     async fn take(&mut self, frame: &[u8]) -> Taken {
         let decoded = match user::decode(frame) {
             Ok(decoded) => decoded,
@@ -160,10 +161,14 @@ impl Channel for UserChannel {
         };
         let mut events = 0_usize;
         let mut passed_over = decoded.passed_over;
+        let mut untold = None;
         for event in decoded.events {
             let facts = match self.facts(event).await {
                 Ok(facts) => facts,
-                Err(reason) => return self.refuse(reason).await,
+                Err(reason) => {
+                    untold = Some(reason);
+                    continue;
+                }
             };
             if facts.is_empty() {
                 passed_over = passed_over.saturating_add(1);
@@ -173,11 +178,19 @@ impl Channel for UserChannel {
                 self.tell(AccountEvent::Order { order, facts }).await;
             }
         }
+        if let Some(reason) = untold {
+            return self.refuse(reason).await;
+        }
         Taken::Understood { events, passed_over }
     }
 
     async fn lost(&mut self) {
         self.hears.store(false, Ordering::Relaxed);
+    }
+
+    /// It is open for accounts with open outcomes, of which something is to be told.
+    fn silence(&self) -> Option<Duration> {
+        Some(USER_SILENCE)
     }
 }
 

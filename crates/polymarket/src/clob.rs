@@ -443,6 +443,14 @@ impl OrderGateway for Clob {
         self.answers.counted(Topic::Balances, Self::look_again(self, account, token)).await
     }
 
+    async fn trades_here(&self) -> Result<bool, VenueError> {
+        let Some(geoblock) = &self.geoblock else {
+            let reason = "where the venue sees this program is not asked".to_owned();
+            return Err(VenueError::Unavailable { what: "region".to_owned(), reason });
+        };
+        Ok(!self.answers.counted(Topic::Region, geoblock.region()).await?.blocked)
+    }
+
     async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError> {
         self.answers.counted(Topic::Cancels, self.cancel_what(account, what)).await
     }

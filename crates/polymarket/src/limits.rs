@@ -37,6 +37,9 @@ pub const STEADY_AFTER: Duration = Duration::from_secs(10);
 /// A market channel that tells nothing of its tokens for this long is made again: its snapshots show whether
 /// nothing happened.
 pub const MARKET_SILENCE: Duration = Duration::from_secs(60);
+/// A user channel that tells nothing of its account's orders for this long, while one is open or was a moment ago, is made
+/// again, and what it may not have told is looked up.
+pub const USER_SILENCE: Duration = Duration::from_secs(60);
 /// A text `PING` to the live trade feed this often. Source: npm @polymarket/real-time-data-client 1.4.0.
 pub const LIVE_PING_EVERY: Duration = Duration::from_secs(5);
 /// A live trade feed that says nothing at all for this long is dead.

@@ -272,7 +272,8 @@ pub(crate) fn meaning(text: &str) -> Option<Meaning> {
 
 /// Texts which the official clients are shown because the simulator is told to say them, and why: nobody tells what brings
 /// them about. All others they are shown come of the state of market, account, clock, contract or venue.
-const TOLD_TO_SAY: [(&str, &str); 8] = [
+const TOLD_TO_SAY: [(&str, &str); 12] = [
+    ("context canceled", "A failure inside the venue that nobody describes."),
     ("invalid nonce", "Orders of today have no nonce."),
     (
         "order match delayed due to market conditions",
@@ -291,12 +292,25 @@ const TOLD_TO_SAY: [(&str, &str); 8] = [
         "the price of the taker's order has a discrepancy greater than allowed with the worst maker order",
         "How much is allowed is not documented; the simulator matches at makers' prices.",
     ),
+    (
+        "invalid order version, please use the latest clob-client",
+        "A newer wording of `order_version_mismatch`, which the simulator says.",
+    ),
+    (
+        "order 0xab crosses the book",
+        "When it is this and when `invalid post-only order: order crosses book`, which the simulator says, is not documented.",
+    ),
+    (
+        "Insufficient balance",
+        "With status 200, which the official clients take for success: only our own reader is shown it.",
+    ),
 ];
 
-/// Those texts, each with the status it comes with.
+/// Those texts, each with the status it comes with, but for what the official clients take for success.
 pub fn told_to_say() -> impl Iterator<Item = (u16, &'static str)> {
     let status = |told: &str| TEXTS.iter().find(|text| text.whole == told).map(|text| text.status);
-    TOLD_TO_SAY.iter().filter_map(move |(told, _)| Some((status(told)?, *told)))
+    let refused = |(status, _): &(u16, &str)| *status >= 400;
+    TOLD_TO_SAY.iter().filter_map(move |(told, _)| Some((status(told)?, *told))).filter(refused)
 }
 
 /// docs/venue-errors.md.

@@ -200,6 +200,7 @@ impl Shared {
     fn common(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
         let mut tasks = vec![
             self.keep(Task::named("look at the clock"), loops::clock_loop),
+            self.keep(Task::named("look at the region"), loops::region_loop),
             self.keep(Task::named("periodic tasks"), loops::task_loop),
             self.keep(Task::named("look at tasks"), loops::look_loop),
         ];

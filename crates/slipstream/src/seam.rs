@@ -98,6 +98,10 @@ impl OrderGateway for Seam {
         self.of(account).ok_or_else(off)?.look_again(account, token).await
     }
 
+    async fn trades_here(&self) -> Result<bool, VenueError> {
+        self.live.as_ref().ok_or_else(off)?.trades_here().await
+    }
+
     async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError> {
         self.of(account).ok_or_else(off)?.cancel(account, what).await
     }

@@ -9,7 +9,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::{Address, Clock, Shares, Side, Timestamp, TokenId, TxHash, decide::Verdict, skip::SkipReason};
+use domain::{
+    Address, Clock, Rounding, Shares, Side, Timestamp, TokenId, TxHash, Usd, decide::Verdict,
+    skip::SkipReason,
+};
 use engine::{
     ports::{
         feeds::FeedHealth,
@@ -164,8 +167,8 @@ fn a_hint_is_taken_after_the_block_that_is_there() {
     assert_eq!(copies, 2, "{:?}", decided(&world));
 }
 
-/// A chain whose blocks lack what was sold in one of them; whoever is asked for the transaction has it.
-struct Lacks(Arc<Venue>);
+/// A chain whose blocks lack some events; whoever is asked for the transaction has them.
+struct Lacks(Arc<Venue>, fn(&ChainEvent) -> bool);
 
 #[async_trait]
 impl ChainLayer for Lacks {
@@ -179,7 +182,7 @@ impl ChainLayer for Lacks {
         wallets: &[Address],
     ) -> Result<Vec<ChainEvent>, VenueError> {
         let mut events = self.0.block_events(block, wallets).await?;
-        events.retain(|event| !matches!(&event.kind, ChainEventKind::Fill(fill) if fill.side == Side::Sell));
+        events.retain(|event| !(self.1)(event));
         Ok(events)
     }
 
@@ -195,13 +198,59 @@ impl ChainLayer for Lacks {
     }
 }
 
+fn lacking(world: &World, lacks: fn(&ChainEvent) -> bool) -> Watcher {
+    let chain: Arc<dyn ChainReader> = Arc::new(Over(Lacks(world.venue.clone(), lacks)));
+    Watcher::new(WatcherPorts { chain: Some(chain), ..world.watcher_ports() })
+}
+
+/// A trade that was told and that the provider which is read lacks swallows the next one of its size, because it may be that
+/// one under another hash. When somebody has both, the swallowed one is decided.
+#[test]
+fn a_trade_that_was_swallowed_is_decided_when_the_chain_has_both() {
+    let second = LeaderTrade { fills: vec![fill(100, 51)], ..buy(20) };
+    let world = world("two trades, of which one provider lacks the first", vec![buy(4), second]);
+    let first = |event: &ChainEvent| matches!(&event.kind, ChainEventKind::Fill(fill) if fill.usd.times(2, 1, Rounding::Down) == Ok(Usd(fill.shares.0)));
+    let mut watcher = lacking(&world, first);
+    let reasons = |world: &World| -> Vec<Option<&'static str>> {
+        let label = |one: DecisionRecord| match one.verdict {
+            Verdict::Copy(_) => None,
+            Verdict::Skip(reason) => Some(reason.label()),
+        };
+        decided(world).into_iter().map(label).collect()
+    };
+    watch(&world, &mut watcher, 60);
+    let settling = Some(SkipReason::MaySettle.label());
+    assert_eq!(reasons(&world), [None, settling]);
+    watch(&world, &mut watcher, 160);
+    let answers = reasons(&world);
+    assert!(answers.len() == 3 && answers[2] != settling, "{answers:?}");
+    assert_eq!(phantoms(&world), 0);
+}
+
+/// A second sale of the size of the first, which the provider that is read lacks: it was taken for the first under another
+/// hash, and nobody was asked.
+#[test]
+fn a_sale_of_the_size_of_another_is_looked_for_too() {
+    let sale = |second| LeaderTrade { side: Side::Sell, fills: vec![fill(30, 50)], ..buy(second) };
+    let last = LeaderTrade { fills: vec![fill(30, 49)], ..sale(40) };
+    let world = world("two sales, of which one provider lacks the second", vec![buy(4), sale(20), last]);
+    let mut watcher = lacking(
+        &world,
+        |event| matches!(&event.kind, ChainEventKind::Fill(fill) if fill.usd == Usd(14_700_000)),
+    );
+    watch(&world, &mut watcher, 100);
+    assert_eq!(decided(&world).len(), 2, "the hint of a sale decides nothing");
+    watch(&world, &mut watcher, 180);
+    assert_eq!((decided(&world).len(), phantoms(&world)), (3, 0));
+}
+
 /// A sale that the provider which is read lacks, and another one has, is followed, and nobody is told that it is missing.
 #[test]
 fn a_sale_that_another_provider_has_is_followed() {
     let sale = LeaderTrade { side: Side::Sell, ..buy(20) };
     let world = world("a sale that one provider lacks", vec![buy(4), sale]);
-    let chain: Arc<dyn ChainReader> = Arc::new(Over(Lacks(world.venue.clone())));
-    let mut watcher = Watcher::new(WatcherPorts { chain: Some(chain), ..world.watcher_ports() });
+    let mut watcher =
+        lacking(&world, |event| matches!(&event.kind, ChainEventKind::Fill(fill) if fill.side == Side::Sell));
     watch(&world, &mut watcher, 100);
     assert_eq!(decided(&world).len(), 1, "the hint of a sale decides nothing");
     watch(&world, &mut watcher, 160);

@@ -74,6 +74,12 @@ pub trait OrderGateway: Send + Sync {
         Ok(())
     }
 
+    /// Whether the venue says that it trades with the place this program runs in; an error while that is not known.
+    async fn trades_here(&self) -> Result<bool, VenueError> {
+        let reason = "nobody is asked".to_owned();
+        Err(VenueError::Unavailable { what: "region".to_owned(), reason })
+    }
+
     /// Asks for cancellation. What the venue says of each order is advice; the outcome is learned by looking
     /// up.
     async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError>;

@@ -35,5 +35,7 @@ pub enum Testimony {
         about: Dispute,
         /// Who says what, for people.
         words: String,
+        /// What those who differ in the balances say that the leader held: before, where that is claimed, and after.
+        instead: Vec<(Option<Shares>, Shares)>,
     },
 }

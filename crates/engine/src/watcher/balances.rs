@@ -11,7 +11,10 @@ use domain::{
 use futures_util::future::join;
 use tracing::{debug, info};
 
-use super::{Watcher, WatcherError, witness::claim};
+use super::{
+    Watcher, WatcherError,
+    witness::{Word, claim},
+};
 use crate::{
     deadline::venue_call,
     limits,
@@ -174,8 +177,11 @@ impl Watcher {
             (Ok(before), Ok(after)) => {
                 let claim = claim(wallet, group, header, (Some(before), after));
                 let explained = before.0.saturating_sub(after.0) == gone(known, &|other| other == block);
-                let witnessed = self.is_witnessed(chain, group, claim, explained).await?;
-                return Ok(witnessed.then_some(ExitFactor { block, before, after }));
+                let word = self.word_on(chain, (group, known), claim, explained).await?;
+                return Ok(word.map(|word| match word {
+                    Word::Claimed => ExitFactor { block, before, after },
+                    Word::Instead(factor) => factor,
+                }));
             }
             (Err(error @ VenueError::Refused { .. }), _) | (_, Err(error @ VenueError::Refused { .. })) => {
                 error
@@ -193,9 +199,11 @@ impl Watcher {
             Ok(balance) => {
                 let claim = claim(wallet, group, header, (None, balance));
                 // One number alone explains nothing.
-                if !self.is_witnessed(chain, group, claim, false).await? {
-                    return Ok(None);
-                }
+                let balance = match self.word_on(chain, (group, known), claim, false).await? {
+                    None => return Ok(None),
+                    Some(Word::Claimed) => balance,
+                    Some(Word::Instead(factor)) => factor.after,
+                };
                 info!(%refusal, block, "balance of leader {} counted back from block {from}", group.key.leader);
                 Ok(Some(counted_back((block, from), balance, known)))
             }
@@ -271,7 +279,7 @@ fn not_yet(refusal: &VenueError) -> VenueError {
 /// Counts back from the balance at the end of block `from` over what is known to have come and gone after
 /// `block`, and over the block itself. What other wallets sent the leader meanwhile is not known: it counts as
 /// kept, and less is sold.
-fn counted_back((block, from): (i64, i64), later: Shares, known: &[TradeGroup]) -> ExitFactor {
+pub(super) fn counted_back((block, from): (i64, i64), later: Shares, known: &[TradeGroup]) -> ExitFactor {
     let after = later.0.saturating_add(gone(known, &|other| other > block && other <= from)).max(0);
     let before = after.saturating_add(gone(known, &|other| other == block)).max(0);
     ExitFactor { block, before: Shares(before), after: Shares(after) }

@@ -19,7 +19,7 @@ use crate::{
     deadline::venue_call,
     limits,
     ports::{
-        detection::{DetectionCommit, ExitNote, Source, StoredFill, StoredRedemption},
+        detection::{DetectionCommit, ExitNote, Source, StoredFill},
         store::{Event, EventKind},
         venue::{BlockHeader, ChainEvent, ChainEventKind, ChainReader, VenueError},
     },
@@ -268,8 +268,9 @@ impl Watcher {
             events: overcounted_events(&groups, now),
             ..DetectionCommit::default()
         };
-        let own_keys: BTreeSet<GroupKey> =
+        let mut own_keys: BTreeSet<GroupKey> =
             fills.iter().filter(|fill| own.contains(&fill.order)).filter_map(|fill| fill.group).collect();
+        own_keys.extend(self.own_before(&parts, &keys).await?);
         self.reading.clone_from(&batch.headers);
         let pending = self.prepare_all(&parts, &groups, &own_keys, &mut commit).await?;
         let mut moved: BTreeSet<(LeaderId, TokenId)> =
@@ -303,6 +304,23 @@ impl Watcher {
         let (from, orphaned, headers) = (position + 1, Vec::new(), Vec::new());
         self.take_batch(Batch { from, orphaned, headers, events, read_to: position }).await?;
         Ok(true)
+    }
+
+    /// Which parts of groups that were not read just now answer orders of ours: they had been taken for other trades.
+    async fn own_before(
+        &self,
+        parts: &[Part],
+        read: &[GroupKey],
+    ) -> Result<BTreeSet<GroupKey>, WatcherError> {
+        let mut own = BTreeSet::new();
+        for part in parts.iter().filter(|part| !read.contains(&part.key)) {
+            let Some((_, fills)) = self.store.group_with_fills(part.key).await? else { continue };
+            let orders: Vec<OrderId> = fills.iter().map(|fill| fill.order).collect();
+            if !self.store.own_orders(&orders).await?.is_empty() {
+                own.insert(part.key);
+            }
+        }
+        Ok(own)
     }
 
     /// What the leader kept over the blocks of sales that need no decision: they were decided in a block that
@@ -412,42 +430,6 @@ impl Watcher {
             });
         }
         Ok((fills, own))
-    }
-
-    async fn own_redemptions(&self, events: &[ChainEvent]) -> Result<Vec<StoredRedemption>, WatcherError> {
-        let redemptions: Vec<_> = events
-            .iter()
-            .filter_map(|event| match &event.kind {
-                ChainEventKind::Redemption { wallet, condition, payout } => {
-                    Some((event, *wallet, *condition, *payout))
-                }
-                _ => None,
-            })
-            .collect();
-        if redemptions.is_empty() {
-            return Ok(Vec::new());
-        }
-        let wallets: Vec<_> = redemptions.iter().map(|(_, wallet, ..)| *wallet).collect();
-        let accounts: HashMap<_, _> = self
-            .store
-            .accounts_of_wallets(&wallets)
-            .await?
-            .into_iter()
-            .map(|account| (account.trading.wallet, account.trading.id))
-            .collect();
-        Ok(redemptions
-            .into_iter()
-            .filter_map(|(event, wallet, condition, payout)| {
-                accounts.get(&wallet).map(|account| StoredRedemption {
-                    block_hash: event.block_hash,
-                    log_index: event.log_index,
-                    block: event.block,
-                    account: *account,
-                    condition,
-                    payout,
-                })
-            })
-            .collect())
     }
 
     fn advance_headers(&mut self, batch: &Batch) {

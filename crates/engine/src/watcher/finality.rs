@@ -59,11 +59,12 @@ impl Watcher {
             let in_final_block = group.chain.is_some() && group.block.is_some_and(|block| block <= height);
             let dust = if in_final_block { group.finalize()? } else { None };
             if !in_final_block && group.expire(read_time) {
-                // Before anybody is told: the provider that was read may lack it.
-                let missing = self.is_missing(&group).await?;
-                if missing && self.look_for(&before).await? {
+                // Before anybody is told, and before another trade is taken for it: the provider that was read may lack it.
+                let kept = self.headers.front().is_some_and(|oldest| group.traded_at >= oldest.time);
+                if kept && self.look_for(&before).await? {
                     return Ok(true);
                 }
+                let missing = kept && self.is_missing(&group).await?;
                 // Followers may hold copies of it: later sales of the leader count for them.
                 group.block = group.block.or_else(|| self.height_at(group.traded_at));
                 phantoms.insert((group.key.leader, group.key.token));
@@ -100,12 +101,8 @@ impl Watcher {
         Ok(judged)
     }
 
-    /// Whether the chain, as it was read, should have this trade and has not: it is of the time of blocks we keep, and no
-    /// trade there is this one under another hash.
+    /// Whether no trade of the blocks we keep, which should have this one, is this one under another hash.
     async fn is_missing(&self, group: &TradeGroup) -> Result<bool, WatcherError> {
-        if self.headers.front().is_none_or(|oldest| group.traded_at < oldest.time) {
-            return Ok(false);
-        }
         let since = group.first_seen_at.minus(SURPLUS_WINDOW);
         let related = self.store.groups(&[group.key], since).await?;
         let least = group.hinted().shares.less(LOT);

@@ -1,6 +1,6 @@
 //! From observations to trade groups and parts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use domain::{
     Price, Rounding, Timestamp,
@@ -118,22 +118,27 @@ impl GroupSet {
     }
 
     /// Takes the parts of every changed group for which `ripe` holds (it sees the group and the others of the
-    /// same leader, token and action), in the order of their blocks: an exit counts the buys before it.
+    /// same leader, token and action), in the order of their blocks: an exit counts the buys before it. To whom something
+    /// is given back has its turn again.
     pub fn take_parts(
         &mut self,
         ripe: impl Fn(&TradeGroup, &[TradeGroup]) -> bool,
     ) -> Result<Vec<Part>, MoneyError> {
         let mut keys: Vec<GroupKey> = self.changed.iter().copied().collect();
         keys.sort_by_key(|key| self.groups.get(key).and_then(|group| group.block).unwrap_or(i64::MAX));
-        let mut parts = Vec::new();
-        for key in keys {
+        let (mut keys, mut parts) = (VecDeque::from(keys), Vec::new());
+        while let Some(key) = keys.pop_front() {
             let Some(mut group) = self.groups.remove(&key) else { continue };
             let mut related: Vec<TradeGroup> = self.related(&key);
             if ripe(&group, &related) {
                 parts.extend(group.take_parts(&mut related)?);
                 for other in related {
-                    if self.groups.insert(other.key, other) != Some(other) {
+                    let before = self.groups.insert(other.key, other);
+                    if before != Some(other) {
                         self.changed.insert(other.key);
+                    }
+                    if before.is_some_and(|before| other.inherited < before.inherited) {
+                        keys.push_back(other.key);
                     }
                 }
             }

@@ -15,7 +15,7 @@ use domain::{
 
 use super::{Watcher, WatcherError, groups::Observed};
 use crate::ports::{
-    detection::Lane,
+    detection::{Lane, StoredRedemption},
     venue::{ChainEvent, ChainEventKind, Counterparty},
 };
 
@@ -62,6 +62,46 @@ fn explain(left: &mut i64, flow: &mut i64) {
 type FlowKey = (LeaderId, TxHash, TokenId);
 
 impl Watcher {
+    /// What wallets of ours were paid for resolved shares.
+    pub(super) async fn own_redemptions(
+        &self,
+        events: &[ChainEvent],
+    ) -> Result<Vec<StoredRedemption>, WatcherError> {
+        let redemptions: Vec<_> = events
+            .iter()
+            .filter_map(|event| match &event.kind {
+                ChainEventKind::Redemption { wallet, condition, payout } => {
+                    Some((event, *wallet, *condition, *payout))
+                }
+                _ => None,
+            })
+            .collect();
+        if redemptions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wallets: Vec<_> = redemptions.iter().map(|(_, wallet, ..)| *wallet).collect();
+        let accounts: HashMap<_, _> = self
+            .store
+            .accounts_of_wallets(&wallets)
+            .await?
+            .into_iter()
+            .map(|account| (account.trading.wallet, account.trading.id))
+            .collect();
+        Ok(redemptions
+            .into_iter()
+            .filter_map(|(event, wallet, condition, payout)| {
+                accounts.get(&wallet).map(|account| StoredRedemption {
+                    block_hash: event.block_hash,
+                    log_index: event.log_index,
+                    block: event.block,
+                    account: *account,
+                    condition,
+                    payout,
+                })
+            })
+            .collect())
+    }
+
     /// Groups of what leaders (after their baseline) did without an order.
     pub(super) async fn moves(
         &self,

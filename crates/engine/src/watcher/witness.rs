@@ -4,7 +4,10 @@
 //! Two providers that say the same are enough. Where nobody else can be asked, the block must be final, or the
 //! Data API must show the whole trade as well and what the leader is said to have held before and after must differ by
 //! exactly what is known to have come and gone. Where providers differ in what was filled, the Data API decides in the
-//! same way; where they differ in what the leader held, nothing is decided until they agree.
+//! same way. Where they differ in what the leader held, the Data API's position is a third word: counted back to the
+//! block, it must be what one of them says, before and after, and that one is believed. All are asked again, less and
+//! less often; after [`limits::BALANCE_PATIENCE`] followers are told that the balance is unknown, and their notes go on
+//! asking. Final blocks decide no such dispute: about a hash everybody knows, who lies now will lie then.
 
 use std::{
     collections::HashMap,
@@ -14,27 +17,39 @@ use std::{
 };
 
 use domain::{
-    Address, Shares,
+    Address, Clock, Shares,
+    exits::ExitFactor,
     money::LOT,
     trade::{Dispute, GroupKey, TradeGroup},
 };
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tracing::{info, warn};
 
-use super::{Watcher, WatcherError};
+use super::{Watcher, WatcherError, balances::counted_back};
 use crate::{
     deadline::venue_call,
     limits,
     ports::{
         detection::DetectionCommit,
         store::{Event, EventKind},
-        venue::{BlockHeader, ChainReader, VenueError},
+        venue::{BlockHeader, ChainReader, TradeHistory, VenueError},
         witness::{ExitClaim, Testimony},
     },
 };
 
-type Heard = (GroupKey, ExitClaim, Result<Testimony, VenueError>);
+/// What providers say to a claim, and what the leader kept by the Data API's position, if they differ and it can tell.
+type Answer = (Result<Testimony, VenueError>, Option<ExitFactor>);
+type Heard = (GroupKey, ExitClaim, Answer);
 type Hearing = Pin<Box<dyn Future<Output = Heard> + Send>>;
+
+/// Whose word on what a leader kept stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// That of the provider which was read.
+    Claimed,
+    /// This, of another provider and the Data API.
+    Instead(ExitFactor),
+}
 
 /// What others were asked about, and what they said. (A lock makes it shareable; nobody shares it.)
 #[derive(Default)]
@@ -53,7 +68,7 @@ struct Asked {
 struct Claim {
     claim: ExitClaim,
     /// What was said last, if anybody has answered.
-    said: Option<Result<Testimony, VenueError>>,
+    said: Option<Answer>,
     /// Uptime at which others were asked last, and whether they have not answered yet.
     asked: (Duration, bool),
     /// How often they were asked again.
@@ -84,7 +99,7 @@ impl Witnesses {
         claim: ExitClaim,
         now: Duration,
         ask: impl FnOnce() -> Hearing,
-    ) -> Option<Result<Testimony, VenueError>> {
+    ) -> Option<Answer> {
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(known) = asked.claims.get_mut(&key).filter(|known| known.claim == claim) else {
             asked.hearings.push(ask());
@@ -92,7 +107,7 @@ impl Witnesses {
             return None;
         };
         let said = known.said.clone()?;
-        if matches!(said, Ok(Testimony::Agreed)) {
+        if matches!(said, (Ok(Testimony::Agreed), _)) {
             asked.claims.remove(&key);
         } else if known.is_due(now) {
             (known.asked, known.again) = ((now, true), known.again.saturating_add(1));
@@ -142,7 +157,7 @@ impl Asked {
     /// Claims that others say otherwise, of which nobody was told yet.
     fn untold(&self) -> Vec<(GroupKey, Dispute, String)> {
         let disputed = |(key, known): (&GroupKey, &Claim)| match &known.said {
-            Some(Ok(Testimony::Disputed { about, words })) if !known.told => {
+            Some((Ok(Testimony::Disputed { about, words, .. }), _)) if !known.told => {
                 Some((*key, *about, words.clone()))
             }
             _ => None,
@@ -152,39 +167,40 @@ impl Asked {
 }
 
 impl Watcher {
-    /// Whether somebody besides the provider that was read stands by what is claimed of a group; `Ok(false)`
-    /// while others are being asked. The Data API vouches for fills alone: it counts only where these explain the
-    /// balances (`explained`).
+    /// Whose word stands on what is claimed of a group, of which `known` is everything that is known of its token; `None`
+    /// while others are being asked. Of fills the Data API vouches for what explains the balances (`explained`) alone.
     ///
     /// # Errors
     /// [`VenueError::Unavailable`] when nobody does.
-    pub(super) async fn is_witnessed(
+    pub(super) async fn word_on(
         &self,
         chain: &Arc<dyn ChainReader>,
-        group: &TradeGroup,
+        (group, known): (&TradeGroup, &[TradeGroup]),
         claim: ExitClaim,
         explained: bool,
-    ) -> Result<bool, VenueError> {
-        let (chain, clock, key, block) = (Arc::clone(chain), Arc::clone(&self.clock), group.key, claim.block);
+    ) -> Result<Option<Word>, VenueError> {
+        let (chain, clock, key) = (Arc::clone(chain), Arc::clone(&self.clock), group.key);
+        let (history, known) = (self.history.clone(), known.to_vec());
         let ask = move || async move {
-            let asked = chain.witness(&claim);
-            let said = venue_call(clock.as_ref(), "witness", limits::LOOK_UP_DEADLINE, asked).await;
-            (key, claim, said)
+            let heard = hear(chain.as_ref(), history.as_deref(), clock.as_ref(), (&claim, &known)).await;
+            (key, claim, heard)
         };
         let now = self.clock.uptime();
-        let testimony = match self.witnesses.testimony(key, claim, now, || ask().boxed()) {
-            None => return Ok(false),
-            Some(said) => said?,
+        let Some((said, counted)) = self.witnesses.testimony(key, claim, now, || ask().boxed()) else {
+            return Ok(None);
         };
-        let reason = match testimony {
+        let block = claim.block;
+        let reason = match said? {
             Testimony::Agreed => {
                 if group.disputed.is_some() {
                     self.witnesses.settle(key);
                 }
-                return Ok(true);
+                return Ok(Some(Word::Claimed));
             }
-            Testimony::Nobody if self.is_final(block) => return Ok(true),
-            Testimony::Nobody if explained && self.history_shows(group).await? => return Ok(true),
+            Testimony::Nobody if self.is_final(block) => return Ok(Some(Word::Claimed)),
+            Testimony::Nobody if explained && self.history_shows(group).await? => {
+                return Ok(Some(Word::Claimed));
+            }
             Testimony::Nobody => {
                 let missing = if explained {
                     "the Data API does not show it"
@@ -196,9 +212,15 @@ impl Watcher {
             Testimony::Disputed { about: Dispute::Fills, .. }
                 if explained && self.history_shows(group).await? =>
             {
-                return Ok(true);
+                return Ok(Some(Word::Claimed));
             }
-            Testimony::Disputed { words, .. } => words,
+            Testimony::Disputed { words, instead, .. } => match of_two(&claim, &instead, counted) {
+                Some(word) => {
+                    warn!(trade.tx = %key.tx, "one provider's word on {} is believed with the Data API's: {words}", key.tx);
+                    return Ok(Some(word));
+                }
+                None => words,
+            },
         };
         Err(VenueError::Unavailable { what: "a second witness of the exit".to_owned(), reason })
     }
@@ -260,6 +282,60 @@ impl Watcher {
     }
 }
 
+/// Asks the providers, and, where they differ in what the leader held, the Data API.
+async fn hear(
+    chain: &dyn ChainReader,
+    history: Option<&dyn TradeHistory>,
+    clock: &dyn Clock,
+    (claim, known): (&ExitClaim, &[TradeGroup]),
+) -> Answer {
+    let mut said = venue_call(clock, "witness", limits::LOOK_UP_DEADLINE, chain.witness(claim)).await;
+    let (Ok(Testimony::Disputed { instead, words, .. }), Some(history)) = (&mut said, history) else {
+        return (said, None);
+    };
+    if instead.is_empty() {
+        return (said, None);
+    }
+    let asked = by_position(history, claim, known);
+    let counted = match venue_call(clock, "positions", limits::LOOK_UP_DEADLINE, asked).await {
+        Ok(factor) => {
+            let (before, after) = (factor.before, factor.after);
+            words.push_str(&format!("; by the Data API's position they are {before} and {after}"));
+            Some(factor)
+        }
+        Err(error) => {
+            words.push_str(&format!("; the Data API has no word on it: {error}"));
+            None
+        }
+    };
+    (said, counted)
+}
+
+/// What a leader kept over the block of a claim, counted back from the position that the Data API shows now.
+async fn by_position(
+    history: &dyn TradeHistory,
+    claim: &ExitClaim,
+    known: &[TradeGroup],
+) -> Result<ExitFactor, VenueError> {
+    let newest = known.iter().map(|one| one.traded_at).max().unwrap_or_default();
+    let held = history.held(claim.wallet, claim.token, newest).await?;
+    Ok(counted_back((claim.block, i64::MAX), held, known))
+}
+
+/// The word that the Data API's position agrees with, of the claim and of what others say instead.
+fn of_two(
+    claim: &ExitClaim,
+    instead: &[(Option<Shares>, Shares)],
+    counted: Option<ExitFactor>,
+) -> Option<Word> {
+    let counted = counted?;
+    let third = (claim.before.map(|_| counted.before), counted.after);
+    if third == (claim.before, claim.after) {
+        return Some(Word::Claimed);
+    }
+    instead.contains(&third).then_some(Word::Instead(counted))
+}
+
 /// What was read of a group's block, or of a later one, for others to compare with.
 pub(super) fn claim(
     wallet: Address,
@@ -303,7 +379,7 @@ mod tests {
             let now = Duration::from_millis(250) * quarter;
             witnesses.testimony(key, claim, now, || {
                 asked += 1;
-                std::future::ready((key, claim, said.clone())).boxed()
+                std::future::ready((key, claim, (said.clone(), None))).boxed()
             });
             while let Some(heard) = witnesses.get_mut().hearings.next().now_or_never().flatten() {
                 witnesses.get_mut().note(heard);
@@ -317,7 +393,7 @@ mod tests {
     #[test]
     fn who_does_not_agree_is_asked_less_and_less_often() {
         let about = Dispute::Balances;
-        let disputed = Ok(Testimony::Disputed { about, words: String::new() });
+        let disputed = Ok(Testimony::Disputed { about, words: String::new(), instead: Vec::new() });
         let silent = Err(VenueError::Timeout { what: String::new(), after: Duration::ZERO });
         for said in [disputed, Ok(Testimony::Nobody), silent] {
             let asked = times(&said);
@@ -330,7 +406,7 @@ mod tests {
         let mut witnesses = Witnesses::default();
         for block in [5, 6] {
             let (key, claim) = claim(block);
-            let agreed = || std::future::ready((key, claim, Ok(Testimony::Agreed))).boxed();
+            let agreed = || std::future::ready((key, claim, (Ok(Testimony::Agreed), None))).boxed();
             assert_eq!(witnesses.testimony(key, claim, Duration::ZERO, agreed), None);
         }
         let asked = witnesses.get_mut();
@@ -339,7 +415,8 @@ mod tests {
         }
         let (key, claim) = claim(6);
         let never = || unreachable!("others have agreed");
-        assert_eq!(witnesses.testimony(key, claim, Duration::ZERO, never), Some(Ok(Testimony::Agreed)));
+        let said = witnesses.testimony(key, claim, Duration::ZERO, never);
+        assert_eq!(said, Some((Ok(Testimony::Agreed), None)));
         assert!(witnesses.get_mut().claims.is_empty());
     }
 }

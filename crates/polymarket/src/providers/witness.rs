@@ -20,9 +20,18 @@ use crate::limits::WITNESS_DEADLINE;
 #[derive(Debug)]
 enum Statement {
     Same,
-    Other(Dispute, String),
+    Other(Objection),
     /// It does not have the block, or cannot be asked.
     Silent,
+}
+
+/// What somebody says instead of a claim.
+#[derive(Debug)]
+struct Objection {
+    about: Dispute,
+    words: String,
+    /// What the leader held, where that differs: before, if that is claimed, and after.
+    instead: Option<(Option<Shares>, Shares)>,
 }
 
 impl Providers {
@@ -34,40 +43,43 @@ impl Providers {
         let mut statements: FuturesUnordered<_> =
             ready.into_iter().map(|member| self.statement(member, *claim)).collect();
         let mut same: Vec<Arc<Member>> = Vec::new();
-        let mut others: Vec<(Arc<Member>, Dispute, String)> = Vec::new();
+        let mut others: Vec<(Arc<Member>, Objection)> = Vec::new();
         while let Some((member, statement)) = statements.next().await {
             match statement {
                 Statement::Same => same.push(member),
-                Statement::Other(about, words) => others.push((member, about, words)),
+                Statement::Other(objection) => others.push((member, objection)),
                 Statement::Silent => {}
             }
             if are_two(same.iter()) {
                 // Whoever was heard before and said otherwise stands alone against two.
-                for (member, _, words) in &others {
-                    member.set_aside(self.clock.uptime(), words);
+                for (member, objection) in &others {
+                    member.set_aside(self.clock.uptime(), &objection.words);
                 }
                 return Ok(Testimony::Agreed);
             }
         }
         self.doubt(&same, &others);
-        let about = others.iter().map(|(_, about, _)| *about).max();
+        let about = others.iter().map(|(_, objection)| objection.about).max();
         Ok(match about {
             None => Testimony::Nobody,
             Some(about) => {
-                let words: Vec<String> =
-                    others.iter().map(|(member, _, words)| format!("{}: {words}", member.name())).collect();
-                Testimony::Disputed { about, words: words.join("; ") }
+                let said =
+                    |(member, one): &(Arc<Member>, Objection)| format!("{}: {}", member.name(), one.words);
+                let words: Vec<String> = others.iter().map(said).collect();
+                let instead = others.iter().filter_map(|(_, objection)| objection.instead).collect();
+                Testimony::Disputed { about, words: words.join("; "), instead }
             }
         })
     }
 
     /// Where two say one and the same other thing, whoever made the claim stands alone: the next one to be read is
     /// somebody else.
-    fn doubt(&self, same: &[Arc<Member>], others: &[(Arc<Member>, Dispute, String)]) {
-        let agreed = others.iter().find(|(_, _, words)| {
-            are_two(others.iter().filter(|(.., one)| one == words).map(|(member, ..)| member))
+    fn doubt(&self, same: &[Arc<Member>], others: &[(Arc<Member>, Objection)]) {
+        let agreed = others.iter().find(|(_, objection)| {
+            let alike = others.iter().filter(|(_, one)| one.words == objection.words);
+            are_two(alike.map(|(member, _)| member))
         });
-        for (member, (_, _, words)) in same.iter().zip(agreed.iter().cycle()) {
+        for (member, (_, Objection { words, .. })) in same.iter().zip(agreed.iter().cycle()) {
             member.set_aside(self.clock.uptime(), &format!("two others agree, and not with it: {words}"));
         }
     }
@@ -95,27 +107,35 @@ async fn state(reader: &dyn ChainProvider, claim: &ExitClaim) -> Result<Statemen
         let balances = reader.balances_of_block(&[(claim.wallet, claim.token)], block, hash).await?;
         Ok(balances.first().copied().unwrap_or_default())
     };
-    let moments = [
-        (claim.block.saturating_sub(1), header.parent, claim.before),
-        (claim.block, header.hash, Some(claim.after)),
-    ];
-    for (block, hash, claimed) in moments {
-        let Some(claimed) = claimed else { continue };
-        let told = held(block, hash).await?;
-        if told != claimed {
-            let words =
-                format!("the leader's shares after block {block} are {told}, another one says {claimed}");
-            return Ok(Statement::Other(Dispute::Balances, words));
-        }
+    let before = match claim.before {
+        Some(_) => Some(held(claim.block.saturating_sub(1), header.parent).await?),
+        None => None,
+    };
+    let after = held(claim.block, header.hash).await?;
+    if (before, after) != (claim.before, claim.after) {
+        let words = format!(
+            "the leader's shares {}, another one says {}",
+            around(claim.block, before, after),
+            around(claim.block, claim.before, claim.after)
+        );
+        let instead = Some((before, after));
+        return Ok(Statement::Other(Objection { about: Dispute::Balances, words, instead }));
     }
     if claim.filled.is_some() {
         let filled = filled(&reader.block_events(&header, &[]).await?, claim, &header);
         if filled != claim.filled.map(|(_, _, shares)| shares.0) {
             let words = format!("in block {} it has other fills of the leader than another one", claim.block);
-            return Ok(Statement::Other(Dispute::Fills, words));
+            return Ok(Statement::Other(Objection { about: Dispute::Fills, words, instead: None }));
         }
     }
     Ok(Statement::Same)
+}
+
+fn around(block: i64, before: Option<Shares>, after: Shares) -> String {
+    match before {
+        Some(before) => format!("are {before} before block {block} and {after} after it"),
+        None => format!("are {after} after block {block}"),
+    }
 }
 
 /// Shares filled of what the claim names.

@@ -208,6 +208,27 @@ fn a_connection_that_breaks_comes_back_with_a_gap() {
     });
 }
 
+/// The channel stalls with its socket open and its pings answered: it is made again, and what was missed is looked up.
+#[test]
+fn a_silent_stall_is_noticed_although_pings_are_answered() {
+    run(async {
+        let scene = Scene::new().await;
+        scene.venue.fault(SOCKET, FaultKind::Stall, 1);
+        scene.buy(1).await;
+        scene.venue.happened(FaultKind::Stall).await;
+        let (second, mut seconds) = (Duration::from_secs(1), 0);
+        while scene.feed.health().failures == 0 {
+            assert!(seconds <= 62, "nobody notices");
+            scene.venue.clock.advance(second);
+            scene.venue.pulse().await;
+            seconds += 1;
+        }
+        assert!(seconds >= 60, "{seconds}");
+        scene.venue.while_time_passes(scene.until(|_| true)).await;
+        assert_eq!(scene.feed.health().reconnects, 1);
+    });
+}
+
 #[test]
 fn frames_twice_and_out_of_order_are_all_told() {
     run(async {

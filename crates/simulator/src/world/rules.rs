@@ -34,6 +34,9 @@ pub fn check(
         Side::Sell => (order.taker_amount, order.maker_amount),
     };
     decimals(order, order_type, tick)?;
+    if order.side == Side::Sell {
+        product(usd, shares, tick)?;
+    }
     let limit = limit_price(order.side, order_type, usd, shares, tick).ok_or_else(|| {
         let price =
             domain::money::mul_div(usd, ONE, shares, domain::money::Rounding::Down).unwrap_or_default();
@@ -53,22 +56,39 @@ pub fn check(
 /// tick's amount decimals, so its price is the one that explains them; all others are exact products.
 fn limit_price(side: Side, order_type: OrderType, usd: i64, shares: i64, tick: TickSize) -> Option<Price> {
     let (dollars, lots, one) = (i128::from(usd), i128::from(shares), i128::from(ONE));
-    let size = i128::from(tick.size().0);
-    if lots <= 0 {
-        return None;
-    }
-    // Nearest multiple of the tick.
-    let nearest = (2 * dollars * one / lots + size) / (2 * size) * size;
-    let price = Price(i64::try_from(nearest).ok()?);
-    if !tick.allows(price) {
-        return None;
-    }
+    let price = nearest_price(usd, shares, tick)?;
+    let nearest = i128::from(price.0);
     let slack = if side == Side::Buy && order_type.is_immediate() {
         nearest * i128::from(tick.amount_step())
     } else {
         0
     };
     ((dollars * one - lots * nearest).abs() <= slack).then_some(price)
+}
+
+/// The price of the grid that is nearest to two amounts.
+fn nearest_price(usd: i64, shares: i64, tick: TickSize) -> Option<Price> {
+    let (dollars, lots, one) = (i128::from(usd), i128::from(shares), i128::from(ONE));
+    let size = i128::from(tick.size().0);
+    if lots <= 0 {
+        return None;
+    }
+    let nearest = (2 * dollars * one / lots + size) / (2 * size) * size;
+    Some(Price(i64::try_from(nearest).ok()?)).filter(|price| tick.allows(*price))
+}
+
+/// A sale at a price of the grid whose dollars are not its exact product: cut to too few decimals, as was recorded of the live
+/// venue (JKorf/Polymarket.Net #5). What is further from the grid than a tenth of a tick is a price off the grid.
+fn product(usd: i64, shares: i64, tick: TickSize) -> Result<(), Refusal> {
+    let Some(price) = nearest_price(usd, shares, tick) else { return Ok(()) };
+    let (lots, one) = (i128::from(shares), i128::from(ONE));
+    let exact = lots * i128::from(price.0);
+    let off = (i128::from(usd) * one - exact).abs();
+    if off == 0 || off * 10 >= lots * i128::from(tick.size().0) {
+        return Ok(());
+    }
+    let (size, due) = (Shares(shares), Usd(i64::try_from(exact / one).unwrap_or(i64::MAX)));
+    Err(Refusal::bad(format!("the taker amount for a ${price} order of size {size} should be '{due}'")))
 }
 
 fn decimals(order: &SignedFields, order_type: OrderType, tick: TickSize) -> Result<(), Refusal> {
@@ -146,8 +166,17 @@ mod tests {
     fn sells_are_exact_products() {
         // The case reported against the live venue: 19.69 at 0.22 is 4.3318 and nothing else.
         assert!(run(Side::Sell, OrderType::Fak, 19_690_000, 4_331_800).is_ok());
-        assert!(run(Side::Sell, OrderType::Fak, 19_690_000, 4_331_700).is_err());
-        assert!(run(Side::Sell, OrderType::Fak, 19_695_000, 4_332_900).is_err());
+        let wanted = "the taker amount for a $0.22 order of size 19.69 should be '4.3318'";
+        for cut in [4_331_700, 4_330_000] {
+            assert_eq!(run(Side::Sell, OrderType::Fak, 19_690_000, cut).unwrap_err(), wanted);
+        }
+        assert!(run(Side::Sell, OrderType::Fak, 19_695_000, 4_332_900).unwrap_err().contains("max accuracy"));
+        // A price between two of the grid.
+        assert!(
+            run(Side::Sell, OrderType::Fak, 10_000_000, 5_610_000)
+                .unwrap_err()
+                .contains("Price (0.561) breaks")
+        );
     }
 
     #[test]

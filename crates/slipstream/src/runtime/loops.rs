@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use engine::{
     head_watch::HeadWatch,
-    limits::WATCHER_LEASE,
+    limits::{REGION_EVERY, WATCHER_LEASE},
     ports::{
         detection::Lane,
         store::{InstanceId, StoreError},
@@ -12,6 +12,7 @@ use engine::{
     },
     redeeming::Redeeming,
     redemptions::Redemptions,
+    refusals::look_at_region,
     rescuer::Rescuer,
     settlement::{Round, Settlement, Settling, Silent},
     steady_time::SteadyTime,
@@ -223,6 +224,17 @@ pub(super) async fn clock_loop(shared: Arc<Shared>, _: InstanceId) {
             () = shared.supervisor.stopped() => return,
         }
         shared.supervisor.pause(MEASURE_EVERY).await;
+    }
+}
+
+pub(super) async fn region_loop(shared: Arc<Shared>, instance: InstanceId) {
+    let ports = &shared.ports;
+    let (store, gateway, clock) = (ports.store.as_ref(), ports.gateway.as_ref(), ports.clock.as_ref());
+    while !shared.supervisor.is_stopped() {
+        if let Err(error) = shared.rounds.of(&instance, look_at_region(store, gateway, clock)).await {
+            warn!(%error, "whether anybody is held for the region cannot be read: {error}");
+        }
+        shared.supervisor.pause(REGION_EVERY).await;
     }
 }
 

@@ -115,6 +115,10 @@ impl OrderGateway for Gate {
         self.inner.look_again(account, token).await
     }
 
+    async fn trades_here(&self) -> Result<bool, VenueError> {
+        self.inner.trades_here().await
+    }
+
     async fn cancel(&self, account: &TradingAccount, what: &Cancel) -> Result<Cancelled, VenueError> {
         self.inner.cancel(account, what).await
     }

@@ -7,9 +7,12 @@ use domain::{
     lifecycle::{OrderAlarm, OrderState},
     skip::SkipReason,
 };
-use engine::ports::{
-    following::{Hold, HoldCause, HoldScope, RelationshipStatus},
-    store::EventKind,
+use engine::{
+    ports::{
+        following::{Hold, HoldCause, HoldScope, RelationshipStatus},
+        store::EventKind,
+    },
+    refusals::look_at_region,
 };
 use simulator::{
     Knobs,
@@ -177,6 +180,21 @@ async fn a_region_the_venue_does_not_trade_with_holds_everybody() {
     assert_eq!(holds.len(), 1, "{holds:?}");
     assert_eq!(holds[0].scope, HoldScope::Installation);
     assert!(scene.seen().is_empty(), "no order was taken");
+    // It is asked again: still blocked, then nothing that can be read, then open.
+    let look = async || {
+        let (store, gateway) = (scene.store.as_ref(), scene.gate.as_ref());
+        look_at_region(store, gateway, scene.clock.as_ref()).await.expect("a look")
+    };
+    assert_eq!(look().await, 0);
+    scene.world.with(|world, _| world.knobs.geo = Geo { country: "<here>".to_owned(), ..Geo::default() });
+    assert_eq!((look().await, scene.holds().await.len()), (0, 1));
+    scene.world.with(|world, _| world.knobs.geo = Geo::default());
+    assert_eq!((look().await, scene.holds().await.len()), (1, 0));
+    scene.leader_buys();
+    scene.decided(6).await;
+    scene.settled().await;
+    assert_eq!(scene.skips().await[4..], [None, None]);
+    assert_eq!(scene.seen().len(), 2, "both are copied");
     scene.finish().await;
 }
 

@@ -132,6 +132,15 @@ async fn wrong_words(language: Language) {
         let told = client.call("post_changed", post).await.expect_err(words);
         assert!(told.status == Some(400) && told.text.contains(words), "{words}: {told:?}");
     }
+    // Dollars cut to two decimals: signed so, and read where signatures are not.
+    sign(&mut client, "sale", Kind::Plain, "SELL", 0.22, 19.69).await;
+    let verify = |on| venue.running.world().with(|world, _| world.knobs.verify_signatures = on);
+    verify(false);
+    let cut = json!({ "name": "sale", "orderType": "GTC", "changes": { "takerAmount": "4330000" } });
+    let told = client.call("post_changed", cut).await.expect_err("too few dollars");
+    let words = "the taker amount for a $0.22 order of size 19.69 should be '4.3318'";
+    assert!(told.status == Some(400) && told.text.contains(words), "{told:?}");
+    verify(true);
     let right = json!({ "name": "order", "orderType": "GTC" });
     assert_eq!(client.ok("post_changed", right).await["status"], "live", "none of it was taken");
     venue.close().await;

@@ -148,12 +148,16 @@ impl State {
             });
             (tx, side, shares.sum())
         });
-        let disputed = |about| Testimony::Disputed { about, words: "an honest provider differs".to_owned() };
+        let disputed = |about, instead: Option<_>| {
+            let words = "an honest provider differs".to_owned();
+            Testimony::Disputed { about, words, instead: instead.into_iter().collect() }
+        };
         let before_differs = claim.before.is_some_and(|before| before != held(claim.block - 1));
         if before_differs || claim.after != held(claim.block) {
-            disputed(Dispute::Balances)
+            let before = claim.before.map(|_| held(claim.block - 1));
+            disputed(Dispute::Balances, Some((before, held(claim.block))))
         } else if filled != claim.filled {
-            disputed(Dispute::Fills)
+            disputed(Dispute::Fills, None)
         } else {
             Testimony::Agreed
         }
