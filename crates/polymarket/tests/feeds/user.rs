@@ -224,7 +224,10 @@ fn a_silent_stall_is_noticed_although_pings_are_answered() {
             seconds += 1;
         }
         assert!(seconds >= 60, "{seconds}");
-        scene.venue.while_time_passes(scene.until(|_| true)).await;
+        assert_eq!(scene.venue.while_time_passes(scene.next()).await, AccountEvent::Gap);
+        scene.venue.pulse().await;
+        scene.mine(6);
+        scene.until(|facts| status(facts) == Some(SettlementStatus::Confirmed)).await;
         assert_eq!(scene.feed.health().reconnects, 1);
     });
 }

@@ -1,6 +1,6 @@
 //! Several providers of the chain over real sockets: one dies, one answers wrongly, the list is replaced.
 
-use domain::{Shares, Side, TxHash, lifecycle::OrderState, trade::Dispute};
+use domain::{Side, TxHash, lifecycle::OrderState, trade::Dispute};
 use engine::ports::store::EventKind;
 use polymarket::{ProviderHealth, rpc_urls};
 use simulator::{Emptied, Outage, RpcView};
@@ -133,11 +133,22 @@ async fn lied_to(providers: usize) -> (Scene, usize, TxHash) {
 }
 
 async fn lied_to_at(setup: Setup) -> (Scene, usize, TxHash) {
+    lied_to_by(Liar::First, setup).await
+}
+
+/// Which provider lies: the one that is asked first, or the other one of two.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Liar {
+    First,
+    Second,
+}
+
+async fn lied_to_by(lies: Liar, setup: Setup) -> (Scene, usize, TxHash) {
     let scene = Scene::set(setup).await;
     scene.leader_buys();
     scene.decided(1).await;
     scene.settled().await;
-    let liar = scene.first();
+    let liar = if lies == Liar::First { scene.first() } else { 1 - scene.first() };
     let head = scene.world.with(|world, _| world.chain().head());
     let emptied = Some(Emptied { wallet: LEADER, from: head + 1 });
     scene.provider(liar, RpcView { emptied, ..RpcView::default() });
@@ -188,25 +199,15 @@ async fn one_liars_word_sells_nothing() {
 /// One word against one: the Data API's position decides, whichever of the two is read.
 #[tokio::test]
 async fn the_data_api_decides_between_two_who_differ_in_what_is_left() {
-    let (scene, liar, tx) = lied_to_at(Setup { providers: 2, history: true, ..Setup::default() }).await;
-    scene.decided(2).await;
-    scene.settled().await;
-    assert_eq!(scene.has(0).await.shares, whole(5), "half of it, as the leader sold");
-    // The other one lies now, with the next sale: a quarter of what the leader bought is sold, half of what is left.
-    scene.provider(liar, RpcView::default());
-    let head = scene.world.with(|world, _| world.chain().head());
-    let emptied = Some(Emptied { wallet: LEADER, from: head + 1 });
-    scene.provider(1 - liar, RpcView { emptied, ..RpcView::default() });
-    let next = scene.leader_trades(&[(Side::Sell, 25, 49)]);
-    scene.decided(3).await;
-    scene.settled().await;
-    assert_eq!(scene.has(0).await.shares, Shares(2_500_000));
-    assert_eq!(
-        scene.disputes().await,
-        [(tx, Dispute::Balances), (next, Dispute::Balances)],
-        "both were told"
-    );
-    scene.finish().await;
+    for lies in [Liar::First, Liar::Second] {
+        let setup = Setup { providers: 2, history: true, ..Setup::default() };
+        let (scene, _, tx) = lied_to_by(lies, setup).await;
+        scene.decided(2).await;
+        scene.settled().await;
+        assert_eq!(scene.has(0).await.shares, whole(5), "half of it, as the leader sold");
+        assert_eq!(scene.disputes().await, [(tx, Dispute::Balances)], "it was told");
+        scene.finish().await;
+    }
 }
 
 #[tokio::test]
