@@ -4,11 +4,13 @@
 //! end with the process that started them, however that ends. The machine's own instances are never touched.
 
 mod certificate;
+mod disk;
 mod keeper;
 mod pgbouncer;
 mod postgres;
 mod programs;
 mod redis;
+mod standby;
 
 use std::{io, path::PathBuf};
 

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    ServerError, certificate, directory, free_port,
+    ServerError, certificate, directory,
+    disk::Disk,
+    free_port,
     keeper::Keeper,
     programs::{User, find, run},
 };
 
 /// Debian's package.
-const PACKAGE: &str = "postgresql";
+pub(crate) const PACKAGE: &str = "postgresql";
 
 /// How the server is set. It listens to nobody but this machine, and a password is asked of nobody: the directory of its
 /// socket is its user's, and the port is one of the loopback address.
@@ -29,6 +31,8 @@ pub struct PostgresServer {
     user: User,
     directory: PathBuf,
     port: u16,
+    /// After the keeper, which ends the server.
+    disk: Option<Disk>,
 }
 
 impl PostgresServer {
@@ -45,7 +49,33 @@ impl PostgresServer {
     /// # Errors
     /// As [`PostgresServer::start`].
     pub fn start_with(more: &str) -> Result<Self, ServerError> {
-        Self::make(more, |_, _| Ok(()))
+        Self::make(more, false, |_, _| Ok(()))
+    }
+
+    /// The same on a disk of its own, which [`PostgresServer::fill_disk`] fills. It takes root.
+    ///
+    /// # Errors
+    /// As [`PostgresServer::start`], and when no such disk can be mounted.
+    pub fn start_on_own_disk(more: &str) -> Result<Self, ServerError> {
+        Self::make(more, true, |_, _| Ok(()))
+    }
+
+    /// Leaves no room on the server's disk, if it has one of its own; whether it has.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub fn fill_disk(&self) -> Result<bool, ServerError> {
+        self.disk.as_ref().map_or(Ok(false), |disk| disk.fill().map(|()| true))
+    }
+
+    /// Gives the disk room again, and starts the server if it has ended meanwhile.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub fn make_room(&self) -> Result<(), ServerError> {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        disk.make_room()?;
+        if self.control(&["status"]).is_err() { self.start_again() } else { Ok(()) }
     }
 
     /// One that takes nobody in without TLS; its certificate, for 127.0.0.1, is signed with [`PostgresServer::authority`].
@@ -54,7 +84,7 @@ impl PostgresServer {
     /// As [`PostgresServer::start`], and when there is no `openssl`.
     pub fn start_encrypted() -> Result<Self, ServerError> {
         let settings = "ssl = on\nssl_cert_file = '../server.crt'\nssl_key_file = '../server.key'\n";
-        Self::make(settings, |directory, user| {
+        Self::make(settings, false, |directory, user| {
             certificate::make(directory, user)?;
             let rules = "local all all trust\nhostssl all all 127.0.0.1/32 trust\n";
             let file = directory.join("data/pg_hba.conf");
@@ -70,14 +100,18 @@ impl PostgresServer {
 
     fn make(
         more: &str,
+        own_disk: bool,
         prepare: impl FnOnce(&Path, User) -> Result<(), ServerError>,
     ) -> Result<Self, ServerError> {
         let user = User::of_servers()?;
-        let (initdb, pg_ctl) = (find("initdb", PACKAGE)?, find("pg_ctl", PACKAGE)?);
+        let initdb = find("initdb", PACKAGE)?;
         // Removed by the keeper, last.
         let directory = directory("slipstream-postgres-")?.keep();
         user.give(&directory)?;
         let data = directory.join("data");
+        let mounted = own_disk.then(|| Disk::mount(&data, &directory, user)).transpose();
+        // Nobody keeps it yet.
+        let disk = mounted.inspect_err(|_| drop(std::fs::remove_dir_all(&directory)))?;
         let mut make = user.command(&initdb, &directory);
         make.args([
             "--username=postgres",
@@ -98,11 +132,21 @@ impl PostgresServer {
         let file = data.join("postgresql.auto.conf");
         std::fs::write(&file, settings).map_err(ServerError::io(file.display().to_string()))?;
         prepare(&directory, user)?;
-        let control = pg_ctl.to_string_lossy().into_owned();
+        Self::begin(user, (directory, port), disk)
+    }
+
+    /// Starts a server whose directory is made, and set to this port.
+    pub(crate) fn begin(
+        user: User,
+        (directory, port): (PathBuf, u16),
+        disk: Option<Disk>,
+    ) -> Result<Self, ServerError> {
+        let data = directory.join("data");
+        let control = find("pg_ctl", PACKAGE)?.to_string_lossy().into_owned();
         let place = data.to_string_lossy().into_owned();
         let stop = [control.as_str(), "stop", "--mode=immediate", "--pgdata", place.as_str()];
         let keeper = Keeper::new(user, &directory, &stop)?;
-        let server = Self { _keeper: keeper, user, directory, port };
+        let server = Self { _keeper: keeper, user, directory, port, disk };
         server.control(&["start", "--wait"])?;
         Ok(server)
     }
@@ -202,7 +246,7 @@ impl PostgresServer {
         Ok(())
     }
 
-    fn control(&self, arguments: &[&str]) -> Result<(), ServerError> {
+    pub(crate) fn control(&self, arguments: &[&str]) -> Result<(), ServerError> {
         let mut control = self.user.command(&find("pg_ctl", PACKAGE)?, &self.directory);
         control.args(arguments).arg("--silent").arg("--pgdata").arg(self.directory.join("data"));
         // What the server says must not go to our own output, which it would keep open.

@@ -78,6 +78,7 @@ pub fn judge(facts: &Facts) -> Verdict {
     decisions(facts, &mut verdict);
     venue(facts, &mut verdict);
     orders(facts, &mut verdict);
+    adopted(facts, &mut verdict);
     money(facts, &mut verdict);
     shares(facts, &mut verdict);
     rest(facts, &mut verdict);
@@ -164,14 +165,17 @@ fn orders(facts: &Facts, verdict: &mut Verdict) {
     let signed: HashMap<&str, &Signed> = facts.signed.iter().map(|one| (one.order.as_str(), one)).collect();
     let executed: HashMap<&str, &Executed> =
         facts.executed.iter().map(|one| (one.order.as_str(), one)).collect();
+    let adopted: BTreeSet<&str> = facts.adopted.iter().map(|one| one.order.as_str()).collect();
     let mut of_intent: HashMap<i64, (i64, u64)> = HashMap::new();
     for one in facts.executed.iter().filter(|one| one.shares > 0) {
         let Some(known) = signed.get(one.order.as_str()) else {
-            let what = format!(
-                "the venue executed order {} of {}, and the database has none",
-                one.order, one.wallet
-            );
-            verdict.add(Wrong::Stranger, what);
+            if !adopted.contains(one.order.as_str()) {
+                let what = format!(
+                    "the venue executed order {} of {}, and the database has none",
+                    one.order, one.wallet
+                );
+                verdict.add(Wrong::Stranger, what);
+            }
             continue;
         };
         let Some(intent) = intents.get(&known.intent) else {
@@ -208,6 +212,26 @@ fn orders(facts: &Facts, verdict: &mut Verdict) {
         }
     }
     by_intent(facts, &of_intent, verdict);
+}
+
+/// What was lost with a database that went back in time is adopted once, as the venue executed it.
+fn adopted(facts: &Facts, verdict: &mut Verdict) {
+    let executed: HashMap<&str, &Executed> =
+        facts.executed.iter().map(|one| (one.order.as_str(), one)).collect();
+    let mut known: BTreeSet<&str> = facts.signed.iter().map(|one| one.order.as_str()).collect();
+    for one in &facts.adopted {
+        if !known.insert(&one.order) {
+            verdict.add(Wrong::Doubled, format!("order {} was adopted and is known already", one.order));
+        }
+        let ours = (one.wallet.as_str(), one.token.as_str(), one.buy, one.shares);
+        let seen = executed.get(one.order.as_str());
+        let seen = seen.map(|seen| (seen.wallet.as_str(), seen.token.as_str(), seen.buy, seen.shares));
+        if seen != Some(ours) {
+            let what =
+                format!("order {} was adopted as {ours:?}, and the venue executed {seen:?}", one.order);
+            verdict.add(Wrong::Amount, what);
+        }
+    }
 }
 
 fn booked(seen: &Executed) -> (i64, i64) {
@@ -256,7 +280,8 @@ fn money(facts: &Facts, verdict: &mut Verdict) {
     }
 }
 
-/// Each follower holds what the venue's executions add up to, which is what the leader kept of what was copied.
+/// Each follower holds what the venue's executions add up to, which is what the leader kept of what was copied, and never less
+/// than nothing.
 fn shares(facts: &Facts, verdict: &mut Verdict) {
     let mut held: BTreeMap<Holding, (i64, i64)> = BTreeMap::new();
     for one in &facts.executed {
@@ -266,7 +291,15 @@ fn shares(facts: &Facts, verdict: &mut Verdict) {
     }
     let halves: HashMap<&str, u8> =
         facts.trades.iter().map(|trade| (trade.token.as_str(), trade.halves)).collect();
-    for ((wallet, token), (now, bought)) in &held {
+    let mut adopted: BTreeMap<Holding, i64> = BTreeMap::new();
+    for one in &facts.adopted {
+        *adopted.entry((one.wallet.clone(), one.token.clone())).or_default() += one.left_over;
+    }
+    for (holding @ (wallet, token), (now, bought)) in &held {
+        // Of what was lost and found again its user decides.
+        if adopted.contains_key(holding) {
+            continue;
+        }
         let left = halves.get(token.as_str()).copied().unwrap_or_default();
         let wanted = bought / 2 * i64::from(left);
         if now.saturating_sub(wanted) >= LOT {
@@ -277,10 +310,14 @@ fn shares(facts: &Facts, verdict: &mut Verdict) {
             verdict.add(Wrong::Doubled, what);
         }
     }
+    for ((wallet, token), (now, _)) in held.iter().filter(|(_, (now, _))| *now < 0) {
+        verdict.add(Wrong::Doubled, format!("{wallet} has sold {} of {token} more than it bought", -now));
+    }
     let all: BTreeSet<&Holding> = held.keys().chain(facts.positions.keys()).collect();
     for holding in all {
         let venue = held.get(holding).map_or(0, |sums| sums.0);
-        let books = facts.positions.get(holding).copied().unwrap_or(0);
+        let booked = [facts.positions.get(holding), adopted.get(holding)];
+        let books: i64 = booked.into_iter().flatten().sum();
         if venue != books {
             let (wallet, token) = holding;
             let what = format!(

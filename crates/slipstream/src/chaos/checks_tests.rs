@@ -1,7 +1,7 @@
 //! The checks, on books in which one fact at a time was falsified.
 
 use super::*;
-use crate::chaos::facts::{Decision, Trade};
+use crate::chaos::facts::{Adopted, Decision, Trade};
 
 const FEE: i64 = 7_000;
 
@@ -56,12 +56,61 @@ fn buy_and_sell(facts: &mut Facts, number: i64, wallet: &str) {
     facts.positions.insert((wallet, token), 10_000_000);
 }
 
+/// The same, but the database went back in time over the sale of one and the buy of a third, and found both again.
+fn rewound() -> Facts {
+    let mut facts = honest();
+    let adopted = |order: &Executed, left_over| Adopted {
+        order: order.order.clone(),
+        wallet: order.wallet.clone(),
+        token: order.token.clone(),
+        buy: order.buy,
+        shares: order.shares,
+        left_over,
+    };
+    let bought = facts.executed[0].clone();
+    let bought = Executed { order: "of c".to_owned(), wallet: "c".to_owned(), ..bought };
+    facts.adopted = vec![adopted(&facts.executed[1], 0), adopted(&bought, bought.shares)];
+    facts.executed.push(bought);
+    facts.intents.remove(1);
+    facts.signed.remove(1);
+    facts.decisions[1].answer = 9;
+    facts.followers.push("c".to_owned());
+    for tx in ["1", "2"] {
+        let (tx, token, wallet) = (tx.to_owned(), "t".to_owned(), "c".to_owned());
+        facts.decisions.push(Decision { tx, token, part: 0, wallet, answer: 9 });
+    }
+    facts.money.insert("c".to_owned(), 7);
+    facts.cash.insert("c".to_owned(), 7);
+    facts
+}
+
 #[test]
 fn honest_books_are_in_order() {
     let verdict = judge(&honest());
     assert_eq!(verdict.findings, []);
     assert_eq!((verdict.executed, verdict.missed), (4, 0));
+    let verdict = judge(&rewound());
+    assert_eq!(verdict.findings, []);
+    assert_eq!((verdict.executed, verdict.skipped[&9]), (5, 3));
 }
+
+/// Of a database that went back in time.
+const FALSIFIED_AFTERWARDS: [Falsified; 8] = [
+    ("an order that was lost is not adopted", Wrong::Stranger, |facts| drop(facts.adopted.remove(1))),
+    ("an order is adopted twice", Wrong::Doubled, |facts| facts.adopted.push(facts.adopted[0].clone())),
+    ("an order that is known is adopted", Wrong::Doubled, |facts| {
+        facts.adopted[0].order = facts.signed[0].order.clone();
+    }),
+    ("other shares are adopted", Wrong::Amount, |facts| facts.adopted[0].shares -= 1),
+    ("a purchase is adopted as a sale", Wrong::Amount, |facts| facts.adopted[1].buy = false),
+    ("what is adopted never was", Wrong::Amount, |facts| drop(facts.executed.pop())),
+    ("an adopted purchase is nowhere in the books", Wrong::Amount, |facts| facts.adopted[1].left_over = 0),
+    ("what was lost is sold once more", Wrong::Doubled, |facts| {
+        let again = &facts.executed[1];
+        let again = Executed { order: "again".to_owned(), shares: 20_000_000, ..again.clone() };
+        facts.executed.push(again);
+    }),
+];
 
 /// What was done to the books, and how it must be called.
 type Falsified = (&'static str, Wrong, fn(&mut Facts));
@@ -153,8 +202,10 @@ const FALSIFIED: [Falsified; 29] = [
 
 #[test]
 fn each_falsified_fact_is_found() {
-    for (what, wrong, falsify) in FALSIFIED {
-        let mut facts = honest();
+    let honest = FALSIFIED.map(|falsified| (honest as fn() -> Facts, falsified));
+    let rewound = FALSIFIED_AFTERWARDS.map(|falsified| (rewound as fn() -> Facts, falsified));
+    for (books, (what, wrong, falsify)) in honest.into_iter().chain(rewound) {
+        let mut facts = books();
         falsify(&mut facts);
         let verdict = judge(&facts);
         assert!(verdict.count(wrong) > 0, "{what}: {:?}", verdict.findings);

@@ -14,7 +14,7 @@ use crate::{clock::SystemClock, output::print};
 #[command(after_help = "Examples:
   slipstream chaos
   slipstream chaos --seed 7 --jobs 20000 --kills 50 --minutes 5 --json
-  slipstream chaos --jobs 1000000 --kills 1000 --minutes 600 --followers 500   # the long run
+  slipstream chaos --jobs 1000000 --kills 1000 --minutes 200 --followers 500   # the long run: about 100 minutes, never made yet
 
 Nothing of this machine's own is used or touched: PostgreSQL, Redis and the venue are private instances on free ports, and end
 with it. Wanted on the machine: PostgreSQL and Redis (Debian: apt-get install postgresql redis-server).
@@ -39,6 +39,9 @@ pub struct ChaosArgs {
     /// Worker processes.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
     workers: u8,
+    /// At the end, let a standby that lags take the place of the database in the middle of a fan-out.
+    #[arg(long)]
+    promote: bool,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -61,6 +64,7 @@ pub async fn run(arguments: &ChaosArgs) -> anyhow::Result<ExitCode> {
         time: Duration::from_secs(u64::from(arguments.minutes) * 60),
         workers: usize::from(arguments.workers),
         watchers: WATCHERS,
+        promote: arguments.promote,
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (report, kept) = play(wish, &clock).await?;

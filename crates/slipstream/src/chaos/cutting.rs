@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU16, AtomicU64, Ordering},
 };
 
 use anyhow::Context;
@@ -30,6 +30,8 @@ struct Cuts {
 /// The proxy. It listens for as long as this process runs.
 pub(super) struct Proxy {
     port: u16,
+    /// The server's.
+    server: Arc<AtomicU16>,
     cuts: Arc<Cuts>,
 }
 
@@ -41,18 +43,25 @@ impl Proxy {
         let port = listener.local_addr().context("a socket")?.port();
         let listener = TcpListener::from_std(listener).context("a socket")?;
         let cuts = Arc::<Cuts>::default();
-        let shared = Arc::clone(&cuts);
+        let server = Arc::new(AtomicU16::new(server));
+        let (shared, turned) = (Arc::clone(&cuts), Arc::clone(&server));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                let server = turned.load(Ordering::SeqCst);
                 tokio::spawn(pass(client, server, Arc::clone(&shared)));
             }
         });
-        Ok(Self { port, cuts })
+        Ok(Self { port, server, cuts })
     }
 
     /// Where it listens.
     pub(super) const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whoever connects from now on gets to the server at another port.
+    pub(super) fn turn_to(&self, server: u16) {
+        self.server.store(server, Ordering::SeqCst);
     }
 
     /// Cuts the next commits: every other one before the server hears of it, and every other one before it can answer.

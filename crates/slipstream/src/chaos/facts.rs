@@ -82,6 +82,23 @@ pub struct Intent {
     pub end: Option<i64>,
 }
 
+/// An order that was lost when the database went back in time, and found again.
+#[derive(Clone, Debug)]
+pub struct Adopted {
+    /// Its id.
+    pub order: String,
+    /// Whose.
+    pub wallet: String,
+    /// Of what.
+    pub token: String,
+    /// Whether it bought.
+    pub buy: bool,
+    /// Millionths of a share that it came to.
+    pub shares: i64,
+    /// Of these, what belongs to no position: less than nothing for what was sold.
+    pub left_over: i64,
+}
+
 /// A decision.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Decision {
@@ -116,6 +133,8 @@ pub struct Facts {
     pub intents: Vec<Intent>,
     /// Its orders.
     pub signed: Vec<Signed>,
+    /// Orders that it had lost.
+    pub adopted: Vec<Adopted>,
     /// Its cash.
     pub cash: BTreeMap<String, i64>,
     /// Its positions.
@@ -134,6 +153,9 @@ const INTENTS: &str = "SELECT i.id, encode(a.wallet, 'hex'), encode(i.token, 'he
 const SIGNED: &str = "SELECT encode(s.order_id, 'hex'), s.intent_id, o.state, coalesce(b.shares, 0), coalesce(b.cash, 0) \
     FROM signed_orders s JOIN order_status o ON o.attempt_id = s.id LEFT JOIN (SELECT attempt_id, sum(shares) AS shares, \
     sum(cash) AS cash FROM ledger WHERE attempt_id IS NOT NULL GROUP BY attempt_id) b ON b.attempt_id = s.id";
+const ADOPTS: &str = "SELECT count(*) FROM pg_tables WHERE tablename = 'adopted_orders'";
+const ADOPTED: &str = "SELECT encode(o.order_id, 'hex'), encode(a.wallet, 'hex'), encode(o.token, 'hex'), o.side, o.shares, \
+    o.left_over FROM adopted_orders o JOIN accounts a ON a.id = o.account_id";
 const CASH: &str =
     "SELECT encode(a.wallet, 'hex'), c.cash FROM account_cash c JOIN accounts a ON a.id = c.account_id";
 const POSITIONS: &str = "SELECT encode(a.wallet, 'hex'), encode(p.token, 'hex'), sum(p.shares) FROM positions p \
@@ -193,6 +215,7 @@ impl Facts {
                     cash: cash.parse()?,
                 })
             })?,
+            adopted: adopted(stack)?,
             cash: counts(stack, CASH)?,
             positions: read(stack, POSITIONS, |row| {
                 let [wallet, token, shares] = row;
@@ -207,6 +230,19 @@ impl Facts {
                 .collect::<anyhow::Result<_>>()?,
         })
     }
+}
+
+fn adopted(stack: &Stack) -> anyhow::Result<Vec<Adopted>> {
+    // A version that adopts nothing has no such table.
+    if stack.number(ADOPTS)? == 0 {
+        return Ok(Vec::new());
+    }
+    read(stack, ADOPTED, |row| {
+        let [order, wallet, token, side, shares, left_over] = row;
+        let (order, wallet, token) = (order.clone(), wallet.clone(), token.clone());
+        let (buy, shares, left_over) = (side == "0", shares.parse()?, left_over.parse()?);
+        Ok(Adopted { order, wallet, token, buy, shares, left_over })
+    })
 }
 
 /// What is still to be done, in all: 0 once everything is settled.

@@ -9,8 +9,12 @@ use super::{random::Random, team::Role};
 /// A watcher that stands still for so long has lost its lease; so has a worker that had orders in hand.
 const FROZEN_WATCHER: Duration = Duration::from_secs(7);
 const FROZEN_WORKER: Duration = Duration::from_secs(35);
-/// Clocks are off by so many seconds: less than what stops buying.
-const SKEW: i64 = 8;
+/// The venue's clock goes off by so many seconds, and those of our processes by as much at most, in milliseconds, for the whole
+/// run: together it is less than what stops buying.
+const SKEW: i64 = 4;
+const OWN_SKEW: u64 = 4_000;
+/// A disk is full for so much longer than servers are away: what has room is written first.
+const FULL_LONGER: Duration = Duration::from_secs(2);
 /// Other faults for each two kills.
 const KILLS_FOR_EACH: usize = 2;
 
@@ -29,6 +33,8 @@ pub(super) enum Fault {
     StopRedis(Duration),
     /// PostgreSQL ends as on a loss of power, and comes back.
     StopPostgres(Duration),
+    /// The database's disk is full, until somebody makes room.
+    FullDisk(Duration),
     /// Every connection to the database is ended.
     EndConnections,
     /// The connections of the next commits are cut before these are answered.
@@ -57,6 +63,7 @@ impl Fault {
             Self::FlushRedis => "FLUSHALL",
             Self::StopRedis(_) => "Redis stopped, back empty",
             Self::StopPostgres(_) => "PostgreSQL stopped at once",
+            Self::FullDisk(_) => "disk full",
             Self::EndConnections => "connections ended",
             Self::CutCommits(_) => "commits cut",
             Self::TakeConnections(_) => "connections exhausted",
@@ -95,6 +102,14 @@ pub(super) fn plan(
     faults.into_iter().enumerate().map(|(number, fault)| (at(number, &mut random), fault)).collect()
 }
 
+/// By how many milliseconds the clock of each of so many processes is set wrong.
+pub(super) fn skews(seed: u64, processes: usize) -> Vec<i64> {
+    let mut random = Random::new(seed, 3);
+    let drawn = |random: &mut Random| i64::try_from(random.below(2 * OWN_SKEW)).unwrap_or(0);
+    let middle = i64::try_from(OWN_SKEW).unwrap_or(0);
+    (0..processes).map(|_| drawn(&mut random).saturating_sub(middle)).collect()
+}
+
 fn kill(random: &mut Random, workers: usize, watchers: usize) -> Fault {
     let mut among = |count: usize| usize::try_from(random.below(count.try_into().unwrap_or(0))).unwrap_or(0);
     match among(10) {
@@ -110,7 +125,7 @@ fn other(random: &mut Random, number: usize, workers: usize, watchers: usize) ->
     let mut below = |limit: u64| random.below(limit);
     let away = Duration::from_millis(500 + below(2_500));
     let among = |drawn: u64| usize::try_from(drawn).unwrap_or(0);
-    match number % 18 {
+    match number % 19 {
         0 => Fault::DeleteQueue,
         1 => Fault::StopPostgres(away),
         2 => Fault::Freeze(Role::Watcher, among(below(watchers.try_into().unwrap_or(0))), FROZEN_WATCHER),
@@ -124,6 +139,7 @@ fn other(random: &mut Random, number: usize, workers: usize, watchers: usize) ->
         10 => Fault::Reorganise(i64::try_from(1 + below(2)).unwrap_or(1)),
         11 => Fault::CutCommits(1 + below(6)),
         12 => Fault::Skew(i64::try_from(below(2)).unwrap_or(0) * 2 * SKEW - SKEW, away),
+        13 => Fault::FullDisk(away.saturating_add(FULL_LONGER)),
         _ => Fault::Venue(of_venue(&mut below)),
     }
 }
@@ -176,7 +192,15 @@ mod tests {
         assert_eq!((made.len(), kills), (75, 50));
         assert!(made.is_sorted_by_key(|(at, _)| *at) && made.iter().all(|(at, _)| *at < over));
         let names: BTreeSet<&str> = made.iter().map(|(_, fault)| fault.name()).collect();
-        assert_eq!(names.len(), 15, "{names:?}");
+        assert_eq!(names.len(), 16, "{names:?}");
+    }
+
+    #[test]
+    fn clocks_are_set_wrong_in_both_directions() {
+        let skews = skews(7, 50);
+        assert_eq!(skews, super::skews(7, 50));
+        assert!(skews.iter().all(|millis| millis.abs() <= 4_000));
+        assert!(skews.iter().any(|millis| *millis < -2_000) && skews.iter().any(|millis| *millis > 2_000));
     }
 
     #[test]

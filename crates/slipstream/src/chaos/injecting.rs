@@ -10,7 +10,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::block_in_place};
 use super::{
     faults::{Fault, Planned},
     stack::{DATABASE, Stack},
-    team::{Role, Team},
+    team::{RESTART_AFTER, Role, Team},
 };
 
 /// Time between two looks at what is due.
@@ -28,6 +28,7 @@ enum Mend {
     GoOn(Role, usize),
     StartRedis,
     StartPostgres,
+    MakeRoom,
     Release(Vec<TcpStream>),
     VenueUp,
     ClockBack,
@@ -80,28 +81,32 @@ impl Injector {
         }
         let since = now.saturating_sub(self.began);
         if let Some((_, fault)) = self.plan.pop_if(|(at, _)| *at <= since) {
-            self.diary.push(format!("{:>7.1} s  {fault:?}", since.as_secs_f64()));
-            self.inject(stack, team, fault, clock).await.with_context(|| format!("{fault:?}"))?;
+            let done = self.inject(stack, team, fault, clock).await.with_context(|| format!("{fault:?}"))?;
+            if !done && matches!(fault, Fault::Kill(..)) {
+                // It was dead already; soon it runs again.
+                self.plan.push((since.saturating_add(RESTART_AFTER), fault));
+            } else {
+                self.diary.push(format!("{:>7.1} s  {fault:?}", since.as_secs_f64()));
+            }
         }
         let all = team.look(stack, now)?;
         Ok(!all || !self.plan.is_empty() || !self.mends.is_empty())
     }
 
-    /// Breaks something now.
+    /// Breaks something now; whether it was there to be broken.
     pub(super) async fn inject(
         &mut self,
         stack: &Stack,
         team: &mut Team,
         fault: Fault,
         clock: &dyn Clock,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         let now = clock.uptime();
         let done = match fault {
             Fault::Kill(role, number) => {
-                if team.kill(role, number, now)? {
-                    *self.kills.entry(role.name()).or_default() += 1;
-                }
-                return Ok(());
+                let killed = team.kill(role, number, now)?;
+                *self.kills.entry(role.name()).or_default() += u64::from(killed);
+                return Ok(killed);
             }
             Fault::Freeze(role, number, lasts) => {
                 let frozen = team.freeze(role, number, true)?;
@@ -112,6 +117,7 @@ impl Injector {
             Fault::FlushRedis => self.redis(stack, &["FLUSHALL"]),
             Fault::StopRedis(lasts) => self.stop_redis(stack, now, lasts)?,
             Fault::StopPostgres(lasts) => self.stop_postgres(stack, now, lasts)?,
+            Fault::FullDisk(lasts) => self.fill_disk(stack, now, lasts)?,
             // It fails where the server is down, and where every connection is taken.
             Fault::EndConnections => stack.rows(END_CONNECTIONS).is_ok(),
             Fault::CutCommits(count) => {
@@ -144,7 +150,7 @@ impl Injector {
         if done {
             *self.others.entry(fault.name()).or_default() += 1;
         }
-        Ok(())
+        Ok(done)
     }
 
     fn mend(&mut self, now: Duration, lasts: Duration, mend: Mend) {
@@ -166,12 +172,26 @@ impl Injector {
     }
 
     fn stop_postgres(&mut self, stack: &Stack, now: Duration, lasts: Duration) -> anyhow::Result<bool> {
-        if self.mends.iter().any(|(_, mend)| matches!(mend, Mend::StartPostgres)) {
+        // One that has ended because its disk is full is not stopped.
+        if self.database_is_broken() {
             return Ok(false);
         }
-        block_in_place(|| stack.postgres.stop_at_once())?;
+        block_in_place(|| stack.postgres().stop_at_once())?;
         self.mend(now, lasts, Mend::StartPostgres);
         Ok(true)
+    }
+
+    /// Whether the database had room and a disk of its own.
+    fn fill_disk(&mut self, stack: &Stack, now: Duration, lasts: Duration) -> anyhow::Result<bool> {
+        if self.database_is_broken() || !block_in_place(|| stack.postgres().fill_disk())? {
+            return Ok(false);
+        }
+        self.mend(now, lasts, Mend::MakeRoom);
+        Ok(true)
+    }
+
+    fn database_is_broken(&self) -> bool {
+        self.mends.iter().any(|(_, mend)| matches!(mend, Mend::StartPostgres | Mend::MakeRoom))
     }
 }
 
@@ -179,7 +199,8 @@ async fn mended(stack: &Stack, team: &mut Team, mend: Mend) -> anyhow::Result<()
     match mend {
         Mend::GoOn(role, number) => team.freeze(role, number, false).map(drop),
         Mend::StartRedis => Ok(block_in_place(|| stack.redis.start_again())?),
-        Mend::StartPostgres => Ok(block_in_place(|| stack.postgres.start_again())?),
+        Mend::StartPostgres => Ok(block_in_place(|| stack.postgres().start_again())?),
+        Mend::MakeRoom => Ok(block_in_place(|| stack.postgres().make_room())?),
         Mend::Release(connections) => {
             drop(connections);
             Ok(())
@@ -195,7 +216,7 @@ async fn set_clock(stack: &Stack, ahead: i64) -> anyhow::Result<()> {
 
 /// Connections as an ordinary user, as many as the database gives; they ask for nothing.
 async fn strangers(stack: &Stack) -> Vec<TcpStream> {
-    let url = stack.postgres.url_as("postgres", DATABASE);
+    let url = stack.postgres().url_as("postgres", DATABASE);
     let address =
         url.split('@').nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default().to_owned();
     let mut hello = Vec::new();

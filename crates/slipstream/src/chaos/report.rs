@@ -5,19 +5,14 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use domain::skip::SkipReason;
 use serde::Serialize;
 
-use super::checks::{SHOWN, Verdict, Wrong};
+use super::{
+    checks::{SHOWN, Verdict, Wrong},
+    promoting::Promotion,
+    recovering::Recovery,
+};
 
 /// After the last fault the next trade is to be copied within this time, in milliseconds.
 const RECOVERY_GOAL: u64 = 2_000;
-
-/// How long the next trade took to be copied.
-#[derive(Clone, Debug, Serialize)]
-pub struct Recovery {
-    /// After what.
-    pub after: String,
-    /// From the fault to the first new order at the venue; none if there was none.
-    pub millis: Option<u64>,
-}
 
 /// The report.
 #[derive(Clone, Debug, Serialize)]
@@ -42,12 +37,18 @@ pub struct Report {
     pub kills: BTreeMap<String, u64>,
     /// Other faults by name.
     pub faults: BTreeMap<String, u64>,
+    /// What was to be broken and could not be here, and why.
+    pub not_played: Vec<String>,
     /// Commits that nobody was told the end of.
     pub commits_cut: u64,
     /// Processes that ended without being told to, by role and status; they were started again.
     pub ended_by_themselves: BTreeMap<String, u64>,
     /// How long it took to go on.
     pub recoveries: Vec<Recovery>,
+    /// How it was met that a standby which lagged took the place of the database, if one did.
+    pub promotion: Option<Promotion>,
+    /// Orders that were lost with it, and found again.
+    pub adopted: usize,
     /// Over the time in which leaders traded.
     pub jobs_per_second: f64,
     /// From the start of the processes until leaders had sold.
@@ -84,8 +85,14 @@ impl Report {
     #[must_use]
     pub fn command(&self) -> String {
         format!(
-            "slipstream chaos --seed {} --followers {} --workers {} --jobs {} --kills {} --minutes {}",
-            self.seed, self.followers, self.workers, self.jobs_wanted, self.kills_wanted, self.minutes
+            "slipstream chaos --seed {} --followers {} --workers {} --jobs {} --kills {} --minutes {}{}",
+            self.seed,
+            self.followers,
+            self.workers,
+            self.jobs_wanted,
+            self.kills_wanted,
+            self.minutes,
+            if self.promotion.is_some() { " --promote" } else { "" }
         )
     }
 
@@ -125,11 +132,19 @@ impl Report {
         for (name, value) in rows {
             let _ = writeln!(text, "{name:<9}  {value}");
         }
-        for Recovery { after, millis } in &self.recoveries {
-            let took = millis.map_or("never".to_owned(), |millis| format!("{millis} ms"));
-            let met =
-                if millis.is_some_and(|millis| millis <= RECOVERY_GOAL) { "" } else { ", above the goal" };
-            let _ = writeln!(text, "{:<9}  {took} after {after} (goal {RECOVERY_GOAL} ms{met})", "recovered");
+        for what in &self.not_played {
+            let _ = writeln!(text, "NOT PLAYED {what}");
+        }
+        for recovery in &self.recoveries {
+            let _ = writeln!(text, "{:<9}  {}", "recovered", told(recovery));
+        }
+        if let Some(Promotion { noticed, compared, resumed }) = &self.promotion {
+            let _ = writeln!(
+                text,
+                "promoted   a standby that lagged: all held after {noticed} ms, compared after {compared} ms, {} orders adopted; \
+                 lifted, the first order after {resumed} ms",
+                self.adopted
+            );
         }
         for (kind, count) in &self.events {
             let _ = writeln!(text, "{:<9}  {count} {kind}", "told");
@@ -168,4 +183,18 @@ impl Report {
         };
         format!("FAILED: {why}. Again with: {}", self.command())
     }
+}
+
+/// A recovery, with where its time went.
+fn told(recovery: &Recovery) -> String {
+    let Recovery { after, traded, seen, decided, signed, millis } = recovery;
+    let took = millis.map_or("never".to_owned(), |millis| format!("{millis} ms"));
+    let met = if millis.is_some_and(|millis| millis <= RECOVERY_GOAL) { "" } else { ", above the goal" };
+    let at = |stage: &Option<i64>| stage.map_or("?".to_owned(), |millis| millis.to_string());
+    format!(
+        "{took} after {after} (goal {RECOVERY_GOAL} ms{met}): leader traded at {traded}, seen {}, decided {}, signed {} ms",
+        at(seen),
+        at(decided),
+        at(signed)
+    )
 }

@@ -9,13 +9,15 @@ use futures_util::future::try_join;
 use super::{
     checks::{Finding, Wrong, judge},
     facts::{self, Facts},
-    faults::{Fault, plan},
+    faults::plan,
     followers::enrol,
     injecting::Injector,
-    report::{Recovery, Report},
+    promoting::Promotion,
+    recovering::{RECOVERS_WITHIN, Recovery},
+    report::Report,
     stack::Stack,
     tape::{Tape, leaders},
-    team::{Role, Team},
+    team::Team,
     witness::Witness,
 };
 
@@ -26,8 +28,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const QUIET_LOOKS: u32 = 4;
 /// What an order may take to be given up that nobody has seen, and more: look-ups must be answered for two minutes.
 const SETTLES_WITHIN: Duration = Duration::from_secs(240);
-/// A first order that has not come by then does not come.
-const RECOVERS_WITHIN: Duration = Duration::from_secs(60);
 /// Trades are dated in whole seconds; those of the second in which somebody began to follow may be older.
 const A_SECOND: Duration = Duration::from_millis(1_100);
 /// The part of the time, in hundredths, in which faults happen; before and after it everything starts and settles.
@@ -43,6 +43,8 @@ pub(super) struct Wish {
     pub(super) time: Duration,
     pub(super) workers: usize,
     pub(super) watchers: usize,
+    /// Whether a standby that lags is promoted at the end.
+    pub(super) promote: bool,
 }
 
 /// Runs; the report, and where everything was left if anything is wrong.
@@ -68,7 +70,7 @@ pub(super) async fn run(wish: Wish, clock: &Arc<dyn Clock>) -> anyhow::Result<(R
 
 async fn play(wish: Wish, stack: &mut Stack, clock: &Arc<dyn Clock>) -> anyhow::Result<Report> {
     let began = clock.uptime();
-    let mut team = Team::begin(stack, wish.workers, wish.watchers)?;
+    let mut team = Team::begin(stack, &wish)?;
     team.until_signing(stack, clock.as_ref()).await?;
     progress(&format!("making {} accounts", wish.followers));
     let (wallets, secret) = enrol(stack, (wish.followers, wish.seed), &leaders(), clock).await?;
@@ -91,30 +93,34 @@ async fn play(wish: Wish, stack: &mut Stack, clock: &Arc<dyn Clock>) -> anyhow::
         clock,
         told: Cell::new(began),
     };
-    let recoveries = tokio::select! {
+    let recovered = tokio::select! {
         error = witness.listen(clock) => return Err(error.err().context("the venue is not listened to")?),
         done = run.trade_and_break(began) => done?,
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     };
     let traded = clock.uptime().saturating_sub(began);
     let settled = run.settle(&witness).await?;
-    run.report(&wallets, (began, traded, settled), recoveries).await
+    run.report(&wallets, (began, traded, settled), recovered).await
 }
 
-struct Run<'a> {
+/// What a run is made of.
+pub(super) struct Run<'a> {
     wish: Wish,
-    stack: &'a Stack,
-    team: Team,
-    tape: Tape,
-    injector: Injector,
-    witness: Witness,
-    clock: &'a dyn Clock,
+    pub(super) stack: &'a Stack,
+    pub(super) team: Team,
+    pub(super) tape: Tape,
+    pub(super) injector: Injector,
+    pub(super) witness: Witness,
+    pub(super) clock: &'a dyn Clock,
     told: Cell<Duration>,
 }
 
 impl Run<'_> {
     /// Leaders trade while everything is broken, until there were enough of both.
-    async fn trade_and_break(&mut self, began: Duration) -> anyhow::Result<Vec<Recovery>> {
+    async fn trade_and_break(
+        &mut self,
+        began: Duration,
+    ) -> anyhow::Result<(Vec<Recovery>, Option<Promotion>)> {
         let Self { wish, stack, team, tape, injector, witness, clock, told } = self;
         let (until, broken) = (began.saturating_add(wish.time), Cell::new(false));
         let breaking = async {
@@ -137,39 +143,9 @@ impl Run<'_> {
         };
         try_join(breaking, trading).await?;
         let recoveries = self.recover().await?;
+        let promotion = if self.wish.promote { Some(self.promote().await?) } else { None };
         self.tape.wind_up(&self.witness, self.clock).await?;
-        Ok(recoveries)
-    }
-
-    /// After each of these the next trade of a leader is copied, how long after it.
-    async fn recover(&mut self) -> anyhow::Result<Vec<Recovery>> {
-        let mut recoveries = Vec::new();
-        let watcher = self.team.active_watcher(self.stack)?;
-        let last = [Fault::FlushRedis, Fault::Kill(Role::Worker, 0), Fault::Kill(Role::Watcher, watcher)];
-        for fault in last {
-            let Self { stack, team, tape, injector, witness, clock, .. } = self;
-            let at = clock.uptime();
-            injector.inject(stack, team, fault, *clock).await?;
-            let token = tape.buy(witness, *clock).await?;
-            let mut first = None;
-            while first.is_none() && clock.uptime() < at.saturating_add(RECOVERS_WITHIN) {
-                injector.step(stack, team, *clock).await?;
-                clock.sleep(Duration::from_millis(5)).await;
-                first = witness.first_of(token);
-            }
-            let what = match fault {
-                Fault::Kill(role, _) => format!(
-                    "{} of {}",
-                    fault.name(),
-                    if role == Role::Watcher { "the active watcher" } else { "a worker" }
-                ),
-                _ => fault.name().to_owned(),
-            };
-            recoveries
-                .push(Recovery { after: what, millis: first.map(|first| millis(first.saturating_sub(at))) });
-            injector.run(stack, team, *clock).await?;
-        }
-        Ok(recoveries)
+        Ok((recoveries, promotion))
     }
 
     /// Waits until nothing is left to do; how long that took.
@@ -191,7 +167,7 @@ impl Run<'_> {
         &mut self,
         wallets: &[domain::Address],
         (began, traded, settled): (Duration, Duration, Duration),
-        recoveries: Vec<Recovery>,
+        (recoveries, promotion): (Vec<Recovery>, Option<Promotion>),
     ) -> anyhow::Result<Report> {
         progress("comparing the venue's books, the database and the queue");
         let facts = Facts::read(self.stack, wallets, &self.tape.trades, &self.witness).await?;
@@ -218,8 +194,11 @@ impl Run<'_> {
             minutes: self.wish.time.as_secs().div_ceil(60),
             kills: owned(&self.injector.kills),
             faults: owned(&self.injector.others),
+            not_played: self.not_played(),
             ended_by_themselves: self.team.ended_by_themselves.clone(),
             recoveries,
+            promotion,
+            adopted: facts.adopted.len(),
             jobs_per_second: f64::from(u32::try_from(jobs).unwrap_or(u32::MAX)) / seconds.max(0.001),
             traded_seconds: traded.as_secs(),
             settled_seconds: settled.as_secs(),
@@ -229,6 +208,13 @@ impl Run<'_> {
             diary: std::mem::take(&mut self.injector.diary),
             verdict,
         })
+    }
+
+    /// What this run could have broken, and has not.
+    fn not_played(&self) -> Vec<String> {
+        let disk = self.stack.no_disk.as_ref().map(|why| format!("a full disk: {why}"));
+        let standby = "a standby that lags and is promoted: --promote asks for it".to_owned();
+        disk.into_iter().chain((!self.wish.promote).then_some(standby)).collect()
     }
 
     /// What `slipstream verify` says against the books, if anything.
@@ -247,10 +233,6 @@ fn owned(counts: &BTreeMap<&'static str, u64>) -> BTreeMap<String, u64> {
     counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
 fn tell(told: &Cell<Duration>, clock: &dyn Clock, what: impl FnOnce() -> String) {
     let now = clock.uptime();
     if now.saturating_sub(told.get()) >= TELL_EVERY {
@@ -260,6 +242,6 @@ fn tell(told: &Cell<Duration>, clock: &dyn Clock, what: impl FnOnce() -> String)
 }
 
 #[expect(clippy::print_stderr, reason = "it takes minutes; people want to know that it goes on")]
-fn progress(what: &str) {
+pub(super) fn progress(what: &str) {
     eprintln!("{what} …");
 }

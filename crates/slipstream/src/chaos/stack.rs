@@ -6,9 +6,10 @@ use std::{
     os::unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
+    sync::OnceLock,
 };
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use servers::{PostgresServer, RedisServer};
 use tempfile::TempDir;
 
@@ -87,7 +88,11 @@ impl Drop for Venue {
 pub(super) struct Stack {
     leash: Leash,
     _simulator: Venue,
-    pub(super) postgres: PostgresServer,
+    postgres: PostgresServer,
+    /// The standby that has taken its place.
+    promoted: OnceLock<PostgresServer>,
+    /// Why the database has no disk that can be full, if it has none.
+    pub(super) no_disk: Option<String>,
     pub(super) redis: RedisServer,
     pub(super) proxy: Proxy,
     pub(super) urls: SimulatorUrls,
@@ -103,7 +108,11 @@ impl Stack {
         let directory = tempfile::Builder::new().prefix("slipstream-chaos-").tempdir();
         let directory = directory.context("no temporary directory")?;
         fs::create_dir(directory.path().join("logs")).context("a directory for logs")?;
-        let postgres = PostgresServer::start_with(POSTGRES).context("a private PostgreSQL server")?;
+        let (postgres, no_disk) = match PostgresServer::start_on_own_disk(POSTGRES) {
+            Ok(server) => (server, None),
+            // Where it is missing or fails for another reason, it does so here, too.
+            Err(error) => (PostgresServer::start_with(POSTGRES)?, Some(error.to_string())),
+        };
         postgres.run("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
         postgres.run("postgres", "CREATE ROLE stranger LOGIN")?;
         let redis = RedisServer::start().context("a private Redis server")?;
@@ -121,9 +130,36 @@ impl Stack {
         let urls: SimulatorUrls = serde_json::from_str(&line).context("the simulator has not started")?;
         let control = Control::new(polymarket::local_client()?, &urls.control);
         let _simulator = Venue(simulator);
-        let stack = Self { leash, _simulator, postgres, redis, proxy, urls, control, directory, program };
+        let promoted = OnceLock::new();
+        let stack = Self {
+            leash,
+            _simulator,
+            postgres,
+            promoted,
+            no_disk,
+            redis,
+            proxy,
+            urls,
+            control,
+            directory,
+            program,
+        };
         stack.configure()?;
         Ok(stack)
+    }
+
+    /// The database's server.
+    pub(super) fn postgres(&self) -> &PostgresServer {
+        self.promoted.get().unwrap_or(&self.postgres)
+    }
+
+    /// Ends the database's server as a loss of power does, and lets this standby take its place.
+    pub(super) fn promote(&self, standby: PostgresServer) -> anyhow::Result<()> {
+        self.postgres().stop_at_once()?;
+        standby.promote()?;
+        self.proxy.turn_to(Self::port_of(&standby.url(DATABASE))?);
+        ensure!(self.promoted.set(standby).is_ok(), "a standby was promoted before");
+        Ok(())
     }
 
     /// Where everything is.
@@ -167,7 +203,7 @@ impl Stack {
         fs::create_dir(&place).context("a directory for tables")?;
         for table in TABLES {
             let sql = format!("COPY (SELECT * FROM {table}) TO STDOUT WITH (FORMAT csv, HEADER)");
-            let text = tokio::task::block_in_place(|| self.postgres.run(DATABASE, &sql))?;
+            let text = tokio::task::block_in_place(|| self.postgres().run(DATABASE, &sql))?;
             fs::write(place.join(format!("{table}.csv")), text)
                 .with_context(|| format!("the table {table}"))?;
         }
@@ -176,7 +212,7 @@ impl Stack {
 
     /// Rows of the database, as text: the answers of `psql`, field by field.
     pub(super) fn rows(&self, sql: &str) -> anyhow::Result<Vec<Vec<String>>> {
-        let text = tokio::task::block_in_place(|| self.postgres.run(DATABASE, sql))?;
+        let text = tokio::task::block_in_place(|| self.postgres().run(DATABASE, sql))?;
         Ok(text.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect())
     }
 

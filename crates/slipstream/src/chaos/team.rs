@@ -12,8 +12,8 @@ use anyhow::{Context, ensure};
 use domain::Clock;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::stack::Stack;
-use crate::secrets;
+use super::{faults::skews, running::Wish, stack::Stack};
+use crate::{clock, secrets};
 
 /// A process that has ended is started again so much later.
 pub(super) const RESTART_AFTER: Duration = Duration::from_millis(300);
@@ -47,6 +47,8 @@ struct Process {
     role: Role,
     name: String,
     child: Option<Child>,
+    /// By how many milliseconds its clock is set wrong.
+    ahead: i64,
     /// When it is to be started again, by uptime.
     due: Option<Duration>,
 }
@@ -60,16 +62,16 @@ pub(super) struct Team {
 
 impl Team {
     /// Nobody runs yet but the signer, without which no account can be made.
-    pub(super) fn begin(stack: &Stack, workers: usize, watchers: usize) -> anyhow::Result<Self> {
-        let one = |role: Role, number: usize| Process {
-            role,
-            name: format!("{}-{number}", role.name()),
-            child: None,
-            due: None,
+    pub(super) fn begin(stack: &Stack, wish: &Wish) -> anyhow::Result<Self> {
+        let mut roles = vec![(Role::Signer, 1), (Role::Backend, 1)];
+        roles.extend((1..=wish.watchers).map(|number| (Role::Watcher, number)));
+        roles.extend((1..=wish.workers).map(|number| (Role::Worker, number)));
+        let skews = skews(wish.seed, roles.len());
+        let one = |((role, number), ahead): ((Role, usize), i64)| {
+            let name = format!("{}-{number}", role.name());
+            Process { role, name, child: None, ahead, due: None }
         };
-        let mut processes = vec![one(Role::Signer, 1), one(Role::Backend, 1)];
-        processes.extend((1..=watchers).map(|number| one(Role::Watcher, number)));
-        processes.extend((1..=workers).map(|number| one(Role::Worker, number)));
+        let processes = roles.into_iter().zip(skews).map(one).collect();
         let mut team = Self { processes, ended_by_themselves: BTreeMap::new() };
         team.start(stack, Role::Signer)?;
         Ok(team)
@@ -117,6 +119,20 @@ impl Team {
             !number.is_empty() && holders.iter().flatten().any(|holder| holder.contains(number))
         };
         Ok(numbers.iter().position(holds).unwrap_or(0))
+    }
+
+    /// By how many milliseconds the clock of one is set wrong.
+    pub(super) fn ahead_of(&self, role: Role, number: usize) -> Option<i64> {
+        let mut of_role = self.processes.iter().filter(|process| process.role == role);
+        of_role.nth(number).map(|process| process.ahead)
+    }
+
+    /// The same of the process that an instance is a task of, if it still runs.
+    pub(super) fn ahead_of_instance(&self, instance: &str) -> Option<i64> {
+        let is_its = |process: &&Process| {
+            process.child.as_ref().is_some_and(|child| instance.contains(&format!("-{}-", child.id())))
+        };
+        self.processes.iter().find(is_its).map(|process| process.ahead)
     }
 
     /// Kills one, wherever it is; it is started again a moment later. Whether it was running.
@@ -209,6 +225,7 @@ impl Process {
             role => {
                 command.arg(role.name()).arg("--config").arg(stack.configuration());
                 command.arg("--data-dir").arg(stack.home(&self.name));
+                command.env(clock::AHEAD, self.ahead.to_string());
             }
         }
         self.child = Some(command.spawn().with_context(|| format!("{} does not start", self.name))?);

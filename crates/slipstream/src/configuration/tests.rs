@@ -177,6 +177,7 @@ fn the_environment_wins_over_the_file() {
         ("SLIPSTREAM_SEEDS", "7"),
         ("SLIPSTREAM_DATA_DIR", "x"),
         ("SLIPSTREAM_CRASH", "x:1"),
+        ("SLIPSTREAM_CLOCK_AHEAD_MS", "5"),
         ("SLIPSTREAM_CONFIG", "x"),
     ]);
     let text = "[demo]\nspeed = 60\nseed = 4\ndata_dir = 'there'";

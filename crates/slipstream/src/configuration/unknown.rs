@@ -21,8 +21,8 @@ const SECTIONS: [(&str, &str); 9] = [
     ("follower", "[[follower]]"),
 ];
 
-/// Variables of the program that are no keys: see `ConfigFile` and `crash`.
-const OTHER_VARIABLES: [&str; 2] = ["SLIPSTREAM_CONFIG", crate::crash::VARIABLE];
+/// Variables of the program that are no keys: see `ConfigFile`, `crash` and `clock`.
+const OTHER_VARIABLES: [&str; 3] = ["SLIPSTREAM_CONFIG", crate::crash::VARIABLE, crate::clock::AHEAD];
 
 /// Words in names of keys that would hold a secret.
 const SECRET_WORDS: [&str; 8] =

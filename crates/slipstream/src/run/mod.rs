@@ -42,7 +42,7 @@ use self::{
 };
 use crate::{
     chain::ChainProviders,
-    clock::SystemClock,
+    clock,
     commands::Witnesses,
     composition::Composed,
     configuration::{ConfigFile, Configuration},
@@ -99,7 +99,7 @@ pub async fn run(arguments: &RunArgs, role: Role) -> anyhow::Result<ExitCode> {
     if place.servers.is_none() {
         installation::exists(&place.data_dir)?;
     }
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock = clock::of_process(&configuration.run.clob_url)?;
     // Whoever is asked may be slow, or say nothing at all: each step of a start hears what ends it.
     let Some((Held { store, .. }, secret)) = &stop.unless(open(&place, role, &clock)).await? else {
         return Ok(ExitCode::SUCCESS);

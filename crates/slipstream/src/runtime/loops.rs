@@ -38,7 +38,7 @@ const TASK_LOOK: Duration = Duration::from_secs(30);
 /// How long a worker waits at the queue.
 const POP_WAIT: Duration = Duration::from_millis(500);
 /// How often a watcher that stands by asks whether it is its turn.
-const STANDBY_LOOK: Duration = Duration::from_millis(500);
+const STANDBY_LOOK: Duration = Duration::from_millis(250);
 /// One that stands by takes over within this of the other's last sign of life.
 const TAKES_OVER_WITHIN: Duration = Duration::from_secs(5);
 const _: () = assert!(
