@@ -4,9 +4,12 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, ensure};
-use domain::{Clock, Usd, ids::RelationshipId};
+use domain::{
+    Clock, Usd,
+    ids::{HoldId, RelationshipId},
+};
 use engine::ports::{
-    following::{HoldCause, HoldScope, NewHold},
+    following::{Hold, HoldCause, HoldScope, NewHold},
     reports::PositionRecord,
     store::Store,
 };
@@ -16,11 +19,12 @@ use serde_json::json;
 use super::{FollowingRequest, PanicArgs, account_of};
 use crate::{
     commands::{Answer, Request, ask},
+    holding::end_words,
     terminal,
     wording::{count, dollars},
 };
 
-/// Reason of a hold of this command; a later one with the same scope takes its place.
+/// Reason of a hold of this command; a later one with the same scope that lets more go on takes its place.
 const REASON: &str = "panic";
 /// What is typed to sell everything.
 const WORD: &str = "sell";
@@ -81,43 +85,102 @@ pub(super) async fn panic(store: &dyn Store, clock: &dyn Clock, wanted: &Panic) 
         sells: wanted.sell,
         expires_at: None,
     };
-    let before = store.following(clock.now()).await?.holds;
-    let placed = store.hold_once(&hold, clock.now()).await?;
+    let placed = place(store, clock, &hold).await?;
     let of = account.as_ref().map(|account| format!(" of account `{}`", account.label)).unwrap_or_default();
+    let positions = if placed.sells(&hold) { held.len() } else { 0 };
+    let json = json!({
+        "hold": placed.id, "stops_exits": placed.stops_exits(&hold), "sells": placed.sells(&hold), "positions": positions,
+    });
+    Ok(Answer { text: words(wanted, &placed, &of, &to_sell(&held)), json, ok: true })
+}
+
+/// A hold of this command, and what else holds the same.
+struct Placed {
+    id: HoldId,
+    /// It was there, and took no other's place.
+    was_so: bool,
+    /// Earlier ones of this command with its scope, lifted because they did what this one does not.
+    replaced: Vec<Hold>,
+    /// Others in force that hold all of its scope.
+    others: Vec<Hold>,
+}
+
+impl Placed {
+    fn stops_exits(&self, hold: &NewHold) -> bool {
+        hold.stops_exits || self.others.iter().any(|other| other.stops_exits)
+    }
+
+    fn sells(&self, hold: &NewHold) -> bool {
+        hold.sells || self.others.iter().any(|other| other.sells)
+    }
+}
+
+/// Places a hold of this command, unless it is there. One that lets exits go on takes the place of those that do not, and
+/// one that sells nothing by itself of those that do: that one first, so that at no moment is nothing held.
+async fn place(store: &dyn Store, clock: &dyn Clock, hold: &NewHold) -> anyhow::Result<Placed> {
+    let before = store.following(clock.now()).await?.holds;
+    let (own, mut others): (Vec<Hold>, Vec<Hold>) = before
+        .into_iter()
+        .filter(|other| other.scope == hold.scope || other.scope == HoldScope::Installation)
+        .partition(|other| {
+            (other.scope, other.cause, other.reason.as_str()) == (hold.scope, HoldCause::Operator, REASON)
+        });
+    let same = |other: &Hold| (other.stops_exits, other.sells) == (hold.stops_exits, hold.sells);
+    let there = own.iter().find(|other| same(other)).map(|other| other.id);
+    let id = match there {
+        Some(id) => id,
+        None => store.place_hold(None, hold, clock.now()).await?,
+    };
+    // A panic that stops everything stops what another one sells, and is lifted before it.
+    let gives_way = |other: &Hold| !hold.stops_exits && (other.stops_exits || (other.sells && !hold.sells));
+    let (replaced, beside): (Vec<Hold>, Vec<Hold>) = own.into_iter().partition(gives_way);
+    for weaker in &replaced {
+        store.lift_hold(None, weaker.id, clock.now()).await?;
+    }
+    others.extend(beside.into_iter().filter(|other| other.id != id));
+    Ok(Placed { id, was_so: there.is_some() && replaced.is_empty(), replaced, others })
+}
+
+fn words(wanted: &Panic, placed: &Placed, of: &str, to_sell: &str) -> String {
+    let Placed { id, was_so, replaced, others } = placed;
+    let everything = !(wanted.keep_exits || wanted.sell);
+    let stopping = others.iter().any(|other| other.stops_exits);
     let mut lines = vec![match (wanted.sell, wanted.keep_exits) {
-        (true, _) => format!("buys{of} are held; {} while `slipstream run` runs", to_sell(&held)),
+        (true, _) => format!("buys{of} are held; {to_sell} while `slipstream run` runs"),
+        (_, true) if stopping => format!("buys{of} are held, and exits by another hold"),
         (_, true) => format!("buys{of} are held; exits go on"),
         _ => format!("everything{of} is held, exits too"),
     }];
-    if wanted.sell {
-        for stops in before.iter().filter(|other| other.stops_exits) {
-            if (stops.scope, stops.cause, stops.reason.as_str()) == (scope, HoldCause::Operator, REASON) {
-                store.lift_hold(None, stops.id, clock.now()).await?;
-                lines.push(format!("this takes the place of hold {}, which stopped sales too", stops.id));
-            } else {
-                lines.push(format!(
-                    "sales may wait for hold {} ({}): `slipstream lift {}`",
-                    stops.id, stops.reason, stops.id
-                ));
-            }
+    for hold in replaced {
+        let did = if hold.sells { "sold everything" } else { "stopped sales too" };
+        lines.push(format!("this takes the place of hold {}, which {did}", hold.id));
+    }
+    for other in others {
+        let (Hold { id, reason, .. }, ends) = (other, end_words(other));
+        if other.stops_exits && !everything {
+            lines.push(format!("sales wait for hold {id} ({reason}): {ends}"));
+        } else if other.sells && !wanted.sell {
+            lines.push(format!("hold {id} ({reason}) sells whatever may be sold: {ends}"));
         }
     }
-    lines.push(match placed {
-        Some(id) if wanted.sell => format!("until `slipstream lift {id}`, which buys nothing back; `slipstream activity` shows the sales"),
-        Some(id) if wanted.keep_exits => {
+    if *was_so {
+        lines.push(format!("hold {id} was there already; `slipstream lift {id}` ends it"));
+        return lines.join("\n");
+    }
+    lines.push(match (wanted.sell, wanted.keep_exits) {
+        (true, _) => format!(
+            "until `slipstream lift {id}`, which buys nothing back; `slipstream activity` shows the sales"
+        ),
+        (_, true) if stopping => format!("no more buys{of} are signed until `slipstream lift {id}`"),
+        (_, true) => {
             format!("no more buys{of} are signed until `slipstream lift {id}`; what leaders sell is sold")
         }
-        Some(id) => format!(
+        _ => format!(
             "nothing more{of} is signed until `slipstream lift {id}`. No order of ours rests at the venue, so there is none \
              to cancel; what is held stays held (`slipstream panic --sell` sells it)"
         ),
-        None => "it was so already; `slipstream holds` tells by what".to_owned(),
     });
-    let json = json!({
-        "hold": placed, "stops_exits": hold.stops_exits, "sells": hold.sells,
-        "positions": if hold.sells { held.len() } else { 0 },
-    });
-    Ok(Answer { text: lines.join("\n"), json, ok: true })
+    lines.join("\n")
 }
 
 /// What is held, in words.

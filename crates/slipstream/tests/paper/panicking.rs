@@ -1,5 +1,7 @@
 //! `panic --sell`.
 
+use domain::Side;
+
 use crate::scene::{GIVEN, LEADER, OFFERS, POLICY, Scene, is_over};
 
 /// Everything held is sold at what the book pays, whoever paused; lifting buys nothing back.
@@ -38,8 +40,31 @@ async fn a_panic_sells_what_is_held() {
     scene.leader_buys(2, &OFFERS).await;
     // Of what was at 0.40 five shares are gone.
     scene.until_held("next copy", 12_195_122 + GIVEN % 10_000).await;
+    exits_go_on_after_a_panic(&scene).await;
     assert!(scene.end(&mut child).await.success());
     let _ = scene.ask(&["verify"]);
+}
+
+/// Whoever wants leaders followed out after all says so: what stopped that, or sold by itself, is lifted.
+async fn exits_go_on_after_a_panic(scene: &Scene) {
+    scene.ask(&["edit", "1", "--follow-exits", "true"]);
+    let in_force = || scene.ask(&["holds"])["holds"].as_array().map(Vec::len);
+    for first in [&["panic", "--sell", "--yes", "--account", "paper"][..], &["panic", "--account", "paper"]] {
+        // The one for everything goes on.
+        let all = scene.ask(&["panic"])["hold"].to_string();
+        scene.ask(first);
+        let said = scene.ask(&["panic", "--keep-exits", "--account", "paper"]);
+        assert_eq!((&said["stops_exits"], &said["sells"]), (&true.into(), &false.into()), "{said}");
+        assert_eq!(in_force(), Some(2), "{first:?}");
+        scene.ask(&["lift", &all]);
+    }
+    let said = scene.ask(&["panic", "--keep-exits", "--account", "paper"]);
+    assert_eq!(said["stops_exits"], false, "{said}");
+    assert_eq!(in_force(), Some(1));
+    for number in [3, 4] {
+        scene.leader_trades(number, Side::Sell, 30).await;
+    }
+    scene.until_held("exit", (12_195_122 + GIVEN % 10_000) % 10_000).await;
 }
 
 /// The label of an account that was removed is free; whoever takes it is the one that a panic means.
