@@ -2,13 +2,14 @@
 //! describes the sources as this process hears them, and decides nothing.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use domain::{
     Shares, Timestamp,
+    ids::LeaderId,
     trade::{GroupKey, TradeGroup},
 };
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,8 @@ struct State {
     sources: [Record; SourceName::ALL.len()],
     /// When the first trade of all was heard of.
     since: Option<Timestamp>,
+    /// Leaders whose history was read whole.
+    histories: HashSet<LeaderId>,
 }
 
 /// When each source showed a group first, and the shares it shows.
@@ -172,7 +175,7 @@ impl SourceWatch {
         now: Timestamp,
     ) {
         let mut state = self.lock();
-        let State { groups, order, sources, since } = &mut *state;
+        let State { groups, order, sources, since, .. } = &mut *state;
         let since = *since.get_or_insert(now);
         if !groups.contains_key(&key) {
             order.push_back(key);
@@ -259,6 +262,18 @@ impl SourceWatch {
         }
     }
 
+    /// A leader's history was read whole.
+    pub(crate) fn read_history(&self, leader: LeaderId) {
+        self.read(SourceName::History);
+        self.lock().histories.insert(leader);
+    }
+
+    /// Whether a leader's history was read whole since the start of this process.
+    #[must_use]
+    pub fn has_history_of(&self, leader: LeaderId) -> bool {
+        self.lock().histories.contains(&leader)
+    }
+
     /// Nothing could be read of a source.
     pub(crate) fn unread(&self, source: SourceName, reason: String) {
         if let Some(record) = self.lock().sources.get_mut(place(source)) {
@@ -343,7 +358,7 @@ fn median(samples: &VecDeque<Duration>) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use domain::{TokenId, TxHash, ids::LeaderId, trade::Action};
+    use domain::{TokenId, TxHash, trade::Action};
 
     use super::*;
 

@@ -102,7 +102,7 @@ impl Watcher {
             };
             match &gap {
                 Some(error) => self.sources.failed(SourceName::History, error),
-                None => self.sources.read(SourceName::History),
+                None => self.sources.read_history(leader.id),
             }
             failed = failed.or(gap);
         }

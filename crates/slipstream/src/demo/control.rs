@@ -273,8 +273,16 @@ impl Control {
     /// # Errors
     /// As [`Control::add_wallet`].
     pub async fn outage(&self, down: bool) -> anyhow::Result<()> {
+        self.outage_of("clob", down).await
+    }
+
+    /// Takes a service down (`clob`, `data`, `rpc` …) or brings it back.
+    ///
+    /// # Errors
+    /// As [`Control::add_wallet`].
+    pub async fn outage_of(&self, service: &str, down: bool) -> anyhow::Result<()> {
         let outage = if down { "unavailable" } else { "none" };
-        self.post("/outage", &json!({ "service": "clob", "outage": outage })).await.map(drop)
+        self.post("/outage", &json!({ "service": service, "outage": outage })).await.map(drop)
     }
 
     /// The order book service reads requests and answers none, until [`Control::outage`] ends it.

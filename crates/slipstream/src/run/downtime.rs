@@ -1,5 +1,7 @@
 //! What happened while nothing ran: when that was, and after the start what became of the trades of that time.
 
+mod late;
+
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -9,15 +11,17 @@ use std::{
 
 use domain::{
     Clock, Timestamp,
-    decide::Verdict,
-    skip::SkipReason,
     trade::{GroupKey, PartKind},
 };
-use engine::ports::store::{Store, StoreResult};
-use tracing::{info, warn};
+use engine::{
+    ports::store::{Store, StoreResult},
+    sources::SourceWatch,
+};
+use tracing::{debug, info, warn};
 
+use self::late::{Late, Synced};
 use super::rewound::Newest;
-use crate::wording::count;
+use crate::story::answers;
 
 /// Name of the file in the data directory that says when the process was alive last.
 const FILE: &str = "alive";
@@ -25,118 +29,157 @@ const FILE: &str = "alive";
 const WRITE_EVERY: Duration = Duration::from_secs(10);
 /// A pause shorter than this, beyond the time between two writings, is a restart and not told.
 const SHORT: Duration = Duration::from_secs(5);
-/// The report waits so long after the start: by then every source was asked.
+/// What is known so long after the start is told, all of it or not: where nothing is wrong every source was asked by then.
 const REPORT_AFTER: Duration = Duration::from_secs(20);
+/// Time between two looks whether it is all.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Decisions read at once.
 const PAGE: usize = 500;
 
 /// The time before this start, and that this one is alive.
 pub(super) struct Downtime {
-    file: PathBuf,
-    /// When the process before was alive last; `None` at a first start.
+    /// Where this process says that it is alive.
+    alive: Option<Alive>,
+    /// When anything ran last; `None` at a first start, and once everything is told.
     since: Option<Timestamp>,
+    /// Whether the chain tells of trades.
+    has_chain: bool,
     started: Timestamp,
     /// Uptime of the start.
     begun: Duration,
     /// The newest decision before it.
     decision: i64,
-    reported: bool,
+    /// Uptime of the last look.
+    looked: Option<Duration>,
+    /// It was told what was known so far, and that it is not all.
+    told_so_far: bool,
+}
+
+/// The notes of a process that alone does everything.
+struct Alive {
+    file: PathBuf,
     newest: Newest,
+    /// Uptime of the last one.
     written: Option<Duration>,
 }
 
-/// What became of the trades of that time.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Late {
-    trades: usize,
-    copied: usize,
-    /// Skips by their reason's words without numbers.
-    skipped: BTreeMap<&'static str, usize>,
-    /// Trades that are still being decided, sales mostly.
-    undecided: usize,
-    /// Buys left to a sync, and what the syncs came to.
-    left: usize,
-    synced: Option<Synced>,
-}
-
-/// What became of syncs with leaders' positions.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Synced {
-    orders: usize,
-    skipped: BTreeMap<&'static str, usize>,
+/// Where it is read when anything ran last.
+pub(super) enum RanLast<'a> {
+    /// In the directory of the only process, which a lock keeps for its holder; and whether that reads the chain.
+    Alone(&'a Path, bool),
+    /// In the books, among many processes: then was the newest block that any of them has read.
+    AmongMany,
 }
 
 impl Downtime {
-    /// Reads when the process before was alive last, and writes nothing: a start that comes to nothing must not look as if
-    /// it had run. Only the holder of the data directory's lock calls this.
-    pub(super) async fn begin(data_dir: &Path, store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<Self> {
-        let file = data_dir.join(FILE);
-        let since = match fs::read_to_string(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            read => {
-                let text = read.unwrap_or_default();
-                let since = text.trim().parse().ok().map(Timestamp);
-                if since.is_none() {
-                    warn!(
-                        "{} does not say when this program ran last: what happened meanwhile is copied as the policies say, \
-                         and not told",
-                        file.display()
-                    );
-                }
-                since
-            }
-        };
+    /// Reads when anything ran last, and writes nothing: a start that comes to nothing must not look as if it had run.
+    pub(super) async fn begin(
+        ran: RanLast<'_>,
+        store: &dyn Store,
+        clock: &dyn Clock,
+    ) -> anyhow::Result<Self> {
         let newest = store.newest_decisions(None, 1).await?;
         let decision = newest.first().map_or(0, |decision| decision.id);
         let (started, begun) = (clock.now(), clock.uptime());
-        let written = None;
-        let commits = Newest::begin(data_dir, store, clock).await?;
-        Ok(Self { file, since, started, begun, decision, reported: false, newest: commits, written })
-    }
-
-    /// Notes that this process is alive, and reports once what the time before came to.
-    pub(super) async fn tell(&mut self, store: &dyn Store, clock: &dyn Clock) {
-        let uptime = clock.uptime();
-        if self.written.is_none_or(|at| uptime.saturating_sub(at) >= WRITE_EVERY) {
-            self.written = Some(uptime);
-            self.newest.note(store).await;
-            if let Err(error) = self.write(clock.now()) {
-                warn!(%error, "cannot write {}: the next start does not know when this process was alive", self.file.display());
+        let (alive, since, has_chain) = match ran {
+            RanLast::Alone(data_dir, has_chain) => {
+                let file = data_dir.join(FILE);
+                let since = alive_last(&file);
+                let newest = Newest::begin(data_dir, store, clock).await?;
+                (Some(Alive { file, newest, written: None }), since, has_chain)
             }
-        }
-        if self.reported || uptime.saturating_sub(self.begun) < REPORT_AFTER {
-            return;
-        }
-        self.reported = true;
-        let Some(since) = self.since.filter(|since| self.started.since(*since) > WRITE_EVERY + SHORT) else {
-            return;
+            RanLast::AmongMany => (None, store.headers(1).await?.last().map(|header| header.time), true),
         };
-        match self.late(store, since).await {
-            Ok(late) if late.trades == 0 => {}
-            Ok(late) => info!("{}", late.words(self.started.since(since))),
-            Err(error) => warn!(%error, "what happened while nothing ran cannot be told"),
+        let (looked, told_so_far) = (None, false);
+        Ok(Self { alive, since, has_chain, started, begun, decision, looked, told_so_far })
+    }
+
+    /// Notes that this process is alive, and reports what the time before came to: when that is known, or else what is
+    /// known so far, and then all of it.
+    pub(super) async fn tell(&mut self, store: &dyn Store, clock: &dyn Clock, sources: &SourceWatch) {
+        if let Some(alive) = &mut self.alive {
+            alive.note(store, clock).await;
+        }
+        match self.news(store, clock, sources).await {
+            Ok(None) => {}
+            Ok(Some(words)) => info!("{words}"),
+            Err(error) => debug!(%error, "what happened while nothing ran cannot be told now"),
         }
     }
 
-    /// Under another name first: a file that is cut short says nothing.
-    fn write(&self, now: Timestamp) -> io::Result<()> {
-        let new = self.file.with_extension("new");
-        fs::write(&new, now.0.to_string())?;
-        fs::rename(&new, &self.file)
+    async fn news(
+        &mut self,
+        store: &dyn Store,
+        clock: &dyn Clock,
+        sources: &SourceWatch,
+    ) -> anyhow::Result<Option<String>> {
+        let Some(since) = self.since.filter(|since| self.started.since(*since) > WRITE_EVERY + SHORT) else {
+            return Ok(None);
+        };
+        let uptime = clock.uptime();
+        let early = uptime.saturating_sub(self.begun) < REPORT_AFTER;
+        if early || self.looked.is_some_and(|at| uptime.saturating_sub(at) < LOOK_EVERY) {
+            return Ok(None);
+        }
+        self.looked = Some(uptime);
+        let unread = self.unread(store, clock, sources).await?;
+        if unread.is_some() && self.told_so_far {
+            return Ok(None);
+        }
+        let late = self.late(store, since).await?;
+        let words = late.words(self.started.since(since));
+        Ok(match unread.or_else(|| late.open()) {
+            None => {
+                self.since = None;
+                Some(words)
+            }
+            Some(_) if self.told_so_far => None,
+            Some(why) => {
+                self.told_so_far = true;
+                Some(format!("so far ({why}): {words}"))
+            }
+        })
     }
 
-    async fn late(&self, store: &dyn Store, since: Timestamp) -> StoreResult<Late> {
+    /// What of that time was not read yet. Sales come from the chain alone where there is one, so that nothing else tells.
+    async fn unread(
+        &self,
+        store: &dyn Store,
+        clock: &dyn Clock,
+        sources: &SourceWatch,
+    ) -> StoreResult<Option<String>> {
+        if self.has_chain {
+            return Ok(match store.headers(1).await?.last() {
+                None => Some("no block was read yet".to_owned()),
+                Some(newest) if newest.time < self.started => Some(format!(
+                    "the chain is read to block {}, {} s before this start",
+                    newest.number,
+                    self.started.since(newest.time).as_secs()
+                )),
+                Some(_) => None,
+            });
+        }
+        let leaders = store.following(clock.now()).await?.leaders;
+        let unread = leaders.iter().filter(|leader| !sources.has_history_of(leader.id)).count();
+        Ok((unread > 0)
+            .then(|| format!("of {} leaders the histories of {unread} were not read yet", leaders.len())))
+    }
+
+    async fn late(&self, store: &dyn Store, since: Timestamp) -> anyhow::Result<Late> {
         let (mut late, mut after, mut trades) = (Late::default(), self.decision, BTreeMap::new());
         loop {
             let page = store.decisions_after(None, after, PAGE).await?;
+            let mut of_then = Vec::with_capacity(page.len());
             for decision in &page {
                 after = decision.id;
-                if !self.was_away(store, decision.key, since, &mut trades).await? {
-                    continue;
+                if self.was_away(store, decision.key, since, &mut trades).await? {
+                    of_then.push(decision.clone());
                 }
-                let part = store.part(decision.key, decision.part).await?;
+            }
+            for answer in answers(store, &of_then).await? {
+                let part = store.part(answer.trade, answer.part).await?;
                 let of_sync = part.is_some_and(|stored| stored.part.kind == PartKind::Target);
-                late.count(&decision.verdict, of_sync);
+                late.count(&answer.answer, of_sync);
             }
             if page.len() < PAGE {
                 break;
@@ -144,8 +187,9 @@ impl Downtime {
         }
         for stored in store.incomplete_parts().await? {
             let counted = trades.contains_key(&stored.part.key);
-            if self.was_away(store, stored.part.key, since, &mut trades).await? && !counted {
-                late.undecided = late.undecided.saturating_add(1);
+            if self.was_away(store, stored.part.key, since, &mut trades).await? {
+                late.incomplete = late.incomplete.saturating_add(1);
+                late.undecided = late.undecided.saturating_add(usize::from(!counted));
             }
         }
         if late.left > 0 && late.synced.is_none() && store.missed_buys(1).await?.is_empty() {
@@ -176,56 +220,48 @@ impl Downtime {
     }
 }
 
-impl Late {
-    fn count(&mut self, verdict: &Verdict, of_sync: bool) {
-        let one = |count: &mut usize| *count = count.saturating_add(1);
-        match (verdict, of_sync) {
-            (Verdict::Copy(_), true) => one(&mut self.synced.get_or_insert_default().orders),
-            (Verdict::Copy(_), false) => one(&mut self.copied),
-            (Verdict::Skip(SkipReason::LeftToSync), _) => one(&mut self.left),
-            (Verdict::Skip(reason), true) => {
-                let synced = self.synced.get_or_insert_default();
-                one(synced.skipped.entry(reason.label()).or_default());
-            }
-            (Verdict::Skip(reason), false) => one(self.skipped.entry(reason.label()).or_default()),
+impl Alive {
+    async fn note(&mut self, store: &dyn Store, clock: &dyn Clock) {
+        let uptime = clock.uptime();
+        if self.written.is_some_and(|at| uptime.saturating_sub(at) < WRITE_EVERY) {
+            return;
+        }
+        self.written = Some(uptime);
+        self.newest.note(store).await;
+        if let Err(error) = self.write(clock.now()) {
+            warn!(%error, "cannot write {}: the next start does not know when this process was alive", self.file.display());
         }
     }
 
-    fn words(&self, away: Duration) -> String {
-        let skipped: usize = self.skipped.values().sum();
-        let why = reasons(&self.skipped);
-        let left = match (self.left, &self.synced) {
-            (0, _) => String::new(),
-            (left, None) => format!(", {left} left to a sync that is still to come"),
-            (left, Some(synced)) => format!(
-                ", {left} left to a sync, which made {}{}",
-                count(synced.orders, "order"),
-                reasons(&synced.skipped)
-            ),
-        };
-        let waiting = match self.undecided {
-            0 => String::new(),
-            number => format!(", {number} still being decided"),
-        };
-        format!(
-            "{} happened in the {} s while nothing ran: {} copied late, {skipped} skipped{why}{left}{waiting}",
-            count(self.trades, "trade"),
-            away.as_secs(),
-            self.copied,
-        )
+    /// Under another name first: a file that is cut short says nothing.
+    fn write(&self, now: Timestamp) -> io::Result<()> {
+        let new = self.file.with_extension("new");
+        fs::write(&new, now.0.to_string())?;
+        fs::rename(&new, &self.file)
     }
 }
 
-/// Reasons with their numbers, in brackets.
-fn reasons(skipped: &BTreeMap<&'static str, usize>) -> String {
-    let reasons: Vec<String> = skipped.iter().map(|(reason, number)| format!("{number} {reason}")).collect();
-    if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) }
+/// When the process before was alive last; `None` at a first start.
+fn alive_last(file: &Path) -> Option<Timestamp> {
+    let text = match fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        read => read.unwrap_or_default(),
+    };
+    let since = text.trim().parse().ok().map(Timestamp);
+    if since.is_none() {
+        warn!(
+            "{} does not say when this program ran last: what happened meanwhile is copied as the policies say, and not told",
+            file.display()
+        );
+    }
+    since
 }
 
 #[cfg(test)]
 mod tests {
-    use engine::ports::store::Store;
+    use engine::{ports::store::Store, watcher::Watcher};
     use store::SqlStore;
+    use testkit::simulation::{scenario::Scenario, world::World};
 
     use super::*;
     use crate::clock::SystemClock;
@@ -238,35 +274,46 @@ mod tests {
         let store = SqlStore::open(&directory.path().join("db"), clock.clone()).await.unwrap();
         let store = &store as &dyn Store;
         let file = directory.path().join(FILE);
-        let begin = async || Downtime::begin(directory.path(), store, clock.as_ref()).await.unwrap();
+        let ran = || RanLast::Alone(directory.path(), false);
+        let begin = async || Downtime::begin(ran(), store, clock.as_ref()).await.unwrap();
         assert_eq!(begin().await.since, None, "the first");
         assert!(!file.exists());
         fs::write(&file, "12345").unwrap();
         assert_eq!(begin().await.since, Some(Timestamp(12_345)));
         let mut that_runs = begin().await;
         assert_eq!(that_runs.since, Some(Timestamp(12_345)));
-        that_runs.tell(store, clock.as_ref()).await;
+        that_runs.tell(store, clock.as_ref(), &SourceWatch::default()).await;
         let since = begin().await.since.unwrap();
         assert!(clock.now().since(since) < Duration::from_secs(60), "{since:?}");
         fs::write(&file, "123x").unwrap();
         assert_eq!(begin().await.since, None);
     }
 
-    #[test]
-    fn the_report_counts_and_says_why() {
-        let mut late =
-            Late { trades: 3, copied: 1, skipped: BTreeMap::from([("too old", 2)]), ..Late::default() };
-        assert_eq!(
-            late.words(Duration::from_secs(61)),
-            "3 trades happened in the 61 s while nothing ran: 1 copied late, 2 skipped (2 too old)"
-        );
-        (late.trades, late.undecided) = (4, 1);
-        assert!(
-            late.words(Duration::from_secs(61)).ends_with("2 skipped (2 too old), 1 still being decided")
-        );
-        (late.left, late.undecided) = (2, 0);
-        assert!(late.words(Duration::ZERO).ends_with("2 left to a sync that is still to come"));
-        late.count(&Verdict::Skip(SkipReason::NoPrice), true);
-        assert!(late.words(Duration::ZERO).ends_with("2 left to a sync, which made 0 orders (1 no price)"));
+    /// Many processes, of which none has read the chain for a minute: a trade of that time is told once it was read and
+    /// answered, and before that is said how far reading has come.
+    #[tokio::test]
+    async fn what_is_read_late_is_told_when_it_is_read() {
+        let world = World::by_hand(Scenario::entry()).unwrap();
+        let (store, clock) = (world.store.as_ref(), world.clock.as_ref());
+        let mut watcher = Watcher::new(world.watcher_ports());
+        while watcher.step().await.unwrap().busy {}
+        world.clock.advance(Duration::from_secs(60));
+        let mut downtime = Downtime::begin(RanLast::AmongMany, store, clock).await.unwrap();
+        let sources = SourceWatch::default();
+        let mut news = async || downtime.news(store, clock, &sources).await.unwrap();
+        assert_eq!(news().await, None, "too early to say");
+        world.clock.advance(REPORT_AFTER);
+        let so_far = news().await.unwrap();
+        assert!(so_far.starts_with("so far (the chain is read to block "), "{so_far}");
+        assert!(so_far.contains("no trade happened"), "{so_far}");
+        world.clock.advance(LOOK_EVERY);
+        assert_eq!(news().await, None, "nothing was read since");
+        while watcher.step().await.unwrap().busy {}
+        world.clock.advance(LOOK_EVERY);
+        let all = news().await.unwrap();
+        assert!(all.starts_with("1 trade happened in the 6"), "{all}");
+        assert!(all.ends_with("0 copied late, 1 skipped (1 too old)"), "{all}");
+        world.clock.advance(LOOK_EVERY);
+        assert_eq!(news().await, None, "once");
     }
 }

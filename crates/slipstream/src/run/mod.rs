@@ -29,7 +29,7 @@ use tracing::{info, warn};
 pub(crate) use self::ports::{client, hosts};
 use self::{
     allowed::{real_money_has_a_chain, same_order},
-    downtime::Downtime,
+    downtime::{Downtime, RanLast},
     funding::Funding,
     journal::Journal,
     looking::Who,
@@ -236,15 +236,15 @@ impl Run<'_> {
     /// What this process tells in its log of what happens: with many processes the backend's tells it.
     async fn begin_telling(&self, data_dir: &Path) -> anyhow::Result<Told> {
         let (store, clock) = (self.books(), self.clock.as_ref());
-        let alone = self.role == Role::All;
-        Ok(Told {
-            downtime: if alone { Some(Downtime::begin(data_dir, store, clock).await?) } else { None },
-            journal: if alone || self.role == Role::Backend {
-                Some(Journal::begin(store).await?)
-            } else {
-                None
-            },
-        })
+        if !matches!(self.role, Role::All | Role::Backend) {
+            return Ok(Told { downtime: None, journal: None });
+        }
+        let ran = match self.place.servers {
+            None => RanLast::Alone(data_dir, !self.configuration.chain.rpc_urls.is_empty()),
+            Some(_) => RanLast::AmongMany,
+        };
+        let downtime = Some(Downtime::begin(ran, store, clock).await?);
+        Ok(Told { downtime, journal: Some(Journal::begin(store).await?) })
     }
 
     /// What is looked after for accounts with real money: by whoever signs, whether they may buy from there; by one
@@ -316,13 +316,13 @@ impl WalletWatch {
 
 /// Says in the log what happens, for ever.
 async fn tell(runtime: &Runtime, store: &dyn Store, clock: &dyn Clock, mut told: Told) {
-    let mut panics = 0;
+    let (mut panics, sources) = (0, runtime.sources().watch);
     loop {
         if let Some(journal) = &mut told.journal {
             journal.tell(store).await;
         }
         if let Some(downtime) = &mut told.downtime {
-            downtime.tell(store, clock).await;
+            downtime.tell(store, clock, &sources).await;
         }
         if runtime.restarts() > panics {
             panics = runtime.restarts();
