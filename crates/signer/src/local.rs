@@ -150,7 +150,7 @@ impl Inner {
         self.spending.as_ref().map(Some).ok_or_else(off)
     }
 
-    /// Counts what an order with a sealed key may give. A sale gives shares that were bought within the caps.
+    /// Counts what an order with a sealed key may give, without the fees that the venue takes besides. A sale gives shares that were bought within the caps.
     fn spend(&self, plan: &OrderPlan, digest: Hash) -> Result<(), SignerError> {
         let key = &plan.account.key;
         let Some(spending) = self.spending(key)? else { return Ok(()) };

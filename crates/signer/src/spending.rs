@@ -3,7 +3,8 @@
 //! account nor raise a cap. Arming and disarming write the file anew, as one record of everything: who cuts records off
 //! its end arms nobody.
 //!
-//! Counted is what is signed, at the most that an order may give. What a day may spend is taken out of the file in
+//! Counted is what is signed, at the most that an order may give. Fees are not: the venue takes them besides, and no order
+//! names them. What a day may spend is taken out of the file in
 //! pieces before it is used, so that a crash loses a piece and never spends one twice.
 
 use std::{
@@ -36,9 +37,9 @@ const DAY: i64 = 86_400_000_000;
 /// What an armed key may spend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caps {
-    /// In one order.
+    /// In one order, without fees.
     pub order: Usd,
-    /// In one day (UTC), all orders together.
+    /// In one day (UTC), all orders together, without fees.
     pub day: Usd,
 }
 

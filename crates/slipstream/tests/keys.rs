@@ -253,7 +253,8 @@ async fn an_account_with_real_money_is_added_armed_and_removed() {
     let wrong = ["account", "arm", "main", "--per-order", "20", "--per-day", "2", "--yes", "main"];
     assert!(place.refused(&wrong).await.contains("above that of a day"));
     assert_eq!(names(&place.accounts().await), [("main", "not armed")]);
-    place.json(&[&arm[..], &["--yes", "main"]].concat()).await;
+    let told = place.output(&[&arm[..], &["--yes", "main"]].concat()).await.stdout;
+    assert!(String::from_utf8_lossy(&told).contains("(21.40 and 214.00 with them)"));
     let lines = place.accounts().await;
     assert_eq!(names(&lines), [("main", "armed")]);
     assert_eq!(lines[0]["caps"]["day"].as_i64(), Some(200 * ONE));

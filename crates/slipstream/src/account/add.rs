@@ -55,7 +55,7 @@ pub struct AddArgs {
     /// Dollars of play money.
     #[arg(long, value_name = "USD", default_value = "1000", conflicts_with = "live")]
     pub money: Usd,
-    /// The most dollars at risk in the account. Without it: no such cap.
+    /// The most dollars at risk in the account; fees come on top. Without it: no such cap.
     #[arg(long, value_name = "USD")]
     pub cap: Option<Usd>,
     /// The private key: 64 hex digits in a file that only you can read (mode 600).

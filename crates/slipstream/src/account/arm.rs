@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use domain::{Clock, TradingAccount, Usd};
+use domain::{Clock, Rounding, TradingAccount, Usd, money::MoneyError};
 use engine::ports::following::AccountMode;
 use polymarket::wallets::WalletReport;
 use signer::Caps;
@@ -22,6 +22,10 @@ use crate::{
     configuration::ConfigFile, rpc_command::configured, terminal, wording::dollars,
 };
 
+/// The highest rate of the venue's schedule, of markets about crypto: `shares × rate × p(1−p)` is less than this of what is
+/// paid for the shares, at any price. Source: docs.polymarket.com, trading/fees.
+const HIGHEST_FEE_PERCENT: i64 = 7;
+
 /// Arguments of `account arm`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -33,10 +37,10 @@ Exit status: 0 armed, 1 not armed, 2 the flags cannot be understood.")]
 pub struct ArmArgs {
     /// The account's name or number.
     pub account: String,
-    /// The most dollars that one order may spend.
+    /// The most dollars that one order may spend; fees come on top.
     #[arg(long, value_name = "USD")]
     pub per_order: Usd,
-    /// The most dollars that all orders of a day (UTC) may spend.
+    /// The most dollars that all orders of a day (UTC) may spend; fees come on top.
     #[arg(long, value_name = "USD")]
     pub per_day: Usd,
     /// Do not ask; it must be the account's name.
@@ -68,7 +72,7 @@ pub(super) async fn run(arguments: &ArmArgs) -> anyhow::Result<Answer> {
     let word = match &arguments.yes {
         Some(word) => word.clone(),
         None => {
-            let question = question(&line, &caps, (&balance, &lacks), live.enabled);
+            let question = question(&line, &caps, (&balance, &lacks), live.enabled)?;
             terminal::ask(&question).context("give --yes with the account's name")?
         }
     };
@@ -92,11 +96,16 @@ pub(super) async fn find(desk: &Desk<'_>, name: &str) -> anyhow::Result<AccountL
     named(lines, name)
 }
 
-fn question(line: &AccountLine, caps: &Caps, (balance, lacks): (&str, &str), enabled: bool) -> String {
+fn question(
+    line: &AccountLine,
+    caps: &Caps,
+    (balance, lacks): (&str, &str),
+    enabled: bool,
+) -> Result<String, MoneyError> {
     let at_risk = line.cap.map_or_else(|| "no limit".to_owned(), dollars);
     let first = if enabled { "on" } else { "off, so nothing is signed yet" };
-    format!(
-        "account    {} ({})\nwallet     {} with {balance}\nat risk    {at_risk}, at most\nper order  {}\nper day    {} (UTC)\n\
+    Ok(format!(
+        "account    {} ({})\nwallet     {} with {balance}\nat risk    {at_risk}, at most\nper order  {}\nper day    {} (UTC)\nfees       {}\n\
          live       {first}\n\n{lacks}\nFrom now on this program may spend real money of this account by itself.\n\
          Type the account's name to arm it: ",
         line.label,
@@ -104,7 +113,20 @@ fn question(line: &AccountLine, caps: &Caps, (balance, lacks): (&str, &str), ena
         line.wallet,
         dollars(caps.order),
         dollars(caps.day),
-    )
+        fees_besides(caps)?,
+    ))
+}
+
+/// What comes on top of caps: an order says what it gives for shares, and the venue takes its fee besides.
+pub(super) fn fees_besides(caps: &Caps) -> Result<String, MoneyError> {
+    let whole = HIGHEST_FEE_PERCENT.saturating_add(100);
+    let with = |usd: Usd| usd.times(whole, 100, Rounding::Up).map(dollars);
+    Ok(format!(
+        "the venue's fees, by its schedule at most {HIGHEST_FEE_PERCENT} % of a buy ({} and {} with them), and the builder's \
+         where [venue] names one",
+        with(caps.order)?,
+        with(caps.day)?
+    ))
 }
 
 /// What the wallet has, and what it lacks, in words. An unreadable chain arms all the same: `run` buys nothing before it

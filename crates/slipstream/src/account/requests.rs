@@ -18,6 +18,7 @@ use signer::{Binding, Caps, KeyUse};
 
 use super::{
     add::{all_wrong, check_wallet},
+    arm::fees_besides,
     keyring::{Keyring, live_key},
     named,
 };
@@ -399,11 +400,12 @@ impl Answering<'_> {
         self.keyring.keeper()?.arm(&account.trading.key, caps).await?;
         let line = AccountLine::of(&account, self.keyring).await?;
         let text = format!(
-            "account `{}` is armed: at most {} dollars in an order and {} in a day (UTC); `slipstream account disarm {}` \
-             ends it at once",
+            "account `{}` is armed: at most {} dollars in an order and {} in a day (UTC), and on top of that {}; `slipstream \
+             account disarm {}` ends it at once",
             account.label,
             dollars(caps.order),
             dollars(caps.day),
+            fees_besides(&caps)?,
             account.label
         );
         Ok(said(text, serde_json::to_value(line)?))
