@@ -16,6 +16,7 @@ use crate::{
     facts,
     failure_watch::FailureWatch,
     limits,
+    orders::named,
     ports::{
         feeds::{AccountEvent, AccountFeed, AccountNews},
         store::{Store, StoreResult},
@@ -144,7 +145,9 @@ impl AccountChannels {
         let foreign: Vec<(AccountId, OrderId)> =
             told.into_iter().map(|(order, (account, _))| (account, order)).collect();
         if !foreign.is_empty() && self.store.note_foreign_orders(&foreign, now).await? > 0 {
-            info!(orders = foreign.len(), "an account has orders that were not placed by this installation");
+            let orders: Vec<OrderId> = foreign.iter().map(|(_, order)| *order).collect();
+            let orders = named(&orders);
+            info!("accounts have orders that were not placed by this installation: {orders}");
         }
         apply(self.store.as_ref(), now, learned, Some(&self.failures)).await
     }

@@ -276,3 +276,5 @@ pub const MARKETS_REMEMBERED: usize = 20_000;
 pub const BOOKS_FOLLOWED: usize = 5_000;
 /// Which tokens are held is read this often.
 pub const HELD_TOKENS_EVERY: Duration = Duration::from_secs(30);
+/// Orders that a line of the log names, of those it is about.
+pub const NAMED_IN_A_LINE: usize = 10;

@@ -1,7 +1,7 @@
 //! From evidence to the update of an order: the one place where bookings, states and what happens next
 //! are computed. Workers and settlement both call it.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use domain::{
     Side, Timestamp, Usd,
@@ -323,6 +323,16 @@ fn pause(record: &OrderRecord, learned: &Learned, state: OrderState, now: Timest
         (false, true) => (limits::KNOWN_OUTCOME_LAST, limits::KNOWN_OUTCOME_LAST),
     };
     (age / 4).clamp(least, most)
+}
+
+/// The first of what a line of the log is about, by its ids, and how many more.
+pub(crate) fn named<Id: Display>(ids: &[Id]) -> String {
+    let first: Vec<String> = ids.iter().take(limits::NAMED_IN_A_LINE).map(Id::to_string).collect();
+    let more = match ids.len().saturating_sub(first.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    first.join(", ") + &more
 }
 
 #[cfg(test)]

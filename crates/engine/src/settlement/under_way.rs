@@ -17,14 +17,14 @@ use futures_util::{
     future::{Either, select},
     stream::{self, BoxStream, SelectAll},
 };
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::Settlement;
 use crate::{
     crash_points,
     deadline::within,
     limits,
-    orders::Learned,
+    orders::{Learned, named},
     ports::{execution::OrderRecord, store::StoreResult, venue::VenueError},
     worker::apply,
 };
@@ -196,15 +196,18 @@ impl<'a> Settling<'a> {
         let looked_up: HashSet<AttemptId> =
             self.questions.answered.iter().map(|one| one.record.attempt).collect();
         let mut learned = known;
-        let (mut orders, mut last) = (0_usize, None);
+        let (mut orders, mut last) = (Vec::new(), None);
         for Looked { record, learned: what, failed } in self.questions.answered.drain(..) {
             if let Some(error) = failed {
-                (orders, last) = (orders + 1, Some(error));
+                debug!(order.id = %record.order.id, "order {} cannot be looked up: {error}", record.order.id);
+                orders.push(record.order.id);
+                last = Some(error);
             }
             learned.push((record, what));
         }
         if let Some(error) = last {
-            warn!(orders, "{orders} orders cannot be looked up; the last one: {error}");
+            let named = named(&orders);
+            warn!(orders = orders.len(), "orders cannot be looked up ({named}); the last one: {error}");
         }
         if learned.is_empty() {
             return Ok(0);

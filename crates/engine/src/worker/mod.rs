@@ -326,7 +326,12 @@ impl Worker {
         let (in_time, late): (Vec<_>, Vec<_>) =
             signed.into_iter().partition(|(planned, _)| taken < planned.sendable_for());
         if !late.is_empty() {
-            warn!(orders = late.len(), "signing took {taken:?}; orders that could not be sent in time wait");
+            let intents: Vec<IntentId> = late.iter().map(|(planned, _)| planned.waiting.intent.id).collect();
+            let intents = orders::named(&intents);
+            warn!(
+                orders = late.len(),
+                "signing took {taken:?}; orders of intents {intents} could not be sent in time and wait"
+            );
         }
         let due = self.clock.now().plus(limits::UNPREPARED_PAUSE);
         self.put_off(late.iter().map(|(planned, _)| (planned.waiting.intent.id, due)).collect()).await?;

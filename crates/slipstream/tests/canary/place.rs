@@ -244,6 +244,7 @@ impl Place {
             "slipstream.toml",
             "wrong.toml",
             "short",
+            "data/installation.secret",
         ];
         let mut found = Vec::new();
         for (place, bytes) in self.printed.lock().unwrap().iter() {
