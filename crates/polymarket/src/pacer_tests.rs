@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Address, Timestamp};
+use domain::{Address, KeyRef, Timestamp};
 use testkit::{
     executor::{Executor, block_on},
     virtual_clock::VirtualClock,
@@ -37,12 +37,16 @@ fn signer(number: u16) -> Address {
     Address(bytes)
 }
 
+fn ask(number: u16, lane: Lane) -> Ask {
+    Ask { key: KeyRef(number.to_string()), signer: signer(number), lane }
+}
+
 fn entry(number: u16) -> Ask {
-    Ask { signer: signer(number), lane: Lane::Entries }
+    ask(number, Lane::Entries)
 }
 
 fn exit(number: u16) -> Ask {
-    Ask { signer: signer(number), lane: Lane::Exits }
+    ask(number, Lane::Exits)
 }
 
 type Made = Arc<Mutex<Vec<(Ask, Duration)>>>;

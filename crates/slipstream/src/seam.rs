@@ -48,7 +48,20 @@ fn not_sent() -> PostReply {
 #[async_trait]
 impl OrderGateway for Seam {
     async fn admit(&self, asks: &[Ask], patience: Duration) -> Vec<Admission> {
-        self.live.as_ref().unwrap_or(&self.paper).admit(asks, patience).await
+        let Some(live) = &self.live else { return self.paper.admit(asks, patience).await };
+        // What is filled on paper takes nothing of what the venue allows, and waits for nobody.
+        let for_venue: Vec<Ask> = asks.iter().filter(|ask| !paper::is_paper(&ask.key)).cloned().collect();
+        let patience = if for_venue.len() < asks.len() { Duration::ZERO } else { patience };
+        let admitted = match for_venue.as_slice() {
+            [] => Vec::new(),
+            some => live.admit(some, patience).await,
+        };
+        let mut admitted = admitted.into_iter();
+        let next = |ask: &Ask| match paper::is_paper(&ask.key) {
+            true => Admission::Now,
+            false => admitted.next().unwrap_or(Admission::Later(patience)),
+        };
+        asks.iter().map(next).collect()
     }
 
     async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
@@ -192,5 +205,72 @@ impl AccountFeed for LiveAccounts {
 
     fn health(&self) -> FeedHealth {
         self.0.health()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use domain::{Address, KeyRef};
+
+    use super::*;
+
+    /// A venue whose limits are used up; it notes who asked, and for how long they would wait.
+    #[derive(Default)]
+    struct UsedUp(Mutex<Vec<(Vec<KeyRef>, Duration)>>);
+
+    const WAIT: Duration = Duration::from_secs(9);
+
+    #[async_trait]
+    impl OrderGateway for UsedUp {
+        async fn admit(&self, asks: &[Ask], patience: Duration) -> Vec<Admission> {
+            self.0.lock().unwrap().push((asks.iter().map(|ask| ask.key.clone()).collect(), patience));
+            asks.iter().map(|_| Admission::Later(WAIT)).collect()
+        }
+
+        async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
+            plans.iter().map(|_| Err(off())).collect()
+        }
+
+        async fn post(&self, _: &TradingAccount, _: &PreparedOrder, _: PostTimes) -> PostReply {
+            not_sent()
+        }
+
+        async fn post_batch(
+            &self,
+            _: &TradingAccount,
+            _: Lane,
+            orders: &[PreparedOrder],
+            _: PostTimes,
+        ) -> Vec<PostReply> {
+            orders.iter().map(|_| not_sent()).collect()
+        }
+
+        async fn look_up(&self, _: &TradingAccount, _: &OrderQuery) -> Result<OrderLookup, VenueError> {
+            Err(off())
+        }
+
+        async fn cancel(&self, _: &TradingAccount, _: &Cancel) -> Result<Cancelled, VenueError> {
+            Err(off())
+        }
+    }
+
+    /// Many follow on paper: they take none of the tokens that entries with real money wait for.
+    #[tokio::test]
+    async fn paper_takes_nothing_of_the_venue_s_limits() {
+        let (paper, venue) = (Arc::new(UsedUp::default()), Arc::new(UsedUp::default()));
+        let seam = Seam::new(Arc::clone(&paper) as _, Some(Arc::clone(&venue) as _));
+        let ask =
+            |key: &str| Ask { key: KeyRef(key.to_owned()), signer: Address([1; 20]), lane: Lane::Entries };
+        let (on_paper, live) = (ask("paper:one:1"), ask("live:0x01"));
+        let patience = Duration::from_millis(250);
+        let admitted = seam.admit(&[on_paper.clone(), live.clone(), on_paper.clone()], patience).await;
+        assert_eq!(admitted, [Admission::Now, Admission::Later(WAIT), Admission::Now]);
+        assert_eq!(seam.admit(&[on_paper], patience).await, [Admission::Now]);
+        assert_eq!(seam.admit(std::slice::from_ref(&live), patience).await, [Admission::Later(WAIT)]);
+        let asked = venue.0.lock().unwrap().clone();
+        assert_eq!(asked, [(vec![live.key.clone()], Duration::ZERO), (vec![live.key], patience)]);
+        assert!(paper.0.lock().unwrap().is_empty());
     }
 }

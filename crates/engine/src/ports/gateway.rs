@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    Address, ConditionId, OrderId, OrderPlan, Shares, Timestamp, TokenId, TradingAccount, TxHash, Usd,
-    lifecycle::OrderAlarm,
+    Address, ConditionId, KeyRef, OrderId, OrderPlan, Shares, Timestamp, TokenId, TradingAccount, TxHash,
+    Usd, lifecycle::OrderAlarm,
 };
 
 use super::{detection::Lane, venue::VenueError};
@@ -86,12 +86,22 @@ pub trait OrderGateway: Send + Sync {
 }
 
 /// A wish to post one order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// The key that signs; the venue counts by it.
+    /// The key's name, which tells whether anything goes to the venue.
+    pub key: KeyRef,
+    /// The address that signs; the venue counts by it.
     pub signer: Address,
     /// Exits have a share of every limit to themselves.
     pub lane: Lane,
+}
+
+impl Ask {
+    /// For an order of this account.
+    #[must_use]
+    pub fn of(account: &TradingAccount, lane: Lane) -> Self {
+        Self { key: account.key.clone(), signer: account.signer, lane }
+    }
 }
 
 /// The answer to an [`Ask`].

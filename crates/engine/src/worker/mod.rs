@@ -210,7 +210,7 @@ impl Worker {
     async fn admit(&self, readings: Vec<Reading>) -> StoreResult<Vec<Reading>> {
         let ask = |reading: &Reading| {
             let intent = &reading.waiting.intent;
-            Ask { signer: intent.account.signer, lane: intent.lane }
+            Ask::of(&intent.account, intent.lane)
         };
         let asks: Vec<Ask> = readings.iter().map(ask).collect();
         let admissions = self.gateway.admit(&asks, limits::ADMISSION_PATIENCE).await;

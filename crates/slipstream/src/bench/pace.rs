@@ -172,8 +172,7 @@ impl Work {
                 return Ok(());
             }
             let batch = self.take();
-            let asks: Vec<Ask> =
-                batch.iter().map(|plan| Ask { signer: plan.account.signer, lane: lane(plan) }).collect();
+            let asks: Vec<Ask> = batch.iter().map(|plan| Ask::of(&plan.account, lane(plan))).collect();
             if asks.is_empty() {
                 rung.await;
                 continue;
