@@ -11,9 +11,9 @@ use std::{
 };
 
 use domain::{Hash, Price, Usd, money::ONE};
-use polymarket::{RpcUrl, rpc_urls};
+use polymarket::RpcUrl;
 
-use super::server_url::{Server, ServerUrl};
+use super::server_url::{Server, ServerUrl, kept_urls};
 
 /// The most dollars a key takes: enough for everybody, and far from where sums could overflow.
 const MOST_DOLLARS: Usd = Usd(1_000_000_000 * ONE);
@@ -190,7 +190,11 @@ impl<S: 'static> Kind<S> {
             Self::Directory(_) => "the path of a directory, as text".to_owned(),
             Self::Socket(_) => "`wss://host` or `ws://host`, as text, or an empty text".to_owned(),
             Self::Origin(_) => "`https://host` or `http://host`, as text".to_owned(),
-            Self::Urls(_) => "a list of URLs, or a text of URLs with commas between them".to_owned(),
+            Self::Urls(_) => {
+                "a list of URLs, or a text of URLs with commas between them; `file:PATH` in place of one: \
+                               a file with mode 600 that holds it"
+                    .to_owned()
+            }
             Self::Calls(_) => {
                 "calls in 10 seconds, as \"900/10s\", and if these are limited too in 10 minutes, as \
                                \"900/10s 20000/10m\""
@@ -273,7 +277,7 @@ impl<S: 'static> Kind<S> {
                 return Err(format!("may be read by others (mode {mode:o}); run `chmod 600` on it"));
             }
             Self::Urls(set) => {
-                let urls = rpc_urls(&word).map_err(|error| format!("cannot be used: {error}"))?;
+                let urls = kept_urls(&word, base)?;
                 // What is shown of them is their hosts.
                 let hosts: Vec<&str> = urls.iter().map(RpcUrl::host).collect();
                 let shown = hosts.join(",");
@@ -326,7 +330,7 @@ impl<S: 'static> Kind<S> {
             }
             Self::Socket(set) => set(settings, socket(word)?),
             Self::Origin(set) => set(settings, origin(word)?),
-            Self::Urls(set) => set(settings, rpc_urls(word).ok()?),
+            Self::Urls(set) => set(settings, kept_urls(word, Path::new("")).ok()?),
             Self::Calls(set) => {
                 let (short, long) = read_calls(word)?;
                 set(settings, short, long);

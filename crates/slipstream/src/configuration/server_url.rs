@@ -1,7 +1,8 @@
-//! The address of a server. A password may be in it, so it is never printed whole.
+//! Addresses that may carry a password or a key, and so are never printed whole, and may be kept in a file.
 
 use std::{fmt, path::Path, sync::Arc};
 
+use polymarket::{RpcUrl, rpc_urls};
 use queue::RedisQueue;
 use signer::read_private;
 use store::PostgresAddress;
@@ -56,16 +57,7 @@ impl ServerUrl {
     /// # Errors
     /// In words that go on after the key, and repeat nothing of the address.
     pub fn read(server: Server, word: &str, base: &Path) -> Result<Self, String> {
-        let whole = match word.strip_prefix(FILE) {
-            Some(path) => {
-                let bytes =
-                    read_private(&base.join(path)).map_err(|error| format!("names a file: {error}"))?;
-                let text =
-                    std::str::from_utf8(&bytes).map_err(|_| "names a file that is no text".to_owned())?;
-                text.trim().to_owned()
-            }
-            None => word.to_owned(),
-        };
+        let whole = said_or_kept(word, base)?;
         let unfit = |error: String| format!("must be {}: {error}", server.expected());
         match server {
             Server::Postgres => {
@@ -87,6 +79,24 @@ impl ServerUrl {
     }
 }
 
+/// What `word` says, or what is in the file it names; its path is relative to `base`.
+fn said_or_kept(word: &str, base: &Path) -> Result<String, String> {
+    let Some(path) = word.strip_prefix(FILE) else { return Ok(word.to_owned()) };
+    let bytes = read_private(&base.join(path)).map_err(|error| format!("names a file: {error}"))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| "names a file that is no text".to_owned())?;
+    Ok(text.trim().to_owned())
+}
+
+/// A list of URLs, of which each may be kept in a file.
+///
+/// # Errors
+/// In words that go on after the key, and repeat nothing of any URL.
+pub(super) fn kept_urls(list: &str, base: &Path) -> Result<Vec<RpcUrl>, String> {
+    let parts = list.split(|letter: char| letter == ',' || letter.is_whitespace());
+    let whole: Vec<String> = parts.map(|part| said_or_kept(part, base)).collect::<Result<_, _>>()?;
+    rpc_urls(&whole.join(",")).map_err(|error| format!("cannot be used: {error}"))
+}
+
 /// An address without who connects, and without what stands behind a question mark: a password may be in either.
 fn without_user(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
@@ -101,6 +111,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::configuration::Configuration;
 
     #[test]
     fn an_address_is_read_and_its_password_is_never_shown() {
@@ -131,6 +142,25 @@ mod tests {
             let refused = ServerUrl::read(server, word, here).unwrap_err();
             assert!(!refused.contains("hunter2"), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_provider_of_the_chain_may_be_in_a_file_of_its_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, configuration) = (directory.path().join("rpc"), directory.path().join("slipstream.toml"));
+        let list = "[chain]\nrpc_urls = ['file:rpc', 'https://b.example']\n";
+        std::fs::write(&configuration, list).unwrap();
+        let load = || Configuration::load(Some(&configuration), []);
+        assert!(load().unwrap_err().to_string().contains("names a file"));
+        std::fs::write(&file, "https://a.example/hunter2\n").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let refused = load().unwrap_err().to_string();
+        assert!(refused.contains("chmod 600") && !refused.contains("hunter2"), "{refused}");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let read = load().unwrap();
+        let urls: Vec<&str> = read.chain.rpc_urls.iter().map(RpcUrl::expose).collect();
+        assert_eq!(urls, ["https://a.example/hunter2", "https://b.example"]);
+        assert!(!read.effective().contains("hunter2"));
     }
 
     #[test]
