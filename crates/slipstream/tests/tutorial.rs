@@ -8,13 +8,16 @@ mod scene;
 
 use std::{fs, path::Path};
 
-use domain::{Address, Price, Shares, Side, Usd, money::ONE};
+use domain::{Address, Price, Shares, Side, TxHash, money::ONE};
+use serde::Serialize;
+use serde_json::{Value, json};
 use simulator::world::{
-    control::{Level, Levels},
+    control::{ForeignFill, ForeignTrade, Level, Levels},
     registry::{Standing, Wallet},
 };
+use slipstream::demo::SimulatorUrls;
 
-use crate::scene::{BINARY, EOA, Guard, IDENTITY, KEY, LEADER, Scene, TOKEN, is_over};
+use crate::scene::{BINARY, EOA, Guard, IDENTITY, KEY, LEADER, Scene, TOKEN, is_over, market};
 
 /// Where the tutorial is.
 const TUTORIAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/tutorial.md");
@@ -34,7 +37,7 @@ impl Scene {
     }
 
     /// Puts values into the file that `init` wrote: keys are uncommented, and the sections above them.
-    fn edit(&self, section: &str, values: &[(&str, &str)]) {
+    fn edit(&self, section: &str, values: &[(&str, String)]) {
         let text = fs::read_to_string(self.file()).expect("init writes it");
         let header = format!("[{section}]");
         let (mut inside, mut left, mut out) = (false, values.len(), String::new());
@@ -58,23 +61,19 @@ impl Scene {
         fs::write(self.file(), out).expect("it is written");
     }
 
-    /// Names this test's venue in the file.
-    fn name_hosts(&self) {
+    /// What stands in the file of a newcomer whose venue is the simulator, section by section.
+    fn of_simulator(&self) -> [(&'static str, Vec<(&'static str, String)>); 3] {
         let quoted = |url: &str| format!("\"{url}\"");
-        let clob = quoted(&self.urls.clob);
-        let hosts = [
-            ("clob_url", clob.as_str()),
-            ("data_url", &quoted(&self.urls.data)),
-            ("gamma_url", &quoted(&self.urls.gamma)),
-            ("geoblock_url", &clob),
-            ("relayer_url", &quoted(&self.urls.relayer)),
-        ];
-        self.edit("run", &hosts);
-        let channel = quoted(&self.urls.clob.replacen("http", "ws", 1));
-        let engine =
-            [("channel_url", channel.as_str()), ("live_url", "\"\""), ("history_interval", "\"200ms\"")];
-        self.edit("engine", &engine);
-        self.edit("venue", &[("positions_lag", "\"0s\"")]);
+        let SimulatorUrls { clob, data, gamma, relayer, .. } = &self.urls;
+        let hosts = [clob, data, gamma, clob, relayer].map(|url| quoted(url));
+        let keys = ["clob_url", "data_url", "gamma_url", "geoblock_url", "relayer_url"];
+        let engine = [clob.replacen("http", "ws", 1), String::new(), "200ms".to_owned()];
+        let sources = ["channel_url", "live_url", "history_interval"];
+        [
+            ("run", keys.into_iter().zip(hosts).collect()),
+            ("engine", sources.into_iter().zip(engine.map(|value| quoted(&value))).collect()),
+            ("venue", vec![("positions_lag", quoted("0s"))]),
+        ]
     }
 }
 
@@ -83,6 +82,8 @@ struct Tutorial {
     scene: Scene,
     text: String,
     trades: u8,
+    /// What the venue was told, as lines for a shell.
+    venue: String,
 }
 
 impl Tutorial {
@@ -148,19 +149,36 @@ impl Tutorial {
         self.text.push_str(&format!("```text\n{shown}\n```\n\n"));
     }
 
+    fn note(&mut self, what: &str, path: &str, body: &Value) {
+        self.venue.push_str(&format!("# {what}\ncurl --json '{body}' $SIM{path}\n"));
+    }
+
+    /// Tells the venue something, as the line for a shell does.
+    async fn tell_venue(&mut self, what: &str, path: &str, body: impl Serialize) {
+        let body = serde_json::to_value(body).expect("JSON");
+        let request = polymarket::client().expect("a client").post(self.scene.urls.control.clone() + path);
+        let answer = request.header("content-type", "application/json").body(body.to_string()).send().await;
+        let status = answer.expect("an answer").status();
+        assert!(status.is_success(), "{path} {body}: {status}");
+        self.note(what, path, &body);
+    }
+
     /// The leader trades on a book with these best prices in cents.
     async fn leader(&mut self, side: Side, bid: i64, ask: i64) {
         self.scene.next_second().await;
-        let level = |cents: i64, shares| Level { price: Price(cents * 10_000), shares: Shares(shares * ONE) };
-        let levels = Levels {
-            token: TOKEN,
-            bids: vec![level(bid, 1_000)],
-            asks: vec![level(ask, 1_000)],
-            extend: false,
-        };
-        self.scene.control.set_levels(&levels).await.expect("levels");
+        let level = |cents: i64| Level { price: Price(cents * 10_000), shares: Shares(1_000 * ONE) };
+        let (bids, asks) = (vec![level(bid)], vec![level(ask)]);
+        self.tell_venue("the book", "/levels", Levels { token: TOKEN, bids, asks, extend: false }).await;
         self.trades += 1;
-        self.scene.leader_trades(self.trades, side, if side == Side::Buy { ask } else { bid }).await;
+        let (price, what) = match side {
+            Side::Buy => (level(ask).price, "the leader buys"),
+            Side::Sell => (level(bid).price, "the leader sells"),
+        };
+        let shares = Shares(100 * ONE);
+        let fill = ForeignFill { wallet: LEADER, token: TOKEN, side, price, shares, maker: false };
+        let tx_hash = TxHash([self.trades; 32]);
+        self.tell_venue(what, "/trades", ForeignTrade { tx_hash, fills: vec![fill], moves: Vec::new() })
+            .await;
     }
 
     async fn up(&mut self) -> Guard {
@@ -196,9 +214,10 @@ async fn paper(tutorial: &mut Tutorial) -> Guard {
 # Tutorial: from nothing to a live copy
 
 Everything below was done by a test (`crates/slipstream/tests/tutorial.rs`) with the program itself, against a venue that
-`slipstream simulator` plays. Only moments, directories, the ids of orders and the chain's providers were made alike; the
-test writes the simulator's addresses into `slipstream.toml` (`[run]` and `[engine]`), which at the real venue stays as it is.
-Nothing is told by variables of the environment, so the commands and the file are all there is.
+`slipstream simulator` plays. Only moments, directories, the ids of orders and the chain's providers were made alike. After
+`init` the test writes into `slipstream.toml` what stays as it is at the real venue: the simulator's addresses, no live feed, and
+two settings that spare waiting. They are [at the end](#the-venues-side), with what the simulator was told, so that you can do
+the same. Nothing is told by variables of the environment.
 
 ## On paper
 
@@ -209,7 +228,9 @@ at all, providers are named here and not later:");
     tutorial.shell(&format!(
         "init --yes --leader {LEADER} --fixed 5 --data-dir data --rpc {first} --rpc {second}"
     ));
-    tutorial.scene.name_hosts();
+    for (section, values) in tutorial.scene.of_simulator() {
+        tutorial.scene.edit(section, &values);
+    }
     tutorial.say("
 `slipstream run` copies until it is stopped (Ctrl-C). It says what it does, one line for each answer, order and alarm:");
     let child = tutorial.up().await;
@@ -258,10 +279,11 @@ key_file = \"identity\"     # age-keygen -o identity
 
 `add` reads your key from a file that only you can read (or asks for it), and finds its wallet:");
     assert!(tutorial.scene.end(&mut child).await.success());
-    tutorial.scene.edit("live", &[("enabled", "true"), ("key_file", "\"identity\"")]);
+    let switches = [("enabled", "true".to_owned()), ("key_file", "\"identity\"".to_owned())];
+    tutorial.scene.edit("live", &switches);
     tutorial.scene.private("identity", &format!("{IDENTITY}\n"));
     tutorial.scene.private("key", &format!("{KEY}\n"));
-    tutorial.shell(&format!("account add main --live --key-file key --wallet {EOA}"));
+    tutorial.shell("account add main --live --key-file key");
     tutorial.shell("account check main");
     tutorial.say("All is well with it. It may follow whom it likes, but it spends nothing before it is armed, within caps:");
     tutorial.shell(&format!("follow {LEADER} --account main --fixed 5"));
@@ -287,8 +309,8 @@ async fn approval_is_withdrawn(tutorial: &mut Tutorial, mut child: Guard) -> Gua
 
 Suppose somebody takes back the venue's approval to move the wallet's money. The next order is refused, is told, and further
 buys of this account are held, so that it is not refused a thousand times:");
-    let eoa: Address = EOA.parse().expect("an address");
-    tutorial.scene.control.approve(eoa, false).await.expect("withdrawn");
+    let withdrawn = json!({ "wallet": EOA, "approved": false });
+    tutorial.tell_venue("the approval is withdrawn", "/approve", withdrawn).await;
     tutorial.leader(Side::Buy, 38, 40).await;
     tutorial.answered(6).await;
     tutorial.shell("activity --limit 2");
@@ -340,23 +362,64 @@ async fn panic(tutorial: &mut Tutorial) {
     tutorial.shell("verify");
 }
 
+/// What a reader needs besides, to do the same.
+fn venue_s_side(tutorial: &mut Tutorial) {
+    let mut settings = String::new();
+    for (section, values) in tutorial.scene.of_simulator() {
+        let lines = values.iter().map(|(key, value)| format!("{key} = {value}\n"));
+        settings.push_str(&format!("[{section}]\n{}", lines.collect::<String>()));
+    }
+    let SimulatorUrls { clob, data, gamma, relayer, .. } = &tutorial.scene.urls;
+    let channel = clob.replacen("http", "ws", 1);
+    let names =
+        [(&channel, "ws of CLOB"), (clob, "CLOB"), (data, "DATA"), (gamma, "GAMMA"), (relayer, "RELAYER")];
+    for (url, name) in names {
+        settings = settings.replace(url, name);
+    }
+    let told = std::mem::take(&mut tutorial.venue);
+    tutorial.say(&format!(
+        "
+## The venue's side
+
+`slipstream simulator --block-ms 200` prints its addresses. `init` takes the two of `rpc` (`--rpc`), and `slipstream.toml` the others,
+with a channel that begins with `ws://`. The simulator's live feed stays out (the chain tells of trades), its history is asked more
+often than the real one may be, and its positions are never old:
+
+```toml
+{settings}```
+
+In the order of the text it was told, with `control` of its addresses as `SIM`:
+
+```sh
+{told}```"
+    ));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tutorial_is_what_happens() {
     let mut scene = Scene::begin().await;
     scene.by_file = true;
+    let mut tutorial = Tutorial { scene, text: String::new(), trades: 0, venue: String::new() };
+    tutorial.note("the market", "/markets", &serde_json::to_value(market()).expect("JSON"));
     let eoa: Address = EOA.parse().expect("an address");
     let standing = Standing::default();
     let wallet = Wallet { address: eoa, owner: eoa, signature_type: 0, approved: true, standing };
-    scene.control.add_wallet(&wallet).await.expect("a wallet");
-    scene.control.credit_usd(eoa, Usd(100 * ONE)).await.expect("money");
-    scene.control.credit_pol(eoa, 10).await.expect("gas");
-    let mut tutorial = Tutorial { scene, text: String::new(), trades: 0 };
+    tutorial
+        .tell_venue(
+            "a wallet, whose key is that of the first test account of Anvil and Hardhat",
+            "/wallets",
+            wallet,
+        )
+        .await;
+    tutorial.tell_venue("its dollars", "/credit", json!({ "wallet": EOA, "usd": "100" })).await;
+    tutorial.tell_venue("its gas", "/coins", json!({ "wallet": EOA, "pol": "10" })).await;
     let child = paper(&mut tutorial).await;
     let child = restart(&mut tutorial, child).await;
     let child = live(&mut tutorial, child).await;
     let mut child = approval_is_withdrawn(&mut tutorial, child).await;
     panic(&mut tutorial).await;
     assert!(tutorial.scene.end(&mut child).await.success());
+    venue_s_side(&mut tutorial);
     let text = format!("{}\n", tutorial.text.trim_end());
     if std::env::var_os(WRITE).is_some() {
         fs::write(TUTORIAL, &text).expect("the tutorial is written");

@@ -53,6 +53,23 @@ pub(crate) fn condition() -> ConditionId {
     ConditionId::from_slice(&[0xc0; 32]).expect("32 bytes")
 }
 
+/// The only market.
+pub(crate) fn market() -> MarketSpec {
+    MarketSpec {
+        condition: condition(),
+        tokens: [TOKEN, OTHER],
+        outcomes: ["Yes".to_owned(), "No".to_owned()],
+        tick: Price(10_000),
+        min_size: Shares(5 * ONE),
+        neg_risk: false,
+        fee: FeeSchedule { rate: Price(40_000), exponent: 1 },
+        title: "Will paper hold?".to_owned(),
+        slug: String::new(),
+        event_slug: String::new(),
+        end_date: String::new(),
+    }
+}
+
 /// The real market, as far as this test goes, and an installation beside it.
 pub(crate) struct Scene {
     _simulator: Guard,
@@ -93,20 +110,7 @@ impl Scene {
         BufReader::new(stdout).read_line(&mut line).expect("addresses");
         let urls: SimulatorUrls = serde_json::from_str(&line).expect("addresses");
         let control = Control::new(polymarket::client().expect("a client"), &urls.control);
-        let market = MarketSpec {
-            condition: condition(),
-            tokens: [TOKEN, OTHER],
-            outcomes: ["Yes".to_owned(), "No".to_owned()],
-            tick: Price(10_000),
-            min_size: Shares(5 * ONE),
-            neg_risk: false,
-            fee: FeeSchedule { rate: Price(40_000), exponent: 1 },
-            title: "Will paper hold?".to_owned(),
-            slug: String::new(),
-            event_slug: String::new(),
-            end_date: String::new(),
-        };
-        control.add_market(&market).await.expect("a market");
+        control.add_market(&market()).await.expect("a market");
         let directory = tempfile::tempdir().expect("a directory");
         Self { _simulator: simulator, urls, control, directory, by_file: false, servers: None }
     }
