@@ -236,7 +236,7 @@ impl Report {
 
     /// An installation with a long past.
     pub(super) fn past(&mut self, orders: usize, measured: &Answers) {
-        let start = format!("process start to watching 100 leaders, {orders} past orders");
+        let start = format!("process start to watching 100 leaders on paper, {orders} past orders");
         self.line(start, (sample::millis(measured.watching), "ms"), Some(START_TARGET_MS));
         for (command, took) in &measured.commands {
             self.line(
