@@ -21,7 +21,7 @@ use crate::{
     cli::Installation,
     clock::SystemClock,
     commands::{Answer, DATABASE, Request},
-    configuration::{ConfigFile, ServerUrl},
+    configuration::{ConfigFile, Configuration, Mistakes},
     db_command,
     run::rewound,
     secrets, socket,
@@ -60,11 +60,13 @@ pub struct RestoreArgs {
 /// # Errors
 /// In words, with what to do.
 pub async fn backup(arguments: &BackupArgs) -> anyhow::Result<Answer> {
-    if let Some(url) = server() {
-        return db_command::backup(&url, &arguments.to).await;
+    let configured = ConfigFile::of_environment().configured_anyway();
+    if let Some(url) = &configured.0.database.url {
+        return db_command::backup(url, &arguments.to).await;
     }
     let directory = arguments.at.directory()?;
     let file = directory.join(DATABASE);
+    is_a_file(&file, configured)?;
     ensure!(file.exists(), "there is no Slipstream data in {}", directory.display());
     ensure!(!arguments.to.exists(), "{} is there already: name another file", arguments.to.display());
     store::backup(&file, &arguments.to).await?;
@@ -85,10 +87,12 @@ pub async fn backup(arguments: &BackupArgs) -> anyhow::Result<Answer> {
 /// # Errors
 /// In words, with what to do; then the database is as it was.
 pub async fn restore(arguments: &RestoreArgs) -> anyhow::Result<Answer> {
-    if let Some(url) = server() {
-        return db_command::restore(&url, &arguments.from, &arguments.at).await;
+    let configured = ConfigFile::of_environment().configured_anyway();
+    if let Some(url) = &configured.0.database.url {
+        return db_command::restore(url, &arguments.from, &arguments.at).await;
     }
     let directory = arguments.at.directory()?;
+    is_a_file(&directory.join(DATABASE), configured)?;
     ensure!(
         socket::ask(&directory, &Request::Ping).await?.is_none(),
         "a process runs on {}; stop it first",
@@ -172,9 +176,12 @@ pub(crate) fn has_real_money(accounts: &[Account]) -> bool {
     accounts.iter().any(|account| account.mode == AccountMode::Live && !account.removed)
 }
 
-/// The server that is configured, whatever else is wrong there: `None` is a file.
-fn server() -> Option<ServerUrl> {
-    ConfigFile::of_environment().configured().ok()?.database.url
+/// That the books are in a file.
+///
+/// # Errors
+/// What is wrong in the configuration, where no file is there: that may be the server's name.
+fn is_a_file(file: &Path, (_, mistakes): (Configuration, Option<Mistakes>)) -> Result<(), Mistakes> {
+    mistakes.filter(|_| !file.exists()).map_or(Ok(()), Err)
 }
 
 /// A name that no earlier restore has taken: what was there first must not be lost by the second.

@@ -76,6 +76,29 @@ fn an_installation_is_stopped_whatever_is_wrong_in_its_configuration() {
     done(there.path(), &["panic"]);
 }
 
+/// What is in a database server is never looked for in a file, nor is a file put beside it, because of a mistake elsewhere.
+#[test]
+fn a_mistake_in_the_configuration_hides_no_database_server() {
+    let (there, file) = (tempfile::tempdir().expect("a directory"), installation());
+    done(file.path(), &["backup", "books.db"]);
+    let books = file.path().join("books.db").display().to_string();
+    let named = "[run]\ndata_dir = 'data'\nno_key = 1\n[database]\nurl = 'postgres://u@127.0.0.1:9/slip'\n";
+    let broken = "[run]\ndata_dir = 'data'\n[database]\nurl = 'postgres:\n";
+    for (configuration, cannot_tell) in [(named, false), (broken, true)] {
+        fs::write(there.path().join("slipstream.toml"), configuration).expect("a file");
+        let ask = |command: &[&str]| {
+            let refused = ask(there.path(), &[command, &["--data-dir", "data"]].concat());
+            assert!(!refused.status.success(), "{command:?}");
+            String::from_utf8_lossy(&refused.stderr).into_owned()
+        };
+        for words in [ask(&["backup", "copy.db"]), ask(&["restore", &books])] {
+            assert_eq!(words.contains("is not TOML"), cannot_tell, "{words}");
+            assert!(!words.contains("no Slipstream data"), "{words}");
+        }
+        assert!(!there.path().join("data").join("slipstream.db").exists());
+    }
+}
+
 #[test]
 fn only_init_makes_an_installation() {
     let there = tempfile::tempdir().expect("a directory");
