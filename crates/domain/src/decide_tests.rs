@@ -4,10 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    downtime::DowntimeRule,
     ids::{ConditionId, TokenId},
     market::{FEE_STEP, FeeSchedule, Level},
     money::TickSize,
-    policy::Caps,
+    policy::{Caps, PriceBand},
 };
 
 fn usd(text: &str) -> Usd {
@@ -107,6 +108,76 @@ fn orders_of_our_own_are_copied_on_wish() {
         serde_json::to_string(&Policy::careful()).unwrap().replace(r#""copy_own_orders":false,"#, "");
     assert!(!stored.contains("copy_own"), "{stored}");
     assert!(!serde_json::from_str::<Policy>(&stored).unwrap().copy_own_orders, "unless it is said");
+}
+
+/// Nothing that a follower may wish is read and then passed over: two policies that differ in it alone answer differently.
+#[test]
+fn every_wish_changes_an_answer() {
+    // A new wish does not compile before it is said here where it takes effect.
+    let Policy {
+        sizing: _,
+        caps: Caps { order: _, market: _, leader: _ },
+        band: _,
+        slippage_to_leader_bps: _,
+        slippage_to_book_bps: _,
+        below_minimum: _,
+        maximum_age: _,
+        downtime: _,
+        late_slippage_bps: _,
+        follow_exits: _,
+        copy_own_orders: _,
+        phantoms: _,   // crate::exits, and the watcher: what never reached the chain
+        entry_type: _, // the worker's plan of an order
+    } = Policy::careful();
+    let (usual, small) = (snapshot(200, "0.5", "0.5", "0.49"), snapshot(20, "0.5", "0.5", "0.49"));
+    let own = TradeSnapshot { own_order: true, ..usual.clone() };
+    let spent = EntryInputs { in_market: usd("3"), with_leader: usd("3"), ..rich() };
+    let old = EntryInputs { age: Duration::from_secs(90), ..rich() };
+    let (careful, late) = (Policy::careful, Policy { downtime: DowntimeRule::Late, ..Policy::careful() });
+    let caps = |caps: Caps| Policy { caps, ..Policy::careful() };
+    let (cap, none) = (Some(usd("8")), Caps::default());
+    let above = PriceBand { from: price("0.6"), ..PriceBand::default() };
+    let wishes: [(&str, Policy, Policy, &TradeSnapshot, &EntryInputs); 12] = [
+        ("sizing", careful(), Policy { sizing: Sizing::Fixed(usd("7")), ..careful() }, &usual, &spent),
+        ("cap_order", careful(), caps(Caps { order: cap, ..none }), &usual, &spent),
+        ("cap_market", careful(), caps(Caps { market: cap, ..none }), &usual, &spent),
+        ("cap_leader", careful(), caps(Caps { leader: cap, ..none }), &usual, &spent),
+        ("band", careful(), Policy { band: above, ..careful() }, &usual, &spent),
+        ("to the leader", careful(), Policy { slippage_to_leader_bps: 0, ..careful() }, &usual, &spent),
+        ("to the book", careful(), Policy { slippage_to_book_bps: 0, ..careful() }, &usual, &spent),
+        ("minimum", careful(), Policy { below_minimum: MinimumRule::Raise, ..careful() }, &small, &spent),
+        ("age", careful(), Policy { maximum_age: Duration::from_secs(1), ..careful() }, &usual, &spent),
+        ("downtime", careful(), late.clone(), &usual, &old),
+        ("late slippage", late.clone(), Policy { late_slippage_bps: Some(0), ..late.clone() }, &usual, &old),
+        ("own orders", careful(), Policy { copy_own_orders: true, ..careful() }, &own, &spent),
+    ];
+    for (wish, without, with, trade, inputs) in wishes {
+        let answer = |policy: &Policy| decide_entry(trade, policy, inputs).unwrap();
+        assert_ne!(answer(&without), answer(&with), "{wish}");
+    }
+    let keeps = Policy { follow_exits: false, ..careful() };
+    let holds = ExitInputs { held: Shares(30 * ONE), ..ExitInputs::default() };
+    let exit = |policy: &Policy| decide_exit(&usual, policy, &holds).unwrap();
+    assert_ne!(exit(&careful()), exit(&keeps));
+}
+
+/// A leader who bets ten dollars and one who bets a quarter of a million, each by the policy of his own relationship;
+/// what the leader has left is no input at all.
+#[test]
+fn leaders_of_every_size_are_copied_by_their_own_policies() {
+    let (small, large) = (snapshot(20, "0.5", "0.5", "0.49"), snapshot(500_000, "0.5", "0.5", "0.49"));
+    let half = Policy { sizing: Sizing::Ratio(ONE / 2), ..Policy::careful() };
+    let fixed = Policy { sizing: Sizing::Fixed(usd("7")), ..Policy::careful() };
+    let capped = Policy { caps: Caps { order: Some(usd("20")), ..Caps::default() }, ..half.clone() };
+    let amount =
+        |trade: &TradeSnapshot, policy: &Policy| copy(decide_entry(trade, policy, &rich()).unwrap()).amount;
+    assert_eq!(
+        [&half, &fixed, &capped].map(|policy| amount(&small, policy)),
+        [5, 7, 5].map(|dollars| dollars * ONE)
+    );
+    assert_eq!([&fixed, &capped].map(|policy| amount(&large, policy)), [7, 20].map(|dollars| dollars * ONE));
+    let cap = EntryInputs { free: usd("200000"), ..rich() };
+    assert_eq!(copy(decide_entry(&large, &half, &cap).unwrap()).amount, 125_000 * ONE);
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub struct AccountSockets {
 
 /// A socket's task; closed when dropped.
 struct OpenSocket {
+    /// Whose credentials opened it: another signer of the account is told of other orders.
+    account: TradingAccount,
     task: AbortHandle,
     /// Whether the account's orders are told of now.
     hears: Arc<AtomicBool>,
@@ -93,7 +95,7 @@ impl AccountSockets {
             news: self.write.clone(),
         };
         let task = tokio::spawn(async move { socket.run(&mut channel).await }).abort_handle();
-        OpenSocket { task, hears }
+        OpenSocket { account: account.clone(), task, hears }
     }
 }
 
@@ -101,7 +103,7 @@ impl AccountSockets {
 impl AccountFeed for AccountSockets {
     fn follow(&self, accounts: &[TradingAccount]) {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-        sockets.retain(|open, _| accounts.iter().any(|account| account.id == *open));
+        sockets.retain(|_, open| accounts.contains(&open.account));
         for account in accounts {
             sockets.entry(account.id).or_insert_with(|| self.open(account));
         }

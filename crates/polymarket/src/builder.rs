@@ -17,7 +17,7 @@ use crate::{
     clob::Clob,
     http::{Answer, malformed},
     json::Scalar,
-    limits::{BUILDER_FEE_FRESH, MARKET_DEADLINE, SMALL_BODY},
+    limits::{BUILDER_FEE_FRESH, BUILDER_FEE_RETRY, MARKET_DEADLINE, SMALL_BODY},
     pace::Call,
     pacer::Endpoint,
 };
@@ -27,7 +27,7 @@ const WHAT: &str = "GET /fees/builder-fees";
 /// A code and what is known of its fee.
 pub(crate) struct BuilderFee {
     pub(crate) code: Hash,
-    /// Basis points of a taker's dollars, and the uptime until which they are believed.
+    /// Basis points of a taker's dollars, and the uptime from which they are asked for again.
     known: Mutex<Option<(u16, Duration)>>,
 }
 
@@ -43,16 +43,31 @@ impl BuilderFee {
 }
 
 impl Clob {
-    /// What the builder charges takers, in basis points; nothing without a code. Asked once an hour.
+    /// What the builder charges takers, in basis points; nothing without a code. Asked once an hour; while that fails
+    /// what was told last counts.
     pub(crate) async fn builder_fee(&self, lane: Lane) -> Result<u16, VenueError> {
         let Some(builder) = &self.builder else { return Ok(0) };
         let known = *builder.known.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.uptime();
-        if let Some((fee, until)) = known
-            && now < until
-        {
-            return Ok(fee);
+        match known {
+            Some((fee, until)) if now < until => return Ok(fee),
+            _ => {}
         }
+        let told = self.ask_builder_fee(builder, lane).await;
+        let (fee, fresh) = match (told, known) {
+            (Ok(fee), _) => (fee, BUILDER_FEE_FRESH),
+            (Err(error), Some((fee, _))) => {
+                tracing::warn!(%error, fee, "the builder's fee could not be asked for again; the one that was told last counts");
+                (fee, BUILDER_FEE_RETRY)
+            }
+            (Err(error), None) => return Err(error),
+        };
+        let until = now.saturating_add(fresh);
+        *builder.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((fee, until));
+        Ok(fee)
+    }
+
+    async fn ask_builder_fee(&self, builder: &BuilderFee, lane: Lane) -> Result<u16, VenueError> {
         let turn = Call { endpoint: Endpoint::Other, lane, tokens: None };
         self.turn(WHAT, turn).await?;
         let path = format!("/fees/builder-fees/{}", builder.code);
@@ -62,10 +77,7 @@ impl Clob {
         };
         let answer = answer.map_err(|failure| failure.into_error(WHAT))?;
         self.pacer.learn_of(turn, &answer);
-        let fee = read(&answer)?;
-        let until = now.saturating_add(BUILDER_FEE_FRESH);
-        *builder.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((fee, until));
-        Ok(fee)
+        read(&answer)
     }
 }
 
@@ -78,12 +90,19 @@ fn read(answer: &Answer) -> Result<u16, VenueError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use domain::{Clock, Timestamp};
     use engine::ports::venue::MarketData;
     use proptest::prelude::*;
+    use testkit::virtual_clock::VirtualClock;
 
     use super::*;
     use crate::{
-        clob::tests::clob,
+        clob::tests::{clob, clob_of},
         test_server::{TestServer, reply},
     };
 
@@ -101,6 +120,30 @@ mod tests {
             assert_eq!(clob.builder_fee(Lane::Entries).await, Ok(25));
         }
         assert_eq!(server.seen().len(), 1);
+    }
+
+    /// An outage of this one page is no reason to know no market.
+    #[tokio::test]
+    async fn the_last_fee_counts_while_it_cannot_be_asked_for() {
+        let asked = AtomicUsize::new(0);
+        let server = TestServer::start(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => reply(200, r#"{"builder_taker_fee_rate_bps":25}"#),
+            1 => reply(404, "{}"),
+            _ => reply(200, r#"{"builder_taker_fee_rate_bps":30}"#),
+        })
+        .await;
+        let clock = VirtualClock::new(Timestamp::from_seconds(1_777_400_000));
+        let clob = clob_of(&server, Arc::clone(&clock) as Arc<dyn Clock>).with_builder(CODE);
+        for (fee, asked, until) in [
+            (25, 1, BUILDER_FEE_FRESH),
+            (25, 2, BUILDER_FEE_RETRY - Duration::from_secs(1)),
+            (25, 2, Duration::from_secs(1)),
+            (30, 3, Duration::ZERO),
+        ] {
+            assert_eq!(clob.builder_fee(Lane::Entries).await, Ok(fee));
+            assert_eq!(server.seen().len(), asked);
+            clock.advance(until);
+        }
     }
 
     #[tokio::test]

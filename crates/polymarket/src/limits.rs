@@ -62,6 +62,8 @@ pub const BELL_SILENCE: Duration = Duration::from_secs(15);
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 /// What a builder charges is asked again after this.
 pub const BUILDER_FEE_FRESH: Duration = Duration::from_secs(3_600);
+/// And after this when it was not told; the one that was told last counts meanwhile.
+pub const BUILDER_FEE_RETRY: Duration = Duration::from_secs(60);
 /// An idle pooled connection is dropped before the venue's front end (about 60 s) drops it under us.
 pub const POOL_IDLE: Duration = Duration::from_secs(45);
 

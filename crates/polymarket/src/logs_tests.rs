@@ -69,7 +69,7 @@ fn the_taker_s_own_log_on_every_exchange() {
         let ChainEventKind::Fill(fill) = event.kind else { panic!("no fill") };
         assert_eq!((fill.wallet, fill.maker, fill.side), (wallet, false, Side::Sell));
         assert_eq!((fill.usd, fill.shares, fill.fee), (Usd(4_000_000), Shares(10_000_000), Usd(50_000)));
-        assert_eq!(fill.order, OrderId([0xaa; 32]));
+        assert_eq!((fill.order, fill.token), (OrderId([0xaa; 32]), TokenId([0x11; 32])));
     }
 }
 

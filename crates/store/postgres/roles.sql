@@ -44,7 +44,11 @@ BEGIN
     -- PostgreSQL 16 keeps connections for members of this role.
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pg_use_reserved_connections')
         AND NOT pg_has_role('ops_operator', 'pg_use_reserved_connections', 'USAGE') THEN
-        GRANT pg_use_reserved_connections TO ops_operator;
+        BEGIN
+            GRANT pg_use_reserved_connections TO ops_operator;
+        EXCEPTION WHEN insufficient_privilege THEN
+            RAISE WARNING 'ops_operator may not use the reserved connections: a superuser must grant it pg_use_reserved_connections';
+        END;
     END IF;
     FOR wanted IN SELECT * FROM (VALUES
         ('slipstream_app', 'statement_timeout', '10s'), ('slipstream_app', 'lock_timeout', '5s'),

@@ -76,9 +76,10 @@ BEGIN
     END IF;
     -- Read anew: what this statement saw was there before it waited.
     SELECT status, owner_id INTO copied FROM {schema}.relationships WHERE id = OLD.id;
-    IF copied.status IS DISTINCT FROM 0 THEN
+    IF NEW.status <> 'active' AND copied.status IS DISTINCT FROM 0 THEN
         RETURN NULL;
     END IF;
+    -- Also where the user has paused or stopped since: the operator's hold would come to light when the user resumes.
     IF NEW.status = 'active' THEN
         told := 'slipstream.lifted';
         UPDATE {schema}.holds SET lifted_at = at_this_moment

@@ -163,12 +163,15 @@ pub(crate) async fn mark(connection: &mut Connection) -> StoreResult<(i64, Hash)
 }
 
 /// Begins an epoch, later than the one before and not before this moment: from here on commits that a process remembers from
-/// before are known to be lost. No version of what is configured is met again: whoever remembers a lost one reads anew.
+/// before are known to be lost. No version of what is configured is met again: whoever remembers a lost one reads anew. No
+/// lease goes on as it was: whoever holds one forgets what it had in hand, which rested on what may be lost.
 pub(crate) async fn begin_epoch(connection: &mut Connection, moment: i64) -> StoreResult<()> {
     const BEGIN: &str =
         "UPDATE installation SET epoch = CASE WHEN epoch < $1 THEN $1 ELSE epoch + 1 END WHERE id = 1";
     const VERSION: &str = "UPDATE config_version SET version = CASE WHEN version < $1 THEN $1 ELSE version + 1 END WHERE id = 1";
+    const LEASES: &str = "UPDATE leases SET fence = CASE WHEN fence < $1 THEN $1 ELSE fence + 1 END";
     sql::execute(connection, BEGIN, values![moment]).await?;
+    sql::execute(connection, LEASES, values![moment]).await?;
     sql::execute(connection, VERSION, values![moment]).await?;
     Ok(())
 }

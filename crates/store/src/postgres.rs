@@ -194,7 +194,11 @@ impl PostgresPool {
             let text = format!("others of this process have been writing for {:?}", limits::LOCK_TIMEOUT);
             StoreError::Unavailable(text)
         })?;
-        let statement = format!("BEGIN; {}SELECT pg_advisory_xact_lock({WRITER})", self.limits());
+        // Commit 2 must see whoever paused before it got the lock, whatever the server's default is.
+        let statement = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {}SELECT pg_advisory_xact_lock({WRITER})",
+            self.limits()
+        );
         self.begin(statement, Some(turn)).await
     }
 

@@ -20,6 +20,17 @@ fn decoded(frame: &str) -> Decoded<LiveTrade> {
     decode(frame.as_bytes(), &wallets()).unwrap().unwrap()
 }
 
+/// With a filter nothing came at all (real-time-data-client #34).
+#[test]
+fn everything_is_subscribed_to_without_a_filter() {
+    let said: serde_json::Value = serde_json::from_str(SUBSCRIBE).unwrap();
+    let wanted = said["subscriptions"].as_array().unwrap();
+    assert_eq!(wanted.len(), 2);
+    for one in wanted {
+        assert_eq!(one.as_object().unwrap().keys().collect::<Vec<_>>(), ["topic", "type"]);
+    }
+}
+
 #[test]
 fn a_recorded_trade_is_read() {
     let Decoded { events, passed_over } = decoded(&recorded());

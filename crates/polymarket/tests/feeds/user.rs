@@ -121,6 +121,19 @@ fn an_order_from_match_to_finality_as_a_look_up_tells_it() {
     });
 }
 
+/// A session key that was replaced: each key is told of its own orders alone.
+#[test]
+fn another_signer_of_the_account_opens_a_connection_of_its_own() {
+    run(async {
+        let scene = Scene::new().await;
+        let (_, signer) = clob(&scene.venue);
+        let renewed = account(&scene.venue, &signer, "renewed", 1).await;
+        assert_ne!(renewed.signer, scene.account.signer);
+        scene.feed.follow(std::slice::from_ref(&renewed));
+        assert_eq!(scene.next().await, AccountEvent::Gap, "a connection begins with a gap");
+    });
+}
+
 #[test]
 fn a_killed_order_and_a_failed_settlement() {
     run(async {

@@ -60,6 +60,9 @@ struct Subscription {
     topic: String,
     #[serde(rename = "type")]
     kind: String,
+    /// With any the venue was seen to tell nothing at all (real-time-data-client #34), and so does this one.
+    #[serde(default)]
+    filters: String,
 }
 
 #[derive(Default)]
@@ -79,7 +82,9 @@ impl line::Session for Session {
         };
         self.tell(line).await?;
         let on = said.action == Action::Subscribe;
-        for wanted in said.subscriptions.iter().filter(|wanted| wanted.topic == ACTIVITY) {
+        for wanted in
+            said.subscriptions.iter().filter(|wanted| wanted.topic == ACTIVITY && wanted.filters.is_empty())
+        {
             let all = wanted.kind == "*";
             self.trades = if all || wanted.kind == TRADES { on } else { self.trades };
             self.orders_matched = if all || wanted.kind == ORDERS_MATCHED { on } else { self.orders_matched };

@@ -1,6 +1,6 @@
 //! Orders of one account that share a request, and the pace of requests.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use domain::{Shares, Side, lifecycle::OrderState};
 use polymarket::{Endpoint, VenueLimits};
@@ -14,7 +14,7 @@ use simulator::{
     },
 };
 
-use crate::scene::{OTHER, Scene, Setup, until};
+use crate::scene::{OTHER, Scene, Setup, TOKEN, until};
 
 impl Scene {
     /// A scene in which both outcomes can be bought.
@@ -39,6 +39,9 @@ impl Scene {
         let seen = self.seen();
         assert_eq!(seen.len(), 2);
         assert!(seen.iter().all(|order| order.posts.accepted == 1), "{seen:?}");
+        // What the leader bought, yes and no alike.
+        let bought: BTreeSet<_> = seen.iter().map(|order| order.token).collect();
+        assert_eq!(bought, BTreeSet::from([TOKEN, OTHER]));
     }
 }
 

@@ -6,13 +6,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use domain::{Address, Timestamp};
 use engine::ports::{
     following::{Following as _, HoldCause},
     reports::Reports as _,
-    store::StoreError,
+    store::{InstanceId, Leases as _, StoreError},
 };
 use servers::PgBouncer;
 use store::{PostgresAddress, SqlStore, StoreClock};
@@ -109,6 +110,8 @@ async fn holds(store: &SqlStore) -> Vec<HoldCause> {
 async fn is_noticed(name: &str, address: &PostgresAddress) {
     let store = connect(address).await;
     add(&store, 1).await.unwrap();
+    let (watcher, long) = (InstanceId("watcher".to_owned()), Duration::from_secs(3_600));
+    let lease = store.take_lease("watcher", &watcher, long).await.unwrap().unwrap();
     let older = snapshot(name);
     for number in 2..5 {
         settled(&store, number).await;
@@ -127,6 +130,9 @@ async fn is_noticed(name: &str, address: &PostgresAddress) {
     );
     assert_eq!(holds(&store).await, [HoldCause::Reconciliation]);
     assert_eq!(store.leaders().await.unwrap().len(), 11, "nothing of the refused one is there");
+    // Whoever noticed it, and by what: what a watcher had in hand is not gone on with.
+    let again = store.take_lease("watcher", &watcher, long).await.unwrap().unwrap();
+    assert_ne!(again.fence, lease.fence);
     // Once: it goes on, under the hold.
     add(&store, 6).await.unwrap();
     add(&other, 7).await.unwrap();

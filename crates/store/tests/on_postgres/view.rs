@@ -150,6 +150,14 @@ async fn a_pause_ends_exactly_when_it_was_to_and_resumes_nobody_elses() {
         "UPDATE 1"
     );
     assert_eq!(desk.run("SELECT count(auto_resume_at) FROM copy_relationships"), "1");
+
+    // Its user pauses too; what an operator ends does not come to light when the user resumes.
+    let both = desk.relationships[1];
+    desk.store.set_status(desk.owner, both, RelationshipStatus::Paused, Timestamp(2)).await.unwrap();
+    assert_eq!(desk.tag("UPDATE copy_relationships SET status = 'active'"), "UPDATE 1");
+    assert_eq!(desk.shown(), "paused paused");
+    desk.store.set_status(desk.owner, both, RelationshipStatus::Active, Timestamp(3)).await.unwrap();
+    assert_eq!((desk.shown().as_str(), desk.held(Timestamp(4)).await), ("paused active", 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
