@@ -76,11 +76,15 @@ fn named(row: &str) -> Vec<(String, String)> {
     found
 }
 
-/// Whether this function is run as a test: by an attribute above it that does not leave it out, or as a case of a suite,
-/// which takes a bench.
+/// Whether this function is run as a test: by an attribute above it that does not leave it out, as a case of a suite,
+/// which takes a bench, or made of a scenario of the official clients (`scenario => typescript_…, python_…;`).
 fn is_test(source: &str, name: &str) -> bool {
-    let Some((before, after)) = source.split_once(&format!("fn {name}(")) else { return false };
+    let Some((before, after)) = source.split_once(&format!("fn {name}(")) else {
+        let made = source.lines().filter_map(|line| line.trim().strip_suffix(';')?.split_once(" => "));
+        return made.flat_map(|(_, tests)| tests.split(", ")).any(|test| test == name);
+    };
     let above: Vec<&str> = before
+        .trim_end()
         .lines()
         .rev()
         .map(str::trim)
