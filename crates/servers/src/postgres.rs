@@ -1,6 +1,9 @@
 //! A PostgreSQL server.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -199,6 +202,44 @@ impl PostgresServer {
         run(shell)
     }
 
+    /// The numbers of all its processes, which are the connections' too.
+    ///
+    /// # Errors
+    /// [`ServerError::Io`].
+    pub fn processes(&self) -> Result<Vec<u32>, ServerError> {
+        let Some(parent) = self.parent()? else { return Ok(Vec::new()) };
+        let all = children(parent)?.into_iter().chain([parent]);
+        Ok(all.filter_map(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok()).collect())
+    }
+
+    /// What one transaction of this script takes on one connection, as PostgreSQL's own program for that measures it.
+    ///
+    /// # Errors
+    /// [`ServerError::Failed`], with what it said.
+    pub fn transaction_time(
+        &self,
+        database: &str,
+        script: &str,
+        transactions: u32,
+    ) -> Result<Duration, ServerError> {
+        let file = self.directory.join("measured.sql");
+        std::fs::write(&file, script).map_err(ServerError::io(file.display().to_string()))?;
+        self.user.give(&file)?;
+        let mut pgbench = self.user.command(&find("pgbench", PACKAGE)?, &self.directory);
+        pgbench.args(["--no-vacuum", "--client=1", "--protocol=prepared"]);
+        pgbench.arg(format!("--transactions={transactions}")).arg("--file").arg(&file);
+        pgbench.arg(self.url(database));
+        let command = format!("{pgbench:?}");
+        let output = run(pgbench)?;
+        let told =
+            output.lines().find_map(|line| line.strip_prefix("latency average = ")?.strip_suffix(" ms"));
+        let millis: Option<f64> = told.and_then(|told| told.trim().parse().ok());
+        let millis = millis.filter(|millis| millis.is_finite() && *millis >= 0.0);
+        millis
+            .map(|millis| Duration::from_secs_f64(millis / 1e3))
+            .ok_or(ServerError::Failed { command, output })
+    }
+
     /// All that it has logged.
     ///
     /// # Errors
@@ -232,11 +273,15 @@ impl PostgresServer {
     }
 
     /// Source: PostgreSQL's postmaster.pid, whose first line is the process that all others are children of.
-    fn signal(&self, signal: Signal) -> Result<(), ServerError> {
+    fn parent(&self) -> Result<Option<Pid>, ServerError> {
         let file = self.directory.join("data/postmaster.pid");
         let text = std::fs::read_to_string(&file).map_err(ServerError::io(file.display().to_string()))?;
         let number = text.lines().next().and_then(|line| line.trim().parse().ok());
-        let Some(parent) = number.and_then(Pid::from_raw) else { return Ok(()) };
+        Ok(number.and_then(Pid::from_raw))
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), ServerError> {
+        let Some(parent) = self.parent()? else { return Ok(()) };
         let send = |to| kill_process(to, signal);
         send(parent).map_err(|error| ServerError::io("the server")(error.into()))?;
         for child in children(parent)? {

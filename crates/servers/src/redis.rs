@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use crate::{
@@ -63,6 +64,42 @@ impl RedisServer {
         let mut client = Command::new(find("redis-cli", "redis-tools")?);
         client.args(["-e", "-s", &socket(&self.directory)]).args(arguments);
         run(client)
+    }
+
+    /// The number of its process, while it runs.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Child::id)
+    }
+
+    /// What a push and a pop take for one client, as Redis' own program for that measures them; its keys are others than ours.
+    ///
+    /// # Errors
+    /// [`ServerError::Failed`], with what it said.
+    pub fn command_times(&self) -> Result<[Duration; 2], ServerError> {
+        let mut benchmark = Command::new(find("redis-benchmark", "redis-tools")?);
+        benchmark.args([
+            "-s",
+            &socket(&self.directory),
+            "-c",
+            "1",
+            "-n",
+            "20000",
+            "-t",
+            "lpush,lpop",
+            "--csv",
+        ]);
+        let command = format!("{benchmark:?}");
+        let output = run(benchmark)?;
+        let time = |name: &str| {
+            let line = output.lines().find(|line| line.starts_with(&format!("\"{name}\"")))?;
+            let a_second: f64 = line.split(',').nth(1)?.trim_matches('"').parse().ok()?;
+            (a_second > 0.0).then(|| Duration::from_secs_f64(1.0 / a_second))
+        };
+        match (time("LPUSH"), time("LPOP")) {
+            (Some(push), Some(pop)) => Ok([push, pop]),
+            _ => Err(ServerError::Failed { command, output }),
+        }
     }
 
     /// Runs a command as a shell does whose `redis-cli` is at this server's port without being told.

@@ -23,6 +23,7 @@ pub mod export;
 pub mod following;
 pub mod holding;
 pub mod instance;
+mod leash;
 pub mod logging;
 pub mod manual;
 pub mod output;

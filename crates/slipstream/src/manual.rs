@@ -55,7 +55,11 @@ slipstream panic --keep-exits   # buys stop, sales go on",
         "slipstream restore /backups/slipstream.db   # nothing may run; everything is held afterwards",
     ),
     ("export", "slipstream export ledger > ledger.csv"),
-    ("bench", "slipstream bench"),
+    (
+        "bench scale",
+        "slipstream bench scale
+slipstream bench scale --costs report.json --trades-a-day 50",
+    ),
     (
         "certify",
         "slipstream certify                 # the simulated venue

@@ -1,9 +1,9 @@
 //! The `bench` command: what to measure, in which order, on two cores.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use clap::Args;
+use clap::{Args, Subcommand};
 use domain::Clock;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use simulator::Simulator;
@@ -17,6 +17,8 @@ use super::{
     memory::{self, IdleOrder},
     order_cost, pace, past,
     report::{Machine, Report},
+    scale::{self, command::ScaleArgs},
+    servers::{self, Part, Wanted},
     signer_process,
 };
 use crate::{clock::SystemClock, output::print};
@@ -34,7 +36,15 @@ const TOLD: usize = 1_000;
 
 /// Arguments of `bench`.
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "Examples:
+  slipstream bench
+  slipstream bench --on-servers --json > report.json
+  slipstream bench scale --costs report.json")]
 pub struct BenchArgs {
+    /// What else there is.
+    #[command(subcommand)]
+    command: Option<BenchCommand>,
     /// Numbers of followers to copy a trade for.
     #[arg(long, value_delimiter = ',', default_value = "1,100,1000,10000", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     followers: Vec<u32>,
@@ -51,9 +61,27 @@ pub struct BenchArgs {
     /// Measure only an installation with a long past.
     #[arg(long)]
     past: bool,
+    /// Measure a team instead: PostgreSQL, Redis, a watcher and a worker as processes of their own. The servers are private
+    /// ones (Debian: apt-get install postgresql redis-server).
+    #[arg(long, conflicts_with = "past")]
+    on_servers: bool,
+    /// How long a team that waits is left alone.
+    #[arg(long, requires = "on_servers", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
+    idle_seconds: u16,
+    /// Be one of the processes of that team.
+    #[arg(long, hide = true, value_name = "JSON")]
+    part: Option<Part>,
     /// Be the idle process that is measured.
     #[arg(long, hide = true, value_name = "JSON")]
     idle: Option<IdleOrder>,
+}
+
+/// What is computed instead of measured.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BenchCommand {
+    /// What one machine carries, what breaks first with more followers, and how they are divided then: computed from what a
+    /// team was measured to cost.
+    Scale(ScaleArgs),
 }
 
 /// Measures and prints.
@@ -61,9 +89,17 @@ pub struct BenchArgs {
 /// # Errors
 /// When something cannot be measured; never because something is slow.
 pub async fn run(arguments: &BenchArgs) -> anyhow::Result<ExitCode> {
+    if let Some(BenchCommand::Scale(arguments)) = &arguments.command {
+        scale::command::run(arguments)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     if let Some(order) = &arguments.idle {
         print(&serde_json::to_string(&memory::idle(order, &clock).await?)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(part) = &arguments.part {
+        servers::be(part, &clock).await?;
         return Ok(ExitCode::SUCCESS);
     }
     let machine = machine();
@@ -102,11 +138,20 @@ async fn measure(arguments: &BenchArgs, machine: Machine) -> anyhow::Result<Repo
     let post = http::post_time(&simulator.clob_url, &client, clock.as_ref()).await?;
     simulator.shutdown().await;
     let parts = report.parts(&cost, sync, post);
-    progress("a signer behind a socket");
-    report.signer(&signer_process::measure(&directory.0, &clock).await?);
     let mut numbers: Vec<usize> =
         arguments.followers.iter().filter_map(|n| usize::try_from(*n).ok()).collect();
     numbers.sort_unstable();
+    if arguments.on_servers {
+        let wanted = Wanted {
+            followers: &numbers,
+            rounds: usize::from(arguments.rounds),
+            left_alone: Duration::from_secs(u64::from(arguments.idle_seconds)),
+        };
+        servers::measure(&mut report, &directory.0, &wanted, parts, &clock).await?;
+        return Ok(report);
+    }
+    progress("a signer behind a socket");
+    report.signer(&signer_process::measure(&directory.0, &clock).await?);
     for followers in numbers {
         progress(&format!("a trade copied by {followers}"));
         let rounds = usize::from(arguments.rounds);
@@ -170,6 +215,6 @@ impl Drop for Directory {
 }
 
 #[expect(clippy::print_stderr, reason = "it takes minutes; people want to know that it goes on")]
-fn progress(what: &str) {
+pub(super) fn progress(what: &str) {
     eprintln!("measuring {what} …");
 }

@@ -33,7 +33,7 @@ use crate::{
         setup::{Follower, followers},
     },
     instance::this_process,
-    runtime::{Runtime, Settings},
+    runtime::{Ports, Runtime, Settings},
     secrets::InstallationSecret,
 };
 
@@ -44,12 +44,12 @@ pub(super) const TOKENS: [TokenId; 2] = [TokenId([0x9d; 32]), TokenId([0x9e; 32]
 /// At this price.
 const PRICE: Price = Price(ONE / 2);
 /// Money of each follower, and what each trade takes of it.
-const DEPOSIT: Usd = Usd(1_000 * ONE);
+const DEPOSIT: Usd = Usd(10_000 * ONE);
 const STAKE: Usd = Usd(5 * ONE);
 /// What that buys.
 pub(super) const SHARES: Shares = Shares(10 * ONE);
 /// Trades that the money is enough for.
-pub(super) const MOST_TRADES: usize = 200;
+pub(super) const MOST_TRADES: usize = 2_000;
 /// How long detection may take to start.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -84,16 +84,29 @@ impl Keys {
 /// do not wait for the disk; one wait at the end makes them durable.
 pub(super) async fn fill(file: &Path, followers: &[Follower], clock: &Arc<dyn Clock>) -> anyhow::Result<()> {
     let store = SqlStore::open_unsynced(file, Arc::clone(clock)).await?;
+    enrol(&store, followers, &[(LEADER, followers.len())], clock.as_ref()).await?;
+    drop(store);
+    rustix::fs::sync();
+    Ok(())
+}
+
+/// Makes followers with money in the books. Each leader is followed by the first so many of them.
+pub(super) async fn enrol(
+    store: &SqlStore,
+    followers: &[Follower],
+    leaders: &[(Address, usize)],
+    clock: &dyn Clock,
+) -> anyhow::Result<()> {
     // Trades are dated in whole seconds: none of this second may look older than its followers.
     let now = domain::Timestamp::from_seconds(clock.now().seconds());
     let owner = store.add_owner("bench", now).await?;
-    let leader = store.add_leader(LEADER, now).await?;
     let policy = Policy {
         sizing: Sizing::Fixed(STAKE),
         // The first round waits for a login of every follower.
         maximum_age: Duration::from_secs(600),
         ..Policy::careful()
     };
+    let mut accounts = Vec::with_capacity(followers.len());
     for follower in followers {
         let account = NewAccount {
             label: follower.label.clone(),
@@ -106,12 +119,15 @@ pub(super) async fn fill(file: &Path, followers: &[Follower], clock: &Arc<dyn Cl
         };
         let account = store.add_account(owner, &account, now).await?;
         store.book_deposit(owner, account, DEPOSIT, now).await?;
-        store
-            .add_relationship(owner, &NewRelationship { account, leader, policy: policy.clone() }, now)
-            .await?;
+        accounts.push(account);
     }
-    drop(store);
-    rustix::fs::sync();
+    for (wallet, count) in leaders {
+        let leader = store.add_leader(*wallet, now).await?;
+        for account in accounts.iter().take(*count) {
+            let new = NewRelationship { account: *account, leader, policy: policy.clone() };
+            store.add_relationship(owner, &new, now).await?;
+        }
+    }
     Ok(())
 }
 
@@ -156,13 +172,18 @@ pub(super) fn furnish(world: &WorldHandle, followers: &[Follower]) -> anyhow::Re
 
 /// The leader's trade number `number`, mined at once.
 pub(super) fn lead(world: &WorldHandle, number: usize) -> anyhow::Result<()> {
+    lead_by(world, LEADER, number)
+}
+
+/// The same by another leader; no two trades have the same number.
+pub(super) fn lead_by(world: &WorldHandle, leader: Address, number: usize) -> anyhow::Result<()> {
     let [token, _] = TOKENS;
     let mut hash = [0x7a; 32];
     for (to, from) in hash.iter_mut().zip(number.to_be_bytes()) {
         *to = from;
     }
     let fill = ForeignFill {
-        wallet: LEADER,
+        wallet: leader,
         token,
         side: Side::Buy,
         price: PRICE,
@@ -186,6 +207,36 @@ pub(super) enum By {
     Chain,
     /// From the live feed; the history is asked only when that makes it so.
     LiveFeed,
+}
+
+/// What an engine needs of the world, and how often it asks for leaders' histories.
+pub(super) fn ports(
+    by: By,
+    store: Arc<dyn Store>,
+    urls: &SimulatorUrls,
+    keys: &Keys,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(Ports, Duration)> {
+    let foundation = Foundation {
+        client: polymarket::local_client()?,
+        clock: Arc::clone(clock),
+        store,
+        signer: Arc::clone(&keys.signer) as _,
+        salts: Arc::clone(&keys.secret) as _,
+        seed: 1,
+    };
+    let hosts = Hosts {
+        clob: urls.clob.clone(),
+        channels: Some(urls.clob.clone()),
+        data: Some(urls.data.clone()),
+        ..Hosts::default()
+    };
+    let (hosts, history_every) = match by {
+        By::Chain => (Hosts { rpc: Some(urls.rpc.clone()), ..hosts }, Duration::from_secs(5)),
+        By::LiveFeed => (Hosts { live: Some(urls.live.clone()), ..hosts }, NEVER),
+    };
+    let Composed { ports, .. } = foundation.at(&hosts, Pace::default(), None)?;
+    Ok((ports, history_every))
 }
 
 /// An engine at work on a filled data directory.
@@ -214,25 +265,7 @@ impl Running {
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let store: Arc<dyn Store> = Arc::new(SqlStore::open(file, Arc::clone(clock)).await?);
-        let foundation = Foundation {
-            client: polymarket::local_client()?,
-            clock: Arc::clone(clock),
-            store: Arc::clone(&store),
-            signer: Arc::clone(&keys.signer) as _,
-            salts: Arc::clone(&keys.secret) as _,
-            seed: 1,
-        };
-        let hosts = Hosts {
-            clob: urls.clob.clone(),
-            channels: Some(urls.clob.clone()),
-            data: Some(urls.data.clone()),
-            ..Hosts::default()
-        };
-        let (hosts, history_every) = match by {
-            By::Chain => (Hosts { rpc: Some(urls.rpc.clone()), ..hosts }, Duration::from_secs(5)),
-            By::LiveFeed => (Hosts { live: Some(urls.live.clone()), ..hosts }, NEVER),
-        };
-        let Composed { ports, .. } = foundation.at(&hosts, Pace::default(), None)?;
+        let (ports, history_every) = ports(by, Arc::clone(&store), urls, keys, clock)?;
         let settings = Settings::alone(2, history_every);
         let runtime = Runtime::start(ports, settings, this_process()).await?;
         let running = Self { store, runtime };

@@ -18,4 +18,6 @@ mod pace;
 mod past;
 mod report;
 mod sample;
+mod scale;
+mod servers;
 mod signer_process;

@@ -5,8 +5,19 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{
-    channels, failover::Failure, fan_out::FanOut, http::IN_FLIGHT, live::EventCost, memory::Idle,
-    order_cost::OrderCost, pace::Paced, past::Answers, sample, signer_process::SignerCost,
+    channels,
+    failover::Failure,
+    fan_out::FanOut,
+    http::IN_FLIGHT,
+    live::EventCost,
+    memory::Idle,
+    order_cost::OrderCost,
+    pace::Paced,
+    past::Answers,
+    sample,
+    scale::costs::Costs,
+    servers::{Measured, STAGES},
+    signer_process::SignerCost,
 };
 
 /// Targets of the project, in the unit of their line.
@@ -19,7 +30,7 @@ const TOLD_TARGET_US: f64 = 1_000.0;
 const BACK_TARGET_MS: f64 = 2_000.0;
 const FAILOVER_TARGET_MS: f64 = 3_000.0;
 /// What one follower may take beyond two syncs.
-const ONE_BEYOND_SYNCS_MS: f64 = 5.0;
+pub(super) const ONE_BEYOND_SYNCS_MS: f64 = 5.0;
 
 /// From process start to watching, and from a question to its answer.
 const START_TARGET_MS: f64 = 1_000.0;
@@ -61,28 +72,55 @@ pub(super) struct Report {
     pub(super) machine: Machine,
     lines: Vec<Line>,
     fan_outs: Vec<FanOut>,
+    /// What was measured of teams, and its stages as cells.
+    pub(super) measured_teams: Vec<Measured>,
+    /// What follows from them for larger ones.
+    pub(super) costs: Option<Costs>,
+    #[serde(skip)]
+    pub(super) teams: Vec<[String; 13]>,
 }
 
 /// The bare parts that fan-outs are compared with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts {
-    sync_ms: f64,
+    pub(super) sync_ms: f64,
     post_us: f64,
     signature_us: f64,
+}
+
+impl Parts {
+    /// Two syncs, and a signature and a post for each of so many orders. Signing spreads over both cores; a post's time is
+    /// that of both cores already.
+    pub(super) fn floor_ms(self, orders: usize) -> f64 {
+        let orders = f64::from(u32::try_from(orders).unwrap_or(u32::MAX));
+        2.0 * self.sync_ms + orders * (self.post_us + self.signature_us / 2.0) / 1e3
+    }
 }
 
 impl Report {
     /// Of this machine, empty.
     pub(super) const fn new(machine: Machine) -> Self {
-        Self { machine, lines: Vec::new(), fan_outs: Vec::new() }
+        Self {
+            machine,
+            lines: Vec::new(),
+            fan_outs: Vec::new(),
+            measured_teams: Vec::new(),
+            costs: None,
+            teams: Vec::new(),
+        }
     }
 
-    fn line(&mut self, figure: impl Into<String>, (value, unit): (f64, &'static str), target: Option<f64>) {
+    pub(super) fn line(
+        &mut self,
+        figure: impl Into<String>,
+        (value, unit): (f64, &'static str),
+        target: Option<f64>,
+    ) {
         self.lines.push(Line { figure: figure.into(), value, unit, target, bare: None });
     }
 
     /// Compares the last line with a bare part.
-    fn beside(&mut self, part: impl Into<String>, bare: f64) {
+    pub(super) fn beside(&mut self, part: impl Into<String>, bare: f64) {
         if let Some(line) = self.lines.last_mut() {
             line.bare = Some(Bare { part: part.into(), value: bare, ratio: line.value / bare });
         }
@@ -121,7 +159,6 @@ impl Report {
 
     /// One number of followers.
     pub(super) fn fan_out(&mut self, measured: FanOut, parts: Parts) {
-        let orders = f64::from(u32::try_from(measured.followers).unwrap_or(u32::MAX));
         let syncs_ms = 2.0 * parts.sync_ms;
         let target = match measured.followers {
             1 => Some(syncs_ms + ONE_BEYOND_SYNCS_MS),
@@ -132,9 +169,7 @@ impl Report {
         let noun = if measured.followers == 1 { "follower" } else { "followers" };
         let figure = format!("{} {noun}: event received to last order posted", measured.followers);
         self.line(figure, (measured.total_ms, "ms"), target);
-        // Signing spreads over both cores; a post's time is that of both cores already.
-        let floor = syncs_ms + orders * (parts.post_us + parts.signature_us / 2.0) / 1e3;
-        self.beside("2 syncs + signatures + posts", floor);
+        self.beside("2 syncs + signatures + posts", parts.floor_ms(measured.followers));
         self.fan_outs.push(measured);
     }
 
@@ -283,6 +318,12 @@ impl Report {
             ];
             text.push_str(&table(titles, &rows));
         }
+        if !self.teams.is_empty() {
+            text.push_str(
+                "\nStages of a team, as above, in ms; from \"watcher\" on, CPU time of an order until it is settled, in µs.\n\n",
+            );
+            text.push_str(&table(STAGES, &self.teams));
+        }
         text
     }
 }
@@ -316,7 +357,7 @@ impl Line {
 }
 
 /// Three figures that matter, or all before the point.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     match value {
         value if value >= 100.0 => format!("{value:.0}"),
         value if value >= 10.0 => format!("{value:.1}"),
@@ -325,7 +366,7 @@ fn number(value: f64) -> String {
 }
 
 /// Columns as wide as their widest cell; the first reads from the left, the others from the right.
-fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> String {
+pub(super) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = titles.map(|title| title.chars().count());
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

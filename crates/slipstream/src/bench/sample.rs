@@ -27,6 +27,13 @@ pub(super) fn median(mut values: Vec<Duration>) -> Duration {
     values.get(middle).copied().unwrap_or_default()
 }
 
+/// The least that so many per cent of some measurements do not exceed; zero of none.
+pub(super) fn quantile(mut values: Vec<Duration>, percent: usize) -> Duration {
+    values.sort_unstable();
+    let rank = values.len().saturating_mul(percent).div_ceil(100);
+    values.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
 /// In milliseconds.
 pub(super) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
@@ -48,6 +55,14 @@ mod tests {
         assert_eq!(of(&[7]), Duration::from_millis(7));
         assert_eq!(of(&[9, 1, 5]), Duration::from_millis(5));
         assert_eq!(of(&[9, 1, 5, 2]), Duration::from_millis(2));
+    }
+
+    #[test]
+    fn a_quantile_is_one_of_the_measured() {
+        let hundred: Vec<Duration> = (1..=100).map(Duration::from_millis).collect();
+        assert_eq!(quantile(hundred.clone(), 99), Duration::from_millis(99));
+        assert_eq!(quantile(hundred.into_iter().take(20).collect(), 99), Duration::from_millis(20));
+        assert_eq!(quantile(Vec::new(), 99), Duration::ZERO);
     }
 
     #[test]

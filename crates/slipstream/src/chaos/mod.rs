@@ -14,7 +14,7 @@ mod faults;
 mod followers;
 mod injecting;
 mod promoting;
-mod random;
+pub(crate) mod random;
 mod recovering;
 pub mod report;
 mod running;

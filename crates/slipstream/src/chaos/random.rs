@@ -2,11 +2,11 @@
 
 /// `SplitMix64`: good enough to spread faults, and the same for ever.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// Numbers of a seed for one purpose: what is drawn for one does not move what is drawn for another.
-    pub(super) const fn new(seed: u64, purpose: u64) -> Self {
+    pub(crate) const fn new(seed: u64, purpose: u64) -> Self {
         Self(seed ^ purpose.wrapping_mul(0xd134_2543_de82_ef95))
     }
 
@@ -19,12 +19,12 @@ impl Random {
     }
 
     /// A number below `limit`; 0 where there is none.
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next().checked_rem(limit).unwrap_or(0)
     }
 
     /// One of these.
-    pub(super) fn one_of<'a, T>(&mut self, choices: &'a [T]) -> Option<&'a T> {
+    pub(crate) fn one_of<'a, T>(&mut self, choices: &'a [T]) -> Option<&'a T> {
         let count = u64::try_from(choices.len()).unwrap_or(u64::MAX);
         choices.get(usize::try_from(self.below(count)).unwrap_or(0))
     }

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     os::unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::OnceLock,
 };
 
@@ -14,7 +14,10 @@ use servers::{PostgresServer, RedisServer};
 use tempfile::TempDir;
 
 use super::cutting::Proxy;
-use crate::demo::{SimulatorUrls, control::Control};
+use crate::{
+    demo::{SimulatorUrls, control::Control},
+    leash::Leash,
+};
 
 /// Name of the database.
 pub(super) const DATABASE: &str = "slipstream";
@@ -45,34 +48,6 @@ const TABLES: [&str; 15] = [
 ];
 /// Who may read what is in the directory.
 const PRIVATE: u32 = 0o600;
-/// Reads until its standard input ends, which it does however this process ends, and ends its whole group.
-const LEASH: &str = "read -r _; kill -9 0";
-
-/// Ends the processes of its group with this one.
-struct Leash {
-    child: Child,
-    stdin: Option<ChildStdin>,
-}
-
-impl Leash {
-    fn new() -> anyhow::Result<Self> {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", LEASH]).process_group(0);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn().context("/bin/sh")?;
-        let stdin = child.stdin.take();
-        Ok(Self { child, stdin })
-    }
-}
-
-impl Drop for Leash {
-    fn drop(&mut self) {
-        drop(self.stdin.take());
-        // Whoever waits for nobody leaves a dead process behind.
-        let _ = self.child.wait();
-    }
-}
-
 /// The simulator's process; nobody kills it while leaders trade.
 struct Venue(Child);
 
@@ -249,13 +224,6 @@ impl Stack {
         write_private(&keys, PASSPHRASE)?;
         let signer = format!("[live]\nenabled = true\nkey_file = '{}'\n", keys.display());
         write_private(&self.home("signer.toml"), &signer)
-    }
-}
-
-impl Leash {
-    /// The group's number.
-    fn group(&self) -> anyhow::Result<i32> {
-        i32::try_from(self.child.id()).context("the number of a process")
     }
 }
 

@@ -1,6 +1,7 @@
 //! The same on a PostgreSQL and a Redis server of the test's own, by one process and by a team of them: workers, watchers
 //! and a backend, of which any may die at any time, as may everything that Redis has.
 
+mod many_machines;
 mod rolling;
 mod selling;
 mod starting;
