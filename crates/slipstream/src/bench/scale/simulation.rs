@@ -268,6 +268,10 @@ impl World<'_> {
         self.took.push((sent.saturating_sub(piece.traded), piece.orders));
     }
 
+    fn last_ms(&self) -> f64 {
+        float(self.took.iter().map(|(took, _)| *took).max().unwrap_or(0)) / 1e6
+    }
+
     fn outcome(mut self, largest: u32) -> Outcome {
         self.took.sort_unstable();
         let orders: u64 = self.took.iter().map(|(_, orders)| u64::from(*orders)).sum();
@@ -306,10 +310,14 @@ impl World<'_> {
     }
 }
 
-/// A trade that nobody else's waits beside, at a venue without limits: from the trade to its orders sent, in ms.
+/// A trade of so many orders that nobody else's waits beside: from the trade to the last of them posted, in ms.
 pub(super) fn alone(shape: &Shape, costs: &Costs, orders: u32) -> f64 {
-    let far = Shape { addresses: 100_000, ..*shape };
-    answered(vec![(0, orders)], &far, costs).outcome(orders).p99_ms
+    answered(vec![(0, orders)], shape, costs).last_ms()
+}
+
+/// The same at a venue without limits.
+pub(super) fn unlimited(shape: &Shape, costs: &Costs, orders: u32) -> f64 {
+    alone(&Shape { addresses: 100_000, ..*shape }, costs, orders)
 }
 
 #[cfg(test)]
@@ -319,6 +327,15 @@ mod tests {
 
     fn costs() -> Costs {
         Known::read(None).unwrap().costs
+    }
+
+    #[test]
+    fn what_is_beyond_the_burst_waits_for_the_window() {
+        let shape = &SHAPES[0];
+        assert!(alone(shape, &costs(), 3_000) < 5_000.0);
+        // 20,000 beyond 3,150, at 315 a second.
+        assert!((53_000.0..60_000.0).contains(&alone(shape, &costs(), 20_000)));
+        assert!(unlimited(shape, &costs(), 20_000) < 20_000.0);
     }
 
     #[test]
