@@ -131,11 +131,17 @@ fn carries(demand: &impl Fn(u32) -> Demand, costs: &Costs, seed: u64) -> Carries
         let middle = enough + (too_many - enough) / 2;
         if is_carried(&of(middle)) { enough = middle } else { too_many = middle }
     }
-    Carries { followers: enough, then: of(too_many).narrowest.name() }
+    Carries { followers: enough, then: too_little(&of(too_many)) }
 }
 
 fn is_carried(outcome: &Outcome) -> bool {
     outcome.p99_ms <= TOO_OLD_MS && outcome.stations.values().all(|busy| *busy < 1.0)
+}
+
+/// What there is too little of for ever, or else for a while.
+fn too_little(outcome: &Outcome) -> &'static str {
+    let for_ever = outcome.stations.iter().find(|(_, busy)| **busy >= 1.0);
+    for_ever.map_or(outcome.narrowest.name(), |(name, _)| *name)
 }
 
 impl Answer {

@@ -30,7 +30,7 @@ pub(in crate::bench) struct Costs {
     pub(in crate::bench) measured_ms: f64,
 }
 
-/// What `slipstream bench --on-servers` measured last, and how: the day and the machine are in docs/measurements.md.
+/// What `slipstream bench --on-servers` measured last, and how. Written from its report: `costs`, and `how`.
 const MEASURED: &str = include_str!("measured.json");
 
 /// Costs, and where they are from.
