@@ -1,7 +1,7 @@
 //! `slipstream bench`: our figures beside the bare parts they are made of, measured in the same run.
 //!
 //! It measures and prints; targets stand in a column of their own. It never fails because a machine is
-//! slow, and it never talks to anything but the bundled simulator.
+//! slow, and it never talks to anything but the bundled simulator and servers of its own.
 
 mod channels;
 pub mod command;
