@@ -1,20 +1,20 @@
 //! Processes of an installation: their names, unique for ever, and what proves that one has ended.
 //!
 //! A lease that ran out proves nothing. A process is dead when this machine's kernel has it no more, when the lock of its
-//! data directory is somebody else's, or when a person says so.
+//! data directory is somebody else's on the same machine and it gives no sign of life, or when a person says so.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
+pub(crate) mod succession;
 
-use anyhow::{Context, bail};
+use std::fs;
+
+use anyhow::bail;
 use domain::{Clock, Timestamp};
 use engine::ports::store::{InstanceId, Store, StoreResult};
 use rustix::process::{Pid, test_kill_process};
 use serde_json::json;
 
-use crate::{commands::Answer, whole_file, wording::count};
-
-/// Name of the file in a data directory that names the process that worked on it last.
-const FILE: &str = "process";
+use self::succession::lives;
+use crate::{commands::Answer, wording::count};
 
 /// How an end is known to whoever has the lock now.
 const GAVE_UP: &str = "its process gave up the data directory's lock";
@@ -42,7 +42,10 @@ enum Fate {
 
 impl Process {
     fn here() -> Self {
-        let pid = Pid::as_raw(Some(rustix::process::getpid()));
+        Self::on_this_machine(Pid::as_raw(Some(rustix::process::getpid())))
+    }
+
+    fn on_this_machine(pid: i32) -> Self {
         let started = status_of(pid).map_or(0, |status| status.started);
         Self { host: host(), boot: boot(), namespace: namespace(), pid, started }
     }
@@ -112,10 +115,15 @@ fn namespace() -> String {
 /// The name of this process.
 #[must_use]
 pub fn this_process() -> InstanceId {
+    name_of(Pid::as_raw(Some(rustix::process::getpid())))
+}
+
+/// The name of a process of this machine.
+pub(crate) fn name_of(pid: i32) -> InstanceId {
     let mut mark = [0; 4];
     // Without random bytes boot, number and start still tell processes apart.
     let _ = rustix::rand::getrandom(&mut mark, rustix::rand::GetRandomFlags::empty());
-    let Process { host, boot, namespace, pid, started } = Process::here();
+    let Process { host, boot, namespace, pid, started } = Process::on_this_machine(pid);
     InstanceId(format!("{host}-{boot}-{namespace}-{pid}-{started}-{}", hex::encode(mark)))
 }
 
@@ -136,12 +144,11 @@ pub(crate) fn host_of(instance: &InstanceId) -> Option<String> {
 /// Store errors.
 pub async fn end_gone(store: &dyn Store, clock: &dyn Clock, running: &[InstanceId]) -> StoreResult<usize> {
     let gone = |name: &&InstanceId| Process::read(name).is_some_and(|process| process.fate() == Fate::Gone);
-    let mut ended: usize = 0;
-    for instance in running.iter().filter(gone) {
-        store.end_instance(instance, "its process is gone from its machine", clock.now()).await?;
-        ended = ended.saturating_add(1);
+    let gone: Vec<InstanceId> = running.iter().filter(gone).cloned().collect();
+    if !gone.is_empty() {
+        store.end_instances(&gone, "its process is gone from its machine", clock.now()).await?;
     }
-    Ok(ended)
+    Ok(gone.len())
 }
 
 /// Records the end of everything but one process, where whoever holds the data directory's lock is the only one.
@@ -154,42 +161,8 @@ pub(crate) async fn end_others(
     now: Timestamp,
 ) -> StoreResult<()> {
     let other = |name: &&InstanceId| process.is_none_or(|process| process_of(name) != process.0);
-    for instance in store.running_instances().await?.iter().filter(other) {
-        store.end_instance(instance, GAVE_UP, now).await?;
-    }
-    Ok(())
-}
-
-/// Records the end of the process that worked on this data directory before, whose lock is ours now, and that this one
-/// does. Only the holder of the lock calls this. A copy of a directory says nothing of who works on the one it was copied
-/// from.
-///
-/// # Errors
-/// Store errors, or when the directory cannot be written.
-pub async fn succeed(
-    data_dir: &Path,
-    store: &dyn Store,
-    clock: &dyn Clock,
-    process: &InstanceId,
-) -> anyhow::Result<()> {
-    let (file, here) = (data_dir.join(FILE), which(data_dir)?);
-    let text = fs::read_to_string(&file).unwrap_or_default();
-    if let Some((before, _)) = text.trim().split_once(' ').filter(|(_, place)| *place == here) {
-        for instance in store.running_instances().await? {
-            if process_of(&instance) == before {
-                store.end_instance(&instance, GAVE_UP, clock.now()).await?;
-            }
-        }
-    }
-    // An empty file would keep what the dead one had from being taken over.
-    let written = whole_file::write(&file, format!("{} {here}\n", process.0).as_bytes());
-    written.with_context(|| format!("cannot write {}", file.display()))
-}
-
-/// Which directory this is, and no copy of it: where its inode is.
-fn which(data_dir: &Path) -> anyhow::Result<String> {
-    let found = fs::metadata(data_dir).with_context(|| format!("cannot look at {}", data_dir.display()))?;
-    Ok(format!("{}:{}", found.dev(), found.ino()))
+    let others: Vec<InstanceId> = store.running_instances().await?.iter().filter(other).cloned().collect();
+    if others.is_empty() { Ok(()) } else { store.end_instances(&others, GAVE_UP, now).await }
 }
 
 /// Who works on the store, as far as anybody knows.
@@ -214,14 +187,17 @@ pub(crate) async fn list(store: &dyn Store) -> anyhow::Result<Answer> {
             Some(Fate::Gone) => "is gone",
             Some(Fate::Elsewhere) | None => "cannot be seen from here",
         };
+        let heard = if lives(store, name).await? { "gives signs of life" } else { "gives no sign of life" };
         let on = process.as_ref().map_or("?", |process| &process.host);
         let pid = process.as_ref().map_or(0, |process| process.pid);
         lines.push(format!(
-            "{name}\n    process {pid} on {on} {word}; {}: {}",
+            "{name}\n    process {pid} on {on} {word} and {heard}; {}: {}",
             count(tasks.len(), "task"),
             tasks.join(", ")
         ));
-        rows.push(json!({ "process": name, "host": on, "pid": pid, "seen": word, "tasks": tasks }));
+        rows.push(
+            json!({ "process": name, "host": on, "pid": pid, "seen": word, "heard": heard, "tasks": tasks }),
+        );
     }
     let text = if lines.is_empty() { "nobody works on it".to_owned() } else { lines.join("\n") };
     Ok(Answer { text, json: json!(rows), ok: true })
@@ -237,18 +213,22 @@ pub(crate) async fn end_by_word(
     (name, who): (&str, &str),
 ) -> anyhow::Result<Answer> {
     let running = store.running_instances().await?;
-    let of_process: Vec<&InstanceId> =
-        running.iter().filter(|instance| process_of(instance) == name || instance.0 == name).collect();
+    let is_meant = |instance: &&InstanceId| process_of(instance) == name || instance.0 == name;
+    let of_process: Vec<InstanceId> = running.iter().filter(is_meant).cloned().collect();
     let Some(first) = of_process.first() else {
         bail!("there is no running process {name}; `slipstream instance list` names them");
     };
     if Process::read(first).is_some_and(|process| process.fate() == Fate::Runs) {
         bail!("{name} runs on this machine: end it first (`kill`), then nobody needs to say so");
     }
-    let how = format!("{who} said so");
-    for instance in &of_process {
-        store.end_instance(instance, &how, clock.now()).await?;
+    if lives(store, process_of(first)).await? {
+        bail!(
+            "{name} has given a sign of life in the last ten seconds: it works, wherever it is. End it there, then nobody needs to \
+             say so, or say so when it is silent"
+        );
     }
+    let how = format!("{who} said so");
+    store.end_instances(&of_process, &how, clock.now()).await?;
     let text = format!(
         "{name} is recorded as ended, because {how}: what it held is free. If it does run after all, it cannot sign any more"
     );

@@ -16,7 +16,6 @@ use std::{
 
 use domain::Clock;
 use engine::{
-    deadline::within,
     failure_watch::FailureWatch,
     market_cache::{LiveHealth, MarketCache},
     ports::{
@@ -37,7 +36,7 @@ use tracing::{error, info};
 
 use alarms::Rounds;
 pub use sharing::Sharing;
-pub use supervisor::{Killed, TaskPanicked};
+pub use supervisor::{Killed, RECORDED_WITHIN, TaskPanicked};
 use supervisor::{Supervisor, Task};
 pub(crate) use turn::Turn;
 
@@ -45,8 +44,6 @@ use crate::{channels::Channels, instance::end_others, sources_command::Sources, 
 
 /// Pause after an error.
 const ERROR_PAUSE: Duration = Duration::from_millis(500);
-/// How long it may take to record that tasks were ended.
-const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 /// Rounds of the rescuers.
 const RESCUE_EXITS: Duration = Duration::from_secs(1);
 const RESCUE_ENTRIES: Duration = Duration::from_secs(3);
@@ -205,6 +202,7 @@ impl Shared {
             self.keep(Task::named("look at tasks"), loops::look_loop),
         ];
         if self.settings.shared {
+            tasks.push(self.keep(Task::named("signs of life"), company::life_loop));
             tasks.push(self.keep(Task::named("look at processes"), company::company_loop));
         }
         tasks
@@ -372,24 +370,16 @@ impl Runtime {
         self.shared.clock_watch.clone()
     }
 
-    /// [`Runtime::shutdown`] within this time. What has not come to its end then is ended where it is, and that is recorded, so
+    /// [`Runtime::shutdown`] within this time, and [`RECORDED_WITHIN`] more. What has not come to its end then is ended where it is, and that is recorded, so
     /// that others take it over at once, on whatever machine they are: `false`.
     ///
     /// # Errors
     /// As [`Runtime::check`]; everything is stopped all the same.
     pub async fn shutdown_within(self, limit: Duration) -> Result<bool, TaskPanicked> {
-        let supervisor = Arc::clone(&self.shared.supervisor);
-        let clock = Arc::clone(&self.shared.ports.clock);
-        let stops = self.shutdown();
-        tokio::pin!(stops);
-        if let Ok(sound) = within(clock.as_ref(), limit, &mut stops).await {
-            return sound.map(|()| true);
-        }
-        supervisor.end_all();
-        match within(clock.as_ref(), RECORDED_WITHIN, stops).await {
-            Ok(sound) => sound.map(|()| false),
-            Err(_) => supervisor.check().map(|()| false),
-        }
+        let Self { shared, tasks } = self;
+        shared.supervisor.stop();
+        let ended = shared.supervisor.wait_or_end(join(tasks), limit).await;
+        shared.supervisor.check().map(|()| ended)
     }
 
     /// Stops detection and execution after the batch at hand and waits for it.
@@ -398,12 +388,16 @@ impl Runtime {
     /// As [`Runtime::check`]; everything is stopped all the same.
     pub async fn shutdown(self) -> Result<(), TaskPanicked> {
         self.shared.supervisor.stop();
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                error!(%error, "a task of the engine had ended badly");
-            }
-        }
-        info!("engine stopped");
+        join(self.tasks).await;
         self.shared.supervisor.check()
     }
+}
+
+async fn join(tasks: Vec<JoinHandle<()>>) {
+    for task in tasks {
+        if let Err(error) = task.await {
+            error!(%error, "a task of the engine had ended badly");
+        }
+    }
+    info!("engine stopped");
 }

@@ -46,18 +46,27 @@ impl Leases for SqlStore {
         write.commit().await
     }
 
+    async fn is_leased(&self, name: &str) -> StoreResult<bool> {
+        const LEASED: &str = "SELECT 1 FROM leases WHERE name = $1 AND holder IS NOT NULL AND until > $2";
+        let mut read = self.snapshot().await?;
+        let now = self.now(&mut read).await?;
+        Ok(sql::row(&mut read, LEASED, values![name, now]).await?.is_some())
+    }
+
     async fn begin_instance(&self, instance: &InstanceId, now: Timestamp) -> StoreResult<()> {
         let mut write = self.write().await?;
         instances::running(write.connection(), instance, now).await?;
         write.commit().await
     }
 
-    async fn end_instance(&self, instance: &InstanceId, how: &str, now: Timestamp) -> StoreResult<()> {
+    async fn end_instances(&self, instances: &[InstanceId], how: &str, now: Timestamp) -> StoreResult<()> {
         let mut write = self.write().await?;
-        instances::end(write.connection(), instance, how, now).await?;
-        give_back(write.connection(), instance).await?;
-        work::leave(write.connection(), instance, now).await?;
-        holds::lift_of(write.connection(), instance, now).await?;
+        for instance in instances {
+            instances::end(write.connection(), instance, how, now).await?;
+            give_back(write.connection(), instance).await?;
+            work::leave(write.connection(), instance, now).await?;
+            holds::lift_of(write.connection(), instance, now).await?;
+        }
         write.commit().await
     }
 

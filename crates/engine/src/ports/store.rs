@@ -94,6 +94,9 @@ pub trait Leases: Send + Sync {
     /// held.
     async fn release_lease(&self, lease: &Lease) -> StoreResult<()>;
 
+    /// Whether somebody holds this lease now, and it has not run out.
+    async fn is_leased(&self, name: &str) -> StoreResult<bool>;
+
     /// Registers a running instance, as its first signature or claim does. Again is harmless; what has ended
     /// never runs again: beginning, signing and claiming are a `Conflict` for it, and no permit is granted.
     async fn begin_instance(&self, instance: &InstanceId, now: Timestamp) -> StoreResult<()>;
@@ -101,7 +104,12 @@ pub trait Leases: Send + Sync {
     /// Records that an instance was *seen to end* (or an operator's statement). Only then do its send
     /// permits count as returned, its leases and tasks are free, and the holds that it placed for itself
     /// ([`Following::place_hold_of`]) are lifted.
-    async fn end_instance(&self, instance: &InstanceId, how: &str, now: Timestamp) -> StoreResult<()>;
+    async fn end_instance(&self, instance: &InstanceId, how: &str, now: Timestamp) -> StoreResult<()> {
+        self.end_instances(std::slice::from_ref(instance), how, now).await
+    }
+
+    /// [`Leases::end_instance`] of several at once.
+    async fn end_instances(&self, instances: &[InstanceId], how: &str, now: Timestamp) -> StoreResult<()>;
 
     /// Instances that have begun and are not known to have ended.
     async fn running_instances(&self) -> StoreResult<Vec<InstanceId>>;

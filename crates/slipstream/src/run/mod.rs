@@ -20,6 +20,7 @@ use std::{future::pending, path::Path, process::ExitCode, sync::Arc, time::Durat
 use anyhow::ensure;
 use domain::Clock;
 use engine::{
+    deadline::within,
     ports::store::{InstanceId, Store},
     salt::Salts,
 };
@@ -47,11 +48,15 @@ use crate::{
     composition::Composed,
     configuration::{ConfigFile, Configuration},
     demo::directory::DataDirectory,
-    instance::{self, this_process},
+    instance::{
+        self,
+        succession::{Succession, give_last_sign},
+        this_process,
+    },
     logging,
     place::{Held, Place},
     queue_command::JobsDesk,
-    runtime::{Ports, Role, Runtime, Settings, Turn},
+    runtime::{Ports, RECORDED_WITHIN, Role, Runtime, Settings, Turn},
     secrets::InstallationSecret,
     socket,
 };
@@ -61,9 +66,15 @@ const WITH_CHAIN: Duration = Duration::from_secs(5);
 const WITHOUT_CHAIN: Duration = Duration::from_secs(2);
 /// Time between two looks at what to say in the log.
 const LOG_EVERY: Duration = Duration::from_millis(500);
+/// Time between two looks whether those before have ended.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What is at hand at the end may take this long: longer than any post. What is not done then is handed over: orders that
-/// were signed are looked up by whoever sees that this process is gone.
-const ENDS_WITHIN: Duration = Duration::from_secs(30);
+/// were signed are looked up by whoever sees that this process is gone. Recording that takes 5 s at most, so that all of it is
+/// over within 35 s.
+const ENDS_WITHIN: Duration = Duration::from_secs(25);
+/// How long letting go of the books may take.
+const CLOSED_WITHIN: Duration = Duration::from_secs(5);
+const _: () = assert!(ENDS_WITHIN.as_secs() + RECORDED_WITHIN.as_secs() + CLOSED_WITHIN.as_secs() <= 35);
 
 /// Arguments of `run` and of the roles of an installation of many processes.
 #[derive(Debug, clap::Args)]
@@ -111,11 +122,10 @@ pub async fn run(arguments: &RunArgs, role: Role) -> anyhow::Result<ExitCode> {
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
-    if let Err(error) = looking::end(run.books(), run.clock.as_ref(), &run.process).await {
-        warn!(%error, "what this process held for itself stays held until its end is recorded: {error}");
-    }
-    if let Err(error) = store.close().await {
-        warn!(%error, "the newest commits stay in a file of their own beside the database");
+    if within(run.clock.as_ref(), CLOSED_WITHIN, run.close()).await.is_err() {
+        warn!(
+            "the books are not closed within {CLOSED_WITHIN:?}: what this process held for itself stays held until its end is recorded"
+        );
     }
     worked?;
     info!("stopped; nothing is lost: what is under way is settled at the next start");
@@ -151,6 +161,8 @@ struct Prepared {
     ports: Ports,
     wallets: Option<WalletWatch>,
     witnesses: Witnesses,
+    /// Where there are many processes.
+    succession: Option<Succession>,
 }
 
 impl Run<'_> {
@@ -158,9 +170,13 @@ impl Run<'_> {
     async fn prepare(&self) -> anyhow::Result<Prepared> {
         let (store, clock, data_dir) = (self.books(), &self.clock, self.place.data_dir.as_path());
         crate::crash::arm_from_environment(store).await?;
-        if self.place.servers.is_some() {
-            instance::succeed(data_dir, store, clock.as_ref(), &self.process).await?;
-        }
+        let succession = if self.place.servers.is_some() {
+            let mut succession = Succession::begin(data_dir, store, &self.process).await?;
+            succession.look(store, clock.as_ref()).await?;
+            Some(succession)
+        } else {
+            None
+        };
         let told = self.begin_telling(data_dir).await?;
         real_money_has_a_chain(store, self.configuration).await?;
         let keyring = Arc::new(
@@ -188,12 +204,28 @@ impl Run<'_> {
             keyring: Some(keyring),
             jobs: Some(JobsDesk { store: Arc::clone(self.store), queue: Some(Arc::clone(&ports.queue)) }),
         };
-        Ok(Prepared { told, ports, wallets, witnesses })
+        Ok(Prepared { told, ports, wallets, witnesses, succession })
+    }
+
+    /// Lets go of the books.
+    async fn close(&self) {
+        let (store, clock) = (self.books(), self.clock.as_ref());
+        if let Err(error) = looking::end(store, clock, &self.process).await {
+            warn!(%error, "what this process held for itself stays held until its end is recorded: {error}");
+        }
+        if self.place.servers.is_some()
+            && let Err(error) = give_last_sign(store, &self.process).await
+        {
+            warn!(%error, "this process seems to live for some seconds more: {error}");
+        }
+        if let Err(error) = self.store.close().await {
+            warn!(%error, "the newest commits stay in a file of their own beside the database");
+        }
     }
 
     /// Starts everything, attends to it, and stops it.
     async fn work(&self, mut stop: Stop, prepared: Prepared) -> anyhow::Result<()> {
-        let Prepared { told, ports, wallets, mut witnesses } = prepared;
+        let Prepared { told, ports, wallets, mut witnesses, succession } = prepared;
         let (store, clock, data_dir) = (self.books(), &self.clock, self.place.data_dir.as_path());
         let has_chain = ports.chain.is_some();
         let (venue_clock, chain) = (Arc::clone(&ports.venue_clock), ports.chain.clone());
@@ -202,11 +234,18 @@ impl Run<'_> {
         let (books, watch) = (Arc::clone(self.store) as Arc<dyn Store>, runtime.clock_watch());
         let socket = socket::serve(data_dir, books, Arc::clone(clock), witnesses, watch)?;
         let mut probe = Probe::begin(clock, venue_clock, chain);
-        self.tell_start(has_chain, &probe.first(clock.as_ref()).await).await?;
+        let attend = async {
+            self.tell_start(has_chain, &probe.first(clock.as_ref()).await).await?;
+            tokio::select! {
+                () = tell(&runtime, store, clock.as_ref(), told) => {}
+                () = watch_wallets(&runtime, store, clock.as_ref(), wallets) => {}
+                () = probe.tell_later() => {}
+                () = look_at_predecessors(store, clock.as_ref(), succession) => {}
+            }
+            anyhow::Ok(())
+        };
         tokio::select! {
-            () = tell(&runtime, store, clock.as_ref(), told) => {}
-            () = watch_wallets(&runtime, store, clock.as_ref(), wallets) => {}
-            () = probe.tell_later() => {}
+            ended = attend => ended?,
             name = stop.wanted() => end_at_once_next_time(name, stop),
         }
         socket.abort();
@@ -348,6 +387,18 @@ async fn watch_wallets(
         wallets.look(store, clock, &mut turn).await;
         clock.sleep(LOG_EVERY).await;
     }
+}
+
+/// Looks until it is known of everybody who worked on this data directory before that they have ended, and for ever.
+async fn look_at_predecessors(store: &dyn Store, clock: &dyn Clock, succession: Option<Succession>) {
+    let Some(mut succession) = succession else { return pending().await };
+    while !succession.is_settled() {
+        clock.sleep(LOOK_EVERY).await;
+        if let Err(error) = succession.look(store, clock).await {
+            warn!("it is not known who worked on this data directory before: {error:#}");
+        }
+    }
+    pending().await
 }
 
 fn end_at_once_next_time(name: &str, mut stop: Stop) {

@@ -12,7 +12,10 @@ use std::{
 };
 
 use domain::Clock;
-use engine::ports::store::{InstanceId, Store};
+use engine::{
+    deadline::within,
+    ports::store::{InstanceId, Store, StoreResult},
+};
 use tokio::{
     sync::{Notify, watch},
     task::{AbortHandle, JoinError},
@@ -33,6 +36,9 @@ const KILL_PATIENCE: Duration = Duration::from_secs(5);
 const KILL_LOOK: Duration = Duration::from_millis(1);
 /// Pause before a task or its end is registered again after the store could not do it.
 const REGISTER_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long it may take to record that tasks were ended.
+pub const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A task of the engine panicked, which none ever should: what the engine does from then on proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,9 +63,21 @@ pub(super) struct Supervisor {
     running: Mutex<HashMap<InstanceId, AbortHandle>>,
     /// Those that may be killed on purpose.
     victims: Mutex<Vec<Victim>>,
-    stop: watch::Sender<bool>,
+    /// Instances that have ended without a record of it.
+    unrecorded: Mutex<Vec<InstanceId>>,
+    stage: watch::Sender<Stage>,
     /// Rung when an instance has ended: what it held is free.
     ended: Arc<Notify>,
+}
+
+/// How far everything is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Runs,
+    /// Every task ends after what it has at hand.
+    Stops,
+    /// Every task was ended where it was.
+    Ended,
 }
 
 /// A task that may be killed on purpose.
@@ -122,7 +140,8 @@ impl Supervisor {
             restarts: AtomicU64::new(0),
             running: Mutex::default(),
             victims: Mutex::default(),
-            stop: watch::Sender::new(false),
+            unrecorded: Mutex::default(),
+            stage: watch::Sender::new(Stage::Runs),
             ended,
         }
     }
@@ -183,16 +202,50 @@ impl Supervisor {
     }
 
     /// Records an end. Until that is done the instance counts as running, and nobody signs anew what it may
-    /// still be sending: so it is tried until it is done, or everything stops (the next start records it).
+    /// still be sending: so it is tried until it is done, or everything stops.
     async fn end(&self, instance: &InstanceId) {
-        while let Err(error) = self.store.end_instance(instance, "its task ended", self.clock.now()).await {
-            error!(%error, %instance, "the end of {instance} cannot be recorded: {error}");
-            if self.is_stopped() {
-                return;
+        let recorded = async {
+            while let Err(error) = self.record(std::slice::from_ref(instance)).await {
+                error!(%error, %instance, "the end of {instance} cannot be recorded: {error}");
+                if self.is_stopped() {
+                    return false;
+                }
+                self.pause(REGISTER_PAUSE).await;
             }
-            self.pause(REGISTER_PAUSE).await;
+            true
+        };
+        let recorded = tokio::select! {
+            biased;
+            // With all the others, at once.
+            () = self.reaches(Stage::Ended) => false,
+            recorded = recorded => recorded,
+        };
+        if !recorded {
+            lock(&self.unrecorded).push(instance.clone());
         }
+    }
+
+    async fn record(&self, instances: &[InstanceId]) -> StoreResult<()> {
+        self.store.end_instances(instances, "its task ended", self.clock.now()).await?;
         self.ended.notify_one();
+        Ok(())
+    }
+
+    /// Records in one commit what has ended without a record, as often as it takes.
+    async fn record_rest(&self) {
+        let rest = std::mem::take(&mut *lock(&self.unrecorded));
+        if rest.is_empty() {
+            return;
+        }
+        while let Err(error) = self.record(&rest).await {
+            error!(%error, "the ends of {} cannot be recorded: {error}", wording::count(rest.len(), "task"));
+            self.clock.sleep(REGISTER_PAUSE).await;
+        }
+    }
+
+    /// The process whose tasks these are.
+    pub(super) const fn process(&self) -> &InstanceId {
+        &self.process
     }
 
     /// What is no task, and has one name as long as this process lives.
@@ -269,25 +322,49 @@ impl Supervisor {
         }
     }
 
-    /// Ends every task wherever it is. After a stop none takes its place.
-    pub(super) fn end_all(&self) {
+    /// Ends every task wherever it is, after a stop: none takes its place, and [`Self::record_rest`] records them all.
+    fn end_all(&self) {
+        self.stage.send_replace(Stage::Ended);
         lock(&self.running).values().for_each(AbortHandle::abort);
+    }
+
+    /// After a stop: waits for the tasks at most so long, then ends them where they are, and records that. Returns whether they
+    /// came to their end.
+    pub(super) async fn wait_or_end(&self, tasks: impl Future<Output = ()>, limit: Duration) -> bool {
+        let clock = self.clock.as_ref();
+        tokio::pin!(tasks);
+        if within(clock, limit, &mut tasks).await.is_ok() {
+            return true;
+        }
+        self.end_all();
+        let recorded = async {
+            tasks.await;
+            self.record_rest().await;
+        };
+        if within(clock, RECORDED_WITHIN, recorded).await.is_err() {
+            error!("the end of this process's tasks is not recorded: whoever sees that it is gone does that");
+        }
+        false
     }
 
     /// Tells every task to end after what it has at hand.
     pub(super) fn stop(&self) {
-        self.stop.send_replace(true);
+        self.stage.send_replace(Stage::Stops);
         info!(process = %self.process, "stopping the engine");
     }
 
     pub(super) fn is_stopped(&self) -> bool {
-        *self.stop.borrow()
+        *self.stage.borrow() >= Stage::Stops
     }
 
     /// Returns when everything is stopped.
     pub(super) async fn stopped(&self) {
+        self.reaches(Stage::Stops).await;
+    }
+
+    async fn reaches(&self, stage: Stage) {
         // The sender is ours, so it is never gone.
-        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+        let _ = self.stage.subscribe().wait_for(|reached| *reached >= stage).await;
     }
 
     /// Waits, but no longer than until everything is stopped.

@@ -43,6 +43,11 @@ impl Leases for MemoryStore {
         Ok(())
     }
 
+    async fn is_leased(&self, name: &str) -> StoreResult<bool> {
+        let (now, state) = (self.now(), self.read());
+        Ok(state.leases.get(name).is_some_and(|row| row.holder.is_some() && row.until > now))
+    }
+
     async fn begin_instance(&self, instance: &InstanceId, _now: Timestamp) -> StoreResult<()> {
         let mut state = self.write();
         state.begin(instance)?;
@@ -50,17 +55,19 @@ impl Leases for MemoryStore {
         Ok(())
     }
 
-    async fn end_instance(&self, instance: &InstanceId, _how: &str, now: Timestamp) -> StoreResult<()> {
-        // The first word stands.
+    async fn end_instances(&self, instances: &[InstanceId], _how: &str, now: Timestamp) -> StoreResult<()> {
         let mut state = self.write();
-        state.instances.entry(instance.clone()).or_default().get_or_insert(now);
-        for row in state.leases.values_mut().filter(|row| row.holder.as_ref() == Some(instance)) {
-            row.holder = None;
+        for instance in instances {
+            // The first word stands.
+            state.instances.entry(instance.clone()).or_default().get_or_insert(now);
+            for row in state.leases.values_mut().filter(|row| row.holder.as_ref() == Some(instance)) {
+                row.holder = None;
+            }
+            for row in state.tasks.values_mut() {
+                row.held.take_if(|held| held.0 == *instance);
+            }
+            state.lift_holds_of(instance, now)?;
         }
-        for row in state.tasks.values_mut() {
-            row.held.take_if(|held| held.0 == *instance);
-        }
-        state.lift_holds_of(instance, now)?;
         state.committed();
         Ok(())
     }

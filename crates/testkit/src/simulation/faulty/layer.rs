@@ -142,8 +142,13 @@ pub trait Layer: Send + Sync {
     }
 
     /// See the port.
-    async fn end_instance(&self, instance: &InstanceId, how: &str, now: Timestamp) -> StoreResult<()> {
-        self.inner().end_instance(instance, how, now).await
+    async fn end_instances(&self, instances: &[InstanceId], how: &str, now: Timestamp) -> StoreResult<()> {
+        self.inner().end_instances(instances, how, now).await
+    }
+
+    /// See the port.
+    async fn look_back(&self) -> StoreResult<()> {
+        self.inner().look_back().await
     }
 
     /// See the port.
@@ -314,12 +319,13 @@ through! { WalletTransactions,
 through! { Leases,
     reads {
         running_instances() -> Vec<InstanceId>;
+        is_leased(name: &str) -> bool;
     }
     free {
         begin_instance(instance: &InstanceId, now: Timestamp) -> ();
     }
     layer {
-        end_instance(instance: &InstanceId, how: &str, now: Timestamp) -> ();
+        end_instances(instances: &[InstanceId], how: &str, now: Timestamp) -> ();
         take_lease(name: &str, holder: &InstanceId, ttl: Duration) -> Option<Lease>;
         release_lease(lease: &Lease) -> ();
     }
@@ -330,7 +336,6 @@ through! { Reports,
         commit_mark() -> (i64, Hash);
     }
     free {
-        look_back() -> ();
         decisions_after(owner: Option<OwnerId>, after: i64, limit: usize) -> Vec<DecisionRecord>;
         newest_decisions(owner: Option<OwnerId>, limit: usize) -> Vec<DecisionRecord>;
         decisions_of(owner: Option<OwnerId>, key: GroupKey) -> Vec<DecisionRecord>;
@@ -359,7 +364,9 @@ through! { Reports,
         event_cursor(subscriber: &str) -> i64;
         move_event_cursor(subscriber: &str, to: i64) -> ();
     }
-    layer {}
+    layer {
+        look_back() -> ();
+    }
 }
 
 through! { Tasks,
