@@ -170,6 +170,50 @@ impl Redeemed {
     }
 }
 
+/// What an order does to an account that was lost, and found again: nobody knows through which relationship it was placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adopted {
+    /// The entry of each position, in their order; without shares where it takes nothing.
+    pub entries: Vec<Entry>,
+    /// What belongs to the account, and to no relationship.
+    pub rest: Entry,
+}
+
+impl Adopted {
+    /// A sale takes from the positions of its token, in their order, what they have; all of a purchase, and what a sale took
+    /// beyond them, is the account's.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`].
+    pub fn of(held: &[Position], side: Side, filled: BookingDelta) -> Result<Self, MoneyError> {
+        let (mut left, mut entries) = (filled, Vec::with_capacity(held.len()));
+        for position in held {
+            let shares = match side {
+                Side::Buy => Shares::ZERO,
+                Side::Sell => position.shares.min(left.shares),
+            };
+            if !shares.is_positive() {
+                entries.push(Entry::default());
+                continue;
+            }
+            let part = |of: Usd| of.times(shares.0, left.shares.0, Rounding::Down);
+            let part = BookingDelta { shares, usd: part(left.usd)?, fee: part(left.fee)? };
+            entries.push(position.entry(side, part, Entry::default())?);
+            left = BookingDelta {
+                shares: left.shares.minus(part.shares)?,
+                usd: left.usd.minus(part.usd)?,
+                fee: left.fee.minus(part.fee)?,
+            };
+        }
+        let rest = if left == BookingDelta::default() {
+            Entry::default()
+        } else {
+            Position::default().entry(side, left, Entry::default())?
+        };
+        Ok(Self { entries, rest })
+    }
+}
+
 /// The cost that a sale removed, for the reversed (negative) shares of it.
 fn reversed_cost(reversed: Shares, so_far: Entry) -> Result<Usd, MoneyError> {
     // A sale's own entries have negative shares and negative cost.
@@ -242,6 +286,26 @@ mod tests {
         let bought = owed.entry(Side::Buy, delta(20_000_000, 10_000_000, 0), Entry::default()).unwrap();
         let Position { shares, cost, realised, .. } = owed.after(bought).unwrap();
         assert_eq!((shares, cost, realised), (Shares::ZERO, Usd::ZERO, Usd(1_000_000)));
+    }
+
+    #[test]
+    fn a_lost_sale_takes_what_is_held_and_a_lost_purchase_is_the_accounts() {
+        let held = |shares, cost| Position { shares: Shares(shares), cost: Usd(cost), ..Position::default() };
+        let positions = [held(10_000_000, 4_000_000), held(0, 0), held(6_000_000, 3_000_000)];
+        let lost = |side, shares, usd| Adopted::of(&positions, side, delta(shares, usd, 8)).unwrap();
+        let seen =
+            |entry: &Entry| (entry.shares.0, entry.cash.0, entry.cost.0, entry.realised.0, entry.fee.0);
+        let sold = lost(Side::Sell, 12_000_000, 6_000_000);
+        let entries: Vec<_> = sold.entries.iter().map(seen).collect();
+        let (first, last) =
+            ((-10_000_000, 4_999_994, -4_000_000, 1_000_000, 6), (-2_000_000, 999_998, -1_000_000, 0, 2));
+        assert_eq!((entries, seen(&sold.rest)), (vec![first, (0, 0, 0, 0, 0), last], (0, 0, 0, 0, 0)));
+        // More than is known here.
+        let more = lost(Side::Sell, 20_000_000, 10_000_000).rest;
+        assert_eq!((more.shares, more.cash, more.cost), (Shares(-4_000_000), Usd(1_999_998), Usd::ZERO));
+        let bought = lost(Side::Buy, 5_000_000, 2_000_000);
+        assert_eq!(bought.entries, [Entry::default(); 3]);
+        assert_eq!(seen(&bought.rest), (5_000_000, -2_000_008, 2_000_000, 0, 8));
     }
 
     #[test]

@@ -113,6 +113,8 @@ pub enum SkipReason {
     SoldSince,
     /// Other sources told of it, and no block has it.
     NotOnChain,
+    /// The store had gone back in time: what was done about this trade before is not known here.
+    Rewound,
 }
 
 impl SkipReason {
@@ -121,7 +123,12 @@ impl SkipReason {
     pub const fn may_pass(self) -> bool {
         matches!(
             self,
-            Self::MarketUnknown | Self::MarketClosed | Self::BookUnknown | Self::NotActive | Self::Held
+            Self::MarketUnknown
+                | Self::MarketClosed
+                | Self::BookUnknown
+                | Self::NotActive
+                | Self::Held
+                | Self::Rewound
         )
     }
 
@@ -160,6 +167,7 @@ impl SkipReason {
             Self::LeftToSync => (24, none),
             Self::SoldSince => (25, none),
             Self::NotOnChain => (26, none),
+            Self::Rewound => (27, none),
         }
     }
 
@@ -197,6 +205,7 @@ impl SkipReason {
             24 => Self::LeftToSync,
             25 => Self::SoldSince,
             26 => Self::NotOnChain,
+            27 => Self::Rewound,
             _ => return None,
         })
     }
@@ -237,6 +246,7 @@ impl SkipReason {
             Self::LeftToSync => "left to the sync",
             Self::SoldSince => "sold since by the leader",
             Self::NotOnChain => "not on the chain",
+            Self::Rewound => "lost with the database",
         }
     }
 }
@@ -267,6 +277,10 @@ impl fmt::Display for SkipReason {
             Self::SellBelowMinimum { shares, minimum } => {
                 write!(f, "{shares} shares are below the minimum of {minimum}")
             }
+            Self::Rewound => f.write_str(
+                "read again after the database went back in time: what was done about it before is lost, and an order that was \
+                 placed for it is adopted",
+            ),
             other => f.write_str(other.label()),
         }
     }
@@ -312,6 +326,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(known, 26);
+        assert_eq!(known, 27);
     }
 }

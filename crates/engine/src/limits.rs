@@ -28,6 +28,8 @@ pub const UNSEEN_STEP: Duration = Duration::from_secs(15);
 pub const HEAD_STALLED_AFTER: Duration = Duration::from_secs(60);
 /// What has waited for this long is taken from the store by a worker for whom the queue has nothing.
 pub const UNHEARD_AFTER: Duration = Duration::from_secs(1);
+/// Nobody else takes it from the store for this long: longer than signing takes.
+pub const TAKEN_FOR: Duration = Duration::from_secs(2);
 /// And this often a process looks for such work.
 pub const UNHEARD_EVERY: Duration = Duration::from_secs(1);
 /// Most ids put into a rebuilt lane of the queue; the rest waits in the store.

@@ -16,8 +16,8 @@ use engine::ports::{
     detection::Lane,
     paper::PaperOrders,
     venue::{
-        Admission, Ask, Cancel, Cancelled, OrderGateway, OrderLookup, OrderQuery, PostReply, PostTimes,
-        PreparedOrder, SignRequest, Signature, Signer, SignerError, VenueClock, VenueError,
+        Admission, Ask, Cancel, Cancelled, FoundOrder, OrderGateway, OrderLookup, OrderQuery, PostReply,
+        PostTimes, PreparedOrder, SignRequest, Signature, Signer, SignerError, VenueClock, VenueError,
     },
 };
 use futures_util::future::join_all;
@@ -437,6 +437,14 @@ impl OrderGateway for Clob {
 
     async fn look_up(&self, account: &TradingAccount, order: &OrderQuery) -> Result<OrderLookup, VenueError> {
         self.answers.counted(Topic::LookUps, self.find(account, order)).await
+    }
+
+    async fn orders_since(
+        &self,
+        account: &TradingAccount,
+        since: Timestamp,
+    ) -> Result<Vec<FoundOrder>, VenueError> {
+        self.answers.counted(Topic::LookUps, self.list_since(account, since)).await
     }
 
     async fn look_again(&self, account: &TradingAccount, token: Option<TokenId>) -> Result<(), VenueError> {

@@ -10,6 +10,7 @@
 )]
 
 mod account_feed;
+mod account_orders;
 mod answers;
 mod auth;
 mod balances;

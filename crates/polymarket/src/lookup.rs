@@ -37,7 +37,7 @@ struct Page<T> {
 
 /// A list that comes in pages.
 #[derive(Clone, Copy)]
-struct List {
+pub(crate) struct List {
     path: &'static str,
     endpoint: Endpoint,
     most_pages: usize,
@@ -45,13 +45,13 @@ struct List {
     may_be_absent: bool,
 }
 
-const ORDERS: List = List {
+pub(crate) const ORDERS: List = List {
     path: "/data/orders",
     endpoint: Endpoint::Orders,
     most_pages: MAX_ORDER_PAGES,
     may_be_absent: true,
 };
-const TRADES: List = List {
+pub(crate) const TRADES: List = List {
     path: "/data/trades",
     endpoint: Endpoint::Trades,
     most_pages: MAX_TRADE_PAGES,
@@ -73,7 +73,7 @@ pub(crate) struct TradeRow {
     pub(crate) id: String,
     pub(crate) taker_order_id: String,
     pub(crate) status: String,
-    side: Side,
+    pub(crate) side: Side,
     size: Scalar,
     price: Scalar,
     pub(crate) asset_id: TokenId,
@@ -106,7 +106,7 @@ pub(crate) struct MakerRow {
 
 impl MakerRow {
     /// Its side: opposite to the taker's on the same outcome, the same on the other one (mint, merge).
-    fn side(&self, taken: &TradeRow) -> Side {
+    pub(crate) fn side(&self, taken: &TradeRow) -> Side {
         let derived = match (self.asset_id == taken.asset_id, taken.side) {
             (true, Side::Buy) | (false, Side::Sell) => Side::Sell,
             (true, Side::Sell) | (false, Side::Buy) => Side::Buy,
@@ -152,7 +152,7 @@ impl Clob {
     }
 
     /// Every row of a list, page by page to its end.
-    async fn pages<T: DeserializeOwned>(
+    pub(crate) async fn pages<T: DeserializeOwned>(
         &self,
         (account, lane): (&TradingAccount, Lane),
         list: List,
@@ -400,4 +400,4 @@ fn transaction(text: &str) -> Result<Option<domain::TxHash>, String> {
 
 #[cfg(test)]
 #[path = "lookup_tests.rs"]
-mod tests;
+pub(crate) mod tests;

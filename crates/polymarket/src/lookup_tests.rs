@@ -12,15 +12,17 @@ use crate::{
 };
 
 const ID: OrderId = OrderId([0xab; 32]);
-const TOKEN: &str = "71321045679252212594626385532706912750332728571942532289631379312455583992563";
-const OTHER: &str = "52114319501245915516055106046884209969926127482827954674443846427813813222426";
+pub(crate) const TOKEN: &str =
+    "71321045679252212594626385532706912750332728571942532289631379312455583992563";
+pub(crate) const OTHER: &str =
+    "52114319501245915516055106046884209969926127482827954674443846427813813222426";
 
 fn query() -> OrderQuery {
     let signed_at = Timestamp::from_seconds(1_777_400_000);
     OrderQuery { id: ID, token: TOKEN.parse().unwrap(), signed_at, lane: Lane::Entries }
 }
 
-fn trade_json(id: &str, status: &str) -> serde_json::Value {
+pub(crate) fn trade_json(id: &str, status: &str) -> serde_json::Value {
     serde_json::json!({
         "id": id, "taker_order_id": ID.to_string(), "market": "0x01", "asset_id": TOKEN, "side": "BUY",
         "size": "25.0000", "fee_rate_bps": "0", "price": "0.5200", "status": status, "match_time": "1777400001",
@@ -41,12 +43,12 @@ fn row(json: serde_json::Value) -> TradeRow {
         .unwrap()
 }
 
-fn page(rows: &[serde_json::Value], cursor: &str) -> String {
+pub(crate) fn page(rows: &[serde_json::Value], cursor: &str) -> String {
     serde_json::json!({"data": rows, "next_cursor": cursor, "limit": 100, "count": rows.len()}).to_string()
 }
 
 /// Answers logins, the market and whatever `handler` is for.
-async fn server(handler: impl Fn(&Request) -> Action + Send + Sync + 'static) -> TestServer {
+pub(crate) async fn server(handler: impl Fn(&Request) -> Action + Send + Sync + 'static) -> TestServer {
     let condition = format!("0x{}", "cc".repeat(32));
     TestServer::start(move |request| match request.path() {
         "/auth/api-key" => reply(200, LOGIN),

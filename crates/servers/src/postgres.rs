@@ -155,7 +155,8 @@ impl PostgresServer {
     }
 
     /// The port it listens on, on the loopback address.
-    pub(crate) fn port(&self) -> u16 {
+    #[must_use]
+    pub const fn port(&self) -> u16 {
         self.port
     }
 

@@ -21,6 +21,7 @@ pub mod discretion;
 pub mod doctor;
 pub mod export;
 pub mod following;
+mod health;
 pub mod holding;
 pub mod instance;
 mod leash;

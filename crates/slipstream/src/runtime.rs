@@ -359,6 +359,13 @@ impl Runtime {
         Sources { watch: Arc::clone(&self.shared.sources), live: live.clone(), channels: channels.clone() }
     }
 
+    /// Tells which tasks hang.
+    #[must_use]
+    pub fn stuck(&self) -> impl Fn() -> Vec<String> + Send + Sync + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || shared.rounds.stuck()
+    }
+
     /// The turn of work that is done beside the engine's tasks.
     pub(crate) fn turn(&self, name: &'static str) -> Turn {
         Turn::new(&self.shared, name, &self.shared.supervisor.named(name))

@@ -4,13 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use domain::{ConditionId, OrderPlan, Price, Redemption, TokenId, TradingAccount, ids::AccountId};
+use domain::{ConditionId, OrderPlan, Price, Redemption, Timestamp, TokenId, TradingAccount, ids::AccountId};
 use engine::ports::{
     detection::Lane,
     feeds::{AccountFeed, AccountNews, FeedHealth},
     venue::{
-        Admission, Ask, Cancel, Cancelled, OrderGateway, OrderLookup, OrderQuery, PostReply, PostTimes,
-        PreparedOrder, VenueError,
+        Admission, Ask, Cancel, Cancelled, FoundOrder, OrderGateway, OrderLookup, OrderQuery, PostReply,
+        PostTimes, PreparedOrder, VenueError,
     },
     wallets::{Redeemer, Taken, TransactionOutcome, WalletTransaction},
 };
@@ -105,6 +105,14 @@ impl OrderGateway for Seam {
 
     async fn look_up(&self, account: &TradingAccount, order: &OrderQuery) -> Result<OrderLookup, VenueError> {
         self.of(account).ok_or_else(off)?.look_up(account, order).await
+    }
+
+    async fn orders_since(
+        &self,
+        account: &TradingAccount,
+        since: Timestamp,
+    ) -> Result<Vec<FoundOrder>, VenueError> {
+        self.of(account).ok_or_else(off)?.orders_since(account, since).await
     }
 
     async fn look_again(&self, account: &TradingAccount, token: Option<TokenId>) -> Result<(), VenueError> {

@@ -51,7 +51,7 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("secp256k1", &["signer", "simulator"]),
     ("sqlx", &["store"]),
     ("redis", &["queue"]),
-    ("axum", &["simulator"]),
+    ("axum", &["simulator", "slipstream"]),
     ("alloy-primitives", &["eip712", "signer", "polymarket", "simulator"]),
     ("alloy-sol-types", &["simulator"]),
     ("reqwest", &["polymarket", "slipstream"]),

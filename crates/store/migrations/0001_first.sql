@@ -482,6 +482,22 @@ CREATE TABLE foreign_orders (
     seen_at     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Orders that were lost when the database went back in time, found again at the venue, each booked once. The ledger says what
+-- that did to positions; left_over belongs to the account and to no relationship. Kept for ever.
+CREATE TABLE adopted_orders (
+    order_id    BLOB    PRIMARY KEY,
+    owner_id    INTEGER NOT NULL,
+    account_id  INTEGER NOT NULL REFERENCES accounts (id),
+    token       BLOB    NOT NULL,
+    side        INTEGER NOT NULL,
+    shares      INTEGER NOT NULL,
+    usd         INTEGER NOT NULL,
+    fee         INTEGER NOT NULL,
+    left_over   INTEGER NOT NULL,
+    adopted_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX adopted_orders_by_account ON adopted_orders (account_id);
+
 -- What became of paper orders, written before anybody is told. Kept for ever: look-ups are answered from it.
 CREATE TABLE paper_matches (
     order_id    BLOB    PRIMARY KEY,

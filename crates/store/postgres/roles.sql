@@ -120,7 +120,7 @@ GRANT SELECT, UPDATE (status, auto_resume_at) ON {schema}.copy_relationships TO 
 DO $$
 DECLARE
     -- Facts: nothing that was written is changed.
-    facts constant text[] := ARRAY['owners', 'policies', 'intents', 'signed_orders', 'foreign_orders',
+    facts constant text[] := ARRAY['owners', 'policies', 'intents', 'signed_orders', 'foreign_orders', 'adopted_orders',
         'paper_matches', 'ledger', 'queue_history'];
     part record;
 BEGIN

@@ -59,7 +59,8 @@ codes! {
         Self::NotReady];
     EndReason = [Self::TooOld, Self::Blocked, Self::Unbuildable, Self::Done, Self::Unsigned,
         Self::GivenUp];
-    LedgerCause = [Self::Deposit, Self::Fill, Self::Reversal, Self::Redeemed, Self::Worthless];
+    LedgerCause = [Self::Deposit, Self::Fill, Self::Reversal, Self::Redeemed, Self::Worthless,
+        Self::Adopted];
     TransactionState = Self::ALL;
     SettlementStatus = [Self::Matched, Self::Mined, Self::Confirmed, Self::Retrying, Self::Failed];
 }

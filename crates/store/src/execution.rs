@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    ConditionId, Hash, OrderId, Timestamp, TokenId, TradingAccount,
+    ConditionId, Hash, OrderId, Shares, Timestamp, TokenId, TradingAccount,
     ids::{AccountId, AttemptId, IntentId, RelationshipId},
     position::Position,
 };
@@ -15,10 +15,11 @@ use engine::ports::{
         WaitingIntent,
     },
     store::{InstanceId, StoreResult},
+    venue::LostOrder,
 };
 
 use crate::{
-    SqlStore, accounts, chain, foreign_orders, instances, ledger, order_update, orders, signing,
+    SqlStore, accounts, adopted, chain, foreign_orders, instances, ledger, order_update, orders, signing,
     work::{self, Claim},
 };
 
@@ -26,6 +27,24 @@ use crate::{
 impl Execution for SqlStore {
     async fn waiting(&self, lane: Lane, now: Timestamp, limit: usize) -> StoreResult<Vec<IntentId>> {
         work::waiting(&mut self.read().await?, lane, now, limit).await
+    }
+
+    async fn take_waiting(
+        &self,
+        lane: Lane,
+        due: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<IntentId>> {
+        // Whoever finds nothing writes nothing.
+        if work::waiting(&mut self.read().await?, lane, due, 1).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut write = self.write().await?;
+        let taken = work::waiting(write.connection(), lane, due, limit).await?;
+        work::put_off(write.connection(), &taken, until).await?;
+        write.commit().await?;
+        Ok(taken)
     }
 
     async fn count_waiting(&self, lane: Lane, now: Timestamp) -> StoreResult<usize> {
@@ -201,6 +220,23 @@ impl Execution for SqlStore {
         }
         write.commit().await?;
         Ok(new)
+    }
+
+    async fn known_until(&self, account: AccountId) -> StoreResult<Timestamp> {
+        adopted::known_until(&mut self.read().await?, account).await
+    }
+
+    async fn adopt(&self, account: AccountId, order: &LostOrder, now: Timestamp) -> StoreResult<bool> {
+        let mut write = self.change().await?;
+        if !adopted::adopt(write.connection(), account, order, now).await? {
+            return write.undo().await.map(|()| false);
+        }
+        write.commit().await?;
+        Ok(true)
+    }
+
+    async fn adopted_shares(&self, account: AccountId) -> StoreResult<Vec<(TokenId, Shares)>> {
+        adopted::shares(&mut self.read().await?, account).await
     }
 
     async fn tokens_held(&self, limit: usize) -> StoreResult<Vec<TokenId>> {

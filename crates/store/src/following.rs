@@ -114,8 +114,7 @@ impl Following for SqlStore {
         now: Timestamp,
     ) -> StoreResult<HoldId> {
         let mut write = self.change().await?;
-        let (id, of) = holds::place(write.connection(), owner, hold, now).await?;
-        tell(write.connection(), of, now, format!("hold {id} placed: {}", hold.reason)).await?;
+        let id = hold_and_tell(write.connection(), owner, hold, now).await?;
         write.commit().await?;
         Ok(id)
     }
@@ -128,9 +127,8 @@ impl Following for SqlStore {
     ) -> StoreResult<HoldId> {
         let mut write = self.change().await?;
         let of_instance = instances::running(write.connection(), instance, now).await?;
-        let (id, of) = holds::place(write.connection(), None, hold, now).await?;
+        let id = hold_and_tell(write.connection(), None, hold, now).await?;
         holds::ends_with(write.connection(), id, of_instance).await?;
-        tell(write.connection(), of, now, format!("hold {id} placed: {}", hold.reason)).await?;
         write.commit().await?;
         Ok(id)
     }
@@ -140,8 +138,7 @@ impl Following for SqlStore {
         if holds::is_in_force(write.connection(), hold, now).await? {
             return write.undo().await.map(|()| None);
         }
-        let (id, of) = holds::place(write.connection(), None, hold, now).await?;
-        tell(write.connection(), of, now, format!("hold {id} placed: {}", hold.reason)).await?;
+        let id = hold_and_tell(write.connection(), None, hold, now).await?;
         write.commit().await?;
         Ok(Some(id))
     }
@@ -227,6 +224,18 @@ impl SqlStore {
         config::raise(write.connection()).await?;
         Ok(write)
     }
+}
+
+/// Places a hold, and tells whose it is.
+pub(crate) async fn hold_and_tell(
+    connection: &mut Connection,
+    by: Option<OwnerId>,
+    hold: &NewHold,
+    now: Timestamp,
+) -> StoreResult<HoldId> {
+    let (id, of) = holds::place(connection, by, hold, now).await?;
+    tell(connection, of, now, format!("hold {id} placed: {}", hold.reason)).await?;
+    Ok(id)
 }
 
 pub(crate) async fn tell(

@@ -14,6 +14,7 @@ mod error;
 mod sql;
 
 mod accounts;
+mod adopted;
 mod backup;
 mod chain;
 mod decisions;

@@ -26,7 +26,7 @@ use crate::{
     column::Fields,
     config,
     dialect::{Connection, Row},
-    following, holds, installation, limits,
+    following, installation, limits,
     postgres::PostgresPool,
     sql::{self, values},
 };
@@ -284,8 +284,7 @@ async fn hold(pool: &PostgresPool, known: Kept) -> StoreResult<()> {
     config::raise(&mut write).await?;
     let now = now(&mut write).await?;
     // Another one than any that is there: a comparison that is being made knows nothing of what is lost now.
-    let (id, of) = holds::place(&mut write, None, &hold, now).await?;
-    following::tell(&mut write, of, now, format!("hold {id} placed: {}", hold.reason)).await?;
+    following::hold_and_tell(&mut write, None, &hold, now).await?;
     installation::begin_epoch(&mut write, now.0.max(known.mark.epoch.saturating_add(1))).await?;
     let kept = count(&mut write, None).await?;
     write.commit().await?;

@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
-use domain::{Side, decide::Verdict};
+use domain::{Clock as _, Side, decide::Verdict, skip::SkipReason};
 use engine::{
     ports::{
+        following::{Following as _, HoldCause, HoldScope, NewHold},
         reports::{DecisionRecord, Reports as _},
         venue::ChainReader,
     },
@@ -95,4 +96,19 @@ fn what_was_in_lost_blocks_is_read_again() {
         (&lost[..], 3),
         "the sale is answered again, and what came after it too"
     );
+    // With real money everything is held first: what was done about these trades before is not known.
+    scene.store.go_back_to(&earlier);
+    let hold = NewHold {
+        scope: HoldScope::Installation,
+        cause: HoldCause::Reconciliation,
+        reason: "the database went back in time".to_owned(),
+        stops_exits: true,
+        sells: false,
+        expires_at: None,
+    };
+    block_on(scene.store.hold_once(&hold, scene.world.clock.now())).unwrap();
+    scene.watch(12_000);
+    let answers = block_on(scene.store.decisions_after(None, 0, 100)).unwrap();
+    let lost = |one: &DecisionRecord| one.verdict == Verdict::Skip(SkipReason::Rewound);
+    assert!(answers.len() == 3 && answers[1..].iter().all(lost), "{answers:?}");
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     detection::{Lane, StoredRedemption},
     store::{InstanceId, StoreResult},
-    venue::{PreparedOrder, VenueTrade},
+    venue::{LostOrder, PreparedOrder, VenueTrade},
 };
 
 /// A decided wish to trade. Insert-only.
@@ -310,6 +310,8 @@ pub enum LedgerCause {
     Redeemed,
     /// Resolved shares that pay nothing.
     Worthless,
+    /// An order that was lost when the store went back in time, and found again at the venue.
+    Adopted,
 }
 
 /// One token's part of a redemption to book.
@@ -327,6 +329,16 @@ pub trait Execution: Send + Sync {
     /// Ids that wait in a lane and are due, by due time, then by id, at most `limit`: the queue's truth.
     /// A new intent is due from `decided_at`.
     async fn waiting(&self, lane: Lane, now: Timestamp, limit: usize) -> StoreResult<Vec<IntentId>>;
+
+    /// Takes what waits in a lane, as [`Self::waiting`] tells it, where no queue tells whose it is: it is due again only at
+    /// `until`, so that no other worker signs it meanwhile.
+    async fn take_waiting(
+        &self,
+        lane: Lane,
+        due: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<IntentId>>;
 
     /// How many wait and are due in a lane.
     async fn count_waiting(&self, lane: Lane, now: Timestamp) -> StoreResult<usize>;
@@ -439,6 +451,18 @@ pub trait Execution: Send + Sync {
         orders: &[(AccountId, OrderId)],
         now: Timestamp,
     ) -> StoreResult<usize>;
+
+    /// When the newest order of an account that is known here was signed, or, without one, when the account was added: orders
+    /// that were lost are later.
+    async fn known_until(&self, account: AccountId) -> StoreResult<Timestamp>;
+
+    /// Books an order that was lost ([`domain::position::Adopted`]), once for ever: `false` when it is known or was adopted
+    /// before.
+    async fn adopt(&self, account: AccountId, order: &LostOrder, now: Timestamp) -> StoreResult<bool>;
+
+    /// What was adopted of an account and belongs to no relationship, summed by token. Less than nothing where more was sold
+    /// than was known to be held.
+    async fn adopted_shares(&self, account: AccountId) -> StoreResult<Vec<(TokenId, Shares)>>;
 
     /// Tokens of which anybody holds shares, at most `limit`.
     async fn tokens_held(&self, limit: usize) -> StoreResult<Vec<TokenId>>;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    Address, ConditionId, KeyRef, OrderId, OrderPlan, Shares, Timestamp, TokenId, TradingAccount, TxHash,
-    Usd, lifecycle::OrderAlarm,
+    Address, ConditionId, KeyRef, OrderId, OrderPlan, Shares, Side, Timestamp, TokenId, TradingAccount, TxHash,
+    Usd, lifecycle::{BookingDelta, OrderAlarm},
 };
 
 use super::{detection::Lane, venue::VenueError};
@@ -67,6 +67,16 @@ pub trait OrderGateway: Send + Sync {
 
     /// What the venue knows of an order. Answers `Ok` only when every question was answered.
     async fn look_up(&self, account: &TradingAccount, order: &OrderQuery) -> Result<OrderLookup, VenueError>;
+
+    /// Orders of an account that have traded since a moment, with all those trades, and its orders that are open. A venue on
+    /// paper knows none that the store does not.
+    async fn orders_since(
+        &self,
+        _: &TradingAccount,
+        _since: Timestamp,
+    ) -> Result<Vec<FoundOrder>, VenueError> {
+        Ok(Vec::new())
+    }
 
     /// Has the venue look again at what a wallet holds and allows: its dollars, or its shares of a token. Its copy is
     /// old after a deposit, an approval or a payout. A venue without a copy has nothing to do.
@@ -374,6 +384,34 @@ pub struct OrderLookup {
     pub order: Option<VenueOrder>,
     /// Its trades. Ids are unique within the list.
     pub trades: Vec<VenueTrade>,
+}
+
+/// An order of an account, as the venue's lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundOrder {
+    /// The order.
+    pub id: OrderId,
+    /// Its token.
+    pub token: TokenId,
+    /// Its side.
+    pub side: Side,
+    /// Whether it may trade still.
+    pub is_open: bool,
+    /// Its trades. Ids are unique within the list.
+    pub trades: Vec<VenueTrade>,
+}
+
+/// An order of an account that the store does not know, because it has gone back in time, as the venue tells it. It is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostOrder {
+    /// The order.
+    pub id: OrderId,
+    /// Its token.
+    pub token: TokenId,
+    /// Its side.
+    pub side: Side,
+    /// All that it came to.
+    pub filled: BookingDelta,
 }
 
 /// The venue's record of an order.

@@ -11,9 +11,9 @@ use domain::{
 use serde::{Deserialize, Serialize};
 
 pub use super::gateway::{
-    Acceptance, AcceptedStatus, Admission, Ask, Cancel, Cancelled, NotCancelled, OrderGateway, OrderLookup,
-    OrderQuery, PostReply, PostTimes, PreparedOrder, RejectReason, SettlementStatus, VenueOrder,
-    VenueOrderStatus, VenueTrade,
+    Acceptance, AcceptedStatus, Admission, Ask, Cancel, Cancelled, FoundOrder, LostOrder, NotCancelled,
+    OrderGateway, OrderLookup, OrderQuery, PostReply, PostTimes, PreparedOrder, RejectReason,
+    SettlementStatus, VenueOrder, VenueOrderStatus, VenueTrade,
 };
 
 use super::{

@@ -391,8 +391,9 @@ fn decide_one(
         return skip(reason);
     }
     match following.blocked(relationship, side, now) {
-        Some(Blocked::ByUser) => return skip(SkipReason::NotActive),
-        Some(Blocked::ByHold) => return skip(SkipReason::Held),
+        Some(Blocked::User) => return skip(SkipReason::NotActive),
+        Some(Blocked::Hold) => return skip(SkipReason::Held),
+        Some(Blocked::Rewind) => return skip(SkipReason::Rewound),
         None => {}
     }
     let snapshot = &pending.stored.snapshot;

@@ -17,7 +17,7 @@ use domain::{
 };
 
 use crate::ports::following::{
-    Account, FollowingSnapshot, Hold, HoldScope, Leader, Relationship, RelationshipStatus,
+    Account, FollowingSnapshot, Hold, HoldCause, HoldScope, Leader, Relationship, RelationshipStatus,
 };
 
 /// The snapshot with its look-ups.
@@ -113,9 +113,12 @@ impl Following {
     pub fn blocked(&self, relationship: &Relationship, side: Side, now: Timestamp) -> Option<Blocked> {
         let sold_out = side == Side::Sell && self.is_sold_out(relationship, now);
         if relationship.status != RelationshipStatus::Active && !sold_out {
-            return Some(Blocked::ByUser);
+            return Some(Blocked::User);
         }
-        self.holds_on(relationship, side, now).next().map(|_| Blocked::ByHold)
+        let mut causes = self.holds_on(relationship, side, now).map(|hold| hold.cause).peekable();
+        causes.peek()?;
+        let rewound = causes.any(|cause| cause == HoldCause::Reconciliation);
+        Some(if rewound { Blocked::Rewind } else { Blocked::Hold })
     }
 
     /// Whether something stops this side, and when that ends by itself, if it does.
@@ -126,8 +129,8 @@ impl Following {
         now: Timestamp,
     ) -> Option<Option<Timestamp>> {
         self.blocked(relationship, side, now).map(|blocked| match blocked {
-            Blocked::ByUser => None,
-            Blocked::ByHold => {
+            Blocked::User => None,
+            Blocked::Hold | Blocked::Rewind => {
                 let ends = self.holds_on(relationship, side, now).map(|hold| hold.expires_at);
                 ends.collect::<Option<Vec<Timestamp>>>().and_then(|ends| ends.into_iter().max())
             }
@@ -215,6 +218,8 @@ impl Following {
 /// What stops a relationship.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blocked {
-    ByUser,
-    ByHold,
+    User,
+    Hold,
+    /// One that stands until what was lost with the store's newest commits is found.
+    Rewind,
 }

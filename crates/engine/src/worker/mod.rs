@@ -133,7 +133,7 @@ impl Worker {
             Err(error) => {
                 warn!(%error, "cannot take from the queue; reading the store instead");
                 self.clock.sleep(wait).await;
-                return self.execute(&self.waiting_from_store(self.clock.now()).await?).await;
+                return self.execute(&self.take_from_store(self.clock.now()).await?).await;
             }
         };
         if popped.is_empty() {
@@ -146,10 +146,13 @@ impl Worker {
         sent
     }
 
-    async fn waiting_from_store(&self, due: Timestamp) -> StoreResult<Vec<IntentId>> {
-        let exits = self.store.waiting(Lane::Exits, due, limits::POP_BATCH).await?;
+    /// Takes what waits from the store, exits first.
+    async fn take_from_store(&self, due: Timestamp) -> StoreResult<Vec<IntentId>> {
+        let until = self.clock.now().plus(limits::TAKEN_FOR);
+        let take = |lane| self.store.take_waiting(lane, due, until, limits::POP_BATCH);
+        let exits = take(Lane::Exits).await?;
         if exits.is_empty() && !self.batches.exits_only {
-            return self.store.waiting(Lane::Entries, due, limits::POP_BATCH).await;
+            return take(Lane::Entries).await;
         }
         Ok(exits)
     }

@@ -12,7 +12,7 @@ use super::Worker;
 use crate::{limits, ports::store::StoreResult};
 
 /// When the workers of a process look into the store next although the queue works: for entries and exits, and for exits
-/// alone. One looks at a time, because what it finds is found by others until it is committed.
+/// alone. One looks at a time: each look asks the database.
 #[derive(Debug, Default)]
 pub struct Unheard {
     next: Mutex<[Duration; 2]>,
@@ -50,7 +50,7 @@ impl Worker {
         if !unheard.take(exits_only, self.clock.uptime()) {
             return Ok(0);
         }
-        let ids = self.waiting_from_store(self.clock.now().minus(limits::UNHEARD_AFTER)).await?;
+        let ids = self.take_from_store(self.clock.now().minus(limits::UNHEARD_AFTER)).await?;
         if ids.is_empty() {
             return Ok(0);
         }

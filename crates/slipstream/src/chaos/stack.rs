@@ -91,7 +91,7 @@ impl Stack {
         postgres.run("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
         postgres.run("postgres", "CREATE ROLE stranger LOGIN")?;
         let redis = RedisServer::start().context("a private Redis server")?;
-        let proxy = Proxy::before(Self::port_of(&postgres.url(DATABASE))?)?;
+        let proxy = Proxy::before(postgres.port())?;
         let leash = Leash::new()?;
         let mut command = Command::new(&program);
         command.args(["simulator", "--block-ms", BLOCK_MS, "--seed", &seed.to_string()]);
@@ -167,11 +167,6 @@ impl Stack {
     }
 
     /// Where the server of an address listens.
-    fn port_of(url: &str) -> anyhow::Result<u16> {
-        let port = url.rsplit(':').next().and_then(|rest| rest.split('/').next()).unwrap_or_default();
-        port.parse().with_context(|| format!("no port in {url}"))
-    }
-
     /// Writes every table that tells what happened into a directory, as CSV.
     pub(super) fn keep_tables(&self) -> anyhow::Result<()> {
         let place = self.directory().join("tables");

@@ -4,6 +4,7 @@
 use std::{
     borrow::Cow,
     fmt::Write as _,
+    net::SocketAddr,
     ops::RangeInclusive,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -65,6 +66,8 @@ pub enum Kind<S: 'static> {
     Socket(fn(&mut S, String)),
     /// The origin of an HTTP service.
     Origin(fn(&mut S, String)),
+    /// An address of this machine and a port.
+    Address(fn(&mut S, SocketAddr)),
     /// URLs of providers: a list, or a text with commas. They may carry keys.
     Urls(fn(&mut S, Vec<RpcUrl>)),
     /// Calls in 10 seconds, and in 10 minutes where they are limited too.
@@ -190,6 +193,9 @@ impl<S: 'static> Kind<S> {
             Self::Directory(_) => "the path of a directory, as text".to_owned(),
             Self::Socket(_) => "`wss://host` or `ws://host`, as text, or an empty text".to_owned(),
             Self::Origin(_) => "`https://host` or `http://host`, as text".to_owned(),
+            Self::Address(_) => {
+                "an IP address and a port (\"127.0.0.1:9010\", \"[::1]:9010\"), as text".to_owned()
+            }
             Self::Urls(_) => {
                 "a list of URLs, or a text of URLs with commas between them; `file:PATH` in place of one: \
                                a file with mode 600 that holds it"
@@ -219,6 +225,7 @@ impl<S: 'static> Kind<S> {
             | Self::Directory(_)
             | Self::Socket(_)
             | Self::Origin(_)
+            | Self::Address(_)
             | Self::Urls(_)
             | Self::Calls(_)
             | Self::Code(_)
@@ -330,6 +337,7 @@ impl<S: 'static> Kind<S> {
             }
             Self::Socket(set) => set(settings, socket(word)?),
             Self::Origin(set) => set(settings, origin(word)?),
+            Self::Address(set) => set(settings, word.parse().ok()?),
             Self::Urls(set) => set(settings, kept_urls(word, Path::new("")).ok()?),
             Self::Calls(set) => {
                 let (short, long) = read_calls(word)?;

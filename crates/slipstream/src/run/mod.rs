@@ -1,6 +1,7 @@
 //! `slipstream run`: the engine on the real market until it is told to stop. Orders of paper accounts are filled from
 //! the real book. It owns starting and stopping; what is done meanwhile is the engine's.
 
+mod adopting;
 mod allowed;
 mod downtime;
 mod funding;
@@ -25,6 +26,7 @@ use engine::{
     salt::Salts,
 };
 use store::SqlStore;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tracing::{info, warn};
 
 pub(crate) use self::ports::{client, hosts};
@@ -48,6 +50,7 @@ use crate::{
     composition::Composed,
     configuration::{ConfigFile, Configuration},
     demo::directory::DataDirectory,
+    health::{self, Alive},
     instance::{
         self,
         succession::{Succession, give_last_sign},
@@ -163,6 +166,7 @@ struct Prepared {
     witnesses: Witnesses,
     /// Where there are many processes.
     succession: Option<Succession>,
+    health: Option<TcpListener>,
 }
 
 impl Run<'_> {
@@ -170,6 +174,10 @@ impl Run<'_> {
     async fn prepare(&self) -> anyhow::Result<Prepared> {
         let (store, clock, data_dir) = (self.books(), &self.clock, self.place.data_dir.as_path());
         crate::crash::arm_from_environment(store).await?;
+        let health = match self.configuration.run.health_address {
+            Some(address) => Some(health::listen(address).await?),
+            None => None,
+        };
         let succession = if self.place.servers.is_some() {
             let mut succession = Succession::begin(data_dir, store, &self.process).await?;
             succession.look(store, clock.as_ref()).await?;
@@ -204,7 +212,7 @@ impl Run<'_> {
             keyring: Some(keyring),
             jobs: Some(JobsDesk { store: Arc::clone(self.store), queue: Some(Arc::clone(&ports.queue)) }),
         };
-        Ok(Prepared { told, ports, wallets, witnesses, succession })
+        Ok(Prepared { told, ports, wallets, witnesses, succession, health })
     }
 
     /// Lets go of the books.
@@ -225,7 +233,7 @@ impl Run<'_> {
 
     /// Starts everything, attends to it, and stops it.
     async fn work(&self, mut stop: Stop, prepared: Prepared) -> anyhow::Result<()> {
-        let Prepared { told, ports, wallets, mut witnesses, succession } = prepared;
+        let Prepared { told, ports, wallets, mut witnesses, succession, health } = prepared;
         let (store, clock, data_dir) = (self.books(), &self.clock, self.place.data_dir.as_path());
         let has_chain = ports.chain.is_some();
         let (venue_clock, chain) = (Arc::clone(&ports.venue_clock), ports.chain.clone());
@@ -233,6 +241,7 @@ impl Run<'_> {
         witnesses.sources = Some(runtime.sources());
         let (books, watch) = (Arc::clone(self.store) as Arc<dyn Store>, runtime.clock_watch());
         let socket = socket::serve(data_dir, books, Arc::clone(clock), witnesses, watch)?;
+        let health = health.map(|listener| self.tell_health(listener, &runtime));
         let mut probe = Probe::begin(clock, venue_clock, chain);
         let attend = async {
             self.tell_start(has_chain, &probe.first(clock.as_ref()).await).await?;
@@ -249,6 +258,9 @@ impl Run<'_> {
             name = stop.wanted() => end_at_once_next_time(name, stop),
         }
         socket.abort();
+        if let Some(health) = health {
+            health.abort();
+        }
         // Nobody listens on it any more.
         let _ = std::fs::remove_file(socket::path(data_dir));
         if !runtime.shutdown_within(ENDS_WITHIN).await? {
@@ -270,6 +282,11 @@ impl Run<'_> {
             role: self.role,
             shared: self.place.servers.is_some(),
         }
+    }
+
+    fn tell_health(&self, listener: TcpListener, runtime: &Runtime) -> JoinHandle<()> {
+        let (role, process) = (self.role.name(), self.process.0.clone());
+        health::serve(listener, Alive { role, process, hanging: Arc::new(runtime.stuck()) })
     }
 
     /// What this process tells in its log of what happens: with many processes the backend's tells it.
@@ -312,7 +329,8 @@ impl Run<'_> {
             watch.readiness = Some(Readiness::begin(ask, self.books(), who).await?);
         }
         if matches!(self.role, Role::All | Role::Backend) {
-            let reconciling = Reconciling::new(providers.json_rpc(), providers.reader());
+            let venue = Arc::clone(&ports.gateway);
+            let reconciling = Reconciling::new(providers.json_rpc(), providers.reader(), venue);
             watch.wallets = Some((Funding::new(providers.json_rpc()), reconciling));
         }
         Ok(Some(watch))

@@ -1,6 +1,6 @@
-//! After a restore: what wallets with real money have, against what the books say. Orders that were made after the backup
-//! are not known here; what they left is. Money that differs is booked, shares that differ are told, and only then does a
-//! hold that may be lifted take the place of the restore's.
+//! After a restore, or when the database went back in time by itself: what wallets with real money have, against what the
+//! books say. Orders that were made after the backup are found at the venue and adopted. Money that differs still is booked,
+//! shares that differ are told, and only then does a hold that may be lifted take the place of the restore's.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,11 +13,12 @@ use engine::ports::{
     detection::Source,
     following::{Account, AccountMode, Hold, HoldCause, HoldScope, NewHold},
     store::Store,
-    venue::ChainReader,
+    venue::{ChainReader, OrderGateway},
 };
 use polymarket::{JsonRpc, wallets::Wallets};
 use tracing::{info, warn};
 
+use super::adopting::adopt;
 use crate::wording::{count, dollars, shares, signed_dollars};
 
 /// Time between two tries.
@@ -37,6 +38,7 @@ const ROUNDING: i64 = 10_000;
 pub(super) struct Reconciling {
     rpc: Arc<dyn JsonRpc>,
     reader: Arc<dyn ChainReader>,
+    venue: Arc<dyn OrderGateway>,
     /// Uptime of the last try.
     tried: Option<Duration>,
     /// And of the last word on why it came to nothing.
@@ -47,8 +49,12 @@ pub(super) struct Reconciling {
 
 impl Reconciling {
     /// Asks these providers.
-    pub(super) fn new(rpc: Arc<dyn JsonRpc>, reader: Arc<dyn ChainReader>) -> Self {
-        Self { rpc, reader, tried: None, told: None, without: None }
+    pub(super) fn new(
+        rpc: Arc<dyn JsonRpc>,
+        reader: Arc<dyn ChainReader>,
+        venue: Arc<dyn OrderGateway>,
+    ) -> Self {
+        Self { rpc, reader, venue, tried: None, told: None, without: None }
     }
 
     /// Compares, when it is time to.
@@ -95,13 +101,18 @@ impl Reconciling {
         ensure!(store.next_due().await?.is_none(), "orders are still being settled");
         let live = |account: &Account| account.mode == AccountMode::Live && !account.removed;
         let accounts: Vec<Account> = store.accounts(None).await?.into_iter().filter(live).collect();
-        let mut differences = 0;
+        let (mut adopted, mut differences) = (0, 0);
         for account in &accounts {
+            adopted += adopt(store, self.venue.as_ref(), clock, account).await?;
             differences += self.compare(store, clock, account, read).await?;
         }
         let found = match differences {
             0 => "no difference".to_owned(),
             number => count(number, "difference"),
+        };
+        let found = match adopted {
+            0 => found,
+            number => format!("{} adopted, {found}", count(number, "order")),
         };
         let asks = NewHold {
             scope: HoldScope::Installation,
@@ -120,7 +131,7 @@ impl Reconciling {
         let of_all = held.iter().filter(|hold| hold.scope == HoldScope::Installation);
         let lift: Vec<String> = of_all.map(|hold| format!("`slipstream lift {}`", hold.id)).collect();
         let lift = lift.join(", ");
-        if differences == 0 {
+        if (adopted, differences) == (0, 0) {
             info!(
                 "after the restore: the wallets of {} with real money have what the books say; {lift} lets it trade again",
                 count(accounts.len(), "account"),
@@ -208,9 +219,12 @@ async fn booked(store: &dyn Store, account: AccountId) -> anyhow::Result<BTreeMa
     let markets = store.all_markets().await?;
     let mut booked: BTreeMap<TokenId, Shares> =
         markets.iter().map(|market| (market.token, Shares::ZERO)).collect();
-    for held in store.positions(None).await?.iter().filter(|held| held.account == account) {
-        let sum = booked.entry(held.token).or_default();
-        *sum = sum.plus(held.position.shares)?;
+    let positions = store.positions(None).await?;
+    let held = positions.iter().filter(|held| held.account == account);
+    let held = held.map(|held| (held.token, held.position.shares));
+    for (token, shares) in held.chain(store.adopted_shares(account).await?) {
+        let sum = booked.entry(token).or_default();
+        *sum = sum.plus(shares)?;
     }
     Ok(booked)
 }

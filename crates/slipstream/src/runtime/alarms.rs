@@ -85,16 +85,29 @@ impl Rounds {
             if time < round.may_last || std::mem::replace(&mut round.told, true) {
                 return None;
             }
-            let InstanceId(name) = task;
-            let name = name.rsplit('/').next().unwrap_or(name);
-            Some(EventKind::TaskHangs { task: name.to_owned(), seconds: time.as_secs() })
+            Some(EventKind::TaskHangs { task: short(task).to_owned(), seconds: time.as_secs() })
         });
         hangs.collect()
+    }
+
+    /// Tasks that hang now.
+    pub(super) fn stuck(&self) -> Vec<String> {
+        let now = self.clock.uptime();
+        let open = self.lock();
+        let stuck = open.iter().filter(|(_, round)| now.saturating_sub(round.began) >= round.may_last);
+        let mut names: Vec<String> = stuck.map(|(task, _)| short(task).to_owned()).collect();
+        names.sort();
+        names
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<InstanceId, Round>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Without its process.
+fn short(InstanceId(name): &InstanceId) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
 }
 
 /// Looks once, and tells what is new. The log is told here and now: the store may be what hangs.
@@ -191,11 +204,13 @@ mod tests {
             assert_eq!(scene.told().await, [hangs(300)]);
             scene.clock.advance(HANGS_AFTER);
             assert_eq!(scene.told().await, [hangs(300)], "once");
+            assert_eq!(scene.rounds.stuck(), ["watcher-7"], "it still does");
         }
         // It was killed; another one is at work, and done in time.
         scene.rounds.of(&task, async {}).await;
         scene.clock.advance(HANGS_AFTER);
         assert_eq!(scene.told().await.len(), 1);
+        assert_eq!(scene.rounds.stuck(), [""; 0]);
         let again = scene.rounds.of(&task, std::future::pending::<()>());
         tokio::pin!(again);
         assert!(futures_util::poll!(again.as_mut()).is_pending());

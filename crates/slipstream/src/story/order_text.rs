@@ -161,6 +161,7 @@ const fn cause(cause: LedgerCause) -> &'static str {
         LedgerCause::Reversal => "reversal",
         LedgerCause::Redeemed => "redeemed",
         LedgerCause::Worthless => "worthless",
+        LedgerCause::Adopted => "adopted",
     }
 }
 

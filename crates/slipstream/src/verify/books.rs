@@ -74,6 +74,10 @@ fn check_row(record: &LedgerRecord, facts: &Facts, findings: &mut Findings) {
     let trade = (record.relationship.is_some(), record.token.is_some(), record.intent.is_some());
     let (names, needed) = match record.cause {
         LedgerCause::Deposit => (trade == (false, false, false), "no relationship, token or intent"),
+        // By a relationship that held the token, or by the account alone.
+        LedgerCause::Adopted => {
+            (trade.0 == trade.1 && !trade.2, "a relationship and a token, or neither, and no intent")
+        }
         LedgerCause::Redeemed | LedgerCause::Worthless => {
             (trade == (true, true, false), "a relationship and a token, no intent")
         }

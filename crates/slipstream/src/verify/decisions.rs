@@ -104,7 +104,7 @@ pub(super) fn expected(part: &StoredPart, policy: &Policy, inputs: &DecisionInpu
 
 /// Reasons that are given without computing anything.
 fn uncomputed(side: Side) -> Vec<SkipReason> {
-    let mut reasons = vec![SkipReason::NotActive, SkipReason::Held];
+    let mut reasons = vec![SkipReason::NotActive, SkipReason::Held, SkipReason::Rewound];
     if side == Side::Sell {
         reasons.push(SkipReason::BalanceUnknown);
     }

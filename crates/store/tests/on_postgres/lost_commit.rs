@@ -64,7 +64,7 @@ async fn what_is_read_again_waits_for_the_commit_that_is_on_its_way() {
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let behind: u16 = server.url("x").rsplit(':').next().unwrap().split('/').next().unwrap().parse().unwrap();
+    let behind: u16 = server.port();
     let cut = Arc::new(AtomicBool::new(false));
     tokio::spawn(between(listener, behind, Arc::clone(&cut), Cut::AtOnce));
     let address = format!("postgres://postgres@127.0.0.1:{port}/{NAME}").parse().unwrap();

@@ -378,7 +378,7 @@ async fn a_lost_answer_to_a_commit_is_told_and_read_again_on_another_connection(
     drop(connect(&SERVER.url(&name).parse().unwrap()).await);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let server: u16 = SERVER.url("x").rsplit(':').next().unwrap().split('/').next().unwrap().parse().unwrap();
+    let server: u16 = SERVER.port();
     let cut = Arc::new(AtomicBool::new(false));
     tokio::spawn(between(listener, server, Arc::clone(&cut), Cut::Answered));
     let store = connect(&format!("postgres://postgres@127.0.0.1:{port}/{name}").parse().unwrap()).await;

@@ -223,11 +223,18 @@ async fn ten_thousand_are_paused_at_once() {
 async fn a_pause_waits_for_whoever_writes() {
     let desk = desk(2).await;
     let now = VirtualClock::new(Timestamp::from_seconds(9));
+    let writer = SlowWriter::begin(&desk.name);
     let pauses = (0..4).map(|_| {
         let (url, command) = (SERVER.url(&desk.name), command("venue-pause"));
         tokio::task::spawn_blocking(move || SERVER.shell(&url, command).unwrap())
     });
     let pauses: Vec<_> = pauses.collect();
+    writer.until_waited_for();
+    assert_eq!(
+        (desk.shown().as_str(), desk.run("SELECT count(*) FROM holds").as_str()),
+        ("active active", "0")
+    );
+    writer.end();
     for _ in 0..20 {
         let user = domain::Clock::now(now.as_ref());
         for status in [RelationshipStatus::Paused, RelationshipStatus::Active] {

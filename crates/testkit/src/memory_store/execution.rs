@@ -23,6 +23,7 @@ use engine::{
         },
         reports::IntentEnd,
         store::{EventKind, InstanceId, StoreError, StoreResult},
+        venue::LostOrder,
     },
 };
 
@@ -38,6 +39,18 @@ impl Execution for MemoryStore {
         let mut due: Vec<_> = state.waiting_in(lane, now).collect();
         due.sort_unstable();
         Ok(due.into_iter().take(limit).map(|(_, intent)| intent).collect())
+    }
+
+    async fn take_waiting(
+        &self,
+        lane: Lane,
+        due: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<IntentId>> {
+        let taken = self.waiting(lane, due, limit).await?;
+        self.put_off(&taken, until).await?;
+        Ok(taken)
     }
 
     async fn count_waiting(&self, lane: Lane, now: Timestamp) -> StoreResult<usize> {
@@ -267,6 +280,29 @@ impl Execution for MemoryStore {
             state.committed();
         }
         Ok(new)
+    }
+
+    async fn known_until(&self, account: AccountId) -> StoreResult<Timestamp> {
+        let state = self.read();
+        let of_account = |row: &&OrderRow| {
+            state.intents.get(row.signed.intent.0).is_some_and(|intent| intent.account == account)
+        };
+        let newest = state.orders.rows().filter(of_account).map(|row| row.signed.signed_at).max();
+        Ok(newest.unwrap_or(state.accounts.row("account", account.0)?.added))
+    }
+
+    async fn adopt(&self, account: AccountId, order: &LostOrder, now: Timestamp) -> StoreResult<bool> {
+        self.write().adopt(account, order, now)
+    }
+
+    async fn adopted_shares(&self, account: AccountId) -> StoreResult<Vec<(TokenId, Shares)>> {
+        let state = self.read();
+        let mut sums: BTreeMap<TokenId, Shares> = BTreeMap::new();
+        for (_, token, shares) in state.adopted.values().filter(|row| row.0 == account) {
+            let sum = sums.entry(*token).or_default();
+            *sum = sum.plus(*shares).map_err(corrupt)?;
+        }
+        Ok(sums.into_iter().filter(|(_, shares)| *shares != Shares::ZERO).collect())
     }
 
     async fn tokens_held(&self, limit: usize) -> StoreResult<Vec<TokenId>> {

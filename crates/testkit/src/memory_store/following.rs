@@ -56,10 +56,10 @@ impl Following for MemoryStore {
         &self,
         owner: OwnerId,
         account: &NewAccount,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> StoreResult<AccountId> {
         let mut state = self.write();
-        let id = state.add_account(owner, account)?;
+        let id = state.add_account(owner, account, now)?;
         state.raise_config();
         Ok(id)
     }
@@ -284,7 +284,12 @@ impl Following for MemoryStore {
 }
 
 impl State {
-    pub(super) fn add_account(&mut self, owner: OwnerId, account: &NewAccount) -> StoreResult<AccountId> {
+    pub(super) fn add_account(
+        &mut self,
+        owner: OwnerId,
+        account: &NewAccount,
+        added: Timestamp,
+    ) -> StoreResult<AccountId> {
         self.owners.row("owner", owner.0)?;
         if self.accounts.rows().any(|row| row.trading.wallet == account.wallet) {
             return Err(StoreError::Conflict(format!("wallet {} has an account already", account.wallet)));
@@ -298,7 +303,7 @@ impl State {
             key: account.key.clone(),
         };
         let (label, mode, cap) = (account.label.clone(), account.mode, account.cap);
-        self.accounts.insert(AccountRow { owner, trading, label, mode, cap, removed: false });
+        self.accounts.insert(AccountRow { owner, trading, label, mode, cap, removed: false, added });
         Ok(id)
     }
 

@@ -51,7 +51,7 @@ impl SealedKeys for MemoryStore {
         }
         let id = match state.revive(owner, account) {
             Some(id) => id,
-            None => state.add_account(owner, account)?,
+            None => state.add_account(owner, account, now)?,
         };
         state.sealed_keys.insert(key.name.0.clone(), key.clone());
         state.following_changed(Some(owner), now, format!("account {id} added: {}", account.label));

@@ -69,6 +69,8 @@ pub(super) struct State {
     /// Attempts of each intent, by number.
     pub(super) attempts: BTreeMap<IntentId, Vec<AttemptId>>,
     pub(super) foreign_orders: BTreeSet<OrderId>,
+    /// Each with what of it belongs to no relationship.
+    pub(super) adopted: BTreeMap<OrderId, (AccountId, TokenId, Shares)>,
     pub(super) positions: BTreeMap<PositionKey, PositionRow>,
     pub(super) ledger: Table<LedgerRecord>,
     pub(super) transactions: Table<TransactionRecord>,
@@ -98,6 +100,7 @@ pub(super) struct AccountRow {
     pub(super) mode: AccountMode,
     pub(super) cap: Option<Usd>,
     pub(super) removed: bool,
+    pub(super) added: Timestamp,
 }
 
 #[derive(Clone)]

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use domain::{
     Hash, Shares, Timestamp, Usd,
     ids::{AccountId, AttemptId, IntentId},
-    position::{Entry, Position, Redeemed},
+    position::{Adopted, Entry, Position, Redeemed},
 };
 use engine::ports::{
     detection::ExitNote,
     execution::{LedgerCause, OrderUpdate, RedemptionPayout, StageTimes, WorkChange},
     reports::LedgerRecord,
     store::{EventKind, StoreResult},
+    venue::LostOrder,
 };
 
 use super::{
@@ -201,6 +202,40 @@ impl State {
             row.booked = true;
         }
         self.committed();
+        Ok(true)
+    }
+
+    /// Books an order that was lost, once.
+    pub(super) fn adopt(
+        &mut self,
+        account: AccountId,
+        order: &LostOrder,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        let owner = self.accounts.row("account", account.0)?.owner;
+        if self.order_keys.contains_key(&order.id) || self.adopted.contains_key(&order.id) {
+            return Ok(false);
+        }
+        let of_token = self.positions.iter().filter(|((holder, _, token), row)| {
+            *holder == account && *token == order.token && row.position.shares > Shares::ZERO
+        });
+        let (keys, held): (Vec<PositionKey>, Vec<Position>) =
+            of_token.map(|(key, row)| (*key, row.position)).unzip();
+        let Adopted { entries, rest } = Adopted::of(&held, order.side, order.filled).map_err(corrupt)?;
+        for (key, entry) in keys.into_iter().zip(entries) {
+            if entry != Entry::default() {
+                self.book(key, None, LedgerCause::Adopted, entry, now);
+            }
+        }
+        if rest != Entry::default() {
+            let id = self.ledger.next_key();
+            let (relationship, token, intent, cause) = (None, None, None, LedgerCause::Adopted);
+            let (entry, at) = (rest, now);
+            let row = LedgerRecord { id, owner, account, relationship, token, intent, cause, entry, at };
+            self.ledger.insert(row);
+        }
+        self.adopted.insert(order.id, (account, order.token, rest.shares));
+        self.raise_config();
         Ok(true)
     }
 

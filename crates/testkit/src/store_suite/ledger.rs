@@ -1,9 +1,9 @@
 //! Money: ledger, positions, cash, reservations, exposure and redemptions always agree.
 
 use domain::{
-    Price, Shares, Side, Usd,
+    OrderId, Price, Shares, Side, Usd,
     ids::{AccountId, RelationshipId},
-    lifecycle::OrderState,
+    lifecycle::{BookingDelta, OrderState},
     position::{Entry, Position},
 };
 use engine::ports::{
@@ -11,6 +11,7 @@ use engine::ports::{
     execution::{LedgerCause, OrderUpdate, RedemptionPayout, WorkChange},
     following::{Exposure, RelationshipStatus},
     store::EventKind,
+    venue::LostOrder,
 };
 
 use super::{
@@ -28,6 +29,44 @@ async fn money(world: &World, follower: Follower) -> CaseResult<(Usd, Usd)> {
 
 async fn position(world: &World, follower: Follower) -> CaseResult<Position> {
     Ok(world.store.position(follower.account, follower.relationship, token(6)).await?)
+}
+
+/// What was sold is taken from what is held, what was bought is the account's: once, whoever adopts it.
+pub(crate) async fn a_lost_order_is_adopted_once(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 2).await?;
+    let (follower, store) = (world.follower(0)?, &world.store);
+    let added = store.known_until(follower.account).await?;
+    store.book_deposit(world.owner, follower.account, Usd(100_000_000), world.now()).await?;
+    let intent = world.intent(1, Side::Buy).await?;
+    world.sign("a", intent, 0).await?;
+    let order = world.order(intent, 0).await?;
+    holds!(added <= order.signed_at, "an account is older than its orders");
+    same!(store.known_until(follower.account).await?, order.signed_at, "until when orders are known");
+    let order = world.change(world.booking(&order, 10_000_000).await?).await?;
+    let filled = |shares, usd| BookingDelta { shares: Shares(shares), usd: Usd(usd), fee: Usd(10_000) };
+    let lost = |id: u8, side, filled| LostOrder { id: OrderId([id; 32]), token: token(6), side, filled };
+    let sale = lost(201, Side::Sell, filled(12_000_000, 6_000_000));
+    let purchase = lost(202, Side::Buy, filled(5_000_000, 2_000_000));
+    let version = store.config_version().await?;
+    for expected in [true, false] {
+        for lost in [&sale, &purchase] {
+            same!(store.adopt(follower.account, lost, world.now()).await?, expected, "adopted now");
+        }
+    }
+    holds!(store.config_version().await? > version, "whoever decides must see what is held now");
+    let known = LostOrder { id: order.order.id, ..purchase };
+    holds!(!store.adopt(follower.account, &known, world.now()).await?, "an order that is known");
+    same!(position(&world, follower).await?.shares, Shares::ZERO, "what is left of the position");
+    let rest = store.adopted_shares(follower.account).await?;
+    same!(rest, [(token(6), Shares(3_000_000))], "5 were bought, and 2 sold beyond what was known");
+    // 100 less 5.1 of the purchase that is known, and what was lost.
+    same!(money(&world, follower).await?.0, Usd(98_880_000), "cash");
+    let rows = store.ledger_after(None, 0, 20).await?;
+    let adopted: Vec<_> = rows.iter().filter(|row| row.cause == LedgerCause::Adopted).collect();
+    let named: Vec<_> = adopted.iter().map(|row| (row.relationship.is_some(), row.token.is_some())).collect();
+    same!(named, [(true, true), (false, false), (false, false)], "whose they are");
+    same!(store.adopted_shares(world.follower(1)?.account).await?, [], "another account");
+    Ok(())
 }
 
 pub(crate) async fn a_fill_is_booked_everywhere(bench: Bench) -> CaseResult {

@@ -168,6 +168,7 @@ macro_rules! store_suite_cases {
                 foreign_orders_are_told_once,
             ];
             ledger: [
+                a_lost_order_is_adopted_once,
                 a_fill_is_booked_everywhere,
                 a_sale_and_its_reversal_leave_no_trace,
                 a_sale_is_booked_from_the_position_that_stands,

@@ -158,6 +158,14 @@ pub(crate) async fn waiting_intents_come_by_due_time(bench: Bench) -> CaseResult
     let early = world.now().minus(Duration::from_secs(2));
     same!(world.store.waiting(Lane::Entries, early, 9).await?, [first, second], "entries due 2 s ago");
     same!(world.store.count_waiting(Lane::Entries, early).await?, 2, "their number");
+    let soon = world.now().plus(Duration::from_secs(2));
+    let take = |limit| world.store.take_waiting(Lane::Entries, world.now(), soon, limit);
+    same!(take(2).await?, [first, second], "taken by one worker");
+    same!(take(9).await?, [third], "what is left for another");
+    same!(take(9).await?, [], "what is left then");
+    same!(world.store.waiting(Lane::Exits, world.now(), 9).await?, [exit], "exits, which nobody took");
+    world.store.put_off(&[first, second, third], world.now()).await?;
+    same!(waiting(9).await?, [first, second, third], "entries that nobody signed");
     let later = world.now().plus(Duration::from_secs(5));
     world.store.put_off(&[first], later).await?;
     same!(waiting(9).await?, [second, third], "entries but for the one put off");

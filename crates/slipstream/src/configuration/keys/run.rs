@@ -1,8 +1,12 @@
 //! Keys of `[run]`: where the data of `slipstream run` is, and where the venue's services are.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
-use super::{Key, Sample::Default as Or, key};
+use super::{
+    Key,
+    Sample::{Default as Or, Example},
+    key,
+};
 use crate::configuration::kind::Kind;
 
 /// `[run]`
@@ -20,6 +24,8 @@ pub struct RunSettings {
     pub geoblock_url: String,
     /// Takes transactions of wallets that are contracts.
     pub relayer_url: String,
+    /// Where this process tells over HTTP that it is alive.
+    pub health_address: Option<SocketAddr>,
 }
 
 /// Keys of `[run]`. The hosts are the venue's as its documentation names them (docs.polymarket.com, endpoints).
@@ -60,5 +66,13 @@ pub const RUN: &[Key<RunSettings>] = &[
         Or("https://relayer-v2.polymarket.com"),
         Kind::Origin(|run, value| run.relayer_url = value),
         "The venue's relayer, which carries out what wallets that are contracts sign; `account check` asks it.",
+    ),
+    key(
+        "health_address",
+        Example("127.0.0.1:9010"),
+        Kind::Address(|run, value| run.health_address = Some(value)),
+        "Where this process answers GET /health/live over HTTP, for whoever starts it again when it is not alive: 200 while its \
+         tasks get on, 503 when one hangs. Each process of a machine takes a port of its own \
+         (SLIPSTREAM_RUN_HEALTH_ADDRESS). Without it: nobody listens.",
     ),
 ];

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    Address, ConditionId, Hash, Market, OrderId, Timestamp, TokenId, TradingAccount, Usd,
+    Address, ConditionId, Hash, Market, OrderId, Shares, Timestamp, TokenId, TradingAccount, Usd,
     ids::{AccountId, AttemptId, HoldId, IntentId, LeaderId, OwnerId, RelationshipId, TransactionId},
     policy::Policy,
     position::Position,
@@ -26,7 +26,7 @@ use engine::ports::{
     reports::{DecisionRecord, IntentEnd, LedgerRecord, PositionRecord, Reports, SkipSum, SkipSumKey},
     store::{Event, InstanceId, Lease, Leases, Store, StoreResult},
     tasks::{TaskClaim, Tasks},
-    venue::BlockHeader,
+    venue::{BlockHeader, LostOrder},
     wallets::{NewTransaction, TransactionRecord, TransactionState, WalletTransactions},
 };
 
@@ -77,6 +77,17 @@ pub trait Layer: Send + Sync {
     /// See the port.
     async fn put_off(&self, ids: &[IntentId], due: Timestamp) -> StoreResult<()> {
         self.inner().put_off(ids, due).await
+    }
+
+    /// See the port.
+    async fn take_waiting(
+        &self,
+        lane: Lane,
+        due: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<IntentId>> {
+        self.inner().take_waiting(lane, due, until, limit).await
     }
 
     /// See the port.
@@ -282,14 +293,19 @@ through! { Execution,
         unbooked_redemptions(finalized: i64, limit: usize) -> Vec<StoredRedemption>;
         open_accounts(limit: usize) -> Vec<TradingAccount>;
         tokens_held(limit: usize) -> Vec<TokenId>;
+        known_until(account: AccountId) -> Timestamp;
+        adopted_shares(account: AccountId) -> Vec<(TokenId, Shares)>;
         held_tokens(account: AccountId, condition: ConditionId) -> Vec<TokenId>;
         positions_of(holdings: &[(AccountId, RelationshipId, TokenId)]) -> Vec<Position>;
     }
-    free {}
+    free {
+        adopt(account: AccountId, order: &LostOrder, now: Timestamp) -> bool;
+    }
     layer {
         commit_signed(holder: &InstanceId, lease: Duration, attempts: &[SignedAttempt]) -> Vec<SignedOutcome>;
         end_intents(ends: &[(IntentId, EndReason)], now: Timestamp) -> usize;
         put_off(ids: &[IntentId], due: Timestamp) -> ();
+        take_waiting(lane: Lane, due: Timestamp, until: Timestamp, limit: usize) -> Vec<IntentId>;
         claim_due(holder: &InstanceId, lease: Duration, now: Timestamp, limit: usize) -> Vec<OrderRecord>;
         grant_permit(attempt: AttemptId, holder: &InstanceId, fence: i64, now: Timestamp) -> bool;
         update_orders(updates: &[OrderUpdate]) -> Vec<bool>;

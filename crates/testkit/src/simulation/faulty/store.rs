@@ -132,6 +132,22 @@ impl Layer for FaultyStore {
         self.write("put_off", self.store.put_off(ids, due), |()| self.probe.changed()).await
     }
 
+    async fn take_waiting(
+        &self,
+        lane: Lane,
+        due: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<IntentId>> {
+        let call = self.store.take_waiting(lane, due, until, limit);
+        self.write("take_waiting", call, |taken| {
+            if !taken.is_empty() {
+                self.probe.changed();
+            }
+        })
+        .await
+    }
+
     async fn claim_due(
         &self,
         holder: &InstanceId,
