@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::{
     clob::Clob,
     http::malformed,
+    json::Scalar,
     limits::TRADE_CLOCK_SLACK,
     lookup::{ORDERS, OrderRow, Role, TRADES, TradeRow, order_state, trade_of},
 };
@@ -22,8 +23,10 @@ const LANE: Lane = Lane::Entries;
 /// An order as the list of open ones tells it.
 #[derive(Deserialize)]
 struct OpenRow {
-    #[serde(flatten)]
-    order: OrderRow,
+    id: OrderId,
+    status: String,
+    original_size: Option<Scalar>,
+    size_matched: Scalar,
     asset_id: TokenId,
     side: Side,
 }
@@ -57,12 +60,11 @@ impl Clob {
             let trades = self.with_fees((token, LANE), trades.into_values().collect()).await?;
             found.insert(id, FoundOrder { id, token, side, is_open: false, trades });
         }
-        for row in open {
-            let status = order_state(&row.order)?.status;
-            let id: OrderId = row.order.id.parse().map_err(|error| malformed("GET /data/orders", &error))?;
-            let nothing =
-                FoundOrder { id, token: row.asset_id, side: row.side, is_open: false, trades: vec![] };
-            let order = found.entry(id).or_insert(nothing);
+        for OpenRow { id, status, original_size, size_matched, asset_id, side } in open {
+            let row = OrderRow { id: String::new(), status, original_size, size_matched };
+            let status = order_state(&row)?.status;
+            let untraded = FoundOrder { id, token: asset_id, side, is_open: false, trades: Vec::new() };
+            let order = found.entry(id).or_insert(untraded);
             order.is_open = matches!(status, VenueOrderStatus::Live | VenueOrderStatus::Delayed);
         }
         Ok(found.into_values().collect())
@@ -80,7 +82,7 @@ fn note(row: &TradeRow, wallet: &str, traded: &mut BTreeMap<OrderId, Traded>) ->
         if !maker.eq_ignore_ascii_case(wallet) {
             continue;
         }
-        let id: OrderId = id.parse().map_err(|error: domain::ids::IdError| error.to_string())?;
+        let id = id.parse::<OrderId>().map_err(|error| error.to_string())?;
         if let Some((trade, role)) = trade_of(row, id)? {
             let order = traded.entry(id).or_insert(Traded { token, side, trades: BTreeMap::new() });
             order.trades.insert(trade.id.clone(), (trade, role));
@@ -104,7 +106,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_orders_of_a_wallet_are_found_by_their_trades_and_the_open_ones_by_themselves() {
-        let wallet = account().wallet.to_string();
+        let wallet = account(1).wallet.to_string();
         let mut taken = trade_json("t1", "CONFIRMED");
         taken["maker_address"] = json!(wallet.to_uppercase().replace("0X", "0x"));
         let again = taken.clone();
@@ -130,7 +132,7 @@ mod tests {
         })
         .await;
         let found =
-            clob(&server).orders_since(&account(), Timestamp::from_seconds(1_777_400_000)).await.unwrap();
+            clob(&server).orders_since(&account(1), Timestamp::from_seconds(1_777_400_000)).await.unwrap();
         let seen: Vec<_> = found
             .iter()
             .map(|order| {

@@ -80,7 +80,22 @@ fn said(alive: &Alive) -> Response {
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
+
     use super::*;
+
+    /// Head and body of the answer.
+    async fn ask(address: SocketAddr) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {LIVE} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
 
     #[tokio::test]
     async fn a_process_says_that_it_lives_until_a_task_hangs() {
@@ -94,18 +109,14 @@ mod tests {
         let refused = listen(address).await.unwrap_err();
         assert!(refused.to_string().contains("health_address"), "{refused:#}");
         let server = serve(listener, alive);
-        let ask = async || reqwest::get(format!("http://{address}{LIVE}")).await.unwrap();
-        let answer = ask().await;
-        assert_eq!(answer.headers()["content-type"], "application/health+json");
-        let (code, said) = (answer.status().as_u16(), answer.json::<serde_json::Value>().await.unwrap());
-        assert_eq!(
-            (code, said["status"].as_str(), said["serviceId"].as_str()),
-            (200, Some("pass"), Some("host-1"))
-        );
+        let lives = ask(address).await;
+        let told =
+            ["HTTP/1.1 200", "application/health+json", "\"status\":\"pass\"", "\"serviceId\":\"host-1\""];
+        assert!(told.iter().all(|words| lives.contains(words)), "{lives}");
         hangs.store(true, Ordering::Relaxed);
-        let answer = ask().await;
-        let (code, said) = (answer.status().as_u16(), answer.json::<serde_json::Value>().await.unwrap());
-        assert_eq!((code, said["output"].as_str()), (503, Some("hangs: watcher-1")));
+        let hangs = ask(address).await;
+        let told = ["HTTP/1.1 503", "\"status\":\"fail\"", "hangs: watcher-1"];
+        assert!(told.iter().all(|words| hangs.contains(words)), "{hangs}");
         server.abort();
     }
 }

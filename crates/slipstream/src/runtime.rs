@@ -377,8 +377,8 @@ impl Runtime {
         self.shared.clock_watch.clone()
     }
 
-    /// [`Runtime::shutdown`] within this time, and [`RECORDED_WITHIN`] more. What has not come to its end then is ended where it is, and that is recorded, so
-    /// that others take it over at once, on whatever machine they are: `false`.
+    /// [`Runtime::shutdown`] within this time, and [`RECORDED_WITHIN`] more. What has not come to its end then is ended where
+    /// it is, and that is recorded, so that others take it over at once, on whatever machine they are: `false`.
     ///
     /// # Errors
     /// As [`Runtime::check`]; everything is stopped all the same.

@@ -483,7 +483,7 @@ CREATE TABLE foreign_orders (
 ) STRICT, WITHOUT ROWID;
 
 -- Orders that were lost when the database went back in time, found again at the venue, each booked once. The ledger says what
--- that did to positions; left_over belongs to the account and to no relationship. Kept for ever.
+-- that did to positions. left_over belongs to the account and to no relationship. Kept for ever.
 CREATE TABLE adopted_orders (
     order_id    BLOB    PRIMARY KEY,
     owner_id    INTEGER NOT NULL,

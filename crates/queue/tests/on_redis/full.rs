@@ -100,7 +100,7 @@ async fn copied_although(fault: &[&str]) {
         batches: Batches::default().doubting(Arc::<Unheard>::default()),
     };
     let worker = make(world.store.clone(), "worker");
-    for name in [&worker.instance.0, "of another process"] {
+    for name in [worker.instance.0.as_str(), "of another process"] {
         world.store.begin_instance(&InstanceId(name.to_owned()), world.clock.now()).await.unwrap();
     }
     let stuck = Arc::new(Stuck { store: world.store.clone(), entered: Notify::new(), go_on: Notify::new() });

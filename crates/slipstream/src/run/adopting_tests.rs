@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use domain::{Address, KeyRef, OrderPlan, Timestamp, TokenId, TradingAccount, Usd, WalletKind};
+use domain::{Address, KeyRef, OrderPlan, Shares, Timestamp, TokenId, TradingAccount, Usd, WalletKind};
 use engine::ports::{
     detection::Lane,
     execution::Execution as _,
     following::{AccountMode, Following as _, NewAccount},
+    reports::Reports as _,
     venue::{
         Cancel, Cancelled, OrderLookup, OrderQuery, PostReply, PostTimes, PreparedOrder, VenueError,
         VenueTrade,

@@ -285,7 +285,7 @@ impl Execution for MemoryStore {
     async fn known_until(&self, account: AccountId) -> StoreResult<Timestamp> {
         let state = self.read();
         let of_account = |row: &&OrderRow| {
-            state.intents.get(row.signed.intent.0).is_some_and(|intent| intent.account == account)
+            state.intents.get(row.signed.intent.0).is_some_and(|intent| intent.account.id == account)
         };
         let newest = state.orders.rows().filter(of_account).map(|row| row.signed.signed_at).max();
         Ok(newest.unwrap_or(state.accounts.row("account", account.0)?.added))

@@ -64,10 +64,15 @@ pub(crate) async fn who_was_seen_to_end_holds_no_lease(bench: Bench) -> CaseResu
     world.store.end_instance(&ended, "its process is gone", world.now()).await?;
     let refused = world.commit(&Default::default()).await;
     holds!(refused.is_err(), "a commit under the lease of one that ended");
+    holds!(!world.store.is_leased("watcher").await?, "a lease of one that ended stands");
+    holds!(!world.store.is_leased("nobody's").await?, "a lease that nobody ever took stands");
     let next = some(world.store.take_lease("watcher", &worker("b"), LEASE).await?, "the lease at once")?;
     holds!(next.fence > world.lease.fence, "the fence must grow: {next:?} after {:?}", world.lease);
     same!(world.store.take_lease("job", &worker("b"), LEASE).await?, None, "the lease of another");
     same!(kept.holder, worker("a"), "its holder");
+    holds!(world.store.is_leased("job").await?, "a lease that has not run out");
+    world.pass(LEASE);
+    holds!(!world.store.is_leased("job").await?, "a lease that has run out stands");
     Ok(())
 }
 

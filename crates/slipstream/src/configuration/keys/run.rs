@@ -72,7 +72,6 @@ pub const RUN: &[Key<RunSettings>] = &[
         Example("127.0.0.1:9010"),
         Kind::Address(|run, value| run.health_address = Some(value)),
         "Where this process answers GET /health/live over HTTP, for whoever starts it again when it is not alive: 200 while its \
-         tasks get on, 503 when one hangs. Each process of a machine takes a port of its own \
-         (SLIPSTREAM_RUN_HEALTH_ADDRESS). Without it: nobody listens.",
+         tasks get on, 503 when one hangs. Each process of a machine takes a port of its own. Without it nobody listens.",
     ),
 ];

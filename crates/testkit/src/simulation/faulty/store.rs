@@ -8,7 +8,7 @@ use domain::{
     ids::{AccountId, AttemptId, IntentId},
 };
 use engine::ports::{
-    detection::{DetectionCommit, DetectionOutcome},
+    detection::{DetectionCommit, DetectionOutcome, Lane},
     execution::{
         EndReason, OrderRecord, OrderUpdate, RedemptionPayout, SignedAttempt, SignedOutcome, WorkChange,
     },
