@@ -101,8 +101,9 @@ mod tests {
     async fn a_process_says_that_it_lives_until_a_task_hangs() {
         let hangs = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&hangs);
-        let hanging =
-            move || seen.load(Ordering::Relaxed).then(|| "watcher-1".to_owned()).into_iter().collect();
+        let hanging = move || -> Vec<String> {
+            if seen.load(Ordering::Relaxed) { vec!["watcher-1".to_owned()] } else { Vec::new() }
+        };
         let alive = Alive { role: "backend", process: "host-1".to_owned(), hanging: Arc::new(hanging) };
         let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
