@@ -41,8 +41,9 @@ enum Fate {
 }
 
 impl Process {
+    #[cfg(test)]
     fn here() -> Self {
-        Self::on_this_machine(Pid::as_raw(Some(rustix::process::getpid())))
+        Self::on_this_machine(own_number())
     }
 
     fn on_this_machine(pid: i32) -> Self {
@@ -115,7 +116,11 @@ fn namespace() -> String {
 /// The name of this process.
 #[must_use]
 pub fn this_process() -> InstanceId {
-    name_of(Pid::as_raw(Some(rustix::process::getpid())))
+    name_of(own_number())
+}
+
+fn own_number() -> i32 {
+    Pid::as_raw(Some(rustix::process::getpid()))
 }
 
 /// The name of a process of this machine.

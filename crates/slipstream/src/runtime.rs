@@ -360,7 +360,6 @@ impl Runtime {
     }
 
     /// Tells which tasks hang.
-    #[must_use]
     pub fn stuck(&self) -> impl Fn() -> Vec<String> + Send + Sync + use<> {
         let shared = Arc::clone(&self.shared);
         move || shared.rounds.stuck()
