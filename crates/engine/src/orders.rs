@@ -69,6 +69,10 @@ pub fn update(
     // What was pushed is a part; what was asked for is all there is.
     let together = if learned.pushed { trades::merged } else { trades::listed };
     let trades = together(&record.trades, &learned.trades);
+    let trades = match record.intent.side {
+        Side::Buy => trades::within(trades, Usd(record.amounts.maker)),
+        Side::Sell => trades,
+    };
     let stays = |known: &&VenueTrade| trades.iter().any(|trade| trade.id == known.id);
     let gone = record.trades.iter().filter(|known| !stays(known)).map(|known| known.id.clone()).collect();
     let evidence = merged_evidence(record, learned, &trades)?;

@@ -2,12 +2,16 @@
 //! user channel one by one, twice, or in another order.
 
 use domain::{
+    Usd,
     lifecycle::{Evidence, Filled},
     money::MoneyError,
     trade::Quantity,
 };
 
-use crate::ports::venue::{SettlementStatus, VenueTrade};
+use crate::{
+    limits,
+    ports::venue::{SettlementStatus, VenueTrade},
+};
 
 /// How far a settlement is. One that is over stays so, whatever is told late of how it got there; being in a
 /// block and being sent again take turns.
@@ -55,6 +59,23 @@ pub fn listed(known: &[VenueTrade], list: &[VenueTrade]) -> Vec<VenueTrade> {
         }
     }
     merged(&kept, list)
+}
+
+/// A buy's trades, without the hair by which their dollars come to more than the buy was signed for: the venue tells shares
+/// and prices, and each product is rounded against us. What is more than rounding stays, and so does whatever the reply or
+/// the chain says, which tell dollars exactly.
+#[must_use]
+pub fn within(mut trades: Vec<VenueTrade>, most: Usd) -> Vec<VenueTrade> {
+    let counts = |trade: &VenueTrade| trade.status != SettlementStatus::Failed;
+    let sum =
+        trades.iter().filter(|trade| counts(trade)).fold(0_i64, |sum, trade| sum.saturating_add(trade.usd.0));
+    let over = sum.saturating_sub(most.0);
+    if (1..=limits::ROUNDED_AWAY).contains(&over)
+        && let Some(largest) = trades.iter_mut().filter(|trade| counts(trade)).max_by_key(|trade| trade.usd)
+    {
+        largest.usd = largest.usd.less(Usd(over));
+    }
+    trades
 }
 
 /// Shares of all of them, failed ones included.

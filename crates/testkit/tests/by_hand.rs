@@ -16,11 +16,15 @@ use std::{
 use async_trait::async_trait;
 use domain::{
     Book, Clock, ConditionId, Hash, Market, OrderId, OrderPlan, Price, Shares, Side, TokenId, TradingAccount,
-    Usd, ids::IntentId, lifecycle::OrderState, position::Position,
+    Usd,
+    ids::IntentId,
+    lifecycle::{OrderAlarm, OrderState},
+    position::Position,
+    trade::Quantity,
 };
 use engine::{
     head_watch::HeadWatch,
-    limits::{ENTRY_RESEND, SETTLE_BATCH},
+    limits::{ENTRY_RESEND, ROUNDED_AWAY, SETTLE_BATCH},
     orders::{self, Learned},
     ports::{
         detection::{DetectionCommit, Lane, StoredRedemption},
@@ -298,6 +302,37 @@ fn listed_trades_outrank_an_estimate_at_the_limit_price() {
     let estimated = cash();
     assert!(estimated < Usd(-5_000_000), "at the limit: {estimated:?}");
     assert_eq!(cash(), Usd(-5_000_000));
+}
+
+/// The reply was lost in a crash, and the listed trades come to a few millionths more than was signed for, because each is
+/// rounded against us: that was an alarm. What the chain says is exact, and any excess there is one.
+#[test]
+fn rounding_of_listed_trades_is_no_overfill_and_what_the_chain_tells_is() {
+    let scene = Scene::new(1, &[7], |_| false);
+    assert_eq!(scene.work(scene.world.venue.clone()), 1);
+    let order = scene.orders().remove(0);
+    let most = order.amounts.maker;
+    let update = |record: &OrderRecord, parts: [i64; 2]| {
+        let trade = |(number, usd)| VenueTrade {
+            id: format!("trade {number}"),
+            status: SettlementStatus::Matched,
+            shares: Shares(1_000_000),
+            usd: Usd(usd),
+            fee: Usd(0),
+            tx: None,
+        };
+        let trades = (0..).zip(parts).map(trade).collect();
+        let learned = Learned { trades, unseen: Some(false), ..Learned::default() };
+        orders::update(record, &learned, &Position::default(), scene.world.clock.now()).unwrap()
+    };
+    let rounded = update(&order, [most / 2, most - most / 2 + 3]);
+    assert_eq!(rounded.alarms, []);
+    assert_eq!(rounded.booking.unwrap().1.cash, Usd(-most), "as much as it can have cost");
+    let beyond = update(&order, [most / 2, most - most / 2 + ROUNDED_AWAY + 1]);
+    assert_eq!((beyond.alarms, beyond.booking), (vec![OrderAlarm::NotBelieved], None));
+    let mut chain = order;
+    chain.evidence.chain.quantity = Quantity { shares: Shares(2_000_000), usd: Usd(most + 3) };
+    assert_eq!(update(&chain, [0, 0]).alarms, [OrderAlarm::Overfilled]);
 }
 
 /// Each round asked for the payouts of every redemption, one after the other, before any order was settled.
