@@ -91,6 +91,8 @@ pub async fn restore(arguments: &RestoreArgs) -> anyhow::Result<Answer> {
     if let Some(url) = &configured.0.database.url {
         return db_command::restore(url, &arguments.from, &arguments.at).await;
     }
+    // Before anything is made.
+    ensure!(arguments.from.is_file(), "there is no file {}", arguments.from.display());
     let directory = arguments.at.directory()?;
     is_a_file(&directory.join(DATABASE), configured)?;
     ensure!(

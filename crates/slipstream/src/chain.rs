@@ -21,9 +21,11 @@ pub const PUBLIC_PROVIDERS: [&str; 3] = [
 ];
 /// One of the same list that tells of new blocks.
 pub const PUBLIC_DOORBELL: &str = "wss://polygon-bor-rpc.publicnode.com";
-/// Calls a day to one provider of the chain, for each block of two seconds: twice whether it is there, then for what is in it
-/// and for the final one.
-pub const CALLS_A_DAY: u64 = 4 * 86_400 / 2;
+/// Calls a day to the provider that is asked first, for each block of two seconds: three or four times whether it is there, three
+/// for what is in it (fills, redemptions, shares that moved) and once for the final one. Counted at simulated providers with
+/// blocks each two seconds and nobody trading; a second provider, the witness, is asked less than half as often. The only place
+/// of this figure: `docs/running.md` is compared with it.
+pub const CALLS_A_DAY: u64 = 8 * 86_400 / 2;
 
 /// Public providers, as they are listed.
 #[must_use]
@@ -100,4 +102,18 @@ fn providers(client: &Client, urls: &[RpcUrl]) -> Vec<Provider> {
 
 fn doorbells(urls: &[RpcUrl]) -> Vec<RpcUrl> {
     urls.iter().filter(|url| url.is_socket()).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three places told three figures.
+    #[test]
+    fn the_guide_tells_the_same_calls_a_day() {
+        let guide = include_str!("../../../docs/running.md");
+        let figure = format!("{} calls a day", crate::wording::grouped(CALLS_A_DAY));
+        assert_eq!(guide.matches(&figure).count(), 1, "{figure}");
+        assert_eq!(guide.matches("calls a day").count(), 1);
+    }
 }

@@ -28,7 +28,7 @@ use crate::{
     rpc_command::RpcCommand,
     run::{RunArgs, installation::InitArgs},
     runtime::Role,
-    screen::Style,
+    screen::{Style, folded},
     signer_command::SignerCommand,
     simulate::SimulatorArgs,
 };
@@ -435,7 +435,7 @@ fn told(answer: &Answer, json: bool) -> anyhow::Result<ExitCode> {
     if json {
         print(&serde_json::to_string_pretty(&answer.json)?)?;
     } else {
-        print(answer.text.trim_end())?;
+        print(&folded(answer.text.trim_end(), Style::of_output()))?;
     }
     Ok(if answer.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

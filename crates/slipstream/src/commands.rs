@@ -259,7 +259,7 @@ async fn answered(
             Ok(said(&text, serde_json::to_value(&lines)?))
         }
         Request::Activity { limit, style } => {
-            let activity = story::activity(store, None, *limit).await?;
+            let activity = story::activity(store, None, *limit, clock.now()).await?;
             Ok(said(&activity.render(*style), serde_json::to_value(&activity.lines)?))
         }
         Request::Export(table) => export::answer(store, *table).await,

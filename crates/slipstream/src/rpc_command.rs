@@ -159,7 +159,8 @@ fn render(health: &[ProviderHealth], style: Style) -> String {
     }
     text.push_str(&witnesses(health));
     text.push_str(&format!(
-        "`a day` is the pace so far, known after a minute; `run` asks the one that does best about {} times\n",
+        "`a day` is the pace since the start, known after a minute; the one that is asked first should come to about {}, with \
+         a block each two seconds\n",
         grouped(CALLS_A_DAY)
     ));
     text

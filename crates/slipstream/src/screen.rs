@@ -48,6 +48,23 @@ impl Style {
     }
 }
 
+/// Sentences of an answer in a terminal: whole words go on below. What stands in columns, or is painted, fits already.
+#[must_use]
+pub fn folded(text: &str, style: Style) -> String {
+    let Some(width) = style.width else { return text.to_owned() };
+    let mut screen = Screen::new(Style { colour: false, ..style });
+    for line in text.lines() {
+        let painted = line.contains('\u{1b}');
+        if painted || line.chars().count() <= width || line.trim_start().contains("  ") {
+            screen.text.push_str(line);
+            screen.blank();
+        } else {
+            screen.line(line);
+        }
+    }
+    screen.finish()
+}
+
 /// A colour or weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paint {
@@ -354,6 +371,20 @@ mod tests {
                                   the minimum of 5
         in a wider terminal also: fees
         ");
+    }
+
+    #[test]
+    fn sentences_of_an_answer_fit_a_terminal_and_are_whole_elsewhere() {
+        let text = "  a sentence that is far longer than the forty columns of it\n  nr  a row of a table, however long it may be\nshort";
+        let narrow = folded(text, Style { colour: true, width: Some(40) });
+        let lines = [
+            "  a sentence that is far longer than the",
+            "  forty columns of it",
+            "  nr  a row of a table, however long it may be",
+            "short",
+        ];
+        assert_eq!(narrow.lines().collect::<Vec<_>>(), lines);
+        assert_eq!(folded(text, Style::default()), text);
     }
 
     #[test]

@@ -29,6 +29,7 @@ use crate::{
     place::Place,
     rpc_command::configured,
     terminal,
+    wording::causes,
 };
 
 /// Polygon's number, as JSON-RPC has it.
@@ -120,12 +121,12 @@ pub(super) async fn run(arguments: &AddArgs) -> anyhow::Result<Answer> {
     unlock::hardened()?;
     // All that is wrong is told at once, and before anything is asked for.
     let mut wrong = label_mistakes(&place, &live, &arguments.label).await;
-    let chain = chain_of(&arguments.config).await.map_err(|error| wrong.push(format!("{error:#}"))).ok();
+    let chain = chain_of(&arguments.config).await.map_err(|error| wrong.push(causes(&error))).ok();
     let asks = arguments.key_file.is_none() && arguments.sealed.is_none();
     let key = match asks && !wrong.is_empty() {
         true => None,
         false => key_of(arguments.key_file.as_deref(), arguments.sealed.as_deref())
-            .map_err(|error| wrong.push(format!("{error:#}")))
+            .map_err(|error| wrong.push(causes(&error)))
             .ok(),
     };
     let (Some(key), Some(chain), true) = (key, chain, wrong.is_empty()) else {
@@ -168,7 +169,7 @@ async fn label_mistakes(place: &Place, live: &LiveSettings, label: &str) -> Vec<
     };
     match asked.await {
         Ok(answer) => serde_json::from_value(answer.json).unwrap_or_default(),
-        Err(error) => vec![format!("{error:#}")],
+        Err(error) => vec![causes(&error)],
     }
 }
 

@@ -68,7 +68,11 @@ pub(super) async fn run(arguments: &ArmArgs) -> anyhow::Result<Answer> {
     let desk = Desk::open(&place, &live, Need::Keys).await?;
     let line = find(&desk, &arguments.account).await?;
     ensure!(line.mode == AccountMode::Live, "account `{}` has play money and needs no arming", line.label);
-    let (balance, lacks) = look(&arguments.config, &line).await;
+    let (money, lacks) = look(&arguments.config, &line).await;
+    let balance = match &money {
+        Ok(money) => format!("{} pUSD", dollars(*money)),
+        Err(error) => format!("an unknown balance ({error:#})"),
+    };
     let word = match &arguments.yes {
         Some(word) => word.clone(),
         None => {
@@ -77,7 +81,13 @@ pub(super) async fn run(arguments: &ArmArgs) -> anyhow::Result<Answer> {
         }
     };
     ensure!(word == line.label, "`{word}` is not the account's name `{}`; nothing was changed", line.label);
-    let mut answer = desk.ask(AccountRequest::Arm { account: line.id.0.to_string(), caps }).await?;
+    let mut answer =
+        desk.ask(AccountRequest::Arm { account: line.id.0.to_string(), caps, money: money.ok() }).await?;
+    if arguments.yes.is_some() && line.cap.is_none() {
+        answer.text.push_str(
+            "\nthe account has no cap of its own: day by day, everything in its wallet may be spent",
+        );
+    }
     if arguments.yes.is_some() && lacks != NOTHING_MISSING {
         answer.text.push_str(&format!("\nits wallet has {balance}; {}", lacks.trim_end()));
     }
@@ -102,11 +112,21 @@ fn question(
     (balance, lacks): (&str, &str),
     enabled: bool,
 ) -> Result<String, MoneyError> {
-    let at_risk = line.cap.map_or_else(|| "no limit".to_owned(), dollars);
+    let in_all = match line.cap {
+        Some(cap) => format!("at most {} $ at risk at once", dollars(cap)),
+        None => {
+            "no limit: day by day, everything in the wallet\n\
+             \n\
+             Warning: the account has no cap of its own (`account add --cap`), so only the caps of an order and of a day,\n\
+             and those of what it follows (`slipstream following`), bound what can be lost.\n"
+                .to_owned()
+        }
+    };
     let first = if enabled { "on" } else { "off, so nothing is signed yet" };
     Ok(format!(
-        "account    {} ({})\nwallet     {} with {balance}\nat risk    {at_risk}, at most\nper order  {}\nper day    {} (UTC)\nfees       {}\n\
-         live       {first}\n\n{lacks}\nFrom now on this program may spend real money of this account by itself.\n\
+        "account    {} ({})\nwallet     {} with {balance}\nlive       {first}\nan order   at most {} $\n\
+         a day      at most {} $ (UTC)\nfees       besides: {}\nin all     {in_all}\n{lacks}\n\
+         From now on this program may spend real money of this account by itself.\n\
          Type the account's name to arm it: ",
         line.label,
         line.id,
@@ -129,17 +149,14 @@ pub(super) fn fees_besides(caps: &Caps) -> Result<String, MoneyError> {
     ))
 }
 
-/// What the wallet has, and what it lacks, in words. An unreadable chain arms all the same: `run` buys nothing before it
+/// What the wallet has, and in words what it lacks. An unreadable chain arms all the same: `run` buys nothing before it
 /// has found the same things in order.
-async fn look(config: &ConfigFile, line: &AccountLine) -> (String, String) {
+async fn look(config: &ConfigFile, line: &AccountLine) -> (anyhow::Result<Usd>, String) {
     match report(config, line).await {
-        Ok(report) => {
-            let lacks = missing_of(&report.missing, report.used).0;
-            (format!("{} pUSD", dollars(report.used.dollars)), lacks)
-        }
+        Ok(report) => (Ok(report.used.dollars), missing_of(&report.missing, report.used).0),
         Err(error) => {
             let lacks = "what it lacks is not known either; `slipstream account check` tells\n".to_owned();
-            (format!("an unknown balance ({error:#})"), lacks)
+            (Err(error), lacks)
         }
     }
 }
@@ -155,4 +172,44 @@ async fn report(config: &ConfigFile, line: &AccountLine) -> anyhow::Result<Walle
         key: live_key(line.wallet),
     };
     report_of_account(providers.json_rpc().as_ref(), &account, clock.now()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Address, WalletKind, ids::AccountId, money::ONE};
+
+    use super::*;
+
+    /// It said "at risk    no limit, at most".
+    #[test]
+    fn what_may_be_spent_is_said_plainly() {
+        let line = |cap| AccountLine {
+            id: AccountId(2),
+            label: "main".to_owned(),
+            mode: AccountMode::Live,
+            state: "not armed".to_owned(),
+            wallet: Address([1; 20]),
+            kind: WalletKind::Eoa,
+            until: None,
+            signer: Address([1; 20]),
+            cash: Usd::ZERO,
+            cap,
+            caps: None,
+            spent: None,
+        };
+        let caps = Caps { order: Usd(20 * ONE), day: Usd(100 * ONE) };
+        let asked = |cap| question(&line(cap), &caps, ("100.00 pUSD", NOTHING_MISSING), true);
+        let without = asked(None);
+        for words in [
+            "an order   at most 20.00 $\n",
+            "a day      at most 100.00 $ (UTC)\n",
+            "in all     no limit: day by day, everything in the wallet\n",
+            "Warning: the account has no cap of its own",
+        ] {
+            assert!(without.contains(words), "{without}");
+        }
+        let with = asked(Some(Usd(500 * ONE)));
+        assert!(with.contains("in all     at most 500.00 $ at risk at once\n"), "{with}");
+        assert!(!with.contains("Warning") && !with.contains("no limit"), "{with}");
+    }
 }

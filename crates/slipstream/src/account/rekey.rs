@@ -18,7 +18,9 @@ use super::{
     requests::{AccountRequest, Answering, EncryptedKey, file_of, said},
     unlock,
 };
-use crate::{cli::Installation, clock::SystemClock, commands::Answer, configuration::ConfigFile};
+use crate::{
+    cli::Installation, clock::SystemClock, commands::Answer, configuration::ConfigFile, wording::causes,
+};
 
 /// Arguments of `account rekey`.
 #[derive(Debug, Args)]
@@ -57,8 +59,8 @@ pub(super) async fn run(arguments: &RekeyArgs) -> anyhow::Result<Answer> {
     let key = key_of(arguments.key_file.as_deref(), arguments.sealed.as_deref());
     let chain = chain_of(&arguments.config).await;
     let mut wrong = Vec::new();
-    let key = key.map_err(|error| wrong.push(format!("{error:#}"))).ok();
-    let chain = chain.map_err(|error| wrong.push(format!("{error:#}"))).ok();
+    let key = key.map_err(|error| wrong.push(causes(&error))).ok();
+    let chain = chain.map_err(|error| wrong.push(causes(&error))).ok();
     let (Some(key), Some(chain)) = (key, chain) else { return Err(all_wrong(&wrong)) };
     let desk = Desk::open(&place, &live, Need::Keys).await?;
     let line = arm::find(&desk, &arguments.account).await?;

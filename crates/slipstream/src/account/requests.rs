@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     commands::Answer,
+    run::funding::book_first,
     screen::{Style, table},
     wording::{dollars, shares},
 };
@@ -109,6 +110,8 @@ pub enum AccountRequest {
         account: String,
         /// What it may spend.
         caps: Caps,
+        /// What its wallet holds, as far as somebody has looked.
+        money: Option<Usd>,
     },
     /// Let one trade no more.
     Disarm {
@@ -232,7 +235,7 @@ pub async fn answer(
             desk.add_live(label, key, Binding { wallet: *wallet, kind: *kind, until: *until }, *cap).await
         }
         AccountRequest::Rekey { account, key, until } => desk.rekey(account, key, *until).await,
-        AccountRequest::Arm { account, caps } => desk.arm(account, *caps).await,
+        AccountRequest::Arm { account, caps, money } => desk.arm(account, *caps, *money).await,
         AccountRequest::Disarm { account } => desk.disarm(account).await,
         AccountRequest::Remove { account, leave_shares } => desk.remove(account, *leave_shares).await,
     }
@@ -395,11 +398,17 @@ impl Answering<'_> {
         Ok(said(text, json))
     }
 
-    async fn arm(&self, name: &str, caps: Caps) -> anyhow::Result<Answer> {
+    async fn arm(&self, name: &str, caps: Caps, money: Option<Usd>) -> anyhow::Result<Answer> {
         let account = self.find_live(name).await?;
+        let id = account.trading.id;
+        // Before it may trade: its first trade finds what there is to spend.
+        let booked = match money {
+            Some(money) => book_first(self.store, self.now, id, money).await?,
+            None => false,
+        };
         self.keyring.keeper()?.arm(&account.trading.key, caps).await?;
         let line = AccountLine::of(&account, self.keyring).await?;
-        let text = format!(
+        let mut text = format!(
             "account `{}` is armed: at most {} dollars in an order and {} in a day (UTC), and on top of that {}; `slipstream \
              account disarm {}` ends it at once",
             account.label,
@@ -408,6 +417,9 @@ impl Answering<'_> {
             fees_besides(&caps)?,
             account.label
         );
+        if let Some(money) = money.filter(|_| booked) {
+            text.push_str(&format!("\n{} $ of its wallet are booked as a deposit", dollars(money)));
+        }
         Ok(said(text, serde_json::to_value(line)?))
     }
 

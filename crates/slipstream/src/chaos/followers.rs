@@ -136,7 +136,7 @@ impl Desk<'_> {
         let add = AccountRequest::AddLive { label: label.clone(), key, wallet, kind, until: None, cap: None };
         let made = self.ask(&add).await?;
         let account: AccountId = serde_json::from_value(made["account"].clone())?;
-        self.ask(&AccountRequest::Arm { account: label, caps: CAPS }).await?;
+        self.ask(&AccountRequest::Arm { account: label, caps: CAPS, money: Some(DEPOSIT) }).await?;
         Ok((account, wallet))
     }
 }

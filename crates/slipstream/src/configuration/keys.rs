@@ -226,11 +226,11 @@ pub const CHAIN: &[Key<ChainSettings>] = &[key(
     Example("https://polygon-bor-rpc.publicnode.com,https://polygon.drpc.org"),
     Kind::Urls(|chain, urls| chain.rpc_urls = urls),
     "Providers of Polygon's JSON-RPC, the preferred one first; one that fails, lags or answers wrongly is left for \
-     the next. A ws:// or wss:// URL among them only tells of new blocks, so that the others are asked less often. \
+     the next. A ws:// or wss:// URL among them only tells of new blocks, so that they are read sooner. \
      `slipstream rpc reload` gives the list to a running process. Without any, `run` believes the venue's own services. \
      Those of the example are public: they want no key, promise nothing and limit how often they are asked, which is \
-     enough for a beginning on paper; about 130,000 calls a day go to the one that is asked first. For real money have one \
-     with a key of yours. (The demo has a chain of its own.)",
+     enough for a beginning on paper; `slipstream doctor` says how many calls a day go to the one that is asked first. For \
+     real money have one with a key of yours. (The demo has a chain of its own.)",
 )];
 
 /// Variables that are called as everybody calls them: section, key, name.

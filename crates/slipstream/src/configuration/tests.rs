@@ -280,6 +280,8 @@ fn what_nobody_reads_is_refused_with_what_was_meant() {
             .ends_with("there are speed, followers, seed, faults, tape, synthetic_exits, data_dir")
     );
     assert_eq!(only("speed = 3"), "1:1 speed | no such key here; `speed` belongs to [demo]");
+    let several = only("data_dir = 'there'");
+    assert_eq!(several, "1:1 data_dir | no such key here; `data_dir` belongs to [run] or [demo]");
     assert_eq!(only("[Demo]"), "1:2 Demo | no such section; did you mean `[demo]`?");
     assert_eq!(only("[[folower]]"), "1:3 folower | no such section; did you mean `[[follower]]`?");
     assert!(

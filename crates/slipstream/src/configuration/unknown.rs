@@ -4,7 +4,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    keys::{CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, LIVE, NAMED_VARIABLES, QUEUE, RUN, VENUE},
+    keys::{CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, Key, LIVE, NAMED_VARIABLES, QUEUE, RUN, VENUE},
     read::{PREFIX, Reader, key_shown, variable},
 };
 
@@ -37,7 +37,7 @@ pub(super) fn keys(reader: &mut Reader<'_>, header: &str, known: &[&str], table:
                 .to_owned()
         } else if let Some(near) = nearest(name, known.iter().copied()) {
             format!("no such key; did you mean `{near}`?")
-        } else if let Some(section) = section_of(name) {
+        } else if let Some(section) = sections_of(name) {
             format!("no such key; `{name}` belongs to {section}")
         } else {
             format!("no such key; there are {}", known.join(", "))
@@ -56,7 +56,7 @@ pub(super) fn sections(reader: &mut Reader<'_>, document: &DeTable<'_>) {
         let near = nearest(name, SECTIONS.iter().map(|(section, _)| *section));
         let text = if is_for_secret(name) {
             format!("{what}, and no key takes a secret: secrets never stand in a configuration; take it out")
-        } else if let Some(section) = section_of(name) {
+        } else if let Some(section) = sections_of(name) {
             format!("{what} here; `{name}` belongs to {section}")
         } else if let Some((_, section)) = SECTIONS.iter().find(|(section, _)| Some(*section) == near) {
             format!("{what}; did you mean `{section}`?")
@@ -113,17 +113,24 @@ fn is_for_secret(name: &str) -> bool {
     !name.ends_with("_file") && SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
-/// The section that has a key of this name.
-fn section_of(name: &str) -> Option<&'static str> {
-    let in_demo = DEMO.iter().any(|key| key.name == name).then_some("[demo]");
-    let in_engine = ENGINE.iter().any(|key| key.name == name).then_some("[engine]");
-    let in_follower = FOLLOWER.iter().any(|key| key.name == name).then_some("[[follower]]");
-    let in_chain = CHAIN.iter().any(|key| key.name == name).then_some("[chain]");
-    let in_venue = VENUE.iter().any(|key| key.name == name).then_some("[venue]");
-    let in_live = LIVE.iter().any(|key| key.name == name).then_some("[live]");
-    let in_database = DATABASE.iter().any(|key| key.name == name).then_some("[database]");
-    let in_run = RUN.iter().any(|key| key.name == name).then_some("[run]");
-    in_demo.or(in_run).or(in_database).or(in_engine).or(in_chain).or(in_venue).or(in_live).or(in_follower)
+/// The sections that have a key of this name, as they are written.
+fn sections_of(name: &str) -> Option<String> {
+    fn has<S: 'static>(keys: &[Key<S>], name: &str) -> bool {
+        keys.iter().any(|key| key.name == name)
+    }
+    let having = [
+        ("[run]", has(RUN, name)),
+        ("[demo]", has(DEMO, name)),
+        ("[database]", has(DATABASE, name)),
+        ("[queue]", has(QUEUE, name)),
+        ("[engine]", has(ENGINE, name)),
+        ("[chain]", has(CHAIN, name)),
+        ("[venue]", has(VENUE, name)),
+        ("[live]", has(LIVE, name)),
+        ("[[follower]]", has(FOLLOWER, name)),
+    ];
+    let having: Vec<&str> = having.iter().filter(|(_, has)| *has).map(|(section, _)| *section).collect();
+    (!having.is_empty()).then(|| having.join(" or "))
 }
 
 /// The known name that is at most a third of its letters away.
@@ -156,9 +163,9 @@ mod tests {
 
     #[test]
     fn every_section_is_known_by_its_keys() {
-        assert_eq!(section_of("speed"), Some("[demo]"));
-        assert_eq!(section_of("workers"), Some("[engine]"));
-        assert_eq!(section_of("ratio"), Some("[[follower]]"));
-        assert_eq!(section_of("slippage"), None);
+        assert_eq!(sections_of("speed").as_deref(), Some("[demo]"));
+        assert_eq!(sections_of("workers").as_deref(), Some("[engine]"));
+        assert_eq!(sections_of("ratio").as_deref(), Some("[[follower]]"));
+        assert_eq!(sections_of("slippage"), None);
     }
 }

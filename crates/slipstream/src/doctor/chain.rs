@@ -61,9 +61,9 @@ pub(super) async fn look(
     findings.push(Finding::ok(
         (AREA, "calls"),
         format!(
-            "`run` asks the provider that does best about {} times a day, {}; `slipstream rpc status` counts them",
+            "`run` asks the provider that does best about {} times a day, and more while there is much to copy; `slipstream \
+             rpc status` counts them",
             grouped(CALLS_A_DAY),
-            if bells.is_empty() { "and a websocket among them halves that" } else { "half as often while a websocket rings" },
         ),
     ));
     findings

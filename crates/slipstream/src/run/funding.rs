@@ -3,7 +3,8 @@
 //!
 //! While anything of an account is under way, wallet and books differ for good reasons. So the account must be quiet from
 //! before a block to after its comparison: then whatever the books know is in that block, and what the wallet has beyond
-//! them came from outside.
+//! them came from outside. An account that never traded needs no such wait: its first money is booked when it is armed, and
+//! before a run sends anything, so that no first trade is missed for money that is there.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -15,9 +16,12 @@ use domain::{
     Clock, Timestamp, Usd,
     ids::{AccountId, AttemptId},
 };
-use engine::ports::{
-    following::{Account, AccountMode, HoldCause},
-    store::Store,
+use engine::{
+    deadline::within,
+    ports::{
+        following::{Account, AccountMode, HoldCause},
+        store::Store,
+    },
 };
 use polymarket::{JsonRpc, wallets::Wallets};
 use tracing::{debug, info, warn};
@@ -28,6 +32,8 @@ use crate::wording::dollars;
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// Time between two comparisons of a wallet with its books, which ask an RPC provider.
 const COMPARE_EVERY: Duration = Duration::from_secs(20);
+/// How long a start waits for the first reading of wallets.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// By as much this machine's clock may run behind that of the chain.
 const CLOCKS: Duration = Duration::from_secs(2);
 /// What is less is not told.
@@ -53,9 +59,26 @@ struct Quiet {
 }
 
 impl Funding {
-    /// Asks these providers.
-    pub(super) fn new(rpc: Arc<dyn JsonRpc>) -> Self {
-        Self { rpc, looked: None, quiet: HashMap::new(), compared: HashMap::new() }
+    /// Asks these providers; first of all for the first money of accounts.
+    pub(super) async fn begin(rpc: Arc<dyn JsonRpc>, store: &dyn Store, clock: &dyn Clock) -> Self {
+        let funding = Self { rpc, looked: None, quiet: HashMap::new(), compared: HashMap::new() };
+        // Who is not reached buys nothing until its money is booked (`readiness`).
+        if let Ok(Err(error)) = within(clock, PATIENCE, funding.first(store, clock)).await {
+            debug!("the first money of wallets cannot be read now: {error:#}");
+        }
+        funding
+    }
+
+    /// Books the first money of accounts that never traded.
+    async fn first(&self, store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<()> {
+        for account in untouched(store, clock.now()).await? {
+            let (id, wallet) = (account.trading.id, account.trading.wallet);
+            let held = Wallets::new(self.rpc.as_ref()).money(wallet).await?;
+            if book_first(store, clock.now(), id, held).await? {
+                tell_deposit(&account, held);
+            }
+        }
+        Ok(())
     }
 
     /// Looks, when it is time to.
@@ -71,6 +94,7 @@ impl Funding {
     }
 
     async fn compare(&mut self, store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<()> {
+        self.first(store, clock).await?;
         let now = clock.now();
         let accounts = quiet(store, now).await?;
         let still = |id: &AccountId, known: &mut Quiet| {
@@ -119,7 +143,7 @@ impl Funding {
             return Ok(());
         }
         if more.is_positive() {
-            info!("account {label}: {} $ of wallet {wallet} are booked as a deposit", dollars(more));
+            tell_deposit(account, more);
         } else {
             let less = dollars(Usd(more.0.abs()));
             warn!(
@@ -128,6 +152,36 @@ impl Funding {
         }
         Ok(())
     }
+}
+
+fn tell_deposit(Account { label, trading, .. }: &Account, usd: Usd) {
+    info!("account {label}: {} $ of wallet {} are booked as a deposit", dollars(usd), trading.wallet);
+}
+
+/// Books what the wallet of an account that never traded holds, if nothing is booked yet; whether anything was booked.
+pub(crate) async fn book_first(
+    store: &dyn Store,
+    now: Timestamp,
+    account: AccountId,
+    held: Usd,
+) -> anyhow::Result<bool> {
+    let untouched = untouched(store, now).await?;
+    match untouched.iter().find(|known| known.trading.id == account && held >= LEAST) {
+        Some(known) => Ok(store.book_difference(known.owner, account, Usd::ZERO, held, now).await?),
+        None => Ok(false),
+    }
+}
+
+/// Accounts with real money that never traded and have nothing in the books: whatever is in their wallets came from outside.
+async fn untouched(store: &dyn Store, now: Timestamp) -> anyhow::Result<Vec<Account>> {
+    let mut accounts = quiet(store, now).await?;
+    accounts.retain(|account| account.cash == Usd::ZERO);
+    if !accounts.is_empty() {
+        let traded: BTreeSet<AccountId> =
+            store.positions(None).await?.iter().map(|position| position.account).collect();
+        accounts.retain(|account| !traded.contains(&account.trading.id));
+    }
+    Ok(accounts)
 }
 
 /// Accounts with real money of which nothing is under way: no order waits, is sent or is being settled, nothing that the
@@ -154,4 +208,70 @@ async fn quiet(store: &dyn Store, now: Timestamp) -> anyhow::Result<Vec<Account>
     busy.extend(filled.iter().map(|order| order.intent.account.id));
     quiet.retain(|account| !busy.contains(&account.trading.id));
     Ok(quiet)
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use domain::{Address, KeyRef, WalletKind};
+    use engine::ports::{
+        following::{Following as _, HoldScope, NewAccount, NewHold},
+        reports::Reports as _,
+        venue::VenueError,
+    };
+    use serde_json::{Value, json};
+    use testkit::{memory_store::MemoryStore, virtual_clock::VirtualClock};
+
+    use super::*;
+
+    /// A wallet with 130 $.
+    struct Wallet;
+
+    #[async_trait]
+    impl JsonRpc for Wallet {
+        async fn ask(&self, _: &str, _: Value) -> Result<Value, VenueError> {
+            Ok(json!(format!("0x{:064x}", 130_000_000)))
+        }
+
+        async fn ask_one(&self, _: &[(&str, Value)]) -> Result<Vec<Value>, VenueError> {
+            panic!("one at a time")
+        }
+    }
+
+    /// It was booked some seconds after the start, and the first trade was skipped for want of money.
+    #[tokio::test]
+    async fn the_first_money_is_there_when_a_run_begins() {
+        let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
+        let store = MemoryStore::new(Arc::clone(&clock) as _);
+        let owner = store.add_owner("somebody", clock.now()).await.unwrap();
+        let account = NewAccount {
+            label: "a".to_owned(),
+            mode: AccountMode::Live,
+            wallet: Address([1; 20]),
+            signer: Address([1; 20]),
+            kind: WalletKind::Eoa,
+            key: KeyRef("key".to_owned()),
+            cap: None,
+        };
+        let id = store.add_account(owner, &account, clock.now()).await.unwrap();
+        let cash = async || store.accounts(None).await.unwrap()[0].cash;
+        // While a restore is being compared nothing is booked by the way.
+        let restored = NewHold {
+            scope: HoldScope::Installation,
+            cause: HoldCause::Reconciliation,
+            reason: "restored".to_owned(),
+            stops_exits: true,
+            sells: false,
+            expires_at: None,
+        };
+        let hold = store.place_hold(None, &restored, clock.now()).await.unwrap();
+        Funding::begin(Arc::new(Wallet), &store, clock.as_ref()).await;
+        assert_eq!(cash().await, Usd::ZERO);
+        store.lift_hold(None, hold, clock.now()).await.unwrap();
+        Funding::begin(Arc::new(Wallet), &store, clock.as_ref()).await;
+        assert_eq!(cash().await, Usd(130_000_000));
+        // Later money waits until nothing is under way.
+        assert!(!book_first(&store, clock.now(), id, Usd(999_000_000)).await.unwrap());
+        assert_eq!(cash().await, Usd(130_000_000));
+    }
 }

@@ -92,6 +92,7 @@ pub async fn init(arguments: &InitArgs) -> anyhow::Result<(Answer, bool)> {
     let base = file.parent().unwrap_or(Path::new(""));
     let data_dir = arguments.data_dir.clone().unwrap_or_else(|| PathBuf::from("slipstream-data"));
     let path = base.join(&data_dir);
+    no_file(&path)?;
     ensure!(
         !path.join(DATABASE).exists(),
         "there is an installation in {} already: name another --data-dir, or remove it",
@@ -139,10 +140,19 @@ pub async fn init(arguments: &InitArgs) -> anyhow::Result<(Answer, bool)> {
 /// # Errors
 /// In words, with what to do.
 pub(super) fn exists(data_dir: &Path) -> anyhow::Result<()> {
-    ensure!(!data_dir.is_file(), "{} is a file, and a data directory is needed", data_dir.display());
+    no_file(data_dir)?;
     ensure!(
         data_dir.join(DATABASE).exists(),
         "there is no installation in {}: `slipstream init` makes one, --data-dir names another directory",
+        data_dir.display()
+    );
+    Ok(())
+}
+
+fn no_file(data_dir: &Path) -> anyhow::Result<()> {
+    ensure!(
+        !data_dir.is_file(),
+        "{} is a file, and a data directory is needed: name another --data-dir, or remove it",
         data_dir.display()
     );
     Ok(())

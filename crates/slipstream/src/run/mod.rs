@@ -4,7 +4,7 @@
 mod adopting;
 mod allowed;
 mod downtime;
-mod funding;
+pub(crate) mod funding;
 pub mod installation;
 mod journal;
 mod looking;
@@ -312,6 +312,13 @@ impl Run<'_> {
     ) -> anyhow::Result<Option<WalletWatch>> {
         let Some(providers) = providers.filter(|_| self.configuration.live.enabled) else { return Ok(None) };
         let mut watch = WalletWatch { readiness: None, wallets: None };
+        // First, so that whoever may buy from the start has what it buys with.
+        if matches!(self.role, Role::All | Role::Backend) {
+            let venue = Arc::clone(&ports.gateway);
+            let reconciling = Reconciling::new(providers.json_rpc(), providers.reader(), venue);
+            let funding = Funding::begin(providers.json_rpc(), self.books(), self.clock.as_ref()).await;
+            watch.wallets = Some((funding, reconciling));
+        }
         if self.role.works() {
             let ask = readiness::Witnesses {
                 clock: Arc::clone(&self.clock),
@@ -327,11 +334,6 @@ impl Run<'_> {
             });
             let who = Who { process: self.process.clone(), words };
             watch.readiness = Some(Readiness::begin(ask, self.books(), who).await?);
-        }
-        if matches!(self.role, Role::All | Role::Backend) {
-            let venue = Arc::clone(&ports.gateway);
-            let reconciling = Reconciling::new(providers.json_rpc(), providers.reader(), venue);
-            watch.wallets = Some((Funding::new(providers.json_rpc()), reconciling));
         }
         Ok(Some(watch))
     }

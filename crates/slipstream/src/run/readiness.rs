@@ -12,7 +12,7 @@ use std::{
 };
 
 use domain::{
-    Address, Clock, Timestamp, WalletKind,
+    Address, Clock, Timestamp, Usd, WalletKind,
     ids::{AccountId, HoldId},
 };
 use engine::{
@@ -33,6 +33,7 @@ use crate::{
     account::{check_wallet, report_of_account, wants},
     doctor::{Verdict, venue},
     venue_clock::ClockSkew,
+    wording::dollars,
 };
 
 /// Time between two looks at what costs no question to the outside.
@@ -61,8 +62,9 @@ const OLDEST_HEAD: Duration = Duration::from_secs(60);
 const SILENT: &str = "silent";
 const UNREAD: &str = "unread";
 const UNREACHED: &str = "unreached";
+const UNBOOKED: &str = "unbooked";
 /// Kinds of faults that are one account's own.
-const OWN: [&str; 5] = ["funder", "wallet", "login", UNREAD, UNREACHED];
+const OWN: [&str; 6] = ["funder", "wallet", "login", UNREAD, UNREACHED, UNBOOKED];
 
 /// Whom it asks.
 pub(super) struct Witnesses {
@@ -250,9 +252,9 @@ impl Readiness {
             }
         }
         self.hold(store, accounts, &wrong).await?;
-        let unreached = wrong.values().flatten().any(|fault| fault.0 == UNREACHED);
+        let soon = wrong.values().flatten().any(|fault| fault.0 == UNREACHED || fault.0 == UNBOOKED);
         self.again = match kinds(&wrong) == kinds(&self.wrong) {
-            _ if unreached => LOOK_EVERY,
+            _ if soon => LOOK_EVERY,
             true => (self.again * 2).clamp(CHECK_AGAIN, CHECK_AGAIN_LAST),
             false => CHECK_AGAIN,
         };
@@ -456,6 +458,11 @@ impl Witnesses {
                     let command = format!("`slipstream account check {} {remedy}`", trading.id);
                     Fault("wallet", format!("{what}: {}", if by_flag { command } else { remedy }))
                 }));
+                if account.cash == Usd::ZERO && report.used.dollars.is_positive() {
+                    let words =
+                        format!("{} $ of its wallet are not booked yet", dollars(report.used.dollars));
+                    wrong.push(Fault(UNBOOKED, words));
+                }
             }
             Ok(Err(error)) => wrong.push(Fault(UNREAD, format!("its wallet cannot be read ({error:#})"))),
             Err(_) => wrong.push(Fault(UNREAD, format!("its wallet cannot be read within {ANSWER:?}"))),

@@ -139,7 +139,8 @@ impl RelationshipStory {
     }
 }
 
-fn concerns(hold: &Hold, relationship: &Relationship) -> bool {
+/// Whether a hold is about a relationship.
+pub(super) fn concerns(hold: &Hold, relationship: &Relationship) -> bool {
     match hold.scope {
         HoldScope::Installation => true,
         HoldScope::Account(id) => id == relationship.account,

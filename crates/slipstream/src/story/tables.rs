@@ -15,7 +15,8 @@ use engine::ports::{
 use serde::Serialize;
 
 use super::{
-    AnswerLine, MarketName, Prices, StoryError, answers, name_of, order_text::short_tx, trade_text::paint,
+    AnswerLine, MarketName, Prices, StoryError, answers, name_of, order_text::short_tx,
+    relationship::concerns, trade_text::paint,
 };
 use crate::{
     screen::{Paint, Row, Screen, Style},
@@ -191,7 +192,7 @@ pub struct Activity {
     pub waiting: Vec<WaitingExit>,
 }
 
-/// What is to be sold as soon as it can be.
+/// An exit that is looked at again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WaitingExit {
     /// Through which relationship.
@@ -200,10 +201,35 @@ pub struct WaitingExit {
     pub market: Option<MarketName>,
     /// How often it was looked at in vain.
     pub tries: u32,
+    /// A hold wants all of it sold. Without one what is to be sold, if anything, is computed at the next look.
+    pub sold_out: bool,
+}
+
+impl WaitingExit {
+    fn sentence(&self) -> String {
+        let (relationship, market) = (self.relationship, name_of(self.market.as_ref()));
+        let begin = match self.sold_out {
+            true => format!("  to be sold for relationship {relationship} as soon as it can be: {market}"),
+            false => {
+                format!("  whether relationship {relationship} has to sell of {market} is looked at again")
+            }
+        };
+        match self.tries {
+            0 => begin,
+            tries => format!(
+                "{begin} ({} in vain so far)",
+                wording::count(usize::try_from(tries).unwrap_or(usize::MAX), "look")
+            ),
+        }
+    }
 }
 
 /// Exits that wait, of what is held.
-async fn waiting_exits(store: &dyn Store, owner: Option<OwnerId>) -> Result<Vec<WaitingExit>, StoryError> {
+async fn waiting_exits(
+    store: &dyn Store,
+    owner: Option<OwnerId>,
+    now: Timestamp,
+) -> Result<Vec<WaitingExit>, StoryError> {
     let mut noted = store.due_revisits(Timestamp(i64::MAX), WAITING).await?;
     if noted.is_empty() {
         return Ok(Vec::new());
@@ -215,15 +241,20 @@ async fn waiting_exits(store: &dyn Store, owner: Option<OwnerId>) -> Result<Vec<
         held.iter().any(|held| own(held) && held.position.shares.is_positive())
     });
     let markets = market_names(store, noted.iter().map(|noted| noted.token)).await?;
+    let (known, holds) = (store.relationships(owner).await?, store.following(now).await?.holds);
     let line = |noted: &ExitRevisit| WaitingExit {
         relationship: noted.relationship,
         market: markets.get(&noted.token).map(MarketName::of),
         tries: noted.tries,
+        sold_out: known
+            .iter()
+            .filter(|relationship| relationship.id == noted.relationship)
+            .any(|relationship| holds.iter().any(|hold| hold.sells && concerns(hold, relationship))),
     };
     Ok(noted.iter().map(line).collect())
 }
 
-/// The newest decisions that `owner` may see, newest first.
+/// The newest decisions that `owner` may see, newest first; `now` judges which holds are in force.
 ///
 /// # Errors
 /// Store errors, and amounts beyond computing.
@@ -231,6 +262,7 @@ pub async fn activity(
     store: &dyn Store,
     owner: Option<OwnerId>,
     limit: usize,
+    now: Timestamp,
 ) -> Result<Activity, StoryError> {
     let reports: &dyn Reports = store;
     let decisions = reports.newest_decisions(owner, limit).await?;
@@ -242,7 +274,7 @@ pub async fn activity(
         lines: answers(reports, &decisions).await?,
         markets: names.collect(),
         summed,
-        waiting: waiting_exits(store, owner).await?,
+        waiting: waiting_exits(store, owner, now).await?,
     })
 }
 
@@ -271,15 +303,7 @@ impl Activity {
         let rows: Vec<Row> = self.lines.iter().map(row).collect();
         screen.table(&["decided", ">rel", "?trade", "action", "~market", "answer", "*what"], &rows);
         for exit in &self.waiting {
-            screen.painted(
-                Paint::Bold,
-                &format!(
-                    "  to be sold for relationship {} as soon as it can be: {} (looked at {} times in vain)",
-                    exit.relationship,
-                    name_of(exit.market.as_ref()),
-                    exit.tries
-                ),
-            );
+            screen.painted(Paint::Bold, &exit.sentence());
         }
         if self.summed {
             screen.painted(Paint::Dim, "  older skips are summed: slipstream inspect relationship ID");

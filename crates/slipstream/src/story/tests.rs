@@ -300,7 +300,7 @@ async fn positions_and_activity() {
     world.store.end_intents(&[(intent, EndReason::TooOld)], at(99_000)).await.unwrap();
     let waiting = Trade { tx: 0xb7b7, traded: 50_000, ..buy() };
     world.commit(&waiting, vec![world.decision(&waiting, World::entry())]).await;
-    let lines = activity(&world.store, Some(world.owner), 10).await.unwrap();
+    let lines = activity(&world.store, Some(world.owner), 10, at(99_000)).await.unwrap();
     insta::assert_snapshot!(screen(lines.render(PLAIN)), @r#"
     decided   rel  trade       action  market          answer     what
     12:00:51    1  0xb7b7b7b7  BUY     Yes · W…March?  waiting    10.00 $ at 0.520, not signed yet
@@ -313,6 +313,29 @@ async fn positions_and_activity() {
     rel  position  shares  paid  now  cost  unrealised  realised  fees
          1 closed                     0.00           –     +1.57  0.67
     "#);
+}
+
+/// After its hold was lifted it was still said that all is to be sold.
+#[tokio::test]
+async fn what_a_panic_sells_is_to_be_sold_only_while_it_holds() {
+    let world = World::new().await;
+    world.confirmed_buy().await;
+    world.store.set_status(world.owner, world.relationship, RelationshipStatus::Paused, at(1)).await.unwrap();
+    let panic = NewHold {
+        scope: HoldScope::Installation,
+        cause: HoldCause::Operator,
+        reason: "panic".to_owned(),
+        stops_exits: false,
+        sells: true,
+        expires_at: None,
+    };
+    let hold = world.store.place_hold(None, &panic, at(2_000)).await.unwrap();
+    let told = async || activity(&world.store, None, 1, at(3_000)).await.unwrap().render(PLAIN);
+    let text = told().await;
+    assert!(text.contains("to be sold for relationship 1 as soon as it can be: Yes"), "{text}");
+    world.store.lift_hold(None, hold, at(2_500)).await.unwrap();
+    let text = told().await;
+    assert!(!text.contains("to be sold") && text.contains("has to sell of Yes"), "{text}");
 }
 
 #[tokio::test]
@@ -410,7 +433,7 @@ async fn every_story_is_json_too() {
         })
     );
     assert_eq!(order["evidence"][3]["filled"]["quantity"]["shares"], 19_600_000);
-    let lines = activity(&world.store, None, 10).await.unwrap();
+    let lines = activity(&world.store, None, 10, at(99_000)).await.unwrap();
     let lines = serde_json::to_value(lines).unwrap();
     assert_eq!(lines["markets"][TOKEN.to_string()]["outcome"], "Yes");
 }
@@ -422,7 +445,7 @@ async fn an_order_that_was_sent_too_late_says_so() {
     let order = world.sign(world.attempt(intent).await).await;
     let over = Learned { event: Some(OrderEvent::DeadlineOver), ..Learned::default() };
     world.learn(order.order.id, over, at(9_000)).await;
-    let text = activity(&world.store, None, 1).await.unwrap().render(PLAIN);
+    let text = activity(&world.store, None, 1, at(99_000)).await.unwrap().render(PLAIN);
     assert!(text.contains("missed") && text.contains("10.00 $ at 0.520, not taken in time"), "{text}");
 }
 
