@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    Address, ConditionId, KeyRef, OrderId, OrderPlan, Shares, Side, Timestamp, TokenId, TradingAccount, TxHash,
-    Usd, lifecycle::{BookingDelta, OrderAlarm},
+    Address, ConditionId, KeyRef, OrderId, OrderPlan, Shares, Side, Timestamp, TokenId, TradingAccount,
+    TxHash, Usd,
+    lifecycle::{BookingDelta, OrderAlarm},
 };
 
 use super::{detection::Lane, venue::VenueError};

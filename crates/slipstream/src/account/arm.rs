@@ -198,7 +198,7 @@ mod tests {
             spent: None,
         };
         let caps = Caps { order: Usd(20 * ONE), day: Usd(100 * ONE) };
-        let asked = |cap| question(&line(cap), &caps, ("100.00 pUSD", NOTHING_MISSING), true);
+        let asked = |cap| question(&line(cap), &caps, ("100.00 pUSD", NOTHING_MISSING), true).unwrap();
         let without = asked(None);
         for words in [
             "an order   at most 20.00 $\n",

@@ -132,7 +132,7 @@ impl Stack {
     pub(super) fn promote(&self, standby: PostgresServer) -> anyhow::Result<()> {
         self.postgres().stop_at_once()?;
         standby.promote()?;
-        self.proxy.turn_to(Self::port_of(&standby.url(DATABASE))?);
+        self.proxy.turn_to(standby.port());
         ensure!(self.promoted.set(standby).is_ok(), "a standby was promoted before");
         Ok(())
     }

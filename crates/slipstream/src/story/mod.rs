@@ -19,10 +19,8 @@ mod trade_text;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use domain::{Market, TokenId, money::MoneyError};
-use engine::ports::store::{Store, StoreError};
+use domain::{Market, money::MoneyError};
+use engine::ports::store::StoreError;
 use serde::Serialize;
 
 #[cfg(doc)]
@@ -94,15 +92,6 @@ impl MarketName {
             slug: harmless(&market.slug),
         }
     }
-}
-
-/// Outcome and question of tokens, as far as their markets are stored.
-pub(crate) async fn market_words(
-    store: &dyn Store,
-    tokens: &BTreeSet<TokenId>,
-) -> Result<BTreeMap<TokenId, String>, StoryError> {
-    let markets = tables::market_names(store, tokens.iter().copied()).await?;
-    Ok(markets.iter().map(|(token, market)| (*token, name_of(Some(&MarketName::of(market))))).collect())
 }
 
 /// Outcome and question, or what is known of them.
