@@ -145,7 +145,7 @@ async fn a_reason_that_cannot_be() {
         .commit_kind(&settling, PartKind::Settling, vec![world.decision(&settling, DecisionInputs::None)])
         .await;
     let report = verified(&world).await;
-    insta::assert_snapshot!(only(&report, &[Check::Decisions]), @"decision 1 of relationship 1 on part 0 of leader 1's BUY in 0xb1b1..: verdict is skip: nothing held; its inputs give skip for one of: paused or stopped, on hold");
+    insta::assert_snapshot!(only(&report, &[Check::Decisions]), @"decision 1 of relationship 1 on part 0 of leader 1's BUY in 0xb1b1..: verdict is skip: nothing held; its inputs give skip for one of: paused or stopped, on hold, lost with the database");
     assert_eq!(report.differences(), 2);
 }
 
