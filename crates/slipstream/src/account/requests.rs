@@ -407,7 +407,7 @@ impl Answering<'_> {
             None => false,
         };
         self.keyring.keeper()?.arm(&account.trading.key, caps).await?;
-        let line = AccountLine::of(&account, self.keyring).await?;
+        let line = AccountLine::of(&self.find_live(name).await?, self.keyring).await?;
         let mut text = format!(
             "account `{}` is armed: at most {} dollars in an order and {} in a day (UTC), and on top of that {}; `slipstream \
              account disarm {}` ends it at once",

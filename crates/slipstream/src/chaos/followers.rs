@@ -86,7 +86,6 @@ pub(super) async fn enrol(
             Some(owner) => owner,
             None => *owner.insert(store.accounts(None).await?.first().context("no account was made")?.owner),
         };
-        store.book_deposit(owner, account, DEPOSIT, now).await?;
         for leader in &leader_ids {
             let new = NewRelationship { account, leader: *leader, policy: policy.clone() };
             store.add_relationship(owner, &new, now).await?;
@@ -136,6 +135,7 @@ impl Desk<'_> {
         let add = AccountRequest::AddLive { label: label.clone(), key, wallet, kind, until: None, cap: None };
         let made = self.ask(&add).await?;
         let account: AccountId = serde_json::from_value(made["account"].clone())?;
+        // Which books what the wallet has.
         self.ask(&AccountRequest::Arm { account: label, caps: CAPS, money: Some(DEPOSIT) }).await?;
         Ok((account, wallet))
     }

@@ -20,6 +20,10 @@ impl Scene {
         self.control.add_wallet(&wallet).await.expect("a wallet");
         self.control.credit_usd(eoa, Usd(100 * ONE)).await.expect("money");
         self.control.credit_pol(eoa, 10).await.expect("gas");
+        // What is read of the chain is what its newest block says.
+        let head = async || self.control.status().await.expect("a head").head;
+        let before = head().await;
+        self.until("block with them", async || (head().await > before).then_some(())).await;
         self.private("identity", &format!("{IDENTITY}\n"));
         let key = self.private("key", &format!("{KEY}\n"));
         self.ask(&["account", "add", "main", "--live", "--key-file", &key, "--wallet", EOA]);
