@@ -269,7 +269,8 @@ async fn live(tutorial: &mut Tutorial, mut child: Guard) -> Guard {
 ## Real money
 
 Two switches are needed: `[live] enabled` in the configuration, and arming each account. The keys are sealed in the database;
-what opens them is a file of yours (`[live] key_file`), kept apart ([keys](keys.md)). In `slipstream.toml`:
+what opens them is a file of yours (`[live] key_file`), kept apart ([keys](keys.md)): an age identity, or a passphrase of at least
+12 characters. Stop `run`, which was started without it, and in `slipstream.toml`:
 
 ```toml
 [live]
@@ -290,7 +291,8 @@ key_file = \"identity\"     # age-keygen -o identity
     tutorial.shell("account arm main --per-order 20 --per-day 100 --yes main");
     let child = tutorial.up().await;
     tutorial.say("\
-What the wallet has was booked with that, and what comes to it later is while `run` runs. From now on both accounts copy:");
+Now start `slipstream run` again. What the wallet has was booked by arming, and what comes to it later is while `run` runs. From now on
+both accounts copy:");
     tutorial.leader(Side::Buy, 38, 40).await;
     tutorial.answered(4).await;
     tutorial.log(&["may trade with real money"]);
