@@ -153,7 +153,6 @@ const INTENTS: &str = "SELECT i.id, encode(a.wallet, 'hex'), encode(i.token, 'he
 const SIGNED: &str = "SELECT encode(s.order_id, 'hex'), s.intent_id, o.state, coalesce(b.shares, 0), coalesce(b.cash, 0) \
     FROM signed_orders s JOIN order_status o ON o.attempt_id = s.id LEFT JOIN (SELECT attempt_id, sum(shares) AS shares, \
     sum(cash) AS cash FROM ledger WHERE attempt_id IS NOT NULL GROUP BY attempt_id) b ON b.attempt_id = s.id";
-const ADOPTS: &str = "SELECT count(*) FROM pg_tables WHERE tablename = 'adopted_orders'";
 const ADOPTED: &str = "SELECT encode(o.order_id, 'hex'), encode(a.wallet, 'hex'), encode(o.token, 'hex'), o.side, o.shares, \
     o.left_over FROM adopted_orders o JOIN accounts a ON a.id = o.account_id";
 const CASH: &str =
@@ -233,10 +232,6 @@ impl Facts {
 }
 
 fn adopted(stack: &Stack) -> anyhow::Result<Vec<Adopted>> {
-    // A version that adopts nothing has no such table.
-    if stack.number(ADOPTS)? == 0 {
-        return Ok(Vec::new());
-    }
     read(stack, ADOPTED, |row| {
         let [order, wallet, token, side, shares, left_over] = row;
         let (order, wallet, token) = (order.clone(), wallet.clone(), token.clone());
