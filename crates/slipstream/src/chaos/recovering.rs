@@ -30,8 +30,9 @@ pub struct Recovery {
     pub millis: Option<u64>,
 }
 
-/// When the first copy of a token came how far, and who signed it. Microseconds of the clocks of who did it.
-const STAGES: &str = "SELECT min(p.seen_at), min(d.decided_at), min(s.signed_at), \
+/// When the first copy of a token came how far, and who signed it. Microseconds of the clocks of who did it: of several orders the
+/// first one's, because each worker has a clock of its own.
+const STAGES: &str = "SELECT min(p.seen_at), min(d.decided_at), (SELECT f.signed_at FROM signed_orders f WHERE f.id = min(s.id)), \
     (SELECT n.name FROM send_permits m JOIN instances n ON n.id = m.instance_id WHERE m.attempt_id = min(s.id)) \
     FROM trade_groups g JOIN trade_parts p ON p.group_id = g.id JOIN decisions d ON d.group_id = g.id \
     JOIN intents i ON i.group_id = g.id JOIN signed_orders s ON s.intent_id = i.id WHERE g.action = 0 AND g.token = ";

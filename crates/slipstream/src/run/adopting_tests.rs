@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use domain::{Address, KeyRef, OrderPlan, Shares, Timestamp, TokenId, TradingAccount, Usd, WalletKind};
+use domain::{OrderPlan, Shares, Timestamp, TokenId, TradingAccount, Usd};
 use engine::ports::{
     detection::Lane,
     execution::Execution as _,
-    following::{AccountMode, Following as _, NewAccount},
+    following::Following as _,
     reports::Reports as _,
     venue::{
         Cancel, Cancelled, OrderLookup, OrderQuery, PostReply, PostTimes, PreparedOrder, VenueError,
@@ -16,7 +16,7 @@ use engine::ports::{
 };
 use testkit::{memory_store::MemoryStore, virtual_clock::VirtualClock};
 
-use super::*;
+use super::{super::live_account::live_account, *};
 
 /// A venue that lists orders, and takes none.
 #[derive(Default)]
@@ -77,17 +77,7 @@ fn order(id: u8, trades: &[(&str, SettlementStatus)]) -> FoundOrder {
 async fn a_lost_order_is_adopted_once_when_it_is_over_and_its_account_is_held() {
     let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
     let store = MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>);
-    let owner = store.add_owner("somebody", clock.now()).await.unwrap();
-    let new = NewAccount {
-        label: "a".to_owned(),
-        mode: AccountMode::Live,
-        wallet: Address([1; 20]),
-        signer: Address([1; 20]),
-        kind: WalletKind::Eoa,
-        key: KeyRef("key".to_owned()),
-        cap: None,
-    };
-    let id = store.add_account(owner, &new, clock.now()).await.unwrap();
+    let (owner, id) = live_account(&store, clock.as_ref()).await;
     store.book_deposit(owner, id, Usd(100_000_000), clock.now()).await.unwrap();
     let account = store.accounts(None).await.unwrap().remove(0);
     let venue = Lists::default();

@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// By as much this machine's clock may run behind that of the chain.
 const CLOCKS: Duration = Duration::from_secs(2);
 /// What is less is not told.
-const LEAST: Usd = Usd(10_000);
+pub(super) const LEAST: Usd = Usd(10_000);
 /// Orders, and redemptions, that are not booked yet and are looked at; with more of them nobody counts as quiet.
 const UNBOOKED: usize = 1_000;
 
@@ -61,7 +61,7 @@ struct Quiet {
 impl Funding {
     /// Asks these providers; first of all for the first money of accounts.
     pub(super) async fn begin(rpc: Arc<dyn JsonRpc>, store: &dyn Store, clock: &dyn Clock) -> Self {
-        let funding = Self { rpc, looked: None, quiet: HashMap::new(), compared: HashMap::new() };
+        let mut funding = Self { rpc, looked: None, quiet: HashMap::new(), compared: HashMap::new() };
         // Who is not reached buys nothing until its money is booked (`readiness`).
         if let Ok(Err(error)) = within(clock, PATIENCE, funding.first(store, clock)).await {
             debug!("the first money of wallets cannot be read now: {error:#}");
@@ -70,15 +70,24 @@ impl Funding {
     }
 
     /// Books the first money of accounts that never traded.
-    async fn first(&self, store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<()> {
+    async fn first(&mut self, store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<()> {
+        let uptime = clock.uptime();
         for account in untouched(store, clock.now()).await? {
             let (id, wallet) = (account.trading.id, account.trading.wallet);
+            if !self.is_due(id, uptime) {
+                continue;
+            }
             let held = Wallets::new(self.rpc.as_ref()).money(wallet).await?;
+            self.compared.insert(id, uptime);
             if book_first(store, clock.now(), id, held).await? {
                 tell_deposit(&account, held);
             }
         }
         Ok(())
+    }
+
+    fn is_due(&self, account: AccountId, uptime: Duration) -> bool {
+        self.compared.get(&account).is_none_or(|at| uptime.saturating_sub(*at) >= COMPARE_EVERY)
     }
 
     /// Looks, when it is time to.
@@ -102,11 +111,8 @@ impl Funding {
         };
         self.quiet.retain(still);
         let uptime = clock.uptime();
-        let due = |id: &AccountId| {
-            self.compared.get(id).is_none_or(|at| uptime.saturating_sub(*at) >= COMPARE_EVERY)
-        };
         let accounts: Vec<Account> =
-            accounts.into_iter().filter(|account| due(&account.trading.id)).collect();
+            accounts.into_iter().filter(|account| self.is_due(account.trading.id, uptime)).collect();
         if accounts.is_empty() {
             return Ok(());
         }
@@ -212,29 +218,47 @@ async fn quiet(store: &dyn Store, now: Timestamp) -> anyhow::Result<Vec<Account>
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use async_trait::async_trait;
-    use domain::{Address, KeyRef, WalletKind};
     use engine::ports::{
-        following::{Following as _, HoldScope, NewAccount, NewHold},
+        following::{Following as _, HoldScope, NewHold},
         reports::Reports as _,
         venue::VenueError,
     };
     use serde_json::{Value, json};
     use testkit::{memory_store::MemoryStore, virtual_clock::VirtualClock};
 
-    use super::*;
+    use super::{super::live_account::live_account, *};
 
-    /// A wallet with 130 $.
-    struct Wallet;
+    /// A wallet with so many dollars, and how often it was asked.
+    #[derive(Default)]
+    struct Wallet(u64, AtomicUsize);
 
     #[async_trait]
     impl JsonRpc for Wallet {
         async fn ask(&self, _: &str, _: Value) -> Result<Value, VenueError> {
-            Ok(json!(format!("0x{:064x}", 130_000_000)))
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Ok(json!(format!("0x{:064x}", self.0 * 1_000_000)))
         }
 
         async fn ask_one(&self, _: &[(&str, Value)]) -> Result<Vec<Value>, VenueError> {
             panic!("one at a time")
+        }
+    }
+
+    /// A provider counts what it is asked.
+    #[tokio::test]
+    async fn a_wallet_without_money_is_not_asked_at_every_look() {
+        let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
+        let store = MemoryStore::new(Arc::clone(&clock) as _);
+        live_account(&store, clock.as_ref()).await;
+        let wallet = Arc::new(Wallet::default());
+        let mut funding = Funding::begin(Arc::clone(&wallet) as _, &store, clock.as_ref()).await;
+        for (after, asked) in [(LOOK_EVERY, 1), (LOOK_EVERY, 1), (COMPARE_EVERY, 2)] {
+            clock.advance(after);
+            funding.look(&store, clock.as_ref()).await;
+            assert_eq!(wallet.1.load(Ordering::Relaxed), asked);
         }
     }
 
@@ -243,17 +267,7 @@ mod tests {
     async fn the_first_money_is_there_when_a_run_begins() {
         let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
         let store = MemoryStore::new(Arc::clone(&clock) as _);
-        let owner = store.add_owner("somebody", clock.now()).await.unwrap();
-        let account = NewAccount {
-            label: "a".to_owned(),
-            mode: AccountMode::Live,
-            wallet: Address([1; 20]),
-            signer: Address([1; 20]),
-            kind: WalletKind::Eoa,
-            key: KeyRef("key".to_owned()),
-            cap: None,
-        };
-        let id = store.add_account(owner, &account, clock.now()).await.unwrap();
+        let (_, id) = live_account(&store, clock.as_ref()).await;
         let cash = async || store.accounts(None).await.unwrap()[0].cash;
         // While a restore is being compared nothing is booked by the way.
         let restored = NewHold {
@@ -265,10 +279,10 @@ mod tests {
             expires_at: None,
         };
         let hold = store.place_hold(None, &restored, clock.now()).await.unwrap();
-        Funding::begin(Arc::new(Wallet), &store, clock.as_ref()).await;
+        Funding::begin(Arc::new(Wallet(130, AtomicUsize::new(0))), &store, clock.as_ref()).await;
         assert_eq!(cash().await, Usd::ZERO);
         store.lift_hold(None, hold, clock.now()).await.unwrap();
-        Funding::begin(Arc::new(Wallet), &store, clock.as_ref()).await;
+        Funding::begin(Arc::new(Wallet(130, AtomicUsize::new(0))), &store, clock.as_ref()).await;
         assert_eq!(cash().await, Usd(130_000_000));
         // Later money waits until nothing is under way.
         assert!(!book_first(&store, clock.now(), id, Usd(999_000_000)).await.unwrap());

@@ -7,6 +7,8 @@ mod downtime;
 pub(crate) mod funding;
 pub mod installation;
 mod journal;
+#[cfg(test)]
+mod live_account;
 mod looking;
 mod ports;
 mod probe;
