@@ -44,7 +44,7 @@ pub struct SyncTarget {
     pub through: i64,
 }
 
-/// What the leader still holds of missed buys: each times the factors of all later blocks, as if it had been copied; but
+/// What the leader still holds of missed buys: each times the factors of its block and all later ones, as if it had been copied; but
 /// no more than the leader is known to have held after them. Everything is rounded down.
 ///
 /// # Errors
@@ -52,7 +52,7 @@ pub struct SyncTarget {
 pub fn still_held(buys: &[MissedBuy], factors: &[ExitFactor]) -> Result<(Quantity, SyncTarget), MoneyError> {
     let (mut whole, mut target) = (Quantity::ZERO, SyncTarget { trades: 0, through: 0 });
     for buy in buys {
-        let later = factors.iter().filter(|factor| factor.block > buy.block);
+        let later = factors.iter().filter(|factor| factor.block >= buy.block);
         let kept = later.clone().try_fold(Shares(ONE), |kept, factor| factor.apply(kept))?.0;
         let quantity = Quantity {
             shares: buy.quantity.shares.times(kept, ONE, Rounding::Down)?,
@@ -63,7 +63,7 @@ pub fn still_held(buys: &[MissedBuy], factors: &[ExitFactor]) -> Result<(Quantit
         let newest = later.map(|factor| factor.block).max().unwrap_or(buy.block);
         target.through = target.through.max(newest);
     }
-    // A sale in the block of a buy is in no factor, but in the balance after it.
+    // What went without a sale is in no factor, but in the balance after it.
     let last = buys.iter().map(|buy| buy.block).max();
     let known = factors.iter().max_by_key(|factor| factor.block).filter(|factor| Some(factor.block) >= last);
     match known {
@@ -118,8 +118,8 @@ mod tests {
         let (whole, target) = still_held(&buys, &[factor(5, 9, 1), factor(15, 100, 50)]).unwrap();
         assert_eq!(whole, Quantity { shares: Shares(100 * ONE), usd: Usd(50 * ONE) });
         assert_eq!(target, SyncTarget { trades: 1_500_000, through: 20 });
-        // Bought and sold in one block: half of what was bought is there afterwards.
-        let (whole, target) = still_held(&buys, &[factor(20, 0, 75)]).unwrap();
+        // Bought and sold in one block: half of what was there is there afterwards.
+        let (whole, target) = still_held(&buys, &[factor(20, 150, 75)]).unwrap();
         assert_eq!(whole, Quantity { shares: Shares(75 * ONE), usd: Usd(35 * ONE) });
         assert_eq!(target, SyncTarget { trades: 1_000_000, through: 20 });
         let (whole, target) = still_held(&buys, &[factor(30, 150, 0)]).unwrap();

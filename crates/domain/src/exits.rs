@@ -7,12 +7,13 @@ use crate::{
     policy::PhantomRule,
 };
 
-/// How much of a token a leader kept over one block: `after / before`, at most 1.
+/// How much of a token a leader kept over one block: `after / before`, at most 1. What it bought in the block counts as
+/// held before: of a leader who buys and sells in one block, nobody can tell which shares went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExitFactor {
     /// The block.
     pub block: i64,
-    /// Balance at the end of the block before.
+    /// Balance at the end of the block before, and what was bought in the block.
     pub before: Shares,
     /// Balance at the end of the block.
     pub after: Shares,
@@ -46,7 +47,7 @@ pub fn buys_that_count(buys: &[CopiedBuy], rule: PhantomRule) -> Vec<CopiedBuy> 
     buys.iter().filter(counts).copied().collect()
 }
 
-/// The shares a follower should still hold: every copied buy times the factors of all later blocks.
+/// The shares a follower should still hold: every copied buy times the factors of its block and all later ones.
 ///
 /// # Errors
 /// [`MoneyError::Overflow`].
@@ -55,7 +56,7 @@ pub fn exit_target(buys: &[CopiedBuy], factors: &[ExitFactor]) -> Result<Shares,
     for buy in buys {
         let kept = factors
             .iter()
-            .filter(|factor| factor.block > buy.block)
+            .filter(|factor| factor.block >= buy.block)
             .try_fold(buy.filled, |shares, factor| factor.apply(shares))?;
         target = target.plus(kept)?;
     }
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn later_blocks_shrink_earlier_buys_only() {
+    fn no_block_shrinks_later_buys() {
         let buys = [
             CopiedBuy { block: 10, filled: whole(100), phantom: false },
             CopiedBuy { block: 20, filled: whole(10), phantom: false },
@@ -100,6 +101,14 @@ mod tests {
         assert_eq!(exit_target(&buys, &[half]), Ok(whole(60)));
         let rest = ExitFactor { block: 30, before: whole(600), after: whole(0) };
         assert_eq!(exit_target(&buys, &[half, rest]), Ok(Shares::ZERO));
+    }
+
+    /// The leader held 100, bought 50 and sold 60 in one block: it kept 90 of 150.
+    #[test]
+    fn a_sale_shrinks_buys_of_its_own_block() {
+        let buy = |block, shares| CopiedBuy { block, filled: whole(shares), phantom: false };
+        let factor = ExitFactor { block: 20, before: whole(150), after: whole(90) };
+        assert_eq!(exit_target(&[buy(10, 100), buy(20, 50)], &[factor]), Ok(whole(90)));
     }
 
     #[test]

@@ -113,7 +113,7 @@ async fn read_copies(
     holders: &mut Holders,
 ) -> StoreResult<()> {
     const COPIES: &str = concat!(
-        "SELECT i.relationship_id, i.side, COALESCE(i.through_block, g.block), ",
+        "SELECT i.relationship_id, i.side, COALESCE(i.through_block + 1, g.block), ",
         "CASE WHEN g.state = 2 AND g.given <= 0 THEN 1 ELSE 0 END, i.amount, ",
         "CAST(COALESCE((SELECT SUM(l.shares) FROM ledger l WHERE l.intent_id = i.id), 0) AS BIGINT), ",
         "CASE WHEN w.intent_id IS NULL THEN 0 ELSE 1 END, ",

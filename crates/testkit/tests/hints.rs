@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    Address, Clock, Rounding, Shares, Side, Timestamp, TokenId, TxHash, Usd, decide::Verdict,
+    Address, Clock, Rounding, Shares, Side, Timestamp, TokenId, TxHash, Usd, decide::Verdict, money::ONE,
     skip::SkipReason,
 };
 use engine::{
@@ -256,6 +256,28 @@ fn a_sale_that_another_provider_has_is_followed() {
     watch(&world, &mut watcher, 160);
     let sides: Vec<Side> = decided(&world).iter().map(|one| one.key.action.side()).collect();
     assert_eq!((sides, phantoms(&world)), (vec![Side::Buy, Side::Sell], 0));
+}
+
+/// The provider which is read lacks a buy in the block of a sale. When it is found, what the leader kept over that block is told
+/// anew.
+#[test]
+fn a_buy_that_is_found_beside_a_sale_changes_what_was_kept() {
+    let sale = LeaderTrade { side: Side::Sell, ..buy(20) };
+    let lacked = LeaderTrade { fills: vec![fill(100, 51)], ..buy(20) };
+    let world = world("a buy that one provider lacks beside a sale", vec![buy(4), sale, lacked]);
+    let mut watcher = lacking(
+        &world,
+        |event| matches!(&event.kind, ChainEventKind::Fill(fill) if fill.usd == Usd(51_000_000)),
+    );
+    let leader = block_on(world.store.leaders()).unwrap()[0].id;
+    let kept = |world: &World| -> Vec<[i64; 2]> {
+        let basis = block_on(world.store.exit_basis(leader, token(7), None)).unwrap();
+        basis.factors.iter().map(|kept| [kept.before.0, kept.after.0].map(|shares| shares / ONE)).collect()
+    };
+    watch(&world, &mut watcher, 100);
+    assert_eq!(kept(&world), [[100, 100]], "the balances alone");
+    watch(&world, &mut watcher, 180);
+    assert_eq!(kept(&world), [[200, 100]]);
 }
 
 /// A row under a hash that was replaced is no missing trade.

@@ -99,6 +99,27 @@ fn two_sales_of_a_token_in_one_block_for_several_chunks_of_followers() {
     two_sales_in_one_block(DECISION_CHUNK + 10);
 }
 
+/// The leader holds 100, buys 400 and sells 250 in one block: it keeps half, and so does everybody, whichever of the two
+/// was seen first.
+#[test]
+fn a_sale_in_the_block_of_its_buy() {
+    for sale_first in [false, true] {
+        let mut scenario = crowd("bought and sold in one block", 3);
+        scenario.leaders = vec![(1, Shares(100 * ONE))];
+        scenario.trades = vec![trade(21, Side::Buy, 400), trade(21, Side::Sell, 250)];
+        if sale_first {
+            scenario.trades.reverse();
+        }
+        let memory = |clock| -> Arc<dyn Store> { Arc::new(MemoryStore::new(clock)) };
+        let (run, world) = run(&scenario, VenueModel::PLAIN, &[], &Honest, &memory, false);
+        let broken: Vec<_> = run.judgement.broken.iter().take(3).collect();
+        assert!(broken.is_empty(), "{broken:#?}");
+        let positions = block_on(world.unwrap().store.positions(None)).unwrap();
+        let held: Vec<i64> = positions.iter().map(|row| row.position.shares.0 / ONE).collect();
+        assert_eq!(held, [20, 20, 20], "of 40 copied each");
+    }
+}
+
 /// The venue's history, which shows half of every trade.
 struct Half(Arc<Venue>);
 

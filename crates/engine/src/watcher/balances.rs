@@ -34,7 +34,12 @@ impl Watcher {
         let wallet = self.wallet_of(group.key.leader).ok_or_else(nobody)?;
         let known = self.known_groups(group, fresh).await?;
         let factor = match &self.chain {
-            Some(chain) => self.factor_on_chain(chain, wallet, group, block, &known).await?,
+            Some(chain) => {
+                let factor = self.factor_on_chain(chain, wallet, group, block, &known).await?;
+                // Hints of a trade, perhaps under another hash, are the trade that the chain shows.
+                let on_chain = |group: &TradeGroup| group.chain.unwrap_or_default().shares;
+                factor.map(|factor| with_bought(factor, &known, on_chain))
+            }
             None => {
                 let counted = self.counted(wallet, group, &known).await?.factors;
                 counted.into_iter().find(|factor| factor.block == block)
@@ -132,8 +137,38 @@ impl Watcher {
             sold && (earliest..=shown).contains(&one.traded_at)
         });
         let blocks: BTreeSet<i64> = sales.chain([group]).filter_map(|sale| sale.block).collect();
-        let factors = blocks.into_iter().map(|block| counted_back((block, i64::MAX), held, &counting));
+        let factors = blocks.into_iter().map(|block| {
+            let factor = counted_back((block, i64::MAX), held, &counting);
+            with_bought(factor, &counting, |group| group.quantity().shares)
+        });
         Ok(Counted { factors: factors.collect(), whole: shown == newest })
+    }
+
+    /// What was kept over blocks that were read before, now that buys in them were found.
+    pub(super) async fn found_beside(
+        &self,
+        found: &[TradeGroup],
+    ) -> Result<Vec<(LeaderId, TokenId, ExitFactor)>, WatcherError> {
+        let mut factors: Vec<(LeaderId, TokenId, ExitFactor)> = Vec::new();
+        for buy in found.iter().filter(|group| group.key.action == Action::Buy) {
+            let GroupKey { leader, token, .. } = buy.key;
+            let known = self.store.groups(&[buy.key], self.clock.now()).await?;
+            let before = known.into_iter().find(|known| known.key == buy.key && known.block == buy.block);
+            let shares = |group: &TradeGroup| group.chain.unwrap_or_default().shares;
+            let more = shares(buy).less(before.as_ref().map(shares).unwrap_or_default());
+            let stored = self.store.exit_basis(leader, token, Some(&[])).await?.factors;
+            let in_hand = factors
+                .iter()
+                .position(|(who, of, factor)| (*who, *of, Some(factor.block)) == (leader, token, buy.block));
+            let factor = match in_hand {
+                Some(index) => Some(factors.swap_remove(index).2),
+                None => stored.into_iter().find(|factor| Some(factor.block) == buy.block),
+            };
+            if let Some(factor) = factor {
+                factors.push((leader, token, ExitFactor { before: factor.before.plus(more)?, ..factor }));
+            }
+        }
+        Ok(factors)
     }
 
     /// Everything known of the leader and the token since shortly before the group was seen.
@@ -283,6 +318,18 @@ pub(super) fn counted_back((block, from): (i64, i64), later: Shares, known: &[Tr
     let after = later.0.saturating_add(gone(known, &|other| other > block && other <= from)).max(0);
     let before = after.saturating_add(gone(known, &|other| other == block)).max(0);
     ExitFactor { block, before: Shares(before), after: Shares(after) }
+}
+
+/// What the leader bought in the block counts as held before it.
+fn with_bought(
+    factor: ExitFactor,
+    known: &[TradeGroup],
+    shares: impl Fn(&TradeGroup) -> Shares,
+) -> ExitFactor {
+    let bought =
+        known.iter().filter(|group| group.key.action == Action::Buy && group.block == Some(factor.block));
+    let before = bought.fold(factor.before.0, |sum, group| sum.saturating_add(shares(group).0));
+    ExitFactor { before: Shares(before), ..factor }
 }
 
 /// Shares that left in these blocks, less those that came, by all that is known of the leader and the token.

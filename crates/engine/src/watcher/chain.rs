@@ -276,6 +276,11 @@ impl Watcher {
         let mut moved: BTreeSet<(LeaderId, TokenId)> =
             orphaned.iter().map(|key| (key.leader, key.token)).collect();
         commit.factors.extend(self.moved_sales(&parts, &groups, &mut moved).await);
+        if batch.headers.is_empty() {
+            let found = self.found_beside(&groups.changed()).await?;
+            moved.extend(found.iter().map(|(leader, token, _)| (*leader, *token)));
+            commit.factors.extend(found);
+        }
         commit.exit_notes = self.exit_notes(moved, now).await?;
         self.commit_parts(commit, pending).await?;
         self.advance_headers(&batch);

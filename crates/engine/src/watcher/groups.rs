@@ -118,14 +118,15 @@ impl GroupSet {
     }
 
     /// Takes the parts of every changed group for which `ripe` holds (it sees the group and the others of the
-    /// same leader, token and action), in the order of their blocks: an exit counts the buys before it. To whom something
-    /// is given back has its turn again.
+    /// same leader, token and action), in the order of their blocks, in a block entries first: an exit counts the buys of
+    /// its block and those before it. To whom something is given back has its turn again.
     pub fn take_parts(
         &mut self,
         ripe: impl Fn(&TradeGroup, &[TradeGroup]) -> bool,
     ) -> Result<Vec<Part>, MoneyError> {
         let mut keys: Vec<GroupKey> = self.changed.iter().copied().collect();
-        keys.sort_by_key(|key| self.groups.get(key).and_then(|group| group.block).unwrap_or(i64::MAX));
+        let block = |key: &GroupKey| self.groups.get(key).and_then(|group| group.block).unwrap_or(i64::MAX);
+        keys.sort_by_key(|key| (block(key), key.action.is_exit()));
         let (mut keys, mut parts) = (VecDeque::from(keys), Vec::new());
         while let Some(key) = keys.pop_front() {
             let Some(mut group) = self.groups.remove(&key) else { continue };

@@ -170,7 +170,7 @@ impl Watcher {
         }
     }
 
-    /// Whether the leader sold after one of these buys, and nobody ever told how much of it.
+    /// Whether the leader sold in the block of one of these buys or later, and nobody ever told how much of it.
     async fn sale_is_unknown(
         &self,
         cause: &TradeGroup,
@@ -180,7 +180,7 @@ impl Watcher {
         let first = missed.iter().filter_map(|buy| buy.block).min();
         let sales = self.sales_of(cause.key).await?;
         Ok(sales.iter().any(|sale| {
-            let later = sale.parts > 0 && sale.quantity().shares.is_positive() && sale.block > first;
+            let later = sale.parts > 0 && sale.quantity().shares.is_positive() && sale.block >= first;
             later && !factors.iter().any(|factor| Some(factor.block) == sale.block)
         }))
     }

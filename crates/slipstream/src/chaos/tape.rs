@@ -1,5 +1,6 @@
 //! Leaders' trades, drawn from the seed: each buy is of a market of its own, so that the venue's books alone say which
-//! order answers which trade. Leaders sell what they have bought, half of it or all.
+//! order answers which trade. Leaders sell what they have bought, half of it or all, now and then in
+//! the block they bought it in.
 
 use std::time::Duration;
 
@@ -22,8 +23,6 @@ const BOUGHT: Shares = Shares(100 * ONE);
 const FOR_EACH: i64 = 200 * ONE;
 /// Tokens that leaders hold before they begin to sell.
 const HELD: usize = 4;
-/// A leader sells something in a later block than the one it bought it in.
-const BLOCKS: Duration = Duration::from_millis(600);
 /// Trades that are under way together.
 const TOGETHER: usize = 3;
 /// A trade that is answered by fewer than nearly all followers is not waited for any longer.
@@ -48,8 +47,6 @@ struct Holding {
     token: TokenId,
     cents: i64,
     halves: u8,
-    /// When it was traded last, by uptime.
-    traded: Duration,
 }
 
 /// A trade that followers are answering.
@@ -109,8 +106,7 @@ impl Tape {
         let sells = self.holdings.len() > HELD && self.random.below(2) == 0;
         let number = self.random.below(self.holdings.len().try_into().unwrap_or(0));
         let number = usize::try_from(number).unwrap_or(0);
-        let rested = |holding: &Holding| clock.uptime() >= holding.traded.saturating_add(BLOCKS);
-        if sells && self.holdings.get(number).is_some_and(rested) {
+        if sells && number < self.holdings.len() {
             let holding = self.holdings.remove(number);
             self.sell(holding, witness, clock).await
         } else {
@@ -152,7 +148,7 @@ impl Tape {
         self.control.add_market(&market).await?;
         let leader = *self.random.one_of(&leaders()).context("no leader")?;
         let cents = i64::try_from(self.random.below(30)).unwrap_or(0).saturating_add(30);
-        let holding = Holding { leader, token: tokens[0], cents, halves: 2, traded: clock.uptime() };
+        let holding = Holding { leader, token: tokens[0], cents, halves: 2 };
         self.trade(holding, (Side::Buy, BOUGHT), witness, clock).await?;
         self.holdings.push(holding);
         Ok(tokens[0])
@@ -167,7 +163,6 @@ impl Tape {
     ) -> anyhow::Result<()> {
         let halves = if holding.halves == 2 && self.random.below(2) == 0 { 1 } else { holding.halves };
         holding.halves = holding.halves.saturating_sub(halves);
-        holding.traded = clock.uptime();
         let shares = Shares(BOUGHT.0 / 2 * i64::from(halves));
         self.trade(holding, (Side::Sell, shares), witness, clock).await?;
         if holding.halves > 0 {
@@ -180,8 +175,6 @@ impl Tape {
     pub(super) async fn wind_up(&mut self, witness: &Witness, clock: &dyn Clock) -> anyhow::Result<()> {
         for holding in std::mem::take(&mut self.holdings) {
             self.until_fewer_than(TOGETHER, witness, clock).await;
-            let rests = holding.traded.saturating_add(BLOCKS).saturating_sub(clock.uptime());
-            clock.sleep(rests).await;
             if holding.halves == 2 || self.random.below(2) == 0 {
                 self.sell(holding, witness, clock).await?;
             }
@@ -197,7 +190,7 @@ impl Tape {
         witness: &Witness,
         clock: &dyn Clock,
     ) -> anyhow::Result<()> {
-        let Holding { leader, token, cents, halves, .. } = holding;
+        let Holding { leader, token, cents, halves } = holding;
         let followers = i64::try_from(self.followers).unwrap_or(i64::MAX);
         let each = Shares(FOR_EACH.saturating_mul(followers.saturating_add(1)));
         let level = |cents: i64| Level { price: Price(cents * 10_000), shares: each };

@@ -140,7 +140,7 @@ impl<'a> Targets<'a> {
             for decision in reports.decisions_of(None, group.key).await? {
                 let synced =
                     reports.part(group.key, decision.part).await?.and_then(|part| part.snapshot.sync);
-                let block = synced.map_or(block, |target| target.through);
+                let block = synced.map_or(block, |target| target.through.saturating_add(1));
                 let Some(intent) = decision.intent else { continue };
                 // What is sold of a phantom is no copy of it.
                 if !matches!(decision.verdict, Verdict::Copy(order) if order.side == Side::Buy) {

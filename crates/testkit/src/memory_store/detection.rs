@@ -192,7 +192,7 @@ impl State {
                 Side::Buy if filled.is_positive() => {
                     let group = self.groups.get(&intent.cause.key);
                     let block = match intent.cause.why {
-                        Why::Target { through } => through,
+                        Why::Target { through } => through.saturating_add(1),
                         // After every other while its block is not known.
                         _ => group.and_then(|group| group.block).unwrap_or(i64::MAX),
                     };

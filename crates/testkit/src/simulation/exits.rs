@@ -56,13 +56,15 @@ pub(super) async fn converge(
     Ok(())
 }
 
-/// The leader's balance before and after a block. What it sent to another wallet counts as kept.
+/// The leader's balance before and after a block. What it bought in the block counts as held before, what it sent to
+/// another wallet as kept.
 fn kept_over(world: &World, wallet: Address, token: TokenId, block: i64) -> [Shares; 2] {
     let [before, after] = [block - 1, block].map(|height| world.venue.balance_at(wallet, token, height));
-    [before, Shares(after.0 + world.venue.sent_in(wallet, token, block).0)]
+    let bought = world.venue.bought_in(wallet, token, block);
+    [before.plus(bought).unwrap_or(before), Shares(after.0 + world.venue.sent_in(wallet, token, block).0)]
 }
 
-/// Every copied buy, times what the leader kept over each later block in which it sold or merged. A trade that never
+/// Every copied buy, times what the leader kept over its block and each later one in which it sold or merged. A trade that never
 /// reached the chain is kept whole: what should become of its copies is the engine's choice.
 fn should_hold(
     world: &World,
@@ -78,10 +80,10 @@ fn should_hold(
     });
     buys.map(|record| {
         let bought_at = match record.intent.cause.why {
-            Why::Target { through } => through,
+            Why::Target { through } => through.saturating_add(1),
             _ => world.venue.height_of_trade(record.intent.cause.key.tx).unwrap_or(i64::MAX),
         };
-        sales.range(bought_at.saturating_add(1)..).fold(record.booked.shares, |kept, block| {
+        sales.range(bought_at..).fold(record.booked.shares, |kept, block| {
             let [before, after] = kept_over(world, wallet, token, *block);
             if after >= before {
                 return kept;

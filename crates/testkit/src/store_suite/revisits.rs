@@ -220,7 +220,7 @@ pub(crate) async fn what_is_missed_is_synced_once(bench: Bench) -> CaseResult {
     // Noted again, it stays synced.
     world.commit(&commit).await?;
     same!(left(9).await?, notes[2..], "after it was noted again");
-    // A sync's intent tells from which block on exits count; so does what it holds.
+    // A sync's intent tells through which block exits are taken off already: they count from the next one on.
     let mut copy = world.copy(second, two, 0)?;
     copy.intent = copy.intent.map(|facts| IntentFacts { why: Why::Target { through: 77 }, ..facts });
     let decided = DetectionCommit {
@@ -238,7 +238,7 @@ pub(crate) async fn what_is_missed_is_synced_once(bench: Bench) -> CaseResult {
     let basis = world.store.exit_basis(world.leader, two.token, None).await?;
     let blocks: Vec<i64> =
         basis.holders.iter().flat_map(|holder| &holder.buys).map(|buy| buy.block).collect();
-    same!(blocks, [77], "the block that exits count from");
+    same!(blocks, [78], "the block that exits count from");
     Ok(())
 }
 

@@ -274,6 +274,17 @@ impl Chain {
         exits.map(|(height, _)| height).collect()
     }
 
+    /// Shares a wallet bought in a block.
+    pub fn bought_in(&self, wallet: Address, token: TokenId, number: i64) -> Shares {
+        let of_block = self.block(number).into_iter().flat_map(|block| &block.fills);
+        let bought = of_block.filter_map(|settling| match settling.effect {
+            Effect::Fill(fill) => Some(fill),
+            Effect::Moved(_) => None,
+        });
+        let own = bought.filter(|fill| (fill.wallet, fill.token, fill.side) == (wallet, token, Side::Buy));
+        own.map(|fill| fill.shares).sum()
+    }
+
     /// Shares a wallet sent to another one in a block.
     pub fn sent_in(&self, wallet: Address, token: TokenId, number: i64) -> Shares {
         let of_block = self.block(number).into_iter().flat_map(|block| &block.fills);

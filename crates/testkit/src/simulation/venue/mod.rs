@@ -266,6 +266,12 @@ impl Venue {
         self.now().chain.exit_heights(wallet, token)
     }
 
+    /// Shares a wallet bought in a block.
+    #[must_use]
+    pub fn bought_in(&self, wallet: Address, token: TokenId, height: i64) -> Shares {
+        self.now().chain.bought_in(wallet, token, height)
+    }
+
     /// Shares a wallet sent to another one in a block.
     #[must_use]
     pub fn sent_in(&self, wallet: Address, token: TokenId, height: i64) -> Shares {
