@@ -47,9 +47,16 @@ pub struct BackupArgs {
 
 /// Arguments of `restore`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  slipstream restore today.db                       # in place of the file that is there, which is kept
+  slipstream restore today.db --to file:owner.url   # into an empty database on a server, as its owner")]
 pub struct RestoreArgs {
     /// A file that `backup` wrote.
     pub from: PathBuf,
+    /// Into this database on a server, which is empty: its owner's address, or `file:PATH` of a file with mode 600 that
+    /// holds it [default: `url` of `[database]`, else the file in the data directory].
+    #[arg(long, value_name = "URL")]
+    pub to: Option<String>,
     /// Where the installation is.
     #[command(flatten)]
     pub at: Installation,
@@ -88,7 +95,16 @@ pub async fn backup(arguments: &BackupArgs) -> anyhow::Result<Answer> {
 /// In words, with what to do; then the database is as it was.
 pub async fn restore(arguments: &RestoreArgs) -> anyhow::Result<Answer> {
     let configured = ConfigFile::of_environment().configured_anyway();
+    if let Some(word) = &arguments.to {
+        return db_command::restore(&db_command::read(word)?, &arguments.from, &arguments.at).await;
+    }
     if let Some(url) = &configured.0.database.url {
+        let directory = arguments.at.directory()?;
+        ensure!(
+            socket::ask(&directory, &Request::Ping).await?.is_none(),
+            "a process runs on {}; stop it first, and all others of this installation, or name another database by --to",
+            directory.display()
+        );
         return db_command::restore(url, &arguments.from, &arguments.at).await;
     }
     // Before anything is made.

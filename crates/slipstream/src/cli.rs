@@ -404,7 +404,9 @@ async fn execute(cli: Cli) -> ExitCode {
         }
         Command::Verify { at } => ask(&at, &Request::Verify).await,
         Command::Sources { at } => ask(&at, &Request::Sources { style }).await,
-        Command::Holds { at } => ask(&at, &Request::Holds).await,
+        Command::Holds { at } => {
+            crate::operator::ask(&at, &Request::Holds).await.and_then(|answer| told(&answer, at.json))
+        }
         Command::Lift(LiftArgs { hold, unchecked, at }) => {
             ask(&at, &Request::Lift { hold: HoldId(hold), unchecked }).await
         }

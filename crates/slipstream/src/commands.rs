@@ -125,6 +125,9 @@ pub enum Request {
 impl Request {
     /// Whether nothing is written for it.
     const fn only_reads(&self) -> bool {
+        if let Self::Queue(request) = self {
+            return request.only_reads();
+        }
         matches!(
             self,
             Self::Ping
@@ -329,7 +332,10 @@ pub async fn ask(place: &Place, request: &Request) -> anyhow::Result<Answer> {
         _ => None,
     };
     let salts = salts.map(|secret| Arc::new(secret) as Arc<dyn Salts>);
-    answer(&store, clock.as_ref(), &Witnesses { salts, ..Witnesses::default() }, request).await
+    let store = Arc::new(store);
+    let jobs = Some(JobsDesk { store: Arc::clone(&store), queue: None });
+    let witnesses = Witnesses { salts, jobs, ..Witnesses::default() };
+    answer(store.as_ref(), clock.as_ref(), &witnesses, request).await
 }
 
 async fn set_status(

@@ -17,7 +17,7 @@ use crate::{
     instance::end_others,
     queue_command::JobsDesk,
     secrets, socket,
-    wording::{count, dollars},
+    wording::{causes, count, dollars},
 };
 
 /// What an address of a file begins with.
@@ -75,7 +75,7 @@ pub async fn run(command: &DbCommand) -> anyhow::Result<(Answer, bool)> {
             let answer = match address(arguments)? {
                 Some(url) => {
                     let status = of_server(&store::server_status(&parsed(&url)?).await?, &url);
-                    with_process(status).await?
+                    with_process(status).await
                 }
                 None => of_file().await?,
             };
@@ -99,7 +99,11 @@ fn address(arguments: &DbArgs) -> anyhow::Result<Option<ServerUrl>> {
     }
 }
 
-fn read(word: &str) -> anyhow::Result<ServerUrl> {
+/// An address that is told, or a file's that holds it.
+///
+/// # Errors
+/// When it is none. It is not shown: a password may be in it.
+pub fn read(word: &str) -> anyhow::Result<ServerUrl> {
     ServerUrl::read(Server::Postgres, word, std::path::Path::new(""))
         .map_err(|why| anyhow::anyhow!("the address {why}"))
 }
@@ -112,16 +116,23 @@ pub fn parsed(url: &ServerUrl) -> anyhow::Result<PostgresAddress> {
     Ok(url.expose().parse()?)
 }
 
-/// With what the process that runs here says of its connections, if one does.
-async fn with_process(mut status: Answer) -> anyhow::Result<Answer> {
-    let directory = ConfigFile::of_environment().configured()?.run.data_dir;
-    if let Some(process) = socket::ask(&directory, &Request::Connections).await? {
-        status.text = format!("{}\n{}", status.text, process.text);
-        if let Some(fields) = status.json.as_object_mut() {
-            fields.insert("process".to_owned(), process.json);
+/// With what the process that runs here says of its connections, if one does and can.
+async fn with_process(mut status: Answer) -> Answer {
+    let (configuration, _) = ConfigFile::of_environment().configured_anyway();
+    match socket::ask(&configuration.run.data_dir, &Request::Connections).await {
+        Ok(None) => {}
+        Ok(Some(process)) => {
+            status.text = format!("{}\n{}", status.text, process.text);
+            if let Some(fields) = status.json.as_object_mut() {
+                fields.insert("process".to_owned(), process.json);
+            }
+        }
+        Err(error) => {
+            status.text =
+                format!("{}\nthe process that runs here says nothing: {}", status.text, causes(&error));
         }
     }
-    Ok(status)
+    status
 }
 
 /// How this process uses its connections.
@@ -210,16 +221,9 @@ async fn of_file() -> anyhow::Result<Answer> {
 
 fn migrated(migrated: &Migrated, url: &ServerUrl) -> Answer {
     let from = migrated.from.map_or_else(|| "nothing".to_owned(), |from| format!("schema {from}"));
-    let mut text = format!("{url}: from {from} to schema {}", migrated.to);
-    match &migrated.roles_refused {
-        None => text.push_str(
-            "; roles and rights are set. A role has no password until you give it one (`\\password` in psql)",
-        ),
-        Some(why) => {
-            text.push_str(&format!(
-                ". Roles and rights could not be set: {why}. Run `slipstream db migrate` once as who may make roles"
-            ));
-        }
+    let mut text = format!("{url}: from {from} to schema {}{}", migrated.to, roles_told(migrated));
+    if migrated.roles_refused.is_none() {
+        text.push_str(". A role has no password until you give it one (`\\password` in psql)");
     }
     let json = json!({ "from": migrated.from, "to": migrated.to, "roles_refused": migrated.roles_refused });
     Answer { text, json, ok: migrated.roles_refused.is_none() }
@@ -240,13 +244,14 @@ async fn copy(arguments: &CopyArgs) -> anyhow::Result<Answer> {
     let source = SqlStore::open(&file, Arc::new(SystemClock)).await?;
     end_others(&source, None, SystemClock.now()).await?;
     source.close().await?;
-    let copied = store::copy_to_server(&file, &parsed(&url)?).await?;
+    let (copied, roles) = fill(&file, &url).await?;
     let text = format!(
-        "{}. Now set `url` of `[database]`, give every process {} of this data directory, and start nothing on {} again: \
-         both would trade",
+        "{}{}. Now put {} away, with database.mark beside it: started again, both would trade. Set `url` of `[database]` (as \
+         `slipstream_app`) and of `[queue]`, and give every process {} of this data directory",
         told(&copied),
-        secrets::FILE,
-        file.display()
+        roles_told(&roles),
+        file.display(),
+        secrets::FILE
     );
     Ok(Answer { text, json: json!(copied), ok: true })
 }
@@ -277,33 +282,47 @@ pub async fn backup(url: &ServerUrl, to: &std::path::Path) -> anyhow::Result<Ans
     Ok(Answer { text, json: json!({ "file": to, "copied": copied }), ok: true })
 }
 
-/// Copies a backup into a server's database, which must be empty, and holds everything.
+/// Copies a backup into a server's database, which must be empty, holds everything, and sets roles and rights.
 ///
 /// # Errors
 /// In words, with what to do.
 pub async fn restore(url: &ServerUrl, from: &std::path::Path, at: &Installation) -> anyhow::Result<Answer> {
-    let directory = at.directory()?;
-    ensure!(
-        socket::ask(&directory, &Request::Ping).await?.is_none(),
-        "a process runs on {}; stop it first, and all others of this installation",
-        directory.display()
-    );
-    let address = parsed(url)?;
+    let room = at.directory()?.join(backup::ROOM);
     // A copy of the copy, of this version and held, before anybody can work on it.
-    let room = directory.join(backup::ROOM);
-    let copied = async {
+    let filled = async {
         let held = backup::held_copy(from, &room).await?;
-        anyhow::Ok((held.hold, store::copy_to_server(&room.join(DATABASE), &address).await?))
+        anyhow::Ok((held.hold, fill(&room.join(DATABASE), url).await?))
     };
-    let copied = copied.await;
+    let filled = filled.await;
     // What is left there is of use to nobody.
     let _ = std::fs::remove_dir_all(&room);
-    let (hold, copied) = copied?;
+    let (hold, (copied, roles)) = filled?;
     let text = format!(
-        "restored {}: {}. Everything is held. `slipstream run` (or the backend) compares the wallets with the books, and says \
+        "restored {}: {}{}. Everything is held. `slipstream run` (or the backend) compares the wallets with the books, and says \
          then which `slipstream lift` lets it trade again; without accounts with real money lift hold {hold}",
         from.display(),
-        told(&copied)
+        told(&copied),
+        roles_told(&roles)
     );
-    Ok(Answer { text, json: json!({ "hold": hold, "copied": copied }), ok: true })
+    let json = json!({ "hold": hold, "copied": copied, "roles_refused": roles.roles_refused });
+    Ok(Answer { text, json, ok: true })
+}
+
+/// Copies a file's database into an empty one on a server, and sets roles and rights there.
+async fn fill(file: &std::path::Path, url: &ServerUrl) -> anyhow::Result<(Copied, Migrated)> {
+    let address = parsed(url)?;
+    let copied =
+        store::copy_to_server(file, &address).await.with_context(|| format!("the database {url}"))?;
+    Ok((copied, store::migrate(&address).await?))
+}
+
+/// What became of roles and rights, as the end of a sentence.
+#[must_use]
+pub fn roles_told(migrated: &Migrated) -> String {
+    match &migrated.roles_refused {
+        None => "; roles and rights are set".to_owned(),
+        Some(why) => format!(
+            ". Roles and rights could not be set: {why}. Run `slipstream db migrate` once as who may make roles"
+        ),
+    }
 }

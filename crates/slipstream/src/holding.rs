@@ -1,9 +1,12 @@
 //! What is held for a cause, and lifting it: `slipstream holds`, `slipstream lift`.
 
 use anyhow::ensure;
-use domain::{Clock, ids::HoldId};
+use domain::{
+    Clock,
+    ids::{AccountId, HoldId},
+};
 use engine::ports::{
-    following::{Account, Hold, HoldCause, HoldScope},
+    following::{Hold, HoldCause, HoldScope},
     gateway::RejectReason,
     store::Store,
 };
@@ -26,11 +29,10 @@ pub struct LiftArgs {
 }
 
 /// A hold in words, by the name of the account, with what to do where that is known.
-fn words_of(hold: &Hold, accounts: &[Account]) -> String {
+fn words_of(hold: &Hold, accounts: &[(AccountId, String)]) -> String {
     let words = story::hold_words(hold);
     let HoldScope::Account(id) = hold.scope else { return words };
-    let Some(account) = accounts.iter().find(|account| account.trading.id == id) else { return words };
-    let label = &account.label;
+    let Some((_, label)) = accounts.iter().find(|(account, _)| *account == id) else { return words };
     let words = words.replacen(&format!("account {id}"), &format!("account {id} (`{label}`)"), 1);
     let approval = hold.cause == HoldCause::Venue && hold.reason.contains(RejectReason::Approval.word());
     if approval {
@@ -63,10 +65,16 @@ pub(crate) fn end_words(hold: &Hold) -> String {
 pub(crate) async fn holds(store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<Answer> {
     let holds = store.following(clock.now()).await?.holds;
     let accounts = store.accounts(None).await?;
-    let lines: Vec<String> = holds.iter().map(|hold| words_of(hold, &accounts)).collect();
+    let labels: Vec<_> = accounts.into_iter().map(|account| (account.trading.id, account.label)).collect();
+    Ok(told(&holds, &labels))
+}
+
+/// Holds in words, by the labels of accounts.
+pub(crate) fn told(holds: &[Hold], accounts: &[(AccountId, String)]) -> Answer {
+    let lines: Vec<String> = holds.iter().map(|hold| words_of(hold, accounts)).collect();
     let text = if lines.is_empty() { "nothing is held".to_owned() } else { lines.join("\n") };
     let ids: Vec<HoldId> = holds.iter().map(|hold| hold.id).collect();
-    Ok(Answer { text, json: json!({ "holds": ids, "words": lines }), ok: true })
+    Answer { text, json: json!({ "holds": ids, "words": lines }), ok: true }
 }
 
 /// Lifts a hold. That of a restore stands until `run` has compared the wallets: it takes another one's place then.

@@ -27,6 +27,7 @@ pub mod instance;
 mod leash;
 pub mod logging;
 pub mod manual;
+mod operator;
 pub mod output;
 pub mod place;
 pub mod prices;

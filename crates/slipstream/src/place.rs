@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use domain::Clock;
 use queue::RedisQueue;
-use store::{DirectoryLock, OpenError, PostgresAddress, SqlStore, StoreClock, lock_directory};
+use store::{DirectoryLock, Migrated, OpenError, PostgresAddress, SqlStore, StoreClock, lock_directory};
 
 use crate::{
     commands::DATABASE,
@@ -74,8 +74,9 @@ impl Place {
         let file = self.data_dir.join(DATABASE);
         ensure!(
             !file.exists(),
-            "the configuration names the database {}, and {} is there too: an installation has one of them. Name another \
-             --data-dir, or take [database] url away",
+            "the configuration names the database {}, and {} is there too: an installation has one of them. If the file was copied \
+             there (`slipstream db copy`), put it away, with database.mark beside it; else name another --data-dir, or take \
+             [database] url away",
             servers.database,
             file.display()
         );
@@ -185,15 +186,20 @@ impl Servers {
         SqlStore::connect(&address, StoreClock::Database).await.map_err(|error| self.refused(url, error))
     }
 
-    /// Whether the database has the schema of this version, or none yet, which may then be made: nobody works there.
+    /// Makes schema, roles and rights where the database has no schema yet, so that nobody works there; `None` where it has
+    /// this version's.
     ///
     /// # Errors
-    /// [`OpenError`], in words; also when the schema is an earlier one, which is not `init`'s to change.
-    pub async fn new_or_known(&self, role: &str) -> anyhow::Result<()> {
+    /// [`OpenError`], in words; also when the schema is an earlier one, which is not `init`'s to change, and when whoever
+    /// connects may make none.
+    pub async fn begin(&self, role: &str) -> anyhow::Result<Option<Migrated>> {
         match self.look(role, 1).await {
-            Ok(store) => Ok(store.close().await?),
+            Ok(store) => Ok(store.close().await.map(|()| None)?),
             Err(error) => match error.downcast_ref() {
-                Some(OpenError::OlderSchema { found: None, .. }) => Ok(()),
+                Some(OpenError::OlderSchema { found: None, .. }) => {
+                    let migrated = store::migrate(&address(&self.database)?).await;
+                    Ok(Some(migrated.map_err(|error| self.refused(&self.database, error))?))
+                }
                 _ => Err(error),
             },
         }

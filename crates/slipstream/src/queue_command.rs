@@ -7,19 +7,16 @@ use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use domain::{Clock, Shares, Side, Usd, ids::IntentId};
 use engine::ports::{detection::Lane, execution::EndReason, queue::Queue};
-use queue::RedisQueue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use store::{Job, JobAct, JobNote, JobState, Jobs, SqlStore, StoreClock};
+use store::{Job, JobAct, JobNote, JobState, Jobs, SqlStore};
 
 use crate::{
     cli::Installation,
     clock::SystemClock,
-    commands::{Answer, DATABASE, Request},
-    configuration::{ConfigFile, Configuration},
-    db_command::parsed,
-    socket,
+    commands::{Answer, Request},
+    operator,
     story::end_words,
     wording::{count, dollars, shares},
 };
@@ -171,6 +168,13 @@ pub enum QueueRequest {
     Dead,
 }
 
+impl QueueRequest {
+    /// Whether nothing is written for it.
+    pub(crate) const fn only_reads(&self) -> bool {
+        !matches!(self, Self::Act { .. })
+    }
+}
+
 /// Runs one.
 ///
 /// # Errors
@@ -193,7 +197,7 @@ pub async fn run(command: &QueueCommand) -> anyhow::Result<(Answer, bool)> {
             return Ok((drain(at, Duration::from_secs(*seconds)).await?, at.json));
         }
     };
-    Ok((ask(at, &request).await?, at.json))
+    Ok((ask(at, request).await?, at.json))
 }
 
 fn act(act: u8, which: &Which) -> anyhow::Result<QueueRequest> {
@@ -205,32 +209,14 @@ fn act(act: u8, which: &Which) -> anyhow::Result<QueueRequest> {
     Ok(QueueRequest::Act { act, jobs, lane, who, reason })
 }
 
-/// Asks the server's database where one is configured, else the running process, else the file.
-async fn ask(at: &Installation, request: &QueueRequest) -> anyhow::Result<Answer> {
-    let configuration = ConfigFile::of_environment().configured();
-    if at.data_dir.is_none()
-        && let Ok(Configuration { database, queue, .. }) = &configuration
-        && let Some(url) = &database.url
-    {
-        let store = SqlStore::connect(&parsed(url)?.named("queue").as_it_is(), StoreClock::Database).await?;
-        let queue = queue.url.as_ref().map(|url| RedisQueue::new(url.expose(), 0, Arc::new(SystemClock)));
-        let queue = queue.transpose()?.map(|queue| Arc::new(queue) as Arc<dyn Queue>);
-        return answer(&JobsDesk { store: Arc::new(store), queue }, &SystemClock, request).await;
-    }
-    let directory = at.directory()?;
-    if let Some(answer) = socket::ask(&directory, &Request::Queue(request.clone())).await? {
-        return Ok(answer);
-    }
-    let file = directory.join(DATABASE);
-    ensure!(file.exists(), "there is no Slipstream data in {}", directory.display());
-    let store = Arc::new(SqlStore::open(&file, Arc::new(SystemClock)).await?);
-    answer(&JobsDesk { store, queue: None }, &SystemClock, request).await
+async fn ask(at: &Installation, request: QueueRequest) -> anyhow::Result<Answer> {
+    operator::ask(at, &Request::Queue(request)).await
 }
 
 async fn drain(at: &Installation, most: Duration) -> anyhow::Result<Answer> {
     let began = SystemClock.uptime();
     loop {
-        let mut answer = ask(at, &QueueRequest::Depth).await?;
+        let mut answer = ask(at, QueueRequest::Depth).await?;
         let left = answer.json.get("open").and_then(Value::as_i64).context("nobody counts the jobs")?;
         answer.ok = left == 0;
         if left == 0 || SystemClock.uptime().saturating_sub(began) >= most {
@@ -304,7 +290,7 @@ async fn depth(desk: &JobsDesk) -> anyhow::Result<Answer> {
         open += waiting + settling;
         let queued = match &desk.queue {
             Some(queue) => queue.depth(lane).await.map_err(|error| error.to_string()),
-            None => Err("the queue is in the process, and none runs".to_owned()),
+            None => Err("its queue is not known here".to_owned()),
         };
         let told = queued.as_ref().map_or_else(Clone::clone, |queued| format!("{queued} in the queue"));
         lines.push(format!("{name}: {waiting} wait ({told}), {settling} are settled, {aside} set aside"));

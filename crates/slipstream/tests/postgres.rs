@@ -5,6 +5,8 @@
 mod on_postgres {
     use std::{
         fs,
+        io::{BufRead as _, BufReader, Write as _},
+        os::unix::net::UnixListener,
         path::Path,
         process::{Command, Output, Stdio},
         sync::LazyLock,
@@ -157,7 +159,7 @@ mod on_postgres {
         // Processes that remember what came after the backup hold nothing once more.
         assert_eq!(SERVER.run("drill", "SELECT epoch > 0 FROM installation").unwrap(), "t");
         let told = desk.refused(&["restore", &backup]);
-        assert!(told.contains("the target has other rows in `"), "{told}");
+        assert!(told.contains("has other rows in `"), "{told}");
         assert!(!desk.at().join("data/slipstream.db.restored").exists());
     }
 
@@ -208,6 +210,65 @@ mod on_postgres {
         desk.done(&["queue", "drain", "--seconds", "0"]);
         let told = desk.refused(&["queue", "requeue"]);
         assert!(told.contains("--all"), "{told}");
+    }
+
+    /// What begins on servers has roles, and says who is to connect as whom; who may make none is told what to do.
+    #[test]
+    fn an_installation_that_begins_on_servers_has_roles() {
+        let mut desk = Desk::new();
+        let redis = ("REDIS_URL", "redis://127.0.0.1:1/0".to_owned());
+        let owner = database("begun");
+        desk.variables = vec![("DATABASE_URL", SERVER.url_as("slipstream_app", "begun")), redis.clone()];
+        let init = ["init", "--yes", "--file", "other.toml", "--data-dir", "other"];
+        if SERVER.run("begun", "SELECT 1 FROM pg_roles WHERE rolname = 'slipstream_app'").unwrap() == "1" {
+            assert!(desk.refused(&init).contains("slipstream db migrate"));
+        }
+        desk.variables = vec![("DATABASE_URL", owner), redis];
+        let told = desk.done(&init);
+        assert!(told.contains("let `url` of [database] name `slipstream_app`"), "{told}");
+        for role in ["slipstream_app", "ops_operator"] {
+            desk.variables = vec![("DATABASE_URL", SERVER.url_as(role, "begun"))];
+            desk.done(&["holds", "--data-dir", "other"]);
+        }
+    }
+
+    /// A process that has no connection left says so; the operator's own is another one.
+    #[test]
+    fn an_operator_is_answered_by_the_database_where_the_process_cannot() {
+        let mut desk = Desk::new();
+        desk.variables = vec![("DATABASE_URL", database("exhausted"))];
+        desk.done(&["db", "migrate"]);
+        SERVER.run("exhausted", &JOBS.join(";")).unwrap();
+        desk.variables = vec![("DATABASE_URL", SERVER.url_as("ops_operator", "exhausted"))];
+        let data = desk.at().join("data");
+        fs::create_dir_all(&data).unwrap();
+        let socket = UnixListener::bind(data.join("control.sock")).unwrap();
+        std::thread::spawn(move || {
+            for stream in socket.incoming() {
+                let mut stream = stream.unwrap();
+                BufReader::new(&stream).read_line(&mut String::new()).unwrap();
+                stream.write_all(b"{\"refused\":\"nobody got a connection\"}\n").unwrap();
+            }
+        });
+        let here = ["--data-dir", data.to_str().unwrap()];
+        for (command, word) in [
+            (vec!["queue", "depth"], "entries: 3 wait"),
+            (vec!["queue", "list"], "job 3 waits"),
+            (vec!["queue", "quarantine", "2", "3"], "2 jobs set aside"),
+            (vec!["queue", "inspect", "2"], "set aside by ada (ops_operator)"),
+            (vec!["queue", "requeue", "2"], "1 job put back"),
+            (vec!["queue", "dead-letter", "3", "--reason", "gone"], "1 job given up"),
+            (vec!["queue", "dead-letter"], "job 3 of relationship 1: ada (ops_operator): gone"),
+            (vec!["holds"], "nothing is held"),
+        ] {
+            let told = desk.done(&[command.as_slice(), &here].concat());
+            assert!(told.contains("nobody got a connection") && told.contains(word), "{command:?}: {told}");
+        }
+        assert!(
+            !desk.run(&[&["queue", "drain", "--seconds", "0"], here.as_slice()].concat()).status.success()
+        );
+        let never = desk.refused(&[&["queue", "inspect", "123456"], here.as_slice()].concat());
+        assert!(never.contains("there is no job 123456"), "{never}");
     }
 
     const JOBS: [&str; 6] = [

@@ -64,10 +64,11 @@ BEGIN
         EXECUTE format('ALTER ROLE %I IN DATABASE %I SET %I = %L', wanted.role, current_database(), wanted.name,
             wanted.value);
     END LOOP;
-    -- An operator's `pg_stat_activity` and `pg_terminate_backend` are those below.
-    FOR wanted IN SELECT unnest(ARRAY['ops_operator', 'slipstream_readonly']) AS name LOOP
-        EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = slipstream_operations, pg_catalog, {schema}',
-            wanted.name, current_database());
+    -- An operator's `pg_stat_activity` and `pg_terminate_backend` are those below, its tables those of operations.sql.
+    FOR wanted IN SELECT * FROM (VALUES ('slipstream_readonly', ''), ('ops_operator', 'slipstream_operator, '))
+        AS paths (name, tables) LOOP
+        EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = slipstream_operations, %spg_catalog, {schema}',
+            wanted.name, current_database(), wanted.tables);
     END LOOP;
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO slipstream_app, slipstream_readonly, ops_operator, slipstream_migration',
@@ -75,6 +76,7 @@ BEGIN
     REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC;
     GRANT USAGE, CREATE ON SCHEMA {schema} TO slipstream_migration WITH GRANT OPTION;
     CREATE SCHEMA IF NOT EXISTS slipstream_operations AUTHORIZATION slipstream_migration;
+    CREATE SCHEMA IF NOT EXISTS slipstream_operator AUTHORIZATION slipstream_migration;
     FOR part IN SELECT c.oid::regclass AS name, c.relkind FROM pg_class c
         WHERE c.relnamespace = '{schema}'::regnamespace AND c.relkind IN ('r', 'p', 'v')
         AND c.relowner <> 'slipstream_migration'::regrole LOOP

@@ -12,6 +12,15 @@ LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$ SELECT timestamptz 'epoch' + microseconds / 3600000000 * interval '1 hour'
     + microseconds % 3600000000 * interval '1 microsecond' $$;
 
+-- Counts a commit that the program did not make, as its own are counted (`rewound.rs`): the last thing of a transaction.
+CREATE OR REPLACE FUNCTION {schema}.count_commit() RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    WITH counted AS (
+        UPDATE {schema}.installation SET commit_number = commit_number + 1 WHERE id = 1 RETURNING commit_number
+    ) INSERT INTO {schema}.commit_marks (number, mark)
+        SELECT commit_number, CAST(random() * 9007199254740991 AS bigint) FROM counted
+$$;
+
 -- `status` is `stopped` or `paused` where its user said so, `paused` too where an operator did here; holds of other causes
 -- do not show. `auto_resume_at` is the end of the operator's pause, NULL where it lasts until `status = 'active'`.
 CREATE OR REPLACE VIEW {schema}.copy_relationships
@@ -128,10 +137,7 @@ BEGIN
     UPDATE {schema}.config_version SET version = version + 1 WHERE id = 1;
     INSERT INTO {schema}.events (owner_id, at, event) VALUES (NULL, {schema}.microseconds(clock_timestamp()),
         json_build_object('kind', 'following_changed', 'what', format('%s%s in copy_relationships', session_user, what)));
-    WITH counted AS (
-        UPDATE {schema}.installation SET commit_number = commit_number + 1 WHERE id = 1 RETURNING commit_number
-    ) INSERT INTO {schema}.commit_marks (number, mark)
-        SELECT commit_number, CAST(random() * 9007199254740991 AS bigint) FROM counted;
+    PERFORM {schema}.count_commit();
     RETURN NULL;
 END $$;
 

@@ -11,7 +11,8 @@ use crate::{
 };
 
 const VIEW: &str = include_str!("../postgres/view.sql");
-const ROLES: &str = include_str!("../postgres/roles.sql");
+const ROLES: &str =
+    concat!(include_str!("../postgres/roles.sql"), "\n", include_str!("../postgres/operations.sql"));
 
 /// The lock of whoever changes the schema.
 const MIGRATOR: i64 = WRITER + 1;

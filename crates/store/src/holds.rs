@@ -10,6 +10,7 @@ use engine::ports::{
 };
 
 use crate::{
+    SqlStore,
     accounts::{self, inserted},
     column::{Coded, Fields},
     config,
@@ -51,6 +52,30 @@ fn read(row: &Row) -> StoreResult<Hold> {
         sells: fields.get()?,
         expires_at: fields.get()?,
     })
+}
+
+impl SqlStore {
+    /// Holds in force at a moment, also for whoever is connected as an operator and may read no more than them.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn holds(&self, now: Timestamp) -> StoreResult<Vec<Hold>> {
+        in_force(&mut self.read().await?, now).await
+    }
+
+    /// What accounts are called, for the same.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn account_labels(&self) -> StoreResult<Vec<(AccountId, String)>> {
+        let rows =
+            sql::rows(&mut self.read().await?, "SELECT id, label FROM accounts ORDER BY id", []).await?;
+        let read = |row| {
+            let mut fields = Fields::of(row);
+            Ok((fields.get()?, fields.get()?))
+        };
+        rows.iter().map(read).collect()
+    }
 }
 
 /// Holds in force at a moment.

@@ -18,7 +18,7 @@ use crate::{
     codes::Code,
     column::{Coded, Column, Fields},
     dialect::{Connection, id_list},
-    events,
+    events, operator,
     sql::{self, Value, values},
     work,
 };
@@ -232,7 +232,8 @@ impl SqlStore {
     }
 
     /// Does this with the jobs of those that are in the state for it; which. Who is done with already is left alone, so it
-    /// may be said again. What was requeued waits as before: its age is judged when a worker takes it.
+    /// may be said again. What was requeued waits as before: its age is judged when a worker takes it. Whoever is connected as
+    /// an operator does it too, and is kept with it as the database knows it; `now` is the database's then.
     ///
     /// # Errors
     /// When the database refuses.
@@ -243,6 +244,9 @@ impl SqlStore {
         (who, reason): (&str, &str),
         now: Timestamp,
     ) -> StoreResult<Vec<IntentId>> {
+        if operator::may_write_no_jobs(self).await? {
+            return operator::act_on_jobs(self, act, jobs, (who, reason)).await;
+        }
         let mut write = self.write().await?;
         let from = if act == JobAct::Quarantined { JobState::Waiting } else { JobState::Quarantined };
         let to = if act == JobAct::Quarantined { JobState::Quarantined } else { JobState::Waiting };

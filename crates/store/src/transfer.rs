@@ -14,6 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, sqlite::SqliteCo
 use crate::{
     backup,
     column::Fields,
+    definitions,
     dialect::{Connection, Database, Row, Statements},
     error, installation, limits,
     postgres::{PostgresAddress, WRITER},
@@ -68,12 +69,19 @@ impl Copied {
 pub enum TransferError {
     /// The target has rows that the source does not have.
     #[error(
-        "the target has other rows in `{table}`: copy into a new database, or into one where this copy was interrupted"
+        "the target is not empty, nothing was written: it has other rows in `{table}`. Copy into a new database (`createdb`), or \
+         into one where this copy was interrupted"
     )]
     OtherRows {
         /// Where.
         table: String,
     },
+    /// Whoever is connected may not make the tables.
+    #[error(
+        "whoever this address names may not change the schema, so nothing was copied: give the address of the database's \
+         owner, or of `slipstream_migration`"
+    )]
+    NotTheOwner,
     /// What was written is not what was read.
     #[error(
         "`{what}` is {target} in the target and {source_has} in the source: do not use the target, and report this"
@@ -115,7 +123,12 @@ pub async fn copy_to_server(file: &Path, address: &PostgresAddress) -> Result<Co
     let options = options.busy_timeout(limits::BUSY_TIMEOUT).disable_statement_logging();
     let mut source = Connection::Sqlite(options.connect().await.map_err(error::of)?);
     installation::check_current(&mut source).await?;
-    let mut target = Connection::PostgresAlone(address.alone("copy").await?);
+    let mut server = address.alone("copy").await?;
+    // Told before anything is written: the last tables would be refused after hours.
+    if !definitions::may_migrate(&mut server).await? {
+        return Err(TransferError::NotTheOwner);
+    }
+    let mut target = Connection::PostgresAlone(server);
     installation::migrate(&mut target, installation::STEPS).await?;
     sql::execute(&mut target, "SELECT pg_advisory_lock($1)", values![WRITER]).await?;
     let tables = tables(&mut source).await?;

@@ -23,5 +23,5 @@ async fn jobs_are_set_aside_and_put_back_once() {
         let statement = statement.replace("decode(repeat('04', 32), 'hex')", "zeroblob(32)");
         shell.execute(AssertSqlSafe(statement)).await.unwrap();
     }
-    waiting::set_aside_and_put_back(&store).await;
+    waiting::set_aside_and_put_back(&store, &store, "ada").await;
 }

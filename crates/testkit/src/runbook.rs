@@ -52,7 +52,7 @@ pub const COMMANDS: &[RunbookCommand] = &[
         verdict: Verdict::Needless,
         effect: "Loses nothing and clears nothing: the list is made again from the database within seconds, \
                  the deletion is told, and nothing has to be requeued by hand. To set jobs aside: \
-                 `slipstream queue quarantine`, then `slipstream queue requeue`.",
+                 `slipstream queue quarantine --all`, then `slipstream queue requeue --all`.",
     },
     RunbookCommand {
         id: "pool-count",
@@ -136,8 +136,8 @@ pub fn markdown() -> String {
         "# The on-call runbook's commands\n\n\
          Each was run word for word against PostgreSQL, Redis and processes of this program, by a test that looks at \
          what it did (`crates/slipstream/tests/paper/on_postgres/runbook.rs`). An operator's shell has `DATABASE_URL` \
-         and `PRODUCTION_DATABASE_URL` name the role `ops_operator` ([postgresql.md](postgresql.md)). This file is \
-         written from the table in `crates/testkit/src/runbook.rs`.\n",
+         and `PRODUCTION_DATABASE_URL` name the role `ops_operator` ([postgresql.md](postgresql.md)); the program's own \
+         commands that are named below were typed into the same one. This file is written from the table in `crates/testkit/src/runbook.rs`.\n",
     );
     let mut heading = "";
     for one in COMMANDS {

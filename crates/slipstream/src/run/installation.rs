@@ -17,6 +17,7 @@ use engine::ports::{
     venue::Signer,
 };
 use serde_json::json;
+use store::Migrated;
 
 use crate::{
     chain::public_providers,
@@ -24,6 +25,7 @@ use crate::{
     commands::{Answer, DATABASE},
     composition::derived_signer,
     configuration::{self, Configuration, FILE},
+    db_command,
     following::{self, FollowingRequest, PolicyFlags, answer as answer_following},
     place::{Place, Servers},
     secrets::InstallationSecret,
@@ -228,13 +230,26 @@ fn write(file: &Path, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Who is to connect as whom, to a database that was begun here.
+fn roles_of(begun: &Migrated) -> String {
+    let refused = db_command::roles_told(begun);
+    if begun.roles_refused.is_some() {
+        return format!("the schema was made{refused}: operators find no connection of their own before");
+    }
+    format!(
+        "the schema was made{refused}. Give `slipstream_app` and `ops_operator` passwords (`\\password` in psql), and let \
+         `url` of [database] name `slipstream_app` before you start anything; operators' shells name `ops_operator`"
+    )
+}
+
 /// Makes the data directory and what is in it; says what that is.
 async fn furnish(place: &Place, wishes: &Wishes) -> anyhow::Result<Vec<String>> {
     let data_dir = place.data_dir.as_path();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    if let Some(servers) = &place.servers {
-        servers.new_or_known("init").await?;
-    }
+    let begun = match &place.servers {
+        Some(servers) => servers.begin("init").await?,
+        None => None,
+    };
     let held = place.hold("init", &clock).await?;
     let store = held.store.as_ref();
     let known = store.accounts(None).await?.len();
@@ -266,6 +281,7 @@ async fn furnish(place: &Place, wishes: &Wishes) -> anyhow::Result<Vec<String>> 
         dollars(wishes.money)
     )];
     lines.extend(place.servers.as_ref().map(Servers::shown));
+    lines.extend(begun.as_ref().map(roles_of));
     if let Some(leader) = wishes.leader {
         let request = FollowingRequest::Follow { leader, account: None, policy: wishes.policy.clone() };
         let answer = answer_following(store as &dyn Store, clock.as_ref(), &request).await?;

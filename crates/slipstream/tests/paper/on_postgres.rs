@@ -2,6 +2,7 @@
 //! and a backend, of which any may die at any time, as may everything that Redis has.
 
 mod many_machines;
+mod restoring;
 mod rolling;
 mod selling;
 mod starting;

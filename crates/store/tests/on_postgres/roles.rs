@@ -71,6 +71,14 @@ async fn each_role_may_do_its_own_and_no_more() {
         ("slipstream_readonly", "INSERT INTO owners (name, created_at) VALUES ('x', 0)"),
         ("slipstream_readonly", "SET default_transaction_read_only = off; DELETE FROM work"),
         ("ops_operator", "SELECT * FROM relationships"),
+        ("ops_operator", "SELECT wallet FROM public.accounts"),
+        ("ops_operator", "UPDATE work SET state = 0"),
+        ("ops_operator", "DELETE FROM work"),
+        (
+            "ops_operator",
+            "INSERT INTO queue_history (intent_id, at, act, who, reason) VALUES (1, 1, 1, 'x', 'y')",
+        ),
+        ("slipstream_readonly", "SELECT slipstream_operations.act_on_jobs(0, NULL, ARRAY[1], 'x', 'y')"),
         ("ops_operator", "SELECT * FROM sealed_keys"),
         ("ops_operator", "INSERT INTO copy_relationships (id) VALUES (1)"),
         ("ops_operator", "DELETE FROM copy_relationships"),
@@ -88,6 +96,7 @@ async fn each_role_may_do_its_own_and_no_more() {
         ("slipstream_readonly", "SELECT count(*) FROM ledger", "0"),
         ("ops_operator", "SELECT count(*) FROM copy_relationships", "0"),
         ("ops_operator", "UPDATE copy_relationships SET status = 'paused'", "UPDATE 0"),
+        ("ops_operator", "SELECT count(*) FROM work", "0"),
         ("ops_operator", "SHOW lock_timeout", "10s"),
         ("slipstream_readonly", "SHOW default_transaction_read_only", "on"),
         ("slipstream_migration", "SHOW lock_timeout", "5s"),
@@ -127,6 +136,14 @@ async fn operators_find_a_connection_when_the_program_has_taken_all() {
     };
     assert_eq!(sessions.len(), 15);
     assert!(refused.to_string().contains("too many connections for role"), "{refused}");
+
+    // Jobs and holds, too, as the program's own commands ask for them.
+    let one = address(&operator).as_it_is().with_connections(1);
+    let desk = SqlStore::connect(&one, StoreClock::Database).await.unwrap();
+    assert_eq!(desk.count_jobs().await.unwrap(), []);
+    assert_eq!(desk.holds(Timestamp(1)).await.unwrap(), []);
+    desk.close().await.unwrap();
+    assert_eq!(store::server_status(&address(&operator)).await.unwrap().schema, Some(store::SCHEMA_VERSION));
 
     assert!(server.shell(&operator, command("pool-count")).unwrap().contains("(1 row)"));
     // Whoever asked before is gone a moment later.

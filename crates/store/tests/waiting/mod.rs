@@ -34,47 +34,48 @@ fn ids(store_jobs: &[store::Job]) -> Vec<IntentId> {
     store_jobs.iter().map(|job| job.intent).collect()
 }
 
-/// Sets all entries aside, twice, and puts them back, twice: the same jobs wait, and once.
-pub async fn set_aside_and_put_back(store: &SqlStore) {
+/// Sets all entries aside, twice, and puts them back, twice: the same jobs wait, and once. It is done at `desk`, which is the
+/// store's or an operator's connection; `known_as` is whom the database knows for it.
+pub async fn set_aside_and_put_back(store: &SqlStore, desk: &SqlStore, known_as: &str) {
     let by = ("ada", "the venue looks wrong");
-    let before = store.jobs(JobState::Waiting, 20_000).await.unwrap();
+    let before = desk.jobs(JobState::Waiting, 20_000).await.unwrap();
     assert_eq!(before.len(), ENTRIES + 3);
     let entries = Jobs::All(Some(Lane::Entries));
-    let aside = store.act_on_jobs(JobAct::Quarantined, &entries, by, NOW).await.unwrap();
+    let aside = desk.act_on_jobs(JobAct::Quarantined, &entries, by, NOW).await.unwrap();
     assert_eq!(aside, (1..=10_000).map(IntentId).collect::<Vec<_>>());
-    assert_eq!(store.act_on_jobs(JobAct::Quarantined, &entries, by, NOW).await.unwrap(), []);
+    assert_eq!(desk.act_on_jobs(JobAct::Quarantined, &entries, by, NOW).await.unwrap(), []);
     // Whoever asks for work finds the exits, and nobody loads what is aside, whatever the queue says.
     assert_eq!(store.count_waiting(Lane::Entries, NOW).await.unwrap(), 0);
     assert_eq!(store.count_waiting(Lane::Exits, NOW).await.unwrap(), 3);
     assert_eq!(store.load_waiting(&aside[..64]).await.unwrap(), []);
     assert_eq!(
-        store.count_jobs().await.unwrap(),
+        desk.count_jobs().await.unwrap(),
         [(Lane::Exits, JobState::Waiting, 3), (Lane::Entries, JobState::Quarantined, 10_000)]
     );
 
     // One is given up; one that waits cannot be.
     let two = Jobs::These(vec![IntentId(7), IntentId(10_001)]);
-    assert_eq!(store.act_on_jobs(JobAct::GivenUp, &two, by, NOW).await.unwrap(), [IntentId(7)]);
-    let dead = store.dead_letters(9).await.unwrap();
+    assert_eq!(desk.act_on_jobs(JobAct::GivenUp, &two, by, NOW).await.unwrap(), [IntentId(7)]);
+    let dead = desk.dead_letters(9).await.unwrap();
     assert_eq!(
         dead.iter().map(|one| (one.intent, one.reason)).collect::<Vec<_>>(),
         [(IntentId(7), EndReason::GivenUp)]
     );
 
-    let back = store.act_on_jobs(JobAct::Requeued, &Jobs::All(None), by, NOW).await.unwrap();
+    let back = desk.act_on_jobs(JobAct::Requeued, &Jobs::All(None), by, NOW).await.unwrap();
     assert_eq!(back.len(), ENTRIES - 1);
-    assert_eq!(store.act_on_jobs(JobAct::Requeued, &Jobs::All(None), by, NOW).await.unwrap(), []);
-    let after = store.jobs(JobState::Waiting, 20_000).await.unwrap();
+    assert_eq!(desk.act_on_jobs(JobAct::Requeued, &Jobs::All(None), by, NOW).await.unwrap(), []);
+    let after = desk.jobs(JobState::Waiting, 20_000).await.unwrap();
     let expected: Vec<_> = before.into_iter().filter(|job| job.intent != IntentId(7)).collect();
     assert_eq!(ids(&after), ids(&expected));
     assert_eq!(after, expected);
 
     // Who did what is kept, with the job and on the timeline.
-    let (job, notes) = store.job(IntentId(9)).await.unwrap();
+    let (job, notes) = desk.job(IntentId(9)).await.unwrap();
     assert!(job.is_some());
     let acts: Vec<_> = notes.iter().map(|note| (note.act, note.who.as_str())).collect();
-    assert_eq!(acts, [(JobAct::Quarantined, "ada"), (JobAct::Requeued, "ada")]);
-    let (job, notes) = store.job(IntentId(7)).await.unwrap();
+    assert_eq!(acts, [(JobAct::Quarantined, known_as), (JobAct::Requeued, known_as)]);
+    let (job, notes) = desk.job(IntentId(7)).await.unwrap();
     assert!(job.is_none() && notes.last().is_some_and(|note| note.act == JobAct::GivenUp));
     let events = store.events_after(0, 100).await.unwrap();
     let told: Vec<_> = events
@@ -87,9 +88,9 @@ pub async fn set_aside_and_put_back(store: &SqlStore) {
     assert_eq!(
         told,
         [
-            "10000 jobs set aside by ada: the venue looks wrong",
-            "1 jobs given up by ada: the venue looks wrong",
-            "9999 jobs put back by ada: the venue looks wrong"
+            format!("10000 jobs set aside by {known_as}: the venue looks wrong"),
+            format!("1 jobs given up by {known_as}: the venue looks wrong"),
+            format!("9999 jobs put back by {known_as}: the venue looks wrong")
         ]
     );
 }

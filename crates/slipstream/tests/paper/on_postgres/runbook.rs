@@ -10,7 +10,7 @@ use serde_json::Value;
 use testkit::runbook::{self, COMMANDS, command};
 
 use super::{OFFERS, POLICY, SERVER, said};
-use crate::scene::{Guard, Scene, is_over};
+use crate::scene::{BINARY, Guard, Scene, is_over};
 
 /// A team that works, and an operator beside it who is given each command once.
 struct Desk {
@@ -124,9 +124,62 @@ impl Desk {
         self.until_newest("skipped").await;
         let holds = self.scene.ask(&["holds"]);
         assert!(holds.to_string().contains("ops_operator"), "{holds}");
+        self.own();
         assert_eq!(self.operator("UPDATE copy_relationships SET status = 'active'"), "UPDATE 1");
         self.leader_buys().await;
         self.until_newest("copied").await;
+    }
+
+    /// The program's own commands that the table names, in a shell that has an operator's two addresses and nothing else of
+    /// the installation, and in one that also names the backend's data directory. Each with its answer.
+    fn own_commands(&self) -> Vec<(String, String)> {
+        let text = runbook::markdown();
+        let commands: BTreeSet<_> = text.split('`').filter(|part| part.starts_with("slipstream ")).collect();
+        let nowhere = tempfile::tempdir().expect("a directory");
+        let type_in = |command: &str, more: &[&str]| {
+            let operator = SERVER.url_as("ops_operator", self.scene.database());
+            let mut shell = Command::new(BINARY);
+            for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SLIPSTREAM_")) {
+                shell.env_remove(name);
+            }
+            shell
+                .args(command.split(' ').skip(1))
+                .args(more)
+                .current_dir(nowhere.path())
+                .env_remove("REDIS_URL");
+            shell.env("DATABASE_URL", &operator).env("PRODUCTION_DATABASE_URL", &operator);
+            let output = shell.output().expect("it runs");
+            assert!(output.status.success(), "{command} {more:?}: {}", said(&output));
+            (command.to_owned(), String::from_utf8_lossy(&output.stdout).into_owned())
+        };
+        let data = self.scene.data();
+        let data = data.to_string_lossy();
+        let here = commands.iter().filter(|command| **command != "slipstream db status");
+        let here = here.map(|command| type_in(command, &["--data-dir", &data])).collect::<Vec<_>>();
+        commands.iter().map(|command| type_in(command, &[])).chain(here).collect()
+    }
+
+    /// What an operator's shell says of the program's own commands.
+    fn own(&self) {
+        let said = self.own_commands();
+        let typed: BTreeSet<&str> = said.iter().map(|(command, _)| command.as_str()).collect();
+        let expected = ["db status", "holds", "queue depth", "queue quarantine --all", "queue requeue --all"];
+        assert_eq!(
+            typed,
+            expected.map(|command| format!("slipstream {command}")).iter().map(String::as_str).collect()
+        );
+        for (command, word) in [
+            ("slipstream db status", "as this version wants it"),
+            ("slipstream holds", "paused in copy_relationships by ops_operator"),
+            ("slipstream queue depth", "entries: 0 wait"),
+            ("slipstream queue quarantine --all", "0 jobs set aside"),
+            ("slipstream queue requeue --all", "0 jobs put back"),
+        ] {
+            let answers = said.iter().filter(|(typed, _)| typed == command);
+            for (_, answer) in answers {
+                assert!(answer.contains(word), "{command}: {answer}");
+            }
+        }
     }
 }
 
