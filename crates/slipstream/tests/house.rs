@@ -18,7 +18,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("eip712", &["domain"]),
     ("engine", &["domain"]),
-    ("store", &["domain", "engine"]),
+    // Who people are and what they may do: a core of its own, which borrows the words for a store's failures.
+    ("access", &["domain", "engine"]),
+    ("store", &["access", "domain", "engine"]),
     ("queue", &["domain", "engine"]),
     ("polymarket", &["domain", "eip712", "engine"]),
     ("signer", &["domain", "eip712", "engine"]),
@@ -28,10 +30,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("paper", &["domain", "engine", "simulator"]),
     // Processes of others: it knows nothing of copying.
     ("servers", &[]),
-    ("testkit", &["domain", "engine"]),
+    ("testkit", &["access", "domain", "engine"]),
     (
         "slipstream",
         &[
+            "access",
             "domain",
             "eip712",
             "engine",
@@ -48,12 +51,13 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Libraries that only these rooms may use outside tests.
 const KEPT_TO: &[(&str, &[&str])] = &[
-    ("secp256k1", &["signer", "simulator"]),
+    ("secp256k1", &["access", "signer", "simulator"]),
     ("sqlx", &["store"]),
     ("redis", &["queue"]),
     ("axum", &["simulator", "slipstream"]),
-    ("alloy-primitives", &["eip712", "signer", "polymarket", "simulator"]),
+    ("alloy-primitives", &["access", "eip712", "signer", "polymarket", "simulator"]),
     ("alloy-sol-types", &["simulator"]),
+    ("ring", &["access"]),
     ("reqwest", &["polymarket", "slipstream"]),
     ("tokio-tungstenite", &["polymarket"]),
 ];

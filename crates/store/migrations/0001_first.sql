@@ -592,3 +592,101 @@ CREATE TABLE positions (
 CREATE INDEX positions_by_account ON positions (account_id);
 CREATE INDEX positions_at_risk ON positions (relationship_id, token) WHERE cost > 0;
 CREATE INDEX positions_held ON positions (token) WHERE shares > 0;
+
+-- ---------------------------------------------------------------- who may do what
+
+-- Of whatever lets somebody in there is a hash here, or a text that the installation's secret opens.
+CREATE TABLE users (
+    id           INTEGER PRIMARY KEY,
+    owner_id     INTEGER NOT NULL UNIQUE REFERENCES owners (id),
+    name         TEXT    NOT NULL UNIQUE,
+    role         INTEGER NOT NULL,
+    disabled_at  INTEGER,
+    password     TEXT,
+    totp         BLOB,
+    totp_step    INTEGER NOT NULL,
+    wallet       BLOB    UNIQUE,
+    created_at   INTEGER NOT NULL,
+    version      INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE recovery_codes (
+    user_id   INTEGER NOT NULL REFERENCES users (id),
+    hash      BLOB    NOT NULL,
+    owner_id  INTEGER NOT NULL,
+    PRIMARY KEY (user_id, hash)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE passkeys (
+    id          INTEGER PRIMARY KEY,
+    owner_id    INTEGER NOT NULL,
+    user_id     INTEGER NOT NULL REFERENCES users (id),
+    credential  BLOB    NOT NULL UNIQUE,
+    public_key  BLOB    NOT NULL,
+    algorithm   INTEGER NOT NULL,
+    counter     INTEGER NOT NULL,
+    name        TEXT    NOT NULL,
+    created_at  INTEGER NOT NULL,
+    used_at     INTEGER
+) STRICT;
+CREATE INDEX passkeys_by_user ON passkeys (user_id);
+
+CREATE TABLE user_sessions (
+    id          INTEGER PRIMARY KEY,
+    owner_id    INTEGER NOT NULL,
+    user_id     INTEGER NOT NULL REFERENCES users (id),
+    hash        BLOB    NOT NULL UNIQUE,
+    created_at  INTEGER NOT NULL,
+    seen_at     INTEGER NOT NULL,
+    proven_at   INTEGER,
+    address     TEXT,
+    agent       TEXT    NOT NULL
+) STRICT;
+CREATE INDEX user_sessions_by_user ON user_sessions (user_id);
+CREATE INDEX user_sessions_by_age ON user_sessions (seen_at);
+
+CREATE TABLE api_tokens (
+    id          INTEGER PRIMARY KEY,
+    owner_id    INTEGER NOT NULL,
+    user_id     INTEGER NOT NULL REFERENCES users (id),
+    hash        BLOB    NOT NULL UNIQUE,
+    name        TEXT    NOT NULL,
+    prefix      TEXT    NOT NULL,
+    scopes      INTEGER NOT NULL,
+    addresses   TEXT    NOT NULL,
+    created_at  INTEGER NOT NULL,
+    expires_at  INTEGER,
+    used_at     INTEGER,
+    revoked_at  INTEGER
+) STRICT;
+CREATE INDEX api_tokens_by_user ON api_tokens (user_id);
+
+-- What works once, for a while: links, challenges, the second step of a sign-in.
+CREATE TABLE tickets (
+    hash     BLOB    PRIMARY KEY,
+    purpose  INTEGER NOT NULL,
+    user_id  INTEGER,
+    role     INTEGER,
+    until    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tickets_by_end ON tickets (until);
+
+-- Wrong answers, by a hash of the name or address they belong to.
+CREATE TABLE sign_in_attempts (
+    hash      BLOB    PRIMARY KEY,
+    failures  INTEGER NOT NULL,
+    last_at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sign_in_attempts_by_age ON sign_in_attempts (last_at);
+
+-- Insert-only, but for addresses of users who are erased.
+CREATE TABLE audit_log (
+    id        INTEGER PRIMARY KEY,
+    owner_id  INTEGER,
+    user_id   INTEGER,
+    at        INTEGER NOT NULL,
+    address   TEXT,
+    what      TEXT    NOT NULL,
+    subject   TEXT    NOT NULL
+) STRICT;
+CREATE INDEX audit_log_by_owner ON audit_log (owner_id, id);

@@ -123,7 +123,7 @@ DO $$
 DECLARE
     -- Facts: nothing that was written is changed.
     facts constant text[] := ARRAY['owners', 'policies', 'intents', 'signed_orders', 'foreign_orders', 'adopted_orders',
-        'paper_matches', 'ledger', 'queue_history'];
+        'paper_matches', 'ledger', 'queue_history', 'audit_log'];
     part record;
 BEGIN
     FOR part IN SELECT c.relname AS name FROM pg_class c
@@ -132,7 +132,8 @@ BEGIN
         EXECUTE format('GRANT %s ON {schema}.%I TO slipstream_app',
             CASE WHEN part.name IN ('_sqlx_migrations', 'installation') THEN 'SELECT'
                 WHEN part.name = ANY (facts) THEN 'SELECT, INSERT' ELSE 'SELECT, INSERT, UPDATE, DELETE' END, part.name);
-        IF part.name NOT IN ('sealed_keys', 'key_header') THEN
+        IF part.name NOT IN ('sealed_keys', 'key_header', 'users', 'recovery_codes', 'passkeys', 'user_sessions', 'api_tokens',
+            'tickets', 'sign_in_attempts') THEN
             EXECUTE format('GRANT SELECT ON {schema}.%I TO slipstream_readonly', part.name);
         END IF;
     END LOOP;
@@ -141,6 +142,8 @@ BEGIN
         AND NOT attisdropped AND attname NOT IN ('id', 'schema_version', 'serves', 'software') LOOP
         EXECUTE format('GRANT UPDATE (%I) ON {schema}.installation TO slipstream_app', part.name);
     END LOOP;
+    -- Of whoever is erased, addresses and the name go.
+    GRANT UPDATE (address, subject) ON {schema}.audit_log TO slipstream_app;
     GRANT SELECT ON {schema}.copy_relationships TO slipstream_app, slipstream_readonly;
 END $$;
 

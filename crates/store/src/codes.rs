@@ -53,6 +53,8 @@ codes! {
     PartKind = [Self::Trade, Self::Settling, Self::Dust, Self::Revisit, Self::Phantom, Self::Target,
         Self::Panic, Self::Absent];
     Dispute = [Self::Fills, Self::Balances];
+    access::Role = Self::ALL;
+    access::Purpose = Self::ALL;
     AccountMode = [Self::Paper, Self::Live];
     RelationshipStatus = [Self::Active, Self::Paused, Self::Stopped];
     HoldCause = [Self::Incident, Self::Breaker, Self::Risk, Self::Operator, Self::Reconciliation, Self::Venue,

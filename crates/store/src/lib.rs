@@ -43,6 +43,7 @@ mod order_update;
 mod orders;
 mod paper;
 mod parts;
+mod people;
 mod pool;
 mod postgres;
 mod promised;

@@ -28,7 +28,7 @@ async fn make_bench() -> Bench {
     let store = SqlStore::open(&directory.path().join("slipstream.db"), clock.clone()).await.unwrap();
     let store = Arc::new(store);
     DIRECTORIES.with_borrow_mut(|directories| directories.push(directory));
-    Bench { store: store.clone(), keys: store, clock, spawn: beside }
+    Bench { store: store.clone(), keys: store.clone(), people: store, clock, spawn: beside }
 }
 
 testkit::store_suite_tests!(

@@ -40,7 +40,7 @@ async fn make_bench() -> Bench {
     let address = address.with_connections(4);
     let store = SqlStore::connect(&address, StoreClock::Given(clock.clone())).await.unwrap();
     let store = Arc::new(store);
-    Bench { store: store.clone(), keys: store, clock, spawn: beside }
+    Bench { store: store.clone(), keys: store.clone(), people: store, clock, spawn: beside }
 }
 
 mod on_postgres {

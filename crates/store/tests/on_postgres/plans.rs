@@ -92,7 +92,7 @@ async fn nothing_in_the_order_path_reads_a_large_table_whole() {
         let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
         let store = SqlStore::connect(&address, StoreClock::Given(clock.clone())).await.unwrap();
         let store = Arc::new(store);
-        let bench = Bench { store: store.clone(), keys: store, clock, spawn: beside };
+        let bench = Bench { store: store.clone(), keys: store.clone(), people: store, clock, spawn: beside };
         let case = testkit::store_suite::CASES.iter().find(|one| one.name == *case).unwrap();
         // What it finds beside its own rows is no matter here: its statements are.
         let _ = (case.run)(bench).await;

@@ -27,7 +27,7 @@ async fn every_promise_is_kept() {
         let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
         let store = SqlStore::connect(&pooled(&name), StoreClock::Given(clock.clone())).await.unwrap();
         let store = Arc::new(store);
-        Bench { store: store.clone(), keys: store, clock, spawn: beside }
+        Bench { store: store.clone(), keys: store.clone(), people: store, clock, spawn: beside }
     })
     .await;
 }

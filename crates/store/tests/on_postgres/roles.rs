@@ -43,7 +43,7 @@ async fn the_application_keeps_every_promise_with_its_own_rights() {
         let address = address(&SERVER.url_as("slipstream_app", &name)).with_connections(4);
         let store = SqlStore::connect(&address, StoreClock::Given(clock.clone())).await.unwrap();
         let store = Arc::new(store);
-        Bench { store: store.clone(), keys: store, clock, spawn: beside }
+        Bench { store: store.clone(), keys: store.clone(), people: store, clock, spawn: beside }
     })
     .await;
 }
@@ -66,6 +66,11 @@ async fn each_role_may_do_its_own_and_no_more() {
         ("slipstream_app", "CREATE TEMP TABLE mine (id int)"),
         ("slipstream_app", "DROP TABLE ledger"),
         ("slipstream_app", "UPDATE copy_relationships SET status = 'paused'"),
+        ("slipstream_app", "UPDATE audit_log SET what = 'nothing'"),
+        ("slipstream_app", "DELETE FROM audit_log"),
+        ("slipstream_readonly", "SELECT * FROM users"),
+        ("slipstream_readonly", "SELECT * FROM user_sessions"),
+        ("slipstream_readonly", "SELECT * FROM api_tokens"),
         ("slipstream_readonly", "SELECT * FROM sealed_keys"),
         ("slipstream_readonly", "SELECT * FROM key_header"),
         ("slipstream_readonly", "INSERT INTO owners (name, created_at) VALUES ('x', 0)"),

@@ -26,7 +26,11 @@ use crate::{
 async fn history() -> CaseResult<(World, Facts)> {
     let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
     let store = Arc::new(MemoryStore::new(clock.clone()));
-    let world = World::new(Bench { store: store.clone(), keys: store, clock, spawn: |job| job }, 2).await?;
+    let world = World::new(
+        Bench { store: store.clone(), keys: store.clone(), people: store, clock, spawn: |job| job },
+        2,
+    )
+    .await?;
     world.pass(std::time::Duration::from_secs(1));
     world.bought(1, 20_000_000).await?;
     let exit = world.intent(2, Side::Sell).await?;

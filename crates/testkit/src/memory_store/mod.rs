@@ -9,6 +9,7 @@ mod detection;
 mod execution;
 mod following;
 mod leases;
+mod people;
 mod reports;
 mod sealed_keys;
 mod state;

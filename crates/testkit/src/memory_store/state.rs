@@ -22,7 +22,7 @@ use engine::ports::{
     wallets::TransactionRecord,
 };
 
-use super::{corrupt, table::Table, tasks::TaskRow};
+use super::{corrupt, people::PeopleState, table::Table, tasks::TaskRow};
 
 #[derive(Clone, Default)]
 pub(super) struct State {
@@ -81,6 +81,7 @@ pub(super) struct State {
     pub(super) tasks: BTreeMap<String, TaskRow>,
     pub(super) events: Table<Event>,
     pub(super) event_cursors: BTreeMap<String, i64>,
+    pub(super) people: PeopleState,
 }
 
 /// An exit to look at again.

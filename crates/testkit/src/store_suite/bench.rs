@@ -2,6 +2,7 @@
 
 use std::{fmt, future::Future, panic::Location, pin::Pin, sync::Arc};
 
+use access::People;
 use engine::ports::{
     secrets::SealedKeys,
     store::{Store, StoreError},
@@ -23,6 +24,8 @@ pub struct Bench {
     pub store: Arc<dyn Store>,
     /// The same store, as it keeps sealed keys.
     pub keys: Arc<dyn SealedKeys>,
+    /// The same store, as it keeps people.
+    pub people: Arc<dyn People>,
     /// The clock the store was given as its own.
     pub clock: Arc<VirtualClock>,
     /// How to run things at once.

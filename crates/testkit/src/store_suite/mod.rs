@@ -14,6 +14,7 @@ mod holds;
 mod keys;
 mod leases;
 mod ledger;
+mod people;
 mod permits;
 mod reports;
 mod revisits;
@@ -80,6 +81,20 @@ macro_rules! store_suite_cases {
                 what_is_busy_is_not_removed,
                 a_key_is_replaced_by_a_newer_one_alone,
                 the_wallet_of_a_session_key_comes_back_with_another_key,
+            ];
+            people: [
+                users_come_back_and_change_once,
+                names_wallets_and_owners_belong_to_one_user,
+                one_administrator_is_left,
+                sessions_are_found_replaced_and_ended,
+                tokens_are_found_and_revoked,
+                tickets_work_once_and_for_a_while,
+                recovery_codes_work_once,
+                passkeys_count_their_uses,
+                wrong_answers_are_compared_and_set,
+                notes_are_read_by_owner_from_the_newest,
+                what_is_over_is_removed,
+                an_erased_user_leaves_his_books_alone,
             ];
             detection: [
                 cursors_move_where_they_are_put,

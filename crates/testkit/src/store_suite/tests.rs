@@ -16,7 +16,7 @@ fn on_a_thread(job: Job) -> Job {
 fn memory() -> Bench {
     let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
     let store = Arc::new(MemoryStore::new(clock.clone()));
-    Bench { store: store.clone(), keys: store, clock, spawn: on_a_thread }
+    Bench { store: store.clone(), keys: store.clone(), people: store, clock, spawn: on_a_thread }
 }
 
 #[test]
