@@ -38,7 +38,7 @@ impl Place {
 
     async fn restore(&self) -> anyhow::Result<Answer> {
         let at = Installation { data_dir: Some(self.data()), json: false };
-        restore(&RestoreArgs { from: self.backup(), at }).await
+        restore(&RestoreArgs { from: self.backup(), to: None, at }).await
     }
 
     /// Names in the data directory that a restore makes.
