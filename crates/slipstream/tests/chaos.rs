@@ -8,7 +8,7 @@ use serde_json::Value;
 mod on_postgres {
     use super::*;
 
-    /// 20,000 jobs and 50 kills, with nearly every other fault.
+    /// 20,000 jobs and 50 kills, with nearly every other fault, and at the end a database that went back in time.
     #[test]
     fn a_short_run_adds_up() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_slipstream"));
@@ -26,6 +26,11 @@ mod on_postgres {
             assert!(report["kills"][role].as_u64() > Some(0), "{role}: {}", report["kills"]);
         }
         assert!(report["faults"].as_object().is_some_and(|kinds| kinds.len() >= 13), "{}", report["faults"]);
+        assert!(
+            report["adopted"].as_u64() > Some(0),
+            "orders that were lost are adopted: {}",
+            report["promotion"]
+        );
         eprintln!("{} jobs, killed {}, broken {}", report["jobs"], report["kills"], report["faults"]);
     }
 

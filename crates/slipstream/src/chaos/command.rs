@@ -39,9 +39,6 @@ pub struct ChaosArgs {
     /// Worker processes.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
     workers: u8,
-    /// At the end, let a standby that lags take the place of the database in the middle of a fan-out.
-    #[arg(long)]
-    promote: bool,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -64,7 +61,6 @@ pub async fn run(arguments: &ChaosArgs) -> anyhow::Result<ExitCode> {
         time: Duration::from_secs(u64::from(arguments.minutes) * 60),
         workers: usize::from(arguments.workers),
         watchers: WATCHERS,
-        promote: arguments.promote,
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (report, kept) = play(wish, &clock).await?;

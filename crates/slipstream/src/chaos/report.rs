@@ -45,8 +45,8 @@ pub struct Report {
     pub ended_by_themselves: BTreeMap<String, u64>,
     /// How long it took to go on.
     pub recoveries: Vec<Recovery>,
-    /// How it was met that a standby which lagged took the place of the database, if one did.
-    pub promotion: Option<Promotion>,
+    /// How it was met that a standby which lagged took the place of the database.
+    pub promotion: Promotion,
     /// Orders that were lost with it, and found again.
     pub adopted: usize,
     /// Over the time in which leaders traded.
@@ -85,14 +85,8 @@ impl Report {
     #[must_use]
     pub fn command(&self) -> String {
         format!(
-            "slipstream chaos --seed {} --followers {} --workers {} --jobs {} --kills {} --minutes {}{}",
-            self.seed,
-            self.followers,
-            self.workers,
-            self.jobs_wanted,
-            self.kills_wanted,
-            self.minutes,
-            if self.promotion.is_some() { " --promote" } else { "" }
+            "slipstream chaos --seed {} --followers {} --workers {} --jobs {} --kills {} --minutes {}",
+            self.seed, self.followers, self.workers, self.jobs_wanted, self.kills_wanted, self.minutes
         )
     }
 
@@ -138,14 +132,13 @@ impl Report {
         for recovery in &self.recoveries {
             let _ = writeln!(text, "{:<9}  {}", "recovered", told(recovery));
         }
-        if let Some(Promotion { noticed, compared, resumed }) = &self.promotion {
-            let _ = writeln!(
-                text,
-                "promoted   a standby that lagged: all held after {noticed} ms, compared after {compared} ms, {} orders adopted; \
-                 lifted, the first order after {resumed} ms",
-                self.adopted
-            );
-        }
+        let Promotion { noticed, compared, resumed } = &self.promotion;
+        let _ = writeln!(
+            text,
+            "promoted   a standby that lagged: all held after {noticed} ms, compared after {compared} ms, {} orders adopted; \
+             lifted, the first order after {resumed} ms",
+            self.adopted
+        );
         for (kind, count) in &self.events {
             let _ = writeln!(text, "{:<9}  {count} {kind}", "told");
         }

@@ -43,8 +43,6 @@ pub(super) struct Wish {
     pub(super) time: Duration,
     pub(super) workers: usize,
     pub(super) watchers: usize,
-    /// Whether a standby that lags is promoted at the end.
-    pub(super) promote: bool,
 }
 
 /// Runs; the report, and where everything was left if anything is wrong.
@@ -117,10 +115,7 @@ pub(super) struct Run<'a> {
 
 impl Run<'_> {
     /// Leaders trade while everything is broken, until there were enough of both.
-    async fn trade_and_break(
-        &mut self,
-        began: Duration,
-    ) -> anyhow::Result<(Vec<Recovery>, Option<Promotion>)> {
+    async fn trade_and_break(&mut self, began: Duration) -> anyhow::Result<(Vec<Recovery>, Promotion)> {
         let Self { wish, stack, team, tape, injector, witness, clock, told } = self;
         let (until, broken) = (began.saturating_add(wish.time), Cell::new(false));
         let breaking = async {
@@ -143,7 +138,7 @@ impl Run<'_> {
         };
         try_join(breaking, trading).await?;
         let recoveries = self.recover().await?;
-        let promotion = if self.wish.promote { Some(self.promote().await?) } else { None };
+        let promotion = self.promote().await?;
         self.tape.wind_up(&self.witness, self.clock).await?;
         Ok((recoveries, promotion))
     }
@@ -167,7 +162,7 @@ impl Run<'_> {
         &mut self,
         wallets: &[domain::Address],
         (began, traded, settled): (Duration, Duration, Duration),
-        (recoveries, promotion): (Vec<Recovery>, Option<Promotion>),
+        (recoveries, promotion): (Vec<Recovery>, Promotion),
     ) -> anyhow::Result<Report> {
         progress("comparing the venue's books, the database and the queue");
         let facts = Facts::read(self.stack, wallets, &self.tape.trades, &self.witness).await?;
@@ -212,9 +207,7 @@ impl Run<'_> {
 
     /// What this run could have broken, and has not.
     fn not_played(&self) -> Vec<String> {
-        let disk = self.stack.no_disk.as_ref().map(|why| format!("a full disk: {why}"));
-        let standby = "a standby that lags and is promoted: --promote asks for it".to_owned();
-        disk.into_iter().chain((!self.wish.promote).then_some(standby)).collect()
+        self.stack.no_disk.iter().map(|why| format!("a full disk: {why}")).collect()
     }
 
     /// What `slipstream verify` says against the books, if anything.
