@@ -8,6 +8,7 @@ pub mod crash_points;
 pub mod deadline;
 pub mod facts;
 pub mod failure_watch;
+pub mod fair;
 pub mod head_watch;
 pub mod limits;
 pub mod live_books;

@@ -8,9 +8,12 @@ use std::{
 };
 
 use domain::{Address, Clock};
-use engine::ports::{
-    detection::Lane,
-    venue::{Admission, Ask, VenueError},
+use engine::{
+    fair,
+    ports::{
+        detection::Lane,
+        venue::{Admission, Ask, VenueError},
+    },
 };
 
 pub(crate) use crate::venue_limits::Endpoint;
@@ -71,12 +74,14 @@ impl Pacer {
         }
     }
 
-    /// Takes a token to post for each of `asks`: exits first, then one of each signer in turn. Waits up to
+    /// Takes a token to post for each of `asks`: exits first, then one of each owner in turn, whose
+    /// signers take turns. Waits up to
     /// `patience` while there is none at all.
     pub(crate) async fn admit(&self, asks: &[Ask], patience: Duration) -> Vec<Admission> {
         let Some(pace) = &self.pace else { return asks.iter().map(|_| Admission::Now).collect() };
         let give_up = self.clock.uptime().saturating_add(patience);
-        let order = fair_order(asks);
+        let wishes: Vec<_> = asks.iter().map(|ask| (ask.lane, ask.owner, ask.signer)).collect();
+        let order = fair::order(&wishes);
         // Entries wait for each other; a batch with exits goes ahead.
         let lane = if asks.iter().any(|ask| ask.lane == Lane::Exits) { Lane::Exits } else { Lane::Entries };
         let turn = self.turn(Endpoint::Post, lane);
@@ -177,23 +182,6 @@ fn admit_now(
         }
     }
     (admitted, next)
-}
-
-/// Exits first; within a lane the first ask of each signer, then the second of each, and so on.
-fn fair_order(asks: &[Ask]) -> Vec<usize> {
-    let mut rounds: HashMap<(Address, Lane), usize> = HashMap::new();
-    let mut keyed: Vec<(bool, usize, usize)> = asks
-        .iter()
-        .enumerate()
-        .map(|(at, ask)| {
-            let round = rounds.entry((ask.signer, ask.lane)).or_default();
-            let key = (ask.lane == Lane::Entries, *round, at);
-            *round = round.saturating_add(1);
-            key
-        })
-        .collect();
-    keyed.sort_unstable();
-    keyed.into_iter().map(|(_, _, at)| at).collect()
 }
 
 #[cfg(test)]

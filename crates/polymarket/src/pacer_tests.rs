@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Address, KeyRef, Timestamp};
+use domain::{Address, KeyRef, Timestamp, ids::OwnerId};
 use testkit::{
     executor::{Executor, block_on},
     virtual_clock::VirtualClock,
@@ -37,8 +37,9 @@ fn signer(number: u16) -> Address {
     Address(bytes)
 }
 
+/// Of an owner that has this account alone.
 fn ask(number: u16, lane: Lane) -> Ask {
-    Ask { key: KeyRef(number.to_string()), signer: signer(number), lane }
+    Ask { owner: OwnerId(number.into()), key: KeyRef(number.to_string()), signer: signer(number), lane }
 }
 
 fn entry(number: u16) -> Ask {
@@ -107,6 +108,19 @@ fn accounts_take_turns() {
         *admitted.entry(ask.signer).or_default() += 1;
     }
     assert_eq!((admitted.len(), admitted[&signer(0)]), (50, 72 - 49));
+}
+
+/// A tenant with a thousand accounts was served before one that has one.
+#[test]
+fn tenants_take_turns_however_many_accounts_they_have() {
+    let limits = VenueLimits { other: vec![(Endpoint::Post, 10, None)], ..VenueLimits::default() };
+    let (_, pacer) = pacer(limits);
+    let mut asks: Vec<Ask> = (0..1_000).map(|number| Ask { owner: OwnerId(1), ..entry(number) }).collect();
+    asks.extend([entry(2_000), entry(2_000)]);
+    let answers = block_on(pacer.admit(&asks, Duration::ZERO));
+    let admitted = answers.iter().filter(|answer| **answer == Admission::Now).count();
+    assert!((2..100).contains(&admitted), "{admitted}");
+    assert_eq!(answers[1_000..], [Admission::Now, Admission::Now]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{FeeSchedule, Market, Shares, TickSize, TokenId, WalletKind, money::ONE};
+use domain::{FeeSchedule, Market, Shares, TickSize, TokenId, WalletKind, ids::OwnerId, money::ONE};
 use eip712::{Chain, Exchange};
 use engine::ports::venue::OrderGateway;
 
@@ -465,7 +465,7 @@ async fn a_mode_with_a_time_admits_nobody_meanwhile() {
     let server = server(|_| Action::Reply(425, "retry-after: 90\r\n", String::new())).await;
     let clob = clob(&server).paced(VenueLimits::default());
     let order = prepared(&clob).await;
-    let ask = [engine::ports::venue::Ask::of(&account(1), Lane::Exits)];
+    let ask = [engine::ports::venue::Ask::of(OwnerId(1), &account(1), Lane::Exits)];
     assert_eq!(clob.admit(&ask, Duration::ZERO).await, [engine::ports::venue::Admission::Now]);
     let answer = clob.post(&account(1), &order, PostTimes::whenever(DEADLINE)).await;
     assert!(matches!(answer, PostReply::NotAccepted { retry_after: Some(_), .. }), "{answer:?}");
@@ -493,7 +493,7 @@ async fn the_venue_s_own_count_of_tokens_is_believed() {
     let clob = clob(&server).paced(VenueLimits::default());
     let order = prepared(&clob).await;
     clob.post(&account(1), &order, PostTimes::whenever(DEADLINE)).await;
-    let ask = |number| engine::ports::venue::Ask::of(&account(number), Lane::Exits);
+    let ask = |number| engine::ports::venue::Ask::of(OwnerId(1), &account(number), Lane::Exits);
     let answers = clob.admit(&[ask(1), ask(2)], Duration::ZERO).await;
     assert!(matches!(answers[0], engine::ports::venue::Admission::Later(_)), "{answers:?}");
     assert_eq!(answers[1], engine::ports::venue::Admission::Now);

@@ -220,7 +220,7 @@ impl AccountFeed for LiveAccounts {
 mod tests {
     use std::sync::Mutex;
 
-    use domain::{Address, KeyRef};
+    use domain::{Address, KeyRef, ids::OwnerId};
 
     use super::*;
 
@@ -269,8 +269,12 @@ mod tests {
     async fn paper_takes_nothing_of_the_venue_s_limits() {
         let (paper, venue) = (Arc::new(UsedUp::default()), Arc::new(UsedUp::default()));
         let seam = Seam::new(Arc::clone(&paper) as _, Some(Arc::clone(&venue) as _));
-        let ask =
-            |key: &str| Ask { key: KeyRef(key.to_owned()), signer: Address([1; 20]), lane: Lane::Entries };
+        let ask = |key: &str| Ask {
+            owner: OwnerId(1),
+            key: KeyRef(key.to_owned()),
+            signer: Address([1; 20]),
+            lane: Lane::Entries,
+        };
         let (on_paper, live) = (ask("paper:one:1"), ask("live:0x01"));
         let patience = Duration::from_millis(250);
         let admitted = seam.admit(&[on_paper.clone(), live.clone(), on_paper.clone()], patience).await;

@@ -459,6 +459,16 @@ fn what_could_not_be_sent_any_more_is_not_committed() {
     assert_eq!(scene.work(scene.world.venue.clone()), 2, "nothing was spent");
 }
 
+/// A batch was served in the order in which it was taken: one trade after the other.
+#[test]
+fn trades_of_a_batch_take_turns() {
+    let scene = Scene::new(20, &[7, 8], |_| true);
+    assert_eq!(scene.work(scene.world.venue.clone()), 40);
+    let mut orders = scene.orders();
+    orders.sort_by_key(|order| order.salt);
+    assert_eq!(orders.iter().take(20).filter(|order| order.intent.token == token(7)).count(), 10);
+}
+
 /// A batch asked for one market after the other, and for each one's deadline.
 #[test]
 fn a_batch_asks_for_its_markets_together_and_for_each_once() {

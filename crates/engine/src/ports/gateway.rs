@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use domain::{
     Address, ConditionId, KeyRef, OrderId, OrderPlan, Shares, Side, Timestamp, TokenId, TradingAccount,
     TxHash, Usd,
+    ids::OwnerId,
     lifecycle::{BookingDelta, OrderAlarm},
 };
 
@@ -40,8 +41,8 @@ impl PostTimes {
 /// Posting, looking up and cancelling orders.
 #[async_trait]
 pub trait OrderGateway: Send + Sync {
-    /// Takes one rate token for each order that is about to be signed and posted, exits first and accounts in
-    /// turn; waits up to `patience` while there is none at all. One token is good for one post. A venue without
+    /// Takes one rate token for each order that is about to be signed and posted, exits first, owners in turn and their
+    /// accounts in turn; waits up to `patience` while there is none at all. One token is good for one post. A venue without
     /// limits admits everybody.
     async fn admit(&self, asks: &[Ask], _patience: Duration) -> Vec<Admission> {
         asks.iter().map(|_| Admission::Now).collect()
@@ -99,6 +100,8 @@ pub trait OrderGateway: Send + Sync {
 /// A wish to post one order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
+    /// Whose order: owners take turns, however many accounts they have.
+    pub owner: OwnerId,
     /// The key's name, which tells whether anything goes to the venue.
     pub key: KeyRef,
     /// The address that signs; the venue counts by it.
@@ -110,8 +113,8 @@ pub struct Ask {
 impl Ask {
     /// For an order of this account.
     #[must_use]
-    pub fn of(account: &TradingAccount, lane: Lane) -> Self {
-        Self { key: account.key.clone(), signer: account.signer, lane }
+    pub fn of(owner: OwnerId, account: &TradingAccount, lane: Lane) -> Self {
+        Self { owner, key: account.key.clone(), signer: account.signer, lane }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
     crash_points,
     deadline::within,
     failure_watch::FailureWatch,
-    limits,
+    fair, limits,
     market_cache::MarketCache,
     orders::{self, Learned},
     ports::{
@@ -165,7 +165,7 @@ impl Worker {
         if ids.is_empty() {
             return Ok(0);
         }
-        let waiting = self.store.load_waiting(ids).await?;
+        let waiting = in_turn(self.store.load_waiting(ids).await?);
         crash_points::reach("worker.after_load");
         let readings = self.read_all(waiting).await?;
         let readings = self.admit(readings).await?;
@@ -213,7 +213,7 @@ impl Worker {
     async fn admit(&self, readings: Vec<Reading>) -> StoreResult<Vec<Reading>> {
         let ask = |reading: &Reading| {
             let intent = &reading.waiting.intent;
-            Ask::of(&intent.account, intent.lane)
+            Ask::of(intent.owner, &intent.account, intent.lane)
         };
         let asks: Vec<Ask> = readings.iter().map(ask).collect();
         let admissions = self.gateway.admit(&asks, limits::ADMISSION_PATIENCE).await;
@@ -395,6 +395,14 @@ impl Worker {
     async fn record(&self, learned: Vec<(OrderRecord, Learned)>) -> StoreResult<()> {
         apply(self.store.as_ref(), self.clock.now(), learned, None).await.map(drop)
     }
+}
+
+/// In the order in which they are served: no tenant, and no trade, waits for all that another one has.
+fn in_turn(waiting: Vec<WaitingIntent>) -> Vec<WaitingIntent> {
+    let wish = |item: &WaitingIntent| (item.intent.lane, item.intent.owner, item.intent.cause.key);
+    let order = fair::order(&waiting.iter().map(wish).collect::<Vec<_>>());
+    let mut waiting: Vec<Option<WaitingIntent>> = waiting.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|at| waiting.get_mut(at).and_then(Option::take)).collect()
 }
 
 /// Computes and stores the updates of what was learned; those that lost a race are computed again from

@@ -191,7 +191,7 @@ pub(crate) async fn post_until(
     record: &OrderRecord,
     Posting { send_before, reply_within, mut admitted, refusal: mut last }: Posting,
 ) -> Option<PostReply> {
-    let ask = [Ask::of(&record.intent.account, record.intent.lane)];
+    let ask = [Ask::of(record.intent.owner, &record.intent.account, record.intent.lane)];
     loop {
         if let Some(PostReply::NotAccepted { retry_after, .. }) = &last {
             let pause = retry_after.unwrap_or(limits::NOT_NOW_PAUSE).max(limits::NOT_NOW_PAUSE_LEAST);

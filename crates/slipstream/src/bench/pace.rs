@@ -10,7 +10,9 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use domain::{Clock, Hash, OrderAmounts, OrderPlan, OrderType, Side, TokenId, TradingAccount, money::ONE};
+use domain::{
+    Clock, Hash, OrderAmounts, OrderPlan, OrderType, Side, TokenId, TradingAccount, ids::OwnerId, money::ONE,
+};
 use eip712::Chain;
 use engine::{
     limits::{ADMISSION_PATIENCE, POP_LARGE_BATCH},
@@ -172,7 +174,8 @@ impl Work {
                 return Ok(());
             }
             let batch = self.take();
-            let asks: Vec<Ask> = batch.iter().map(|plan| Ask::of(&plan.account, lane(plan))).collect();
+            let asks: Vec<Ask> =
+                batch.iter().map(|plan| Ask::of(OwnerId(1), &plan.account, lane(plan))).collect();
             if asks.is_empty() {
                 rung.await;
                 continue;
