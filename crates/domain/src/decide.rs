@@ -127,6 +127,9 @@ pub fn decide_entry(
     policy: &Policy,
     inputs: &EntryInputs,
 ) -> Result<Verdict, MoneyError> {
+    if policy.of_newer_version {
+        return Ok(Verdict::Skip(SkipReason::NewerVersion));
+    }
     if trade.own_order && !policy.copy_own_orders {
         return Ok(Verdict::Skip(SkipReason::OwnOrder));
     }

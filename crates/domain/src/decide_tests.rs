@@ -92,6 +92,10 @@ fn every_reason_to_skip_an_entry() {
     assert_eq!(skip(decide_entry(&base(), &policy, &poor).unwrap()), "cap reached");
     let done = EntryInputs { decided_before: usd("10"), ..rich() };
     assert_eq!(skip(decide_entry(&base(), &policy, &done).unwrap()), "already copied");
+    let newer = Policy { of_newer_version: true, ..policy.clone() };
+    assert_eq!(skip(decide_entry(&base(), &newer, &rich()).unwrap()), "of a newer version");
+    let holds = ExitInputs { held: Shares(30 * ONE), ..ExitInputs::default() };
+    assert_eq!(decide_exit(&base(), &newer, &holds), decide_exit(&base(), &policy, &holds), "exits go on");
 }
 
 /// Copies of copies are made on wish only, and then they are copies like others.
@@ -128,6 +132,7 @@ fn every_wish_changes_an_answer() {
         copy_own_orders: _,
         phantoms: _,   // crate::exits, and the watcher: what never reached the chain
         entry_type: _, // the worker's plan of an order
+        of_newer_version: _,
     } = Policy::careful();
     let (usual, small) = (snapshot(200, "0.5", "0.5", "0.49"), snapshot(20, "0.5", "0.5", "0.49"));
     let own = TradeSnapshot { own_order: true, ..usual.clone() };

@@ -53,6 +53,10 @@ pub struct Policy {
     /// What becomes of what an entry does not match at once. Exits always take what is there.
     #[serde(default)]
     pub entry_type: MarketOrderType,
+    /// A newer version wrote this policy or its account, and says there what this one does not know: it may be a limit, so
+    /// nothing is bought; exits go on. Never stored.
+    #[serde(skip)]
+    pub of_newer_version: bool,
 }
 
 /// How much to buy of a leader's trade.
@@ -136,6 +140,7 @@ impl Policy {
             copy_own_orders: false,
             phantoms: PhantomRule::Keep,
             entry_type: MarketOrderType::FillAndKill,
+            of_newer_version: false,
         }
     }
 

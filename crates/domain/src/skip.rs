@@ -115,6 +115,8 @@ pub enum SkipReason {
     NotOnChain,
     /// The store had gone back in time: what was done about this trade before is not known here.
     Rewound,
+    /// A newer version wrote the policy or the account, with more than this one knows.
+    NewerVersion,
 }
 
 impl SkipReason {
@@ -168,6 +170,7 @@ impl SkipReason {
             Self::SoldSince => (25, none),
             Self::NotOnChain => (26, none),
             Self::Rewound => (27, none),
+            Self::NewerVersion => (28, none),
         }
     }
 
@@ -206,6 +209,7 @@ impl SkipReason {
             25 => Self::SoldSince,
             26 => Self::NotOnChain,
             27 => Self::Rewound,
+            28 => Self::NewerVersion,
             _ => return None,
         })
     }
@@ -247,6 +251,7 @@ impl SkipReason {
             Self::SoldSince => "sold since by the leader",
             Self::NotOnChain => "not on the chain",
             Self::Rewound => "lost with the database",
+            Self::NewerVersion => "of a newer version",
         }
     }
 }
@@ -280,6 +285,9 @@ impl fmt::Display for SkipReason {
             Self::Rewound => f.write_str(
                 "read again after the database went back in time: what was done about it before is lost, and an order that was \
                  placed for it is adopted",
+            ),
+            Self::NewerVersion => f.write_str(
+                "a newer version wrote the policy or the account, with more than this one knows: it buys nothing by it",
             ),
             other => f.write_str(other.label()),
         }
@@ -326,6 +334,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(known, 27);
+        assert_eq!(known, 28);
     }
 }

@@ -14,6 +14,7 @@ use engine::ports::{
 use crate::{
     column::{Coded, Fields},
     dialect::{Connection, Row, blob_list, id_list},
+    newer,
     sql::{self, values},
 };
 
@@ -51,11 +52,14 @@ macro_rules! select_accounts {
     };
 }
 
-fn read_account(row: &Row) -> StoreResult<Account> {
-    let mut fields = Fields::of(row);
+fn read_accounts(rows: &[Row]) -> StoreResult<Vec<Account>> {
+    newer::understood(rows, "an account", read_account)
+}
+
+fn read_account(fields: &mut Fields<'_>) -> StoreResult<Account> {
     Ok(Account {
         owner: fields.get()?,
-        trading: read_trading(&mut fields)?,
+        trading: read_trading(fields)?,
         label: fields.get()?,
         mode: fields.code()?,
         cap: fields.get()?,
@@ -73,14 +77,14 @@ pub(crate) async fn all(connection: &mut Connection, owner: Option<OwnerId>) -> 
             sql::rows(connection, select_accounts!("WHERE a.owner_id = $1"), values![owner]).await?
         }
     };
-    rows.iter().map(read_account).collect()
+    read_accounts(&rows)
 }
 
 /// Accounts with a relationship that is not stopped.
 pub(crate) async fn following(connection: &mut Connection) -> StoreResult<Vec<Account>> {
     const FOLLOWING: &str =
         select_accounts!("WHERE a.id IN (SELECT account_id FROM relationships WHERE status <> 2)");
-    sql::rows(connection, FOLLOWING, []).await?.iter().map(read_account).collect()
+    read_accounts(&sql::rows(connection, FOLLOWING, []).await?)
 }
 
 /// Accounts with orders whose outcome is open.
@@ -93,7 +97,7 @@ pub(crate) async fn open(connection: &mut Connection, limit: usize) -> StoreResu
         "WHERE s.state IN (1, 2, 3) ORDER BY a.id LIMIT $1"
     );
     let rows = sql::rows(connection, OPEN, [sql::limit(limit)]).await?;
-    rows.iter().map(|row| read_trading(&mut Fields::of(row))).collect()
+    newer::understood(&rows, "an account", read_trading)
 }
 
 /// Accounts with these wallets.
@@ -103,7 +107,7 @@ pub(crate) async fn of_wallets(
 ) -> StoreResult<Vec<Account>> {
     const OF_WALLETS: &str = select_accounts!(concat!("WHERE a.wallet", in_blobs!("$1")));
     let list = blob_list(wallets.iter().map(|wallet| &wallet.0[..]));
-    sql::rows(connection, OF_WALLETS, values![list]).await?.iter().map(read_account).collect()
+    read_accounts(&sql::rows(connection, OF_WALLETS, values![list]).await?)
 }
 
 /// Adds an owner.

@@ -17,6 +17,8 @@ use crate::{codes::Code, dialect::Row, sql::Value};
 pub(crate) struct Fields<'r> {
     row: &'r Row,
     next: usize,
+    /// The column read last holds a word that this version does not know.
+    newer: bool,
 }
 
 /// Something that one or more columns hold.
@@ -27,7 +29,7 @@ pub(crate) trait Column: Sized {
 
 impl<'r> Fields<'r> {
     pub(crate) fn of(row: &'r Row) -> Self {
-        Self { row, next: 0 }
+        Self { row, next: 0, newer: false }
     }
 
     /// The next column.
@@ -38,7 +40,27 @@ impl<'r> Fields<'r> {
     /// The next column, an enumeration.
     pub(crate) fn code<T: Code>(&mut self) -> StoreResult<T> {
         let code = self.get()?;
-        T::from_code(code).ok_or_else(|| self.corrupt(&format!("{code} is no {}", T::NAME)))
+        T::from_code(code).ok_or_else(|| {
+            // Numbers are appended only.
+            self.newer = code >= 0;
+            self.corrupt(&format!("{code} is no {}", T::NAME))
+        })
+    }
+
+    /// The next column, an enumeration; `unknown` for a value of a newer version.
+    pub(crate) fn code_or<T: Code>(&mut self, unknown: T) -> StoreResult<T> {
+        match self.code() {
+            Err(_) if self.newer => {
+                self.newer = false;
+                Ok(unknown)
+            }
+            read => read,
+        }
+    }
+
+    /// Whether reading failed because a newer version wrote what this one does not know.
+    pub(crate) const fn of_newer_version(&self) -> bool {
+        self.newer
     }
 
     /// The next column, an enumeration's number or nothing.
@@ -50,7 +72,10 @@ impl<'r> Fields<'r> {
     /// The next column, JSON.
     pub(crate) fn json<T: DeserializeOwned>(&mut self) -> StoreResult<T> {
         let text: String = self.get()?;
-        serde_json::from_str(&text).map_err(|error| self.corrupt(&error.to_string()))
+        serde_json::from_str(&text).map_err(|error| {
+            self.newer = error.is_data();
+            self.corrupt(&error.to_string())
+        })
     }
 
     /// The next column, a number of another width.

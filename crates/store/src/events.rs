@@ -7,6 +7,7 @@ use crate::{
     bulk::Insert,
     column::{Fields, json},
     dialect::Connection,
+    newer,
     sql::{self, Value, values},
 };
 
@@ -35,7 +36,7 @@ pub(crate) async fn after(
         .map(|row| {
             let mut fields = Fields::of(row);
             let id = fields.get()?;
-            Ok((id, Event { owner: fields.get()?, at: fields.get()?, kind: fields.json()? }))
+            Ok((id, Event { owner: fields.get()?, at: fields.get()?, kind: newer::event(&mut fields)? }))
         })
         .collect()
 }

@@ -1,6 +1,8 @@
 //! The [`Following`] port: every change takes the configuration's version first, raises it, and says so in
 //! the outbox.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use domain::{
     Address, ConditionId, Timestamp, TokenId, Usd,
@@ -188,13 +190,19 @@ impl Following for SqlStore {
 
     async fn following(&self, now: Timestamp) -> StoreResult<FollowingSnapshot> {
         let mut snapshot = self.snapshot().await?;
+        let accounts = accounts::following(&mut snapshot).await?;
+        let mut relationships = relationships::not_stopped(&mut snapshot).await?;
+        let known: HashSet<AccountId> = accounts.iter().map(|account| account.trading.id).collect();
+        for one in relationships.iter_mut().filter(|one| !known.contains(&one.account)) {
+            one.policy.of_newer_version = true;
+        }
         Ok(FollowingSnapshot {
             config_version: config::version(&mut snapshot).await?,
             booked_version: config::booked(&mut snapshot).await?,
             leaders: accounts::followed(&mut snapshot).await?,
-            relationships: relationships::not_stopped(&mut snapshot).await?,
+            relationships,
             left_over: relationships::left_over(&mut snapshot).await?,
-            accounts: accounts::following(&mut snapshot).await?,
+            accounts,
             holds: holds::in_force(&mut snapshot, now).await?,
             exposures: exposures(&mut snapshot).await?,
         })

@@ -5,7 +5,7 @@ use domain::{
     ids::{AccountId, HoldId, LeaderId, OwnerId, RelationshipId},
 };
 use engine::ports::{
-    following::{Hold, HoldScope, NewHold},
+    following::{Hold, HoldCause, HoldScope, NewHold},
     store::{InstanceId, StoreError, StoreResult},
 };
 
@@ -29,27 +29,32 @@ pub(crate) fn encode_scope(scope: HoldScope) -> (i64, i64) {
     }
 }
 
-fn read_scope(fields: &mut Fields<'_>) -> StoreResult<HoldScope> {
+/// A scope, and whether this version knows it. Where it does not, everything is held: what else, nobody can say.
+fn read_scope(fields: &mut Fields<'_>) -> StoreResult<(HoldScope, bool)> {
     let scope: i64 = fields.get()?;
     let id = fields.get()?;
     match scope {
-        0 => Ok(HoldScope::Installation),
-        1 => Ok(HoldScope::Account(AccountId(id))),
-        2 => Ok(HoldScope::Leader(LeaderId(id))),
-        3 => Ok(HoldScope::Relationship(RelationshipId(id))),
+        0 => Ok((HoldScope::Installation, true)),
+        1 => Ok((HoldScope::Account(AccountId(id)), true)),
+        2 => Ok((HoldScope::Leader(LeaderId(id)), true)),
+        3 => Ok((HoldScope::Relationship(RelationshipId(id)), true)),
+        newer if newer > 3 => Ok((HoldScope::Installation, false)),
         other => Err(fields.corrupt(&format!("{other} is no scope of a hold"))),
     }
 }
 
 fn read(row: &Row) -> StoreResult<Hold> {
     let mut fields = Fields::of(row);
+    let id = fields.get()?;
+    let (scope, known) = read_scope(&mut fields)?;
     Ok(Hold {
-        id: fields.get()?,
-        scope: read_scope(&mut fields)?,
-        cause: fields.code()?,
+        id,
+        scope,
+        cause: fields.code_or(HoldCause::NewerVersion)?,
         reason: fields.get()?,
         stops_exits: fields.get()?,
-        sells: fields.get()?,
+        // Never everything for something that is not known.
+        sells: fields.get::<bool>()? && known,
         expires_at: fields.get()?,
     })
 }
@@ -93,7 +98,7 @@ pub(crate) async fn concerning(
 ) -> StoreResult<Vec<Hold>> {
     const CONCERNING: &str = concat!(
         "SELECT id, scope, scope_id, cause, reason, stops_exits, sells, expires_at FROM holds ",
-        "WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AND scope < 3 ",
+        "WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AND scope <> 3 ",
         "UNION ALL ",
         "SELECT id, scope, scope_id, cause, reason, stops_exits, sells, expires_at FROM holds ",
         "WHERE lifted_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AND scope = 3 AND scope_id",
@@ -161,7 +166,7 @@ pub(crate) async fn lift(
     let row = sql::row(connection, LIFT, values![hold, now, by]).await?;
     let read = |row: Row| {
         let mut fields = Fields::of(&row);
-        Ok((fields.get()?, read_scope(&mut fields)?))
+        Ok((fields.get()?, read_scope(&mut fields)?.0))
     };
     row.map(read).transpose()
 }

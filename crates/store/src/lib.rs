@@ -38,6 +38,7 @@ mod limits;
 mod lock;
 mod markets;
 mod missed;
+mod newer;
 mod operator;
 mod order_update;
 mod orders;

@@ -22,7 +22,7 @@ use crate::{
     chain,
     column::{Column, Fields},
     dialect::{BlobList, Connection, Row, blob_list, id_list},
-    error, groups, instances, intents, ledger,
+    error, groups, instances, intents, ledger, newer,
     sql::{self, Value, values},
 };
 
@@ -76,8 +76,7 @@ struct OrderRow {
     open_work: bool,
 }
 
-fn read(row: &Row) -> StoreResult<OrderRow> {
-    let mut fields = Fields::of(row);
+fn read(fields: &mut Fields<'_>) -> StoreResult<OrderRow> {
     Ok(OrderRow {
         attempt: fields.get()?,
         number: fields.number()?,
@@ -104,10 +103,19 @@ fn read(row: &Row) -> StoreResult<OrderRow> {
 
 /// Completes rows to records, in their order.
 async fn complete(connection: &mut Connection, rows: &[Row]) -> StoreResult<Vec<OrderRecord>> {
+    let rows = rows.iter().map(|row| read(&mut Fields::of(row))).collect::<StoreResult<Vec<OrderRow>>>()?;
+    complete_rows(connection, rows).await
+}
+
+/// The same of those rows that no newer version wrote, of work that others do otherwise.
+async fn complete_understood(connection: &mut Connection, rows: &[Row]) -> StoreResult<Vec<OrderRecord>> {
+    complete_rows(connection, newer::understood(rows, "an order", read)?).await
+}
+
+async fn complete_rows(connection: &mut Connection, rows: Vec<OrderRow>) -> StoreResult<Vec<OrderRecord>> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = rows.iter().map(read).collect::<StoreResult<Vec<OrderRow>>>()?;
     let attempts: Vec<i64> = rows.iter().map(|row| row.attempt.0).collect();
     let of_intents: HashSet<i64> = rows.iter().map(|row| row.intent.0).collect();
     let intents = intents::by_ids(connection, of_intents.iter().copied()).await?;
@@ -244,7 +252,7 @@ pub(crate) async fn newest_of(
     }
     let list = id_list(intents.iter().map(|intent| intent.0));
     let rows = sql::rows(connection, NEWEST, values![list]).await?;
-    let records = complete(connection, &rows).await?;
+    let records = complete_understood(connection, &rows).await?;
     let mut by_intent: HashMap<IntentId, OrderRecord> =
         records.into_iter().map(|record| (record.intent.id, record)).collect();
     Ok(intents.iter().filter_map(|intent| by_intent.remove(intent)).collect())
@@ -265,7 +273,7 @@ pub(crate) async fn unbooked(
     const UNBOOKED: &str =
         select_orders!("WHERE s.unbooked = 1 AND s.attempt_id > $1 ORDER BY s.attempt_id LIMIT $2");
     let rows = sql::rows(connection, UNBOOKED, [after.0.into(), sql::limit(limit)]).await?;
-    complete(connection, &rows).await
+    complete_understood(connection, &rows).await
 }
 
 /// Orders by the beginning of their id.

@@ -11,8 +11,9 @@ use engine::ports::{
 use crate::{
     bulk::Insert,
     column::{Coded, Fields, json},
-    dialect::{Connection, Row},
+    dialect::Connection,
     groups::key_columns,
+    newer,
     sql::{self, values},
 };
 
@@ -68,8 +69,7 @@ macro_rules! select_parts {
     };
 }
 
-fn read(row: &Row) -> StoreResult<StoredPart> {
-    let mut fields = Fields::of(row);
+fn read(fields: &mut Fields<'_>) -> StoreResult<StoredPart> {
     let part =
         Part { key: fields.get()?, number: fields.number()?, added: fields.get()?, kind: fields.code()? };
     Ok(StoredPart {
@@ -84,7 +84,7 @@ fn read(row: &Row) -> StoreResult<StoredPart> {
 /// Parts that are not complete, oldest first.
 pub(crate) async fn incomplete(connection: &mut Connection) -> StoreResult<Vec<StoredPart>> {
     const INCOMPLETE: &str = select_parts!("WHERE p.complete = 0 ORDER BY p.id");
-    sql::rows(connection, INCOMPLETE, []).await?.iter().map(read).collect()
+    newer::understood(&sql::rows(connection, INCOMPLETE, []).await?, "a part of a trade", read)
 }
 
 /// One part.
@@ -97,5 +97,5 @@ pub(crate) async fn one(
         "WHERE g.tx = $1 AND g.leader_id = $2 AND g.token = $3 AND g.action = $4 AND p.part = $5"
     );
     let values = values![key.tx, key.leader, key.token, Coded(key.action), part];
-    sql::row(connection, ONE, values).await?.map(|row| read(&row)).transpose()
+    sql::row(connection, ONE, values).await?.map(|row| read(&mut Fields::of(&row))).transpose()
 }

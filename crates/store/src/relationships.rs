@@ -15,6 +15,7 @@ use crate::{
     accounts::{check_owner, inserted, leader_exists},
     column::{Coded, Fields, json},
     dialect::{Connection, Row},
+    newer,
     sql::{self, values},
 };
 
@@ -38,8 +39,9 @@ fn read(row: &Row) -> StoreResult<Relationship> {
         owner: fields.get()?,
         account: fields.get()?,
         leader: fields.get()?,
-        status: fields.code()?,
-        policy: fields.json()?,
+        // What else it may be, nobody has said that it is active.
+        status: fields.code_or(RelationshipStatus::Paused)?,
+        policy: newer::policy(&mut fields)?,
         policy_version: fields.get()?,
         since: fields.get()?,
     })
@@ -180,6 +182,13 @@ pub(crate) async fn set_policy(
 ) -> StoreResult<i64> {
     const SET: &str = "UPDATE relationships SET policy_version = $2 WHERE id = $1";
     let (_, before) = current(connection, owner, relationship).await?;
+    if self::policy(connection, relationship, before).await?.is_some_and(|policy| policy.of_newer_version) {
+        let text = format!(
+            "a newer version wrote the policy of relationship {relationship}, which says more than this one knows and \
+             would keep: change it with that version"
+        );
+        return Err(StoreError::Conflict(text));
+    }
     let version = before.saturating_add(1);
     add_policy(connection, owner, relationship, (version, policy), now).await?;
     sql::execute(connection, SET, values![relationship, version]).await?;
@@ -194,7 +203,7 @@ pub(crate) async fn policy(
 ) -> StoreResult<Option<Policy>> {
     const POLICY: &str = "SELECT policy FROM policies WHERE relationship_id = $1 AND version = $2";
     let row = sql::row(connection, POLICY, values![relationship, version]).await?;
-    row.map(|row| Fields::of(&row).json()).transpose()
+    row.map(|row| newer::policy(&mut Fields::of(&row))).transpose()
 }
 
 /// The owner of a relationship, if it exists.

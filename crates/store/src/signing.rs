@@ -53,7 +53,7 @@ impl Column for Waiting {
             lane: fields.code()?,
             attempts: fields.number()?,
             fence: fields.get()?,
-            status: fields.code()?,
+            status: fields.code_or(RelationshipStatus::Paused)?,
         })
     }
 }

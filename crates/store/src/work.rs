@@ -116,7 +116,8 @@ pub(crate) async fn load_waiting(
         "WHERE +w.state = 0 AND w.intent_id",
         in_ids!("$1")
     );
-    let mut waiting: HashMap<IntentId, (u32, i64, MarketOrderType)> = HashMap::with_capacity(ids.len());
+    let mut waiting: HashMap<IntentId, (u32, i64, Option<MarketOrderType>)> =
+        HashMap::with_capacity(ids.len());
     for row in sql::rows(connection, LOAD, values![id_list(ids.iter().map(|id| id.0))]).await? {
         let mut fields = Fields::of(&row);
         waiting.insert(fields.get()?, (fields.number()?, fields.get()?, entry_type(&mut fields)?));
@@ -140,6 +141,11 @@ pub(crate) async fn load_waiting(
         } else {
             Default::default()
         };
+        // An entry of a newer version's kind is left to its workers; an exit has none.
+        let Some(entry_type) = entry_type.or((intent.side == Side::Sell).then(MarketOrderType::default))
+        else {
+            continue;
+        };
         loaded.push(WaitingIntent {
             intent,
             attempts,
@@ -153,10 +159,10 @@ pub(crate) async fn load_waiting(
     Ok(loaded)
 }
 
-/// As the policy's text names it.
-fn entry_type(fields: &mut Fields<'_>) -> StoreResult<MarketOrderType> {
+/// As the policy's text names it; `None` for a name of a newer version.
+fn entry_type(fields: &mut Fields<'_>) -> StoreResult<Option<MarketOrderType>> {
     let name: String = fields.get()?;
-    serde_json::from_value(name.into()).map_err(|error| fields.corrupt(&error.to_string()))
+    Ok(serde_json::from_value(name.into()).ok())
 }
 
 /// Ends waiting intents; how many.

@@ -151,6 +151,8 @@ pub enum HoldCause {
     Venue,
     /// What buying with real money needs is not as it should be: clock, chain, place, wallet or login.
     NotReady,
+    /// What a newer version calls by a name that this one does not know. Never placed.
+    NewerVersion,
 }
 
 /// A hold in force.

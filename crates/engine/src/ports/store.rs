@@ -266,4 +266,9 @@ pub enum EventKind {
         /// In words.
         what: String,
     },
+    /// What a newer version tells in words that this one does not know. Never written.
+    Other {
+        /// What is stored.
+        text: String,
+    },
 }

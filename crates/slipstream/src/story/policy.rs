@@ -16,6 +16,10 @@ pub fn policy_words(policy: &Policy) -> Vec<String> {
         Sizing::Ratio(ratio) => format!("buys {} of the leader's dollars", percent(ratio)),
         Sizing::Fixed(usd) => format!("buys for {} $ whatever the leader's size", dollars(usd)),
     }];
+    if policy.of_newer_version {
+        let unknown = "nothing is bought: a newer version wrote it, with more than this one knows";
+        words.insert(0, unknown.to_owned());
+    }
     words.extend(caps(policy));
     if policy.band != PriceBand::default() {
         words.push(format!("prices {} to {} only", price(policy.band.from), price(policy.band.to)));

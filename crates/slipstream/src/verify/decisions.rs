@@ -217,7 +217,15 @@ impl Reader<'_> {
         }
         let part = self.parts.get(&(record.key, record.part)).and_then(Option::as_ref);
         let policy = self.policies.get(&(record.relationship, record.policy_version));
+        let entry = matches!(record.inputs, DecisionInputs::Entry(_));
         match (part, policy.and_then(Option::as_ref)) {
+            (Some(_), Some(policy)) if entry && policy.of_newer_version => {
+                let why =
+                    "a newer version wrote a policy, with more than this one knows: verify with that version";
+                findings.unknown(Check::Decisions, why.to_owned());
+            }
+            // By a process that did not know all of it.
+            (Some(_), Some(_)) if entry && record.verdict == Verdict::Skip(SkipReason::NewerVersion) => {}
             (Some(part), Some(policy)) => {
                 let expected = expected(part, policy, &record.inputs);
                 if !expected.allows(&record.verdict) {
