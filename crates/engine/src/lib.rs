@@ -10,6 +10,7 @@ pub mod facts;
 pub mod failure_watch;
 pub mod fair;
 pub mod head_watch;
+pub mod in_vain;
 pub mod limits;
 pub mod live_books;
 pub mod market_cache;

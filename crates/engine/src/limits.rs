@@ -79,6 +79,16 @@ pub const WORK_LEASE: Duration = Duration::from_secs(30);
 pub const WATCHER_LEASE: Duration = Duration::from_secs(4);
 /// A watcher renews its lease when it is this old: two renewals may fail before it runs out.
 pub const WATCHER_RENEWAL: Duration = Duration::from_millis(1_500);
+/// How often a watcher that stands by asks whether it is its turn.
+pub const STANDBY_LOOK: Duration = Duration::from_millis(250);
+/// A watcher none of whose steps succeeds for this long leaves its lease to one that stands by …
+pub const WATCHES_IN_VAIN: Duration = Duration::from_secs(5);
+/// … as does whoever rescues the queue and cannot reach it for this long. …
+pub const RESCUES_IN_VAIN: Duration = Duration::from_secs(2);
+/// … At the next time after twice as long, and at last after this.
+pub const IN_VAIN_LAST: Duration = Duration::from_secs(300);
+/// Whoever left a lease to others asks for it again after this: they ask at least once a second.
+pub const STANDS_ASIDE: Duration = Duration::from_secs(3);
 /// How long the watcher may remember exposure that was released meanwhile.
 pub const FOLLOWING_REFRESH: Duration = Duration::from_secs(1);
 /// It waits at least this many times as long as reading took, which grows with the number of relationships.

@@ -28,6 +28,17 @@ pub struct Rescuer {
     right: usize,
 }
 
+/// What came of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rescued {
+    /// The lane was left as it is.
+    Nothing,
+    /// It was made again, with so many ids.
+    Refilled(usize),
+    /// The queue cannot be reached from here.
+    Unreachable,
+}
+
 impl Rescuer {
     /// A rescuer of `lane`.
     #[must_use]
@@ -35,18 +46,18 @@ impl Rescuer {
         Self { store, queue, clock, lane, suspicious: false, right: 0 }
     }
 
-    /// One round. Returns how many ids were put back, if the lane was rebuilt.
+    /// One round.
     ///
     /// # Errors
     /// Store errors; a queue that cannot be reached is logged and left for the next round.
-    pub async fn round(&mut self) -> StoreResult<Option<usize>> {
+    pub async fn round(&mut self) -> StoreResult<Rescued> {
         let now = self.clock.now();
         let waiting = self.store.count_waiting(self.lane, now).await?;
         let depth = match self.queue.depth(self.lane).await {
             Ok(depth) => depth,
             Err(error) => {
                 warn!(%error, "the queue cannot be asked for its depth");
-                return Ok(None);
+                return Ok(Rescued::Unreachable);
             }
         };
         // A difference in one round is ids on their way.
@@ -56,7 +67,7 @@ impl Rescuer {
         }
         if !differs || !std::mem::replace(&mut self.suspicious, differs) {
             self.suspicious = differs;
-            return Ok(None);
+            return Ok(Rescued::Nothing);
         }
         let ids = self.store.waiting(self.lane, now, REBUILD_LIMIT).await?;
         match self.queue.replace(self.lane, &ids).await {
@@ -64,11 +75,11 @@ impl Rescuer {
                 self.suspicious = false;
                 self.tell(waiting, depth).await;
                 info!(lane = ?self.lane, waiting, depth, "the queue had {depth} of {waiting} waiting; refilled {}", ids.len());
-                Ok(Some(ids.len()))
+                Ok(Rescued::Refilled(ids.len()))
             }
             Err(error) => {
                 warn!(%error, "the queue cannot be refilled");
-                Ok(None)
+                Ok(Rescued::Unreachable)
             }
         }
     }

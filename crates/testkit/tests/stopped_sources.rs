@@ -7,8 +7,9 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use domain::{Address, Clock, Shares, Timestamp, TokenId};
 use engine::{
+    limits::{STANDBY_LOOK, STANDS_ASIDE, WATCHER_LEASE, WATCHES_IN_VAIN},
     ports::{
-        store::EventKind,
+        store::{EventKind, InstanceId},
         venue::{BlockHeader, ChainReader, History, TradeHistory, VenueError},
     },
     sources::{SourceName, SourceWatch},
@@ -139,4 +140,86 @@ fn a_data_api_that_answers_nobody_is_told_once_and_once_when_it_is_back() {
         ports.chain = ports.chain.filter(|_| with_chain);
         assert_told(&told(&world, ports), SourceName::History, "gone");
     }
+}
+
+/// A watcher beside others, which loses its sources while they stop if it is `cut_off`.
+fn beside_others(world: &World, name: &str, cut_off: bool) -> Watcher {
+    let mut ports = WatcherPorts { instance: InstanceId(name.to_owned()), ..world.watcher_ports() };
+    if cut_off {
+        let clock: Arc<dyn Clock> = world.clock.clone();
+        let chain = Stops { chain: world.venue.clone(), clock: clock.clone(), other_chain: false };
+        ports.chain = Some(Arc::new(Over(chain)));
+        ports.history = Some(Arc::new(Leaves(world.venue.clone(), clock)));
+    }
+    Watcher::new(ports).beside_others()
+}
+
+/// Whether it has succeeded with something.
+fn works(watcher: &mut Watcher) -> bool {
+    loop {
+        match block_on(watcher.step()) {
+            Ok(report) if report.busy => {}
+            Ok(report) => return report.active,
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Looks, each [`STANDBY_LOOK`] apart, until one that stands by works.
+fn looks_until_it_works(world: &World, standby: &mut Watcher, mut others: impl FnMut()) -> u32 {
+    for look in 1.. {
+        world.clock.advance(STANDBY_LOOK);
+        others();
+        if works(standby) {
+            return look;
+        }
+        assert!(look < 1_000, "nobody works");
+    }
+    unreachable!()
+}
+
+fn looks(time: Duration) -> u32 {
+    u32::try_from(time.as_millis() / STANDBY_LOOK.as_millis()).unwrap()
+}
+
+/// It renewed its lease for as long as it could reach the database, while the other one stood by.
+#[test]
+fn a_watcher_that_is_cut_off_from_its_sources_leaves_its_lease_to_one_that_is_not() {
+    let world = world("a watcher that is cut off");
+    let (mut cut_off, mut standby) =
+        (beside_others(&world, "cut off", true), beside_others(&world, "other", false));
+    world.clock.advance(at(STOPS - 1).since(world.clock.now()));
+    assert!(works(&mut cut_off) && !works(&mut standby));
+    world.clock.advance(Duration::from_secs(1));
+    assert!(!works(&mut cut_off));
+    let took = looks_until_it_works(&world, &mut standby, || assert!(!works(&mut cut_off)));
+    assert_eq!(took, looks(WATCHES_IN_VAIN));
+    // For good: the other one has it.
+    while world.clock.now() < at(BACK + 10) {
+        world.clock.advance(STANDBY_LOOK);
+        assert!(!works(&mut cut_off) && works(&mut standby));
+    }
+}
+
+#[test]
+fn a_watcher_that_nobody_stands_by_for_goes_on_when_its_sources_are_back() {
+    let world = world("a watcher alone");
+    let mut alone = beside_others(&world, "alone", true);
+    assert!(works(&mut alone));
+    while world.clock.now() < at(BACK) {
+        world.clock.advance(STANDBY_LOOK);
+        works(&mut alone);
+    }
+    assert!(looks_until_it_works(&world, &mut alone, || {}) <= looks(STANDS_ASIDE) + 1);
+}
+
+/// Of one that stands still nobody knows more than that its lease is over.
+#[test]
+fn whoever_stands_by_takes_over_within_a_lease_and_a_look() {
+    let world = world("a watcher that stands still");
+    let (mut first, mut standby) =
+        (beside_others(&world, "first", false), beside_others(&world, "other", false));
+    assert!(works(&mut first) && !works(&mut standby));
+    assert!(looks_until_it_works(&world, &mut standby, || {}) <= looks(WATCHER_LEASE) + 1);
+    assert!(!works(&mut first), "another one is active");
 }

@@ -36,8 +36,10 @@ use domain::{
 };
 
 use futures_util::stream::FuturesUnordered;
+use tracing::warn;
 
 use crate::{
+    in_vain::InVain,
     limits,
     market_cache::MarketCache,
     ports::{
@@ -170,6 +172,8 @@ pub struct Watcher {
     revisited: Option<Duration>,
     /// Uptime at which buys left to a sync were looked at last.
     synced: Option<Duration>,
+    /// Whether it leaves its lease to others when nothing succeeds.
+    in_vain: Option<InVain>,
 }
 
 /// What a step found to do.
@@ -224,7 +228,15 @@ impl Watcher {
             traded: Traded::default(),
             revisited: None,
             synced: None,
+            in_vain: None,
         }
+    }
+
+    /// Leaves the lease to one that stands by while no step of its own succeeds.
+    #[must_use]
+    pub fn beside_others(mut self) -> Self {
+        self.in_vain = Some(InVain::after(limits::WATCHES_IN_VAIN));
+        self
     }
 
     /// Takes note of when each source shows a trade in `sources`.
@@ -239,6 +251,34 @@ impl Watcher {
     /// # Errors
     /// [`WatcherError`].
     pub async fn step(&mut self) -> Result<StepReport, WatcherError> {
+        let began = self.clock.uptime();
+        if self.in_vain.is_some_and(|in_vain| in_vain.stands_aside(began)) {
+            return Ok(StepReport::default());
+        }
+        let report = self.take_step().await;
+        if let Some(in_vain) = &mut self.in_vain {
+            match &report {
+                Ok(report) if report.active => in_vain.worked(),
+                Ok(_) => in_vain.waits(),
+                Err(_) if in_vain.failed(began, self.clock.uptime()) => self.leave().await,
+                Err(_) => {}
+            }
+        }
+        report
+    }
+
+    /// Gives the lease up. Whoever stands by takes it at its next look; with nobody there, it is taken again.
+    async fn leave(&mut self) {
+        let Some(lease) = self.lease.take() else { return };
+        warn!("nothing that this watcher tries succeeds: another one may have its turn");
+        if let Err(error) = self.store.release_lease(&lease).await {
+            warn!(%error, "the watcher's lease could not be given up and runs out: {error}");
+        }
+        self.sources.given_up();
+        self.forget();
+    }
+
+    async fn take_step(&mut self) -> Result<StepReport, WatcherError> {
         if !self.hold_lease().await? {
             return Ok(StepReport::default());
         }

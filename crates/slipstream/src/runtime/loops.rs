@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use engine::{
     head_watch::HeadWatch,
-    limits::{REGION_EVERY, WATCHER_LEASE},
+    in_vain::InVain,
+    limits::{REGION_EVERY, RESCUES_IN_VAIN, STANDBY_LOOK, WATCHER_LEASE},
     ports::{
         detection::Lane,
         store::{InstanceId, StoreError},
@@ -13,7 +14,7 @@ use engine::{
     redeeming::Redeeming,
     redemptions::Redemptions,
     refusals::look_at_region,
-    rescuer::Rescuer,
+    rescuer::{Rescued, Rescuer},
     settlement::{Round, Settlement, Settling, Silent},
     steady_time::SteadyTime,
     tasks::TaskRunner,
@@ -37,8 +38,6 @@ const REDEEM_PAUSE: Duration = Duration::from_secs(1);
 const TASK_LOOK: Duration = Duration::from_secs(30);
 /// How long a worker waits at the queue.
 const POP_WAIT: Duration = Duration::from_millis(500);
-/// How often a watcher that stands by asks whether it is its turn.
-const STANDBY_LOOK: Duration = Duration::from_millis(250);
 /// One that stands by takes over within this of the other's last sign of life.
 const TAKES_OVER_WITHIN: Duration = Duration::from_secs(5);
 const _: () = assert!(
@@ -60,6 +59,9 @@ pub(super) async fn watch_loop(shared: Arc<Shared>, instance: InstanceId) {
         history_every: shared.settings.history_every,
     });
     let mut watcher = watcher.with_sources(Arc::clone(&shared.sources));
+    if shared.settings.shared {
+        watcher = watcher.beside_others();
+    }
     let mut said = None;
     while !shared.supervisor.is_stopped() {
         match shared.rounds.of(&instance, watcher.step()).await {
@@ -200,11 +202,14 @@ pub(super) async fn rescue_loop(shared: Arc<Shared>, instance: InstanceId, lane:
     };
     let mut rescuer =
         Rescuer::new(Arc::clone(&ports.store), Arc::clone(&ports.queue), Arc::clone(&ports.clock), lane);
-    let mut turn = Turn::new(&shared, lease, &instance);
+    let mut turn = Turn::new(&shared, lease, &instance).leaving(InVain::after(RESCUES_IN_VAIN));
     while turn.comes().await {
-        if let Err(error) = shared.rounds.of(&instance, rescuer.round()).await {
+        let began = ports.clock.uptime();
+        let rescued = shared.rounds.of(&instance, rescuer.round()).await;
+        if let Err(error) = &rescued {
             warn!(%error, "the rescuer cannot read the store: {error}");
         }
+        turn.went(began, !matches!(rescued, Err(_) | Ok(Rescued::Unreachable))).await;
         shared.supervisor.pause(every).await;
     }
 }

@@ -5,7 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use engine::ports::store::InstanceId;
+use engine::{
+    in_vain::InVain,
+    ports::store::{InstanceId, Lease},
+};
 use tracing::{debug, warn};
 
 use super::Shared;
@@ -22,14 +25,37 @@ pub(crate) struct Turn {
     shared: Arc<Shared>,
     name: &'static str,
     instance: InstanceId,
-    /// Uptime at which it was taken last.
-    taken: Option<Duration>,
+    /// Uptime at which it was taken last, and what says so.
+    taken: Option<(Duration, Lease)>,
+    /// Whether it is left to others when nothing succeeds.
+    in_vain: Option<InVain>,
 }
 
 impl Turn {
     /// Nobody has asked for it yet.
     pub(super) fn new(shared: &Arc<Shared>, name: &'static str, instance: &InstanceId) -> Self {
-        Self { shared: Arc::clone(shared), name, instance: instance.clone(), taken: None }
+        Self { shared: Arc::clone(shared), name, instance: instance.clone(), taken: None, in_vain: None }
+    }
+
+    /// It is left to others when nothing succeeds.
+    pub(super) fn leaving(self, in_vain: InVain) -> Self {
+        Self { in_vain: Some(in_vain), ..self }
+    }
+
+    /// Notes how it went with what began at this uptime, and gives the turn back when that is in vain.
+    pub(super) async fn went(&mut self, began: Duration, worked: bool) {
+        let ports = &self.shared.ports;
+        let (Some(in_vain), true) = (&mut self.in_vain, self.shared.settings.shared) else { return };
+        if worked {
+            in_vain.worked();
+        } else if in_vain.failed(began, ports.clock.uptime())
+            && let Some((_, lease)) = self.taken.take()
+        {
+            warn!("{} is in vain here: another process may have its turn", self.name);
+            if let Err(error) = ports.store.release_lease(&lease).await {
+                warn!(%error, "the turn of {} could not be given back and runs out: {error}", self.name);
+            }
+        }
     }
 
     /// Waits for the turn. Returns whether it has come; otherwise everything stops.
@@ -47,12 +73,16 @@ impl Turn {
     pub(crate) async fn is_ours(&mut self) -> bool {
         let ports = &self.shared.ports;
         let now = ports.clock.uptime();
-        if !self.shared.settings.shared || self.taken.is_some_and(|at| now.saturating_sub(at) < TAKEN_AGAIN) {
+        let fresh = self.taken.as_ref().is_some_and(|(at, _)| now.saturating_sub(*at) < TAKEN_AGAIN);
+        if !self.shared.settings.shared || fresh {
             return true;
+        }
+        if self.in_vain.is_some_and(|in_vain| in_vain.stands_aside(now)) {
+            return false;
         }
         let had = self.taken.take().is_some();
         match ports.store.take_lease(self.name, &self.instance, LASTS).await {
-            Ok(lease) => self.taken = lease.map(|_| now),
+            Ok(lease) => self.taken = lease.map(|lease| (now, lease)),
             Err(error) => warn!(%error, "whose turn {} is cannot be told: {error}", self.name),
         }
         match (had, self.taken.is_some()) {
