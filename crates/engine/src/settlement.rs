@@ -209,17 +209,18 @@ impl Settlement {
     }
 
     async fn send_again(&self, record: OrderRecord, send_before: Duration) -> (OrderRecord, Learned) {
+        let asked = self.clock.uptime();
         let granted =
             self.store.grant_permit(record.attempt, &self.instance, record.fence, self.clock.now()).await;
-        match granted {
-            Ok(true) => {}
-            Ok(false) => return (record, Learned::default()),
+        let send_before = match granted {
+            Ok(Some(left)) => send_before.min(asked.saturating_add(left)),
+            Ok(None) => return (record, Learned::default()),
             Err(error) => {
                 let id = record.order.id;
                 warn!(order.id = %id, %error, "no permit to send order {id} again: {error}");
                 return (record, Learned::default());
             }
-        }
+        };
         // Granting raised the version: whoever acts on the order now sees the permit.
         let mut permitted = OrderRecord { version: record.version + 1, ..record };
         // A permit of ours that is out already stands for a send without a reply: the reply to this one

@@ -448,6 +448,8 @@ CREATE TABLE signed_orders (
     stamped_at    INTEGER NOT NULL,
     signed_at     INTEGER NOT NULL,
     resend_until  INTEGER NOT NULL,
+    -- By the store's clock, as leases are: the signer's may differ from that of whoever sends the same bytes again.
+    committed_at  INTEGER NOT NULL,
     UNIQUE (intent_id, attempt)
 ) STRICT;
 

@@ -135,13 +135,15 @@ impl Execution for SqlStore {
         holder: &InstanceId,
         fence: i64,
         now: Timestamp,
-    ) -> StoreResult<bool> {
+    ) -> StoreResult<Option<Duration>> {
         let mut write = self.write().await?;
-        if !signing::grant(write.connection(), attempt, holder, fence, now).await? {
-            return write.undo().await.map(|()| false);
+        let own_now = self.now(write.connection()).await?;
+        let left = signing::grant(write.connection(), attempt, holder, fence, (now, own_now)).await?;
+        if left.is_none() {
+            return write.undo().await.map(|()| None);
         }
         write.commit().await?;
-        Ok(true)
+        Ok(left)
     }
 
     async fn orders(&self, ids: &[OrderId]) -> StoreResult<Vec<OrderRecord>> {

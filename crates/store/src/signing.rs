@@ -151,7 +151,7 @@ pub(crate) async fn commit(
         return Ok(outcomes);
     }
     take_work(connection, &winners, instance, now.plus(lease)).await?;
-    let keys = store_orders(connection, &winners).await?;
+    let keys = store_orders(connection, &winners, now).await?;
     store_permits(connection, &winners, &keys, instance).await?;
     for winner in &winners {
         let attempt = *keys.get(&winner.attempt.intent).ok_or_else(no_key)?;
@@ -207,10 +207,11 @@ async fn take_work(
 async fn store_orders(
     connection: &mut Connection,
     winners: &[Winner<'_>],
+    now: Timestamp,
 ) -> StoreResult<HashMap<IntentId, AttemptId>> {
     const INSERT: Insert = Insert {
         into: "signed_orders (owner_id, intent_id, attempt, order_id, body, maker, taker, limit_price, salt, \
-            stamped_at, signed_at, resend_until)",
+            stamped_at, signed_at, resend_until, committed_at)",
         then: "ON CONFLICT (order_id) DO NOTHING RETURNING intent_id, id",
     };
     let mut rows = Vec::with_capacity(winners.len());
@@ -231,6 +232,7 @@ async fn store_orders(
             attempt.timestamp,
             attempt.signed_at,
             attempt.resend_until,
+            now,
         ]);
     }
     let keys = INSERT
@@ -294,16 +296,17 @@ fn no_key() -> StoreError {
     StoreError::Corrupt("an inserted order has no key".to_owned())
 }
 
-/// Takes a permit to send the same bytes again; `false` when the work is no longer the holder's.
+/// Takes a permit to send the same bytes again; how long that may be done at `own_now`, which is the store's time. `None`
+/// when the work is no longer the holder's.
 pub(crate) async fn grant(
     connection: &mut Connection,
     attempt: AttemptId,
     holder: &InstanceId,
     fence: i64,
-    now: Timestamp,
-) -> StoreResult<bool> {
+    (now, own_now): (Timestamp, Timestamp),
+) -> StoreResult<Option<Duration>> {
     const MINE: &str = concat!(
-        "SELECT o.owner_id, n.id FROM signed_orders o JOIN work w ON w.intent_id = o.intent_id ",
+        "SELECT o.owner_id, n.id, o.signed_at, o.resend_until, o.committed_at FROM signed_orders o JOIN work w ON w.intent_id = o.intent_id ",
         "JOIN instances n ON n.id = w.holder WHERE o.id = $1 AND n.name = $2 AND n.ended_at IS NULL ",
         "AND w.fence = $3 AND w.state = 1 AND w.attempts = o.attempt + 1",
         for_update!("w")
@@ -313,11 +316,14 @@ pub(crate) async fn grant(
         fence = excluded.fence, granted_at = excluded.granted_at, returned_at = NULL";
     const RAISE: &str = "UPDATE order_status SET version = version + 1 WHERE attempt_id = $1";
     let Some(row) = sql::row(connection, MINE, values![attempt, holder.0.as_str(), fence]).await? else {
-        return Ok(false);
+        return Ok(None);
     };
     let mut fields = Fields::of(&row);
     let (owner, instance) = (fields.get::<OwnerId>()?, fields.get::<i64>()?);
+    let (signed_at, resend_until, committed_at): (Timestamp, Timestamp, Timestamp) =
+        (fields.get()?, fields.get()?, fields.get()?);
+    let left = resend_until.since(signed_at).saturating_sub(own_now.since(committed_at));
     sql::execute(connection, PERMIT, values![attempt, instance, owner, fence, now]).await?;
     sql::execute(connection, RAISE, values![attempt]).await?;
-    Ok(true)
+    Ok(Some(left))
 }

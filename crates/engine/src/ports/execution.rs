@@ -389,9 +389,10 @@ pub trait Execution: Send + Sync {
     /// When the next order's work is due, whoever holds it; `None` without one.
     async fn next_due(&self) -> StoreResult<Option<Timestamp>>;
 
-    /// Notes durably that `holder` is about to send the bytes of an attempt again. `false` when it does not
-    /// hold the attempt's work under this fence any more (taken over, given up with an update, gone, or the
-    /// row of a later attempt): then it must not send.
+    /// Notes durably that `holder` is about to send the bytes of an attempt again. How long, from now on, it may still send
+    /// them by the store's own clock, which has counted since commit 2: whoever signed and whoever sends again may have
+    /// clocks that differ. `None` when it does not hold the attempt's work under this fence any more (taken over, given up
+    /// with an update, gone, or the row of a later attempt): then it must not send.
     /// There is one permit per attempt and holder: granting a returned one takes it out again. Raises the
     /// order's version by one, so that nobody acts on a record that does not show the permit.
     async fn grant_permit(
@@ -400,7 +401,7 @@ pub trait Execution: Send + Sync {
         holder: &InstanceId,
         fence: i64,
         now: Timestamp,
-    ) -> StoreResult<bool>;
+    ) -> StoreResult<Option<Duration>>;
 
     /// Orders by id; unknown ids are absent.
     async fn orders(&self, ids: &[OrderId]) -> StoreResult<Vec<OrderRecord>>;

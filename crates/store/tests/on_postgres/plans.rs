@@ -30,8 +30,8 @@ const FILL: [&str; 14] = [
     "INSERT INTO reservations (intent_id, owner_id, account_id, relationship_id, condition, usd) \
      SELECT 900000 + i, 900000, 900000 + i, 900000 + i, decode(repeat('04', 32), 'hex'), 1 FROM s",
     "INSERT INTO signed_orders (id, owner_id, intent_id, attempt, order_id, body, maker, taker, limit_price, salt, stamped_at, \
-     signed_at, resend_until) SELECT 900000 + i, 900000, 900000 + i, 0, decode(lpad(to_hex(i), 64, '0'), 'hex'), '\\x00', 1, 1, 1, 1, \
-     1, 1, 1 FROM s",
+     signed_at, resend_until, committed_at) SELECT 900000 + i, 900000, 900000 + i, 0, decode(lpad(to_hex(i), 64, '0'), 'hex'), '\\x00', 1, 1, 1, 1, \
+     1, 1, 1, 1 FROM s",
     "INSERT INTO order_status (attempt_id, owner_id, state, version, unbooked, reply_shares, reply_usd, reply_estimated, \
      unseen_for, doubts) SELECT 900000 + i, 900000, 6, 1, 0, 0, 0, 0, 0, 0 FROM s",
     "INSERT INTO instances (id, name, began_at, ended_at) VALUES (900000, 'old', 0, 1)",

@@ -162,22 +162,24 @@ impl Execution for MemoryStore {
         holder: &InstanceId,
         fence: i64,
         _now: Timestamp,
-    ) -> StoreResult<bool> {
+    ) -> StoreResult<Option<Duration>> {
+        let own_now = self.now();
         let mut state = self.write();
         let Some(intent) = state.orders.get(attempt.0).map(|order| order.signed.intent) else {
-            return Ok(false);
+            return Ok(None);
         };
         let own = state.is_newest(intent, attempt)
             && state.work.get(&intent).is_some_and(|work| {
                 work.state == WorkState::Signed && work.fence == fence && work.holder.as_ref() == Some(holder)
             })
             && !state.has_ended(holder);
-        if let Some(order) = state.orders.get_mut(attempt.0).filter(|_| own) {
-            order.permits.insert(holder.clone(), Permit { fence, returned: false });
-            order.version += 1;
-            state.committed();
-        }
-        Ok(own)
+        let Some(order) = state.orders.get_mut(attempt.0).filter(|_| own) else { return Ok(None) };
+        order.permits.insert(holder.clone(), Permit { fence, returned: false });
+        order.version += 1;
+        let lasts = order.signed.resend_until.since(order.signed.signed_at);
+        let left = lasts.saturating_sub(own_now.since(order.committed_at));
+        state.committed();
+        Ok(Some(left))
     }
 
     async fn orders(&self, ids: &[OrderId]) -> StoreResult<Vec<OrderRecord>> {
@@ -461,6 +463,7 @@ impl State {
         let fence = work.fence;
         let order = OrderRow {
             signed: attempt.clone(),
+            committed_at: now,
             state: OrderState::Signed,
             version: 0,
             reply: Quantity::ZERO,

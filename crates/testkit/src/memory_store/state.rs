@@ -169,6 +169,7 @@ pub(super) struct Work {
 #[derive(Clone)]
 pub(super) struct OrderRow {
     pub(super) signed: SignedAttempt,
+    pub(super) committed_at: Timestamp,
     pub(super) state: OrderState,
     pub(super) version: i64,
     pub(super) reply: Quantity,

@@ -159,6 +159,7 @@ macro_rules! store_suite_cases {
                 a_permit_ends_with_its_instance,
                 a_taken_over_order_is_not_sent_by_its_old_holder,
                 a_granted_permit_raises_the_version,
+                a_permit_lasts_as_long_as_the_bytes_since_they_were_committed,
                 work_is_claimed_when_due_and_free,
                 work_of_an_ended_instance_is_free_at_once,
                 an_ended_instance_goes_on_with_nothing,

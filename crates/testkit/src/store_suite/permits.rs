@@ -15,12 +15,12 @@ use domain::{
 };
 use engine::ports::{
     detection::Lane,
-    execution::{OrderUpdate, WorkChange},
+    execution::{OrderUpdate, SignedAttempt, SignedOutcome, WorkChange},
     store::{InstanceId, StoreError},
 };
 
 use super::{
-    bench::{Bench, CaseResult, holds, only, same},
+    bench::{Bench, CaseResult, Failure, holds, only, same},
     world::{LEASE, World, worker},
 };
 
@@ -39,11 +39,11 @@ pub(crate) async fn a_permit_is_out_until_it_comes_back(bench: Bench) -> CaseRes
     let order = world.change(back).await?;
     same!(order.permits_out, [], "after it came back");
     // Sending again takes it out again, for who has claimed the work anew.
-    let refused = world.store.grant_permit(attempt, &worker("a"), fence, world.now()).await?;
+    let refused = world.store.grant_permit(attempt, &worker("a"), fence, world.now()).await?.is_some();
     same!(refused, false, "a permit after the update gave the lease up");
     let claimed = world.store.claim_due(&worker("a"), LEASE, world.now(), 9).await?;
     let fence = only(claimed, "claimed order")?.fence;
-    let granted = world.store.grant_permit(attempt, &worker("a"), fence, world.now()).await?;
+    let granted = world.store.grant_permit(attempt, &worker("a"), fence, world.now()).await?.is_some();
     same!(granted, true, "a second permit");
     same!(world.order(intent, 0).await?.permits_out, [worker("a")], "after it was granted again");
     Ok(())
@@ -72,7 +72,7 @@ pub(crate) async fn a_taken_over_order_is_not_sent_by_its_old_holder(bench: Benc
     let (attempt, fence) = world.sign("a", intent, 0).await?;
     world.pass(LEASE + Duration::from_millis(1));
     let grant = async |holder: &InstanceId, fence| {
-        world.store.grant_permit(attempt, holder, fence, world.now()).await
+        world.store.grant_permit(attempt, holder, fence, world.now()).await.map(|left| left.is_some())
     };
     same!(grant(&worker("a"), fence).await?, true, "a lease that ran out but was not taken");
     let taken = world.store.claim_due(&worker("b"), LEASE, world.now(), 9).await?;
@@ -87,8 +87,30 @@ pub(crate) async fn a_taken_over_order_is_not_sent_by_its_old_holder(bench: Benc
     same!(grant(&worker("b"), taken.fence).await?, true, "the new holder once more");
     same!(world.order(intent, 0).await?.permits_out.len(), 2, "one permit for each holder");
     let unknown = AttemptId(77_777);
-    let refused = world.store.grant_permit(unknown, &worker("b"), taken.fence, world.now()).await?;
+    let refused = world.store.grant_permit(unknown, &worker("b"), taken.fence, world.now()).await?.is_some();
     same!(refused, false, "a permit for nothing");
+    Ok(())
+}
+
+/// The time to send the same bytes is counted by the store, whatever the clocks of those say who sign and send.
+pub(crate) async fn a_permit_lasts_as_long_as_the_bytes_since_they_were_committed(bench: Bench) -> CaseResult {
+    let world = World::new(bench, 1).await?;
+    let intent = world.intent(1, Side::Buy).await?;
+    // Signed by a clock that is nine seconds ahead, and sent again by one that is nine behind.
+    let (second, ahead) = (Duration::from_secs(1), Duration::from_secs(9));
+    let signed_at = world.now().plus(ahead);
+    let resend_until = signed_at.plus(second * 5);
+    let attempt = SignedAttempt { signed_at, resend_until, ..world.attempt(intent, 0) };
+    let outcomes = world.store.commit_signed(&worker("a"), LEASE, &[attempt]).await?;
+    let Some(SignedOutcome::Won { attempt, fence }) = outcomes.first().cloned() else {
+        return Err(Failure::new(format!("not won: {outcomes:?}")));
+    };
+    let left = async || world.store.grant_permit(attempt, &worker("a"), fence, world.now().minus(ahead)).await;
+    same!(left().await?, Some(second * 5), "at once");
+    world.pass(second * 3);
+    same!(left().await?, Some(second * 2), "three seconds later");
+    world.pass(second * 4);
+    same!(left().await?, Some(Duration::ZERO), "when its time is over");
     Ok(())
 }
 
@@ -97,13 +119,13 @@ pub(crate) async fn a_granted_permit_raises_the_version(bench: Bench) -> CaseRes
     let intent = world.intent(1, Side::Buy).await?;
     let (attempt, fence) = world.sign("a", intent, 0).await?;
     let read_before = world.order(intent, 0).await?;
-    same!(world.store.grant_permit(attempt, &worker("a"), fence, world.now()).await?, true, "the permit");
+    same!(world.store.grant_permit(attempt, &worker("a"), fence, world.now()).await?.is_some(), true, "the permit");
     let order = world.order(intent, 0).await?;
     same!(order.version, read_before.version + 1, "the version");
     let blind = OrderUpdate { state: OrderState::Killed, ..world.unchanged(&read_before) };
     same!(world.apply(blind).await?, false, "an update by one who does not know of the permit");
     same!(
-        world.store.grant_permit(attempt, &worker("b"), fence, world.now()).await?,
+        world.store.grant_permit(attempt, &worker("b"), fence, world.now()).await?.is_some(),
         false,
         "a refused permit"
     );
@@ -164,7 +186,7 @@ pub(crate) async fn work_of_an_ended_instance_is_free_at_once(bench: Bench) -> C
     same!(claimed, intent, "whose work was claimed");
     holds!(new > fence, "the fence must grow with the holder: {new} after {fence}");
     same!(claim(&world, "c", 9).await?, [], "work of the new holder");
-    same!(world.store.grant_permit(attempt, &worker("b"), new, world.now()).await?, true, "its permit");
+    same!(world.store.grant_permit(attempt, &worker("b"), new, world.now()).await?.is_some(), true, "its permit");
     same!(world.order(intent, 0).await?.permits_out, [worker("b")], "permits");
     Ok(())
 }
@@ -177,7 +199,7 @@ pub(crate) async fn an_ended_instance_goes_on_with_nothing(bench: Bench) -> Case
     let (attempt, fence) = world.sign("a", intent, 0).await?;
     same!(world.store.running_instances().await?, [worker("a")], "a signature begins an instance");
     world.store.end_instance(&worker("a"), "its process is gone", world.now()).await?;
-    let granted = world.store.grant_permit(attempt, &worker("a"), fence, world.now()).await?;
+    let granted = world.store.grant_permit(attempt, &worker("a"), fence, world.now()).await?.is_some();
     same!(granted, false, "a permit for an ended instance");
     let signed = world.store.commit_signed(&worker("a"), LEASE, &[world.attempt(next, 0)]).await;
     holds!(matches!(signed, Err(StoreError::Conflict(_))), "an ended instance signs: {signed:?}");
@@ -197,7 +219,7 @@ pub(crate) async fn a_wrong_clock_steals_no_work(bench: Bench) -> CaseResult {
     let (attempt, fence) = world.sign("a", intent, 0).await?;
     let future = world.now().plus(Duration::from_secs(100_000));
     same!(world.store.claim_due(&worker("b"), LEASE, future, 9).await?, [], "work claimed from the future");
-    same!(world.store.grant_permit(attempt, &worker("a"), fence, future).await?, true, "the holder's permit");
+    same!(world.store.grant_permit(attempt, &worker("a"), fence, future).await?.is_some(), true, "the holder's permit");
     let order = world.order(intent, 0).await?;
     same!(order.fence, fence, "the fence");
     world.change(OrderUpdate { work: WorkChange::Due(world.now()), ..world.unchanged(&order) }).await?;

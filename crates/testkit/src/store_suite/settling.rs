@@ -257,7 +257,7 @@ pub(crate) async fn work_goes_where_the_update_says(bench: Bench) -> CaseResult 
     same!((order.open_work, order.fence), (true, fence), "work and fence of an order that is due later");
     same!(world.store.claim_due(&worker("a"), LEASE, world.now(), 9).await?, [], "work before its time");
     let claimed = only(world.store.claim_due(&worker("b"), LEASE, due, 9).await?, "work in time")?;
-    let granted = world.store.grant_permit(attempt, &worker("b"), claimed.fence, due).await?;
+    let granted = world.store.grant_permit(attempt, &worker("b"), claimed.fence, due).await?.is_some();
     holds!(granted && claimed.fence > fence, "b must get a permit above {fence}: {}", claimed.fence);
     let (fence, order) = (claimed.fence, world.order(intent, 0).await?);
     let killed =
@@ -268,7 +268,7 @@ pub(crate) async fn work_goes_where_the_update_says(bench: Bench) -> CaseResult 
     same!(world.store.claim_due(&worker("b"), LEASE, far, 9).await?, [], "work of a closed order");
     same!(world.store.waiting(Lane::Exits, far, 9).await?, [], "waiting intents");
     same!(
-        world.store.grant_permit(attempt, &worker("b"), fence, far).await?,
+        world.store.grant_permit(attempt, &worker("b"), fence, far).await?.is_some(),
         false,
         "sending a closed order"
     );
@@ -277,7 +277,7 @@ pub(crate) async fn work_goes_where_the_update_says(bench: Bench) -> CaseResult 
     let order = world.change(OrderUpdate { work: WorkChange::Due(due), ..world.unchanged(&order) }).await?;
     holds!(order.open_work && order.fence > fence, "reopened work needs a new fence: {}", order.fence);
     same!(
-        world.store.grant_permit(attempt, &worker("b"), fence, far).await?,
+        world.store.grant_permit(attempt, &worker("b"), fence, far).await?.is_some(),
         false,
         "sending with an old fence"
     );
@@ -301,7 +301,7 @@ pub(crate) async fn late_news_of_an_old_attempt_leaves_the_new_one_alone(bench: 
     world.change(killed).await?;
     let (new_attempt, fence) = world.sign("b", exit, 1).await?;
     same!(
-        world.store.grant_permit(old.attempt, &worker("b"), fence, world.now()).await?,
+        world.store.grant_permit(old.attempt, &worker("b"), fence, world.now()).await?.is_some(),
         false,
         "sending the old"
     );
@@ -337,7 +337,7 @@ pub(crate) async fn a_next_attempt_is_leased_by_nobody(bench: Bench) -> CaseResu
     let far = world.now().plus(LEASE * 9);
     same!(world.store.claim_due(&worker("a"), LEASE, far, 9).await?, [], "work to settle while it waits");
     same!(
-        world.store.grant_permit(attempt, &worker("a"), fence, far).await?,
+        world.store.grant_permit(attempt, &worker("a"), fence, far).await?.is_some(),
         false,
         "sending while it waits"
     );

@@ -108,7 +108,7 @@ pub trait Layer: Send + Sync {
         holder: &InstanceId,
         fence: i64,
         now: Timestamp,
-    ) -> StoreResult<bool> {
+    ) -> StoreResult<Option<Duration>> {
         self.inner().grant_permit(attempt, holder, fence, now).await
     }
 
@@ -307,7 +307,7 @@ through! { Execution,
         put_off(ids: &[IntentId], due: Timestamp) -> ();
         take_waiting(lane: Lane, due: Timestamp, until: Timestamp, limit: usize) -> Vec<IntentId>;
         claim_due(holder: &InstanceId, lease: Duration, now: Timestamp, limit: usize) -> Vec<OrderRecord>;
-        grant_permit(attempt: AttemptId, holder: &InstanceId, fence: i64, now: Timestamp) -> bool;
+        grant_permit(attempt: AttemptId, holder: &InstanceId, fence: i64, now: Timestamp) -> Option<Duration>;
         update_orders(updates: &[OrderUpdate]) -> Vec<bool>;
         book_redemption(block_hash: Hash, log_index: i64, payouts: &[RedemptionPayout], now: Timestamp) -> bool;
         orders_of(attempts: &[(IntentId, u32)]) -> Vec<OrderRecord>;

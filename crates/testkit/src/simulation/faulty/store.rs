@@ -171,7 +171,7 @@ impl Layer for FaultyStore {
         holder: &InstanceId,
         fence: i64,
         now: Timestamp,
-    ) -> StoreResult<bool> {
+    ) -> StoreResult<Option<Duration>> {
         let call = self.store.grant_permit(attempt, holder, fence, now);
         self.write("grant_permit", call, |_| self.probe.changed()).await
     }

@@ -323,6 +323,18 @@ impl Layer for WrongStore {
         Ok(claimed)
     }
 
+    async fn grant_permit(
+        &self,
+        attempt: AttemptId,
+        holder: &InstanceId,
+        fence: i64,
+        now: Timestamp,
+    ) -> StoreResult<Option<Duration>> {
+        let left = self.inner.grant_permit(attempt, holder, fence, now).await?;
+        let forgets = self.is(StoreBug::ForgetsDeadline);
+        Ok(left.map(|left| if forgets { Duration::from_secs(3_600) } else { left }))
+    }
+
     async fn update_orders(&self, updates: &[OrderUpdate]) -> StoreResult<Vec<bool>> {
         if self.is(StoreBug::ReleasesTwice) {
             self.release_again(updates).await?;

@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+mod deadlines;
+
 use std::{
     collections::VecDeque,
     future::poll_fn,
