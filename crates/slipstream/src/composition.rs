@@ -136,6 +136,7 @@ impl Foundation {
             salts: Arc::clone(salts),
             channels: hosts.channels.as_ref().map(|origin| Channels::new(origin, &clob, clock, *seed)),
             sharing: None,
+            buys_elsewhere: Arc::default(),
         };
         Ok(Composed { ports, clob, providers, answers })
     }

@@ -10,7 +10,10 @@ mod supervisor;
 mod turn;
 
 use std::{
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize},
+    },
     time::Duration,
 };
 
@@ -77,6 +80,8 @@ pub struct Ports {
     pub channels: Option<Channels>,
     /// Tells other processes that this one takes its part of the venue's limits.
     pub sharing: Option<Arc<Sharing>>,
+    /// While this is so its workers take nothing but exits: buying from this machine would be wrong.
+    pub buys_elsewhere: Arc<AtomicBool>,
 }
 
 /// How many of what.
@@ -237,9 +242,10 @@ impl Shared {
             let under_way = Arc::<AtomicUsize>::default();
             let victim = (!exits_only).then(|| Arc::clone(&under_way));
             let task = Task { victim, ..Task::named(&name) };
-            let unheard = unheard.clone();
+            let (unheard, buys_elsewhere) = (unheard.clone(), Arc::clone(&self.ports.buys_elsewhere));
             let run = move |shared, instance| {
                 let batches = if exits_only { Batches::of_exits() } else { Batches::default() };
+                let batches = batches.buying_unless(Arc::clone(&buys_elsewhere));
                 let batches = match &unheard {
                     Some(unheard) => batches.doubting(Arc::clone(unheard)),
                     None => batches,

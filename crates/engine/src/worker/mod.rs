@@ -4,6 +4,7 @@
 //! replies. Nothing is sent that is not committed; nothing is signed anew while an outcome is open.
 
 mod apart;
+mod batches;
 mod plan;
 pub mod reply;
 mod sending;
@@ -11,10 +12,7 @@ mod unheard;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -44,6 +42,7 @@ use crate::{
     },
 };
 
+pub use batches::Batches;
 pub(crate) use sending::{Posting, post_until};
 pub use unheard::Unheard;
 
@@ -67,55 +66,6 @@ pub struct Worker {
     pub batches: Batches,
 }
 
-/// From which end the next batch is taken, and how large it may be.
-#[derive(Debug, Default)]
-pub struct Batches {
-    taken: AtomicU64,
-    /// The last one took longer than [`limits::QUICK_BATCH`].
-    slow: AtomicBool,
-    /// Nothing but exits is taken.
-    exits_only: bool,
-    /// Orders that are committed and not recorded yet.
-    under_way: Arc<AtomicUsize>,
-    /// Of the process, where the queue is another program.
-    unheard: Option<Arc<Unheard>>,
-}
-
-impl Batches {
-    /// Of a worker that is kept for exits, so that they wait for no buy.
-    #[must_use]
-    pub fn of_exits() -> Self {
-        Self { exits_only: true, ..Self::default() }
-    }
-
-    /// The same, counting the orders that are committed and not recorded yet.
-    #[must_use]
-    pub fn counting(self, under_way: Arc<AtomicUsize>) -> Self {
-        under_way.store(0, Ordering::SeqCst);
-        Self { under_way, ..self }
-    }
-
-    /// The same, not believing a queue that has nothing.
-    #[must_use]
-    pub fn doubting(self, unheard: Arc<Unheard>) -> Self {
-        Self { unheard: Some(unheard), ..self }
-    }
-
-    fn next(&self) -> (usize, End) {
-        // What a batch that failed had under way is settlement's now.
-        self.under_way.store(0, Ordering::SeqCst);
-        let number = self.taken.fetch_add(1, Ordering::Relaxed);
-        let far = number % limits::FAR_END_EVERY == limits::FAR_END_EVERY - 1;
-        let slow = self.slow.load(Ordering::Relaxed);
-        let limit = if slow { limits::POP_BATCH } else { limits::POP_LARGE_BATCH };
-        (limit, if far { End::Far } else { End::Serving })
-    }
-
-    fn took(&self, duration: Duration) {
-        self.slow.store(duration > limits::QUICK_BATCH, Ordering::Relaxed);
-    }
-}
-
 impl Worker {
     /// Waits for work up to `wait` and does one batch. Returns how many orders were sent.
     ///
@@ -123,8 +73,7 @@ impl Worker {
     /// Store errors; what was not recorded is found again by settlement.
     pub async fn run_once(&self, wait: Duration) -> StoreResult<usize> {
         let (limit, end) = self.batches.next();
-        let exits_only = self.batches.exits_only;
-        let popped = match exits_only {
+        let popped = match self.batches.exits_only() {
             true => self.queue.pop_exits(limit, wait).await,
             false => self.queue.pop(limit, end, wait).await,
         };
@@ -151,7 +100,7 @@ impl Worker {
         let until = self.clock.now().plus(limits::TAKEN_FOR);
         let take = |lane| self.store.take_waiting(lane, due, until, limits::POP_BATCH);
         let exits = take(Lane::Exits).await?;
-        if exits.is_empty() && !self.batches.exits_only {
+        if exits.is_empty() && !self.batches.exits_only() {
             return take(Lane::Entries).await;
         }
         Ok(exits)
@@ -476,22 +425,5 @@ fn compute(
     match orders::update(record, learned, position, now) {
         Ok(update) => Some(update),
         Err(error) => apart::cannot(record, learned, now, &error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn batches_are_large_while_they_are_quick_and_every_fourth_is_from_the_far_end() {
-        let batches = Batches::default();
-        let ends: Vec<End> = (0..4).map(|_| batches.next().1).collect();
-        assert_eq!(ends, [End::Serving, End::Serving, End::Serving, End::Far]);
-        assert_eq!(batches.next().0, limits::POP_LARGE_BATCH);
-        batches.took(limits::QUICK_BATCH + Duration::from_millis(1));
-        assert_eq!(batches.next().0, limits::POP_BATCH);
-        batches.took(limits::QUICK_BATCH);
-        assert_eq!(batches.next().0, limits::POP_LARGE_BATCH);
     }
 }

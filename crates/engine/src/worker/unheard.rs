@@ -46,7 +46,7 @@ impl Worker {
     /// many orders were sent.
     pub(super) async fn execute_unheard(&self) -> StoreResult<usize> {
         let Some(unheard) = &self.batches.unheard else { return Ok(0) };
-        let exits_only = self.batches.exits_only;
+        let exits_only = self.batches.exits_only();
         if !unheard.take(exits_only, self.clock.uptime()) {
             return Ok(0);
         }

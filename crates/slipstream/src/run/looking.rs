@@ -1,6 +1,8 @@
 //! Which of many processes looks whether accounts with real money may buy, and under which names in the store: what it holds
 //! ends with them.
 
+use std::sync::{Arc, atomic::AtomicBool};
+
 use domain::Clock;
 use engine::ports::store::{InstanceId, Store, StoreResult};
 
@@ -13,6 +15,8 @@ pub(super) struct Who {
     pub(super) process: InstanceId,
     /// What reasons begin with; nothing where one process works alone.
     pub(super) words: String,
+    /// Set while this machine is one to buy nothing from, where others may; where there are none, accounts are held.
+    pub(super) buys_elsewhere: Option<Arc<AtomicBool>>,
 }
 
 impl Who {

@@ -3,6 +3,7 @@
 
 mod adopting;
 mod allowed;
+mod asking;
 mod downtime;
 pub(crate) mod funding;
 pub mod installation;
@@ -322,7 +323,7 @@ impl Run<'_> {
             watch.wallets = Some((funding, reconciling));
         }
         if self.role.works() {
-            let ask = readiness::Witnesses {
+            let ask = asking::Witnesses {
                 clock: Arc::clone(&self.clock),
                 venue_clock: Arc::clone(&ports.venue_clock),
                 venue: Arc::clone(&ports.gateway),
@@ -334,7 +335,8 @@ impl Run<'_> {
             let words = self.place.servers.as_ref().map_or_else(String::new, |_| {
                 format!("{} of {}, {}: ", self.role.name(), instance::host(), self.place.data_dir.display())
             });
-            let who = Who { process: self.process.clone(), words };
+            let buys_elsewhere = self.place.servers.as_ref().map(|_| Arc::clone(&ports.buys_elsewhere));
+            let who = Who { process: self.process.clone(), words, buys_elsewhere };
             watch.readiness = Some(Readiness::begin(ask, self.books(), who).await?);
         }
         Ok(Some(watch))

@@ -3,37 +3,27 @@
 //! once, and is a hold on the account's buys until it is right. Sales go on: they take less risk than waiting does.
 //!
 //! Of many processes each looks for itself, and its holds are those of an instance: they end with it, whoever records that,
-//! and nobody else lifts them.
+//! and nobody else lifts them. What is wrong with its machine alone holds nobody: it leaves buying to a worker that says it may.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
+    sync::atomic::Ordering,
     time::Duration,
 };
 
 use domain::{
-    Address, Clock, Timestamp, Usd, WalletKind,
+    Address, Timestamp,
     ids::{AccountId, HoldId},
 };
-use engine::{
-    deadline::{venue_call, within},
-    ports::{
-        following::{Account, AccountMode, HoldCause, HoldScope, NewHold},
-        store::{InstanceId, Store, StoreError, StoreResult},
-        venue::{ChainReader, OrderGateway, VenueClock, VenueError},
-    },
+use engine::ports::{
+    following::{Account, AccountMode, HoldCause, HoldScope, NewHold},
+    store::{InstanceId, Lease, Store, StoreError, StoreResult},
 };
-use futures_util::{StreamExt as _, stream};
-use polymarket::{JsonRpc, wallets::Finding as Lack};
-use reqwest::Client;
 use tracing::{info, warn};
 
-use super::looking::{Who, end_but};
-use crate::{
-    account::{check_wallet, report_of_account, wants},
-    doctor::{Verdict, venue},
-    venue_clock::ClockSkew,
-    wording::dollars,
+use super::{
+    asking::{Fault, UNBOOKED, UNREAD, Witnesses},
+    looking::{Who, end_but},
 };
 
 /// Time between two looks at what costs no question to the outside.
@@ -47,35 +37,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a start waits for that. What is not known to be right by then is held, and looked at beside the run: a hold
 /// from the beginning would cost whoever is right the trades of the time before the start.
 const FIRST_PATIENCE: Duration = Duration::from_secs(3);
-/// How long one question may take.
-const ANSWER: Duration = Duration::from_secs(5);
-/// Accounts looked at together.
-const AT_ONCE: usize = 8;
-/// With a clock that is certainly off by more, a follower's age limit lets through what is too old.
-const CLOCK_OFF: Duration = Duration::from_secs(10);
 /// A chain that has told nothing new for this long is not read.
 const CHAIN_SILENT: Duration = Duration::from_secs(60);
-/// A newest block that was older at the start is of a provider that lags.
-const OLDEST_HEAD: Duration = Duration::from_secs(60);
+
+/// Whoever has this lease is a worker that may buy …
+const FIT: &str = "a worker that may buy";
+/// … and says so at each look.
+const FIT_LASTS: Duration = Duration::from_secs(10);
 
 /// Kinds of faults that are asked about.
 const SILENT: &str = "silent";
-const UNREAD: &str = "unread";
 const UNREACHED: &str = "unreached";
-const UNBOOKED: &str = "unbooked";
 /// Kinds of faults that are one account's own.
 const OWN: [&str; 6] = ["funder", "wallet", "login", UNREAD, UNREACHED, UNBOOKED];
-
-/// Whom it asks.
-pub(super) struct Witnesses {
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) venue_clock: Arc<dyn VenueClock>,
-    pub(super) venue: Arc<dyn OrderGateway>,
-    pub(super) client: Client,
-    pub(super) geoblock_url: String,
-    pub(super) reader: Arc<dyn ChainReader>,
-    pub(super) rpc: Arc<dyn JsonRpc>,
-}
 
 /// What keeps accounts with real money from buying.
 pub(super) struct Readiness {
@@ -91,6 +65,13 @@ pub(super) struct Readiness {
     again: Duration,
     /// What was wrong at the last check, by account.
     wrong: BTreeMap<AccountId, Vec<Fault>>,
+    /// What was wrong with this machine then, where that holds nobody.
+    here: Vec<Fault>,
+    /// Whether anything was, and whether another worker was to buy meanwhile.
+    unfit: bool,
+    others: bool,
+    /// What says that it may buy.
+    fit: Option<Lease>,
     /// Accounts that were checked, by the key they trade with, and those whose wallets were then found right.
     checked_keys: HashMap<AccountId, Address>,
     right: HashSet<AccountId>,
@@ -106,10 +87,6 @@ pub(super) struct Readiness {
     unsure: bool,
 }
 
-/// One thing that is wrong: its kind stays the same while the figures in its words move.
-#[derive(Clone, Debug)]
-struct Fault(&'static str, String);
-
 impl Readiness {
     /// Checks, and places the holds, before anything is sent.
     pub(super) async fn begin(ask: Witnesses, store: &dyn Store, who: Who) -> StoreResult<Self> {
@@ -124,6 +101,10 @@ impl Readiness {
             newest: (0, uptime),
             again: CHECK_AGAIN,
             wrong: BTreeMap::new(),
+            here: Vec::new(),
+            unfit: false,
+            others: false,
+            fit: None,
             checked_keys: HashMap::new(),
             right: HashSet::new(),
             reached: HashMap::new(),
@@ -159,8 +140,9 @@ impl Readiness {
         self.begin_anew(store).await?;
         let version = store.config_version().await?;
         let silent = self.is_silent(uptime) && !self.wrong.values().flatten().any(|fault| fault.0 == SILENT);
-        let usual = if self.wrong.is_empty() { CHECK_EVERY } else { self.again };
-        let due = silent || self.unsure || uptime.saturating_sub(self.checked) >= usual;
+        let usual = if self.wrong.is_empty() && self.here.is_empty() { CHECK_EVERY } else { self.again };
+        let others = self.look_at_others(store).await?;
+        let due = silent || others || self.unsure || uptime.saturating_sub(self.checked) >= usual;
         if !due && version == self.version {
             return Ok(());
         }
@@ -230,11 +212,13 @@ impl Readiness {
         patience: Duration,
     ) -> StoreResult<()> {
         self.checked = self.ask.clock.uptime();
-        let mut wrong = BTreeMap::new();
+        let (mut wrong, mut here) = (BTreeMap::new(), Vec::new());
         if !accounts.is_empty() {
             let mut order: Vec<&Account> = accounts.iter().collect();
             order.sort_by_key(|account| self.reached.get(&account.trading.id).copied());
             let (mut everywhere, mut own) = self.ask.look(&order, patience).await;
+            // First: what is held no more may be bought at once.
+            here = self.leave_to_others(store, &mut everywhere).await?;
             if self.is_silent(self.checked) {
                 let silent = format!("no new block was read for {} s", CHAIN_SILENT.as_secs());
                 everywhere.push(Fault(SILENT, silent));
@@ -253,15 +237,54 @@ impl Readiness {
         }
         self.hold(store, accounts, &wrong).await?;
         let soon = wrong.values().flatten().any(|fault| fault.0 == UNREACHED || fault.0 == UNBOOKED);
-        self.again = match kinds(&wrong) == kinds(&self.wrong) {
+        let same = kinds(&wrong) == kinds(&self.wrong) && kinds_of(&here) == kinds_of(&self.here);
+        self.again = match same {
             _ if soon => LOOK_EVERY,
             true => (self.again * 2).clamp(CHECK_AGAIN, CHECK_AGAIN_LAST),
             false => CHECK_AGAIN,
         };
-        self.wrong = wrong;
+        (self.wrong, self.here) = (wrong, here);
         self.checked_keys =
             accounts.iter().map(|account| (account.trading.id, account.trading.signer)).collect();
         Ok(())
+    }
+
+    /// Says that it may buy, if so; else whether another worker does is something else than it was.
+    async fn look_at_others(&mut self, store: &dyn Store) -> StoreResult<bool> {
+        match (&self.who.buys_elsewhere, self.unfit) {
+            (None, _) => Ok(false),
+            (Some(_), true) => Ok(store.is_leased(FIT).await? != self.others),
+            (Some(_), false) => {
+                self.fit = store.take_lease(FIT, &self.instance, FIT_LASTS).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Takes nothing but exits while something is wrong here and another worker buys. What is wrong is taken from
+    /// `everywhere` then, because it is to hold nobody.
+    async fn leave_to_others(
+        &mut self,
+        store: &dyn Store,
+        everywhere: &mut Vec<Fault>,
+    ) -> StoreResult<Vec<Fault>> {
+        let Some(elsewhere) = self.who.buys_elsewhere.clone() else { return Ok(Vec::new()) };
+        let was_unfit = std::mem::replace(&mut self.unfit, !everywhere.is_empty());
+        if let Some(lease) = self.fit.take_if(|_| self.unfit) {
+            store.release_lease(&lease).await?;
+        }
+        // Others have until the next look to say that they may.
+        self.others = self.unfit && (!was_unfit || store.is_leased(FIT).await?);
+        let told = elsewhere.swap(self.others, Ordering::SeqCst);
+        let here = if self.others { std::mem::take(everywhere) } else { Vec::new() };
+        if self.others && kinds_of(&here) != kinds_of(&self.here) {
+            let words: Vec<&str> = here.iter().map(|fault| fault.1.as_str()).collect();
+            warn!("{}it takes nothing but exits until this is right: {}", self.who.words, words.join("; "));
+        }
+        if told && !self.unfit {
+            info!("{}clock, chain and place are as they should be; it takes buys again", self.who.words);
+        }
+        Ok(here)
     }
 
     /// What is wrong with one account itself, by what was found now; where it was not reached, what was known of it stands.
@@ -343,8 +366,12 @@ impl Readiness {
     }
 }
 
+fn kinds_of(faults: &[Fault]) -> Vec<&'static str> {
+    faults.iter().map(|fault| fault.0).collect()
+}
+
 fn kinds(wrong: &BTreeMap<AccountId, Vec<Fault>>) -> BTreeMap<AccountId, Vec<&'static str>> {
-    wrong.iter().map(|(id, faults)| (*id, faults.iter().map(|fault| fault.0).collect())).collect()
+    wrong.iter().map(|(id, faults)| (*id, kinds_of(faults))).collect()
 }
 
 async fn live_accounts(store: &dyn Store) -> StoreResult<Vec<Account>> {
@@ -358,125 +385,6 @@ fn reason_of(wrong: &str) -> String {
 
 fn not_ready(scope: HoldScope, reason: String) -> NewHold {
     NewHold { scope, cause: HoldCause::NotReady, reason, stops_exits: false, sells: false, expires_at: None }
-}
-
-impl Witnesses {
-    /// What is wrong for everybody, and what for those accounts that were reached in time.
-    async fn look(
-        &self,
-        accounts: &[&Account],
-        patience: Duration,
-    ) -> (Vec<Fault>, HashMap<AccountId, Vec<Fault>>) {
-        let (clock, now) = (self.clock.as_ref(), self.clock.now());
-        let until = clock.uptime().saturating_add(patience);
-        let own = async {
-            let mut own = HashMap::new();
-            let mut asked = stream::iter(accounts)
-                .map(|account| async move { (account.trading.id, self.account(account, now).await) })
-                .buffer_unordered(AT_ONCE);
-            while let Ok(Some((id, faults))) =
-                within(clock, until.saturating_sub(clock.uptime()), asked.next()).await
-            {
-                own.insert(id, faults);
-            }
-            own
-        };
-        tokio::join!(self.everywhere(patience), own)
-    }
-
-    /// What is wrong for everybody.
-    async fn everywhere(&self, patience: Duration) -> Vec<Fault> {
-        let clock = self.clock.as_ref();
-        let place = venue::place(clock, &self.client, &self.geoblock_url);
-        let (skew, chain, place) = tokio::join!(
-            within(clock, patience, self.clock()),
-            within(clock, patience, self.chain()),
-            within(clock, patience, place)
-        );
-        let slow = |what: &str| Fault("slow", format!("{what} could not be looked at within {patience:?}"));
-        let place =
-            place.map(|place| (place.verdict == Verdict::Fail).then_some(Fault("place", place.evidence)));
-        let found = [
-            skew.unwrap_or_else(|_| Some(slow("the venue's clock"))),
-            chain.unwrap_or_else(|_| Some(slow("the chain"))),
-            // Who says nothing of the place forbids nothing.
-            place.unwrap_or_default(),
-        ];
-        found.into_iter().flatten().collect()
-    }
-
-    async fn clock(&self) -> Option<Fault> {
-        match ClockSkew::measure(self.clock.as_ref(), self.venue_clock.as_ref()).await {
-            Ok(skew) if skew.is_off_by(CLOCK_OFF) => Some(Fault("clock", skew.to_string())),
-            Ok(_) => None,
-            Err(error) => {
-                let words = format!("the venue cannot be reached, so its clock is not known ({error})");
-                Some(Fault("venue", words))
-            }
-        }
-    }
-
-    async fn chain(&self) -> Option<Fault> {
-        match venue_call(self.clock.as_ref(), "head", ANSWER, self.reader.head()).await {
-            Err(error) => {
-                let words = format!(
-                    "no RPC provider tells the chain's newest block ({error}); see [chain] rpc_urls, and `slipstream doctor`"
-                );
-                Some(Fault("chain", words))
-            }
-            Ok(head) => {
-                let age = self.clock.now().since(head.time);
-                (age > OLDEST_HEAD).then(|| {
-                    let seconds = age.as_secs();
-                    let words = format!(
-                        "the newest block that RPC providers tell is {seconds} s old (or this machine's clock is fast)"
-                    );
-                    Fault("old head", words)
-                })
-            }
-        }
-    }
-
-    async fn account(&self, account: &Account, now: Timestamp) -> Vec<Fault> {
-        let trading = &account.trading;
-        if trading.kind != WalletKind::Session
-            && let Err(error) = check_wallet(trading.signer, trading.wallet, trading.kind)
-        {
-            return vec![Fault("funder", format!("{error:#}"))];
-        }
-        let wallet = within(self.clock.as_ref(), ANSWER, report_of_account(self.rpc.as_ref(), trading, now));
-        let login = self.venue.look_again(trading, None);
-        let login = venue_call(self.clock.as_ref(), "login", ANSWER, login);
-        let (wallet, login) = tokio::join!(wallet, login);
-        let mut wrong = Vec::new();
-        match wallet {
-            Ok(Ok(report)) => {
-                let lacks = report.missing.iter().filter(|lack| stops_buying(**lack));
-                wrong.extend(lacks.map(|lack| {
-                    let (what, remedy) = wants(*lack, report.used);
-                    let by_flag = remedy.starts_with("--");
-                    let command = format!("`slipstream account check {} {remedy}`", trading.id);
-                    Fault("wallet", format!("{what}: {}", if by_flag { command } else { remedy }))
-                }));
-                if account.cash == Usd::ZERO && report.used.dollars.is_positive() {
-                    let words =
-                        format!("{} $ of its wallet are not booked yet", dollars(report.used.dollars));
-                    wrong.push(Fault(UNBOOKED, words));
-                }
-            }
-            Ok(Err(error)) => wrong.push(Fault(UNREAD, format!("its wallet cannot be read ({error:#})"))),
-            Err(_) => wrong.push(Fault(UNREAD, format!("its wallet cannot be read within {ANSWER:?}"))),
-        }
-        if let Err(error @ VenueError::Refused { .. }) = login {
-            wrong.push(Fault("login", format!("the venue does not let its key log in ({error})")));
-        }
-        wrong
-    }
-}
-
-/// Without money, or gas to redeem with, nothing goes wrong: there is only less to do.
-const fn stops_buying(lack: Lack) -> bool {
-    !matches!(lack, Lack::NoMoney | Lack::NoGas | Lack::Unwrapped(_) | Lack::SessionEnds(_))
 }
 
 #[cfg(test)]

@@ -2,21 +2,25 @@
 
 use std::{
     pin::pin,
-    sync::atomic::{AtomicBool, AtomicI64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64},
+    },
 };
 
 use async_trait::async_trait;
-use domain::{KeyRef, OrderPlan, Shares, TokenId, TradingAccount};
+use domain::{Clock, KeyRef, OrderPlan, Shares, TokenId, TradingAccount, WalletKind};
 use engine::ports::{
     detection::Lane,
     following::{Following as _, NewAccount},
     reports::Reports as _,
     store::Leases as _,
     venue::{
-        BlockHeader, Cancel, Cancelled, ChainEvent, OrderLookup, OrderQuery, PostReply, PostTimes,
-        PreparedOrder,
+        BlockHeader, Cancel, Cancelled, ChainEvent, ChainReader, OrderGateway, OrderLookup, OrderQuery,
+        PostReply, PostTimes, PreparedOrder, VenueClock, VenueError,
     },
 };
+use polymarket::JsonRpc;
 use testkit::{memory_store::MemoryStore, virtual_clock::VirtualClock};
 
 use super::{super::looking::end, *};
@@ -130,7 +134,8 @@ async fn add(store: &MemoryStore, number: u8, now: Timestamp) {
 }
 
 fn who(process: &str) -> Who {
-    Who { process: InstanceId(process.to_owned()), words: format!("{process}: ") }
+    let words = format!("{process}: ");
+    Who { process: InstanceId(process.to_owned()), words, buys_elsewhere: None }
 }
 
 fn witnesses(outside: &Arc<Outside>) -> Witnesses {
@@ -207,6 +212,47 @@ async fn what_one_finds_stands_until_it_ends_and_no_longer() {
     end(&store, clock.as_ref(), &InstanceId("one".to_owned())).await.unwrap();
     assert_eq!(holds().await.len(), 0);
     assert_eq!(store.running_instances().await.unwrap(), []);
+}
+
+/// A clock that one machine of many has wrong stopped everybody's buys.
+#[tokio::test]
+async fn what_is_wrong_with_one_machine_of_many_leaves_buying_to_the_others() {
+    let clock = VirtualClock::new(Timestamp::from_seconds(1_800_000_000));
+    let (ahead, hangs) = (AtomicI64::new(60_000_000), AtomicBool::new(false));
+    let outside = Arc::new(Outside { clock: Arc::clone(&clock), ahead, hangs });
+    let store = MemoryStore::new(Arc::clone(&clock) as _);
+    add(&store, 1, clock.now()).await;
+    let (other, hour) = (InstanceId("another worker".to_owned()), Duration::from_secs(3_600));
+    let fit = async || store.take_lease(FIT, &other, hour).await.unwrap();
+    let lease = fit().await.unwrap();
+    let elsewhere = Arc::<AtomicBool>::default();
+    let who = Who { buys_elsewhere: Some(Arc::clone(&elsewhere)), ..who("process") };
+    let mut readiness = Readiness::begin(witnesses(&outside), &store, who).await.unwrap();
+    // What is wrong with the account itself, whoever looks, holds it; and whether the clock does.
+    let held = async || {
+        let holds = store.following(clock.now()).await.unwrap().holds;
+        let [hold] = holds.as_slice() else { panic!("one hold: {holds:?}") };
+        assert!(hold.reason.contains("cannot be read"), "{}", hold.reason);
+        (elsewhere.load(Ordering::Relaxed), hold.reason.contains("slow by the venue's"))
+    };
+    let mut look = async |after| {
+        clock.advance(after);
+        readiness.look(&store).await;
+        held().await
+    };
+    assert_eq!(look(Duration::ZERO).await, (true, false));
+    assert_eq!(look(LOOK_EVERY).await, (true, false));
+    // With nobody who may buy, the account is held, and a paper one need not wait for anybody.
+    store.release_lease(&lease).await.unwrap();
+    assert_eq!(look(LOOK_EVERY).await, (false, true));
+    let lease = fit().await.unwrap();
+    assert_eq!(look(LOOK_EVERY).await, (true, false));
+    // It may buy itself again, and says so.
+    outside.ahead.store(0, Ordering::Relaxed);
+    assert_eq!(look(CHECK_AGAIN_LAST).await, (false, false));
+    store.release_lease(&lease).await.unwrap();
+    assert_eq!(look(LOOK_EVERY).await, (false, false));
+    assert!(fit().await.is_none(), "it has said that it may buy");
 }
 
 #[tokio::test]

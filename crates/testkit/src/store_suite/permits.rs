@@ -93,7 +93,9 @@ pub(crate) async fn a_taken_over_order_is_not_sent_by_its_old_holder(bench: Benc
 }
 
 /// The time to send the same bytes is counted by the store, whatever the clocks of those say who sign and send.
-pub(crate) async fn a_permit_lasts_as_long_as_the_bytes_since_they_were_committed(bench: Bench) -> CaseResult {
+pub(crate) async fn a_permit_lasts_as_long_as_the_bytes_since_they_were_committed(
+    bench: Bench,
+) -> CaseResult {
     let world = World::new(bench, 1).await?;
     let intent = world.intent(1, Side::Buy).await?;
     // Signed by a clock that is nine seconds ahead, and sent again by one that is nine behind.
@@ -105,7 +107,8 @@ pub(crate) async fn a_permit_lasts_as_long_as_the_bytes_since_they_were_committe
     let Some(SignedOutcome::Won { attempt, fence }) = outcomes.first().cloned() else {
         return Err(Failure::new(format!("not won: {outcomes:?}")));
     };
-    let left = async || world.store.grant_permit(attempt, &worker("a"), fence, world.now().minus(ahead)).await;
+    let left =
+        async || world.store.grant_permit(attempt, &worker("a"), fence, world.now().minus(ahead)).await;
     same!(left().await?, Some(second * 5), "at once");
     world.pass(second * 3);
     same!(left().await?, Some(second * 2), "three seconds later");
@@ -119,7 +122,11 @@ pub(crate) async fn a_granted_permit_raises_the_version(bench: Bench) -> CaseRes
     let intent = world.intent(1, Side::Buy).await?;
     let (attempt, fence) = world.sign("a", intent, 0).await?;
     let read_before = world.order(intent, 0).await?;
-    same!(world.store.grant_permit(attempt, &worker("a"), fence, world.now()).await?.is_some(), true, "the permit");
+    same!(
+        world.store.grant_permit(attempt, &worker("a"), fence, world.now()).await?.is_some(),
+        true,
+        "the permit"
+    );
     let order = world.order(intent, 0).await?;
     same!(order.version, read_before.version + 1, "the version");
     let blind = OrderUpdate { state: OrderState::Killed, ..world.unchanged(&read_before) };
@@ -186,7 +193,11 @@ pub(crate) async fn work_of_an_ended_instance_is_free_at_once(bench: Bench) -> C
     same!(claimed, intent, "whose work was claimed");
     holds!(new > fence, "the fence must grow with the holder: {new} after {fence}");
     same!(claim(&world, "c", 9).await?, [], "work of the new holder");
-    same!(world.store.grant_permit(attempt, &worker("b"), new, world.now()).await?.is_some(), true, "its permit");
+    same!(
+        world.store.grant_permit(attempt, &worker("b"), new, world.now()).await?.is_some(),
+        true,
+        "its permit"
+    );
     same!(world.order(intent, 0).await?.permits_out, [worker("b")], "permits");
     Ok(())
 }
@@ -219,7 +230,11 @@ pub(crate) async fn a_wrong_clock_steals_no_work(bench: Bench) -> CaseResult {
     let (attempt, fence) = world.sign("a", intent, 0).await?;
     let future = world.now().plus(Duration::from_secs(100_000));
     same!(world.store.claim_due(&worker("b"), LEASE, future, 9).await?, [], "work claimed from the future");
-    same!(world.store.grant_permit(attempt, &worker("a"), fence, future).await?.is_some(), true, "the holder's permit");
+    same!(
+        world.store.grant_permit(attempt, &worker("a"), fence, future).await?.is_some(),
+        true,
+        "the holder's permit"
+    );
     let order = world.order(intent, 0).await?;
     same!(order.fence, fence, "the fence");
     world.change(OrderUpdate { work: WorkChange::Due(world.now()), ..world.unchanged(&order) }).await?;
