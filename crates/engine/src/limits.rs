@@ -40,6 +40,15 @@ pub const PREPARE_DEADLINE: Duration = Duration::from_secs(10);
 pub const UNSIGNED_PAUSE: Duration = Duration::from_secs(15);
 /// Pause before what could not be prepared, or not in time, is planned again.
 pub const UNPREPARED_PAUSE: Duration = Duration::from_secs(1);
+/// How often an entry may fail for a reason of its own before it is a dead letter
+/// ([decision 0030](../../../docs/decisions/0030-dead-letters.md)).
+pub const ENTRY_FAILURES: u32 = 5;
+/// The same of an exit: with the pauses below, after a quarter of an hour.
+pub const EXIT_FAILURES: u32 = 20;
+/// Pause after the first such failure; it doubles …
+pub const FAILED_PAUSE: Duration = Duration::from_secs(1);
+/// … up to this.
+pub const LONGEST_FAILED_PAUSE: Duration = Duration::from_secs(60);
 /// Deadline of one post.
 pub const POST_DEADLINE: Duration = Duration::from_secs(10);
 /// Orders of one account in one post. Source: docs (place orders).

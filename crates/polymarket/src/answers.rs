@@ -133,13 +133,15 @@ impl Answers {
 
     pub(crate) fn count_error(&self, topic: Topic, error: &VenueError) {
         // A login is counted as one, whatever it was for.
-        let not_asked = matches!(error, VenueError::NotSigned { .. });
+        let not_asked = matches!(error, VenueError::NotSigned { .. } | VenueError::Senseless { .. });
         if not_asked || (topic != Topic::Logins && error.what() == logins::WHAT) {
             return;
         }
         self.count(topic, |tally| match error {
             VenueError::Malformed { .. } => &mut tally.malformed,
-            VenueError::Refused { .. } | VenueError::NotSigned { .. } => &mut tally.refused,
+            VenueError::Refused { .. } | VenueError::NotSigned { .. } | VenueError::Senseless { .. } => {
+                &mut tally.refused
+            }
             VenueError::RateLimited { .. } => &mut tally.put_off,
             VenueError::Timeout { .. } | VenueError::Unavailable { .. } => &mut tally.failed,
         });

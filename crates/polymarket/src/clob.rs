@@ -368,9 +368,9 @@ impl Draft {
         now: Timestamp,
         credentials: Option<&CredentialsByAddress>,
     ) -> Result<Self, VenueError> {
-        let refused = |reason: String| VenueError::Refused { what: PREPARE.to_owned(), reason };
-        let (order, exchange) = OrderToSign::from_plan(plan).map_err(|error| refused(error.to_string()))?;
-        let terms = Terms::of(plan, now).map_err(|error| refused(error.to_string()))?;
+        let senseless = |reason: String| VenueError::Senseless { what: PREPARE.to_owned(), reason };
+        let (order, exchange) = OrderToSign::from_plan(plan).map_err(|error| senseless(error.to_string()))?;
+        let terms = Terms::of(plan, now).map_err(|error| senseless(error.to_string()))?;
         let of_account = |known: &CredentialsByAddress| {
             let credentials = known.get(&plan.account.signer).cloned();
             credentials.ok_or_else(|| malformed(PREPARE, &"no credentials"))?

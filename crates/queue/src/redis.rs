@@ -74,7 +74,9 @@ impl RedisQueue {
     }
 
     /// Runs commands on a connection of their own, which is kept if all is well. One that failed, or whose answer nobody
-    /// waited for, is closed: what it would say next is the answer to something else.
+    /// waited for, is closed: what it would say next is the answer to something else. One that was kept and is broken by
+    /// now says that the server was restarted: the commands are tried once on a new one. They may then be done twice, which
+    /// puts ids into a list twice, or takes them and tells nobody: both are made good as everything else is.
     async fn ask<T: FromRedisValue + Send>(
         &self,
         what: &Commands<'_>,
@@ -82,21 +84,18 @@ impl RedisQueue {
     ) -> Result<T, QueueError> {
         let asked = async {
             let kept = self.idle().pop();
-            let mut connection = match kept {
-                Some(connection) => connection,
-                // Ours is the deadline: the library's own of half a second is shorter than what a worker waits.
-                None => {
-                    let config = AsyncConnectionConfig::new().set_response_timeout(None);
-                    let config = config.set_connection_timeout(Some(ANSWER));
-                    self.client.get_multiplexed_async_connection_with_config(&config).await?
+            if let Some(mut connection) = kept {
+                match what.ask(&mut connection).await {
+                    // The others are no better.
+                    Err(error) if error.is_io_error() || error.is_connection_dropped() => self.idle().clear(),
+                    answer => return answer.inspect(|_| self.keep(connection)),
                 }
-            };
-            let answer = what.ask(&mut connection).await?;
-            let mut idle = self.idle();
-            if idle.len() < KEPT {
-                idle.push(connection);
             }
-            Ok(answer)
+            // Ours is the deadline: the library's own of half a second is shorter than what a worker waits.
+            let config = AsyncConnectionConfig::new().set_response_timeout(None);
+            let config = config.set_connection_timeout(Some(ANSWER));
+            let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+            what.ask(&mut connection).await.inspect(|_| self.keep(connection))
         };
         let limit = wait.saturating_add(ANSWER);
         let asked: Result<Result<T, RedisError>, _> = within(self.clock.as_ref(), limit, asked).await;
@@ -132,6 +131,13 @@ impl RedisQueue {
             command.arg(u8::from(*is_one));
         }
         self.ask(&Commands::One(&command), Duration::ZERO).await
+    }
+
+    fn keep(&self, connection: MultiplexedConnection) {
+        let mut idle = self.idle();
+        if idle.len() < KEPT {
+            idle.push(connection);
+        }
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<MultiplexedConnection>> {

@@ -127,6 +127,21 @@ mod on_redis {
         assert_eq!(queue.pop(9, End::Serving, WAIT).await.unwrap(), entries([4]));
     }
 
+    /// The first push after a restart was lost, and each kept connection failed once.
+    #[tokio::test]
+    async fn a_restart_costs_nobody_a_command() {
+        let server = RedisServer::start().unwrap();
+        let queue = queue_at(&server.url(0));
+        let (one, two) = (Duration::from_millis(300), Duration::from_millis(310));
+        let waiting = (queue.pop(9, End::Serving, one), queue.pop(9, End::Serving, two));
+        let (first, second) = tokio::join!(waiting.0, waiting.1);
+        assert_eq!((first, second), (Ok(Vec::new()), Ok(Vec::new())), "two connections are kept");
+        server.stop().unwrap();
+        server.start_again().unwrap();
+        queue.push(&entries([3]), End::Far).await.unwrap();
+        assert_eq!(queue.pop(9, End::Serving, WAIT).await.unwrap(), entries([3]));
+    }
+
     #[tokio::test]
     async fn a_full_server_and_one_that_allows_nothing_say_so() {
         let server = RedisServer::start().unwrap();

@@ -39,7 +39,7 @@ pub struct PostgresServer {
 }
 
 impl PostgresServer {
-    /// Makes and starts one. No commit waits for the disk: what is in it is as short-lived as a test.
+    /// Makes and starts one. Nothing waits for the disk: what is in it is as short-lived as a test.
     ///
     /// # Errors
     /// [`ServerError`], when it is not installed or does not start.
@@ -128,7 +128,7 @@ impl PostgresServer {
         run(make)?;
         let port = free_port()?;
         let settings = format!(
-            "{SETTINGS}port = {port}\nunix_socket_directories = '{}'\nfsync = off\nsynchronous_commit = off\n\
+            "{SETTINGS}port = {port}\nunix_socket_directories = '{}'\nfsync = off\n\
              full_page_writes = off\n{more}",
             directory.display()
         );

@@ -8,7 +8,10 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use domain::Clock;
 use queue::RedisQueue;
-use store::{DirectoryLock, Migrated, OpenError, PostgresAddress, SqlStore, StoreClock, lock_directory};
+use store::{
+    DirectoryLock, Durability, Migrated, OpenError, PostgresAddress, SqlStore, StoreClock, lock_directory,
+};
+use tracing::warn;
 
 use crate::{
     commands::DATABASE,
@@ -80,7 +83,9 @@ impl Place {
             servers.database,
             file.display()
         );
-        Ok(Held { store: Arc::new(servers.connect(role).await?), _lock: Some(lock) })
+        let store = servers.connect(role).await?;
+        servers.keeps(&store).await?;
+        Ok(Held { store: Arc::new(store), _lock: Some(lock) })
     }
 
     /// Remembers what is committed, and looks whether what the process before this one knew is there. Called once the secret
@@ -171,6 +176,27 @@ impl Servers {
             }
         };
         connected.map_err(|error| self.refused(&self.database, error))
+    }
+
+    /// That what is committed there is kept: an order is sent on the strength of it.
+    ///
+    /// # Errors
+    /// In words, when the server is set to answer before it has written.
+    async fn keeps(&self, store: &SqlStore) -> anyhow::Result<()> {
+        match store.durability().await? {
+            Durability::Kept => {}
+            Durability::NotSynced => warn!(
+                "the database {} has fsync = off: if its machine fails, it may be gone. That is for tests",
+                self.database
+            ),
+            Durability::Forgets(setting) => bail!(
+                "the database {} has synchronous_commit = {setting} for whoever connects so: a commit may be lost after it was \
+                 answered, and orders are sent on the strength of it. Let it be `on` (`ALTER DATABASE … RESET \
+                 synchronous_commit`, `ALTER ROLE …`, or the server's setting)",
+                self.database
+            ),
+        }
+        Ok(())
     }
 
     /// Connects beside whoever works there, and changes no schema. Its connections are called by its `role`.

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use domain::{Clock, Shares, Side, Usd, ids::IntentId};
-use engine::ports::{detection::Lane, execution::EndReason, queue::Queue};
+use engine::ports::{detection::Lane, execution::EndReason, queue::Queue, store::StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -81,7 +81,8 @@ pub enum QueueCommand {
         #[command(flatten)]
         at: Installation,
     },
-    /// Jobs that ended without an order; with numbers: give jobs up that were set aside, for good.
+    /// Jobs that failed too often and wait for you, and those that ended without an order; with numbers: give jobs up that
+    /// failed or were set aside, for good.
     #[command(after_help = "Examples:
   slipstream queue dead-letter
   slipstream queue dead-letter 4711 --reason gone")]
@@ -97,6 +98,8 @@ pub enum Of {
     Settling,
     /// Set aside.
     Quarantined,
+    /// Failed too often.
+    Dead,
 }
 
 /// Jobs that something is done with.
@@ -144,7 +147,7 @@ pub enum QueueRequest {
     Depth,
     /// Jobs in a state, as its number.
     List {
-        /// 0 waits, 1 is settled, 2 is set aside.
+        /// 0 waits, 1 is settled, 2 is set aside, 3 failed too often.
         state: u8,
         /// How many.
         limit: usize,
@@ -240,7 +243,8 @@ pub async fn answer(desk: &JobsDesk, clock: &dyn Clock, request: &QueueRequest) 
             let state = match state {
                 0 => JobState::Waiting,
                 1 => JobState::Settling,
-                _ => JobState::Quarantined,
+                2 => JobState::Quarantined,
+                _ => JobState::Dead,
             };
             let jobs = desk.store.jobs(state, *limit).await?;
             let lines: Vec<String> = jobs.iter().map(line).collect();
@@ -259,7 +263,7 @@ pub async fn answer(desk: &JobsDesk, clock: &dyn Clock, request: &QueueRequest) 
             let word = match act {
                 JobAct::Quarantined => "set aside: no worker takes them until `slipstream queue requeue`",
                 JobAct::Requeued => "put back; the queue has them within seconds",
-                JobAct::GivenUp => "given up; exits are looked at again",
+                JobAct::GivenUp | JobAct::Failed => "given up; exits are looked at again",
             };
             let sum = checksum(&done);
             let text = format!("{} {word} (checksum {sum})", count(done.len(), "job"));
@@ -285,26 +289,39 @@ async fn depth(desk: &JobsDesk) -> anyhow::Result<Answer> {
         let of = |wanted: JobState| -> i64 {
             counts.iter().filter(|(of, state, _)| (*of, *state) == (lane, wanted)).map(|(.., n)| n).sum()
         };
-        let (waiting, settling, aside) =
-            (of(JobState::Waiting), of(JobState::Settling), of(JobState::Quarantined));
+        let (waiting, settling, aside, dead) =
+            (of(JobState::Waiting), of(JobState::Settling), of(JobState::Quarantined), of(JobState::Dead));
         open += waiting + settling;
         let queued = match &desk.queue {
             Some(queue) => queue.depth(lane).await.map_err(|error| error.to_string()),
             None => Err("its queue is not known here".to_owned()),
         };
         let told = queued.as_ref().map_or_else(Clone::clone, |queued| format!("{queued} in the queue"));
-        lines.push(format!("{name}: {waiting} wait ({told}), {settling} are settled, {aside} set aside"));
+        let failed = if dead > 0 { format!(", {dead} failed too often") } else { String::new() };
+        lines.push(format!(
+            "{name}: {waiting} wait ({told}), {settling} are settled, {aside} set aside{failed}"
+        ));
         lanes.push(json!({ "lane": name, "waiting": waiting, "settling": settling, "quarantined": aside,
-            "queued": queued.ok() }));
+            "dead": dead, "queued": queued.ok() }));
     }
     Ok(Answer { text: lines.join("\n"), json: json!({ "lanes": lanes, "open": open }), ok: true })
 }
 
 async fn inspect(desk: &JobsDesk, intent: IntentId) -> anyhow::Result<Answer> {
-    let ((job, notes), ended) = (desk.store.job(intent).await?, desk.store.job_end(intent).await?);
-    ensure!(job.is_some() || ended.is_some() || !notes.is_empty(), "there is no job {intent}");
+    let (notes, ended) = (desk.store.job_notes(intent).await?, desk.store.job_end(intent).await?);
+    let (job, unreadable) = match desk.store.job(intent).await {
+        Err(StoreError::Corrupt(why)) => (None, Some(why)),
+        job => (job?, None),
+    };
+    ensure!(
+        job.is_some() || unreadable.is_some() || ended.is_some() || !notes.is_empty(),
+        "there is no job {intent}"
+    );
     let (told, history) = history(&notes);
     let first = match (&job, &ended) {
+        _ if unreadable.is_some() => {
+            format!("job {intent} cannot be read: {}", unreadable.unwrap_or_default())
+        }
         (Some(job), _) => line(job),
         (None, Some((at, reason))) => format!("job {intent} is over since {at}: {}", end_words(*reason)),
         (None, None) => format!("job {intent} is over"),
@@ -328,10 +345,14 @@ async fn dead(desk: &JobsDesk) -> anyhow::Result<Answer> {
     let dead = desk.store.dead_letters(MOST).await?;
     let (mut lines, mut list) = (Vec::new(), Vec::new());
     for letter in &dead {
-        let (_, notes) = desk.store.job(letter.intent).await?;
+        let notes = desk.store.job_notes(letter.intent).await?;
         let why = match (letter.reason, notes.last()) {
-            (EndReason::GivenUp, Some(note)) => format!("{}: {}", note.who, note.reason),
-            (reason, _) => end_words(reason).to_owned(),
+            (None, Some(note)) => format!(
+                "failed too often, last because {}; `slipstream queue requeue {}` tries again",
+                note.reason, letter.intent
+            ),
+            (Some(EndReason::GivenUp), Some(note)) => format!("{}: {}", note.who, note.reason),
+            (reason, _) => reason.map_or("failed too often", end_words).to_owned(),
         };
         let (told, history) = history(&notes);
         lines.push(format!(
@@ -341,7 +362,11 @@ async fn dead(desk: &JobsDesk) -> anyhow::Result<Answer> {
         list.push(json!({ "job": letter.intent, "relationship": letter.relationship, "at": letter.at,
             "reason": letter.reason, "why": why, "history": history }));
     }
-    let text = if lines.is_empty() { "no job ended without an order".to_owned() } else { lines.join("\n") };
+    let text = if lines.is_empty() {
+        "no job failed too often or ended without an order".to_owned()
+    } else {
+        lines.join("\n")
+    };
     Ok(Answer { text, json: json!(list), ok: true })
 }
 
@@ -350,6 +375,7 @@ const fn act_word(act: JobAct) -> &'static str {
         JobAct::Quarantined => "set aside",
         JobAct::Requeued => "put back",
         JobAct::GivenUp => "given up",
+        JobAct::Failed => "made a dead letter",
     }
 }
 
@@ -362,6 +388,7 @@ fn line(job: &Job) -> String {
         JobState::Waiting => "waits",
         JobState::Settling => "is settled",
         JobState::Quarantined => "is set aside",
+        JobState::Dead => "failed too often",
     };
     format!(
         "job {} {state}: {what}, relationship {}, decided {}",

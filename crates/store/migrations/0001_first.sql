@@ -52,7 +52,9 @@ CREATE TABLE instances (
     name      TEXT    NOT NULL UNIQUE,
     began_at  INTEGER NOT NULL,
     ended_at  INTEGER,
-    how       TEXT
+    how       TEXT,
+    -- The newest one that its program knows: what no longer serves it is not made while it runs.
+    schema_version INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 
 CREATE TABLE tasks (
@@ -396,7 +398,7 @@ CREATE TABLE intent_ends (
     at         INTEGER NOT NULL
 ) STRICT;
 
--- What operators did with jobs, insert-only: act 0 set aside, 1 put back, 2 given up.
+-- What became of jobs that waited, insert-only. Operators: act 0 set aside, 1 put back, 2 given up. A worker: 3 a dead letter.
 CREATE TABLE queue_history (
     id         INTEGER PRIMARY KEY,
     intent_id  INTEGER NOT NULL REFERENCES intents (id),
@@ -408,8 +410,8 @@ CREATE TABLE queue_history (
 ) STRICT;
 CREATE INDEX queue_history_by_intent ON queue_history (intent_id);
 
--- What is still to be done about an intent: state 0 waits to be signed, 1 settles its newest attempt, 2 is set aside.
--- Deleted at the end.
+-- What is still to be done about an intent: state 0 waits to be signed, 1 settles its newest attempt, 2 is set aside, 3 failed
+-- too often. Deleted at the end.
 CREATE TABLE work (
     intent_id    INTEGER PRIMARY KEY,
     owner_id     INTEGER NOT NULL,
@@ -419,7 +421,9 @@ CREATE TABLE work (
     attempts     INTEGER NOT NULL,
     fence        INTEGER NOT NULL,
     holder       INTEGER,
-    lease_until  INTEGER NOT NULL
+    lease_until  INTEGER NOT NULL,
+    -- For reasons of its own, while it waited.
+    failures     INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX work_due ON work (state, lane, due);
 

@@ -37,7 +37,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock({writer});
     at_this_moment := {schema}.microseconds(clock_timestamp());
     SELECT array_agg(w.intent_id ORDER BY w.intent_id) INTO done FROM {schema}.work w
-        WHERE w.state = CASE what WHEN 0 THEN 0 ELSE 2 END AND w.lane = ANY (of_lanes)
+        WHERE (CASE what WHEN 0 THEN w.state = 0 ELSE w.state IN (2, 3) END) AND w.lane = ANY (of_lanes)
         AND (of_jobs IS NULL OR w.intent_id = ANY (of_jobs));
     IF done IS NULL THEN
         RETURN;
@@ -60,7 +60,7 @@ BEGIN
             WHERE i.side = 1 AND i.id = ANY (done)
             ON CONFLICT (relationship_id, token) DO UPDATE SET version = exit_revisits.version + 1;
     ELSE
-        UPDATE {schema}.work SET state = CASE what WHEN 0 THEN 2 ELSE 0 END WHERE intent_id = ANY (done);
+        UPDATE {schema}.work SET state = CASE what WHEN 0 THEN 2 ELSE 0 END, failures = 0 WHERE intent_id = ANY (done);
     END IF;
     INSERT INTO {schema}.events (owner_id, at, event) VALUES (NULL, at_this_moment,
         json_build_object('kind', 'queue_changed', 'what', format('%s jobs %s by %s: %s', cardinality(done),

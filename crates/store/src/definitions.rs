@@ -34,21 +34,23 @@ pub struct Migrated {
 /// [`OpenError`]; nothing was changed when the schema is newer, or when whoever connects may not change it.
 pub async fn migrate(address: &PostgresAddress) -> Result<Migrated, OpenError> {
     let mut connection = Connection::PostgresAlone(address.alone("migration").await?);
-    let from = version(&mut connection).await?;
+    let stored =
+        async |connection: &mut Connection| installation::stored(connection, installation::STEPS).await;
+    let from = stored(&mut connection).await?.map(|(version, _)| version);
     installation::migrate(&mut connection, installation::STEPS).await?;
-    let to = version(&mut connection).await?.unwrap_or(installation::SCHEMA_VERSION);
+    let made = stored(&mut connection).await?;
+    let to = made.as_ref().map_or(installation::SCHEMA_VERSION, |(version, _)| *version);
     let Connection::PostgresAlone(mut server) = connection else {
         return Err(StoreError::Conflict("a connection became another".to_owned()).into());
     };
     lock(&mut server).await?;
     // Those of a later version are its own.
-    let roles = if to > installation::SCHEMA_VERSION { Ok(()) } else { run(&mut server, ROLES).await };
+    let later = made.is_some_and(|(version, software)| {
+        version > installation::SCHEMA_VERSION || installation::is_later(&software)
+    });
+    let roles = if later { Ok(()) } else { run(&mut server, ROLES).await };
     server.close().await.map_err(error::of)?;
     Ok(Migrated { from, to, roles_refused: roles.err().map(|error| error.to_string()) })
-}
-
-async fn version(connection: &mut Connection) -> Result<Option<i64>, OpenError> {
-    Ok(installation::stored(connection, installation::STEPS).await?.map(|(version, _)| version))
 }
 
 /// Whether whoever is connected may change the schema.

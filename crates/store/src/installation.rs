@@ -12,6 +12,7 @@ use crate::{
     column::Fields,
     definitions,
     dialect::{Connection, Database, schema_on_postgres},
+    instances,
     sql::{self, values},
     store::OpenError,
 };
@@ -92,7 +93,18 @@ async fn bring_up_to_date(connection: &mut Connection, steps: &[Step]) -> Result
         // A later version made it so that this one can work beside it.
         return Ok(());
     }
-    let current = stored.is_some_and(|(found, software)| found == version && software == SOFTWARE);
+    let serves = steps.last().map_or(version, |(.., serves)| *serves);
+    // A file is its one process's.
+    let on_server = matches!(connection.database(), Database::Postgres(..));
+    if on_server && stored.as_ref().is_some_and(|(found, _)| *found < serves) {
+        let names = instances::older_running(connection, serves).await?;
+        if !names.is_empty() {
+            return Err(OpenError::OlderRunning { wanted: version, names });
+        }
+    }
+    // The view of a later version is its own, also where the tables are the same.
+    let current = stored
+        .is_some_and(|(found, software)| found == version && (software == SOFTWARE || is_later(&software)));
     let migrated = match connection.database() {
         Database::Sqlite(connection) => migrator(steps, |text| text.into_sql_str()).run(connection).await,
         Database::Postgres(connection, _) => {
@@ -112,9 +124,16 @@ async fn bring_up_to_date(connection: &mut Connection, steps: &[Step]) -> Result
     if let Database::Postgres(server, _) = connection.database() {
         definitions::view(server).await?;
     }
-    let serves = steps.last().map_or(version, |(.., serves)| *serves);
     note_version(connection, (version, serves)).await?;
     Ok(())
+}
+
+/// Whether a version of this program is a later one than this.
+pub(crate) fn is_later(software: &str) -> bool {
+    let numbers = |version: &str| -> Vec<u64> {
+        version.split(['.', '-']).map(|part| part.parse().unwrap_or_default()).collect()
+    };
+    numbers(software) > numbers(SOFTWARE)
 }
 
 async fn stored_version(connection: &mut Connection) -> StoreResult<Option<(i64, i64, String)>> {
@@ -200,5 +219,54 @@ impl SqlStore {
         let bound = Fields::of(&row).get()?;
         write.commit().await?;
         Ok(bound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        let ours: Vec<u64> = SOFTWARE.split('.').map(|part| part.parse().unwrap()).collect();
+        let [major, minor, patch] = ours.as_slice() else { panic!("{SOFTWARE}") };
+        assert!(
+            is_later(&format!("{}.0.0", major + 10)) && is_later(&format!("{major}.{minor}.{}", patch + 9))
+        );
+        assert!(!is_later(SOFTWARE) && !is_later("0.0.0") && !is_later("a test's"));
+    }
+
+    mod on_postgres {
+        use engine::ports::store::{InstanceId, Leases as _};
+        use servers::PostgresServer;
+
+        use super::*;
+        use crate::{PostgresAddress, StoreClock};
+
+        /// What a later version of this program would have: a table that this one does without, then one that it does not.
+        const EXPANDED: Step = ("later", "CREATE TABLE later (id INTEGER PRIMARY KEY) STRICT;", 1);
+        const CONTRACTED: Step = ("smaller", "DROP TABLE later;", 3);
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn a_schema_that_no_longer_serves_waits_for_older_programs() {
+            let server = PostgresServer::start().unwrap();
+            let address: PostgresAddress = server.url("postgres").parse().unwrap();
+            let store = SqlStore::connect(&address, StoreClock::Database).await.unwrap();
+            let (one, now) = (InstanceId("host/worker-1".to_owned()), Timestamp(1));
+            store.begin_instance(&one, now).await.unwrap();
+            let steps = [STEPS, &[EXPANDED, CONTRACTED]].concat();
+            let mut alone = Connection::PostgresAlone(address.alone("migration").await.unwrap());
+            migrate(&mut alone, &steps[..=STEPS.len()]).await.unwrap();
+            let refused = migrate(&mut alone, &steps).await.unwrap_err();
+            assert!(
+                matches!(&refused, OpenError::OlderRunning { names, .. } if *names == [one.0.clone()]),
+                "{refused}"
+            );
+            let there = "SELECT schema_version, to_regclass('later') FROM installation";
+            assert_eq!(server.run("postgres", there).unwrap(), "2|later");
+            store.end_instance(&one, "a test said so", now).await.unwrap();
+            migrate(&mut alone, &steps).await.unwrap();
+            assert_eq!(server.run("postgres", there).unwrap(), "3|");
+        }
     }
 }

@@ -8,6 +8,7 @@ use engine::ports::store::{InstanceId, StoreError, StoreResult};
 use crate::{
     column::Fields,
     dialect::{Connection, id_list},
+    installation,
     sql::{self, values},
 };
 
@@ -18,12 +19,12 @@ pub(crate) async fn running(
     instance: &InstanceId,
     now: Timestamp,
 ) -> StoreResult<i64> {
-    const BEGIN: &str =
-        "INSERT INTO instances (name, began_at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    const BEGIN: &str = "INSERT INTO instances (name, began_at, schema_version) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING";
     const FIND: &str = "SELECT id, ended_at FROM instances WHERE name = $1";
     let mut row = sql::row(connection, FIND, values![instance.0.as_str()]).await?;
     if row.is_none() {
-        sql::execute(connection, BEGIN, values![instance.0.as_str(), now]).await?;
+        sql::execute(connection, BEGIN, values![instance.0.as_str(), now, installation::SCHEMA_VERSION])
+            .await?;
         row = sql::row(connection, FIND, values![instance.0.as_str()]).await?;
     }
     let row = row.ok_or_else(|| StoreError::Corrupt(format!("instance {instance} cannot be found")))?;
@@ -47,6 +48,14 @@ pub(crate) async fn end(
         WHERE instances.ended_at IS NULL";
     sql::execute(connection, END, values![instance.0.as_str(), now, how]).await?;
     Ok(())
+}
+
+/// Those of programs that know no schema as new as this one and are not known to have ended, by name.
+pub(crate) async fn older_running(connection: &mut Connection, schema: i64) -> StoreResult<Vec<String>> {
+    const OLDER: &str =
+        "SELECT name FROM instances WHERE ended_at IS NULL AND schema_version < $1 ORDER BY name LIMIT 9";
+    let rows = sql::rows(connection, OLDER, values![schema]).await?;
+    rows.iter().map(|row| Fields::of(row).get()).collect()
 }
 
 /// Instances that are not known to have ended, by name.

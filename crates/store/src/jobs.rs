@@ -33,14 +33,16 @@ pub enum JobState {
     Settling,
     /// Set aside by an operator.
     Quarantined,
+    /// Failed too often, and waits for an operator.
+    Dead,
 }
 
 impl Code for JobState {
     const NAME: &'static str = "JobState";
-    const ALL: &'static [Self] = &[Self::Waiting, Self::Settling, Self::Quarantined];
+    const ALL: &'static [Self] = &[Self::Waiting, Self::Settling, Self::Quarantined, Self::Dead];
 }
 
-/// What an operator did with a job.
+/// What an operator did with a job, or what became of it by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobAct {
@@ -50,11 +52,13 @@ pub enum JobAct {
     Requeued,
     /// Given up for good.
     GivenUp,
+    /// Failed too often: a dead letter, by no operator.
+    Failed,
 }
 
 impl Code for JobAct {
     const NAME: &'static str = "JobAct";
-    const ALL: &'static [Self] = &[Self::Quarantined, Self::Requeued, Self::GivenUp];
+    const ALL: &'static [Self] = &[Self::Quarantined, Self::Requeued, Self::GivenUp, Self::Failed];
 }
 
 /// A job that is not over.
@@ -117,17 +121,18 @@ pub struct JobNote {
     pub reason: String,
 }
 
-/// A job that ended without an order: given up, never to be built, or not signed.
+/// A job that failed too often and waits for an operator, or one that ended without an order: given up, never to be built, or
+/// not signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Its intent.
     pub intent: IntentId,
     /// For which relationship.
     pub relationship: RelationshipId,
-    /// When it ended.
+    /// When it ended, or what was done with it last.
     pub at: Timestamp,
-    /// How.
-    pub reason: EndReason,
+    /// How it ended; `None` while it waits for an operator.
+    pub reason: Option<EndReason>,
 }
 
 /// Which jobs an operator means.
@@ -171,19 +176,25 @@ impl SqlStore {
             .collect()
     }
 
-    /// One job, and what was done with it; `None` for the job when it is over or never was.
+    /// One job; `None` when it is over or never was.
+    ///
+    /// # Errors
+    /// When the database refuses; also when the job is one that cannot be read.
+    pub async fn job(&self, intent: IntentId) -> StoreResult<Option<Job>> {
+        const JOB: &str = "SELECT i.id, i.owner_id, i.relationship_id, w.state, w.lane, i.side, i.token, i.amount, \
+            i.decided_at, w.due, w.attempts FROM work w JOIN intents i ON i.id = w.intent_id WHERE w.intent_id = $1";
+        let job = sql::row(&mut self.read().await?, JOB, values![intent]).await?;
+        job.map(|row| Fields::of(&row).get()).transpose()
+    }
+
+    /// What was done with a job, also with one that cannot be read.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn job(&self, intent: IntentId) -> StoreResult<(Option<Job>, Vec<JobNote>)> {
-        const JOB: &str = "SELECT i.id, i.owner_id, i.relationship_id, w.state, w.lane, i.side, i.token, i.amount, \
-            i.decided_at, w.due, w.attempts FROM work w JOIN intents i ON i.id = w.intent_id WHERE w.intent_id = $1";
+    pub async fn job_notes(&self, intent: IntentId) -> StoreResult<Vec<JobNote>> {
         const NOTES: &str =
             "SELECT intent_id, at, act, who, reason FROM queue_history WHERE intent_id = $1 ORDER BY id";
-        let mut snapshot = self.snapshot().await?;
-        let job = sql::row(&mut snapshot, JOB, values![intent]).await?;
-        let job = job.map(|row| Fields::of(&row).get()).transpose()?;
-        let notes = sql::rows(&mut snapshot, NOTES, values![intent]).await?;
+        let notes = sql::rows(&mut self.read().await?, NOTES, values![intent]).await?;
         let read = |row| {
             let mut fields = Fields::of(row);
             Ok(JobNote {
@@ -194,7 +205,7 @@ impl SqlStore {
                 reason: fields.get()?,
             })
         };
-        Ok((job, notes.iter().map(read).collect::<StoreResult<_>>()?))
+        notes.iter().map(read).collect()
     }
 
     /// When and how a job ended; `None` for one that did not, or never was.
@@ -209,26 +220,6 @@ impl SqlStore {
             Ok((fields.get()?, fields.code()?))
         };
         row.map(read).transpose()
-    }
-
-    /// Jobs that ended without an order, the newest first.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub async fn dead_letters(&self, limit: usize) -> StoreResult<Vec<DeadLetter>> {
-        const DEAD: &str = "SELECT e.intent_id, i.relationship_id, e.at, e.reason FROM intent_ends e \
-            JOIN intents i ON i.id = e.intent_id WHERE e.reason IN (2, 4, 5) ORDER BY e.at DESC, e.intent_id DESC LIMIT $1";
-        let rows = sql::rows(&mut self.read().await?, DEAD, [sql::limit(limit)]).await?;
-        let read = |row| {
-            let mut fields = Fields::of(row);
-            Ok(DeadLetter {
-                intent: fields.get()?,
-                relationship: fields.get()?,
-                at: fields.get()?,
-                reason: fields.code()?,
-            })
-        };
-        rows.iter().map(read).collect()
     }
 
     /// Does this with the jobs of those that are in the state for it; which. Who is done with already is left alone, so it
@@ -248,8 +239,11 @@ impl SqlStore {
             return operator::act_on_jobs(self, act, jobs, (who, reason)).await;
         }
         let mut write = self.write().await?;
-        let from = if act == JobAct::Quarantined { JobState::Waiting } else { JobState::Quarantined };
-        let to = if act == JobAct::Quarantined { JobState::Quarantined } else { JobState::Waiting };
+        // From any of these states.
+        let (from, to) = match act {
+            JobAct::Quarantined => ((JobState::Waiting, JobState::Waiting), JobState::Quarantined),
+            _ => ((JobState::Quarantined, JobState::Dead), JobState::Waiting),
+        };
         let found = select(write.connection(), from, jobs).await?;
         if found.is_empty() {
             return write.undo().await.map(|()| Vec::new());
@@ -264,7 +258,7 @@ impl SqlStore {
         let what = match act {
             JobAct::Quarantined => "set aside",
             JobAct::Requeued => "put back",
-            JobAct::GivenUp => "given up",
+            JobAct::GivenUp | JobAct::Failed => "given up",
         };
         let what = format!("{} jobs {what} by {who}: {reason}", ids.len());
         let event = Event { owner: None, at: now, kind: EventKind::QueueChanged { what } };
@@ -276,27 +270,27 @@ impl SqlStore {
 
 async fn select(
     connection: &mut Connection,
-    from: JobState,
+    (first, last): (JobState, JobState),
     jobs: &Jobs,
 ) -> StoreResult<Vec<(IntentId, OwnerId)>> {
     const THESE: &str = concat!(
-        "SELECT intent_id, owner_id FROM work WHERE +state = $2 AND intent_id",
+        "SELECT intent_id, owner_id FROM work WHERE +state >= $2 AND +state <= $3 AND intent_id",
         in_ids!("$1"),
         " ORDER BY intent_id",
         for_update!()
     );
     const ALL: &str = concat!(
-        "SELECT intent_id, owner_id FROM work WHERE state = $1 AND lane >= $2 AND lane <= $3 ORDER BY intent_id",
+        "SELECT intent_id, owner_id FROM work WHERE state >= $1 AND state <= $2 AND lane >= $3 AND lane <= $4 ORDER BY intent_id",
         for_update!()
     );
     let rows = match jobs {
         Jobs::These(ids) => {
             let list = id_list(ids.iter().map(|id| id.0));
-            sql::rows(connection, THESE, values![list, Coded(from)]).await?
+            sql::rows(connection, THESE, values![list, Coded(first), Coded(last)]).await?
         }
         Jobs::All(lane) => {
             let (low, high) = lane.map_or((Lane::Exits, Lane::Entries), |lane| (lane, lane));
-            sql::rows(connection, ALL, values![Coded(from), Coded(low), Coded(high)]).await?
+            sql::rows(connection, ALL, values![Coded(first), Coded(last), Coded(low), Coded(high)]).await?
         }
     };
     let read = |row| {
@@ -306,13 +300,19 @@ async fn select(
     rows.iter().map(read).collect()
 }
 
-async fn set_state(connection: &mut Connection, ids: &[IntentId], state: JobState) -> StoreResult<()> {
-    const SET: &str = concat!("UPDATE work SET state = $2 WHERE intent_id", in_ids!("$1"));
+/// Puts jobs into a state, in which nothing has failed yet.
+pub(crate) async fn set_state(
+    connection: &mut Connection,
+    ids: &[IntentId],
+    state: JobState,
+) -> StoreResult<()> {
+    const SET: &str = concat!("UPDATE work SET state = $2, failures = 0 WHERE intent_id", in_ids!("$1"));
     let list = id_list(ids.iter().map(|id| id.0));
     sql::execute(connection, SET, values![list, Coded(state)]).await.map(drop)
 }
 
-async fn note(
+/// Keeps what was done with jobs.
+pub(crate) async fn note(
     connection: &mut Connection,
     found: &[(IntentId, OwnerId)],
     (act, who, reason): (JobAct, &str, &str),

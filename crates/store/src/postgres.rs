@@ -146,8 +146,20 @@ impl PostgresPool {
                 .options(limits().map(|(name, limit)| (name, limit.as_millis().to_string())))
         };
         // The pool would try for as long as anybody waits, and say only that they waited.
-        let first = within(address.patience, options.connect()).await?.map_err(error::of)?;
-        within(address.patience, first.close()).await?.map_err(error::of)?;
+        let first = if address.migrates {
+            // On a connection whose statements may take long.
+            let mut alone = Connection::PostgresAlone(address.alone("migration").await?);
+            installation::migrate(&mut alone, installation::STEPS).await?;
+            match alone {
+                Connection::PostgresAlone(alone) => Some(alone),
+                _ => None,
+            }
+        } else {
+            Some(within(address.patience, options.connect()).await?.map_err(error::of)?)
+        };
+        if let Some(first) = first {
+            within(address.patience, first.close()).await?.map_err(error::of)?;
+        }
         let pool = PgPoolOptions::new()
             .max_connections(address.connections)
             .acquire_timeout(limits::POOL_WAIT)
@@ -171,13 +183,9 @@ impl PostgresPool {
             patience: address.patience,
             pooled,
         };
-        let mut connection = pool.read().await?;
-        if address.migrates {
-            installation::migrate(&mut connection, installation::STEPS).await?;
-        } else {
-            installation::check_current(&mut connection).await?;
+        if !address.migrates {
+            installation::check_current(&mut pool.read().await?).await?;
         }
-        drop(connection);
         Ok(pool)
     }
 

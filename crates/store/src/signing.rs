@@ -192,7 +192,7 @@ async fn take_work(
 ) -> StoreResult<()> {
     const TAKE: &str = concat!(
         "UPDATE work SET state = 1, attempts = attempts + 1, fence = fence + 1, holder = $2, ",
-        "lease_until = $3, due = $3 WHERE +state = 0 AND intent_id",
+        "lease_until = $3, due = $3, failures = 0 WHERE +state = 0 AND intent_id",
         in_ids!("$1")
     );
     let list = id_list(winners.iter().map(|winner| winner.attempt.intent.0));

@@ -59,6 +59,18 @@ pub enum OpenError {
         /// The schema this binary knows.
         known: i64,
     },
+    /// Programs run that the new schema no longer serves.
+    #[error(
+        "schema {wanted} no longer serves {}, which run: stop them first (`slipstream instance list`), and say of those that \
+         cannot be seen to have ended that they have (`slipstream instance ended NAME`), with their own version",
+        names.join(", ")
+    )]
+    OlderRunning {
+        /// The schema that was to be made.
+        wanted: i64,
+        /// Who runs.
+        names: Vec<String>,
+    },
     /// The data directory or a file in it cannot be used.
     #[error("{path} cannot be used: {source}")]
     Io {

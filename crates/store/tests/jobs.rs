@@ -4,15 +4,18 @@
 
 mod waiting;
 
+use std::path::Path;
+
 use domain::Timestamp;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, sqlite::SqliteConnectOptions};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions,
+};
 use store::SqlStore;
 use testkit::virtual_clock::VirtualClock;
 
-#[tokio::test]
-async fn jobs_are_set_aside_and_put_back_once() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("slipstream.db");
+/// A store with jobs that wait, and a shell beside it.
+async fn filled(directory: &Path) -> (SqlStore, SqliteConnection) {
+    let file = directory.join("slipstream.db");
     let clock = VirtualClock::new(Timestamp(1_800_000_000_000_000));
     let store = SqlStore::open(&file, clock).await.unwrap();
     let mut shell = SqliteConnectOptions::new().filename(&file).connect().await.unwrap();
@@ -23,5 +26,20 @@ async fn jobs_are_set_aside_and_put_back_once() {
         let statement = statement.replace("decode(repeat('04', 32), 'hex')", "zeroblob(32)");
         shell.execute(AssertSqlSafe(statement)).await.unwrap();
     }
+    (store, shell)
+}
+
+#[tokio::test]
+async fn jobs_are_set_aside_and_put_back_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = filled(directory.path()).await;
     waiting::set_aside_and_put_back(&store, &store, "ada").await;
+}
+
+#[tokio::test]
+async fn an_operator_decides_about_dead_letters() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, mut shell) = filled(directory.path()).await;
+    shell.execute(waiting::SPOIL).await.unwrap();
+    waiting::a_dead_letter_is_put_back_and_given_up(&store, &store).await;
 }

@@ -3,7 +3,7 @@
 
 #![cfg(test)]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
@@ -12,12 +12,15 @@ use domain::{
     lifecycle::{OrderAlarm, OrderState},
     money::ONE,
 };
-use engine::ports::{
-    execution::{OrderRecord, OrderUpdate},
-    store::{EventKind, Store, StoreError, StoreResult},
-    venue::{
-        BlockHeader, ChainEvent, ChainEventKind, ChainReader, OrderGateway, OrderLookup, OrderQuery,
-        PostReply, PostTimes, PreparedOrder, SettlementStatus, VenueError,
+use engine::{
+    limits,
+    ports::{
+        execution::{OrderRecord, OrderUpdate, SignedAttempt, SignedOutcome, WaitingIntent},
+        store::{EventKind, InstanceId, Store, StoreError, StoreResult},
+        venue::{
+            BlockHeader, ChainEvent, ChainEventKind, ChainReader, OrderGateway, OrderLookup, OrderQuery,
+            PostReply, PostTimes, PreparedOrder, SettlementStatus, VenueError,
+        },
     },
 };
 use testkit::{
@@ -46,13 +49,19 @@ enum Source {
     Chain,
     /// The store, which can apply no update of the order.
     Store,
+    /// The store, which cannot read the job.
+    Loading,
+    /// The store, which cannot commit the order.
+    Committing,
 }
 
 impl Tampering for Source {
     fn tamper(&self, bench: Bench) -> Bench {
         match self {
             Self::Chain => Bench { chain: Arc::new(Over(AbsurdChain(bench.chain))), ..bench },
-            Self::Store => Bench { store: Arc::new(Layered(Refusing(bench.store))), ..bench },
+            Self::Store | Self::Loading | Self::Committing => {
+                Bench { store: Arc::new(Layered(Refusing(*self, bench.store))), ..bench }
+            }
             _ => Bench { gateway: Arc::new(Over(AbsurdVenue(*self, bench.gateway))), ..bench },
         }
     }
@@ -115,40 +124,76 @@ impl GatewayLayer for AbsurdVenue {
     }
 }
 
-/// Applies no update of the victim's orders, nor of a batch with one.
-struct Refusing(Arc<dyn Store>);
+/// Does nothing with the victim's jobs or orders, nor with a batch with one.
+struct Refusing(Source, Arc<dyn Store>);
 
 impl Refusing {
+    async fn intents(&self) -> StoreResult<Vec<IntentId>> {
+        let intents = self.1.intents_after(None, IntentId(0), 100).await?;
+        let own = intents.iter().filter(|intent| intent.account.wallet == victim());
+        Ok(own.map(|intent| intent.id).collect())
+    }
+
     async fn attempts(&self) -> StoreResult<Vec<AttemptId>> {
-        let intents = self.0.intents_after(None, IntentId(0), 100).await?;
-        let own = intents.iter().filter(|intent| intent.account.wallet == victim()).map(|intent| intent.id);
-        let orders = self.0.attempts_of(&own.collect::<Vec<_>>()).await?;
+        let orders = self.1.attempts_of(&self.intents().await?).await?;
         Ok(orders.iter().map(|order| order.attempt).collect())
+    }
+
+    /// Whether it is for this source to refuse one of these.
+    async fn refuses(&self, source: Source, mut ids: impl Iterator<Item = IntentId>) -> StoreResult<bool> {
+        let own = self.intents().await?;
+        Ok(self.0 == source && ids.any(|id| own.contains(&id)))
     }
 }
 
 #[async_trait]
 impl Layer for Refusing {
     fn inner(&self) -> &dyn Store {
-        self.0.as_ref()
+        self.1.as_ref()
+    }
+
+    async fn load_waiting(&self, ids: &[IntentId]) -> StoreResult<Vec<WaitingIntent>> {
+        if self.refuses(Source::Loading, ids.iter().copied()).await? {
+            return Err(StoreError::Corrupt("9 is no Side".to_owned()));
+        }
+        self.1.load_waiting(ids).await
+    }
+
+    async fn commit_signed(
+        &self,
+        holder: &InstanceId,
+        lease: Duration,
+        attempts: &[SignedAttempt],
+    ) -> StoreResult<Vec<SignedOutcome>> {
+        if self.refuses(Source::Committing, attempts.iter().map(|attempt| attempt.intent)).await? {
+            return Err(StoreError::Conflict("a salt is too large".to_owned()));
+        }
+        self.1.commit_signed(holder, lease, attempts).await
     }
 
     async fn update_orders(&self, updates: &[OrderUpdate]) -> StoreResult<Vec<bool>> {
         let refused = self.attempts().await?;
-        if updates.iter().any(|update| update.booking.is_some() && refused.contains(&update.attempt)) {
+        if self.0 == Source::Store
+            && updates.iter().any(|update| update.booking.is_some() && refused.contains(&update.attempt))
+        {
             return Err(StoreError::Corrupt("beyond 64 bits".to_owned()));
         }
-        self.0.update_orders(updates).await
+        self.1.update_orders(updates).await
     }
 }
 
-/// The two followers' orders, the victim's first; whether all came to rest; how often each was told.
-fn orders(source: Source) -> (Vec<OrderRecord>, Vec<String>, Vec<usize>) {
+/// The store after a scenario with two followers, and what is broken in it.
+fn played(source: Source) -> (Arc<dyn Store>, Vec<String>) {
     let mut scenario = Scenario::entry();
     scenario.followers.push(scenario.followers[0].clone());
     let memory = |clock| Arc::new(MemoryStore::new(clock)) as Arc<dyn Store>;
     let (run, world) = run(&scenario, VenueModel::PLAIN, &[], &source, &memory, false);
-    let store = world.expect("a world").store.clone();
+    (world.expect("a world").store.clone(), run.judgement.broken)
+}
+
+/// The two followers' orders, the victim's first; whether all came to rest; how often each was told.
+fn orders(source: Source) -> (Vec<OrderRecord>, Vec<String>, Vec<usize>) {
+    let (store, broken) = played(source);
     let intents = block_on(store.intents_after(None, IntentId(0), 10)).unwrap();
     let ids: Vec<IntentId> = intents.iter().map(|intent| intent.id).collect();
     let mut orders = block_on(store.attempts_of(&ids)).unwrap();
@@ -160,7 +205,7 @@ fn orders(source: Source) -> (Vec<OrderRecord>, Vec<String>, Vec<usize>) {
         events.iter().filter(|(_, event)| event.kind == told).count()
     };
     let told = orders.iter().map(alarms).collect();
-    (orders, run.judgement.broken, told)
+    (orders, broken, told)
 }
 
 /// Before, the reply was booked and stood above all that came later; one trade stopped everybody's settlement.
@@ -188,6 +233,27 @@ fn an_order_that_cannot_be_computed_or_applied_is_put_off_alone() {
         );
         assert!(victim.booked.shares <= Shares(40 * ONE) && victim.doubts > 0, "{source:?}: {victim:?}");
         assert_eq!(told, [1, 0], "{source:?}: told once");
+    }
+}
+
+/// Before, a batch with a job that cannot be read was read by nobody, and one that cannot be committed was signed for ever.
+#[test]
+fn a_job_that_fails_for_a_reason_of_its_own_fails_alone_and_is_a_dead_letter() {
+    for source in [Source::Loading, Source::Committing] {
+        let (store, _) = played(source);
+        let intents = block_on(store.intents_after(None, IntentId(0), 10)).unwrap();
+        let (own, other): (Vec<_>, Vec<_>) =
+            intents.iter().partition(|intent| intent.account.wallet == victim());
+        let orders = block_on(store.attempts_of(&[other[0].id, own[0].id])).unwrap();
+        let states: Vec<_> = orders.iter().map(|order| (order.intent.id, order.state)).collect();
+        assert_eq!(states, [(other[0].id, OrderState::Confirmed)], "{source:?}");
+        let events = block_on(store.events_after(0, 1_000)).unwrap();
+        let dead = events.iter().filter_map(|(_, event)| match &event.kind {
+            EventKind::DeadLetter { intent, failures, .. } => Some((*intent, *failures)),
+            _ => None,
+        });
+        let dead: Vec<_> = dead.collect();
+        assert_eq!(dead, [(own[0].id, limits::ENTRY_FAILURES)], "{source:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the engine needs of the world. Every trait here is implemented by an adapter and by the
 //! simulation's adversary, and has a conformance suite in `testkit`.
 
+pub mod dead_letters;
 pub mod detection;
 pub mod execution;
 pub mod feeds;

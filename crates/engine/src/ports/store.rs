@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::wallets::TransactionState;
 pub use super::{
-    detection::Detection, execution::Execution, following::Following, reports::Reports, tasks::Tasks,
-    wallets::WalletTransactions,
+    dead_letters::DeadLetters, detection::Detection, execution::Execution, following::Following,
+    reports::Reports, tasks::Tasks, wallets::WalletTransactions,
 };
 
 /// A failed store call.
@@ -53,8 +53,14 @@ pub enum StoreError {
 pub type StoreResult<T> = Result<T, StoreError>;
 
 /// The whole system of record.
-pub trait Store: Following + Detection + Execution + WalletTransactions + Leases + Reports + Tasks {}
-impl<T: Following + Detection + Execution + WalletTransactions + Leases + Reports + Tasks> Store for T {}
+pub trait Store:
+    Following + Detection + Execution + DeadLetters + WalletTransactions + Leases + Reports + Tasks
+{
+}
+impl<T: Following + Detection + Execution + DeadLetters + WalletTransactions + Leases + Reports + Tasks> Store
+    for T
+{
+}
 
 /// A running copy of a role: whoever can hold a lease or a send permit. Unique for ever.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -255,6 +261,17 @@ pub enum EventKind {
         had: u64,
         /// How many jobs wait.
         waiting: u64,
+    },
+    /// A job failed too often for a reason of its own: a dead letter, which waits for an operator.
+    DeadLetter {
+        /// Its intent.
+        intent: domain::ids::IntentId,
+        /// Its lane: what an exit was to sell is held until then.
+        lane: super::detection::Lane,
+        /// How often.
+        failures: u32,
+        /// The last time.
+        why: String,
     },
     /// An operator set jobs aside, put them back or gave them up.
     QueueChanged {

@@ -64,6 +64,15 @@ pub enum VenueError {
         /// The answer's text.
         reason: String,
     },
+    /// Nobody was asked, because what was to be asked makes no sense: that is nobody's fault but its own, and another try
+    /// ends likewise.
+    #[error("{what}: cannot be built: {reason}")]
+    Senseless {
+        /// The call.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Nobody was asked, because it may not be signed: the signer's policy, or a switch.
     #[error("{what}: not signed: {reason}")]
     NotSigned {
@@ -84,6 +93,7 @@ impl VenueError {
             | Self::RateLimited { what, .. }
             | Self::Malformed { what, .. }
             | Self::Refused { what, .. }
+            | Self::Senseless { what, .. }
             | Self::NotSigned { what, .. } => what,
         }
     }

@@ -53,7 +53,7 @@ async fn update_one(
 }
 
 /// The store works; what it was told or has stored makes no sense.
-const fn is_about_content(error: &StoreError) -> bool {
+pub(super) const fn is_about_content(error: &StoreError) -> bool {
     matches!(error, StoreError::Corrupt(_) | StoreError::Conflict(_))
 }
 

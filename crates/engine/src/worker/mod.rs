@@ -5,6 +5,8 @@
 
 mod apart;
 mod batches;
+mod committing;
+mod failing;
 mod plan;
 pub mod reply;
 mod sending;
@@ -29,17 +31,14 @@ use crate::{
     orders::{self, Learned},
     ports::{
         detection::{Lane, QueuedIntent},
-        execution::{EndReason, OrderRecord, OrderUpdate, SignedAttempt, SignedOutcome, WaitingIntent},
+        execution::{EndReason, OrderRecord, OrderUpdate, WaitingIntent},
         queue::{End, Queue},
-        store::{InstanceId, Store, StoreError, StoreResult},
+        store::{InstanceId, Store, StoreResult},
         venue::{Admission, Ask, OrderGateway, PreparedOrder, VenueError},
     },
     refusals,
     salt::Salts,
-    worker::{
-        plan::{Plan, Planned, Reading},
-        sending::Won,
-    },
+    worker::plan::{Plan, Planned, Reading},
 };
 
 pub use batches::Batches;
@@ -114,7 +113,7 @@ impl Worker {
         if ids.is_empty() {
             return Ok(0);
         }
-        let waiting = in_turn(self.store.load_waiting(ids).await?);
+        let waiting = in_turn(self.load(ids).await?);
         crash_points::reach("worker.after_load");
         let readings = self.read_all(waiting).await?;
         let readings = self.admit(readings).await?;
@@ -244,6 +243,7 @@ impl Worker {
             });
         let now = self.clock.now();
         let (mut signed, mut later, mut ends) = (Vec::with_capacity(planned.len()), Vec::new(), Vec::new());
+        let mut failed = Vec::new();
         for (planned, prepared) in planned.into_iter().zip(prepared) {
             let (id, lane) = (planned.waiting.intent.id, planned.waiting.intent.lane);
             match prepared {
@@ -252,6 +252,7 @@ impl Worker {
                     warn!(intent.id = %id, "order of intent {id} is missed: {error}");
                     ends.push((id, EndReason::Unsigned));
                 }
+                Err(error @ VenueError::Senseless { .. }) => failed.push((id, error.to_string())),
                 Err(error) => {
                     warn!(intent.id = %id, "cannot prepare order of intent {id}, trying again: {error}");
                     let refused = matches!(error, VenueError::NotSigned { .. });
@@ -264,6 +265,7 @@ impl Worker {
             self.store.end_intents(&ends, now).await?;
         }
         self.put_off(later).await?;
+        self.count_failed(failed).await?;
         Ok(signed)
     }
 
@@ -288,57 +290,6 @@ impl Worker {
         let due = self.clock.now().plus(limits::UNPREPARED_PAUSE);
         self.put_off(late.iter().map(|(planned, _)| (planned.waiting.intent.id, due)).collect()).await?;
         Ok(in_time)
-    }
-
-    /// Commit 2. After a lost answer the rows are read again, and only what is stored as ours is sent.
-    async fn commit(&self, signed: &[(Planned, PreparedOrder)], uptime: Duration) -> StoreResult<Vec<Won>> {
-        if signed.is_empty() {
-            return Ok(Vec::new());
-        }
-        let attempts: Vec<SignedAttempt> =
-            signed.iter().map(|(planned, order)| planned.attempt(order.clone())).collect();
-        crash_points::reach("worker.before_commit");
-        let outcomes = match self.store.commit_signed(&self.instance, limits::WORK_LEASE, &attempts).await {
-            Ok(outcomes) => outcomes,
-            Err(StoreError::OutcomeUnknown(reason)) => {
-                warn!(%reason, "answer to a commit was lost; reading what is stored");
-                return self.read_own(&attempts, uptime).await;
-            }
-            Err(error) => return Err(error),
-        };
-        let mut won = Vec::new();
-        let (mut blocked, mut again) = (Vec::new(), Vec::new());
-        for ((planned, order), outcome) in signed.iter().zip(outcomes) {
-            match outcome {
-                SignedOutcome::Won { attempt, fence } => {
-                    let record = planned.record(attempt, fence, order.clone(), &self.instance);
-                    won.push(Won::of(record, uptime, planned.taker_delay));
-                }
-                SignedOutcome::NotWaiting => {}
-                SignedOutcome::Blocked => blocked.push((planned.waiting.intent.id, EndReason::Blocked)),
-                SignedOutcome::Exceeds => {
-                    let intent = &planned.waiting.intent;
-                    again.push(QueuedIntent { id: intent.id, lane: intent.lane });
-                }
-            }
-        }
-        // Planned anew, with what is held now.
-        self.put_back(&again).await;
-        if !blocked.is_empty() {
-            // Missed entries are never replayed stale; exits are looked at again when nothing blocks them.
-            self.store.end_intents(&blocked, self.clock.now()).await?;
-        }
-        Ok(won)
-    }
-
-    async fn read_own(&self, attempts: &[SignedAttempt], uptime: Duration) -> StoreResult<Vec<Won>> {
-        let keys: Vec<_> = attempts.iter().map(|attempt| (attempt.intent, attempt.attempt)).collect();
-        let stored = self.store.orders_of(&keys).await?;
-        let ours = |record: &OrderRecord| {
-            record.permits_out.contains(&self.instance)
-                && attempts.iter().any(|attempt| attempt.order.id == record.order.id)
-        };
-        Ok(stored.into_iter().filter(ours).map(|record| Won::of(record, uptime, Duration::ZERO)).collect())
     }
 
     async fn record(&self, learned: Vec<(OrderRecord, Learned)>) -> StoreResult<()> {

@@ -7,7 +7,7 @@ use engine::ports::{
     reports::DecisionRecord,
     store::{Event, EventKind, Store, StoreResult},
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::wording::{dollars, harmless};
 
@@ -37,7 +37,21 @@ impl Journal {
         }
     }
 
+    /// A database that went back in time gives numbers again that were told: from what is left of them it goes on.
+    async fn go_back(&mut self, store: &dyn Store) -> StoreResult<()> {
+        let left = store.event_cursor(SUBSCRIBER).await?;
+        if left < self.event {
+            let newest = Self::begin(store).await?;
+            warn!(
+                "the database is older than what this log told of it: what comes now may have numbers that were told before"
+            );
+            *self = Self { decision: self.decision.min(newest.decision), event: left };
+        }
+        Ok(())
+    }
+
     async fn tell_new(&mut self, store: &dyn Store) -> StoreResult<()> {
+        self.go_back(store).await?;
         for decision in store.decisions_after(None, self.decision, PAGE).await? {
             self.decision = decision.id;
             tell_decision(&decision);
@@ -91,6 +105,16 @@ fn tell_event(event: &Event) {
              `slipstream queue quarantine`",
             lane_word(*lane)
         ),
+        EventKind::DeadLetter { intent, lane, failures, why } => error!(
+            intent.id = %intent,
+            "intent {intent} failed {failures} times and is a dead letter now ({}): nobody {} until `slipstream queue requeue \
+             {intent}`, or `slipstream queue dead-letter {intent}` gives it up",
+            harmless(why),
+            match lane {
+                Lane::Exits => "sells what it was to sell",
+                Lane::Entries => "buys for it",
+            }
+        ),
         // Whoever looked has told the log.
         EventKind::SourceLate { .. } | EventKind::SourceInTime { .. } | EventKind::TaskHangs { .. } => {}
         EventKind::SourceStopped { .. } | EventKind::SourceBack { .. } => {}
@@ -122,5 +146,37 @@ fn tell_event(event: &Event) {
             dollars(*due)
         ),
         other => warn!(event = ?other, "{}", serde_json::to_string(other).unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Timestamp;
+    use engine::ports::reports::Reports as _;
+    use testkit::{memory_store::MemoryStore, virtual_clock::VirtualClock};
+
+    use super::*;
+
+    /// Before, nothing was told until the numbers of the older database passed those that were told.
+    #[tokio::test]
+    async fn what_an_older_database_has_is_told() {
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let store = || MemoryStore::new(VirtualClock::new(now));
+        let (newer, older) = (store(), store());
+        let event = |what: &str| {
+            let kind = EventKind::QueueChanged { what: what.to_owned() };
+            Event { owner: None, at: now, kind }
+        };
+        let mut journal = Journal::begin(&newer).await.unwrap();
+        for what in ["one", "two", "three"] {
+            newer.tell(&event(what)).await.unwrap();
+        }
+        journal.tell(&newer).await;
+        assert_eq!(newer.event_cursor(SUBSCRIBER).await.unwrap(), 3);
+        older.tell(&event("one")).await.unwrap();
+        older.move_event_cursor(SUBSCRIBER, 1).await.unwrap();
+        older.tell(&event("the database went back")).await.unwrap();
+        journal.tell(&older).await;
+        assert_eq!((journal.event, older.event_cursor(SUBSCRIBER).await.unwrap()), (2, 2));
     }
 }

@@ -253,6 +253,12 @@ async fn what_does_not_fit_is_refused() {
         scene.command(&["init", "--yes", "--file", "again.toml"], false).current_dir(scene.directory.path()),
     );
     assert!(again.contains("the database has 1 account already"), "{again}");
+    // A server that answers commits before it has written them.
+    for setting in ["off", "local"] {
+        scene.sql(&format!("ALTER DATABASE {} SET synchronous_commit = {setting}", scene.database()));
+        let forgets = refused(&mut scene.role("run", "data"));
+        assert!(forgets.contains(&format!("has synchronous_commit = {setting}")), "{forgets}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,6 +60,13 @@ async fn an_operators_role_does_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_decides_about_dead_letters() {
+    let (name, store) = filled().await;
+    SERVER.run(&name, waiting::SPOIL).unwrap();
+    waiting::a_dead_letter_is_put_back_and_given_up(&store, &operators(&name).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operators_role_sees_what_is_held() {
     let (name, _) = filled().await;
     SERVER.run(&name, "UPDATE copy_relationships SET status = 'paused'").unwrap();

@@ -62,6 +62,32 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     );
 }
 
+/// A later version with the same tables has a view and rights of its own.
+#[tokio::test]
+async fn a_later_versions_view_is_left_alone() {
+    let name = new_database();
+    store::migrate(&address(&name)).await.unwrap();
+    SERVER
+        .run(
+            &name,
+            "UPDATE installation SET software = '9.9.9'; DROP VIEW copy_relationships; \
+             REVOKE SELECT ON work FROM slipstream_app",
+        )
+        .unwrap();
+    drop(SqlStore::connect(&address(&name), StoreClock::Database).await.unwrap());
+    store::migrate(&address(&name)).await.unwrap();
+    let left = "SELECT software, to_regclass('copy_relationships'), has_table_privilege('slipstream_app', 'work', 'SELECT') \
+        FROM installation";
+    assert_eq!(SERVER.run(&name, left).unwrap(), "9.9.9||f");
+    // One that is older, or another build of the same, is replaced.
+    SERVER.run(&name, "UPDATE installation SET software = '0.0.1'").unwrap();
+    store::migrate(&address(&name)).await.unwrap();
+    assert_eq!(
+        SERVER.run(&name, left).unwrap(),
+        format!("{}|copy_relationships|t", env!("CARGO_PKG_VERSION"))
+    );
+}
+
 /// Whoever migrates waits for who does it already, but not for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_migrates_at_a_time() {

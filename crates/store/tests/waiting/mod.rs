@@ -2,10 +2,11 @@
 
 use domain::{Timestamp, ids::IntentId};
 use engine::ports::{
+    dead_letters::{DeadLetters as _, FailedIntent},
     detection::Lane,
     execution::{EndReason, Execution as _},
     reports::Reports as _,
-    store::EventKind,
+    store::{EventKind, InstanceId, StoreError},
 };
 use store::{JobAct, JobState, Jobs, SqlStore};
 
@@ -59,7 +60,7 @@ pub async fn set_aside_and_put_back(store: &SqlStore, desk: &SqlStore, known_as:
     let dead = desk.dead_letters(9).await.unwrap();
     assert_eq!(
         dead.iter().map(|one| (one.intent, one.reason)).collect::<Vec<_>>(),
-        [(IntentId(7), EndReason::GivenUp)]
+        [(IntentId(7), Some(EndReason::GivenUp))]
     );
 
     let back = desk.act_on_jobs(JobAct::Requeued, &Jobs::All(None), by, NOW).await.unwrap();
@@ -71,11 +72,11 @@ pub async fn set_aside_and_put_back(store: &SqlStore, desk: &SqlStore, known_as:
     assert_eq!(after, expected);
 
     // Who did what is kept, with the job and on the timeline.
-    let (job, notes) = desk.job(IntentId(9)).await.unwrap();
-    assert!(job.is_some());
+    let notes = desk.job_notes(IntentId(9)).await.unwrap();
+    assert!(desk.job(IntentId(9)).await.unwrap().is_some());
     let acts: Vec<_> = notes.iter().map(|note| (note.act, note.who.as_str())).collect();
     assert_eq!(acts, [(JobAct::Quarantined, known_as), (JobAct::Requeued, known_as)]);
-    let (job, notes) = desk.job(IntentId(7)).await.unwrap();
+    let (job, notes) = (desk.job(IntentId(7)).await.unwrap(), desk.job_notes(IntentId(7)).await.unwrap());
     assert!(job.is_none() && notes.last().is_some_and(|note| note.act == JobAct::GivenUp));
     let events = store.events_after(0, 100).await.unwrap();
     let told: Vec<_> = events
@@ -93,4 +94,33 @@ pub async fn set_aside_and_put_back(store: &SqlStore, desk: &SqlStore, known_as:
             format!("9999 jobs put back by {known_as}: the venue looks wrong")
         ]
     );
+}
+
+/// What spoils job 5 so that it cannot be read.
+pub const SPOIL: &str = "UPDATE intents SET side = 9 WHERE id = 5";
+
+/// A dead letter that cannot even be read is listed, put back and given up at `desk`, an operator's or the store's.
+pub async fn a_dead_letter_is_put_back_and_given_up(store: &SqlStore, desk: &SqlStore) {
+    let (worker, five) = (InstanceId("host/worker-1".to_owned()), IntentId(5));
+    let one = Jobs::These(vec![five]);
+    for again in [false, true] {
+        let counted = store.count_failures(&worker, &[five], NOW).await.unwrap();
+        assert_eq!(counted, [FailedIntent { intent: five, lane: Lane::Entries, failures: 1 }], "{again}");
+        let letters = [(counted[0], "9 is no Side".to_owned())];
+        assert_eq!(store.bury(&worker, &letters, NOW).await.unwrap(), 1);
+        let unreadable = desk.job(five).await;
+        assert!(matches!(unreadable, Err(StoreError::Corrupt(_))), "{unreadable:?}");
+        let dead = desk.dead_letters(9).await.unwrap();
+        assert_eq!(dead.iter().map(|one| (one.intent, one.reason)).collect::<Vec<_>>(), [(five, None)]);
+        assert_eq!(desk.count_jobs().await.unwrap().last(), Some(&(Lane::Entries, JobState::Dead, 1)));
+        let last = desk.job_notes(five).await.unwrap().pop().unwrap();
+        assert_eq!(
+            (last.act, last.who, last.reason),
+            (JobAct::Failed, worker.0.clone(), letters[0].1.clone())
+        );
+        let act = if again { JobAct::GivenUp } else { JobAct::Requeued };
+        assert_eq!(desk.act_on_jobs(act, &one, ("ada", "looked at"), NOW).await.unwrap(), [five]);
+    }
+    let (_, end) = desk.job_end(five).await.unwrap().unwrap();
+    assert_eq!((end, desk.count_jobs().await.unwrap().len()), (EndReason::GivenUp, 2));
 }

@@ -247,7 +247,7 @@ impl State {
         }
         self.intents.insert(intent);
         let state = WorkState::Waiting;
-        self.work.insert(id, Work { state, lane, due, holder: None, until: due, fence: 0 });
+        self.work.insert(id, Work { state, lane, due, holder: None, until: due, fence: 0, failures: 0 });
         QueuedIntent { id, lane }
     }
 }

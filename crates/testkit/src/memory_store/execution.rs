@@ -458,6 +458,7 @@ impl State {
         }
         let Some(work) = self.work.get_mut(&attempt.intent) else { return Ok(SignedOutcome::NotWaiting) };
         work.state = WorkState::Signed;
+        work.failures = 0;
         work.due = now.plus(lease);
         work.lease_to(holder, now.plus(lease));
         let fence = work.fence;

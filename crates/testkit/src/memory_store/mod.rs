@@ -5,6 +5,7 @@
 //! future of it ever waits.
 
 mod commit;
+mod dead_letters;
 mod detection;
 mod execution;
 mod following;

@@ -154,6 +154,8 @@ pub(super) enum WorkState {
     Waiting,
     /// Its newest attempt is to be settled.
     Signed,
+    /// It failed too often.
+    Dead,
 }
 
 #[derive(Clone)]
@@ -164,6 +166,7 @@ pub(super) struct Work {
     pub(super) holder: Option<InstanceId>,
     pub(super) until: Timestamp,
     pub(super) fence: i64,
+    pub(super) failures: u32,
 }
 
 #[derive(Clone)]

@@ -173,6 +173,7 @@ impl State {
             holder: None,
             until: due,
             fence: highest.unwrap_or(0) + 1,
+            failures: 0,
         });
         work.state = state;
         work.due = due;

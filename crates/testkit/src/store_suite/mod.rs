@@ -7,6 +7,7 @@
 
 pub(crate) mod bench;
 mod commit_one;
+mod dead_letters;
 mod detection;
 mod exits;
 mod following;
@@ -144,6 +145,10 @@ macro_rules! store_suite_cases {
                 an_ended_intent_gives_its_money_back_once,
                 an_exit_has_one_attempt_after_the_other,
                 a_fill_on_its_way_is_not_sold_again,
+            ];
+            dead_letters: [
+                failures_are_counted_while_a_job_waits,
+                a_dead_letter_is_in_nobodys_way_and_keeps_its_money,
             ];
             exits: [
                 what_another_exit_may_give_is_promised,

@@ -11,6 +11,7 @@ use domain::{
     trade::{GroupKey, TradeGroup},
 };
 use engine::ports::{
+    dead_letters::{DeadLetters, FailedIntent},
     detection::{
         DecidedBefore, Detection, DetectionCommit, DetectionOutcome, ExitBasis, ExitRevisit, Lane,
         MissedNote, Source, StoredFill, StoredPart, StoredRedemption,
@@ -57,6 +58,12 @@ pub trait Layer: Send + Sync {
         commit: &DetectionCommit,
     ) -> StoreResult<DetectionOutcome> {
         self.inner().commit_detection(lease, config_version, commit).await
+    }
+
+    /// See the port.
+    async fn load_waiting(&self, ids: &[IntentId]) -> StoreResult<Vec<WaitingIntent>> {
+        self.reads("load_waiting").await?;
+        answer(self.is_lowest(), self.inner().load_waiting(ids)).await
     }
 
     /// See the port.
@@ -288,7 +295,6 @@ through! { Execution,
         count_open_work() -> usize;
         accounts_with_work() -> Vec<AccountId>;
         next_due() -> Option<Timestamp>;
-        load_waiting(ids: &[IntentId]) -> Vec<WaitingIntent>;
         orders(ids: &[OrderId]) -> Vec<OrderRecord>;
         unbooked_redemptions(finalized: i64, limit: usize) -> Vec<StoredRedemption>;
         open_accounts(limit: usize) -> Vec<TradingAccount>;
@@ -302,6 +308,7 @@ through! { Execution,
         adopt(account: AccountId, order: &LostOrder, now: Timestamp) -> bool;
     }
     layer {
+        load_waiting(ids: &[IntentId]) -> Vec<WaitingIntent>;
         commit_signed(holder: &InstanceId, lease: Duration, attempts: &[SignedAttempt]) -> Vec<SignedOutcome>;
         end_intents(ends: &[(IntentId, EndReason)], now: Timestamp) -> usize;
         put_off(ids: &[IntentId], due: Timestamp) -> ();
@@ -315,6 +322,15 @@ through! { Execution,
         hurry(accounts: &[AccountId], now: Timestamp) -> usize;
         note_foreign_orders(orders: &[(AccountId, OrderId)], now: Timestamp) -> usize;
     }
+}
+
+through! { DeadLetters,
+    reads {}
+    free {
+        count_failures(holder: &InstanceId, intents: &[IntentId], now: Timestamp) -> Vec<FailedIntent>;
+        bury(holder: &InstanceId, letters: &[(FailedIntent, String)], now: Timestamp) -> usize;
+    }
+    layer {}
 }
 
 through! { WalletTransactions,
