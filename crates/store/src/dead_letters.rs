@@ -37,6 +37,17 @@ impl DeadLetters for SqlStore {
         Ok(failed)
     }
 
+    async fn not_over(&self, intents: &[IntentId]) -> StoreResult<Vec<IntentId>> {
+        const OPEN: &str = concat!(
+            "SELECT intent_id FROM work WHERE +state <> 1 AND intent_id",
+            in_ids!("$1"),
+            " ORDER BY intent_id"
+        );
+        let list = id_list(intents.iter().map(|id| id.0));
+        let rows = sql::rows(&mut self.read().await?, OPEN, values![list]).await?;
+        rows.iter().map(|row| Fields::of(row).get()).collect()
+    }
+
     async fn bury(
         &self,
         holder: &InstanceId,

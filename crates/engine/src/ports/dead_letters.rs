@@ -31,6 +31,10 @@ pub trait DeadLetters: Send + Sync {
         now: Timestamp,
     ) -> StoreResult<Vec<FailedIntent>>;
 
+    /// Of these intents, those that are not over and of which no attempt is out: they wait for a worker, or for an operator, who
+    /// set them aside or is to decide about a dead letter.
+    async fn not_over(&self, intents: &[IntentId]) -> StoreResult<Vec<IntentId>>;
+
     /// Makes dead letters of those of these intents that wait: they keep their work rows and reservations, and nobody takes
     /// them until an operator puts them back or gives them up. Why is kept, with `holder`, and told to their owners. How many.
     async fn bury(

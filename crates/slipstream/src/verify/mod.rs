@@ -31,6 +31,7 @@ use async_trait::async_trait;
 use domain::{Address, OrderId, OrderPlan, Shares, Usd};
 use engine::{
     ports::{
+        dead_letters::DeadLetters,
         detection::Detection,
         execution::Execution,
         reports::Reports,
@@ -115,6 +116,7 @@ impl Default for VerifyOptions<'_> {
 struct Sources<'a> {
     reports: &'a dyn Reports,
     execution: &'a dyn Execution,
+    jobs: &'a dyn DeadLetters,
     detection: &'a dyn Detection,
     ids: &'a dyn OrderIds,
     options: VerifyOptions<'a>,
@@ -132,7 +134,8 @@ pub async fn verify(
     ids: &dyn OrderIds,
     options: VerifyOptions<'_>,
 ) -> StoreResult<VerifyReport> {
-    verify_sources(&Sources { reports: store, execution: store, detection: store, ids, options }).await
+    verify_sources(&Sources { reports: store, execution: store, jobs: store, detection: store, ids, options })
+        .await
 }
 
 async fn verify_sources(sources: &Sources<'_>) -> StoreResult<VerifyReport> {

@@ -40,8 +40,7 @@ pub(super) async fn check(
     for page in rows.chunks(PAGE) {
         let ids: Vec<IntentId> = page.iter().map(|joined| joined.intent.id).collect();
         // Asked first: what waits no more by then is signed or over in what is read after it.
-        let waiting = sources.execution.load_waiting(&ids).await?;
-        let waiting: HashSet<IntentId> = waiting.into_iter().map(|waiting| waiting.intent.id).collect();
+        let waiting: HashSet<IntentId> = sources.jobs.not_over(&ids).await?.into_iter().collect();
         let ends = sources.reports.ends_of(&ids).await?;
         let ends: HashMap<IntentId, IntentEnd> = ends.into_iter().map(|end| (end.intent, end)).collect();
         let orders = sources.reports.attempts_of(&ids).await?;

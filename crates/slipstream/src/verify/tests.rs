@@ -46,7 +46,14 @@ async fn tampered(world: &World, change: impl Fn(Rows<'_>) + Send + Sync) -> Ver
     let reports = Tampered { inner: &world.store, change };
     let options = usual();
     let execution: &dyn Execution = &world.store;
-    let sources = Sources { reports: &reports, execution, detection: &world.store, ids: &IDS, options };
+    let sources = Sources {
+        reports: &reports,
+        execution,
+        jobs: &world.store,
+        detection: &world.store,
+        ids: &IDS,
+        options,
+    };
     verify_sources(&sources).await.unwrap()
 }
 

@@ -49,7 +49,7 @@ impl Facts {
             for order in store.attempts_of(page).await? {
                 orders.entry(order.intent.id).or_default().push(order);
             }
-            waiting.extend(store.load_waiting(page).await?.into_iter().map(|item| item.intent.id));
+            waiting.extend(store.not_over(page).await?);
             ended.extend(store.ends_of(page).await?.into_iter().map(|end| end.intent));
         }
         Ok(Self {

@@ -32,6 +32,12 @@ impl DeadLetters for MemoryStore {
         Ok(failed)
     }
 
+    async fn not_over(&self, intents: &[IntentId]) -> StoreResult<Vec<IntentId>> {
+        let state = self.read();
+        let open = |id: &IntentId| state.work.get(id).is_some_and(|work| work.state != WorkState::Signed);
+        Ok(intents.iter().copied().filter(open).collect())
+    }
+
     async fn bury(
         &self,
         holder: &InstanceId,

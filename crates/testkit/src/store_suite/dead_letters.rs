@@ -25,6 +25,7 @@ pub(crate) async fn failures_are_counted_while_a_job_waits(bench: Bench) -> Case
     same!(count(&[first]).await?, [failed(first, 2)], "twice");
     same!(world.store.load_waiting(&intents).await?.len(), 3, "it waits as before");
     world.sign("a", third, 0).await?;
+    same!(world.store.not_over(&[third]).await?, [], "what is signed waits for nobody");
     same!(count(&[third]).await?, [], "what is signed has not failed");
     // An ended instance finds that nothing works: that is no job's fault.
     world.store.end_instances(&[worker("a")], "a test said so", world.now()).await?;
@@ -59,6 +60,9 @@ pub(crate) async fn a_dead_letter_is_in_nobodys_way_and_keeps_its_money(bench: B
     world.pass(Duration::from_secs(600));
     same!(world.store.claim_due(&worker("a"), Duration::from_secs(1), world.now(), 10).await?, [], "claims");
     same!(world.store.count_open_work().await?, 2, "it has its work row");
+    let mut open = world.store.not_over(&[other, IntentId(77_777), dead]).await?;
+    open.sort_unstable();
+    same!(open, [dead, other], "what is not over");
     let reserved = world.store.reservations(None).await?;
     same!(reserved, [(dead, RESERVE), (other, RESERVE)], "reservations");
     Ok(())

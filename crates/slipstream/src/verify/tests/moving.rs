@@ -31,7 +31,8 @@ async fn what_moves_while_it_is_read_is_unknown() {
     };
     let (execution, detection) = (&world.store, &world.store);
     let options = usual();
-    let sources = Sources { reports: &reports, execution, detection, ids: &IDS, options };
+    let jobs = &world.store;
+    let sources = Sources { reports: &reports, execution, jobs, detection, ids: &IDS, options };
     let report = verify_sources(&sources).await.unwrap();
     assert_eq!((report.passes, report.differences(), report.is_clean()), (3, 0, false), "{report}");
     let cash = report.checks.iter().find(|result| result.check == Check::Cash).unwrap();

@@ -325,7 +325,9 @@ through! { Execution,
 }
 
 through! { DeadLetters,
-    reads {}
+    reads {
+        not_over(intents: &[IntentId]) -> Vec<IntentId>;
+    }
     free {
         count_failures(holder: &InstanceId, intents: &[IntentId], now: Timestamp) -> Vec<FailedIntent>;
         bury(holder: &InstanceId, letters: &[(FailedIntent, String)], now: Timestamp) -> usize;
