@@ -229,7 +229,7 @@ async fn a_bad_plan_does_not_spoil_its_neighbours() {
     let answers = clob(&server).prepare(&plans).await;
     assert!(answers[0].is_ok() && answers[3].is_ok());
     assert!(matches!(&answers[1], Err(VenueError::NotSigned { reason, .. }) if reason.contains("unlucky")));
-    assert!(matches!(&answers[2], Err(VenueError::Refused { reason, .. }) if reason.contains("2^53")));
+    assert!(matches!(&answers[2], Err(VenueError::Senseless { reason, .. }) if reason.contains("2^53")));
     assert_ne!(answers[0].as_ref().unwrap().id, answers[3].as_ref().unwrap().id);
 }
 
