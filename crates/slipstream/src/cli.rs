@@ -276,6 +276,9 @@ pub struct DemoArgs {
     /// Print lines instead of drawing on the terminal.
     #[arg(long)]
     pub headless: bool,
+    /// Go on serving the pages when the tape was played, until it is ended.
+    #[arg(long)]
+    pub stay: bool,
     /// Print the report as JSON; nothing else goes to standard output.
     #[arg(long)]
     pub json: bool,

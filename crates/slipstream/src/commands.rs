@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use domain::{
     Clock, Shares,
-    ids::{HoldId, RelationshipId},
+    ids::{HoldId, OwnerId, RelationshipId},
 };
 use eip712::Chain;
 use engine::{
@@ -247,9 +247,9 @@ async fn answered(
             let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
             Ok(said("running", serde_json::json!({ "running": true, "version": version, "pid": pid })))
         }
-        Request::Pause(id) => set_status(store, clock, *id, RelationshipStatus::Paused, "paused").await,
-        Request::Resume(id) => set_status(store, clock, *id, RelationshipStatus::Active, "active").await,
-        Request::Stop(id) => set_status(store, clock, *id, RelationshipStatus::Stopped, "stopped").await,
+        Request::Pause(id) => set_status(store, clock, None, (*id, RelationshipStatus::Paused)).await,
+        Request::Resume(id) => set_status(store, clock, None, (*id, RelationshipStatus::Active)).await,
+        Request::Stop(id) => set_status(store, clock, None, (*id, RelationshipStatus::Stopped)).await,
         Request::Inspect { thing, id, style } => inspect(store, clock, witnesses, *thing, id, *style).await,
         Request::Positions { style } => {
             let lines = story::positions(store, None, &witnesses.prices(store, clock, None).await?).await?;
@@ -338,18 +338,25 @@ pub async fn ask(place: &Place, request: &Request) -> anyhow::Result<Answer> {
     answer(store.as_ref(), clock.as_ref(), &witnesses, request).await
 }
 
-async fn set_status(
+/// Sets the user's word on a relationship of the owner's, or of anybody's.
+///
+/// # Errors
+/// When there is none; store errors.
+pub(crate) async fn set_status(
     store: &dyn Store,
     clock: &dyn Clock,
-    id: RelationshipId,
-    status: RelationshipStatus,
-    word: &str,
+    owner: Option<OwnerId>,
+    (id, status): (RelationshipId, RelationshipStatus),
 ) -> anyhow::Result<Answer> {
-    let relationships = store.relationships(None).await?;
+    let word = following::word(status);
+    let relationships = store.relationships(owner).await?;
     let found = relationships.iter().find(|relationship| relationship.id == id);
-    let owner = found
-        .with_context(|| format!("there is no relationship {id}; `slipstream following` lists them"))?
-        .owner;
+    let none = || {
+        following::Wrong::NotFound(format!(
+            "there is no relationship {id}; `slipstream following` lists them"
+        ))
+    };
+    let owner = found.ok_or_else(none)?.owner;
     let changed = store.set_status(owner, id, status, clock.now()).await?;
     let text = if changed {
         format!("relationship {id} is {word} now")

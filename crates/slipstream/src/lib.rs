@@ -13,7 +13,6 @@ pub mod clock;
 pub mod commands;
 pub mod composition;
 pub mod configuration;
-pub mod copying_cost;
 pub mod crash;
 pub mod db_command;
 pub mod demo;
@@ -29,22 +28,24 @@ pub mod logging;
 pub mod manual;
 mod operator;
 pub mod output;
+pub mod pages;
 pub mod place;
-pub mod prices;
 pub mod queue_command;
 pub mod rpc_command;
 pub mod run;
 pub mod runtime;
-pub mod screen;
 pub mod seam;
 pub mod secrets;
 pub mod signer_command;
 pub mod simulate;
 pub mod socket;
 pub mod sources_command;
-pub mod story;
 pub mod terminal;
 pub mod venue_clock;
 pub mod verify;
 mod whole_file;
-pub mod wording;
+
+#[cfg(test)]
+mod story_tests;
+
+pub use ::story::{self, copying_cost, prices, screen, wording};

@@ -282,7 +282,7 @@ fn checksum(ids: &[IntentId]) -> String {
     hex::encode(digest.finalize()).chars().take(16).collect()
 }
 
-async fn depth(desk: &JobsDesk) -> anyhow::Result<Answer> {
+pub(crate) async fn depth(desk: &JobsDesk) -> anyhow::Result<Answer> {
     let counts = desk.store.count_jobs().await?;
     let (mut lines, mut lanes, mut open) = (Vec::new(), Vec::new(), 0);
     for (lane, name) in [(Lane::Exits, "exits"), (Lane::Entries, "entries")] {

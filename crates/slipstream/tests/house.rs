@@ -31,6 +31,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Processes of others: it knows nothing of copying.
     ("servers", &[]),
     ("testkit", &["access", "domain", "engine"]),
+    // What is told of what is stored, for terminal and pages alike (docs/decisions/0038).
+    ("story", &["domain", "engine"]),
+    ("web", &["domain", "engine", "story"]),
     (
         "slipstream",
         &[
@@ -45,6 +48,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "servers",
             "signer",
             "simulator",
+            "story",
+            "web",
         ],
     ),
 ];
@@ -54,7 +59,7 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("secp256k1", &["access", "signer", "simulator"]),
     ("sqlx", &["store"]),
     ("redis", &["queue"]),
-    ("axum", &["simulator", "slipstream"]),
+    ("axum", &["simulator", "slipstream", "web"]),
     ("alloy-primitives", &["access", "eip712", "signer", "polymarket", "simulator"]),
     ("alloy-sol-types", &["simulator"]),
     ("ring", &["access"]),

@@ -266,6 +266,7 @@ CREATE INDEX trade_groups_related ON trade_groups (token, leader_id, action, fir
 -- A reorganisation takes back what the chain said of its blocks.
 CREATE INDEX trade_groups_by_block ON trade_groups (block) WHERE chain_shares IS NOT NULL;
 CREATE INDEX trade_groups_seen ON trade_groups (first_seen_at);
+CREATE INDEX trade_groups_by_leader ON trade_groups (leader_id, first_seen_at);
 -- State 0 is open.
 CREATE INDEX trade_groups_open ON trade_groups (first_seen_at) WHERE state = 0;
 
@@ -344,7 +345,7 @@ CREATE TABLE decisions (
     number_4         INTEGER,
     UNIQUE (group_id, part, relationship_id)
 ) STRICT;
-CREATE INDEX decisions_by_owner ON decisions (owner_id);
+CREATE INDEX decisions_by_owner ON decisions (owner_id, id);
 
 -- Old skips, which are decisions no longer: how many on a day (since 1970) for a reason (decisions.answer).
 CREATE TABLE skip_sums (
@@ -581,6 +582,7 @@ CREATE TABLE ledger (
     fee              INTEGER NOT NULL,
     at               INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX ledger_by_owner ON ledger (owner_id, at);
 CREATE INDEX ledger_by_intent ON ledger (intent_id, attempt_id) WHERE intent_id IS NOT NULL;
 
 CREATE TABLE positions (

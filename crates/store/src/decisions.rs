@@ -245,17 +245,20 @@ pub(crate) async fn after(
     rows.iter().map(read).collect()
 }
 
-/// The newest decisions, newest first.
-pub(crate) async fn newest(
+/// Decisions before a number, newest first.
+pub(crate) async fn before(
     connection: &mut Connection,
     owner: Option<OwnerId>,
+    before: i64,
     limit: usize,
 ) -> StoreResult<Vec<DecisionRecord>> {
-    const NEWEST: &str = select_decisions!("ORDER BY d.id DESC LIMIT $1");
-    const OWNED: &str = select_decisions!("WHERE d.owner_id = $2 ORDER BY d.id DESC LIMIT $1");
+    const BEFORE: &str = select_decisions!("WHERE d.id < $1 ORDER BY d.id DESC LIMIT $2");
+    const OWNED: &str = select_decisions!("WHERE d.id < $1 AND d.owner_id = $3 ORDER BY d.id DESC LIMIT $2");
     let rows = match owner {
-        None => sql::rows(connection, NEWEST, [sql::limit(limit)]).await?,
-        Some(owner) => sql::rows(connection, OWNED, [sql::limit(limit), owner.into()]).await?,
+        None => sql::rows(connection, BEFORE, [Value::from(before), sql::limit(limit)]).await?,
+        Some(owner) => {
+            sql::rows(connection, OWNED, [Value::from(before), sql::limit(limit), owner.into()]).await?
+        }
     };
     rows.iter().map(read).collect()
 }

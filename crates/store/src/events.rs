@@ -54,6 +54,12 @@ pub(crate) async fn prune(
     usize::try_from(gone).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
+/// The number of the newest event.
+pub(crate) async fn newest(connection: &mut Connection) -> StoreResult<i64> {
+    const NEWEST: &str = "SELECT COALESCE(MAX(id), 0) FROM events";
+    sql::row(connection, NEWEST, values![]).await?.map_or(Ok(0), |row| Fields::of(&row).get())
+}
+
 /// A subscriber's cursor.
 pub(crate) async fn cursor(connection: &mut Connection, subscriber: &str) -> StoreResult<i64> {
     const CURSOR: &str = "SELECT position FROM event_cursors WHERE subscriber = $1";

@@ -255,6 +255,19 @@ pub(crate) async fn newest(connection: &mut Connection, limit: usize) -> StoreRe
     sql::rows(connection, NEWEST, [sql::limit(limit)]).await?.iter().map(read).collect()
 }
 
+/// A leader's groups, newest first.
+pub(crate) async fn of_leader(
+    connection: &mut Connection,
+    leader: LeaderId,
+    limit: usize,
+) -> StoreResult<Vec<TradeGroup>> {
+    const OF_LEADER: &str = select_groups!(
+        "WHERE g.leader_id = $1 ORDER BY g.first_seen_at DESC, g.tx DESC, g.token DESC, g.action DESC LIMIT $2"
+    );
+    let values = [Value::from(leader), sql::limit(limit)];
+    sql::rows(connection, OF_LEADER, values).await?.iter().map(read).collect()
+}
+
 /// A byte string above all of 32 bytes with this prefix.
 pub(crate) fn above(prefix: &[u8]) -> Value {
     let mut bytes = prefix.to_vec();

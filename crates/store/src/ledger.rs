@@ -2,7 +2,7 @@
 //!
 //! A ledger row, its position and its account's cash change in one transaction, so the sums always agree.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use domain::{
     ConditionId, Hash, Timestamp, TokenId, Usd,
@@ -11,7 +11,7 @@ use domain::{
 };
 use engine::ports::{
     execution::{LedgerCause, RedemptionPayout},
-    reports::{LedgerRecord, PositionRecord},
+    reports::{LedgerRecord, LedgerSum, PositionRecord},
     store::{Event, EventKind, StoreResult},
 };
 
@@ -437,6 +437,39 @@ pub(crate) async fn after(
         }
     };
     rows.iter().map(read_line).collect()
+}
+
+/// Sums of rows since a moment by spans of time, ascending. Cause 0 is a deposit.
+pub(crate) async fn sums(
+    connection: &mut Connection,
+    owner: Option<OwnerId>,
+    since: Timestamp,
+    width: Duration,
+) -> StoreResult<Vec<LedgerSum>> {
+    macro_rules! sums {
+        ($and:expr) => {
+            concat!(
+                "SELECT at / $2 AS slot, CAST(SUM(realised) AS BIGINT), CAST(SUM(fee) AS BIGINT), ",
+                "CAST(SUM(CASE WHEN cause = 0 THEN cash ELSE 0 END) AS BIGINT) FROM ledger WHERE at >= $1 ",
+                $and,
+                "GROUP BY slot ORDER BY slot"
+            )
+        };
+    }
+    let micros = i64::try_from(width.as_micros()).unwrap_or(i64::MAX).max(1);
+    let rows = match owner {
+        None => sql::rows(connection, sums!(""), values![since, micros]).await?,
+        Some(owner) => {
+            sql::rows(connection, sums!("AND owner_id = $3 "), values![since, micros, owner]).await?
+        }
+    };
+    let read = |row: &Row| {
+        let mut fields = Fields::of(row);
+        let slot: i64 = fields.get()?;
+        let at = Timestamp(slot.saturating_mul(micros));
+        Ok(LedgerSum { at, realised: fields.get()?, fees: fields.get()?, deposited: fields.get()? })
+    };
+    rows.iter().map(read).collect()
 }
 
 /// The newest row's number; 0 without one.

@@ -1,8 +1,10 @@
 //! The [`Reports`] port: read models.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::{
-    Hash, Market, Usd,
+    Hash, Market, Timestamp, Usd,
     ids::{IntentId, LeaderId, OwnerId, RelationshipId},
     policy::Policy,
     trade::{GroupKey, TradeGroup},
@@ -11,7 +13,9 @@ use engine::ports::{
     detection::{StoredFill, StoredPart},
     execution::{Intent, OrderRecord},
     following::{Account, Leader, Relationship},
-    reports::{DecisionRecord, IntentEnd, LedgerRecord, PositionRecord, Reports, SkipSum, SkipSumKey},
+    reports::{
+        DecisionRecord, IntentEnd, LedgerRecord, LedgerSum, PositionRecord, Reports, SkipSum, SkipSumKey,
+    },
     store::{Event, StoreResult},
 };
 
@@ -31,12 +35,13 @@ impl Reports for SqlStore {
         decisions::after(&mut self.read().await?, owner, after, limit).await
     }
 
-    async fn newest_decisions(
+    async fn decisions_before(
         &self,
         owner: Option<OwnerId>,
+        before: i64,
         limit: usize,
     ) -> StoreResult<Vec<DecisionRecord>> {
-        decisions::newest(&mut self.read().await?, owner, limit).await
+        decisions::before(&mut self.read().await?, owner, before, limit).await
     }
 
     async fn decisions_of(&self, owner: Option<OwnerId>, key: GroupKey) -> StoreResult<Vec<DecisionRecord>> {
@@ -76,6 +81,10 @@ impl Reports for SqlStore {
 
     async fn newest_groups(&self, limit: usize) -> StoreResult<Vec<TradeGroup>> {
         groups::newest(&mut self.read().await?, limit).await
+    }
+
+    async fn groups_of(&self, leader: LeaderId, limit: usize) -> StoreResult<Vec<TradeGroup>> {
+        groups::of_leader(&mut self.read().await?, leader, limit).await
     }
 
     async fn policy(&self, relationship: RelationshipId, version: i64) -> StoreResult<Option<Policy>> {
@@ -125,6 +134,15 @@ impl Reports for SqlStore {
         ledger::of_intents(&mut self.read().await?, owner, intents).await
     }
 
+    async fn ledger_sums(
+        &self,
+        owner: Option<OwnerId>,
+        since: Timestamp,
+        width: Duration,
+    ) -> StoreResult<Vec<LedgerSum>> {
+        ledger::sums(&mut self.read().await?, owner, since, width).await
+    }
+
     async fn positions(&self, owner: Option<OwnerId>) -> StoreResult<Vec<PositionRecord>> {
         ledger::positions(&mut self.read().await?, owner).await
     }
@@ -157,6 +175,10 @@ impl Reports for SqlStore {
 
     async fn events_after(&self, after: i64, limit: usize) -> StoreResult<Vec<(i64, Event)>> {
         events::after(&mut self.read().await?, after, limit).await
+    }
+
+    async fn newest_event(&self) -> StoreResult<i64> {
+        events::newest(&mut self.read().await?).await
     }
 
     async fn event_cursor(&self, subscriber: &str) -> StoreResult<i64> {

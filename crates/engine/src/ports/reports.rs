@@ -1,5 +1,7 @@
 //! What people and checks read: activity, positions, stories, and everything `verify` recomputes.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::{
     Hash, Market, Timestamp, TokenId, Usd,
@@ -65,6 +67,19 @@ pub struct LedgerRecord {
     pub at: Timestamp,
 }
 
+/// What was booked in a span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerSum {
+    /// When the span begins.
+    pub at: Timestamp,
+    /// Profit of what was sold or redeemed, without fees.
+    pub realised: Usd,
+    /// Fees.
+    pub fees: Usd,
+    /// Money from outside, less money to outside.
+    pub deposited: Usd,
+}
+
 /// A position as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PositionRecord {
@@ -125,12 +140,22 @@ pub trait Reports: Send + Sync {
         limit: usize,
     ) -> StoreResult<Vec<DecisionRecord>>;
 
+    /// Decisions before a number, newest first.
+    async fn decisions_before(
+        &self,
+        owner: Option<OwnerId>,
+        before: i64,
+        limit: usize,
+    ) -> StoreResult<Vec<DecisionRecord>>;
+
     /// The newest decisions of an owner, newest first.
     async fn newest_decisions(
         &self,
         owner: Option<OwnerId>,
         limit: usize,
-    ) -> StoreResult<Vec<DecisionRecord>>;
+    ) -> StoreResult<Vec<DecisionRecord>> {
+        self.decisions_before(owner, i64::MAX, limit).await
+    }
 
     /// Decisions of a group, by part and relationship.
     async fn decisions_of(&self, owner: Option<OwnerId>, key: GroupKey) -> StoreResult<Vec<DecisionRecord>>;
@@ -160,6 +185,9 @@ pub trait Reports: Send + Sync {
 
     /// Groups newest first.
     async fn newest_groups(&self, limit: usize) -> StoreResult<Vec<TradeGroup>>;
+
+    /// A leader's groups newest first.
+    async fn groups_of(&self, leader: LeaderId, limit: usize) -> StoreResult<Vec<TradeGroup>>;
 
     /// A policy by its version.
     async fn policy(&self, relationship: RelationshipId, version: i64) -> StoreResult<Option<Policy>>;
@@ -198,6 +226,14 @@ pub trait Reports: Send + Sync {
     async fn ledger_of(&self, owner: Option<OwnerId>, intents: &[IntentId])
     -> StoreResult<Vec<LedgerRecord>>;
 
+    /// Sums of ledger rows since a moment, for each span of time of this width in which there are any, ascending.
+    async fn ledger_sums(
+        &self,
+        owner: Option<OwnerId>,
+        since: Timestamp,
+        width: Duration,
+    ) -> StoreResult<Vec<LedgerSum>>;
+
     /// All positions.
     async fn positions(&self, owner: Option<OwnerId>) -> StoreResult<Vec<PositionRecord>>;
 
@@ -221,6 +257,9 @@ pub trait Reports: Send + Sync {
 
     /// Events after a number, ascending.
     async fn events_after(&self, after: i64, limit: usize) -> StoreResult<Vec<(i64, Event)>>;
+
+    /// The number of the newest event; 0 where there never was one.
+    async fn newest_event(&self) -> StoreResult<i64>;
 
     /// A subscriber's cursor in the events; 0 at first.
     async fn event_cursor(&self, subscriber: &str) -> StoreResult<i64>;

@@ -157,7 +157,7 @@ pub struct AccountLine {
 }
 
 impl AccountLine {
-    async fn of(account: &Account, keyring: &Keyring) -> anyhow::Result<Self> {
+    pub(crate) async fn of(account: &Account, keyring: &Keyring) -> anyhow::Result<Self> {
         let standing = match account.mode {
             AccountMode::Paper => None,
             AccountMode::Live => keyring.standing(&account.trading.key).await?,

@@ -17,12 +17,14 @@ mod live;
 mod run;
 mod servers;
 mod venue;
+mod web;
 
 use super::kind::Kind;
 pub use live::{LIVE, LiveSettings};
 pub use run::{RUN, RunSettings};
 pub use servers::{DATABASE, DatabaseSettings, QUEUE, QueueSettings};
 pub use venue::VENUE;
+pub use web::{WEB, WebSettings};
 
 /// How many times faster than recorded a tape may be played.
 pub const SPEEDS: RangeInclusive<u16> = 1..=1_000;

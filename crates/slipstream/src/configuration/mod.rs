@@ -28,7 +28,7 @@ use domain::{Usd, policy::Policy};
 
 use self::keys::{
     ChainSettings, DatabaseSettings, DemoSettings, EngineSettings, FollowerSettings, LiveSettings,
-    QueueSettings, RunSettings, VenueSettings,
+    QueueSettings, RunSettings, VenueSettings, WebSettings,
 };
 use self::read::read_anyway;
 pub(crate) use self::{
@@ -64,6 +64,8 @@ pub struct Configuration {
     pub chain: ChainSettings,
     /// `[venue]`
     pub venue: VenueSettings,
+    /// `[web]`
+    pub web: WebSettings,
     /// `[live]`
     pub live: LiveSettings,
     /// `[database]`

@@ -17,7 +17,7 @@ use super::{
     Configuration, Effective, follower_count,
     keys::{
         CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, FollowerSettings, Key, LIVE, LiveSettings, NAMED_VARIABLES,
-        OTHER_NAMES, QUEUE, RUN, Sample, VENUE,
+        OTHER_NAMES, QUEUE, RUN, Sample, VENUE, WEB,
     },
     kind::{Kind, Raw, shown},
     mistakes::{Mistake, Mistakes, Place},
@@ -74,6 +74,7 @@ pub(super) fn read_anyway(
     let (run, _) = reader.single("run", RUN, document.get_ref());
     let (database, _) = reader.single("database", DATABASE, document.get_ref());
     let (queue, _) = reader.single("queue", QUEUE, document.get_ref());
+    let (web, _) = reader.single("web", WEB, document.get_ref());
     let followers = reader.followers(document.get_ref(), errors);
     unknown::sections(&mut reader, document.get_ref());
     unknown::variables(&mut reader);
@@ -88,7 +89,7 @@ pub(super) fn read_anyway(
         mistakes.iter().filter(|it| !it.subject.is_empty()).map(|it| it.place).collect();
     mistakes.retain(|mistake| !(mistake.subject.is_empty() && named.contains(&mistake.place)));
     let configuration =
-        Configuration { run, demo, engine, chain, venue, live, database, queue, followers, effective };
+        Configuration { run, demo, engine, chain, venue, live, database, queue, web, followers, effective };
     (configuration, (!mistakes.is_empty()).then(|| Mistakes::of(name, mistakes)))
 }
 

@@ -15,7 +15,7 @@ use domain::{
 use polymarket::{Endpoint, RpcUrl, Tier, VenueLimits};
 
 use super::{
-    keys::{CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, Key, LIVE, QUEUE, RUN, RunSettings, Sample, VENUE},
+    keys::{CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, Key, LIVE, QUEUE, RUN, RunSettings, Sample, VENUE, WEB},
     kind::Raw,
     *,
 };
@@ -285,8 +285,8 @@ fn what_nobody_reads_is_refused_with_what_was_meant() {
     assert_eq!(only("[Demo]"), "1:2 Demo | no such section; did you mean `[demo]`?");
     assert_eq!(only("[[folower]]"), "1:3 folower | no such section; did you mean `[[follower]]`?");
     assert!(
-        only("[web]").contains(
-            "there are the sections [run], [database], [queue], [demo], [engine], [chain], [venue], [live], [[follower]]"
+        only("[kitchen]").contains(
+            "there are the sections [run], [database], [queue], [demo], [engine], [chain], [venue], [live], [web], [[follower]]"
         )
     );
     assert!(only("demo = 3").contains("is a section: write `[demo]`"));
@@ -417,6 +417,7 @@ fn the_samples_of_every_key_are_good_and_the_default_policy_is_the_careful_one()
     check_samples(CHAIN);
     check_samples(VENUE);
     check_samples(LIVE);
+    check_samples(WEB);
     check_samples(DATABASE);
     check_samples(QUEUE);
     check_samples(RUN);
@@ -456,11 +457,12 @@ fn the_reference_is_a_configuration() {
     let all = good(&uncommented.join("\n"));
     assert_eq!(
         all.effective.len(),
-        9 + [RUN.len(), DEMO.len(), ENGINE.len(), CHAIN.len(), VENUE.len(), LIVE.len(), FOLLOWER.len()]
+        10 + [RUN.len(), DEMO.len(), ENGINE.len(), CHAIN.len(), VENUE.len(), LIVE.len(), FOLLOWER.len()]
             .iter()
             .sum::<usize>()
             + DATABASE.len()
             + QUEUE.len()
+            + WEB.len()
             - 5
     );
     assert!(reference.lines().all(|line| line.chars().count() <= 100));

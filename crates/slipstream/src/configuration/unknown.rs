@@ -4,12 +4,12 @@
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    keys::{CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, Key, LIVE, NAMED_VARIABLES, QUEUE, RUN, VENUE},
+    keys::{CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, Key, LIVE, NAMED_VARIABLES, QUEUE, RUN, VENUE, WEB},
     read::{PREFIX, Reader, key_shown, variable},
 };
 
 /// Sections as they are written.
-const SECTIONS: [(&str, &str); 9] = [
+const SECTIONS: [(&str, &str); 10] = [
     ("run", "[run]"),
     ("database", "[database]"),
     ("queue", "[queue]"),
@@ -18,6 +18,7 @@ const SECTIONS: [(&str, &str); 9] = [
     ("chain", "[chain]"),
     ("venue", "[venue]"),
     ("live", "[live]"),
+    ("web", "[web]"),
     ("follower", "[[follower]]"),
 ];
 
@@ -80,6 +81,7 @@ pub(super) fn variables(reader: &mut Reader<'_>) {
         .chain(CHAIN.iter().map(|key| variable("chain", key.name)))
         .chain(VENUE.iter().map(|key| variable("venue", key.name)))
         .chain(LIVE.iter().map(|key| variable("live", key.name)))
+        .chain(WEB.iter().map(|key| variable("web", key.name)))
         .chain(OTHER_VARIABLES.map(str::to_owned))
         .collect();
     let variables = reader.variables;
@@ -127,6 +129,7 @@ fn sections_of(name: &str) -> Option<String> {
         ("[chain]", has(CHAIN, name)),
         ("[venue]", has(VENUE, name)),
         ("[live]", has(LIVE, name)),
+        ("[web]", has(WEB, name)),
         ("[[follower]]", has(FOLLOWER, name)),
     ];
     let having: Vec<&str> = having.iter().filter(|(_, has)| *has).map(|(section, _)| *section).collect();

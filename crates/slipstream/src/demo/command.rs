@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
+    net::SocketAddr,
     path::Path,
     process::ExitCode,
     time::Duration,
@@ -25,7 +26,13 @@ use super::{
     setup,
     view::{Controls, Screen},
 };
-use crate::{cli::DemoArgs, clock::SystemClock, configuration::Configuration, logging, output};
+use crate::{
+    cli::DemoArgs,
+    clock::SystemClock,
+    configuration::Configuration,
+    logging, output,
+    pages::{self, DemoLink},
+};
 
 /// Time between faults with `--faults`.
 const FAULT_EVERY: Duration = Duration::from_secs(4);
@@ -63,6 +70,7 @@ impl Show {
 /// In words, with what to do.
 pub async fn run(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
     let configuration = Configuration::load(arguments.config.path.as_deref(), std::env::vars_os())?;
+    let watched = Watched { address: configuration.web.address, stay: arguments.stay };
     let options = setup::options(arguments, configuration)?;
     let show = Show::of(arguments);
     let mut directory = DataDirectory::make(options.data_dir.as_deref())?;
@@ -70,7 +78,7 @@ pub async fn run(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
         Show::View => logging::to_file(&directory.path.join(LOG))?,
         Show::Lines | Show::Json => logging::to_stderr()?,
     }
-    let Some(report) = run_shown(&options, &directory.path, show).await? else {
+    let Some(report) = run_shown(&options, watched, &directory.path, show).await? else {
         return Ok(ExitCode::from(INTERRUPTED));
     };
     print(&report, show)?;
@@ -84,8 +92,22 @@ pub async fn run(arguments: &DemoArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
+/// How it is watched in the browser.
+#[derive(Clone, Copy, Debug)]
+struct Watched {
+    /// Where.
+    address: Option<SocketAddr>,
+    /// Whether the pages stay when the tape was played, until somebody ends it.
+    stay: bool,
+}
+
 /// The report; `None` when somebody could not wait for it.
-async fn run_shown(options: &Options, data_dir: &Path, show: Show) -> anyhow::Result<Option<Report>> {
+async fn run_shown(
+    options: &Options,
+    watched: Watched,
+    data_dir: &Path,
+    show: Show,
+) -> anyhow::Result<Option<Report>> {
     let (pictures, seen) = watch::channel(Picture::default());
     let (breaks, wanted) = mpsc::unbounded_channel();
     let (interrupts, mut interrupted) = mpsc::unbounded_channel();
@@ -93,10 +115,11 @@ async fn run_shown(options: &Options, data_dir: &Path, show: Show) -> anyhow::Re
     let signals = tokio::spawn(pass_signals(interrupts.clone())?);
     let faults =
         options.faults.then(|| tokio::spawn(break_regularly(breaks.clone(), seen.clone(), stopped.clone())));
+    let link = DemoLink { pictures: seen.clone(), breaks: breaks.clone() };
     let controls = Controls { breaks, interrupts, stopped: stopped.clone() };
     let shown = start_showing(show, seen, controls, options.speed);
     let result = tokio::select! {
-        report = run_demo(options, data_dir, pictures, wanted, stopped) => report.map(Some),
+        report = run_demo(options, (watched, link), data_dir, (pictures, wanted), stopped) => report.map(Some),
         () = twice(&mut interrupted, &stop) => {
             shown.abort();
             Ok(None)
@@ -113,17 +136,24 @@ async fn run_shown(options: &Options, data_dir: &Path, show: Show) -> anyhow::Re
 
 async fn run_demo(
     options: &Options,
+    (watched, link): (Watched, DemoLink),
     data_dir: &Path,
-    pictures: watch::Sender<Picture>,
-    mut wanted: mpsc::UnboundedReceiver<Break>,
+    (pictures, mut wanted): (watch::Sender<Picture>, mpsc::UnboundedReceiver<Break>),
     mut stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<Report> {
+    let listener = pages::listen(watched.address).await?;
     let mut demo = Demo::start(options, data_dir).await?;
+    let pages = demo.serve_pages(listener, link);
     let settled = demo.run(&pictures, &mut wanted, &mut stopped).await;
     let report = match settled {
         Ok(settled) => Report::gather(&demo, settled, options).await,
         Err(error) => Err(error),
     };
+    if watched.stay && report.is_ok() {
+        // The sender lives as long as whoever may end it.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    }
+    pages.abort();
     let stopped = demo.shutdown().await.map_err(anyhow::Error::from);
     report.and_then(|report| stopped.map(|()| report)).context("the demo failed; it proves nothing")
 }

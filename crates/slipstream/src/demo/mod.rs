@@ -18,6 +18,7 @@ pub mod tape;
 mod urls;
 pub mod view;
 pub mod wallets;
+mod watched;
 
 use std::{
     path::{Path, PathBuf},
@@ -130,6 +131,7 @@ pub struct Demo {
     played: Arc<Mutex<Played>>,
     play: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
     socket: tokio::task::JoinHandle<()>,
+    witnesses: Witnesses,
     data_dir: PathBuf,
 }
 
@@ -268,7 +270,7 @@ impl Demo {
         }
         witnesses.sources = Some(runtime.sources());
         let (served, watch) = (Arc::clone(&store), runtime.clock_watch());
-        let socket = crate::socket::serve(data_dir, served, Arc::clone(&clock), witnesses, watch)?;
+        let socket = crate::socket::serve(data_dir, served, Arc::clone(&clock), witnesses.clone(), watch)?;
         let play =
             (simulator.is_some() && !is_live).then(|| tokio::spawn(async move { player.play().await }));
         Ok(Self {
@@ -287,6 +289,7 @@ impl Demo {
             played,
             play,
             socket,
+            witnesses,
             data_dir: data_dir.to_owned(),
         })
     }

@@ -19,6 +19,7 @@ use domain::{
 };
 use engine::ports::{
     execution::{Intent, OrderRecord},
+    following::RelationshipStatus,
     reports::DecisionRecord,
     store::{EventKind, Store},
 };
@@ -148,6 +149,10 @@ pub struct Collector {
     started: Duration,
     /// When a leader's transaction was first found missing.
     missing_since: HashMap<TxHash, Duration>,
+    /// Those first found missing while somebody's last follower had stopped: they may be his, and nobody answers them.
+    excused: BTreeSet<TxHash>,
+    /// Whether that was so at the last look.
+    unfollowed: bool,
     /// Copies that neither wait nor were signed nor are over.
     forgotten: usize,
     answered: BTreeSet<TxHash>,
@@ -182,6 +187,8 @@ impl Collector {
             open: BTreeSet::new(),
             orders: HashMap::new(),
             missing_since: HashMap::new(),
+            excused: BTreeSet::new(),
+            unfollowed: false,
             forgotten: 0,
             answered: BTreeSet::new(),
             markets: HashMap::new(),
@@ -196,7 +203,12 @@ impl Collector {
         self.picture.venue_down = venue_down;
     }
 
-    /// Tells people something about the whole run.
+    /// Tells people something, unless they are told something about the whole run.
+    pub fn suggest(&mut self, notice: String) {
+        self.picture.notice.get_or_insert(notice);
+    }
+
+    /// Says something about the whole run.
     pub fn tell(&mut self, notice: String) {
         self.picture.notice = Some(notice);
     }
@@ -377,18 +389,29 @@ impl Collector {
     /// was signed nor is over. Doubled: the venue executed more for an
     /// intent than was decided, executed two entries of one intent, or executed an order we do not know.
     async fn judge(&mut self) -> anyhow::Result<()> {
-        self.judge_played();
+        let all = self.store.relationships(None).await?;
+        let (left, followed): (Vec<_>, Vec<_>) =
+            all.iter().partition(|one| one.status == RelationshipStatus::Stopped);
+        let unfollowed = left.iter().any(|left| followed.iter().all(|one| one.leader != left.leader));
+        self.judge_played(unfollowed || self.unfollowed);
+        self.unfollowed = unfollowed;
         self.picture.doubled = self.doubled().await?;
         Ok(())
     }
 
-    fn judge_played(&mut self) {
+    fn judge_played(&mut self, unfollowed: bool) {
         let played = self.played.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.uptime();
         self.picture.lost = self.forgotten;
         for tx in &played.transactions {
             if self.answered.contains(tx) {
                 self.missing_since.remove(tx);
+                continue;
+            }
+            if unfollowed && !self.missing_since.contains_key(tx) {
+                self.excused.insert(*tx);
+            }
+            if self.excused.contains(tx) {
                 continue;
             }
             let since = *self.missing_since.entry(*tx).or_insert(now);

@@ -4,7 +4,7 @@
 mod command;
 mod panicking;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use domain::{
     Address, Clock,
     ids::{OwnerId, RelationshipId},
@@ -16,8 +16,10 @@ use engine::ports::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use web::actions::{Follow, Followed};
 
 pub use self::command::{EditArgs, FollowArgs, LeaderCommand, PanicArgs, PolicyFlags, leader};
+pub(crate) use self::panicking::hold_all;
 pub use self::panicking::{Panic, confirmed};
 use crate::{
     account::named,
@@ -86,22 +88,35 @@ pub async fn answer(
     }
 }
 
+/// What is wrong with a wish, where whoever shows it wants to know more than the words.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Wrong {
+    /// Every mistake in a policy.
+    #[error("{}", .0.join("\n"))]
+    Policy(Vec<String>),
+    /// What is meant does not exist, or is somebody else's.
+    #[error("{0}")]
+    NotFound(String),
+}
+
 fn said(text: String, json: serde_json::Value) -> Answer {
     Answer { text, json, ok: true }
 }
 
 /// A policy with these keys changed.
-fn changed(policy: Policy, changes: &[(String, String)]) -> anyhow::Result<Policy> {
+pub(crate) fn changed(policy: Policy, changes: &[(String, String)]) -> Result<Policy, Wrong> {
     let mut settings = FollowerSettings { policy, ..FollowerSettings::default() };
-    if let Err(mistakes) = change_follower(&mut settings, changes) {
-        bail!("{}", mistakes.join("\n"));
-    }
+    change_follower(&mut settings, changes).map_err(Wrong::Policy)?;
     Ok(settings.policy)
 }
 
 /// The account that is meant; the only one, if none is named.
-async fn account_of(store: &dyn Store, wanted: Option<&str>) -> anyhow::Result<Account> {
-    let mut accounts = store.accounts(None).await?;
+async fn account_of(
+    store: &dyn Store,
+    owner: Option<OwnerId>,
+    wanted: Option<&str>,
+) -> anyhow::Result<Account> {
+    let mut accounts = store.accounts(owner).await?;
     if let Some(wanted) = wanted {
         return named(accounts, wanted);
     }
@@ -118,7 +133,7 @@ async fn account_of(store: &dyn Store, wanted: Option<&str>) -> anyhow::Result<A
 /// All that is wrong with it, and when it is nobody's wallet.
 pub(crate) fn wanted(wallet: Address, changes: &[(String, String)]) -> anyhow::Result<Policy> {
     ensure!(wallet != Address([0; 20]), "{wallet} is nobody's wallet; `slipstream leader top` shows some");
-    changed(Policy::careful(), changes)
+    Ok(changed(Policy::careful(), changes)?)
 }
 
 async fn follow(
@@ -128,28 +143,48 @@ async fn follow(
     account: Option<&str>,
     changes: &[(String, String)],
 ) -> anyhow::Result<Answer> {
-    let policy = wanted(wallet, changes)?;
-    let account = account_of(store, account).await?;
+    let wish = Follow { leader: wallet, account: account.map(str::to_owned), policy: changes.to_vec() };
+    let Followed { relationship, account, policy, words } = begin(store, clock, None, &wish).await?;
+    let json =
+        json!({ "relationship": relationship, "leader": wallet, "account": account, "policy": policy });
+    Ok(said(words, json))
+}
+
+/// Copies a leader with an account of the owner's, or of anybody's.
+///
+/// # Errors
+/// In words, with what to do; [`Wrong`] and store errors are told apart.
+pub(crate) async fn begin(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    owner: Option<OwnerId>,
+    wish: &Follow,
+) -> anyhow::Result<Followed> {
+    let wallet = wish.leader;
+    let policy = wanted(wallet, &wish.policy)?;
+    let account = account_of(store, owner, wish.account.as_deref()).await?;
     let now = clock.now();
     let leader = store.add_leader(wallet, now).await?;
     let new = NewRelationship { account: account.trading.id, leader, policy: policy.clone() };
     let id = store.add_relationship(account.owner, &new, now).await?;
-    let text = format!(
+    let words = format!(
         "account {} follows {wallet} as relationship {id}: {}\ntrades from now on are copied, none from before",
         account.label,
         policy_words(&policy).join("; ")
     ) + &never_binds(&policy);
-    Ok(said(
-        text,
-        json!({ "relationship": id, "leader": wallet, "account": account.label, "policy": policy }),
-    ))
+    Ok(Followed { relationship: id, account: account.label, policy, words })
 }
 
-async fn owner_and_policy(store: &dyn Store, id: RelationshipId) -> anyhow::Result<(OwnerId, Policy)> {
-    let relationships = store.relationships(None).await?;
+async fn owner_and_policy(
+    store: &dyn Store,
+    owner: Option<OwnerId>,
+    id: RelationshipId,
+) -> anyhow::Result<(OwnerId, Policy)> {
+    let relationships = store.relationships(owner).await?;
     let found = relationships.into_iter().find(|one| one.id == id);
-    let found =
-        found.with_context(|| format!("there is no relationship {id}; `slipstream following` lists them"))?;
+    let none =
+        || Wrong::NotFound(format!("there is no relationship {id}; `slipstream following` lists them"));
+    let found = found.ok_or_else(none)?;
     ensure!(
         found.status != RelationshipStatus::Stopped,
         "relationship {id} is stopped for good; follow anew"
@@ -164,15 +199,29 @@ async fn edit(
     changes: &[(String, String)],
 ) -> anyhow::Result<Answer> {
     ensure!(!changes.is_empty(), "nothing to change: name what with flags, for example --fixed 5");
-    let (owner, before) = owner_and_policy(store, id).await?;
-    let policy = changed(before, changes)?;
-    store.set_policy(owner, id, &policy, clock.now()).await?;
+    let policy = change(store, clock, None, (id, changes)).await?;
     let text = format!(
         "relationship {id} from now on: {}{}",
         policy_words(&policy).join("; "),
         never_binds(&policy)
     );
     Ok(said(text, json!({ "relationship": id, "policy": policy })))
+}
+
+/// Puts keys into the policy of a relationship of the owner's, or of anybody's.
+///
+/// # Errors
+/// As [`begin`].
+pub(crate) async fn change(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    owner: Option<OwnerId>,
+    (id, changes): (RelationshipId, &[(String, String)]),
+) -> anyhow::Result<Policy> {
+    let (owner, before) = owner_and_policy(store, owner, id).await?;
+    let policy = changed(before, changes)?;
+    store.set_policy(owner, id, &policy, clock.now()).await?;
+    Ok(policy)
 }
 
 /// A word on a cap that another one makes meaningless.
@@ -186,7 +235,7 @@ fn never_binds(policy: &Policy) -> String {
     format!("\nthe cap of {order} $ per order never binds: that per {name} is {cap} $")
 }
 
-const fn word(status: RelationshipStatus) -> &'static str {
+pub(crate) const fn word(status: RelationshipStatus) -> &'static str {
     match status {
         RelationshipStatus::Active => "active",
         RelationshipStatus::Paused => "paused",

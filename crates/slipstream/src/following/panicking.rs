@@ -6,15 +6,16 @@ use std::collections::BTreeSet;
 use anyhow::{Context, ensure};
 use domain::{
     Clock, Usd,
-    ids::{HoldId, RelationshipId},
+    ids::{HoldId, OwnerId, RelationshipId},
 };
 use engine::ports::{
-    following::{Hold, HoldCause, HoldScope, NewHold},
+    following::{Account, Hold, HoldCause, HoldScope, NewHold},
     reports::PositionRecord,
     store::Store,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use web::actions::Panicked;
 
 use super::{FollowingRequest, PanicArgs, account_of};
 use crate::{
@@ -60,23 +61,51 @@ pub async fn confirmed(arguments: &PanicArgs) -> anyhow::Result<Request> {
 }
 
 pub(super) async fn panic(store: &dyn Store, clock: &dyn Clock, wanted: &Panic) -> anyhow::Result<Answer> {
-    let account = match &wanted.account {
-        Some(name) => Some(account_of(store, Some(name)).await?),
-        None => None,
-    };
-    let scope =
-        account.as_ref().map_or(HoldScope::Installation, |account| HoldScope::Account(account.trading.id));
-    let held: Vec<PositionRecord> = store
-        .positions(None)
-        .await?
-        .into_iter()
-        .filter(|held| account.as_ref().is_none_or(|account| account.trading.id == held.account))
-        .filter(|held| held.position.shares.is_positive())
-        .collect();
     if wanted.preview {
+        let held = held_by(store, &account_meant(store, None, wanted).await?).await?;
         let text = format!("{}, at the best prices of their books, whatever those are", to_sell(&held));
         return Ok(Answer { text, json: json!({ "positions": held.len() }), ok: true });
     }
+    let Panicked { hold, stops_exits, sells, positions, words } =
+        hold_all(store, clock, None, wanted).await?;
+    let json = json!({ "hold": hold, "stops_exits": stops_exits, "sells": sells, "positions": positions });
+    Ok(Answer { text: words, json, ok: true })
+}
+
+async fn account_meant(
+    store: &dyn Store,
+    owner: Option<OwnerId>,
+    wanted: &Panic,
+) -> anyhow::Result<Option<Account>> {
+    match &wanted.account {
+        Some(name) => Ok(Some(account_of(store, owner, Some(name)).await?)),
+        None => Ok(None),
+    }
+}
+
+async fn held_by(store: &dyn Store, account: &Option<Account>) -> anyhow::Result<Vec<PositionRecord>> {
+    let all = store.positions(None).await?.into_iter();
+    Ok(all
+        .filter(|held| account.as_ref().is_none_or(|account| account.trading.id == held.account))
+        .filter(|held| held.position.shares.is_positive())
+        .collect())
+}
+
+/// Holds an account of the owner's, or everything where nobody's alone is meant.
+///
+/// # Errors
+/// In words, with what to do.
+pub(crate) async fn hold_all(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    owner: Option<OwnerId>,
+    wanted: &Panic,
+) -> anyhow::Result<Panicked> {
+    ensure!(owner.is_none() || wanted.account.is_some(), "name the account that is to be held");
+    let account = account_meant(store, owner, wanted).await?;
+    let scope =
+        account.as_ref().map_or(HoldScope::Installation, |account| HoldScope::Account(account.trading.id));
+    let held = held_by(store, &account).await?;
     let hold = NewHold {
         scope,
         cause: HoldCause::Operator,
@@ -88,10 +117,13 @@ pub(super) async fn panic(store: &dyn Store, clock: &dyn Clock, wanted: &Panic) 
     let placed = place(store, clock, &hold).await?;
     let of = account.as_ref().map(|account| format!(" of account `{}`", account.label)).unwrap_or_default();
     let positions = if placed.sells(&hold) { held.len() } else { 0 };
-    let json = json!({
-        "hold": placed.id, "stops_exits": placed.stops_exits(&hold), "sells": placed.sells(&hold), "positions": positions,
-    });
-    Ok(Answer { text: words(wanted, &placed, &of, &to_sell(&held)), json, ok: true })
+    Ok(Panicked {
+        hold: placed.id,
+        stops_exits: placed.stops_exits(&hold),
+        sells: placed.sells(&hold),
+        positions,
+        words: words(wanted, &placed, &of, &to_sell(&held)),
+    })
 }
 
 /// A hold of this command, and what else holds the same.

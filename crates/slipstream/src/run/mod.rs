@@ -59,7 +59,7 @@ use crate::{
         succession::{Succession, give_last_sign},
         this_process,
     },
-    logging,
+    logging, pages,
     place::{Held, Place},
     queue_command::JobsDesk,
     runtime::{Ports, RECORDED_WITHIN, Role, Runtime, Settings, Turn},
@@ -170,6 +170,8 @@ struct Prepared {
     /// Where there are many processes.
     succession: Option<Succession>,
     health: Option<TcpListener>,
+    /// Where the pages are served, by the process that answers people.
+    pages: Option<TcpListener>,
 }
 
 impl Run<'_> {
@@ -180,6 +182,10 @@ impl Run<'_> {
         let health = match self.configuration.run.health_address {
             Some(address) => Some(health::listen(address).await?),
             None => None,
+        };
+        let pages = match self.role {
+            Role::All | Role::Backend => Some(pages::listen(self.configuration.web.address).await?),
+            Role::Worker | Role::Watcher => None,
         };
         let succession = if self.place.servers.is_some() {
             let mut succession = Succession::begin(data_dir, store, &self.process).await?;
@@ -215,7 +221,7 @@ impl Run<'_> {
             keyring: Some(keyring),
             jobs: Some(JobsDesk { store: Arc::clone(self.store), queue: Some(Arc::clone(&ports.queue)) }),
         };
-        Ok(Prepared { told, ports, wallets, witnesses, succession, health })
+        Ok(Prepared { told, ports, wallets, witnesses, succession, health, pages })
     }
 
     /// Lets go of the books.
@@ -236,13 +242,14 @@ impl Run<'_> {
 
     /// Starts everything, attends to it, and stops it.
     async fn work(&self, mut stop: Stop, prepared: Prepared) -> anyhow::Result<()> {
-        let Prepared { told, ports, wallets, mut witnesses, succession, health } = prepared;
+        let Prepared { told, ports, wallets, mut witnesses, succession, health, pages } = prepared;
         let (store, clock, data_dir) = (self.books(), &self.clock, self.place.data_dir.as_path());
         let has_chain = ports.chain.is_some();
         let (venue_clock, chain) = (Arc::clone(&ports.venue_clock), ports.chain.clone());
         let runtime = Runtime::start(ports, self.settings(has_chain), self.process.clone()).await?;
         witnesses.sources = Some(runtime.sources());
         let (books, watch) = (Arc::clone(self.store) as Arc<dyn Store>, runtime.clock_watch());
+        let pages = pages.map(|listener| self.serve_pages(listener, witnesses.clone()));
         let socket = socket::serve(data_dir, books, Arc::clone(clock), witnesses, watch)?;
         let health = health.map(|listener| self.tell_health(listener, &runtime));
         let mut probe = Probe::begin(clock, venue_clock, chain);
@@ -261,8 +268,8 @@ impl Run<'_> {
             name = stop.wanted() => end_at_once_next_time(name, stop),
         }
         socket.abort();
-        if let Some(health) = health {
-            health.abort();
+        for server in health.into_iter().chain(pages) {
+            server.abort();
         }
         // Nobody listens on it any more.
         let _ = std::fs::remove_file(socket::path(data_dir));
@@ -285,6 +292,13 @@ impl Run<'_> {
             role: self.role,
             shared: self.place.servers.is_some(),
         }
+    }
+
+    fn serve_pages(&self, listener: TcpListener, witnesses: Witnesses) -> JoinHandle<()> {
+        info!("{} shows and changes everything, to whoever uses this machine", pages::url(&listener));
+        let (store, clock) = (Arc::clone(self.store) as Arc<dyn Store>, Arc::clone(&self.clock));
+        let guard = pages::guard(self.secret);
+        pages::serve(listener, pages::Parts { store, clock, witnesses, guard, demo: None })
     }
 
     fn tell_health(&self, listener: TcpListener, runtime: &Runtime) -> JoinHandle<()> {

@@ -1,19 +1,21 @@
 //! Read models.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{collections::BTreeMap, ops::Bound, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
-    Hash, Market, OrderId, TxHash, Usd,
+    Hash, Market, OrderId, Timestamp, TxHash, Usd,
     ids::{AccountId, AttemptId, IntentId, LeaderId, OwnerId, RelationshipId},
     policy::Policy,
     trade::{GroupKey, TradeGroup},
 };
 use engine::ports::{
     detection::{StoredFill, StoredPart},
-    execution::{Intent, OrderRecord},
+    execution::{Intent, LedgerCause, OrderRecord},
     following::{Account, Leader, Relationship},
-    reports::{DecisionRecord, IntentEnd, LedgerRecord, PositionRecord, Reports, SkipSum, SkipSumKey},
+    reports::{
+        DecisionRecord, IntentEnd, LedgerRecord, LedgerSum, PositionRecord, Reports, SkipSum, SkipSumKey,
+    },
     store::{Event, StoreResult},
 };
 
@@ -37,13 +39,14 @@ impl Reports for MemoryStore {
         Ok(rows.filter(|row| visible(owner, row.owner)).take(limit).cloned().collect())
     }
 
-    async fn newest_decisions(
+    async fn decisions_before(
         &self,
         owner: Option<OwnerId>,
+        before: i64,
         limit: usize,
     ) -> StoreResult<Vec<DecisionRecord>> {
         let state = self.read();
-        let rows = state.decisions.rows().rev();
+        let rows = state.decisions.rows().rev().filter(|row| row.id < before);
         Ok(rows.filter(|row| visible(owner, row.owner)).take(limit).cloned().collect())
     }
 
@@ -102,6 +105,10 @@ impl Reports for MemoryStore {
 
     async fn newest_groups(&self, limit: usize) -> StoreResult<Vec<TradeGroup>> {
         Ok(self.read().newest(limit, |_| true))
+    }
+
+    async fn groups_of(&self, leader: LeaderId, limit: usize) -> StoreResult<Vec<TradeGroup>> {
+        Ok(self.read().newest(limit, |group| group.key.leader == leader))
     }
 
     async fn policy(&self, relationship: RelationshipId, version: i64) -> StoreResult<Option<Policy>> {
@@ -171,6 +178,32 @@ impl Reports for MemoryStore {
         Ok(state.ledger.rows().filter(|row| visible(owner, row.owner)).filter(of).cloned().collect())
     }
 
+    async fn ledger_sums(
+        &self,
+        owner: Option<OwnerId>,
+        since: Timestamp,
+        width: Duration,
+    ) -> StoreResult<Vec<LedgerSum>> {
+        let (state, micros) = (self.read(), i64::try_from(width.as_micros()).unwrap_or(i64::MAX).max(1));
+        let mut sums: BTreeMap<i64, LedgerSum> = BTreeMap::new();
+        for row in state.ledger.rows().filter(|row| visible(owner, row.owner) && row.at >= since) {
+            let slot = row.at.0 / micros;
+            let begin = LedgerSum {
+                at: Timestamp(slot.saturating_mul(micros)),
+                realised: Usd::ZERO,
+                fees: Usd::ZERO,
+                deposited: Usd::ZERO,
+            };
+            let sum = sums.entry(slot).or_insert(begin);
+            sum.realised = [sum.realised, row.entry.realised].into_iter().sum();
+            sum.fees = [sum.fees, row.entry.fee].into_iter().sum();
+            if row.cause == LedgerCause::Deposit {
+                sum.deposited = [sum.deposited, row.entry.cash].into_iter().sum();
+            }
+        }
+        Ok(sums.into_values().collect())
+    }
+
     async fn positions(&self, owner: Option<OwnerId>) -> StoreResult<Vec<PositionRecord>> {
         let state = self.read();
         let rows = state.positions.iter().filter(|(_, row)| visible(owner, row.owner));
@@ -221,6 +254,10 @@ impl Reports for MemoryStore {
     async fn events_after(&self, after: i64, limit: usize) -> StoreResult<Vec<(i64, Event)>> {
         let state = self.read();
         Ok(state.events.after(after).take(limit).map(|(id, event)| (id, event.clone())).collect())
+    }
+
+    async fn newest_event(&self) -> StoreResult<i64> {
+        Ok(self.read().events.after(0).last().map_or(0, |(id, _)| id))
     }
 
     async fn event_cursor(&self, subscriber: &str) -> StoreResult<i64> {

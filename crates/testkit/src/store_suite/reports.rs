@@ -1,8 +1,10 @@
 //! What people and checks read, and who may read what.
 
+use std::time::Duration;
+
 use domain::{
     Shares, Side, Timestamp, Usd,
-    ids::{IntentId, OwnerId},
+    ids::{IntentId, LeaderId, OwnerId},
     trade::TradeGroup,
 };
 use engine::ports::{
@@ -40,6 +42,9 @@ pub(crate) async fn lists_are_read_page_by_page(bench: Bench) -> CaseResult {
     let mut newest = store.newest_decisions(None, 2).await?;
     newest.reverse();
     same!(newest, all[4..], "the newest two decisions");
+    let mut before = store.decisions_before(None, all[4].id, 2).await?;
+    before.reverse();
+    same!(before, all[2..4], "the two decisions before those");
     let of_group = store.decisions_of(None, world.key(2, Side::Sell)).await?;
     same!(of_group, all[3..], "decisions of a group");
     let intents: Vec<_> =
@@ -72,6 +77,15 @@ pub(crate) async fn the_ledger_is_read_by_intent(bench: Bench) -> CaseResult {
     }
     let all = store.ledger_after(None, 0, 99).await?;
     same!(all.len(), 6, "ledger rows");
+    let sums = store.ledger_sums(None, all[0].at, Duration::from_hours(24)).await?;
+    let deposited: Usd = sums.iter().map(|sum| sum.deposited).sum();
+    same!(deposited, Usd(14_000_000), "deposits in the sums by day");
+    holds!(sums.is_sorted_by(|a, b| a.at < b.at), "sums must be in order: {sums:?}");
+    same!(
+        store.ledger_sums(Some(OwnerId(77_777)), all[0].at, Duration::from_hours(24)).await?,
+        [],
+        "sums of nobody"
+    );
     let backwards: Vec<_> = intents.iter().rev().copied().collect();
     same!(store.ledger_of(None, &backwards).await?, all[2..], "rows of both intents, ascending");
     let second = at(&intents, 1)?;
@@ -91,6 +105,12 @@ pub(crate) async fn groups_are_found_by_the_start_of_their_transaction(bench: Be
     let groups = vec![group(1, 50), group(2, 70), group(3, 60)];
     world.commit(&DetectionCommit { groups: groups.clone(), ..Default::default() }).await?;
     same!(world.store.newest_groups(2).await?, [groups[1], groups[2]], "the newest two");
+    same!(
+        world.store.groups_of(world.leader, 2).await?,
+        [groups[1], groups[2]],
+        "the newest two of the leader"
+    );
+    same!(world.store.groups_of(LeaderId(77_777), 2).await?, [], "groups of nobody");
     same!(world.store.find_groups(&[3, 3], 9).await?, [groups[2]], "one by its first bytes");
     same!(world.store.find_groups(&[3; 32], 9).await?, [groups[2]], "one by all its bytes");
     same!(world.store.find_groups(&[], 2).await?, [groups[1], groups[2]], "the newest two of all");

@@ -1,8 +1,10 @@
 //! The reports of a store, with rows changed on their way out.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::{
-    Hash, Market, Usd,
+    Hash, Market, Timestamp, Usd,
     ids::{IntentId, LeaderId, OwnerId, RelationshipId},
     policy::Policy,
     trade::{GroupKey, TradeGroup},
@@ -11,7 +13,9 @@ use engine::ports::{
     detection::{StoredFill, StoredPart},
     execution::{Intent, OrderRecord},
     following::{Account, Leader, Relationship},
-    reports::{DecisionRecord, IntentEnd, LedgerRecord, PositionRecord, Reports, SkipSum, SkipSumKey},
+    reports::{
+        DecisionRecord, IntentEnd, LedgerRecord, LedgerSum, PositionRecord, Reports, SkipSum, SkipSumKey,
+    },
     store::{Event, StoreResult},
 };
 use testkit::memory_store::MemoryStore;
@@ -56,12 +60,13 @@ impl<F: Fn(Rows<'_>) + Send + Sync> Reports for Tampered<'_, F> {
         Ok(self.changed(rows, |rows| Rows::Decisions(rows)))
     }
 
-    async fn newest_decisions(
+    async fn decisions_before(
         &self,
         owner: Option<OwnerId>,
+        before: i64,
         limit: usize,
     ) -> StoreResult<Vec<DecisionRecord>> {
-        let rows = self.inner.newest_decisions(owner, limit).await?;
+        let rows = self.inner.decisions_before(owner, before, limit).await?;
         Ok(self.changed(rows, |rows| Rows::Decisions(rows)))
     }
 
@@ -103,6 +108,10 @@ impl<F: Fn(Rows<'_>) + Send + Sync> Reports for Tampered<'_, F> {
 
     async fn newest_groups(&self, limit: usize) -> StoreResult<Vec<TradeGroup>> {
         self.inner.newest_groups(limit).await
+    }
+
+    async fn groups_of(&self, leader: LeaderId, limit: usize) -> StoreResult<Vec<TradeGroup>> {
+        self.inner.groups_of(leader, limit).await
     }
 
     async fn policy(&self, relationship: RelationshipId, version: i64) -> StoreResult<Option<Policy>> {
@@ -191,6 +200,19 @@ impl<F: Fn(Rows<'_>) + Send + Sync> Reports for Tampered<'_, F> {
 
     async fn events_after(&self, after: i64, limit: usize) -> StoreResult<Vec<(i64, Event)>> {
         self.inner.events_after(after, limit).await
+    }
+
+    async fn newest_event(&self) -> StoreResult<i64> {
+        self.inner.newest_event().await
+    }
+
+    async fn ledger_sums(
+        &self,
+        owner: Option<OwnerId>,
+        since: Timestamp,
+        width: Duration,
+    ) -> StoreResult<Vec<LedgerSum>> {
+        self.inner.ledger_sums(owner, since, width).await
     }
 
     async fn event_cursor(&self, subscriber: &str) -> StoreResult<i64> {

@@ -24,7 +24,9 @@ use engine::ports::{
         Account, Following, FollowingSnapshot, Leader, NewAccount, NewHold, NewRelationship, Relationship,
         RelationshipStatus,
     },
-    reports::{DecisionRecord, IntentEnd, LedgerRecord, PositionRecord, Reports, SkipSum, SkipSumKey},
+    reports::{
+        DecisionRecord, IntentEnd, LedgerRecord, LedgerSum, PositionRecord, Reports, SkipSum, SkipSumKey,
+    },
     store::{Event, InstanceId, Lease, Leases, Store, StoreResult},
     tasks::{TaskClaim, Tasks},
     venue::{BlockHeader, LostOrder},
@@ -371,7 +373,7 @@ through! { Reports,
     }
     free {
         decisions_after(owner: Option<OwnerId>, after: i64, limit: usize) -> Vec<DecisionRecord>;
-        newest_decisions(owner: Option<OwnerId>, limit: usize) -> Vec<DecisionRecord>;
+        decisions_before(owner: Option<OwnerId>, before: i64, limit: usize) -> Vec<DecisionRecord>;
         decisions_of(owner: Option<OwnerId>, key: GroupKey) -> Vec<DecisionRecord>;
         skip_sums_after(owner: Option<OwnerId>, after: SkipSumKey, limit: usize) -> Vec<SkipSum>;
         summed_skips_of(key: GroupKey) -> Vec<(u32, i64)>;
@@ -380,6 +382,9 @@ through! { Reports,
         group_with_fills(key: GroupKey) -> Option<(TradeGroup, Vec<StoredFill>)>;
         find_groups(tx_prefix: &[u8], limit: usize) -> Vec<TradeGroup>;
         newest_groups(limit: usize) -> Vec<TradeGroup>;
+        newest_event() -> i64;
+        ledger_sums(owner: Option<OwnerId>, since: Timestamp, width: Duration) -> Vec<LedgerSum>;
+        groups_of(leader: LeaderId, limit: usize) -> Vec<TradeGroup>;
         policy(relationship: RelationshipId, version: i64) -> Option<Policy>;
         intents_after(owner: Option<OwnerId>, after: IntentId, limit: usize) -> Vec<Intent>;
         ends_of(intents: &[IntentId]) -> Vec<IntentEnd>;

@@ -102,7 +102,10 @@ pub async fn positions(
 }
 
 /// Stored markets of these tokens.
-pub(super) async fn market_names(
+///
+/// # Errors
+/// Store errors.
+pub async fn market_names(
     store: &dyn Store,
     tokens: impl Iterator<Item = TokenId>,
 ) -> Result<HashMap<TokenId, Market>, StoryError> {

@@ -131,7 +131,8 @@ impl CopiedOrder {
 
 impl Answer {
     /// A sentence for a table, with what it was for if that was not to follow a trade.
-    pub(super) fn sentence(&self) -> String {
+    #[must_use]
+    pub fn sentence(&self) -> String {
         match self {
             Self::Copied { why: Some(Why::Target { .. }), .. } => format!("sync: {}", self.outcome()),
             Self::Copied { why: Some(Why::Panic), .. } => format!("panic: {}", self.outcome()),
@@ -163,7 +164,8 @@ impl Answer {
     }
 
     /// What we do, or what the leader did where we do nothing.
-    pub(super) fn action(&self, leader: Action) -> String {
+    #[must_use]
+    pub fn action(&self, leader: Action) -> String {
         match self {
             Self::Copied { decided, .. } => decided.side.to_string(),
             Self::Skipped { .. } => leader.to_string(),
@@ -171,7 +173,8 @@ impl Answer {
     }
 
     /// One word.
-    pub(super) fn word(&self) -> &'static str {
+    #[must_use]
+    pub fn word(&self) -> &'static str {
         match self {
             Self::Skipped { .. } => "skipped",
             Self::Copied { ended: Some(_), .. } => "ended",
@@ -189,7 +192,8 @@ const fn afterwards(reason: SkipReason) -> &'static str {
 }
 
 /// The bound of a copy with its unit.
-pub(super) fn amount(decided: &CopyOrder) -> String {
+#[must_use]
+pub fn amount(decided: &CopyOrder) -> String {
     match decided.side {
         Side::Buy => format!("{} $", dollars(Usd(decided.amount))),
         Side::Sell => format!("{} shares", wording::shares(domain::Shares(decided.amount))),
@@ -197,7 +201,8 @@ pub(super) fn amount(decided: &CopyOrder) -> String {
 }
 
 /// Why an intent ended without an order.
-pub(crate) const fn end_words(reason: EndReason) -> &'static str {
+#[must_use]
+pub const fn end_words(reason: EndReason) -> &'static str {
     match reason {
         EndReason::TooOld => "too old when its turn came",
         EndReason::Blocked => "paused, stopped or on hold when its turn came",

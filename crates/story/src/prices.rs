@@ -9,7 +9,7 @@ use engine::{
 };
 use futures_util::{StreamExt, stream};
 
-use crate::story::Prices;
+use crate::Prices;
 
 /// Books asked for at the same time.
 const PARALLEL: usize = 16;

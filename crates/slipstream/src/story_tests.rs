@@ -24,7 +24,7 @@ use engine::{
     },
 };
 
-use super::{
+use crate::story::{
     Prices, StoryError, activity, find_order, find_trade, order_story, policy_words, positions,
     relationship_story, render_positions, trade_story,
 };
@@ -347,7 +347,7 @@ async fn sums_withhold_what_they_do_not_know() {
     other.token = domain::TokenId([0x33; 32]);
     records.push(other);
     let prices = Prices::from([(TOKEN, Price(600_000))]);
-    let lines = super::position_lines(&records, &Default::default(), &prices).unwrap();
+    let lines = crate::story::position_lines(&records, &Default::default(), &prices).unwrap();
     insta::assert_snapshot!(screen(render_positions(&lines, PLAIN)), @r#"
     rel  position        shares   paid    now   cost  unrealised  realised  fees
       1  unknown market   19.60  0.510  0.600  10.00       +1.76      0.00  0.34

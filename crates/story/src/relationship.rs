@@ -140,7 +140,8 @@ impl RelationshipStory {
 }
 
 /// Whether a hold is about a relationship.
-pub(super) fn concerns(hold: &Hold, relationship: &Relationship) -> bool {
+#[must_use]
+pub fn concerns(hold: &Hold, relationship: &Relationship) -> bool {
     match hold.scope {
         HoldScope::Installation => true,
         HoldScope::Account(id) => id == relationship.account,
@@ -150,7 +151,8 @@ pub(super) fn concerns(hold: &Hold, relationship: &Relationship) -> bool {
 }
 
 /// A hold in words.
-pub(crate) fn hold_words(hold: &Hold) -> String {
+#[must_use]
+pub fn hold_words(hold: &Hold) -> String {
     let scope = match hold.scope {
         HoldScope::Installation => "on everything".to_owned(),
         HoldScope::Account(id) => format!("on account {id}"),

@@ -5,19 +5,20 @@
 //! [`Reports`] with the reader's owner, computes nothing that changes anything, and never writes.
 
 mod answer;
+pub mod copying_cost;
 mod find;
 mod order;
 mod order_text;
 mod policy;
+pub mod prices;
 mod relationship;
 mod relationship_text;
+pub mod screen;
 mod stages;
 mod tables;
 mod trade;
 mod trade_text;
-
-#[cfg(test)]
-mod tests;
+pub mod wording;
 
 use domain::{Market, money::MoneyError};
 use engine::ports::store::StoreError;
@@ -26,15 +27,15 @@ use serde::Serialize;
 #[cfg(doc)]
 use engine::ports::reports::Reports;
 
-pub(crate) use answer::end_words;
-pub use answer::{Answer, AnswerLine, CopiedOrder, answers};
+pub use answer::{Answer, AnswerLine, CopiedOrder, answers, end_words};
 pub use find::{find_order, find_trade};
 pub use order::{EvidenceLine, LedgerLine, OrderStory, Sibling, order_story};
 pub use policy::policy_words;
-pub(crate) use relationship::hold_words;
-pub use relationship::{Prices, RelationshipStory, relationship_story};
+pub use relationship::{Prices, RelationshipStory, concerns, hold_words, relationship_story};
 pub use stages::{Stage, StageLine};
-pub use tables::{Activity, PositionLine, activity, position_lines, positions, render_positions};
+pub use tables::{
+    Activity, PositionLine, activity, market_names, position_lines, positions, render_positions,
+};
 pub use trade::{GroupStory, PartLine, TradeStory, trade_story};
 
 /// A story that cannot be told.
@@ -84,7 +85,9 @@ pub struct MarketName {
 }
 
 impl MarketName {
-    fn of(market: &Market) -> Self {
+    /// Of a stored market.
+    #[must_use]
+    pub fn of(market: &Market) -> Self {
         let harmless = crate::wording::harmless;
         Self {
             title: harmless(&market.title),
@@ -95,7 +98,8 @@ impl MarketName {
 }
 
 /// Outcome and question, or what is known of them.
-fn name_of(market: Option<&MarketName>) -> String {
+#[must_use]
+pub fn name_of(market: Option<&MarketName>) -> String {
     let Some(MarketName { title, outcome, slug }) = market else { return "unknown market".to_owned() };
     let question = if title.is_empty() { slug } else { title };
     if question.is_empty() { outcome.clone() } else { format!("{outcome} · {question}") }
