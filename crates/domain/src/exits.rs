@@ -63,13 +63,20 @@ pub fn exit_target(buys: &[CopiedBuy], factors: &[ExitFactor]) -> Result<Shares,
     Ok(target)
 }
 
-/// A short mark of what a target was computed from, but for the filled shares: the blocks of the buys, and the
+/// The rule by which targets are computed: raised with it, so that nobody compares what another rule said.
+const RULE: i64 = 2;
+
+/// A short mark of what a target was computed from, but for the filled shares: the rule, the blocks of the buys, and the
 /// factors. Whoever computes the target again can tell whether it has the same before it (FNV-1a, 64 bits).
 #[must_use]
 pub fn mark_of_basis(buys: &[CopiedBuy], factors: &[ExitFactor]) -> i64 {
+    mark_by(RULE, buys, factors)
+}
+
+fn mark_by(rule: i64, buys: &[CopiedBuy], factors: &[ExitFactor]) -> i64 {
     let blocks = buys.iter().map(|buy| buy.block);
     let factors = factors.iter().flat_map(|factor| [factor.block, factor.before.0, factor.after.0]);
-    let numbers = blocks.chain([i64::MIN]).chain(factors);
+    let numbers = [rule].into_iter().chain(blocks).chain([i64::MIN]).chain(factors);
     let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let hash = numbers.flat_map(i64::to_be_bytes).fold(0xcbf2_9ce4_8422_2325, mix);
     i64::from_be_bytes(hash.to_be_bytes())
@@ -141,6 +148,7 @@ mod tests {
             mark_of_basis(&[], &[]),
         ];
         assert!(others.iter().all(|other| *other != mark));
+        assert_ne!(mark_by(RULE - 1, &[buy(1, 5)], &[factor(2, 3)]), mark);
     }
 
     proptest! {

@@ -13,7 +13,7 @@ mod on_postgres {
     fn a_short_run_adds_up() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_slipstream"));
         command.args(["chaos", "--seed", "6", "--jobs", "20000", "--kills", "50", "--json"]);
-        let output = command.args(["--minutes", "5"]).output().expect("it runs");
+        let output = command.args(["--minutes", "4"]).output().expect("it runs");
         let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{said}{told}");
         let report: Value = serde_json::from_str(&said).expect("JSON");

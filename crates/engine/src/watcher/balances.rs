@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use domain::{
     Address, Hash, Shares, Side, Timestamp, TokenId,
     exits::ExitFactor,
-    ids::LeaderId,
+    ids::{LeaderId, RelationshipId},
     trade::{Action, GroupKey, SURPLUS_WINDOW, TradeGroup},
 };
 use futures_util::future::join;
@@ -18,7 +18,10 @@ use super::{
 use crate::{
     deadline::venue_call,
     limits,
-    ports::venue::{BlockHeader, ChainReader, VenueError},
+    ports::{
+        detection::ExitNote,
+        venue::{BlockHeader, ChainReader, VenueError},
+    },
 };
 
 impl Watcher {
@@ -37,8 +40,13 @@ impl Watcher {
             Some(chain) => {
                 let factor = self.factor_on_chain(chain, wallet, group, block, &known).await?;
                 // Hints of a trade, perhaps under another hash, are the trade that the chain shows.
-                let on_chain = |group: &TradeGroup| group.chain.unwrap_or_default().shares;
-                factor.map(|factor| with_bought(factor, &known, on_chain))
+                let shown: Vec<TradeGroup> =
+                    known.iter().filter(|group| group.chain.is_some()).copied().collect();
+                let bought = bought_in(block, &shown);
+                factor.map(|factor| ExitFactor {
+                    before: Shares(factor.before.0.saturating_add(bought.0)),
+                    ..factor
+                })
             }
             None => {
                 let counted = self.counted(wallet, group, &known).await?.factors;
@@ -138,8 +146,10 @@ impl Watcher {
         });
         let blocks: BTreeSet<i64> = sales.chain([group]).filter_map(|sale| sale.block).collect();
         let factors = blocks.into_iter().map(|block| {
-            let factor = counted_back((block, i64::MAX), held, &counting);
-            with_bought(factor, &counting, |group| group.quantity().shares)
+            let after = counted_back((block, i64::MAX), held, &counting).after;
+            // What was there and came, by what left: a buy that is shown twice counts on neither side.
+            let left = gone(&counting, &|other| other == block).saturating_add(bought_in(block, &counting).0);
+            ExitFactor { block, before: Shares(after.0.saturating_add(left).max(0)), after }
         });
         Ok(Counted { factors: factors.collect(), whole: shown == newest })
     }
@@ -169,6 +179,27 @@ impl Watcher {
             }
         }
         Ok(factors)
+    }
+
+    /// Everybody looks at what to sell of a buy that was found beside a sale: whoever copies it now has no share of it yet.
+    pub(super) fn notes_of_all(
+        &self,
+        found: &[(LeaderId, TokenId, ExitFactor)],
+        now: Timestamp,
+    ) -> Vec<ExitNote> {
+        let following = self.following.iter();
+        let notes = following.flat_map(|following| {
+            found.iter().flat_map(move |(leader, token, _)| {
+                let followers = following.followers(*leader, RelationshipId(0), now);
+                followers.map(move |relationship| ExitNote {
+                    owner: relationship.owner,
+                    relationship: relationship.id,
+                    token: *token,
+                    due: now.plus(limits::REVISIT_FIRST),
+                })
+            })
+        });
+        notes.collect()
     }
 
     /// Everything known of the leader and the token since shortly before the group was seen.
@@ -320,16 +351,10 @@ pub(super) fn counted_back((block, from): (i64, i64), later: Shares, known: &[Tr
     ExitFactor { block, before: Shares(before), after: Shares(after) }
 }
 
-/// What the leader bought in the block counts as held before it.
-fn with_bought(
-    factor: ExitFactor,
-    known: &[TradeGroup],
-    shares: impl Fn(&TradeGroup) -> Shares,
-) -> ExitFactor {
-    let bought =
-        known.iter().filter(|group| group.key.action == Action::Buy && group.block == Some(factor.block));
-    let before = bought.fold(factor.before.0, |sum, group| sum.saturating_add(shares(group).0));
-    ExitFactor { before: Shares(before), ..factor }
+/// What the leader bought in a block, by all that is known.
+fn bought_in(block: i64, known: &[TradeGroup]) -> Shares {
+    let bought = known.iter().filter(|group| group.key.action == Action::Buy && group.block == Some(block));
+    Shares(bought.fold(0, |sum, group| sum.saturating_add(group.quantity().shares.0)))
 }
 
 /// Shares that left in these blocks, less those that came, by all that is known of the leader and the token.

@@ -276,12 +276,13 @@ impl Watcher {
         let mut moved: BTreeSet<(LeaderId, TokenId)> =
             orphaned.iter().map(|key| (key.leader, key.token)).collect();
         commit.factors.extend(self.moved_sales(&parts, &groups, &mut moved).await);
-        if batch.headers.is_empty() {
-            let found = self.found_beside(&groups.changed()).await?;
-            moved.extend(found.iter().map(|(leader, token, _)| (*leader, *token)));
-            commit.factors.extend(found);
-        }
+        let found = match batch.headers.is_empty() {
+            true => self.found_beside(&groups.changed()).await?,
+            false => Vec::new(),
+        };
         commit.exit_notes = self.exit_notes(moved, now).await?;
+        commit.exit_notes.extend(self.notes_of_all(&found, now));
+        commit.factors.extend(found);
         self.commit_parts(commit, pending).await?;
         self.advance_headers(&batch);
         self.reading.clear();

@@ -23,6 +23,8 @@ const BOUGHT: Shares = Shares(100 * ONE);
 const FOR_EACH: i64 = 200 * ONE;
 /// Tokens that leaders hold before they begin to sell.
 const HELD: usize = 4;
+/// Of so many of its buys a leader sells one at once: in the same block, as a rule.
+const SOLD_AT_ONCE: usize = 8;
 /// Trades that are under way together.
 const TOGETHER: usize = 3;
 /// A trade that is answered by fewer than nearly all followers is not waited for any longer.
@@ -110,7 +112,16 @@ impl Tape {
             let holding = self.holdings.remove(number);
             self.sell(holding, witness, clock).await
         } else {
-            self.buy(witness, clock).await.map(drop)
+            self.buy(witness, clock).await?;
+            match self.holdings.pop() {
+                Some(bought) if self.trades.len() % SOLD_AT_ONCE == 0 => {
+                    self.sell(bought, witness, clock).await
+                }
+                bought => {
+                    self.holdings.extend(bought);
+                    Ok(())
+                }
+            }
         }
     }
 

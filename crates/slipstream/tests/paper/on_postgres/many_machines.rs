@@ -96,7 +96,7 @@ async fn the_guide_is_followed_word_for_word() {
     let (database, queue) = (SERVER.url("slipstream"), redis.url(0));
     let mut shell = Shell::new(&scene);
     let all = blocks();
-    let [first, moved, shared, started, looked, restarted, held, backed_up] = all.as_slice() else {
+    let [first, moved, shared, started, looked, restarted, held, backed_up, back] = all.as_slice() else {
         panic!("the guide has {} blocks", all.len())
     };
     let own = first
@@ -127,4 +127,19 @@ async fn the_guide_is_followed_word_for_word() {
     assert_eq!(scene.copies(), 3, "what was copied on one machine, by the team, and after a pause");
     let said = shell.type_in(backed_up);
     assert!(said.contains("checksums are the same"), "{said}");
+    shell.type_in(back);
+    let servers = scene.servers.take();
+    let mut run = scene.run(true, None);
+    scene.up().await;
+    let holds = scene.ask(&["holds"]);
+    let hold = holds["holds"][0].to_string();
+    scene.leader_buys(4, &OFFERS).await;
+    scene.until_settled(4).await;
+    assert_eq!(scene.copies(), 3, "everything is held: {holds}");
+    assert_eq!(scene.ask(&["lift", &hold])["lifted"], true);
+    scene.leader_buys(5, &OFFERS).await;
+    scene.until_settled(5).await;
+    assert_eq!(scene.copies(), 4);
+    assert!(scene.end(&mut run).await.success());
+    drop(servers);
 }
