@@ -166,10 +166,10 @@ async fn nothing_is_bought_before_clock_and_chain_are_right() {
     scene.up().await;
     let told = std::fs::read_to_string(scene.log()).expect("a log");
     let line = told.lines().find(|line| line.contains("account main: it buys nothing")).unwrap_or_default();
-    assert!(
-        line.contains("120") && line.contains("slow by the venue's") && line.contains("no RPC provider"),
-        "{told}"
-    );
+    // As near as a busy machine measures it.
+    let seconds = line.split(" s slow by the venue's").next().and_then(|words| words.rsplit(' ').next());
+    let slow: f64 = seconds.and_then(|figure| figure.parse().ok()).unwrap_or_default();
+    assert!((115.0..=125.0).contains(&slow) && line.contains("no RPC provider"), "{told}");
     scene.leader_buys(1, &OFFERS).await;
     let held = |lines: &[Value]| lines.iter().any(|line| line["relationship"] == 2 && is_over(line));
     scene.until_answers("answer", held).await;

@@ -8,13 +8,13 @@ use super::*;
 use crate::scene::{LEADER, TOKEN};
 
 /// What the venue takes in ten seconds of one internet address. More than this is refused at once.
-const LIMIT: usize = 12;
+const LIMIT: usize = 18;
 /// What the leader buys …
 const BUYS: u8 = 36;
 /// … and how much of that so slowly that each order has a request to itself: more than the limit.
-const ALONE: u8 = 16;
+const ALONE: u8 = 24;
 /// More than two processes buy before the buys are too old, while they know nothing of each other.
-const JOINED: usize = 22;
+const JOINED: usize = 15;
 
 impl Scene {
     async fn limited(&self) {
