@@ -50,6 +50,19 @@ pub struct Settings {
     pub origin: String,
     /// The chain that wallets which sign in name.
     pub chain: u64,
+    /// Whether a proxy in front of the pages is believed about where a request comes from.
+    pub forwarded: bool,
+}
+
+impl Settings {
+    /// The host of the pages, without its port, where it is another one than this machine.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        let (_, host) = self.origin.split_once("://")?;
+        let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+        let host = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(host, _)| host);
+        (!self.single_user).then_some(host)
+    }
 }
 
 impl Default for Settings {
@@ -63,6 +76,7 @@ impl Default for Settings {
             invited_for: INVITED_FOR,
             origin: "http://localhost".to_owned(),
             chain: 137,
+            forwarded: false,
         }
     }
 }
@@ -156,22 +170,8 @@ impl Access {
         if now.since(session.seen_at) >= SEEN_EVERY {
             self.people.saw_session(session.id, now).await?;
         }
-        Ok(self.caller(&session, user, cookie))
-    }
-
-    fn caller(&self, session: &Session, user: User, cookie: &str) -> Caller {
-        Caller {
-            tenant: Tenant::of(user.owner),
-            user: user.id,
-            role: user.role,
-            scopes: user.role.scopes(),
-            means: Means::Session(session.id),
-            proven_at: session.proven_at,
-            // Whoever came in by a passkey or a wallet alone proves it with that again.
-            can_prove: user.password.is_some() || session.proven_at.is_some(),
-            form_key: Some(hex::encode(secret::derived("form", cookie).0)),
-            name: user.name,
-        }
+        let single = self.is_single_user().await?;
+        Ok(caller(&session, user, single))
     }
 
     pub(crate) fn is_over(&self, session: &Session, now: Timestamp) -> bool {
@@ -217,5 +217,20 @@ impl Access {
             attempts: now.minus(FORGOTTEN_AFTER),
         };
         Ok(self.people.tidy(now, &over).await?)
+    }
+}
+
+fn caller(session: &Session, user: User, single: bool) -> Caller {
+    Caller {
+        tenant: Tenant::of(user.owner),
+        user: user.id,
+        role: user.role,
+        scopes: user.role.scopes(),
+        means: Means::Session(session.id),
+        proven_at: session.proven_at,
+        // Whoever came in by a passkey or a wallet alone proves it with that again.
+        can_prove: user.password.is_some() || session.proven_at.is_some(),
+        single,
+        name: user.name,
     }
 }

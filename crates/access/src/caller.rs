@@ -8,7 +8,6 @@ use crate::{
     limits::RECENT,
     people::{SessionId, TokenId, UserId},
     role::{Role, Scope, Scopes},
-    secret,
 };
 
 /// Whose rows a request may see. Only proving who one is makes one.
@@ -40,6 +39,8 @@ pub enum Means {
     Token(TokenId),
     /// A command on the program's own machine.
     Console,
+    /// Nothing: the one user of a machine, on that machine.
+    Here,
 }
 
 /// Who makes a request, and what he may do.
@@ -55,8 +56,8 @@ pub struct Caller {
     pub(crate) proven_at: Option<Timestamp>,
     /// Whether there is a password or another proof at all.
     pub(crate) can_prove: bool,
-    /// What forms of this session must carry.
-    pub(crate) form_key: Option<String>,
+    /// Whether he is the one user there is, on his own machine.
+    pub(crate) single: bool,
 }
 
 impl Caller {
@@ -84,6 +85,12 @@ impl Caller {
         self.role
     }
 
+    /// Whether he is the one user there is, on his own machine: everything there is is his.
+    #[must_use]
+    pub const fn is_single_user(&self) -> bool {
+        self.single
+    }
+
     /// By what he is in.
     #[must_use]
     pub const fn means(&self) -> Means {
@@ -102,6 +109,14 @@ impl Caller {
     /// [`AccessError::Forbidden`].
     pub const fn needs(&self, scope: Scope) -> AccessResult<()> {
         if self.may(scope) { Ok(()) } else { Err(AccessError::Forbidden(scope)) }
+    }
+
+    /// Refuses a program: a token ends no session and takes no token back, whatever it may read.
+    ///
+    /// # Errors
+    /// [`AccessError::StepUp`].
+    pub(crate) const fn needs_person(&self) -> AccessResult<()> {
+        if matches!(self.means, Means::Token(_)) { Err(AccessError::StepUp) } else { Ok(()) }
     }
 
     /// The right to see all rows of the installation: operators and administrators.
@@ -126,20 +141,6 @@ impl Caller {
             Some(at) if now.since(at) < RECENT && at <= now => Ok(()),
             _ => Err(AccessError::StepUp),
         }
-    }
-
-    /// What forms of this session must carry so that no other site can send them; `None` for a token, which no browser
-    /// sends by itself.
-    #[must_use]
-    pub fn form_key(&self) -> Option<&str> {
-        self.form_key.as_deref()
-    }
-
-    /// Whether a form carries this session's key.
-    #[must_use]
-    pub fn is_form_key(&self, given: &str) -> bool {
-        let expected = self.form_key.as_deref();
-        expected.is_some_and(|expected| secret::same(expected.as_bytes(), given.as_bytes()))
     }
 }
 

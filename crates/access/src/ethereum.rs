@@ -30,6 +30,8 @@ impl Access {
     /// # Errors
     /// When the store or the system fails.
     pub async fn wallet_text(&self, wallet: Address) -> AccessResult<String> {
+        // Everybody may ask, so nothing of it may pile up.
+        self.tidy().await?;
         let nonce = Secret::letters(self.random.as_ref())?;
         let now = self.now();
         let until = now.plus(STEP_FOR);

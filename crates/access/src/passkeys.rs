@@ -131,6 +131,8 @@ impl Access {
     /// # Errors
     /// When the store or the system fails.
     pub async fn passkey_options(&self) -> AccessResult<Value> {
+        // Everybody may ask, so nothing of it may pile up.
+        self.tidy().await?;
         let challenge = self.ticket(Purpose::Passkey, (None, None), STEP_FOR, None).await?;
         Ok(json!({
             "challenge": challenge.reveal(),

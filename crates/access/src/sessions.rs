@@ -23,8 +23,10 @@ impl Access {
     /// Ends one of them.
     ///
     /// # Errors
-    /// [`AccessError::NotFound`] when the caller has no such session; when the store fails.
+    /// [`AccessError::NotFound`] when the caller has no such session; [`AccessError::StepUp`] to a program; when the store
+    /// fails.
     pub async fn end_session(&self, caller: &Caller, session: SessionId, peer: &Peer) -> AccessResult<()> {
+        caller.needs_person()?;
         let note = self.note_of(caller, peer, did::SIGNED_OUT, &format!("session {session}"));
         if self.people.end_session(caller.user, session, &note).await? {
             return Ok(());
@@ -39,18 +41,19 @@ impl Access {
     pub async fn sign_out(&self, caller: &Caller, peer: &Peer) -> AccessResult<()> {
         match caller.means {
             Means::Session(session) => self.end_session(caller, session, peer).await,
-            Means::Token(_) | Means::Console => Ok(()),
+            Means::Token(_) | Means::Console | Means::Here => Ok(()),
         }
     }
 
     /// Ends all sessions of the caller's but the one he asks by; how many.
     ///
     /// # Errors
-    /// When the store fails.
+    /// [`AccessError::StepUp`] to a program; when the store fails.
     pub async fn end_other_sessions(&self, caller: &Caller, peer: &Peer) -> AccessResult<u64> {
+        caller.needs_person()?;
         let but = match caller.means {
             Means::Session(session) => Some(session),
-            Means::Token(_) | Means::Console => None,
+            Means::Token(_) | Means::Console | Means::Here => None,
         };
         let note = self.note_of(caller, peer, did::OTHERS_SIGNED_OUT, "");
         Ok(self.people.end_sessions(caller.user, but, &note).await?)

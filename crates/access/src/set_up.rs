@@ -2,7 +2,7 @@
 
 use crate::{
     access::{Access, Peer, SignUp},
-    caller::Caller,
+    caller::{Caller, Means, Tenant},
     did,
     error::{AccessError, AccessResult},
     limits::{LONGEST_NAME, MOST_ROWS, RESET_FOR},
@@ -19,7 +19,7 @@ const SINGLE_USER: &str = "me";
 /// What a visitor without a session is to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// He is the one user of this machine and needs no password ([`Access::enter`]).
+    /// He is the one user of this machine and needs no password ([`Access::here`]).
     SingleUser,
     /// Nobody could sign in: the link of [`Access::set_up_link`] makes the administrator.
     NeedsSetUp,
@@ -33,34 +33,53 @@ impl Access {
     /// # Errors
     /// When the store fails.
     pub async fn standing(&self) -> AccessResult<Standing> {
+        if self.is_single_user().await? {
+            return Ok(Standing::SingleUser);
+        }
         let users = self.people.users(UserId(0), MOST_ROWS).await?;
         let can_administer = |user: &User| {
             user.role == Role::Administrator
                 && user.disabled_at.is_none()
                 && (user.password.is_some() || user.wallet.is_some())
         };
-        Ok(if self.settings.single_user && users.len() <= 1 {
-            Standing::SingleUser
-        } else if users.iter().any(can_administer) {
-            Standing::Accounts
-        } else {
-            Standing::NeedsSetUp
-        })
+        Ok(if users.iter().any(can_administer) { Standing::Accounts } else { Standing::NeedsSetUp })
     }
 
-    /// A session of the installation's one user, who needs no password on his own machine.
+    /// Whether the installation is its one user's, who needs no password on his own machine.
+    pub(crate) async fn is_single_user(&self) -> AccessResult<bool> {
+        Ok(self.settings.single_user && self.people.users(UserId(0), 2).await?.len() <= 1)
+    }
+
+    /// The installation's one user, who needs no session on his own machine: he has one once he has proved who he is.
     ///
     /// # Errors
-    /// [`AccessError::AccountsExist`] where that is not so; when the store fails.
-    pub async fn enter(&self, peer: &Peer) -> AccessResult<NewSession> {
+    /// [`AccessError::NotSignedIn`] where that is not so; when the store fails.
+    pub async fn here(&self, peer: &Peer) -> AccessResult<Caller> {
         if self.standing().await? != Standing::SingleUser {
-            return Err(AccessError::AccountsExist);
+            return Err(AccessError::NotSignedIn);
         }
         let user = match self.people.users(UserId(0), 1).await?.pop() {
             Some(user) => user,
-            None => self.add_first(SINGLE_USER, None, peer).await?,
+            None => match self.add_first(SINGLE_USER, None, peer).await {
+                // Two requests at once: one of them made him.
+                Err(AccessError::Conflict(_)) => {
+                    let made = self.people.users(UserId(0), 1).await?.pop();
+                    made.ok_or(AccessError::NotSignedIn)?
+                }
+                added => added?,
+            },
         };
-        self.begin(&user, None, None, peer, did::SIGNED_IN).await
+        Ok(Caller {
+            tenant: Tenant::of(user.owner),
+            user: user.id,
+            role: user.role,
+            scopes: user.role.scopes(),
+            means: Means::Here,
+            proven_at: None,
+            can_prove: user.password.is_some(),
+            single: true,
+            name: user.name,
+        })
     }
 
     /// The secret of the link that makes the administrator; the newest one alone works. `None` when there is one.
@@ -124,9 +143,10 @@ impl Access {
     /// The secret of an invitation.
     ///
     /// # Errors
-    /// [`AccessError::Forbidden`] to all but administrators.
+    /// [`AccessError::Forbidden`] to all but administrators, [`AccessError::StepUp`].
     pub async fn invite(&self, caller: &Caller, role: Role, peer: &Peer) -> AccessResult<Secret> {
         caller.needs(Scope::Administer)?;
+        caller.needs_proof(self.now())?;
         let note = self.note_of(caller, peer, did::INVITED, role.name());
         self.ticket(Purpose::Invitation, (None, Some(role)), self.settings.invited_for, Some(&note)).await
     }
@@ -171,9 +191,10 @@ impl Access {
     /// The secret of a link by which a user sets another password; an authenticator app and passkeys stay.
     ///
     /// # Errors
-    /// [`AccessError::Forbidden`] to all but administrators; [`AccessError::NotFound`].
+    /// [`AccessError::Forbidden`] to all but administrators, [`AccessError::StepUp`]; [`AccessError::NotFound`].
     pub async fn reset_link(&self, caller: &Caller, user: UserId, peer: &Peer) -> AccessResult<Secret> {
         caller.needs(Scope::Administer)?;
+        caller.needs_proof(self.now())?;
         let user = crate::caller::found(self.people.user(user).await, "user")?;
         let note = self.note_of(caller, peer, did::RESET, &format!("user {}", user.id));
         self.ticket(Purpose::Reset, (Some(user.id), None), RESET_FOR, Some(&note)).await

@@ -119,9 +119,7 @@ impl Access {
 
     /// The caller as the store has him; only from a session, because tokens change nobody.
     pub(crate) async fn user_of(&self, caller: &Caller) -> AccessResult<User> {
-        if matches!(caller.means, Means::Token(_)) {
-            return Err(AccessError::StepUp);
-        }
+        caller.needs_person()?;
         found(self.people.user(caller.user).await, "user")
     }
 

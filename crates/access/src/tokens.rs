@@ -91,8 +91,10 @@ impl Access {
     /// Takes a token back.
     ///
     /// # Errors
-    /// [`AccessError::NotFound`] when the caller has no such token, or it was taken back; when the store fails.
+    /// [`AccessError::NotFound`] when the caller has no such token, or it was taken back; [`AccessError::StepUp`] to a
+    /// program; when the store fails.
     pub async fn revoke_token(&self, caller: &Caller, token: TokenId, peer: &Peer) -> AccessResult<()> {
+        caller.needs_person()?;
         let note = self.note_of(caller, peer, did::TOKEN_REVOKED, &format!("token {token}"));
         let revoked = self.people.revoke_token(caller.user, token, &note).await?;
         if revoked { Ok(()) } else { Err(AccessError::NotFound("token")) }
@@ -126,7 +128,7 @@ impl Access {
             means: Means::Token(token.id),
             proven_at: None,
             can_prove: true,
-            form_key: None,
+            single: self.is_single_user().await?,
             name: user.name,
         })
     }

@@ -99,6 +99,16 @@ impl Access {
         Ok(())
     }
 
+    /// The caller as a user, and how many recovery codes he has left.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn profile(&self, caller: &Caller) -> AccessResult<(User, usize)> {
+        let user = found(self.people.user(caller.user).await, "user")?;
+        let left = self.people.recovery_codes_left(user.id).await?;
+        Ok((user, left))
+    }
+
     /// All that is kept of the caller. What he traded is in the reports of his tenant.
     ///
     /// # Errors
@@ -208,7 +218,7 @@ impl Access {
             means: Means::Console,
             proven_at: Some(self.now()),
             can_prove: true,
-            form_key: None,
+            single: false,
             name: user.name,
         })
     }

@@ -33,6 +33,13 @@ async fn a_token_may_what_both_it_and_its_user_may() {
     assert_eq!(robot.needs_proof(world.now()), Err(AccessError::StepUp));
     let child = world.access.make_token(&robot, wish(&[Scope::Read]), &peer(1)).await;
     assert_eq!(child.map(|_| ()), Err(AccessError::StepUp));
+    let own = world.access.end_session(&robot, session.session.id, &peer(1)).await;
+    assert_eq!(own, Err(AccessError::StepUp), "a program ends no session");
+    assert_eq!(world.access.end_other_sessions(&robot, &peer(1)).await, Err(AccessError::StepUp));
+    let all = make(&world, &ann, wish(&Scope::ALL)).await;
+    let all = world.access.caller_of_token(all.reveal(), &peer(9)).await.unwrap();
+    let invited = world.access.invite(&all, Role::Administrator, &peer(9)).await.map(|_| ());
+    assert_eq!(invited, Err(AccessError::StepUp), "a program makes no users");
     let more = world.access.make_token(&bob, wish(&[Scope::Administer]), &peer(1)).await;
     assert_eq!(more.map(|_| ()), Err(AccessError::Forbidden(Scope::Administer)));
     world.access.set_role(&ann, bob.user(), Role::Trader, &peer(1)).await.unwrap();

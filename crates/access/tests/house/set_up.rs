@@ -47,8 +47,7 @@ async fn a_link_ends() {
 async fn the_one_user_of_a_machine_needs_no_password_but_for_what_is_dangerous() {
     let world = World::new(single());
     let owner = world.people.add_owner("me", world.now()).await.unwrap();
-    let session = world.access.enter(&peer(1)).await.unwrap();
-    let me = world.caller(&session).await;
+    let me = world.access.here(&peer(1)).await.unwrap();
     assert_eq!(
         (me.tenant().owner(), me.role()),
         (owner, Role::Administrator),
@@ -56,32 +55,26 @@ async fn the_one_user_of_a_machine_needs_no_password_but_for_what_is_dangerous()
     );
     assert_eq!(me.needs_proof(world.now()), Err(AccessError::NoPassphrase));
     let proven = world.access.set_password(&me, None, PASSWORD, &peer(1)).await.unwrap();
-    let gone = world.access.caller_of_session(session.cookie.reveal()).await;
-    assert_eq!(gone.map(|_| ()), Err(AccessError::NotSignedIn), "the secret did not change");
     world.caller(&proven).await.needs_proof(world.now()).unwrap();
     // He still needs none to look, and proves it again for what is dangerous.
-    let again = world.access.enter(&peer(1)).await.unwrap();
-    let me = world.caller(&again).await;
-    assert_eq!(me.needs_proof(world.now()), Err(AccessError::StepUp));
+    let me = world.access.here(&peer(1)).await.unwrap();
+    assert_eq!((me.user(), me.needs_proof(world.now())), (me.user(), Err(AccessError::StepUp)));
     let other = world.access.set_password(&me, None, "another long passphrase", &peer(1)).await;
     assert_eq!(other.map(|_| ()), Err(AccessError::WrongCredentials));
     let proven = world.access.prove(&me, PASSWORD, &peer(1)).await.unwrap();
     world.caller(&proven).await.needs_proof(world.now()).unwrap();
+    assert_eq!(world.people.users(access::UserId(0), 9).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn whoever_binds_to_the_network_later_sets_the_same_user_up() {
+async fn whoever_opens_the_pages_to_the_network_later_sets_the_same_user_up() {
     let world = World::new(single());
-    world.access.enter(&peer(1)).await.unwrap();
-    let wide = access::Access::new(
-        world.people.clone(),
-        world.clock.clone(),
-        std::sync::Arc::new(Nothing),
-        [7; 32],
-        Settings::default(),
-    );
+    world.access.here(&peer(1)).await.unwrap();
+    let random = std::sync::Arc::new(Nothing);
+    let wide =
+        access::Access::new(world.people.clone(), world.clock.clone(), random, [7; 32], Settings::default());
     assert_eq!(wide.standing().await.unwrap(), Standing::NeedsSetUp);
-    assert_eq!(wide.enter(&peer(1)).await.map(|_| ()), Err(AccessError::AccountsExist));
+    assert_eq!(wide.here(&peer(1)).await.map(|_| ()), Err(AccessError::NotSignedIn));
     assert_eq!(world.people.users(access::UserId(0), 9).await.unwrap().len(), 1);
 }
 
@@ -97,7 +90,7 @@ impl access::Randomness for Nothing {
 #[tokio::test]
 async fn where_there_are_two_users_nobody_enters_without_a_proof() {
     let world = World::new(single());
-    world.access.enter(&peer(1)).await.unwrap();
+    world.access.here(&peer(1)).await.unwrap();
     let note = Note {
         at: world.now(),
         user: None,
@@ -109,7 +102,7 @@ async fn where_there_are_two_users_nobody_enters_without_a_proof() {
     let bob =
         NewUser { owner: None, name: "bob".to_owned(), role: Role::Trader, password: None, wallet: None };
     world.people.add_user(&bob, &note).await.unwrap();
-    assert_eq!(world.access.enter(&peer(1)).await.map(|_| ()), Err(AccessError::AccountsExist));
+    assert_eq!(world.access.here(&peer(1)).await.map(|_| ()), Err(AccessError::NotSignedIn));
 }
 
 #[tokio::test]
