@@ -20,7 +20,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["domain"]),
     // Who people are and what they may do: a core of its own, which borrows the words for a store's failures.
     ("access", &["domain", "engine"]),
-    ("store", &["access", "domain", "engine"]),
+    ("operations", &["domain"]),
+    ("store", &["access", "domain", "engine", "operations"]),
     ("queue", &["domain", "engine"]),
     ("polymarket", &["domain", "eip712", "engine"]),
     ("signer", &["domain", "eip712", "engine"]),
@@ -30,7 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("paper", &["domain", "engine", "simulator"]),
     // Processes of others: it knows nothing of copying.
     ("servers", &[]),
-    ("testkit", &["access", "domain", "engine"]),
+    ("testkit", &["access", "domain", "engine", "operations"]),
     // What is told of what is stored, for terminal and pages alike (docs/decisions/0038).
     ("story", &["domain", "engine"]),
     ("web", &["domain", "engine", "story"]),
@@ -41,6 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "domain",
             "eip712",
             "engine",
+            "operations",
             "store",
             "queue",
             "paper",

@@ -698,3 +698,22 @@ CREATE TABLE audit_log (
     subject   TEXT    NOT NULL
 ) STRICT;
 CREATE INDEX audit_log_by_owner ON audit_log (owner_id, id);
+
+-- ---------------------------------------------------------------- words of operators
+
+-- What is let through, of a hundred; what is not here, everybody.
+CREATE TABLE flags (
+    name     TEXT    PRIMARY KEY,
+    percent  INTEGER NOT NULL CHECK (percent BETWEEN 0 AND 100),
+    set_at   INTEGER NOT NULL,
+    who      TEXT    NOT NULL,
+    reason   TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Alerts that are not told before `until`.
+CREATE TABLE silences (
+    rule    TEXT    PRIMARY KEY,
+    until   INTEGER NOT NULL,
+    who     TEXT    NOT NULL,
+    reason  TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -42,6 +42,7 @@ mod markets;
 mod missed;
 mod newer;
 mod operator;
+mod operator_words;
 mod order_update;
 mod orders;
 mod paper;

@@ -43,3 +43,11 @@ async fn an_operator_decides_about_dead_letters() {
     shell.execute(waiting::SPOIL).await.unwrap();
     waiting::a_dead_letter_is_put_back_and_given_up(&store, &store).await;
 }
+
+#[tokio::test]
+async fn words_of_operators_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = VirtualClock::new(Timestamp(1_800_000_000_000_000));
+    let store = SqlStore::open(&directory.path().join("slipstream.db"), clock).await.unwrap();
+    testkit::operator_words::keeps_words(&store).await.unwrap();
+}

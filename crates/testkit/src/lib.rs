@@ -4,6 +4,7 @@
 pub mod checkers;
 pub mod executor;
 pub mod memory_store;
+pub mod operator_words;
 pub mod queue_suite;
 pub mod quick_clock;
 pub mod runbook;

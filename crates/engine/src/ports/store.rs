@@ -278,6 +278,11 @@ pub enum EventKind {
         /// In words.
         what: String,
     },
+    /// An operator overrode something: a breaker, a flag, an alert.
+    Operated {
+        /// In words, with who and why.
+        what: String,
+    },
     /// A relationship was added or changed, or a hold was placed or lifted.
     FollowingChanged {
         /// In words.

@@ -78,3 +78,10 @@ async fn an_operators_role_sees_what_is_held() {
     let status = store::server_status(&address).await.unwrap();
     assert_eq!((status.schema, status.roles.len()), (Some(store::SCHEMA_VERSION), 4));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_of_operators_are_kept() {
+    let address: PostgresAddress = SERVER.url(&new_database()).parse().unwrap();
+    let store = SqlStore::connect(&address, StoreClock::Database).await.unwrap();
+    testkit::operator_words::keeps_words(&store).await.unwrap();
+}
