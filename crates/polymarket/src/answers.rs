@@ -1,7 +1,11 @@
 //! How the venue's services answer, counted: a service whose words have changed is seen here and not only in silence.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
+use domain::Clock;
 use engine::ports::venue::{PostReply, VenueError};
 use serde::Serialize;
 
@@ -100,11 +104,66 @@ impl Tally {
     }
 }
 
+/// How one call ended, as somebody judges who wants to know whether the other side is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It answered, whatever it said.
+    Answered,
+    /// It asked to wait, or is in a mode in which it takes nothing for now.
+    PutOff,
+    /// It had an error of its own.
+    Failed,
+    /// It was not reached, or was silent for too long.
+    Unreachable,
+}
+
+impl End {
+    fn of_error(error: &VenueError) -> Self {
+        match error {
+            VenueError::Malformed { .. }
+            | VenueError::Refused { .. }
+            | VenueError::NotSigned { .. }
+            | VenueError::Senseless { .. } => Self::Answered,
+            VenueError::RateLimited { .. } => Self::PutOff,
+            // An answer of this kind names its status (`Answer::error`).
+            VenueError::Unavailable { reason, .. } if reason.starts_with("status 425") => Self::PutOff,
+            VenueError::Unavailable { reason, .. } if reason.starts_with("status ") => Self::Failed,
+            VenueError::Timeout { .. } | VenueError::Unavailable { .. } => Self::Unreachable,
+        }
+    }
+
+    fn of_reply(answer: Option<&Answer>, reply: &PostReply) -> Self {
+        match (reply, answer) {
+            (PostReply::NotAccepted { retry_after: None, .. } | PostReply::Unknown { .. }, None) => {
+                Self::Unreachable
+            }
+            (PostReply::NotAccepted { .. }, _) => Self::PutOff,
+            (PostReply::Unknown { .. }, Some(answer)) if answer.status >= 500 => Self::Failed,
+            _ => Self::Answered,
+        }
+    }
+}
+
+/// Somebody who hears how every call ended.
+pub trait AnswerWatch: Send + Sync {
+    /// A call ended so, and took so long.
+    fn ended(&self, topic: Topic, end: End, took: Duration);
+}
+
 /// How the venue's services have answered this process so far.
-#[derive(Debug, Default)]
-pub struct Answers(Mutex<[Tally; Topic::ALL.len()]>);
+#[derive(Default)]
+pub struct Answers {
+    tallies: Mutex<[Tally; Topic::ALL.len()]>,
+    watch: Option<(Arc<dyn Clock>, Arc<dyn AnswerWatch>)>,
+}
 
 impl Answers {
+    /// None yet; somebody hears of each.
+    #[must_use]
+    pub fn heard_by(clock: Arc<dyn Clock>, watch: Arc<dyn AnswerWatch>) -> Self {
+        Self { tallies: Mutex::default(), watch: Some((clock, watch)) }
+    }
+
     /// By topic, in the order of [`Topic::ALL`].
     #[must_use]
     pub fn tallies(&self) -> Vec<(Topic, Tally)> {
@@ -123,18 +182,25 @@ impl Answers {
         topic: Topic,
         ask: impl Future<Output = Result<T, VenueError>>,
     ) -> Result<T, VenueError> {
+        let began = self.watch.as_ref().map(|(clock, _)| clock.uptime());
         let answer = ask.await;
         match &answer {
             Ok(_) => self.count(topic, |tally| &mut tally.answered),
             Err(error) => self.count_error(topic, error),
         }
+        if let (Some((clock, watch)), Some(began)) = (&self.watch, began) {
+            let took = clock.uptime().saturating_sub(began);
+            match &answer {
+                Ok(_) => watch.ended(topic, End::Answered, took),
+                Err(error) if is_anothers(topic, error) => {}
+                Err(error) => watch.ended(topic, End::of_error(error), took),
+            }
+        }
         answer
     }
 
     pub(crate) fn count_error(&self, topic: Topic, error: &VenueError) {
-        // A login is counted as one, whatever it was for.
-        let not_asked = matches!(error, VenueError::NotSigned { .. } | VenueError::Senseless { .. });
-        if not_asked || (topic != Topic::Logins && error.what() == logins::WHAT) {
+        if is_anothers(topic, error) {
             return;
         }
         self.count(topic, |tally| match error {
@@ -147,8 +213,12 @@ impl Answers {
         });
     }
 
-    /// Counts the reply to one order; `answer` is what it was read from, if the order was sent and answered.
-    pub(crate) fn count_reply(&self, answer: Option<&Answer>, reply: &PostReply) {
+    /// Counts the reply to one order, which took so long; `answer` is what it was read from, if the order was sent and
+    /// answered.
+    pub(crate) fn count_reply(&self, answer: Option<&Answer>, reply: &PostReply, took: Duration) {
+        if let Some((_, watch)) = &self.watch {
+            watch.ended(Topic::Orders, End::of_reply(answer, reply), took);
+        }
         self.count(Topic::Orders, |tally| match (reply, answer) {
             (PostReply::Accepted(_) | PostReply::Killed { .. } | PostReply::Duplicated, _) => {
                 &mut tally.answered
@@ -176,13 +246,20 @@ impl Answers {
     }
 
     fn lock(&self) -> MutexGuard<'_, [Tally; Topic::ALL.len()]> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether nobody was asked, or a login failed: that is counted as one, whatever it was for.
+fn is_anothers(topic: Topic, error: &VenueError) -> bool {
+    let not_asked = matches!(error, VenueError::NotSigned { .. } | VenueError::Senseless { .. });
+    not_asked || (topic != Topic::Logins && error.what() == logins::WHAT)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use domain::Timestamp;
+    use testkit::virtual_clock::VirtualClock;
 
     use super::*;
 
@@ -235,13 +312,49 @@ mod tests {
         let answers = Answers::default();
         let unknown = PostReply::Unknown { text: text(), blocked: false };
         let not_now = PostReply::NotAccepted { retry_after: None, text: text() };
-        answers.count_reply(Some(&Answer::of(200, "")), &PostReply::Duplicated);
-        answers.count_reply(Some(&Answer::of(200, "x")), &unknown);
-        answers.count_reply(Some(&Answer::of(500, "x")), &unknown);
-        answers.count_reply(None, &unknown);
-        answers.count_reply(Some(&Answer::of(425, "x")), &not_now);
-        answers.count_reply(None, &not_now);
+        answers.count_reply(Some(&Answer::of(200, "")), &PostReply::Duplicated, Duration::ZERO);
+        answers.count_reply(Some(&Answer::of(200, "x")), &unknown, Duration::ZERO);
+        answers.count_reply(Some(&Answer::of(500, "x")), &unknown, Duration::ZERO);
+        answers.count_reply(None, &unknown, Duration::ZERO);
+        answers.count_reply(Some(&Answer::of(425, "x")), &not_now, Duration::ZERO);
+        answers.count_reply(None, &not_now, Duration::ZERO);
         let expected = Tally { answered: 1, malformed: 1, put_off: 1, failed: 3, ..Tally::default() };
         assert_eq!(answers.of(Topic::Orders), expected);
+    }
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<(Topic, End, Duration)>>);
+
+    impl AnswerWatch for Heard {
+        fn ended(&self, topic: Topic, end: End, took: Duration) {
+            self.0.lock().unwrap().push((topic, end, took));
+        }
+    }
+
+    /// What is said on purpose is no sign of illness; nobody answering, and errors of its own, are.
+    #[tokio::test]
+    async fn whoever_listens_hears_each_end_once_and_how_long_it_took() {
+        let clock = VirtualClock::new(Timestamp::from_seconds(1));
+        let heard = Arc::new(Heard::default());
+        let answers = Answers::heard_by(Arc::clone(&clock) as _, Arc::clone(&heard) as _);
+        let error = |status: u16| Err::<(), _>(Answer::of(status, "x").error("GET /x"));
+        let silent = Err(VenueError::Timeout { what: what(), after: Duration::ZERO });
+        let login = Err(VenueError::Timeout { what: logins::WHAT.to_owned(), after: Duration::ZERO });
+        for end in [Ok(()), error(404), error(425), error(429), error(503), silent, login] {
+            let ask = async {
+                clock.advance(Duration::from_secs(3));
+                end
+            };
+            let _ = answers.counted(Topic::Books, ask).await;
+        }
+        let not_now = PostReply::NotAccepted { retry_after: None, text: String::new() };
+        answers.count_reply(Some(&Answer::of(503, "x")), &not_now, Duration::ZERO);
+        answers.count_reply(None, &not_now, Duration::ZERO);
+        let heard = heard.0.lock().unwrap();
+        let ends: Vec<End> = heard.iter().map(|(_, end, _)| *end).collect();
+        use End::{Answered, Failed, PutOff, Unreachable};
+        assert_eq!(ends, [Answered, Answered, PutOff, PutOff, Failed, Unreachable, PutOff, Unreachable]);
+        assert_eq!(heard[0], (Topic::Books, Answered, Duration::from_secs(3)));
+        assert_eq!(heard[6].0, Topic::Orders);
     }
 }

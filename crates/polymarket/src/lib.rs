@@ -56,7 +56,7 @@ mod venue_limits;
 pub mod wallets;
 
 pub use account_feed::AccountSockets;
-pub use answers::{Answers, Tally, Topic};
+pub use answers::{AnswerWatch, Answers, End, Tally, Topic};
 pub use clob::Clob;
 pub use company::{Company, Members};
 pub use data_api::DataApi;

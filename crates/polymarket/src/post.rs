@@ -57,14 +57,16 @@ impl Clob {
         order: &PreparedOrder,
         times: PostTimes,
     ) -> PostReply {
-        let ends = self.clock.uptime().saturating_add(times.reply_within);
+        let began = self.clock.uptime();
+        let ends = began.saturating_add(times.reply_within);
         let call = posting(account, Endpoint::Post, Lane::Entries, 1);
         let sent = self.send_orders(account, (call, "/order"), order.body.clone(), times).await;
         let reply = match &sent {
             Ok(answer) => classify(answer, order.id),
             Err(reply) => reply.clone(),
         };
-        self.answers.count_reply(sent.as_ref().ok(), &reply);
+        let took = self.clock.uptime().saturating_sub(began);
+        self.answers.count_reply(sent.as_ref().ok(), &reply, took);
         if let Ok(answer) = &sent {
             self.learn_from(call, answer, &reply);
         }
@@ -96,12 +98,14 @@ impl Clob {
         self.pacer.give_back(Call { endpoint: Endpoint::Post, ..request }, count);
         let call = posting(account, Endpoint::PostBatch, lane, count);
         let body = batch_body(orders.iter().map(|order| order.body.as_slice()));
+        let began = self.clock.uptime();
         let sent = self.send_orders(account, (call, "/orders"), body, times).await;
+        let took = self.clock.uptime().saturating_sub(began);
         let replies = match &sent {
             Ok(answer) => classify_batch(answer, &ids),
             Err(reply) => all(reply),
         };
-        replies.iter().for_each(|reply| self.answers.count_reply(sent.as_ref().ok(), reply));
+        replies.iter().for_each(|reply| self.answers.count_reply(sent.as_ref().ok(), reply, took));
         if let (Ok(answer), Some(first)) = (&sent, replies.first()) {
             self.learn_from(call, answer, first);
         }

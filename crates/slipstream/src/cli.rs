@@ -23,6 +23,7 @@ use crate::{
     following::{self, EditArgs, FollowArgs, FollowingRequest, LeaderCommand, PanicArgs},
     holding::LiftArgs,
     manual,
+    ops_command::OpsCommand,
     output::print,
     queue_command::QueueCommand,
     rpc_command::RpcCommand,
@@ -113,6 +114,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: QueueCommand,
+    },
+    /// For whoever is on call: how everything does, what is probably wrong, what stops entries.
+    Ops {
+        /// What to do.
+        #[command(subcommand)]
+        command: OpsCommand,
     },
     /// Measure this machine: our figures beside the bare parts they are made of.
     Bench(BenchArgs),
@@ -344,8 +351,11 @@ async fn execute(cli: Cli) -> ExitCode {
         Command::Backend(arguments) => crate::run::run(&arguments, Role::Backend).await,
         Command::Instance { command: InstanceCommand::List { at } } => ask(&at, &Request::Instances).await,
         Command::Instance { command: InstanceCommand::Ended { name, at } } => {
-            let who = format!("user {}", rustix::process::getuid().as_raw());
-            ask(&at, &Request::InstanceEnded { name, who }).await
+            ask(&at, &Request::InstanceEnded { name, who: who() }).await
+        }
+        Command::Ops { command } => {
+            let (request, at) = command.request(&who());
+            ask(at, &request).await
         }
         Command::Follow(FollowArgs { policy, .. })
         | Command::Edit(EditArgs { policy, .. })
@@ -430,6 +440,11 @@ async fn execute(cli: Cli) -> ExitCode {
         Ok(code) => code,
         Err(error) => refused(&error, cli.json),
     }
+}
+
+/// Who types, for the record.
+fn who() -> String {
+    format!("user {}", rustix::process::getuid().as_raw())
 }
 
 async fn ask(at: &Installation, request: &Request) -> anyhow::Result<ExitCode> {

@@ -17,6 +17,7 @@ use engine::{
     salt::Salts,
 };
 use futures_util::future::BoxFuture;
+use operations::ports::OperatorWords;
 use polymarket::Answers;
 use serde::{Deserialize, Serialize};
 use store::{OpenError, SqlStore};
@@ -29,6 +30,7 @@ use crate::{
     export::{self, Table},
     following::{self, FollowingRequest},
     holding, instance,
+    operations_desk::{self, OperationsDesk, OpsRequest},
     place::Place,
     prices,
     queue_command::{self, JobsDesk, QueueRequest},
@@ -109,6 +111,8 @@ pub enum Request {
     Export(Table),
     /// Something about the jobs that wait.
     Queue(QueueRequest),
+    /// Something about how the installation does.
+    Ops(OpsRequest),
     /// How the process uses its connections to the database.
     Connections,
     /// Which processes work on it.
@@ -141,6 +145,13 @@ impl Request {
                 | Self::Following(FollowingRequest::List { .. } | FollowingRequest::Leaders)
                 | Self::Export(_)
                 | Self::Connections
+                | Self::Ops(
+                    OpsRequest::Status
+                        | OpsRequest::Breakers
+                        | OpsRequest::Diagnose
+                        | OpsRequest::Alerts
+                        | OpsRequest::Flags
+                )
                 | Self::Instances
         )
     }
@@ -191,6 +202,10 @@ pub struct Witnesses {
     pub keyring: Option<Arc<Keyring>>,
     /// The jobs, and the queue on which they wait.
     pub jobs: Option<JobsDesk>,
+    /// What a running process sees of itself.
+    pub operations: Option<OperationsDesk>,
+    /// Where words of operators are kept.
+    pub words: Option<Arc<dyn OperatorWords>>,
 }
 
 impl Witnesses {
@@ -271,6 +286,7 @@ async fn answered(
             let desk = witnesses.jobs.as_ref().context("jobs of this process are not to be seen")?;
             queue_command::answer(desk, clock, request).await
         }
+        Request::Ops(request) => operations_desk::answer(witnesses, store, clock, request).await,
         Request::Instances => instance::list(store).await,
         Request::InstanceEnded { name, who } => instance::end_by_word(store, clock, (name, who)).await,
         Request::Following(request) => following::answer(store, clock, request).await,
@@ -334,7 +350,8 @@ pub async fn ask(place: &Place, request: &Request) -> anyhow::Result<Answer> {
     let salts = salts.map(|secret| Arc::new(secret) as Arc<dyn Salts>);
     let store = Arc::new(store);
     let jobs = Some(JobsDesk { store: Arc::clone(&store), queue: None });
-    let witnesses = Witnesses { salts, jobs, ..Witnesses::default() };
+    let words = Some(Arc::clone(&store) as Arc<dyn OperatorWords>);
+    let witnesses = Witnesses { salts, jobs, words, ..Witnesses::default() };
     answer(store.as_ref(), clock.as_ref(), &witnesses, request).await
 }
 

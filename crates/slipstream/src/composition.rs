@@ -10,7 +10,9 @@ use engine::{
     ports::{live::LiveFeed, store::Store, venue::Signer},
     salt::Salts,
 };
-use polymarket::{Answers, Clob, Company, DataApi, Geoblock, LiveSocket, VenueLimits, socket::WebSockets};
+use polymarket::{
+    AnswerWatch, Answers, Clob, Company, DataApi, Geoblock, LiveSocket, VenueLimits, socket::WebSockets,
+};
 use reqwest::Client;
 use signer::{DerivedKeys, LocalSigner};
 use zeroize::Zeroizing;
@@ -46,8 +48,8 @@ pub struct Hosts {
     pub rpc: Option<String>,
 }
 
-/// How fast the venue's services are called.
-#[derive(Clone, Debug, Default)]
+/// How fast the venue's services are called, and who hears how calls end.
+#[derive(Clone, Default)]
 pub struct Pace {
     /// The order book service.
     pub clob: Option<VenueLimits>,
@@ -55,6 +57,8 @@ pub struct Pace {
     pub data: Option<VenueLimits>,
     /// Those who share the order book service's limits with this process.
     pub company: Option<Arc<Company>>,
+    /// Who hears how each call ends.
+    pub watch: Option<Arc<dyn AnswerWatch>>,
 }
 
 /// What an installation is, before it knows its venue.
@@ -92,7 +96,10 @@ impl Foundation {
     /// When the list of RPC providers cannot be used.
     pub fn at(&self, hosts: &Hosts, pace: Pace, builder: Option<Hash>) -> anyhow::Result<Composed> {
         let Self { client, clock, store, signer, salts, seed } = self;
-        let answers = Arc::<Answers>::default();
+        let answers = Arc::new(match pace.watch {
+            Some(watch) => Answers::heard_by(Arc::clone(clock), watch),
+            None => Answers::default(),
+        });
         let mut clob =
             Clob::new(client.clone(), &hosts.clob, Chain::Polygon, Arc::clone(signer), Arc::clone(clock))
                 .counting(Arc::clone(&answers));

@@ -4,6 +4,7 @@
 pub mod account;
 pub mod backup;
 pub mod bench;
+pub mod breakers;
 pub mod certify;
 pub mod chain;
 pub mod channels;
@@ -26,7 +27,10 @@ pub mod instance;
 mod leash;
 pub mod logging;
 pub mod manual;
+pub mod measuring;
+pub mod operations_desk;
 mod operator;
+pub mod ops_command;
 pub mod output;
 pub mod pages;
 pub mod place;

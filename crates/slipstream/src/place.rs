@@ -244,6 +244,14 @@ impl Servers {
         Ok(Arc::new(queue.with_context(|| format!("the queue {}", self.queue))?))
     }
 
+    /// The database past any pooler, to be looked at.
+    ///
+    /// # Errors
+    /// When its address cannot be used.
+    pub fn database(&self) -> anyhow::Result<PostgresAddress> {
+        address(&self.database)
+    }
+
     /// What they are, for people.
     #[must_use]
     pub fn shown(&self) -> String {

@@ -14,13 +14,23 @@ use engine::ports::{
     },
     wallets::{Redeemer, Taken, TransactionOutcome, WalletTransaction},
 };
+use operations::flags::{Flags, LIVE_ENTRIES, PAPER_ENTRIES};
+
+use crate::breakers::VenueBreakers;
 
 /// The gateway of an installation.
 pub struct Seam {
     paper: Arc<dyn OrderGateway>,
     /// The venue; `None` while live trading is switched off.
     live: Option<Arc<dyn OrderGateway>>,
+    /// What stops entries while the venue does badly.
+    breakers: Option<VenueBreakers>,
+    /// What operators let through.
+    flags: Arc<Flags>,
 }
+
+/// An entry that a flag stops is looked at again after this time, until it is too old.
+const FLAG_WAIT: Duration = Duration::from_secs(1);
 
 const OFF: &str = "live trading is switched off";
 
@@ -32,7 +42,50 @@ impl Seam {
     /// Orders of throw-away keys go to `paper`, all others to `live`.
     #[must_use]
     pub fn new(paper: Arc<dyn OrderGateway>, live: Option<Arc<dyn OrderGateway>>) -> Self {
-        Self { paper, live }
+        Self { paper, live, breakers: None, flags: Arc::default() }
+    }
+
+    /// Entries wait while these are open.
+    #[must_use]
+    pub fn stopped_by(self, breakers: VenueBreakers) -> Self {
+        Self { breakers: Some(breakers), ..self }
+    }
+
+    /// Entries wait while these do not let their account through.
+    #[must_use]
+    pub fn by_flags(self, flags: Arc<Flags>) -> Self {
+        Self { flags, ..self }
+    }
+
+    /// How long an entry waits for an operator's word, or for the venue to be well again. Exits never do.
+    fn stopped(&self, ask: &Ask) -> Option<Duration> {
+        if ask.lane != Lane::Entries {
+            return None;
+        }
+        let on_paper = paper::is_paper(&ask.key);
+        let flag = if on_paper { PAPER_ENTRIES } else { LIVE_ENTRIES };
+        if !self.flags.lets(flag, &ask.signer.0) {
+            return Some(FLAG_WAIT);
+        }
+        self.breakers.as_ref()?.stops_entry(on_paper)
+    }
+
+    /// Tokens for those that nothing stops.
+    async fn tokens(&self, asks: &[Ask], patience: Duration) -> Vec<Admission> {
+        let Some(live) = &self.live else { return self.paper.admit(asks, patience).await };
+        // What is filled on paper takes nothing of what the venue allows, and waits for nobody.
+        let for_venue: Vec<Ask> = asks.iter().filter(|ask| !paper::is_paper(&ask.key)).cloned().collect();
+        let patience = if for_venue.len() < asks.len() { Duration::ZERO } else { patience };
+        let admitted = match for_venue.as_slice() {
+            [] => Vec::new(),
+            some => live.admit(some, patience).await,
+        };
+        let mut admitted = admitted.into_iter();
+        let next = |ask: &Ask| match paper::is_paper(&ask.key) {
+            true => Admission::Now,
+            false => admitted.next().unwrap_or(Admission::Later(patience)),
+        };
+        asks.iter().map(next).collect()
     }
 
     fn of(&self, account: &TradingAccount) -> Option<&Arc<dyn OrderGateway>> {
@@ -48,20 +101,16 @@ fn not_sent() -> PostReply {
 #[async_trait]
 impl OrderGateway for Seam {
     async fn admit(&self, asks: &[Ask], patience: Duration) -> Vec<Admission> {
-        let Some(live) = &self.live else { return self.paper.admit(asks, patience).await };
-        // What is filled on paper takes nothing of what the venue allows, and waits for nobody.
-        let for_venue: Vec<Ask> = asks.iter().filter(|ask| !paper::is_paper(&ask.key)).cloned().collect();
-        let patience = if for_venue.len() < asks.len() { Duration::ZERO } else { patience };
-        let admitted = match for_venue.as_slice() {
-            [] => Vec::new(),
-            some => live.admit(some, patience).await,
+        let stopped: Vec<Option<Duration>> = asks.iter().map(|ask| self.stopped(ask)).collect();
+        let pass = asks.iter().zip(&stopped).filter(|(_, wait)| wait.is_none());
+        let pass: Vec<Ask> = pass.map(|(ask, _)| ask.clone()).collect();
+        let tokens = if pass.is_empty() { Vec::new() } else { self.tokens(&pass, patience).await };
+        let mut tokens = tokens.into_iter();
+        let answer = |wait: Option<Duration>| match wait {
+            Some(wait) => Admission::Later(wait),
+            None => tokens.next().unwrap_or(Admission::Later(patience)),
         };
-        let mut admitted = admitted.into_iter();
-        let next = |ask: &Ask| match paper::is_paper(&ask.key) {
-            true => Admission::Now,
-            false => admitted.next().unwrap_or(Admission::Later(patience)),
-        };
-        asks.iter().map(next).collect()
+        stopped.into_iter().map(answer).collect()
     }
 
     async fn prepare(&self, plans: &[OrderPlan]) -> Vec<Result<PreparedOrder, VenueError>> {
@@ -221,6 +270,9 @@ mod tests {
     use std::sync::Mutex;
 
     use domain::{Address, KeyRef, ids::OwnerId};
+    use operations::flags::Flag;
+    use polymarket::{AnswerWatch as _, End, Topic};
+    use testkit::virtual_clock::VirtualClock;
 
     use super::*;
 
@@ -284,5 +336,57 @@ mod tests {
         let asked = venue.0.lock().unwrap().clone();
         assert_eq!(asked, [(vec![live.key.clone()], Duration::ZERO), (vec![live.key], patience)]);
         assert!(paper.0.lock().unwrap().is_empty());
+    }
+
+    /// A venue that is not reached costs an entry its time; what a follower holds can still be sold.
+    #[tokio::test]
+    async fn an_open_breaker_stops_entries_and_no_exit() {
+        let (paper, venue) = (Arc::new(UsedUp::default()), Arc::new(UsedUp::default()));
+        let clock = VirtualClock::new(Timestamp::from_seconds(1));
+        let breakers = VenueBreakers::new(Arc::clone(&clock) as _, 1);
+        let seam = Seam::new(paper, Some(Arc::clone(&venue) as _)).stopped_by(breakers.clone());
+        let ask = |key: &str, lane| Ask {
+            owner: OwnerId(1),
+            key: KeyRef(key.to_owned()),
+            signer: Address([1; 20]),
+            lane,
+        };
+        let asks = [
+            ask("paper:one:1", Lane::Entries),
+            ask("paper:one:1", Lane::Exits),
+            ask("live:0x01", Lane::Entries),
+        ];
+        let admitted = seam.admit(&asks, Duration::ZERO).await;
+        assert_eq!(admitted, [Admission::Now, Admission::Now, Admission::Later(WAIT)]);
+        (0..5).for_each(|_| breakers.ended(Topic::Books, End::Unreachable, Duration::ZERO));
+        let admitted = seam.admit(&asks, Duration::ZERO).await;
+        assert!(matches!(admitted[0], Admission::Later(wait) if wait != WAIT), "{admitted:?}");
+        assert_eq!(admitted[1], Admission::Now);
+        assert!(matches!(admitted[2], Admission::Later(wait) if wait != WAIT), "{admitted:?}");
+        assert_eq!(venue.0.lock().unwrap().len(), 1, "the venue's limits were not asked");
+    }
+
+    #[tokio::test]
+    async fn a_flag_stops_entries_of_its_kind_and_no_exit() {
+        let (paper, venue, flags) =
+            (Arc::new(UsedUp::default()), Arc::new(UsedUp::default()), Arc::<Flags>::default());
+        let seam = Seam::new(paper, Some(Arc::clone(&venue) as _)).by_flags(Arc::clone(&flags));
+        let ask = |key: &str, lane| Ask {
+            owner: OwnerId(1),
+            key: KeyRef(key.to_owned()),
+            signer: Address([1; 20]),
+            lane,
+        };
+        let asks = [
+            ask("paper:one:1", Lane::Entries),
+            ask("live:0x01", Lane::Entries),
+            ask("live:0x01", Lane::Exits),
+        ];
+        let (who, reason) = (String::new(), String::new());
+        let name = LIVE_ENTRIES.name.to_owned();
+        flags.learn(&[Flag { name, percent: 0, at: Timestamp(0), who, reason }]);
+        let admitted = seam.admit(&asks, Duration::ZERO).await;
+        let (now, flag, venue) = (Admission::Now, Admission::Later(FLAG_WAIT), Admission::Later(WAIT));
+        assert_eq!(admitted, [now, flag, venue]);
     }
 }

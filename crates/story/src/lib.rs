@@ -32,7 +32,7 @@ pub use find::{find_order, find_trade};
 pub use order::{EvidenceLine, LedgerLine, OrderStory, Sibling, order_story};
 pub use policy::policy_words;
 pub use relationship::{Prices, RelationshipStory, concerns, hold_words, relationship_story};
-pub use stages::{Stage, StageLine};
+pub use stages::{Stage, StageLine, stages};
 pub use tables::{
     Activity, PositionLine, activity, market_names, position_lines, positions, render_positions,
 };

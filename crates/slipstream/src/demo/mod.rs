@@ -215,7 +215,7 @@ impl Demo {
             seed: options.seed,
         };
         let is_live = live.is_some();
-        let pace = Pace { clob: Some(limits.clone()), data: Some(limits.clone()), company: None };
+        let pace = Pace { clob: Some(limits.clone()), data: Some(limits.clone()), ..Pace::default() };
         let hosts = hosts(options, &urls, is_live);
         let Composed { mut ports, providers, answers, .. } =
             foundation.at(&hosts, pace, options.venue.builder)?;
@@ -250,6 +250,8 @@ impl Demo {
             markets: Some(Arc::clone(&ports.markets)),
             keyring: None,
             jobs: Some(JobsDesk { store: Arc::clone(&file), queue: Some(Arc::clone(&ports.queue)) }),
+            operations: None,
+            words: None,
         };
         let usual = Duration::from_secs(if is_live { 2 } else { 5 });
         let settings = Settings::alone(options.workers, options.history_interval.unwrap_or(usual));

@@ -96,8 +96,10 @@ fn tell_event(event: &Event) {
         EventKind::OrderAlarm { order, alarm } => {
             warn!(order.id = %order, ?alarm, "order {order} wants attention: {alarm:?}; `slipstream inspect order {order}`");
         }
-        EventKind::FollowingChanged { what } | EventKind::QueueChanged { what } => info!("{what}"),
         EventKind::Other { text } => info!("a newer version tells: {}", harmless(text)),
+        EventKind::FollowingChanged { what }
+        | EventKind::QueueChanged { what }
+        | EventKind::Operated { what } => info!("{what}"),
         EventKind::QueueRefilled { lane, had, waiting } => warn!(
             ?lane,
             "the queue of {} was emptied of {had} that still wait: it was deleted, or a worker took them and ended or is slow; \

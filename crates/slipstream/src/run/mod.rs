@@ -4,6 +4,7 @@
 mod adopting;
 mod allowed;
 mod asking;
+mod breaking;
 mod downtime;
 pub(crate) mod funding;
 pub mod installation;
@@ -16,8 +17,10 @@ mod probe;
 mod readiness;
 mod reconciling;
 pub(crate) mod rewound;
+mod seeing;
 mod stop;
 mod telling;
+mod wallet_watch;
 
 use std::{future::pending, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
@@ -28,6 +31,7 @@ use engine::{
     ports::store::{InstanceId, Store},
     salt::Salts,
 };
+use operations::{flags::Flags, health::Board, ports::OperatorWords};
 use store::SqlStore;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tracing::{info, warn};
@@ -35,25 +39,29 @@ use tracing::{info, warn};
 pub(crate) use self::ports::{client, hosts};
 use self::{
     allowed::{real_money_has_a_chain, same_order},
+    breaking::Breaking,
     downtime::{Downtime, RanLast},
     funding::Funding,
     journal::Journal,
     looking::Who,
-    ports::{Parts, compose, keyring},
+    ports::{Parts, compose, keyring, random_seed},
     probe::{Probe, Unreachable},
     readiness::Readiness,
     reconciling::Reconciling,
+    seeing::Asked,
     stop::{INTERRUPTED, Stop},
     telling::tell_start,
+    wallet_watch::{WalletWatch, watch_wallets},
 };
 use crate::{
+    breakers::VenueBreakers,
     chain::ChainProviders,
     clock,
     commands::Witnesses,
     composition::Composed,
     configuration::{ConfigFile, Configuration},
     demo::directory::DataDirectory,
-    health::{self, Alive},
+    health::{self, Health},
     instance::{
         self,
         succession::{Succession, give_last_sign},
@@ -62,7 +70,7 @@ use crate::{
     logging, pages,
     place::{Held, Place},
     queue_command::JobsDesk,
-    runtime::{Ports, RECORDED_WITHIN, Role, Runtime, Settings, Turn},
+    runtime::{Ports, RECORDED_WITHIN, Role, Runtime, Settings},
     secrets::InstallationSecret,
     socket,
 };
@@ -166,10 +174,13 @@ struct Prepared {
     told: Told,
     ports: Ports,
     wallets: Option<WalletWatch>,
+    breakers: VenueBreakers,
+    flags: Arc<Flags>,
     witnesses: Witnesses,
     /// Where there are many processes.
     succession: Option<Succession>,
-    health: Option<TcpListener>,
+    /// Where health is told, and what operators elsewhere show to be told everything.
+    health: Option<(TcpListener, Option<[u8; 32]>)>,
     /// Where the pages are served, by the process that answers people.
     pages: Option<TcpListener>,
 }
@@ -179,8 +190,10 @@ impl Run<'_> {
     async fn prepare(&self) -> anyhow::Result<Prepared> {
         let (store, clock, data_dir) = (self.books(), &self.clock, self.place.data_dir.as_path());
         crate::crash::arm_from_environment(store).await?;
-        let health = match self.configuration.run.health_address {
-            Some(address) => Some(health::listen(address).await?),
+        let run = &self.configuration.run;
+        let token = run.health_token.as_deref().map(Health::token).transpose()?;
+        let health = match run.health_address {
+            Some(address) => Some((health::listen(address).await?, token)),
             None => None,
         };
         let pages = match self.role {
@@ -199,6 +212,8 @@ impl Run<'_> {
         let keyring = Arc::new(
             keyring(self.configuration, (self.place, self.role), self.secret, self.store, clock).await?,
         );
+        let flags = Arc::<Flags>::default();
+        let breakers = VenueBreakers::new(Arc::clone(clock), random_seed());
         let Composed { ports, providers, answers, .. } = compose(&Parts {
             configuration: self.configuration,
             store: self.store,
@@ -207,6 +222,8 @@ impl Run<'_> {
             servers: self.place.servers.as_ref(),
             role: self.role,
             clock,
+            breakers: &breakers,
+            flags: &flags,
         })?;
         same_order(store, ports.chain.is_some(), data_dir).await?;
         let wallets = self.wallets(&ports, providers.as_ref()).await?;
@@ -219,9 +236,11 @@ impl Run<'_> {
             sources: None,
             markets: Some(Arc::clone(&ports.markets)),
             keyring: Some(keyring),
+            operations: None,
+            words: Some(Arc::clone(self.store) as Arc<dyn OperatorWords>),
             jobs: Some(JobsDesk { store: Arc::clone(self.store), queue: Some(Arc::clone(&ports.queue)) }),
         };
-        Ok(Prepared { told, ports, wallets, witnesses, succession, health, pages })
+        Ok(Prepared { told, ports, wallets, breakers, flags, witnesses, succession, health, pages })
     }
 
     /// Lets go of the books.
@@ -242,16 +261,21 @@ impl Run<'_> {
 
     /// Starts everything, attends to it, and stops it.
     async fn work(&self, mut stop: Stop, prepared: Prepared) -> anyhow::Result<()> {
-        let Prepared { told, ports, wallets, mut witnesses, succession, health, pages } = prepared;
+        let Prepared { told, ports, wallets, breakers, flags, mut witnesses, succession, health, pages } =
+            prepared;
         let (store, clock, data_dir) = (self.books(), &self.clock, self.place.data_dir.as_path());
         let has_chain = ports.chain.is_some();
+        let queue = Arc::clone(&ports.queue);
         let (venue_clock, chain) = (Arc::clone(&ports.venue_clock), ports.chain.clone());
         let runtime = Runtime::start(ports, self.settings(has_chain), self.process.clone()).await?;
         witnesses.sources = Some(runtime.sources());
         let (books, watch) = (Arc::clone(self.store) as Arc<dyn Store>, runtime.clock_watch());
+        let asked = Asked { queue, venue: Arc::clone(&venue_clock), breakers: breakers.clone(), flags };
+        let seeing = self.see(&runtime, asked, &witnesses, health)?;
+        witnesses.operations = Some(seeing.desk.clone());
         let pages = pages.map(|listener| self.serve_pages(listener, witnesses.clone()));
         let socket = socket::serve(data_dir, books, Arc::clone(clock), witnesses, watch)?;
-        let health = health.map(|listener| self.tell_health(listener, &runtime));
+        let mut breaking = Breaking::new(breakers, &self.process, random_seed());
         let mut probe = Probe::begin(clock, venue_clock, chain);
         let attend = async {
             self.tell_start(has_chain, &probe.first(clock.as_ref()).await).await?;
@@ -259,6 +283,7 @@ impl Run<'_> {
                 () = tell(&runtime, store, clock.as_ref(), told) => {}
                 () = watch_wallets(&runtime, store, clock.as_ref(), wallets) => {}
                 () = probe.tell_later() => {}
+                () = keep_breaking(&mut breaking, store, clock.as_ref(), &seeing.desk.board) => {}
                 () = look_at_predecessors(store, clock.as_ref(), succession) => {}
             }
             anyhow::Ok(())
@@ -267,10 +292,14 @@ impl Run<'_> {
             ended = attend => ended?,
             name = stop.wanted() => end_at_once_next_time(name, stop),
         }
-        socket.abort();
-        for server in health.into_iter().chain(pages) {
-            server.abort();
+        if let Err(error) = breaking.lift(store, clock.as_ref()).await {
+            warn!(%error, "what the breakers hold stays held until the end of this process is recorded: {error}");
         }
+        if let Some(pages) = pages {
+            pages.abort();
+        }
+        socket.abort();
+        drop(seeing);
         // Nobody listens on it any more.
         let _ = std::fs::remove_file(socket::path(data_dir));
         if !runtime.shutdown_within(ENDS_WITHIN).await? {
@@ -299,11 +328,6 @@ impl Run<'_> {
         let (store, clock) = (Arc::clone(self.store) as Arc<dyn Store>, Arc::clone(&self.clock));
         let guard = pages::guard(self.secret);
         pages::serve(listener, pages::Parts { store, clock, witnesses, guard, demo: None })
-    }
-
-    fn tell_health(&self, listener: TcpListener, runtime: &Runtime) -> JoinHandle<()> {
-        let (role, process) = (self.role.name(), self.process.0.clone());
-        health::serve(listener, Alive { role, process, hanging: Arc::new(runtime.stuck()) })
     }
 
     /// What this process tells in its log of what happens: with many processes the backend's tells it.
@@ -370,27 +394,6 @@ struct Told {
     downtime: Option<Downtime>,
 }
 
-/// What is watched of wallets with real money.
-struct WalletWatch {
-    readiness: Option<Readiness>,
-    wallets: Option<(Funding, Reconciling)>,
-}
-
-impl WalletWatch {
-    /// Looks at what it is time to look at; at what wallets have only in its turn.
-    async fn look(&mut self, store: &dyn Store, clock: &dyn Clock, turn: &mut Turn) {
-        if let Some(readiness) = &mut self.readiness {
-            readiness.look(store).await;
-        }
-        if let Some((funding, reconciling)) = &mut self.wallets
-            && turn.is_ours().await
-        {
-            reconciling.look(store, clock).await;
-            funding.look(store, clock).await;
-        }
-    }
-}
-
 /// Says in the log what happens, for ever.
 async fn tell(runtime: &Runtime, store: &dyn Store, clock: &dyn Clock, mut told: Told) {
     let (mut panics, sources) = (0, runtime.sources().watch);
@@ -412,18 +415,11 @@ async fn tell(runtime: &Runtime, store: &dyn Store, clock: &dyn Clock, mut told:
     }
 }
 
-/// Looks at wallets with real money for ever, beside everything else: whoever is asked may be slow.
-async fn watch_wallets(
-    runtime: &Runtime,
-    store: &dyn Store,
-    clock: &dyn Clock,
-    wallets: Option<WalletWatch>,
-) {
-    let Some(mut wallets) = wallets else { return pending().await };
-    let mut turn = runtime.turn("wallets");
+/// Looks for ever whether breakers hold everybody's entries.
+async fn keep_breaking(breaking: &mut Breaking, store: &dyn Store, clock: &dyn Clock, board: &Board) {
     loop {
-        wallets.look(store, clock, &mut turn).await;
-        clock.sleep(LOG_EVERY).await;
+        breaking.look(store, clock, board).await;
+        clock.sleep(LOOK_EVERY).await;
     }
 }
 

@@ -6,12 +6,14 @@ use anyhow::ensure;
 use domain::Clock;
 use eip712::Chain;
 use engine::ports::{secrets::SealedKeys as _, store::Store, wallets::Redeemer};
+use operations::flags::Flags;
 use paper::{PaperRedeemer, PaperVenue};
-use polymarket::{Company, Eoa, WalletRedeemer, relayer::Relayer};
+use polymarket::{AnswerWatch, Company, Eoa, WalletRedeemer, relayer::Relayer};
 use store::SqlStore;
 
 use crate::{
     account::{Keyring, KeyringParts, Opening, relayer_key, unlock_known},
+    breakers::VenueBreakers,
     channels::Channels,
     composition::{CHANNELS, Composed, Foundation, Hosts, LIVE_FEED, Pace},
     configuration::Configuration,
@@ -30,6 +32,8 @@ pub(super) struct Parts<'a> {
     pub(super) servers: Option<&'a Servers>,
     pub(super) role: Role,
     pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) breakers: &'a VenueBreakers,
+    pub(super) flags: &'a Arc<Flags>,
 }
 
 /// Puts them together.
@@ -37,7 +41,7 @@ pub(super) struct Parts<'a> {
 /// # Errors
 /// In words, with what to do.
 pub(super) fn compose(parts: &Parts<'_>) -> anyhow::Result<Composed> {
-    let Parts { configuration, store, secret, keyring, servers, role, clock } = parts;
+    let Parts { configuration, store, secret, keyring, servers, role, clock, breakers, flags } = parts;
     let (hosts, signer) = (hosts(configuration), keyring.signer());
     let foundation = Foundation {
         client: client(&hosts)?,
@@ -49,7 +53,9 @@ pub(super) fn compose(parts: &Parts<'_>) -> anyhow::Result<Composed> {
     };
     let limits = configuration.venue.limits.clone();
     let company = servers.map(|_| Arc::new(Company::joining()));
-    let pace = Pace { clob: Some(limits.clone()), data: Some(limits), company: company.clone() };
+    let watch = Arc::new((*breakers).clone()) as Arc<dyn AnswerWatch>;
+    let pace =
+        Pace { clob: Some(limits.clone()), data: Some(limits), company: company.clone(), watch: Some(watch) };
     let mut composed = foundation.at(&hosts, pace, configuration.venue.builder)?;
     let ports = &mut composed.ports;
     let on_paper = PaperVenue::new(
@@ -60,7 +66,8 @@ pub(super) fn compose(parts: &Parts<'_>) -> anyhow::Result<Composed> {
     );
     let live = configuration.live.enabled;
     let venue = Arc::clone(&ports.gateway);
-    ports.gateway = Arc::new(Seam::new(Arc::new(on_paper), live.then_some(venue)));
+    let seam = Seam::new(Arc::new(on_paper), live.then_some(venue));
+    ports.gateway = Arc::new(seam.stopped_by((*breakers).clone()).by_flags(Arc::clone(flags)));
     let relayer = match &configuration.live.relayer_key {
         Some(path) if live => Some(
             Relayer::new(
@@ -160,7 +167,7 @@ pub(crate) fn client(hosts: &Hosts) -> anyhow::Result<reqwest::Client> {
     Ok(if local { polymarket::local_client() } else { polymarket::client() }?)
 }
 
-fn random_seed() -> u64 {
+pub(super) fn random_seed() -> u64 {
     let mut bytes = [0; 8];
     // It only spreads pauses.
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());

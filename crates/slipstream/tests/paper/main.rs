@@ -5,6 +5,7 @@
 
 mod armed;
 mod downtime;
+mod looked_after;
 mod on_postgres;
 mod panicking;
 mod scene;

@@ -24,8 +24,16 @@ pub struct RunSettings {
     pub geoblock_url: String,
     /// Takes transactions of wallets that are contracts.
     pub relayer_url: String,
+    /// Where people reach this installation.
+    pub public_url: Option<String>,
     /// Where this process tells over HTTP that it is alive.
     pub health_address: Option<SocketAddr>,
+    /// What operators elsewhere show to be told everything.
+    pub health_token: Option<PathBuf>,
+    /// Where an agent for metrics listens for datagrams.
+    pub statsd_address: Option<SocketAddr>,
+    /// The same on this machine.
+    pub statsd_socket: Option<PathBuf>,
 }
 
 /// Keys of `[run]`. The hosts are the venue's as its documentation names them (docs.polymarket.com, endpoints).
@@ -68,10 +76,39 @@ pub const RUN: &[Key<RunSettings>] = &[
         "The venue's relayer, which carries out what wallets that are contracts sign; `account check` asks it.",
     ),
     key(
+        "public_url",
+        Example("https://copy.example"),
+        Kind::Origin(|run, value| run.public_url = Some(value)),
+        "Where people reach this installation, through whatever stands before it: the certificate that is served there is \
+         looked at (`slipstream ops status`).",
+    ),
+    key(
         "health_address",
         Example("127.0.0.1:9010"),
         Kind::Address(|run, value| run.health_address = Some(value)),
-        "Where this process answers GET /health/live over HTTP, for whoever starts it again when it is not alive: 200 while its \
-         tasks get on, 503 when one hangs. Each process of a machine takes a port of its own. Without it nobody listens.",
+        "Where this process answers over HTTP. GET /health/live, for whoever starts it again when it is not alive: 200 while its \
+         tasks get on, 503 when one hangs. GET /health/ready: whether it can serve. GET /health and /health/detailed: how \
+         everything does, which outside this machine is told without details. Each process of a machine takes a port of its own. \
+         Without it nobody listens.",
+    ),
+    key(
+        "health_token",
+        Example("health.token"),
+        Kind::Secret(|run, path| run.health_token = Some(path)),
+        "A file, readable by its owner alone, with what operators elsewhere show (`Authorization: Bearer …`) to be told at \
+         `health_address` everything that was seen: 24 letters or more. Without it only this machine is, and not through a proxy.",
+    ),
+    key(
+        "statsd_address",
+        Example("127.0.0.1:8125"),
+        Kind::Address(|run, value| run.statsd_address = Some(value)),
+        "Where an agent takes metrics over UDP, as DogStatsD; sent every ten seconds. docs/metrics.md names them. Whoever scrapes \
+         finds the same at `health_address`, GET /metrics.",
+    ),
+    key(
+        "statsd_socket",
+        Example("dsd.socket"),
+        Kind::File(|run, path| run.statsd_socket = Some(path)),
+        "The Unix socket on which an agent of this machine takes them.",
     ),
 ];
