@@ -1,5 +1,6 @@
 // Drives Chromium over the pages: `node drive.mjs SCENARIO URL SHOTS`. Says what failed and ends with 1 then.
 import { createRequire } from "node:module";
+import { createHmac } from "node:crypto";
 import { readFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
@@ -9,7 +10,7 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 const PATIENCE = 30_000;
 // Who trades most on the tape.
 const LEADER = "0x476639d9845d7a0261cb005dae6473f089ff5a03";
-const PAGES = ["/", "/activity", "/following", "/following/new", "/leaders", `/leaders/${LEADER}`, "/following/1", "/following/1/edit", "/positions", "/accounts", "/operations"];
+const PAGES = ["/", "/activity", "/following", "/following/new", "/leaders", `/leaders/${LEADER}`, "/following/1", "/following/1/edit", "/positions", "/accounts", "/operations", "/security"];
 
 function must(holds, words) {
   if (!holds) throw new Error(words);
@@ -51,6 +52,16 @@ async function accessible(page, where) {
     return result.violations.map((one) => `${one.id}: ${one.help} (${one.nodes.slice(0, 3).map((node) => node.target.join(" ")).join("; ")})`);
   });
   must(found.length === 0, `${where}: ${found.join("\n  ")}`);
+}
+
+// What an authenticator app shows (RFC 6238).
+function totp(secret) {
+  const bits = [...secret].map((letter) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(letter).toString(2).padStart(5, "0")).join("");
+  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
+  const step = Buffer.alloc(8);
+  step.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000)));
+  const hash = createHmac("sha1", key).update(step).digest();
+  return String((hash.readUInt32BE(hash[19] & 15) & 0x7fffffff) % 1_000_000).padStart(6, "0");
 }
 
 const fitsWidth = (page) => page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
@@ -133,6 +144,53 @@ const scenarios = {
         await page.context().close();
       }
     }
+  },
+
+  // The one user of a machine sets a passphrase, adds an app and a passkey, and proves with it who he is.
+  async proofs() {
+    const page = await open();
+    const security = new URL("/security", url.replace("127.0.0.1", "localhost")).href;
+    await page.goto(security);
+    await page.getByLabel("A new one").fill("too short");
+    await page.getByRole("button", { name: "Set it" }).click();
+    await page.locator("#notice").getByText("12 to 256 characters").waitFor();
+    await page.getByLabel("A new one").fill("correct horse battery staple");
+    await page.getByRole("button", { name: "Set it" }).click();
+    await page.getByLabel("The one you have").waitFor();
+
+    await page.getByRole("button", { name: "Add an app" }).click();
+    const secret = await page.locator("#totp-secret").textContent();
+    await page.getByLabel("The code that it shows").fill(totp(secret.trim()));
+    await page.getByRole("button", { name: "Use the app from now on" }).click();
+    await page.locator("#recovery-codes li").nth(9).waitFor();
+    await page.getByRole("link", { name: "I have them" }).click();
+    await page.getByText("Recovery codes left: 10").waitFor();
+
+    const devices = await page.context().newCDPSession(page);
+    await devices.send("WebAuthn.enable");
+    const options = { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true };
+    await devices.send("WebAuthn.addVirtualAuthenticator", { options });
+    await page.getByLabel("Name of a new one").fill("phone");
+    await page.getByRole("button", { name: "Add a passkey" }).click();
+    await page.locator("li", { hasText: "phone" }).waitFor();
+
+    // Without its session the browser has proved nothing; the passkey does it anew.
+    await page.context().clearCookies();
+    await page.goto(security);
+    await page.getByRole("heading", { name: "Prove that it is you" }).waitFor();
+    await page.getByLabel("For which program").fill("robot");
+    await page.getByRole("button", { name: "Make a token" }).click();
+    await page.locator("#notice").getByText("needs your password or a passkey again").waitFor();
+    await page.getByRole("button", { name: "Use a passkey" }).click();
+    await page.getByRole("heading", { name: "Prove that it is you" }).waitFor({ state: "detached" });
+    await page.getByLabel("For which program").fill("robot");
+    await page.getByRole("button", { name: "Make a token" }).click();
+    const token = await page.locator("#new-token").textContent();
+    must(/^slp_[\w-]{43}$/.test(token.trim()), `no token: ${token}`);
+    await page.getByRole("link", { name: "I have it" }).click();
+    await page.locator("td", { hasText: "robot" }).waitFor();
+    await shot(page, "security-proven");
+    await accessible(page, "security, with everything");
   },
 
   // Times are the reader's own, with UTC on hover; a page whose stream is lost says since when.

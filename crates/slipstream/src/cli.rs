@@ -25,6 +25,7 @@ use crate::{
     manual,
     ops_command::OpsCommand,
     output::print,
+    people::{TokenCommand, UserCommand},
     queue_command::QueueCommand,
     rpc_command::RpcCommand,
     run::{RunArgs, installation::InitArgs},
@@ -178,6 +179,18 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: SignerCommand,
+    },
+    /// Users of the pages and the API: invite, list, disable, reset.
+    User {
+        /// What to do.
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Tokens for programs that use the API.
+    Token {
+        /// What to do.
+        #[command(subcommand)]
+        command: TokenCommand,
     },
     /// How late each source of leaders' trades is, and how often it differs from the chain.
     Sources {
@@ -428,6 +441,12 @@ async fn execute(cli: Cli) -> ExitCode {
         }
         Command::Signer { command } => {
             crate::signer_command::run(&command).await.and_then(|(answer, json)| told(&answer, json))
+        }
+        Command::User { command } => {
+            crate::people::user(&command).await.and_then(|(answer, json)| told(&answer, json))
+        }
+        Command::Token { command } => {
+            crate::people::token(&command).await.and_then(|(answer, json)| told(&answer, json))
         }
         Command::Account { command } => {
             crate::account::run(&command, style).await.and_then(|(answer, json)| told(&answer, json))

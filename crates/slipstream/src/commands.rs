@@ -1,7 +1,8 @@
 //! Commands on a store: the same whether they come over the control socket or open the store themselves.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
+use access::Access;
 use anyhow::{Context, bail, ensure};
 use domain::{
     Clock, Shares,
@@ -26,11 +27,13 @@ use crate::{
     account::{self, AccountRequest, Keyring},
     chain::ChainProviders,
     clock::SystemClock,
+    configuration::ConfigFile,
     db_command,
     export::{self, Table},
     following::{self, FollowingRequest},
     holding, instance,
     operations_desk::{self, OperationsDesk, OpsRequest},
+    people::{self, PeopleRequest},
     place::Place,
     prices,
     queue_command::{self, JobsDesk, QueueRequest},
@@ -113,6 +116,8 @@ pub enum Request {
     Queue(QueueRequest),
     /// Something about how the installation does.
     Ops(OpsRequest),
+    /// Something about users and their tokens.
+    People(PeopleRequest),
     /// How the process uses its connections to the database.
     Connections,
     /// Which processes work on it.
@@ -206,6 +211,8 @@ pub struct Witnesses {
     pub operations: Option<OperationsDesk>,
     /// Where words of operators are kept.
     pub words: Option<Arc<dyn OperatorWords>>,
+    /// Who may use the pages and the API.
+    pub access: Option<Arc<Access>>,
 }
 
 impl Witnesses {
@@ -287,6 +294,10 @@ async fn answered(
             queue_command::answer(desk, clock, request).await
         }
         Request::Ops(request) => operations_desk::answer(witnesses, store, clock, request).await,
+        Request::People(request) => {
+            let none = "the process that runs here lets everybody in who reaches its pages: it has no users";
+            people::answer(witnesses.access.as_ref().context(none)?, request).await
+        }
         Request::Instances => instance::list(store).await,
         Request::InstanceEnded { name, who } => instance::end_by_word(store, clock, (name, who)).await,
         Request::Following(request) => following::answer(store, clock, request).await,
@@ -343,16 +354,33 @@ pub async fn ask(place: &Place, request: &Request) -> anyhow::Result<Answer> {
             _ => return Err(error),
         },
     };
-    let salts = match request {
-        Request::Verify => InstallationSecret::read(data_dir)?,
+    let store = Arc::new(store);
+    let witnesses = without_a_process(data_dir, &store, &clock, request)?;
+    answer(store.as_ref(), clock.as_ref(), &witnesses, request).await
+}
+
+/// What a request needs beside the store where no process runs.
+fn without_a_process(
+    data_dir: &Path,
+    store: &Arc<SqlStore>,
+    clock: &Arc<dyn Clock>,
+    request: &Request,
+) -> anyhow::Result<Witnesses> {
+    let jobs = Some(JobsDesk { store: Arc::clone(store), queue: None });
+    let words = Some(Arc::clone(store) as Arc<dyn OperatorWords>);
+    let secret = match request {
+        Request::Verify | Request::People(_) => InstallationSecret::read(data_dir)?,
         _ => None,
     };
-    let salts = salts.map(|secret| Arc::new(secret) as Arc<dyn Salts>);
-    let store = Arc::new(store);
-    let jobs = Some(JobsDesk { store: Arc::clone(&store), queue: None });
-    let words = Some(Arc::clone(&store) as Arc<dyn OperatorWords>);
-    let witnesses = Witnesses { salts, jobs, words, ..Witnesses::default() };
-    answer(store.as_ref(), clock.as_ref(), &witnesses, request).await
+    if !matches!(request, Request::People(_)) {
+        let salts = secret.map(|secret| Arc::new(secret) as Arc<dyn Salts>);
+        return Ok(Witnesses { salts, jobs, words, ..Witnesses::default() });
+    }
+    let secret = secret
+        .with_context(|| format!("the secret of the installation is missing in {}", data_dir.display()))?;
+    let settings = ConfigFile::of_environment().configured()?.access;
+    let access = Some(people::access(store, &secret, &settings, clock, None));
+    Ok(Witnesses { access, jobs, words, ..Witnesses::default() })
 }
 
 /// Sets the user's word on a relationship of the owner's, or of anybody's.

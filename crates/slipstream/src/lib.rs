@@ -33,6 +33,7 @@ mod operator;
 pub mod ops_command;
 pub mod output;
 pub mod pages;
+pub mod people;
 pub mod place;
 pub mod queue_command;
 pub mod rpc_command;

@@ -88,6 +88,21 @@ slipstream inspect relationship 1",
         "slipstream signer rotate                # asks for a new passphrase
 slipstream signer rotate --to new-identity.txt",
     ),
+    (
+        "user invite",
+        "slipstream user invite                  # the first link makes the administrator
+slipstream user invite --role operator",
+    ),
+    ("user list", "slipstream user list"),
+    ("user disable", "slipstream user disable bob\nslipstream user disable bob --undo"),
+    ("user reset", "slipstream user reset bob\nslipstream user reset bob --without-app"),
+    (
+        "token create",
+        "slipstream token create grafana
+slipstream token create robot --scope read --scope trade --address 192.0.2.7 --days 90",
+    ),
+    ("token list", "slipstream token list --user bob"),
+    ("token revoke", "slipstream token revoke 3"),
     ("sources", "slipstream sources"),
     ("rpc status", "slipstream rpc status"),
     ("rpc reload", "slipstream rpc reload   # after `rpc_urls` was changed"),

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use access::Access;
 use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
 use domain::{
@@ -33,8 +34,9 @@ use web::{
 };
 
 use crate::{
-    account::{self, AccountLine, AccountRequest},
+    account::{self, AccountLine},
     commands::{self, Witnesses},
+    configuration::keys::AccessSettings,
     demo::{self, picture::Picture},
     following::{self, Wrong},
     holding,
@@ -50,8 +52,8 @@ const COUNTED: usize = 1_000;
 /// Takes the address of the pages: the one that is configured, else the usual one, else a free port.
 ///
 /// # Errors
-/// When it is one that others reach, or is taken.
-pub async fn listen(configured: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
+/// When it is one that others reach without TLS, or is taken.
+pub async fn listen(configured: Option<SocketAddr>, access: &AccessSettings) -> anyhow::Result<TcpListener> {
     let Some(address) = configured else {
         return match TcpListener::bind(USUAL).await {
             Ok(listener) => Ok(listener),
@@ -61,10 +63,12 @@ pub async fn listen(configured: Option<SocketAddr>) -> anyhow::Result<TcpListene
             }
         };
     };
+    let is_secure = access.origin.as_ref().is_some_and(|origin| origin.starts_with("https://"));
     ensure!(
-        address.ip().is_loopback(),
-        "the pages cannot be served at {address} ([web] address): others reach it, and there are no accounts with passwords yet. \
-         Take 127.0.0.1, and from elsewhere a tunnel (`ssh -L 8420:127.0.0.1:8420 HOST`)"
+        address.ip().is_loopback() || is_secure,
+        "the pages cannot be served at {address} ([web] address): others reach it, and passwords would be sent in the open. Put a \
+         proxy with TLS in front of them and name the https:// address that browsers use in [access] origin; or take 127.0.0.1, \
+         and from elsewhere a tunnel (`ssh -L 8420:127.0.0.1:8420 HOST`)"
     );
     let taken = || format!("cannot serve the pages at {address} ([web] address): is it another process's?");
     TcpListener::bind(address).await.with_context(taken)
@@ -86,6 +90,8 @@ pub struct Parts {
     pub witnesses: Witnesses,
     /// What proves that a write comes from one of our pages.
     pub guard: Guard,
+    /// Who may use them.
+    pub access: Arc<Access>,
     /// The demo that runs here.
     pub demo: Option<DemoLink>,
 }
@@ -101,10 +107,10 @@ pub struct DemoLink {
 /// Serves the pages until aborted.
 #[must_use]
 pub fn serve(listener: TcpListener, parts: Parts) -> JoinHandle<()> {
-    let Parts { store, clock, witnesses, guard, demo } = parts;
+    let Parts { store, clock, witnesses, guard, access, demo } = parts;
     let markets = witnesses.markets.clone();
     let hands = Hands { store: Arc::clone(&store), clock: Arc::clone(&clock), witnesses, demo };
-    let router = web::router(web::Parts { store, clock, actions: Arc::new(hands), markets, guard });
+    let router = web::router(web::Parts { store, clock, actions: Arc::new(hands), markets, guard, access });
     tokio::spawn(async move {
         if let Err(error) = web::serve(listener, router).await {
             error!(%error, "the pages are not served any more: {error}");
@@ -235,8 +241,7 @@ impl Actions for Hands {
 
     async fn lift(&self, tenant: Tenant, hold: HoldId) -> Done<String> {
         let lifted = match tenant.owner() {
-            None => holding::lift(self.store.as_ref(), self.clock.as_ref(), hold, false).await,
-            Some(owner) => {
+            Some(owner) if !tenant.operates() => {
                 let lifted = self.store.lift_hold(Some(owner), hold, self.clock.now()).await;
                 let lifted = lifted.map_err(|error| refused(error.into()))?;
                 return match lifted {
@@ -246,18 +251,18 @@ impl Actions for Hands {
                     }
                 };
             }
+            _ => holding::lift(self.store.as_ref(), self.clock.as_ref(), hold, false).await,
         };
         let answer = lifted.map_err(refused)?;
         if answer.ok { Ok(answer.text) } else { Err(Refused::NotFound(answer.text)) }
     }
 
-    async fn add_paper_account(&self, _: Tenant, wanted: &PaperAccount) -> Done<AccountId> {
+    async fn add_paper_account(&self, tenant: Tenant, wanted: &PaperAccount) -> Done<AccountId> {
         let none = || Refused::Unavailable("the accounts of a demo are made when it begins".to_owned());
         let keyring = self.witnesses.keyring.as_ref().ok_or_else(none)?;
-        let PaperAccount { label, cash, cap } = wanted.clone();
-        let request = AccountRequest::AddPaper { label, cash, cap };
-        let (store, clock) = (self.store.as_ref(), self.clock.as_ref());
-        let answer = account::answer_request(keyring, store, clock, &request).await.map_err(refused)?;
+        let books = (self.store.as_ref(), self.clock.now());
+        let wanted = (wanted.label.as_str(), wanted.cash, wanted.cap);
+        let answer = account::add_paper(keyring, books, tenant.owner(), wanted).await.map_err(refused)?;
         let id = answer.json.get("account").and_then(serde_json::Value::as_i64);
         id.map(AccountId).ok_or(Refused::Unavailable(answer.text))
     }
@@ -288,7 +293,7 @@ impl Actions for Hands {
     }
 
     async fn work(&self, tenant: Tenant) -> Done<Work> {
-        if tenant.owner().is_some() {
+        if !tenant.operates() {
             return Err(Refused::NotFound("how the installation does is its operator's to see".to_owned()));
         }
         let mut work = Work::default();
@@ -360,15 +365,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_address_that_others_reach_is_refused_and_a_taken_one_is_told() {
-        let refused = listen(Some("0.0.0.0:0".parse().unwrap())).await.unwrap_err().to_string();
-        assert!(refused.contains("no accounts with passwords"), "{refused}");
-        let first = listen(Some("127.0.0.1:0".parse().unwrap())).await.unwrap();
+    async fn an_address_that_others_reach_wants_tls_and_a_taken_one_is_told() {
+        let open = |origin: Option<&str>| AccessSettings {
+            origin: origin.map(str::to_owned),
+            ..AccessSettings::default()
+        };
+        let (everywhere, alone) = (Some("0.0.0.0:0".parse().unwrap()), open(None));
+        for origin in [None, Some("http://copy.example")] {
+            let refused = listen(everywhere, &open(origin)).await.unwrap_err().to_string();
+            assert!(refused.contains("sent in the open"), "{refused}");
+        }
+        listen(everywhere, &open(Some("https://copy.example"))).await.unwrap();
+        let first = listen(Some("127.0.0.1:0".parse().unwrap()), &alone).await.unwrap();
         assert!(url(&first).starts_with("http://127.0.0.1:"), "{}", url(&first));
-        let taken = listen(first.local_addr().ok()).await.unwrap_err().to_string();
+        let taken = listen(first.local_addr().ok(), &alone).await.unwrap_err().to_string();
         assert!(taken.contains("[web] address"), "{taken}");
         // Where nobody says where, they are served somewhere.
-        assert!(listen(None).await.is_ok() && listen(None).await.is_ok());
+        assert!(listen(None, &alone).await.is_ok() && listen(None, &alone).await.is_ok());
     }
 
     #[test]

@@ -34,7 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("testkit", &["access", "domain", "engine", "operations"]),
     // What is told of what is stored, for terminal and pages alike (docs/decisions/0038).
     ("story", &["domain", "engine"]),
-    ("web", &["domain", "engine", "story"]),
+    ("web", &["access", "domain", "engine", "story"]),
     (
         "slipstream",
         &[

@@ -148,3 +148,74 @@ fn data_of(entry: std::io::Result<fs::DirEntry>) -> Option<std::ffi::OsString> {
     let entry = entry.ok()?;
     entry.path().join("slipstream.db").is_file().then(|| entry.file_name())
 }
+
+/// What a command answers as data, without a process beside it.
+fn told(directory: &Path, arguments: &[&str]) -> serde_json::Value {
+    let output = ask(directory, &[arguments, &["--json"]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// With accounts.
+const ORIGIN: &str = "[access]\norigin = \"https://copy.example\"\n";
+
+/// The administrator by the first link; everybody else by the door that the library has.
+#[tokio::test]
+async fn users_and_tokens_are_made_and_taken_back_at_the_command_line() {
+    let there = installation();
+    let here = there.path();
+    let alone = ask(here, &["user", "invite"]);
+    assert!(String::from_utf8_lossy(&alone.stderr).contains("[access] origin"), "{alone:?}");
+    let file = here.join("slipstream.toml");
+    let sound = fs::read_to_string(&file).expect("init writes it");
+    fs::write(&file, format!("{sound}\n{ORIGIN}")).expect("it is written");
+    assert!(told(here, &["user", "list"]).as_array().unwrap().is_empty());
+    let early = ask(here, &["token", "create", "robot"]);
+    assert!(String::from_utf8_lossy(&early.stderr).contains("no administrator yet"), "{early:?}");
+    let link = told(here, &["user", "invite"])["link"].as_str().unwrap().to_owned();
+    let secret = link.strip_prefix("https://copy.example/set-up/").expect("a link").to_owned();
+    let data = here.join(fs::read_dir(here).unwrap().find_map(data_of).expect("a data directory"));
+    let owner = set_up(&data, &secret).await;
+    let users = told(here, &["user", "list"]);
+    assert_eq!((users[0]["name"].as_str(), users[0]["role"].as_str()), (Some("ann"), Some("administrator")));
+    assert_eq!(owner, 1, "who has what `init` made");
+    let invitation = told(here, &["user", "invite", "--role", "operator"]);
+    assert!(
+        invitation["link"].as_str().unwrap().starts_with("https://copy.example/sign-up/"),
+        "{invitation}"
+    );
+    let only = ask(here, &["user", "disable", "ann"]);
+    assert!(String::from_utf8_lossy(&only.stderr).contains("the only administrator"), "{only:?}");
+    let made =
+        told(here, &["token", "create", "robot", "--scope", "read", "--scope", "trade", "--days", "9"]);
+    let token = made["token"].as_str().unwrap();
+    assert!(token.starts_with("slp_") && token.len() > 40);
+    let listed = told(here, &["token", "list"]);
+    assert_eq!(listed[0]["scopes"], serde_json::json!(["read", "trade"]));
+    assert!(!listed.to_string().contains(token), "a list shows no token");
+    told(here, &["token", "revoke", &made["id"].to_string()]);
+    assert!(told(here, &["token", "list"])[0]["revoked_at"].is_string());
+    assert!(!ask(here, &["token", "revoke", &made["id"].to_string()]).status.success(), "twice");
+    let reset = told(here, &["user", "reset", "ann"]);
+    assert!(reset["link"].as_str().unwrap().contains("/reset/"), "{reset}");
+    let nobody = ask(here, &["user", "reset", "nobody"]);
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("there is no such user"), "{nobody:?}");
+}
+
+/// Makes `ann` the administrator, as the page behind the link does; the number of her owner.
+async fn set_up(data: &Path, link: &str) -> i64 {
+    use std::sync::Arc;
+    let clock: Arc<dyn domain::Clock> = Arc::new(slipstream::clock::SystemClock);
+    let store = store::SqlStore::open(&data.join("slipstream.db"), Arc::clone(&clock)).await.unwrap();
+    let store = Arc::new(store);
+    let secret = slipstream::secrets::InstallationSecret::read(data).unwrap().unwrap();
+    let settings =
+        slipstream::configuration::read("", Path::new(""), ORIGIN, &Default::default()).unwrap().access;
+    let access = slipstream::people::access(&store, &secret, &settings, &clock, None);
+    let session =
+        access.set_up(link, "Ann", "correct horse battery", &access::Peer::default()).await.unwrap();
+    let ann = access.caller_of_session(session.cookie.reveal()).await.unwrap();
+    store.close().await.unwrap();
+    ann.tenant().owner().0
+}

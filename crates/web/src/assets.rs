@@ -23,9 +23,10 @@ const STYLE: &str = "text/css; charset=utf-8";
 const FOR_GOOD: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// Name, kind, content.
-const FILES: [(&str, &str, &[u8]); 6] = [
+const FILES: [(&str, &str, &[u8]); 7] = [
     ("app.css", STYLE, include_bytes!("../assets/app.css")),
     ("app.js", SCRIPT, include_bytes!("../assets/app.js")),
+    ("door.js", SCRIPT, include_bytes!("../assets/door.js")),
     ("htmx.min.js", SCRIPT, include_bytes!("../assets/htmx.min.js")),
     ("uplot.min.css", STYLE, include_bytes!("../assets/uplot.min.css")),
     ("uplot.min.js", SCRIPT, include_bytes!("../assets/uplot.min.js")),

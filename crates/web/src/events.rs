@@ -21,7 +21,7 @@ use tracing::warn;
 
 use crate::{
     Tenant,
-    limits::{EVENTS, EVENTS_EVERY, KEEP_ALIVE, STREAMS},
+    limits::{EVENTS, EVENTS_EVERY, KEEP_ALIVE, STREAM_LASTS, STREAMS},
 };
 
 /// Pages of missed events that a listener gets; whoever missed more reads everything anew.
@@ -61,6 +61,8 @@ pub(crate) struct Listener {
     feed: Arc<Feed>,
     receiver: broadcast::Receiver<Arc<Told>>,
     tenant: Tenant,
+    /// Uptime at which it ends: a browser asks again then, and is looked at again.
+    until: Duration,
     /// The newest that was told.
     last: i64,
     /// What is told before anything new.
@@ -97,6 +99,7 @@ impl Feed {
             feed: Arc::clone(self),
             receiver: self.sender.subscribe(),
             tenant,
+            until: self.clock.uptime().saturating_add(STREAM_LASTS),
             last: after.unwrap_or(newest),
             waiting: Vec::new().into_iter(),
             gap: false,
@@ -174,6 +177,9 @@ impl Listener {
     }
 
     async fn next(&mut self) -> Option<Line> {
+        if self.feed.clock.uptime() >= self.until {
+            return None;
+        }
         if !self.greeted {
             self.greeted = true;
             return Some(self.alive().retry(Duration::from_secs(1)));

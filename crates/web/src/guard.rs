@@ -1,6 +1,7 @@
 //! What a browser may do with our pages, and which requests are taken: those to a name of ours, and writes that a page of
 //! ours sent.
 
+use access::{Caller, Scope};
 use axum::{
     body::Body,
     extract::{Request, State},
@@ -67,16 +68,39 @@ impl Guard {
     }
 }
 
-/// The token for the pages that this request gets.
+/// The token for the pages that this request gets, and whom they are for.
 #[derive(Clone)]
-pub(crate) struct Token(pub(crate) String);
+pub(crate) struct Token(pub(crate) String, pub(crate) Visitor);
+
+/// Whom a page is for, as far as its frame goes by it.
+#[derive(Clone, Default)]
+pub(crate) struct Visitor {
+    /// His name; none of the one user of a machine.
+    pub(crate) name: Option<String>,
+    /// Whether he runs the installation.
+    pub(crate) operates: bool,
+    /// Whether he decides about users.
+    pub(crate) administers: bool,
+}
+
+impl Visitor {
+    /// Of whoever makes the request.
+    pub(crate) fn of(caller: &Caller) -> Self {
+        let single_user = caller.is_single_user();
+        Self {
+            name: (!single_user).then(|| caller.name().to_owned()),
+            operates: caller.may(Scope::Operate),
+            administers: !single_user && caller.may(Scope::Administer),
+        }
+    }
+}
 
 /// Looks at a request before anybody else does, and puts on every answer what browsers must keep to.
 pub(crate) async fn guarded(State(web): State<Shared>, mut request: Request, next: Next) -> Response {
-    let refused = refuse(&web.guard, &request);
+    let refused = refuse(&web, &request);
     let known = mark_of(request.headers());
     let mark = known.clone().unwrap_or_else(|| hex::encode((web.guard.fresh)()));
-    request.extensions_mut().insert(Token(web.guard.token(&mark)));
+    request.extensions_mut().insert(Token(web.guard.token(&mark), Visitor::default()));
     let mut response = match refused {
         Some(problem) => problem.into_response(),
         None => next.run(request).await,
@@ -97,14 +121,15 @@ pub(crate) async fn guarded(State(web): State<Shared>, mut request: Request, nex
 }
 
 /// Why a request is not taken.
-fn refuse(guard: &Guard, request: &Request<Body>) -> Option<Problem> {
+fn refuse(web: &Shared, request: &Request<Body>) -> Option<Problem> {
+    let guard = &web.guard;
     let headers = request.headers();
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let (name, _) = host
         .rsplit_once(':')
         .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
         .unwrap_or((host, ""));
-    if !OWN_NAMES.contains(&name) {
+    if !OWN_NAMES.contains(&name) && web.access.settings().host() != Some(name) {
         return Some(Problem::misdirected(host));
     }
     if matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -117,6 +142,10 @@ fn refuse(guard: &Guard, request: &Request<Body>) -> Option<Problem> {
         headers.get(FETCH_SITE).is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
     if from_elsewhere || cross_site {
         return Some(Problem::forbidden("this request was sent by a page of another site; nothing was done"));
+    }
+    // No browser sends a program's token by itself.
+    if crate::access::token_of(headers).is_some() {
+        return None;
     }
     let token = headers.get(TOKEN).and_then(|token| token.to_str().ok());
     let proven = mark_of(headers).zip(token).is_some_and(|(mark, token)| guard.is_token(&mark, token));

@@ -3,6 +3,7 @@
 //! It reads through the engine's ports, each time for one [`Tenant`], and changes things through [`Actions`] alone, which the
 //! binary carries out with the functions of its command line. It knows no database, no venue and no key.
 
+mod access;
 pub mod actions;
 mod api;
 mod assets;
@@ -24,6 +25,7 @@ mod tests;
 
 use std::{net::SocketAddr, sync::Arc};
 
+use ::access::Access;
 use axum::{Router, middleware};
 use domain::Clock;
 use engine::ports::{store::Store, venue::MarketData};
@@ -44,6 +46,8 @@ pub struct Parts {
     pub markets: Option<Arc<dyn MarketData>>,
     /// What proves that a request comes from one of our pages.
     pub guard: Guard,
+    /// Who people are and what they may do.
+    pub access: Arc<Access>,
 }
 
 /// Everything that a request may need.
@@ -53,6 +57,7 @@ pub(crate) struct Web {
     pub(crate) actions: Arc<dyn Actions>,
     pub(crate) values: Values,
     pub(crate) guard: Guard,
+    pub(crate) access: Arc<Access>,
     pub(crate) feed: Arc<Feed>,
     pub(crate) replies: Replies,
     pub(crate) pacer: Pacer,
@@ -63,7 +68,7 @@ pub(crate) type Shared = Arc<Web>;
 
 /// The routes.
 pub fn router(parts: Parts) -> Router {
-    let Parts { store, clock, actions, markets, guard } = parts;
+    let Parts { store, clock, actions, markets, guard, access } = parts;
     let web = Arc::new(Web {
         values: Values::new(markets, Arc::clone(&clock)),
         feed: Arc::new(Feed::new(Arc::clone(&store), Arc::clone(&clock))),
@@ -73,13 +78,16 @@ pub fn router(parts: Parts) -> Router {
         clock,
         actions,
         guard,
+        access,
     });
     Router::new()
         .nest("/api/v1", api::router(&web))
         .merge(pages::router())
+        .merge(access::router())
         .merge(assets::router())
         .fallback(pages::not_found)
         .layer(middleware::from_fn(etag::of_answers))
+        .layer(middleware::from_fn_with_state(Arc::clone(&web), access::admitted))
         .layer(middleware::from_fn_with_state(Arc::clone(&web), pace::paced))
         .layer(middleware::from_fn_with_state(Arc::clone(&web), guard::guarded))
         .with_state(web)

@@ -33,6 +33,8 @@ pub(crate) const EVENTS_EVERY: Duration = Duration::from_millis(250);
 pub(crate) const EVENTS: usize = 500;
 /// A stream that says nothing for so long says that it lives.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How long a stream lasts: whoever listens longer asks again, and is let in only if he still may.
+pub(crate) const STREAM_LASTS: Duration = Duration::from_secs(5 * 60);
 /// Streams at once.
 pub(crate) const STREAMS: usize = 1_000;
 /// Answers to writes that are remembered for whoever repeats one, and for how long.

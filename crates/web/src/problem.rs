@@ -68,6 +68,15 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "The request is not taken", detail)
     }
 
+    pub(crate) fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Nobody is signed in", detail)
+    }
+
+    /// What is dangerous, asked for by somebody who has not just proved who he is.
+    pub(crate) fn unproven(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "unproven", "A proof is missing", detail)
+    }
+
     pub(crate) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict", "It contradicts what is there", detail)
     }

@@ -1,20 +1,21 @@
 //! Whose rows a request may read and change.
 
-use std::convert::Infallible;
-
-use axum::{extract::FromRequestParts, http::request::Parts};
+use access::{Caller, Scope};
 use domain::ids::OwnerId;
 
-/// Whoever asks. Nothing is read or changed without one, and handlers get it from the request only.
+/// Whoever asks. Nothing is read or changed without one, and handlers get it from the request only: it is made of somebody
+/// who proved who he is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tenant {
     owner: Option<OwnerId>,
+    operates: bool,
 }
 
 impl Tenant {
-    /// The one user of an installation that answers on this machine only: everything there is is his.
-    pub(crate) const fn local() -> Self {
-        Self { owner: None }
+    /// Of whoever makes a request. Everything there is is the one user's of an installation that has but one.
+    pub(crate) fn of(caller: &Caller) -> Self {
+        let owner = (!caller.is_single_user()).then(|| caller.tenant().owner());
+        Self { owner, operates: caller.may(Scope::Operate) }
     }
 
     /// Whose rows; `None` for all of them.
@@ -23,16 +24,17 @@ impl Tenant {
         self.owner
     }
 
-    /// Whether an event of this owner is for him.
-    pub(crate) fn hears(self, owner: Option<OwnerId>) -> bool {
-        self.owner.is_none() || self.owner == owner
+    /// Whether he runs the installation, too.
+    #[must_use]
+    pub const fn operates(self) -> bool {
+        self.operates
     }
-}
 
-impl<S: Sync> FromRequestParts<S> for Tenant {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::local())
+    /// Whether an event of this owner is for him; what is nobody's is for those who run the installation.
+    pub(crate) fn hears(self, owner: Option<OwnerId>) -> bool {
+        match owner {
+            None => self.operates,
+            Some(_) => self.owner.is_none() || self.owner == owner,
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! Pages and API on the memory store: what is answered, what is refused, and what stands in every answer.
 
+mod people;
+
 use std::sync::{Arc, Mutex};
 
+use access::Settings;
 use async_trait::async_trait;
 use axum::{
     Router,
@@ -135,6 +138,7 @@ async fn scene() -> Scene {
         actions: Arc::clone(&noted) as _,
         markets: None,
         guard: Guard::new([7; 32], || [9; 16]),
+        access: people::access(&store, &clock, Settings { single_user: true, ..Settings::default() }),
     };
     Scene { router: router(parts), store, noted, clock }
 }

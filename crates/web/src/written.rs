@@ -29,6 +29,11 @@ impl Fields {
         let (_, value) = self.0.iter().find(|(field, _)| field == name)?;
         Some(value.trim()).filter(|value| !value.is_empty())
     }
+
+    /// A field as it was typed: blanks of a password are its own.
+    pub(crate) fn raw(&self, name: &str) -> &str {
+        self.0.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value)
+    }
 }
 
 impl<S: Send + Sync> FromRequest<S> for Fields {

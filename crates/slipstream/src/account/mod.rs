@@ -52,7 +52,7 @@ pub(crate) use fix::relayer_key;
 pub use keyring::{Keyring, Opening, Parts as KeyringParts, live_key};
 pub(crate) use named::named;
 pub use rekey::RekeyArgs;
-pub use requests::{AccountLine, AccountRequest, EncryptedKey, answer as answer_request};
+pub use requests::{AccountLine, AccountRequest, EncryptedKey, add_paper, answer as answer_request};
 pub(crate) use unlock::silently as unlock_silently;
 pub use unlock::{
     hardened, known as unlock_known, new_passphrase as unlock_passphrase, of_file as unlock_file,

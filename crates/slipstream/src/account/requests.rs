@@ -214,7 +214,7 @@ pub async fn answer(
     clock: &dyn Clock,
     request: &AccountRequest,
 ) -> anyhow::Result<Answer> {
-    let desk = Answering { keyring, store, now: clock.now() };
+    let desk = Answering { keyring, store, now: clock.now(), whose: None };
     match request {
         AccountRequest::List { style } => desk.list(*style).await,
         AccountRequest::MistakesOf { label } => {
@@ -241,11 +241,26 @@ pub async fn answer(
     }
 }
 
+/// Another account with play money, of this owner.
+///
+/// # Errors
+/// In words, with what to do.
+pub async fn add_paper(
+    keyring: &Keyring,
+    (store, now): (&dyn Store, Timestamp),
+    whose: Option<OwnerId>,
+    (label, cash, cap): (&str, Usd, Option<Usd>),
+) -> anyhow::Result<Answer> {
+    Answering { keyring, store, now, whose }.add_paper(label, cash, cap).await
+}
+
 /// Answers, with what it takes.
 pub(super) struct Answering<'a> {
     pub(super) keyring: &'a Keyring,
     store: &'a dyn Store,
     pub(super) now: Timestamp,
+    /// Whose a new account is; that of the others without it.
+    whose: Option<OwnerId>,
 }
 
 impl Answering<'_> {
@@ -268,6 +283,9 @@ impl Answering<'_> {
     }
 
     async fn owner(&self) -> anyhow::Result<OwnerId> {
+        if let Some(owner) = self.whose {
+            return Ok(owner);
+        }
         match self.store.accounts(None).await?.first() {
             Some(account) => Ok(account.owner),
             None => Ok(self.store.add_owner("owner", self.now).await?),

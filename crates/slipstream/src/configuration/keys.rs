@@ -13,6 +13,7 @@ use domain::{
 
 use polymarket::{RpcUrl, VenueLimits};
 
+mod access;
 mod live;
 mod run;
 mod servers;
@@ -20,6 +21,7 @@ mod venue;
 mod web;
 
 use super::kind::Kind;
+pub use access::{ACCESS, AccessSettings};
 pub use live::{LIVE, LiveSettings};
 pub use run::{RUN, RunSettings};
 pub use servers::{DATABASE, DatabaseSettings, QUEUE, QueueSettings};

@@ -27,8 +27,8 @@ use std::{
 use domain::{Usd, policy::Policy};
 
 use self::keys::{
-    ChainSettings, DatabaseSettings, DemoSettings, EngineSettings, FollowerSettings, LiveSettings,
-    QueueSettings, RunSettings, VenueSettings, WebSettings,
+    AccessSettings, ChainSettings, DatabaseSettings, DemoSettings, EngineSettings, FollowerSettings,
+    LiveSettings, QueueSettings, RunSettings, VenueSettings, WebSettings,
 };
 use self::read::read_anyway;
 pub(crate) use self::{
@@ -72,6 +72,8 @@ pub struct Configuration {
     pub database: DatabaseSettings,
     /// `[queue]`
     pub queue: QueueSettings,
+    /// `[access]`
+    pub access: AccessSettings,
     /// Every `[[follower]]`.
     pub followers: Vec<FollowerSettings>,
     /// The same, for people.

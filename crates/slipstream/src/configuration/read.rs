@@ -16,8 +16,8 @@ use toml::{
 use super::{
     Configuration, Effective, follower_count,
     keys::{
-        CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, FollowerSettings, Key, LIVE, LiveSettings, NAMED_VARIABLES,
-        OTHER_NAMES, QUEUE, RUN, Sample, VENUE, WEB,
+        ACCESS, CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, FollowerSettings, Key, LIVE, LiveSettings,
+        NAMED_VARIABLES, OTHER_NAMES, QUEUE, RUN, Sample, VENUE, WEB,
     },
     kind::{Kind, Raw, shown},
     mistakes::{Mistake, Mistakes, Place},
@@ -75,6 +75,7 @@ pub(super) fn read_anyway(
     let (database, _) = reader.single("database", DATABASE, document.get_ref());
     let (queue, _) = reader.single("queue", QUEUE, document.get_ref());
     let (web, _) = reader.single("web", WEB, document.get_ref());
+    let (access, _) = reader.single("access", ACCESS, document.get_ref());
     let followers = reader.followers(document.get_ref(), errors);
     unknown::sections(&mut reader, document.get_ref());
     unknown::variables(&mut reader);
@@ -88,8 +89,20 @@ pub(super) fn read_anyway(
     let named: BTreeSet<Place> =
         mistakes.iter().filter(|it| !it.subject.is_empty()).map(|it| it.place).collect();
     mistakes.retain(|mistake| !(mistake.subject.is_empty() && named.contains(&mistake.place)));
-    let configuration =
-        Configuration { run, demo, engine, chain, venue, live, database, queue, web, followers, effective };
+    let configuration = Configuration {
+        run,
+        demo,
+        engine,
+        chain,
+        venue,
+        live,
+        database,
+        queue,
+        access,
+        web,
+        followers,
+        effective,
+    };
     (configuration, (!mistakes.is_empty()).then(|| Mistakes::of(name, mistakes)))
 }
 

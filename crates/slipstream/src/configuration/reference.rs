@@ -1,7 +1,7 @@
 //! The reference, written from the table of keys, so that it cannot say anything else than what is read.
 
 use super::{
-    keys::{CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, Key, LIVE, QUEUE, RUN, Sample, VENUE, WEB},
+    keys::{ACCESS, CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, Key, LIVE, QUEUE, RUN, Sample, VENUE, WEB},
     read::variable,
 };
 use crate::wording::wrapped;
@@ -32,6 +32,8 @@ pub fn toml_with(chosen: &[Chosen<'_>]) -> String {
     let about = "An installation of many processes: where orders wait for workers.";
     section(&mut out, "[queue]", about, (Some("queue"), chosen), QUEUE);
     section(&mut out, "[web]", "The pages and the API.", (Some("web"), chosen), WEB);
+    let about = "Who may use the pages and the API, once they are open to more than this machine.";
+    section(&mut out, "[access]", about, (Some("access"), chosen), ACCESS);
     section(&mut out, "[demo]", "The demo: `slipstream demo`.", (Some("demo"), chosen), DEMO);
     section(&mut out, "[engine]", "The engine.", (Some("engine"), chosen), ENGINE);
     section(&mut out, "[chain]", "Polygon.", (Some("chain"), chosen), CHAIN);

@@ -15,7 +15,10 @@ use domain::{
 use polymarket::{Endpoint, RpcUrl, Tier, VenueLimits};
 
 use super::{
-    keys::{CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, Key, LIVE, QUEUE, RUN, RunSettings, Sample, VENUE, WEB},
+    keys::{
+        ACCESS, CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, Key, LIVE, QUEUE, RUN, RunSettings, Sample, VENUE,
+        WEB,
+    },
     kind::Raw,
     *,
 };
@@ -286,7 +289,7 @@ fn what_nobody_reads_is_refused_with_what_was_meant() {
     assert_eq!(only("[[folower]]"), "1:3 folower | no such section; did you mean `[[follower]]`?");
     assert!(
         only("[kitchen]").contains(
-            "there are the sections [run], [database], [queue], [demo], [engine], [chain], [venue], [live], [web], [[follower]]"
+            "there are the sections [run], [database], [queue], [access], [demo], [engine], [chain], [venue], [live], [web], [[follower]]"
         )
     );
     assert!(only("demo = 3").contains("is a section: write `[demo]`"));
@@ -420,6 +423,7 @@ fn the_samples_of_every_key_are_good_and_the_default_policy_is_the_careful_one()
     check_samples(WEB);
     check_samples(DATABASE);
     check_samples(QUEUE);
+    check_samples(ACCESS);
     check_samples(RUN);
     check_samples(FOLLOWER);
     // Start from something else, so that each default must have been applied.
@@ -457,12 +461,13 @@ fn the_reference_is_a_configuration() {
     let all = good(&uncommented.join("\n"));
     assert_eq!(
         all.effective.len(),
-        10 + [RUN.len(), DEMO.len(), ENGINE.len(), CHAIN.len(), VENUE.len(), LIVE.len(), FOLLOWER.len()]
+        11 + [RUN.len(), DEMO.len(), ENGINE.len(), CHAIN.len(), VENUE.len(), LIVE.len(), FOLLOWER.len()]
             .iter()
             .sum::<usize>()
             + DATABASE.len()
             + QUEUE.len()
             + WEB.len()
+            + ACCESS.len()
             - 7
     );
     assert!(reference.lines().all(|line| line.chars().count() <= 100));

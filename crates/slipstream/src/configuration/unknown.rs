@@ -4,15 +4,18 @@
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    keys::{CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, Key, LIVE, NAMED_VARIABLES, QUEUE, RUN, VENUE, WEB},
+    keys::{
+        ACCESS, CHAIN, DATABASE, DEMO, ENGINE, FOLLOWER, Key, LIVE, NAMED_VARIABLES, QUEUE, RUN, VENUE, WEB,
+    },
     read::{PREFIX, Reader, key_shown, variable},
 };
 
 /// Sections as they are written.
-const SECTIONS: [(&str, &str); 10] = [
+const SECTIONS: [(&str, &str); 11] = [
     ("run", "[run]"),
     ("database", "[database]"),
     ("queue", "[queue]"),
+    ("access", "[access]"),
     ("demo", "[demo]"),
     ("engine", "[engine]"),
     ("chain", "[chain]"),
@@ -76,6 +79,7 @@ pub(super) fn variables(reader: &mut Reader<'_>) {
         .map(|key| variable("run", key.name))
         .chain(DATABASE.iter().map(|key| variable("database", key.name)))
         .chain(QUEUE.iter().map(|key| variable("queue", key.name)))
+        .chain(ACCESS.iter().map(|key| variable("access", key.name)))
         .chain(DEMO.iter().map(|key| variable("demo", key.name)))
         .chain(ENGINE.iter().map(|key| variable("engine", key.name)))
         .chain(CHAIN.iter().map(|key| variable("chain", key.name)))
@@ -125,6 +129,7 @@ fn sections_of(name: &str) -> Option<String> {
         ("[demo]", has(DEMO, name)),
         ("[database]", has(DATABASE, name)),
         ("[queue]", has(QUEUE, name)),
+        ("[access]", has(ACCESS, name)),
         ("[engine]", has(ENGINE, name)),
         ("[chain]", has(CHAIN, name)),
         ("[venue]", has(VENUE, name)),

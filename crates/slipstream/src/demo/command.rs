@@ -29,7 +29,7 @@ use super::{
 use crate::{
     cli::DemoArgs,
     clock::SystemClock,
-    configuration::Configuration,
+    configuration::{Configuration, keys::AccessSettings},
     logging, output,
     pages::{self, DemoLink},
 };
@@ -141,7 +141,7 @@ async fn run_demo(
     (pictures, mut wanted): (watch::Sender<Picture>, mpsc::UnboundedReceiver<Break>),
     mut stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<Report> {
-    let listener = pages::listen(watched.address).await?;
+    let listener = pages::listen(watched.address, &AccessSettings::default()).await?;
     let mut demo = Demo::start(options, data_dir).await?;
     let pages = demo.serve_pages(listener, link);
     let settled = demo.run(&pictures, &mut wanted, &mut stopped).await;

@@ -252,6 +252,7 @@ impl Demo {
             jobs: Some(JobsDesk { store: Arc::clone(&file), queue: Some(Arc::clone(&ports.queue)) }),
             operations: None,
             words: None,
+            access: None,
         };
         let usual = Duration::from_secs(if is_live { 2 } else { 5 });
         let settings = Settings::alone(options.workers, options.history_interval.unwrap_or(usual));

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::Demo;
-use crate::pages::{self, DemoLink};
+use crate::{
+    pages::{self, DemoLink},
+    people,
+};
 
 impl Demo {
     /// Serves the pages of this demo until aborted, and tells where they are.
@@ -13,6 +16,7 @@ impl Demo {
         self.collector.suggest(format!("in your browser: {}", pages::url(&listener)));
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let (witnesses, guard) = (self.witnesses.clone(), pages::guard_of_process());
-        pages::serve(listener, pages::Parts { store, clock, witnesses, guard, demo: Some(demo) })
+        let access = people::of_demo(&self.file, &self.clock, listener.local_addr().ok());
+        pages::serve(listener, pages::Parts { store, clock, witnesses, guard, access, demo: Some(demo) })
     }
 }

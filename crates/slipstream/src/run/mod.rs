@@ -24,6 +24,7 @@ mod wallet_watch;
 
 use std::{future::pending, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
+use access::Access;
 use anyhow::ensure;
 use domain::Clock;
 use engine::{
@@ -67,7 +68,7 @@ use crate::{
         succession::{Succession, give_last_sign},
         this_process,
     },
-    logging, pages,
+    logging, pages, people,
     place::{Held, Place},
     queue_command::JobsDesk,
     runtime::{Ports, RECORDED_WITHIN, Role, Runtime, Settings},
@@ -182,7 +183,7 @@ struct Prepared {
     /// Where health is told, and what operators elsewhere show to be told everything.
     health: Option<(TcpListener, Option<[u8; 32]>)>,
     /// Where the pages are served, by the process that answers people.
-    pages: Option<TcpListener>,
+    pages: Option<(TcpListener, Arc<Access>)>,
 }
 
 impl Run<'_> {
@@ -197,7 +198,9 @@ impl Run<'_> {
             None => None,
         };
         let pages = match self.role {
-            Role::All | Role::Backend => Some(pages::listen(self.configuration.web.address).await?),
+            Role::All | Role::Backend => {
+                Some(pages::listen(self.configuration.web.address, &self.configuration.access).await?)
+            }
             Role::Worker | Role::Watcher => None,
         };
         let succession = if self.place.servers.is_some() {
@@ -227,6 +230,8 @@ impl Run<'_> {
         })?;
         same_order(store, ports.chain.is_some(), data_dir).await?;
         let wallets = self.wallets(&ports, providers.as_ref()).await?;
+        let served = pages.as_ref().and_then(|pages| pages.local_addr().ok());
+        let access = people::access(self.store, self.secret, &self.configuration.access, clock, served);
         let witnesses = Witnesses {
             venue: None,
             chain: None,
@@ -239,7 +244,9 @@ impl Run<'_> {
             operations: None,
             words: Some(Arc::clone(self.store) as Arc<dyn OperatorWords>),
             jobs: Some(JobsDesk { store: Arc::clone(self.store), queue: Some(Arc::clone(&ports.queue)) }),
+            access: Some(Arc::clone(&access)),
         };
+        let pages = pages.map(|pages| (pages, access));
         Ok(Prepared { told, ports, wallets, breakers, flags, witnesses, succession, health, pages })
     }
 
@@ -273,7 +280,10 @@ impl Run<'_> {
         let asked = Asked { queue, venue: Arc::clone(&venue_clock), breakers: breakers.clone(), flags };
         let seeing = self.see(&runtime, asked, &witnesses, health)?;
         witnesses.operations = Some(seeing.desk.clone());
-        let pages = pages.map(|listener| self.serve_pages(listener, witnesses.clone()));
+        let pages = match pages {
+            Some((listener, access)) => Some(self.serve_pages(listener, access, witnesses.clone()).await?),
+            None => None,
+        };
         let socket = socket::serve(data_dir, books, Arc::clone(clock), witnesses, watch)?;
         let mut breaking = Breaking::new(breakers, &self.process, random_seed());
         let mut probe = Probe::begin(clock, venue_clock, chain);
@@ -323,11 +333,16 @@ impl Run<'_> {
         }
     }
 
-    fn serve_pages(&self, listener: TcpListener, witnesses: Witnesses) -> JoinHandle<()> {
-        info!("{} shows and changes everything, to whoever uses this machine", pages::url(&listener));
+    async fn serve_pages(
+        &self,
+        listener: TcpListener,
+        access: Arc<Access>,
+        witnesses: Witnesses,
+    ) -> anyhow::Result<JoinHandle<()>> {
+        people::tell_door(&access, &pages::url(&listener)).await?;
         let (store, clock) = (Arc::clone(self.store) as Arc<dyn Store>, Arc::clone(&self.clock));
         let guard = pages::guard(self.secret);
-        pages::serve(listener, pages::Parts { store, clock, witnesses, guard, demo: None })
+        Ok(pages::serve(listener, pages::Parts { store, clock, witnesses, guard, access, demo: None }))
     }
 
     /// What this process tells in its log of what happens: with many processes the backend's tells it.

@@ -78,6 +78,11 @@ async fn every_page_can_be_read_by_everybody_at_every_size() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_passphrase_an_app_and_a_passkey_prove_who_asks() {
+    drive("proofs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn times_are_the_readers_and_silence_is_told() {
     drive("time_and_silence").await;
 }

@@ -13,7 +13,7 @@ use story::StageLine;
 
 use crate::{
     Shared, Tenant,
-    guard::Token,
+    guard::{Token, Visitor},
     limits::{LARGEST_PAGE, PAGE},
     problem::Problem,
     read::{
@@ -29,14 +29,18 @@ type Answer<T> = Result<Json<T>, Problem>;
 /// Who asks.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Session {
-    /// `local`: the one user of an installation that answers on its own machine only.
+    /// `local`: the one user of an installation that answers on its own machine only; `user`: somebody who signed in, or a
+    /// program of his.
     kind: &'static str,
+    /// The name of such a user.
+    name: Option<String>,
     /// What writes carry as `X-CSRF-Token`, together with this answer's cookie.
     csrf_token: String,
 }
 
-pub(super) async fn session(_: Tenant, Extension(Token(token)): Extension<Token>) -> Json<Session> {
-    Json(Session { kind: "local", csrf_token: token })
+pub(super) async fn session(_: Tenant, Extension(token): Extension<Token>) -> Json<Session> {
+    let Token(csrf_token, Visitor { name, .. }) = token;
+    Json(Session { kind: if name.is_some() { "user" } else { "local" }, name, csrf_token })
 }
 
 pub(super) async fn home(State(web): State<Shared>, tenant: Tenant) -> Answer<Home> {

@@ -22,7 +22,12 @@ use axum::{
 };
 use tracing::error;
 
-use crate::{Shared, guard::Token, limits::BODY, problem::Problem};
+use crate::{
+    Shared,
+    guard::{Token, Visitor},
+    limits::BODY,
+    problem::Problem,
+};
 
 /// What every page is made with.
 pub(crate) struct Page {
@@ -31,10 +36,12 @@ pub(crate) struct Page {
     pub(crate) path: String,
     /// What its writes carry.
     pub(crate) token: String,
+    /// Whom it is for.
+    pub(crate) visitor: Visitor,
 }
 
 /// Pages of the navigation.
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 9] = [
     ("/", "Home"),
     ("/activity", "Activity"),
     ("/following", "Following"),
@@ -42,18 +49,31 @@ const PAGES: [(&str, &str); 7] = [
     ("/positions", "Positions"),
     ("/accounts", "Accounts"),
     ("/operations", "Operations"),
+    ("/users", "Users"),
+    ("/security", "Security"),
 ];
 
 impl Page {
     pub(crate) fn new(title: &str, path: &str, token: &Token) -> Self {
-        Self { title: title.to_owned(), path: path.to_owned(), token: token.0.clone() }
+        Self {
+            title: title.to_owned(),
+            path: path.to_owned(),
+            token: token.0.clone(),
+            visitor: token.1.clone(),
+        }
     }
 
-    fn pages(&self) -> &'static [(&'static str, &'static str)] {
-        &PAGES
+    pub(crate) fn pages(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let Visitor { operates, administers, .. } = self.visitor;
+        let may = move |path: &str| match path {
+            "/operations" => operates,
+            "/users" => administers,
+            _ => true,
+        };
+        PAGES.into_iter().filter(move |(path, _)| may(path))
     }
 
-    fn is_at(&self, path: &str) -> bool {
+    pub(crate) fn is_at(&self, path: &str) -> bool {
         match path {
             "/" => self.path == "/",
             "/activity" => ["/activity", "/trades", "/orders"].iter().any(|of| self.path.starts_with(of)),
