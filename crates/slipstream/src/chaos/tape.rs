@@ -114,7 +114,7 @@ impl Tape {
         } else {
             self.buy(witness, clock).await?;
             match self.holdings.pop() {
-                Some(bought) if self.trades.len() % SOLD_AT_ONCE == 0 => {
+                Some(bought) if self.trades.len().is_multiple_of(SOLD_AT_ONCE) => {
                     self.sell(bought, witness, clock).await
                 }
                 bought => {
