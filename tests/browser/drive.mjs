@@ -151,10 +151,10 @@ const scenarios = {
     const page = await open();
     const security = new URL("/security", url.replace("127.0.0.1", "localhost")).href;
     await page.goto(security);
-    await page.getByLabel("A new one").fill("too short");
+    await page.getByLabel("A new one", { exact: true }).fill("too short");
     await page.getByRole("button", { name: "Set it" }).click();
     await page.locator("#notice").getByText("12 to 256 characters").waitFor();
-    await page.getByLabel("A new one").fill("correct horse battery staple");
+    await page.getByLabel("A new one", { exact: true }).fill("correct horse battery staple");
     await page.getByRole("button", { name: "Set it" }).click();
     await page.getByLabel("The one you have").waitFor();
 

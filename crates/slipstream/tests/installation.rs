@@ -172,7 +172,7 @@ async fn users_and_tokens_are_made_and_taken_back_at_the_command_line() {
     fs::write(&file, format!("{sound}\n{ORIGIN}")).expect("it is written");
     assert!(told(here, &["user", "list"]).as_array().unwrap().is_empty());
     let early = ask(here, &["token", "create", "robot"]);
-    assert!(String::from_utf8_lossy(&early.stderr).contains("no administrator yet"), "{early:?}");
+    assert!(String::from_utf8_lossy(&early.stderr).contains("no such administrator"), "{early:?}");
     let link = told(here, &["user", "invite"])["link"].as_str().unwrap().to_owned();
     let secret = link.strip_prefix("https://copy.example/set-up/").expect("a link").to_owned();
     let data = here.join(fs::read_dir(here).unwrap().find_map(data_of).expect("a data directory"));
