@@ -149,7 +149,7 @@ pub struct Collector {
     started: Duration,
     /// When a leader's transaction was first found missing.
     missing_since: HashMap<TxHash, Duration>,
-    /// Those first found missing while somebody's last follower had stopped: they may be his, and nobody answers them.
+    /// Those missing when somebody's last follower had stopped: they may be that leader's, and nobody answers them.
     excused: BTreeSet<TxHash>,
     /// Whether that was so at the last look.
     unfollowed: bool,
@@ -408,14 +408,12 @@ impl Collector {
                 self.missing_since.remove(tx);
                 continue;
             }
-            if unfollowed && !self.missing_since.contains_key(tx) {
+            let since = *self.missing_since.entry(*tx).or_insert(now);
+            let is_lost = now.saturating_sub(since) > LOST_AFTER;
+            if unfollowed && !is_lost {
                 self.excused.insert(*tx);
             }
-            if self.excused.contains(tx) {
-                continue;
-            }
-            let since = *self.missing_since.entry(*tx).or_insert(now);
-            self.picture.lost += usize::from(now.saturating_sub(since) > LOST_AFTER);
+            self.picture.lost += usize::from(is_lost && !self.excused.contains(tx));
         }
         self.picture.tape = (played.position, played.length);
         self.picture.played = played.done;
