@@ -2,7 +2,6 @@
 //! breakers, what is measured. Over ports and an injected clock; no SQL, no HTTP, and nothing of the venue.
 
 pub mod alerts;
-pub mod auto_hold;
 pub mod breaker;
 pub mod breakers;
 pub mod certificate;

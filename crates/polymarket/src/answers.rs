@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use domain::Clock;
 use engine::ports::venue::{PostReply, VenueError};
 use serde::Serialize;
 
@@ -154,14 +153,14 @@ pub trait AnswerWatch: Send + Sync {
 #[derive(Default)]
 pub struct Answers {
     tallies: Mutex<[Tally; Topic::ALL.len()]>,
-    watch: Option<(Arc<dyn Clock>, Arc<dyn AnswerWatch>)>,
+    watch: Option<Arc<dyn AnswerWatch>>,
 }
 
 impl Answers {
     /// None yet; somebody hears of each.
     #[must_use]
-    pub fn heard_by(clock: Arc<dyn Clock>, watch: Arc<dyn AnswerWatch>) -> Self {
-        Self { tallies: Mutex::default(), watch: Some((clock, watch)) }
+    pub fn heard_by(watch: Arc<dyn AnswerWatch>) -> Self {
+        Self { tallies: Mutex::default(), watch: Some(watch) }
     }
 
     /// By topic, in the order of [`Topic::ALL`].
@@ -182,18 +181,17 @@ impl Answers {
         topic: Topic,
         ask: impl Future<Output = Result<T, VenueError>>,
     ) -> Result<T, VenueError> {
-        let began = self.watch.as_ref().map(|(clock, _)| clock.uptime());
         let answer = ask.await;
         match &answer {
             Ok(_) => self.count(topic, |tally| &mut tally.answered),
             Err(error) => self.count_error(topic, error),
         }
-        if let (Some((clock, watch)), Some(began)) = (&self.watch, began) {
-            let took = clock.uptime().saturating_sub(began);
+        if let Some(watch) = &self.watch {
+            // How long it took is not told: a question waits for our own pace and for logins, too.
             match &answer {
-                Ok(_) => watch.ended(topic, End::Answered, took),
+                Ok(_) => watch.ended(topic, End::Answered, Duration::ZERO),
                 Err(error) if is_anothers(topic, error) => {}
-                Err(error) => watch.ended(topic, End::of_error(error), took),
+                Err(error) => watch.ended(topic, End::of_error(error), Duration::ZERO),
             }
         }
         answer
@@ -213,12 +211,16 @@ impl Answers {
         });
     }
 
-    /// Counts the reply to one order, which took so long; `answer` is what it was read from, if the order was sent and
-    /// answered.
-    pub(crate) fn count_reply(&self, answer: Option<&Answer>, reply: &PostReply, took: Duration) {
-        if let Some((_, watch)) = &self.watch {
+    /// Tells how an exchange with the venue ended in which orders were sent, one or several, and how long it took. What
+    /// was never sent, because a login failed or the time was over, says nothing of the venue.
+    pub(crate) fn hear_post(&self, answer: Option<&Answer>, reply: &PostReply, took: Duration) {
+        if let Some(watch) = &self.watch {
             watch.ended(Topic::Orders, End::of_reply(answer, reply), took);
         }
+    }
+
+    /// Counts the reply to one order; `answer` is what it was read from, if the order was sent and answered.
+    pub(crate) fn count_reply(&self, answer: Option<&Answer>, reply: &PostReply) {
         self.count(Topic::Orders, |tally| match (reply, answer) {
             (PostReply::Accepted(_) | PostReply::Killed { .. } | PostReply::Duplicated, _) => {
                 &mut tally.answered
@@ -258,8 +260,6 @@ fn is_anothers(topic: Topic, error: &VenueError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use domain::Timestamp;
-    use testkit::virtual_clock::VirtualClock;
 
     use super::*;
 
@@ -312,12 +312,12 @@ mod tests {
         let answers = Answers::default();
         let unknown = PostReply::Unknown { text: text(), blocked: false };
         let not_now = PostReply::NotAccepted { retry_after: None, text: text() };
-        answers.count_reply(Some(&Answer::of(200, "")), &PostReply::Duplicated, Duration::ZERO);
-        answers.count_reply(Some(&Answer::of(200, "x")), &unknown, Duration::ZERO);
-        answers.count_reply(Some(&Answer::of(500, "x")), &unknown, Duration::ZERO);
-        answers.count_reply(None, &unknown, Duration::ZERO);
-        answers.count_reply(Some(&Answer::of(425, "x")), &not_now, Duration::ZERO);
-        answers.count_reply(None, &not_now, Duration::ZERO);
+        answers.count_reply(Some(&Answer::of(200, "")), &PostReply::Duplicated);
+        answers.count_reply(Some(&Answer::of(200, "x")), &unknown);
+        answers.count_reply(Some(&Answer::of(500, "x")), &unknown);
+        answers.count_reply(None, &unknown);
+        answers.count_reply(Some(&Answer::of(425, "x")), &not_now);
+        answers.count_reply(None, &not_now);
         let expected = Tally { answered: 1, malformed: 1, put_off: 1, failed: 3, ..Tally::default() };
         assert_eq!(answers.of(Topic::Orders), expected);
     }
@@ -333,28 +333,23 @@ mod tests {
 
     /// What is said on purpose is no sign of illness; nobody answering, and errors of its own, are.
     #[tokio::test]
-    async fn whoever_listens_hears_each_end_once_and_how_long_it_took() {
-        let clock = VirtualClock::new(Timestamp::from_seconds(1));
+    async fn whoever_listens_hears_each_end_once() {
         let heard = Arc::new(Heard::default());
-        let answers = Answers::heard_by(Arc::clone(&clock) as _, Arc::clone(&heard) as _);
+        let answers = Answers::heard_by(Arc::clone(&heard) as _);
         let error = |status: u16| Err::<(), _>(Answer::of(status, "x").error("GET /x"));
         let silent = Err(VenueError::Timeout { what: what(), after: Duration::ZERO });
         let login = Err(VenueError::Timeout { what: logins::WHAT.to_owned(), after: Duration::ZERO });
         for end in [Ok(()), error(404), error(425), error(429), error(503), silent, login] {
-            let ask = async {
-                clock.advance(Duration::from_secs(3));
-                end
-            };
-            let _ = answers.counted(Topic::Books, ask).await;
+            let _ = answers.counted(Topic::Books, std::future::ready(end)).await;
         }
         let not_now = PostReply::NotAccepted { retry_after: None, text: String::new() };
-        answers.count_reply(Some(&Answer::of(503, "x")), &not_now, Duration::ZERO);
-        answers.count_reply(None, &not_now, Duration::ZERO);
+        answers.hear_post(Some(&Answer::of(503, "x")), &not_now, Duration::from_secs(3));
+        answers.hear_post(None, &not_now, Duration::ZERO);
         let heard = heard.0.lock().unwrap();
         let ends: Vec<End> = heard.iter().map(|(_, end, _)| *end).collect();
         use End::{Answered, Failed, PutOff, Unreachable};
         assert_eq!(ends, [Answered, Answered, PutOff, PutOff, Failed, Unreachable, PutOff, Unreachable]);
-        assert_eq!(heard[0], (Topic::Books, Answered, Duration::from_secs(3)));
-        assert_eq!(heard[6].0, Topic::Orders);
+        assert_eq!(heard[0], (Topic::Books, Answered, Duration::ZERO), "our own pace is in its time");
+        assert_eq!(heard[6], (Topic::Orders, PutOff, Duration::from_secs(3)));
     }
 }

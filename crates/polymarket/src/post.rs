@@ -60,13 +60,13 @@ impl Clob {
         let began = self.clock.uptime();
         let ends = began.saturating_add(times.reply_within);
         let call = posting(account, Endpoint::Post, Lane::Entries, 1);
-        let sent = self.send_orders(account, (call, "/order"), order.body.clone(), times).await;
+        let (sent, took) = self.send_orders(account, (call, "/order"), order.body.clone(), times).await;
         let reply = match &sent {
             Ok(answer) => classify(answer, order.id),
             Err(reply) => reply.clone(),
         };
-        let took = self.clock.uptime().saturating_sub(began);
-        self.answers.count_reply(sent.as_ref().ok(), &reply, took);
+        self.answers.count_reply(sent.as_ref().ok(), &reply);
+        took.iter().for_each(|took| self.answers.hear_post(sent.as_ref().ok(), &reply, *took));
         if let Ok(answer) = &sent {
             self.learn_from(call, answer, &reply);
         }
@@ -98,14 +98,15 @@ impl Clob {
         self.pacer.give_back(Call { endpoint: Endpoint::Post, ..request }, count);
         let call = posting(account, Endpoint::PostBatch, lane, count);
         let body = batch_body(orders.iter().map(|order| order.body.as_slice()));
-        let began = self.clock.uptime();
-        let sent = self.send_orders(account, (call, "/orders"), body, times).await;
-        let took = self.clock.uptime().saturating_sub(began);
+        let (sent, took) = self.send_orders(account, (call, "/orders"), body, times).await;
         let replies = match &sent {
             Ok(answer) => classify_batch(answer, &ids),
             Err(reply) => all(reply),
         };
-        replies.iter().for_each(|reply| self.answers.count_reply(sent.as_ref().ok(), reply, took));
+        replies.iter().for_each(|reply| self.answers.count_reply(sent.as_ref().ok(), reply));
+        if let (Some(took), Some(first)) = (took, replies.first()) {
+            self.answers.hear_post(sent.as_ref().ok(), first, took);
+        }
         if let (Ok(answer), Some(first)) = (&sent, replies.first()) {
             self.learn_from(call, answer, first);
         }
@@ -117,52 +118,56 @@ impl Clob {
         explained
     }
 
-    /// The venue's answer, or what having none means.
+    /// The venue's answer, or what having none means; and how long the venue was at it, if anything was sent.
     async fn send_orders(
         &self,
         account: &TradingAccount,
         (call, path): (Call, &'static str),
         body: Vec<u8>,
-        PostTimes { send_before, reply_within }: PostTimes,
-    ) -> Result<Answer, PostReply> {
+        times: PostTimes,
+    ) -> (Result<Answer, PostReply>, Option<Duration>) {
         let started = self.clock.uptime();
         let credentials = match self.credentials(account, Lane::Exits).await {
             Ok(credentials) => credentials,
             Err(VenueError::RateLimited { what, retry_after }) => {
-                return Err(PostReply::NotAccepted { retry_after, text: format!("not sent: {what}") });
+                let text = format!("not sent: {what}");
+                return (Err(PostReply::NotAccepted { retry_after, text }), None);
             }
-            Err(error) => return Err(not_sent(error)),
+            Err(error) => return (Err(not_sent(error)), None),
         };
         // Its token is older than what the venue has said since.
         if let Some(wait) = self.pacer.closed_for(call) {
-            return Err(asked_to_wait(wait));
+            return (Err(asked_to_wait(wait)), None);
         }
         // A login may have taken time.
         let waited = self.clock.uptime().saturating_sub(started);
-        let left = reply_within.saturating_sub(waited);
+        let left = times.reply_within.saturating_sub(waited);
         if left.is_zero() {
-            return Err(not_sent("the login took too long"));
+            return (Err(not_sent("the login took too long")), None);
         }
-        if self.clock.uptime() >= send_before {
-            return Err(not_sent(TooLate));
+        if self.clock.uptime() >= times.send_before {
+            return (Err(not_sent(TooLate)), None);
         }
-        let timely = Timely::new(body, Arc::clone(&self.clock), send_before);
+        let timely = Timely::new(body, Arc::clone(&self.clock), times.send_before);
         let late = timely.late();
         let request = self.order_request_as(&credentials, path, timely);
-        match send(request, left, PAGE_BODY).await {
+        let began = self.clock.uptime();
+        let answer = send(request, left, PAGE_BODY).await;
+        let took = Some(self.clock.uptime().saturating_sub(began));
+        match answer {
             // The connection may have taken time, too.
-            _ if late.was() => Err(not_sent(TooLate)),
+            _ if late.was() => (Err(not_sent(TooLate)), None),
             Ok(answer) => {
                 tracing::trace!(endpoint = ?call.endpoint, status = answer.status, "posted");
                 if answer.status == 401 {
                     self.forget_login(account.signer);
                 }
-                Ok(answer)
+                (Ok(answer), took)
             }
             Err(failure @ Failure::NotSent(_)) => {
-                Err(PostReply::NotAccepted { retry_after: None, text: failure.text() })
+                (Err(PostReply::NotAccepted { retry_after: None, text: failure.text() }), took)
             }
-            Err(failure) => Err(PostReply::Unknown { text: failure.text(), blocked: false }),
+            Err(failure) => (Err(PostReply::Unknown { text: failure.text(), blocked: false }), took),
         }
     }
 

@@ -97,7 +97,7 @@ impl Foundation {
     pub fn at(&self, hosts: &Hosts, pace: Pace, builder: Option<Hash>) -> anyhow::Result<Composed> {
         let Self { client, clock, store, signer, salts, seed } = self;
         let answers = Arc::new(match pace.watch {
-            Some(watch) => Answers::heard_by(Arc::clone(clock), watch),
+            Some(watch) => Answers::heard_by(watch),
             None => Answers::default(),
         });
         let mut clob =

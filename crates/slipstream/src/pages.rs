@@ -15,7 +15,7 @@ use domain::{
 };
 use engine::ports::{
     detection::Lane,
-    following::{AccountMode, RelationshipStatus},
+    following::{AccountMode, HoldCause, RelationshipStatus},
     store::{Store, StoreError},
 };
 use store::JobState;
@@ -234,14 +234,47 @@ impl Actions for Hands {
 
     async fn panic(&self, tenant: Tenant, wanted: &Panic) -> Done<Panicked> {
         let Panic { keep_exits, sell, account } = wanted.clone();
-        let wanted = following::Panic { keep_exits, sell, account, preview: false };
         let (store, clock) = (self.store.as_ref(), self.clock.as_ref());
-        following::hold_all(store, clock, tenant.owner(), &wanted).await.map_err(refused)
+        // Who shares the installation holds what is his own: each of his accounts.
+        let accounts: Vec<Option<String>> = match (tenant.owner(), account) {
+            (Some(owner), None) => {
+                let own = self.store.accounts(Some(owner)).await.map_err(|error| refused(error.into()))?;
+                own.into_iter()
+                    .filter(|account| !account.removed)
+                    .map(|account| Some(account.label))
+                    .collect()
+            }
+            (_, account) => vec![account],
+        };
+        let mut all: Option<Panicked> = None;
+        for account in accounts {
+            let wanted = following::Panic { keep_exits, sell, account, preview: false };
+            let one = following::hold_all(store, clock, tenant.owner(), &wanted).await.map_err(refused)?;
+            all = Some(match all {
+                None => one,
+                Some(before) => Panicked {
+                    stops_exits: before.stops_exits && one.stops_exits,
+                    sells: before.sells || one.sells,
+                    positions: before.positions.saturating_add(one.positions),
+                    words: format!("{}\n{}", before.words, one.words),
+                    ..one
+                },
+            });
+        }
+        all.ok_or_else(|| Refused::NotFound("you have no account, so nothing is traded for you".to_owned()))
     }
 
     async fn lift(&self, tenant: Tenant, hold: HoldId) -> Done<String> {
         let lifted = match tenant.owner() {
             Some(owner) if !tenant.operates() => {
+                let following = self.store.following(self.clock.now()).await;
+                let holds = following.map_err(|error| refused(error.into()))?.holds;
+                // What has another cause ends when that does.
+                if holds.iter().any(|known| known.id == hold && known.cause != HoldCause::Operator) {
+                    let why =
+                        format!("hold {hold} is not one that a person has placed: it ends with its cause");
+                    return Err(Refused::Conflict(why));
+                }
                 let lifted = self.store.lift_hold(Some(owner), hold, self.clock.now()).await;
                 let lifted = lifted.map_err(|error| refused(error.into()))?;
                 return match lifted {

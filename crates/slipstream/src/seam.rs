@@ -29,8 +29,9 @@ pub struct Seam {
     flags: Arc<Flags>,
 }
 
-/// An entry that a flag stops is looked at again after this time, until it is too old.
-const FLAG_WAIT: Duration = Duration::from_secs(1);
+/// An entry that is stopped is looked at again after this time at the earliest, until it is too old: put off in the store, it
+/// stands in nobody's way.
+const FLAG_WAIT: Duration = engine::limits::ADMISSION_SOON.saturating_add(Duration::from_millis(1));
 
 const OFF: &str = "live trading is switched off";
 
@@ -67,7 +68,7 @@ impl Seam {
         if !self.flags.lets(flag, &ask.signer.0) {
             return Some(FLAG_WAIT);
         }
-        self.breakers.as_ref()?.stops_entry(on_paper)
+        self.breakers.as_ref()?.stops_entry(on_paper).map(|wait| wait.max(FLAG_WAIT))
     }
 
     /// Tokens for those that nothing stops.

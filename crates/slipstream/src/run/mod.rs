@@ -4,7 +4,6 @@
 mod adopting;
 mod allowed;
 mod asking;
-mod breaking;
 mod downtime;
 pub(crate) mod funding;
 pub mod installation;
@@ -32,7 +31,7 @@ use engine::{
     ports::store::{InstanceId, Store},
     salt::Salts,
 };
-use operations::{flags::Flags, health::Board, ports::OperatorWords};
+use operations::{flags::Flags, ports::OperatorWords};
 use store::SqlStore;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tracing::{info, warn};
@@ -40,7 +39,6 @@ use tracing::{info, warn};
 pub(crate) use self::ports::{client, hosts};
 use self::{
     allowed::{real_money_has_a_chain, same_order},
-    breaking::Breaking,
     downtime::{Downtime, RanLast},
     funding::Funding,
     journal::Journal,
@@ -216,6 +214,8 @@ impl Run<'_> {
             keyring(self.configuration, (self.place, self.role), self.secret, self.store, clock).await?,
         );
         let flags = Arc::<Flags>::default();
+        // Before anything may be signed: what is switched off stays so over a restart.
+        flags.learn(&OperatorWords::flags(self.store.as_ref()).await?);
         let breakers = VenueBreakers::new(Arc::clone(clock), random_seed());
         let Composed { ports, providers, answers, .. } = compose(&Parts {
             configuration: self.configuration,
@@ -277,7 +277,7 @@ impl Run<'_> {
         let runtime = Runtime::start(ports, self.settings(has_chain), self.process.clone()).await?;
         witnesses.sources = Some(runtime.sources());
         let (books, watch) = (Arc::clone(self.store) as Arc<dyn Store>, runtime.clock_watch());
-        let asked = Asked { queue, venue: Arc::clone(&venue_clock), breakers: breakers.clone(), flags };
+        let asked = Asked { queue, venue: Arc::clone(&venue_clock), breakers, flags };
         let seeing = self.see(&runtime, asked, &witnesses, health)?;
         witnesses.operations = Some(seeing.desk.clone());
         let pages = match pages {
@@ -285,7 +285,6 @@ impl Run<'_> {
             None => None,
         };
         let socket = socket::serve(data_dir, books, Arc::clone(clock), witnesses, watch)?;
-        let mut breaking = Breaking::new(breakers, &self.process, random_seed());
         let mut probe = Probe::begin(clock, venue_clock, chain);
         let attend = async {
             self.tell_start(has_chain, &probe.first(clock.as_ref()).await).await?;
@@ -293,7 +292,6 @@ impl Run<'_> {
                 () = tell(&runtime, store, clock.as_ref(), told) => {}
                 () = watch_wallets(&runtime, store, clock.as_ref(), wallets) => {}
                 () = probe.tell_later() => {}
-                () = keep_breaking(&mut breaking, store, clock.as_ref(), &seeing.desk.board) => {}
                 () = look_at_predecessors(store, clock.as_ref(), succession) => {}
             }
             anyhow::Ok(())
@@ -301,9 +299,6 @@ impl Run<'_> {
         tokio::select! {
             ended = attend => ended?,
             name = stop.wanted() => end_at_once_next_time(name, stop),
-        }
-        if let Err(error) = breaking.lift(store, clock.as_ref()).await {
-            warn!(%error, "what the breakers hold stays held until the end of this process is recorded: {error}");
         }
         if let Some(pages) = pages {
             pages.abort();
@@ -427,14 +422,6 @@ async fn tell(runtime: &Runtime, store: &dyn Store, clock: &dyn Clock, mut told:
             );
         }
         clock.sleep(LOG_EVERY).await;
-    }
-}
-
-/// Looks for ever whether breakers hold everybody's entries.
-async fn keep_breaking(breaking: &mut Breaking, store: &dyn Store, clock: &dyn Clock, board: &Board) {
-    loop {
-        breaking.look(store, clock, board).await;
-        clock.sleep(LOOK_EVERY).await;
     }
 }
 

@@ -77,7 +77,8 @@ enum What {
 fn ours(to: &str) -> String {
     let is_ours = to.starts_with('/')
         && !to.starts_with("//")
-        && !to.contains(['\\', '\r', '\n', '\0'])
+        && !to.contains('\\')
+        && !to.contains(char::is_control)
         && !to.starts_with("/sign-in");
     if is_ours { to.to_owned() } else { "/".to_owned() }
 }

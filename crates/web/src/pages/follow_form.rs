@@ -179,6 +179,8 @@ impl Form {
         for name in CAPS {
             match (self.value(name), before) {
                 ("", None) => {}
+                // A field that is not there takes no limit off.
+                ("", Some(_)) if !self.values.contains_key(name) => {}
                 ("", Some(_)) => changes.push((name.to_owned(), "none".to_owned())),
                 (cap, _) => changes.push((name.to_owned(), cap.to_owned())),
             }
