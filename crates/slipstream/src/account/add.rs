@@ -16,8 +16,9 @@ use signer::{FileKey, PrivateKey, encrypt_for};
 
 use super::{
     desk::{Desk, Need},
+    encrypted_key::EncryptedKey,
     kind_name, missing_of,
-    requests::{AccountRequest, EncryptedKey},
+    requests::AccountRequest,
     unlock,
 };
 use crate::{

@@ -4,6 +4,7 @@
 mod add;
 mod arm;
 mod desk;
+mod encrypted_key;
 mod fix;
 mod keyring;
 mod login;
@@ -48,11 +49,12 @@ pub(crate) use add::check_wallet;
 pub use add::{AddArgs, WalletType};
 pub use arm::ArmArgs;
 pub use desk::{Desk, Need};
+pub use encrypted_key::EncryptedKey;
 pub(crate) use fix::relayer_key;
 pub use keyring::{Keyring, Opening, Parts as KeyringParts, live_key};
 pub(crate) use named::named;
 pub use rekey::RekeyArgs;
-pub use requests::{AccountLine, AccountRequest, EncryptedKey, add_paper, answer as answer_request};
+pub use requests::{AccountLine, AccountRequest, add_paper, answer as answer_request};
 pub(crate) use unlock::silently as unlock_silently;
 pub use unlock::{
     hardened, known as unlock_known, new_passphrase as unlock_passphrase, of_file as unlock_file,

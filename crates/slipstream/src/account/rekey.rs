@@ -15,7 +15,8 @@ use super::{
     add::{all_wrong, chain_of, check_wallet, encrypted_key, key_of},
     arm,
     desk::{Desk, Need},
-    requests::{AccountRequest, Answering, EncryptedKey, file_of, said},
+    encrypted_key::EncryptedKey,
+    requests::{AccountRequest, Answering, file_of, said},
     unlock,
 };
 use crate::{

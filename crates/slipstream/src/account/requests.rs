@@ -1,8 +1,6 @@
 //! What is asked of whoever holds the accounts: the running process, or the command itself when none runs. Private keys
 //! come encrypted for the installation's public key, whoever sent them.
 
-use std::fmt;
-
 use anyhow::{Context, ensure};
 use domain::{
     Address, Clock, KeyRef, Timestamp, Usd, WalletKind,
@@ -19,6 +17,7 @@ use signer::{Binding, Caps, KeyUse};
 use super::{
     add::{all_wrong, check_wallet},
     arm::fees_besides,
+    encrypted_key::EncryptedKey,
     keyring::{Keyring, live_key},
     named,
 };
@@ -33,25 +32,6 @@ use crate::{
 const LOT: i64 = 10_000;
 /// Letters of a label.
 const LABEL_LETTERS: usize = 40;
-
-/// A private key that was encrypted with age.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct EncryptedKey(String);
-
-impl EncryptedKey {
-    /// Of a file of age's.
-    #[must_use]
-    pub fn of(file: &[u8]) -> Self {
-        Self(hex::encode(file))
-    }
-}
-
-impl fmt::Debug for EncryptedKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("EncryptedKey(…)")
-    }
-}
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

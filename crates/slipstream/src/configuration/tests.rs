@@ -452,7 +452,6 @@ fn the_reference_is_a_configuration() {
         .lines()
         .filter_map(|line| line.strip_prefix('#').filter(|line| !line.starts_with(' ')))
         .filter(|line| !line.starts_with("tape = ") && !line.starts_with("fixed = "))
-        // Files that are not there.
         .filter(|line| {
             let files = ["key_file", "relayer_key", "socket", "health_token", "statsd_socket"];
             !files.iter().any(|key| line.starts_with(&format!("{key} = ")))

@@ -246,13 +246,9 @@ impl Demo {
             salts: Some(secret as Arc<dyn Salts>),
             providers: Some(providers),
             answers: Some(answers),
-            sources: None,
             markets: Some(Arc::clone(&ports.markets)),
-            keyring: None,
             jobs: Some(JobsDesk { store: Arc::clone(&file), queue: Some(Arc::clone(&ports.queue)) }),
-            operations: None,
-            words: None,
-            access: None,
+            ..Witnesses::default()
         };
         let usual = Duration::from_secs(if is_live { 2 } else { 5 });
         let settings = Settings::alone(options.workers, options.history_interval.unwrap_or(usual));
