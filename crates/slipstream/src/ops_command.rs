@@ -14,33 +14,37 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum OpsCommand {
     /// How everything does that the process here needs: a line for each thing that was seen.
+    #[command(after_help = "Example:\n  slipstream ops status --json")]
     Status(OpsArgs),
     /// The questions of the on-call runbook with their answers, the likely cause, and what to do.
+    #[command(after_help = "Example:\n  slipstream ops diagnose")]
     Diagnose(OpsArgs),
     /// What is held for a cause, as `slipstream holds` tells it.
+    #[command(after_help = "Example:\n  slipstream ops holds")]
     Holds(OpsArgs),
     /// How the circuit breakers of the process here stand, or override one.
     #[command(after_help = "Examples:
   slipstream ops breakers
-  slipstream ops breakers --close polymarket_api/reads --minutes 30 --reason 'one slow endpoint, the rest is well'
-  slipstream ops breakers --auto polymarket_api/reads --reason 'it is well again'")]
+  slipstream ops breakers --close polymarket_api/reads --minutes 30 --reason slow-endpoint
+  slipstream ops breakers --auto polymarket_api/reads --reason well-again")]
     Breakers(BreakerArgs),
     /// The feature flags, or set one: how many of a hundred accounts it lets through. In force everywhere within a second.
     #[command(after_help = "Examples:
   slipstream ops flags
-  slipstream ops flags entries.live --percent 10 --reason 'the new limits, on some'")]
+  slipstream ops flags entries.live --percent 10 --reason by-degrees")]
     Flags(FlagArgs),
     /// The alerts that fire, and those that are silenced. The exit status is a failure while one fires.
+    #[command(after_help = "Example:\n  slipstream ops alerts --json")]
     Alerts(OpsArgs),
     /// Keep an alert from being told for a while. One that guards money cannot be.
     #[command(after_help = "Examples:
-  slipstream ops silence DiskNearlyFull --hours 4 --reason 'a larger one is on its way'
-  slipstream ops silence DiskNearlyFull --hours 0 --reason 'it is there'")]
+  slipstream ops silence DiskNearlyFull --hours 4 --reason larger-one-comes
+  slipstream ops silence DiskNearlyFull --hours 0 --reason it-is-there")]
     Silence(SilenceArgs),
     /// Pull a kill switch: once this returns, nothing further is signed of what it stops. Exits go on, unless told otherwise.
     #[command(after_help = "Examples:
-  slipstream ops kill --everybody --reason 'the books differ'
-  slipstream ops kill --leader 0x1f0a… --minutes 60 --reason 'its key was stolen'")]
+  slipstream ops kill --everybody --reason books-differ
+  slipstream ops kill --leader 0x4766390000000000000000000000000000005a03 --minutes 60 --reason key-stolen")]
     Kill(KillArgs),
 }
 
