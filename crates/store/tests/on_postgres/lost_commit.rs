@@ -22,7 +22,7 @@ use super::rewound::{Cut, between};
 use crate::waiting;
 
 /// A standby that never comes: commits wait for it where they wait at all, which [`PostgresServer`] leaves out.
-const STANDBY: &str = "synchronous_standby_names = 'nobody'\n";
+const STANDBY: &str = "ALTER SYSTEM SET synchronous_standby_names = 'nobody'";
 const NAME: &str = "slow";
 
 fn attempt() -> SignedAttempt {
@@ -56,7 +56,7 @@ fn until(server: &PostgresServer, event: &str) {
 /// Whoever looked at a snapshot would find nothing, and send nothing, and the order would be committed a moment later.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_read_again_waits_for_the_commit_that_is_on_its_way() {
-    let server = PostgresServer::start_with(STANDBY).unwrap();
+    let server = PostgresServer::start().unwrap();
     server.run("postgres", &format!("CREATE DATABASE {NAME}")).unwrap();
     drop(SqlStore::connect(&server.url(NAME).parse().unwrap(), StoreClock::Database).await.unwrap());
     for statement in waiting::FILL.into_iter().chain([TRADE]) {
@@ -72,7 +72,8 @@ async fn what_is_read_again_waits_for_the_commit_that_is_on_its_way() {
     let worker = InstanceId("worker".to_owned());
     store.begin_instance(&worker, Timestamp(1)).await.unwrap();
     // From here on commits of this database wait for the standby.
-    server.run("postgres", &format!("ALTER DATABASE {NAME} SET synchronous_commit = on")).unwrap();
+    server.run("postgres", STANDBY).unwrap();
+    server.run("postgres", "SELECT pg_reload_conf()").unwrap();
     let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{NAME}'");
     server.run("postgres", &end).unwrap();
 
