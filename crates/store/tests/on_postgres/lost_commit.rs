@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use super::rewound::{Cut, between};
 use crate::waiting;
 
-/// A standby that never comes: commits wait for it where they wait at all, which [`PostgresServer`] leaves out.
+/// A standby that never comes: commits wait for it.
 const STANDBY: &str = "ALTER SYSTEM SET synchronous_standby_names = 'nobody'";
 const NAME: &str = "slow";
 
