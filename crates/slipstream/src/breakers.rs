@@ -56,14 +56,6 @@ impl VenueBreakers {
             Admit::NotFor(wait) => Some(wait),
         }
     }
-
-    /// Whether one of those that stop entries is not closed.
-    #[must_use]
-    pub fn stop_entries(&self) -> Option<&'static str> {
-        let views = self.0.views();
-        let open = views.iter().find(|(name, view)| OF_ENTRIES.contains(name) && view.state != State::Closed);
-        open.map(|(name, _)| *name)
-    }
 }
 
 impl AnswerWatch for VenueBreakers {
@@ -103,11 +95,11 @@ mod tests {
             breakers.ended(Topic::Cancels, End::Unreachable, Duration::ZERO);
             breakers.ended(Topic::History, End::Unreachable, Duration::ZERO);
         }
-        assert_eq!((breakers.stops_entry(false), breakers.stop_entries()), (None, None));
+        assert_eq!(breakers.stops_entry(false), None);
         for _ in 0..5 {
             breakers.ended(Topic::Orders, End::Unreachable, Duration::ZERO);
         }
         assert!(breakers.stops_entry(false).is_some());
-        assert_eq!((breakers.stops_entry(true), breakers.stop_entries()), (None, Some(ORDERS)));
+        assert_eq!(breakers.stops_entry(true), None);
     }
 }
