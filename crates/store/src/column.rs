@@ -175,6 +175,7 @@ macro_rules! integer_columns {
         }
     )*};
 }
+pub(crate) use integer_columns;
 integer_columns!(
     Usd,
     Shares,

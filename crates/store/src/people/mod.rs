@@ -18,38 +18,14 @@ use engine::ports::store::StoreResult;
 
 use crate::{
     SqlStore,
-    column::{Column, Fields},
+    column::{Column, Fields, integer_columns},
     dialect::Connection,
     sql::Value,
     store::Write,
 };
 
-/// Numbers that this room makes.
-macro_rules! ids {
-    ($($type:ident),* $(,)?) => {$(
-        impl Column for $type {
-            fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
-                fields.get().map(Self)
-            }
-        }
-        impl Column for Option<$type> {
-            fn read(fields: &mut Fields<'_>) -> StoreResult<Self> {
-                Ok(fields.get::<Option<i64>>()?.map($type))
-            }
-        }
-        impl From<$type> for Value {
-            fn from(value: $type) -> Self {
-                Self::Int(Some(value.0))
-            }
-        }
-        impl From<Option<$type>> for Value {
-            fn from(value: Option<$type>) -> Self {
-                Self::Int(value.map(|value| value.0))
-            }
-        }
-    )*};
-}
-ids!(UserId, SessionId, TokenId, PasskeyId);
+// Numbers that this room makes.
+integer_columns!(UserId, SessionId, TokenId, PasskeyId);
 
 /// An address of the network, as text.
 impl Column for Option<IpAddr> {
